@@ -1,0 +1,230 @@
+"""Every error that this product raises on purpose.
+
+CortexAIError
+├── InvalidInput          what was sent can't be used
+│   └── CursorInvalid
+├── Unauthenticated
+│   ├── TokenInvalid
+│   └── CredentialsInvalid
+├── NotFound              absent, or not yours: the same answer
+│   ├── ChatNotFound
+│   └── GenerationNotFound
+├── Conflict
+│   ├── EmailTaken
+│   └── GenerationInProgress
+├── Unavailable           a dependency does not answer; worth trying again
+│   ├── DatabaseUnavailable
+│   ├── StreamsUnavailable
+│   └── TooBusy
+├── AppendRefused         the stream log belongs to somebody else now
+│   ├── AttemptSuperseded
+│   ├── LogClosed
+│   └── LogDiverged
+├── ModelError            the language model did not give an answer
+│   ├── ModelRateLimited
+│   ├── ModelAuthFailed
+│   ├── ModelRejected
+│   ├── ModelTimeout
+│   ├── ModelUnavailable
+│   └── ModelBadResponse
+└── SettingsInvalid
+
+A class's docstring is its default message, `code` is stable and part of the public contract. None of them knows HTTP.
+"""
+
+from typing import ClassVar
+
+from shared.ids import GenerationId
+
+
+class CortexAIError(Exception):
+    """Something went wrong."""
+
+    code: ClassVar[str] = "internal_error"
+
+    def __init__(self, message: str | None = None) -> None:
+        self.message = message or type(self).default_message()
+        super().__init__(self.message)
+
+    @classmethod
+    def default_message(cls) -> str:
+        """The class's docstring, on one line."""
+        return " ".join((cls.__doc__ or cls.__name__).split())
+
+
+class InvalidInput(CortexAIError):
+    """The request has a value that can't be used."""
+
+    code = "invalid_request"
+
+    def __init__(self, message: str | None = None, *, field: str | None = None) -> None:
+        super().__init__(message)
+        self.field = field
+
+
+class CursorInvalid(InvalidInput):
+    """This cursor was not made by this API."""
+
+    code = "cursor_invalid"
+
+
+class Unauthenticated(CortexAIError):
+    """Authentication is required."""
+
+    code = "unauthenticated"
+
+
+class TokenInvalid(Unauthenticated):
+    """The access token is malformed, expired or not for this service."""
+
+    code = "token_invalid"
+
+
+class CredentialsInvalid(Unauthenticated):
+    """The e-mail address or the password is wrong."""
+
+    code = "credentials_invalid"
+
+
+class NotFound(CortexAIError):
+    """There is no such thing."""
+
+    code = "not_found"
+
+
+class ChatNotFound(NotFound):
+    """There is no such chat."""
+
+    code = "chat_not_found"
+
+
+class GenerationNotFound(NotFound):
+    """There is no such generation."""
+
+    code = "generation_not_found"
+
+
+class Conflict(CortexAIError):
+    """The request contradicts the present state."""
+
+    code = "conflict"
+
+
+class EmailTaken(Conflict):
+    """An account with this e-mail address exists already."""
+
+    code = "email_taken"
+
+
+class GenerationInProgress(Conflict):
+    """This chat is already generating a reply."""
+
+    code = "generation_in_progress"
+
+    def __init__(self, generation_id: GenerationId) -> None:
+        super().__init__()
+        self.generation_id = generation_id
+
+
+class Unavailable(CortexAIError):
+    """A part that this request needs does not answer; try again."""
+
+    code = "unavailable"
+
+
+class DatabaseUnavailable(Unavailable):
+    """The database does not answer; try again."""
+
+    code = "database_unavailable"
+
+
+class StreamsUnavailable(Unavailable):
+    """The stream log does not answer; try again."""
+
+    code = "streams_unavailable"
+
+
+class TooBusy(Unavailable):
+    """Too many requests of this kind are waiting; try again."""
+
+    code = "too_busy"
+
+
+class AppendRefused(CortexAIError):
+    """The stream log did not take the frames."""
+
+    code = "append_refused"
+
+
+class AttemptSuperseded(AppendRefused):
+    """A later attempt has opened this log."""
+
+    code = "attempt_superseded"
+
+
+class LogClosed(AppendRefused):
+    """A terminal frame has ended this log."""
+
+    code = "log_closed"
+
+
+class LogDiverged(AppendRefused):
+    """The log does not end where its writer left it."""
+
+    code = "log_diverged"
+
+    def __init__(self, last_sequence: int) -> None:
+        super().__init__()
+        self.last_sequence = last_sequence
+
+
+class ModelError(CortexAIError):
+    """The language model did not give an answer."""
+
+    code = "model_error"
+
+
+class ModelRateLimited(ModelError):
+    """The language model is over its rate limit; try again later."""
+
+    code = "model_rate_limited"
+
+    def __init__(self, message: str | None = None, *, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class ModelAuthFailed(ModelError):
+    """The language model refused this service's key."""
+
+    code = "model_auth_failed"
+
+
+class ModelRejected(ModelError):
+    """The language model refused the request."""
+
+    code = "model_rejected"
+
+
+class ModelTimeout(ModelError):
+    """The language model took too long."""
+
+    code = "model_timeout"
+
+
+class ModelUnavailable(ModelError):
+    """The language model can't be reached; try again later."""
+
+    code = "model_unavailable"
+
+
+class ModelBadResponse(ModelError):
+    """The language model broke off or sent something unreadable."""
+
+    code = "model_bad_response"
+
+
+class SettingsInvalid(CortexAIError):
+    """A setting is missing or unusable."""
+
+    code = "settings_invalid"

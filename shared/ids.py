@@ -1,0 +1,18 @@
+"""Typed identifiers: the type checker keeps a chat's id out of a message's place."""
+
+from typing import NewType
+from uuid import UUID
+
+from uuid_utils.compat import uuid7
+
+UserId = NewType("UserId", int)
+ChatId = NewType("ChatId", int)
+MessageId = NewType("MessageId", int)
+GenerationId = NewType("GenerationId", UUID)
+
+MAX_BIGINT = 2**63 - 1
+
+
+def new_generation_id() -> GenerationId:
+    """A time-ordered id (UUID version 7, RFC 9562), so that new rows land at the end of their index."""
+    return GenerationId(uuid7())

@@ -1,0 +1,141 @@
+"""The one place where environment variables become values. Read once, in each process's composition root."""
+
+from typing import Annotated, Any, Final, Literal, Self
+
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from shared.errors import SettingsInvalid
+
+MIN_SECRET_BYTES: Final = 32
+KNOWN_SECRETS: Final = ("change", "secret", "example", "default", "password", "your-", "your_", "insecure")
+LOCAL_ORIGINS: Final = (
+    "http://localhost:3000",
+    "http://localhost:5173",
+    "http://localhost:8080",
+    "http://127.0.0.1:3000",
+    "http://127.0.0.1:5173",
+    "http://127.0.0.1:8080",
+)
+
+
+class Settings(BaseSettings):
+    """All settings, by the names of their environment variables (in any case); `.env` is read too.
+
+    A variable that is set to nothing counts as unset. Sizes are in bytes, times in seconds, unless a name says otherwise.
+    """
+
+    model_config = SettingsConfigDict(
+        env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True, hide_input_in_errors=True
+    )
+
+    database_url: str
+    database_pool_size: int = Field(default=10, ge=1, le=200)
+    redis_url: str
+    celery_broker_url: str = ""
+    stream_redis_url: str = ""
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=8000, ge=0, le=65535)
+    jwt_secret_key: SecretStr | None = None
+    jwt_algorithm: Literal["HS256", "HS384", "HS512"] = "HS256"
+    access_token_expire_minutes: int = Field(default=60, ge=1, le=7 * 24 * 60)
+    bcrypt_rounds: int = Field(default=12, ge=10, le=16)
+    backend_cors_origins: Annotated[tuple[str, ...], NoDecode] = LOCAL_ORIGINS
+    max_body_bytes: int = Field(default=1024 * 1024, ge=1024)
+    message_max_chars: int = Field(default=32_000, ge=1, le=200_000)
+
+    groq_api_key: SecretStr | None = None
+    groq_model: str = "llama-3.3-70b-versatile"
+    groq_base_url: str | None = None
+    tavily_api_key: SecretStr | None = None
+    tavily_base_url: str | None = None
+    model_context_tokens: int = Field(default=32_000, ge=512)
+    model_max_tokens: int = Field(default=4_096, ge=1)
+    model_temperature: float = Field(default=0.7, ge=0, le=2)
+    model_read_timeout_seconds: float = Field(default=60, gt=0)
+    generation_timeout_seconds: float = Field(default=600, gt=0)
+    history_window: int = Field(default=5, ge=1, le=1000)
+
+    worker_concurrency: int = Field(default=128, ge=1, le=1000)
+    worker_drain_seconds: float = Field(default=20, ge=0, le=600)
+    lease_seconds: float = Field(default=15, ge=3, le=600)
+    flush_interval_seconds: float = Field(default=0.025, ge=0.001, le=1)
+    sweep_interval_seconds: float = Field(default=2, ge=0.2, le=60)
+    stream_ttl_seconds: int = Field(default=900, ge=10)
+    stream_max_frames: int = Field(default=100_000, ge=1000)
+
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["json", "console"] = "json"
+
+    @field_validator("database_url")
+    @classmethod
+    def _to_psycopg(cls, url: str) -> str:
+        """Take every usual spelling of a PostgreSQL URL (Heroku's, Neon's, psycopg2's) to psycopg 3."""
+        scheme, separator, rest = url.partition("://")
+        if not separator or scheme.partition("+")[0] not in {"postgres", "postgresql"}:
+            raise ValueError("must start with postgresql://")
+        return f"postgresql+psycopg://{rest}"
+
+    @field_validator("redis_url", "celery_broker_url", "stream_redis_url")
+    @classmethod
+    def _is_redis(cls, url: str) -> str:
+        if url and not url.startswith(("redis://", "rediss://")):
+            raise ValueError("must start with redis:// or rediss://")
+        return url
+
+    @field_validator("jwt_secret_key")
+    @classmethod
+    def _is_strong(cls, secret: SecretStr | None) -> SecretStr | None:
+        if secret is None:
+            return None
+        text = secret.get_secret_value()
+        if len(text.encode()) < MIN_SECRET_BYTES:
+            raise ValueError(f"must have at least {MIN_SECRET_BYTES} bytes; make one with: openssl rand -hex 32")
+        if len(set(text)) < 10 or any(word in text.lower() for word in KNOWN_SECRETS):  # noqa: PLR2004
+            raise ValueError("looks like a default or a guessable text; make one with: openssl rand -hex 32")
+        return secret
+
+    @field_validator("backend_cors_origins", mode="before")
+    @classmethod
+    def _split(cls, origins: Any) -> Any:  # noqa: ANN401
+        return tuple(o.strip().rstrip("/") for o in origins.split(",") if o.strip()) if isinstance(origins, str) else origins
+
+    @field_validator("backend_cors_origins")
+    @classmethod
+    def _no_wildcard(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
+        for origin in origins:
+            if not origin.startswith(("http://", "https://")):
+                raise ValueError("must be a comma-separated list of origins such as https://app.example.com")
+        return origins
+
+    @model_validator(mode="before")
+    @classmethod
+    def _share_redis(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """The broker and the stream logs live in REDIS_URL unless they are given a server of their own."""
+        if isinstance(values.get("redis_url"), str):
+            values.setdefault("celery_broker_url", values["redis_url"])
+            values.setdefault("stream_redis_url", values["redis_url"])
+        return values
+
+    @classmethod
+    def load(cls, *, require: tuple[str, ...] = (), **overrides: Any) -> Self:  # noqa: ANN401
+        """Read the environment.
+
+        `require` names optional settings that this process can't do without.
+
+        Raises:
+            SettingsInvalid: one line that names the first missing or unusable setting, never its value.
+
+        """
+        try:
+            settings = cls(**overrides)
+        except ValidationError as error:
+            first = error.errors(include_input=False, include_url=False)[0]
+            name = "_".join(str(part) for part in first["loc"][:1]).upper() or "SETTINGS"
+            reason = "is not set" if first["type"] == "missing" else first["msg"].removeprefix("Value error, ")
+            raise SettingsInvalid(f"{name}: {reason}") from error
+        for name in require:
+            if getattr(settings, name) is None:
+                raise SettingsInvalid(f"{name.upper()}: is not set")
+        return settings
