@@ -12,3 +12,12 @@ GENERATIONS_QUEUE: Final = "generations"
 SUMMARIES_QUEUE: Final = "summaries"
 UPKEEP_QUEUE: Final = "upkeep"
 QUEUES: Final = (GENERATIONS_QUEUE, SUMMARIES_QUEUE, UPKEEP_QUEUE)
+
+BROKER_TRANSPORT: Final = {
+    # Bounded waits: with the defaults a frozen broker holds its caller for ever. The visibility timeout must exceed any task.
+    "socket_timeout": 5,
+    "socket_connect_timeout": 2,
+    "socket_keepalive": True,
+    "health_check_interval": 5,
+    "visibility_timeout": 3600,
+}

@@ -19,17 +19,53 @@ LOCAL_ORIGINS: Final = (
 )
 
 
-class Settings(BaseSettings):
-    """All settings, by the names of their environment variables (in any case); `.env` is read too.
-
-    A variable that is set to nothing counts as unset. Sizes are in bytes, times in seconds, unless a name says otherwise.
-    """
+class DatabaseSettings(BaseSettings):
+    """What a process needs that only talks to the database, such as a migration."""
 
     model_config = SettingsConfigDict(
         env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True, hide_input_in_errors=True
     )
 
     database_url: str
+
+    @field_validator("database_url")
+    @classmethod
+    def _to_psycopg(cls, url: str) -> str:
+        """Take every usual spelling of a PostgreSQL URL (Heroku's, Neon's, psycopg2's) to psycopg 3."""
+        scheme, separator, rest = url.partition("://")
+        if not separator or scheme.partition("+")[0] not in {"postgres", "postgresql"}:
+            raise ValueError("must start with postgresql://")
+        return f"postgresql+psycopg://{rest}"
+
+    @classmethod
+    def load(cls, *, require: tuple[str, ...] = (), **overrides: Any) -> Self:  # noqa: ANN401
+        """Read the environment.
+
+        `require` names optional settings that this process can't do without.
+
+        Raises:
+            SettingsInvalid: one line that names the first missing or unusable setting, never its value.
+
+        """
+        try:
+            settings = cls(**overrides)
+        except ValidationError as error:
+            first = error.errors(include_input=False, include_url=False)[0]
+            name = "_".join(str(part) for part in first["loc"][:1]).upper() or "SETTINGS"
+            reason = "is not set" if first["type"] == "missing" else first["msg"].removeprefix("Value error, ")
+            raise SettingsInvalid(f"{name}: {reason}") from error
+        for name in require:
+            if getattr(settings, name) is None:
+                raise SettingsInvalid(f"{name.upper()}: is not set")
+        return settings
+
+
+class Settings(DatabaseSettings):
+    """All settings, by the names of their environment variables (in any case); `.env` is read too.
+
+    A variable that is set to nothing counts as unset. Sizes are in bytes, times in seconds, unless a name says otherwise.
+    """
+
     database_pool_size: int = Field(default=10, ge=1, le=200)
     redis_url: str
     celery_broker_url: str = ""
@@ -52,6 +88,7 @@ class Settings(BaseSettings):
     tavily_base_url: str | None = None
     model_context_tokens: int = Field(default=32_000, ge=512)
     model_max_tokens: int = Field(default=4_096, ge=1)
+    reply_max_chars: int = Field(default=200_000, ge=1000)
     model_temperature: float = Field(default=0.7, ge=0, le=2)
     model_read_timeout_seconds: float = Field(default=60, gt=0)
     generation_timeout_seconds: float = Field(default=600, gt=0)
@@ -63,19 +100,9 @@ class Settings(BaseSettings):
     flush_interval_seconds: float = Field(default=0.025, ge=0.001, le=1)
     sweep_interval_seconds: float = Field(default=2, ge=0.2, le=60)
     stream_ttl_seconds: int = Field(default=900, ge=10)
-    stream_max_frames: int = Field(default=100_000, ge=1000)
 
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["json", "console"] = "json"
-
-    @field_validator("database_url")
-    @classmethod
-    def _to_psycopg(cls, url: str) -> str:
-        """Take every usual spelling of a PostgreSQL URL (Heroku's, Neon's, psycopg2's) to psycopg 3."""
-        scheme, separator, rest = url.partition("://")
-        if not separator or scheme.partition("+")[0] not in {"postgres", "postgresql"}:
-            raise ValueError("must start with postgresql://")
-        return f"postgresql+psycopg://{rest}"
 
     @field_validator("redis_url", "celery_broker_url", "stream_redis_url")
     @classmethod
@@ -99,7 +126,11 @@ class Settings(BaseSettings):
     @field_validator("backend_cors_origins", mode="before")
     @classmethod
     def _split(cls, origins: Any) -> Any:  # noqa: ANN401
-        return tuple(o.strip().rstrip("/") for o in origins.split(",") if o.strip()) if isinstance(origins, str) else origins
+        return (
+            tuple(o.strip().rstrip("/") for o in origins.split(",") if o.strip())
+            if isinstance(origins, str)
+            else origins
+        )
 
     @field_validator("backend_cors_origins")
     @classmethod
@@ -117,25 +148,3 @@ class Settings(BaseSettings):
             values.setdefault("celery_broker_url", values["redis_url"])
             values.setdefault("stream_redis_url", values["redis_url"])
         return values
-
-    @classmethod
-    def load(cls, *, require: tuple[str, ...] = (), **overrides: Any) -> Self:  # noqa: ANN401
-        """Read the environment.
-
-        `require` names optional settings that this process can't do without.
-
-        Raises:
-            SettingsInvalid: one line that names the first missing or unusable setting, never its value.
-
-        """
-        try:
-            settings = cls(**overrides)
-        except ValidationError as error:
-            first = error.errors(include_input=False, include_url=False)[0]
-            name = "_".join(str(part) for part in first["loc"][:1]).upper() or "SETTINGS"
-            reason = "is not set" if first["type"] == "missing" else first["msg"].removeprefix("Value error, ")
-            raise SettingsInvalid(f"{name}: {reason}") from error
-        for name in require:
-            if getattr(settings, name) is None:
-                raise SettingsInvalid(f"{name.upper()}: is not set")
-        return settings

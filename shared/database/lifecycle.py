@@ -1,0 +1,197 @@
+"""The life of a generation as statements: every move is a compare-and-set on (status, attempt), timed by the database.
+
+The builders are pure. A statement that changes or returns no row means: somebody else has moved the generation on.
+"""
+
+from collections.abc import Iterable
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import (
+    Interval,
+    Select,
+    Update,
+    case,
+    cast,
+    func,
+    literal,
+    select,
+    tuple_,
+    update,
+)
+from sqlalchemy.sql.dml import ReturningUpdate
+from sqlalchemy.sql.elements import ColumnElement
+
+from shared.database.tables import Generation, Message
+from shared.generation import MAX_ATTEMPTS, TERMINAL, GenerationStatus, message_status
+from shared.ids import GenerationId
+
+QUEUED, RUNNING, FAILED = GenerationStatus.QUEUED, GenerationStatus.RUNNING, GenerationStatus.FAILED
+
+
+def claim(generation_id: GenerationId, lease: timedelta) -> ReturningUpdate[int, int, int, int, str | None]:
+    """Take a queued generation.
+
+    Returns (attempt, chat_id, user_message_id, assistant_message_id, model): the attempt (>= 1) is the fence of all
+    later writes. No row when it is held, over or gone.
+    """
+    return (
+        update(Generation)
+        .where(Generation.id == generation_id, Generation.status == QUEUED)
+        .values(
+            status=RUNNING,
+            attempt=Generation.attempt + 1,
+            lease_expires_at=_in(lease),
+            started_at=func.coalesce(Generation.started_at, func.now()),
+        )
+        .returning(
+            Generation.attempt,
+            Generation.chat_id,
+            Generation.user_message_id,
+            Generation.assistant_message_id,
+            Generation.model,
+        )
+    )
+
+
+def renew(held: Iterable[tuple[GenerationId, int]], lease: timedelta) -> ReturningUpdate[UUID]:
+    """Prolong the leases of (generation, attempt) pairs. Returns the ids that are still held."""
+    return (
+        update(Generation)
+        .where(tuple_(Generation.id, Generation.attempt).in_(list(held)), Generation.status == RUNNING)
+        .values(lease_expires_at=_in(lease))
+        .returning(Generation.id)
+    )
+
+
+def release(held: Iterable[tuple[GenerationId, int]]) -> ReturningUpdate[UUID]:
+    """Give generations back so that another worker continues at once. The attempt that a release ended does not count."""
+    return (
+        update(Generation)
+        .where(tuple_(Generation.id, Generation.attempt).in_(list(held)), Generation.status == RUNNING)
+        .values(status=QUEUED, lease_expires_at=None, queued_at=func.now())
+        .returning(Generation.id)
+    )
+
+
+def finish(
+    generation_id: GenerationId,
+    attempt: int,
+    status: GenerationStatus,
+    *,
+    finish_reason: str | None = None,
+    error_code: str | None = None,
+    error_message: str | None = None,
+    usage: dict[str, Any] | None = None,
+    first_token_after: timedelta | None = None,
+) -> ReturningUpdate[int]:
+    """End the generation that this attempt holds. Returns its assistant_message_id; no row when it is not held any more.
+
+    `first_token_after` is the time from the attempt's claim to its first token.
+    """
+    return (
+        update(Generation)
+        .where(Generation.id == generation_id, Generation.attempt == attempt, Generation.status == RUNNING)
+        .values(
+            status=status,
+            lease_expires_at=None,
+            finished_at=func.now(),
+            finish_reason=finish_reason,
+            error_code=error_code,
+            error_message=error_message,
+            usage=usage,
+            first_token_at=func.coalesce(
+                Generation.first_token_at, Generation.started_at + cast(literal(first_token_after), Interval)
+            ),
+        )
+        .returning(Generation.assistant_message_id)
+    )
+
+
+def save_reply(message_id: int, status: GenerationStatus, content: str, usage: dict[str, Any] | None = None) -> Update:
+    """Write what a generation made into its message. Belongs in the transaction of `finish`."""
+    return (
+        update(Message)
+        .where(Message.id == message_id)
+        .values(content=content, status=message_status(status), usage=usage)
+    )
+
+
+def take_over_expired(limit: int = 100) -> ReturningUpdate[UUID, str, int, int]:
+    """Queue again what lost its worker, or fail it after too many attempts.
+
+    Returns (id, status, attempt, assistant_message_id). A failed one's attempt is raised, so that its worker, should it
+    come back, is refused by the log too.
+    """
+    exhausted = Generation.attempt >= MAX_ATTEMPTS
+    lost = (
+        select(Generation.id)
+        .where(Generation.status == RUNNING, Generation.lease_expires_at < func.now())
+        .order_by(Generation.lease_expires_at)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    return (
+        update(Generation)
+        .where(Generation.id.in_(lost))
+        .values(
+            status=case((exhausted, FAILED.value), else_=QUEUED.value),
+            attempt=Generation.attempt + case((exhausted, 1), else_=0),
+            lease_expires_at=None,
+            queued_at=func.now(),
+            finished_at=case((exhausted, func.now()), else_=None),
+            error_code=case((exhausted, "worker_lost"), else_=None),
+            error_message=case((exhausted, "The answer was interrupted too often."), else_=None),
+        )
+        .returning(Generation.id, Generation.status, Generation.attempt, Generation.assistant_message_id)
+    )
+
+
+def queued_again(older_than: timedelta, limit: int = 100) -> ReturningUpdate[UUID]:
+    """Queued rows that no worker took for a while, marked as sent now. Returns their ids, to be sent again."""
+    waiting = (
+        select(Generation.id)
+        .where(Generation.status == QUEUED, Generation.queued_at < func.now() - cast(literal(older_than), Interval))
+        .order_by(Generation.queued_at)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    return update(Generation).where(Generation.id.in_(waiting)).values(queued_at=func.now()).returning(Generation.id)
+
+
+def unclosed(older_than: timedelta, limit: int = 100) -> Select[Any]:
+    """Terminal generations whose log may still be open, with their reply's text.
+
+    Returns (id, attempt, status, finish_reason, error_code, error_message, usage, message id, content).
+    """
+    return (
+        select(
+            Generation.id,
+            Generation.attempt,
+            Generation.status,
+            Generation.finish_reason,
+            Generation.error_code,
+            Generation.error_message,
+            Generation.usage,
+            Message.id.label("message_id"),
+            Message.content,
+        )
+        .join(Message, Message.id == Generation.assistant_message_id)
+        .where(
+            Generation.status.in_(TERMINAL),
+            Generation.closed_at.is_(None),
+            Generation.finished_at < func.now() - cast(literal(older_than), Interval),
+        )
+        .order_by(Generation.finished_at)
+        .limit(limit)
+    )
+
+
+def close(generation_id: GenerationId) -> Update:
+    """Note that the generation's log has its terminal frame."""
+    return update(Generation).where(Generation.id == generation_id).values(closed_at=func.now())
+
+
+def _in(lease: timedelta) -> ColumnElement[Any]:
+    return func.now() + cast(literal(lease), Interval)

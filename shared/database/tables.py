@@ -1,0 +1,152 @@
+"""The tables. Alembic makes and changes them (migrations/); a test proves that both say the same."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import BigInteger, CheckConstraint, DateTime, ForeignKey, Identity, Index, Text, func, text
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.schema import MetaData
+
+from shared.generation import GenerationStatus, MessageStatus
+
+
+class Base(DeclarativeBase):
+    """All tables. Constraints have predictable names, so that errors and migrations can name them."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map = {  # noqa: RUF012 - SQLAlchemy reads this class attribute
+        int: BigInteger,
+        str: Text,
+        datetime: DateTime(timezone=True),
+        dict[str, Any]: JSONB,
+        list[dict[str, Any]]: JSONB,
+    }
+
+
+def _one_of(column: str, values: type[GenerationStatus] | type[MessageStatus] | tuple[str, ...]) -> str:
+    return f"{column} IN ({', '.join(repr(str(value)) for value in values)})"
+
+
+class User(Base):
+    """An account. E-mail addresses are unique without regard to case."""
+
+    __tablename__ = "users"
+    __table_args__ = (Index("uq_users_email_lower", text("lower(email)"), unique=True),)
+
+    id: Mapped[int] = mapped_column(Identity(always=True), primary_key=True)
+    email: Mapped[str]
+    password_hash: Mapped[str]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class Chat(Base):
+    """A conversation. `last_position` counts its messages: positions are allocated by updating this row."""
+
+    __tablename__ = "chats"
+    __table_args__ = (
+        Index("ix_chats_user_id_activity", "user_id", text("last_message_at DESC"), text("id DESC")),
+        CheckConstraint("last_position >= 0", name="last_position"),
+        CheckConstraint("summary_position BETWEEN 0 AND last_position", name="summary_position"),
+    )
+
+    id: Mapped[int] = mapped_column(Identity(always=True), primary_key=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    title: Mapped[str | None]
+    summary: Mapped[str | None]
+    summary_position: Mapped[int] = mapped_column(server_default=text("0"))
+    last_position: Mapped[int] = mapped_column(server_default=text("0"))
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    updated_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    last_message_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class Message(Base):
+    """One message. A reply exists, empty and pending, from the moment its question is accepted."""
+
+    __tablename__ = "messages"
+    __table_args__ = (
+        Index("uq_messages_chat_id_position", "chat_id", "position", unique=True),
+        CheckConstraint(_one_of("role", ("user", "assistant")), name="role"),
+        CheckConstraint(_one_of("status", MessageStatus), name="status"),
+        CheckConstraint("position >= 1", name="position"),
+    )
+
+    id: Mapped[int] = mapped_column(Identity(always=True), primary_key=True)
+    chat_id: Mapped[int] = mapped_column(ForeignKey("chats.id", ondelete="CASCADE"))
+    role: Mapped[str]
+    content: Mapped[str]
+    position: Mapped[int]
+    status: Mapped[str]
+    parts: Mapped[list[dict[str, Any]] | None]
+    sources: Mapped[list[dict[str, Any]] | None]
+    usage: Mapped[dict[str, Any] | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class Generation(Base):
+    """The making of one reply. This row is the queue: the broker only hints at it."""
+
+    __tablename__ = "generations"
+    __table_args__ = (
+        Index(
+            "uq_generations_chat_id_live",
+            "chat_id",
+            unique=True,
+            postgresql_where=text("status IN ('queued', 'running')"),
+        ),
+        Index("ix_generations_chat_id_created_at", "chat_id", text("created_at DESC")),
+        Index("ix_generations_queued", "queued_at", postgresql_where=text("status = 'queued'")),
+        Index("ix_generations_leases", "lease_expires_at", postgresql_where=text("status = 'running'")),
+        Index(
+            "ix_generations_unclosed",
+            "finished_at",
+            postgresql_where=text("finished_at IS NOT NULL AND closed_at IS NULL"),
+        ),
+        Index(
+            "uq_generations_user_id_idempotency_key",
+            "user_id",
+            "idempotency_key",
+            unique=True,
+            postgresql_where=text("idempotency_key IS NOT NULL"),
+        ),
+        Index("ix_generations_user_message_id", "user_message_id"),
+        Index("ix_generations_assistant_message_id", "assistant_message_id"),
+        CheckConstraint(_one_of("status", GenerationStatus), name="status"),
+        CheckConstraint("(status = 'running') = (lease_expires_at IS NOT NULL)", name="lease"),
+        CheckConstraint(
+            "(status IN ('completed', 'failed', 'cancelled')) = (finished_at IS NOT NULL)", name="finished"
+        ),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    chat_id: Mapped[int] = mapped_column(ForeignKey("chats.id", ondelete="CASCADE"))
+    user_message_id: Mapped[int] = mapped_column(ForeignKey("messages.id", ondelete="CASCADE"))
+    assistant_message_id: Mapped[int] = mapped_column(ForeignKey("messages.id", ondelete="CASCADE"))
+    status: Mapped[str]
+    attempt: Mapped[int] = mapped_column(server_default=text("0"))
+    lease_expires_at: Mapped[datetime | None]
+    cancel_requested_at: Mapped[datetime | None]
+    idempotency_key: Mapped[str | None]
+    body_hash: Mapped[str | None]
+    model: Mapped[str | None]
+    usage: Mapped[dict[str, Any] | None]
+    finish_reason: Mapped[str | None]
+    error_code: Mapped[str | None]
+    error_message: Mapped[str | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    queued_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    started_at: Mapped[datetime | None]
+    first_token_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+    closed_at: Mapped[datetime | None]

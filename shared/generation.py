@@ -1,0 +1,49 @@
+"""The states of a generation and the moves between them. Pure: the database enforces the same by compare-and-set."""
+
+from enum import StrEnum
+from typing import Final
+
+
+class GenerationStatus(StrEnum):
+    """Where a generation stands. The terminal states are final."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+class MessageStatus(StrEnum):
+    """Whether a message's content is whole. A user's message is always `completed`."""
+
+    PENDING = "pending"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+LIVE: Final = frozenset({GenerationStatus.QUEUED, GenerationStatus.RUNNING})
+TERMINAL: Final = frozenset({GenerationStatus.COMPLETED, GenerationStatus.FAILED, GenerationStatus.CANCELLED})
+
+TRANSITIONS: Final = {
+    # A lost or released attempt goes back to queued; a generation may end without a worker.
+    GenerationStatus.QUEUED: frozenset({GenerationStatus.RUNNING, GenerationStatus.CANCELLED, GenerationStatus.FAILED}),
+    GenerationStatus.RUNNING: TERMINAL | {GenerationStatus.QUEUED},
+    GenerationStatus.COMPLETED: frozenset[GenerationStatus](),
+    GenerationStatus.FAILED: frozenset[GenerationStatus](),
+    GenerationStatus.CANCELLED: frozenset[GenerationStatus](),
+}
+
+MAX_ATTEMPTS: Final = 3
+"""After so many attempts a generation fails, and the reader is told."""
+
+
+def is_legal(before: GenerationStatus, after: GenerationStatus) -> bool:
+    """Whether a generation may move from one status to the other."""
+    return after in TRANSITIONS[before]
+
+
+def message_status(status: GenerationStatus) -> MessageStatus:
+    """The status of the reply whose generation has this status."""
+    return MessageStatus.PENDING if status in LIVE else MessageStatus(status.value)

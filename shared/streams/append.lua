@@ -1,0 +1,44 @@
+-- Append frames to a generation's log and publish them, in one atomic step; the fence is here (docs/protocol.md §1).
+-- KEYS: the log (a stream with ids <attempt>-<sequence>), the doorbell (a channel).
+-- ARGV: attempt; the sequence to append after, or -1 to open the attempt; expiry in ms; '1' if the last frame is terminal; frames.
+-- Answers {verdict, sequence}: ok | superseded | closed | diverged, and the log's last sequence.
+local attempt = tonumber(ARGV[1])
+local after = tonumber(ARGV[2])
+local terminal = ARGV[4] == '1'
+local frames = #ARGV - 4
+
+-- The log's last entry is its whole state: who wrote it, its sequence, and whether it ended the log.
+local last = redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 1)[1]
+local owner, sequence, closed = 0, 0, false
+if last then
+    local a, s = string.match(last[1], '^(%d+)-(%d+)$')
+    owner, sequence, closed = tonumber(a), tonumber(s), last[2][3] ~= nil
+end
+
+if owner > attempt then
+    return { 'superseded', sequence }
+end
+if owner == attempt and (after < 0 or sequence == after + frames) then
+    return { 'ok', sequence } -- the same append again: its answer was lost
+end
+if closed then
+    return { 'closed', sequence }
+end
+if after >= 0 and after ~= sequence then
+    return { 'diverged', sequence }
+end
+
+for i = 5, #ARGV do
+    sequence = sequence + 1
+    local id = string.format('%d-%d', attempt, sequence)
+    if terminal and i == #ARGV then
+        -- The entry remembers whether anybody heard it live: an answer that nobody heard is replayed when its chat is opened.
+        local heard = redis.call('PUBLISH', KEYS[2], id .. ' 1\n' .. ARGV[i])
+        redis.call('XADD', KEYS[1], id, 'frame', ARGV[i], 'terminal', heard)
+    else
+        redis.call('XADD', KEYS[1], id, 'frame', ARGV[i])
+        redis.call('PUBLISH', KEYS[2], id .. ' 0\n' .. ARGV[i])
+    end
+end
+redis.call('PEXPIRE', KEYS[1], ARGV[3])
+return { 'ok', sequence }

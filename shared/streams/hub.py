@@ -1,0 +1,185 @@
+"""The hub: one pub/sub connection for all the readers of a process, however many there are.
+
+Pub/sub is a doorbell and the log is the truth, so the hub may lose anything as long as it says so: when its connection
+breaks, when a subscription is confirmed again, or when a log's head has moved without a message, the readers are told
+that they may have missed something and read the log. Measured reasons: docs/protocol.md §4.
+"""
+
+import asyncio
+import math
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from typing import Any, Final, Self
+
+from redis.asyncio.connection import AbstractConnection
+from redis.exceptions import RedisError
+
+from shared.errors import StreamsUnavailable
+from shared.ids import GenerationId
+from shared.streams.doorbells import Doorbells, QueueDoorbell
+from shared.streams.port import BEGINNING, Entry, Offset
+from shared.telemetry import get_logger
+
+log = get_logger(__name__)
+
+# Redis drops a connection from pub/sub mode after its last unsubscribe; this channel is never left.
+CONTROL: Final = "cortexai:hub"
+CONFIRM_WITHIN: Final = 5.0
+RECONNECT_AFTER: Final = (0.05, 0.1, 0.2, 0.5, 1.0)
+LOOK_EVERY: Final = 1.0
+
+
+class Hub:
+    """Distributes published frames to doorbells. Use it as an async context manager.
+
+    `connect` makes an unconnected connection; `heads` answers the last offset of each of some logs.
+    """
+
+    def __init__(
+        self,
+        *,
+        connect: Callable[[], AbstractConnection],
+        heads: Callable[[Sequence[GenerationId]], Awaitable[list[Offset | None]]],
+        channel: Callable[[GenerationId], str],
+        doorbells: Doorbells,
+        keep_alive: float,
+    ) -> None:
+        self._connect = connect
+        self._heads = heads
+        self._channel = channel
+        self._doorbells = doorbells
+        self._keep_alive = keep_alive
+        self._connection: AbstractConnection | None = None
+        self._by_channel: dict[bytes, GenerationId] = {}
+        self._last: dict[GenerationId, int] = {}
+        self._confirmed: dict[GenerationId, asyncio.Event] = {}
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def __aenter__(self) -> Self:
+        self._tasks = [asyncio.create_task(self._listen()), asyncio.create_task(self._look())]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    @property
+    def readers(self) -> int:
+        """How many doorbells hang here."""
+        return len(self._doorbells)
+
+    async def subscribe(self, generation_id: GenerationId) -> QueueDoorbell:
+        """Hang a doorbell, and return once Redis has confirmed the subscription.
+
+        Raises:
+            StreamsUnavailable: not confirmed within 5 seconds.
+
+        """
+        first = generation_id not in self._doorbells
+        doorbell = self._doorbells.hang(generation_id)
+        if first:
+            self._by_channel[self._channel(generation_id).encode()] = generation_id
+            self._confirmed[generation_id] = asyncio.Event()
+            await self._send("SUBSCRIBE", self._channel(generation_id))
+        try:
+            async with asyncio.timeout(CONFIRM_WITHIN):
+                await self._confirmed[generation_id].wait()
+        except BaseException as error:
+            await self.unsubscribe(generation_id, doorbell)
+            if isinstance(error, TimeoutError):
+                raise StreamsUnavailable from error
+            raise
+        return doorbell
+
+    async def unsubscribe(self, generation_id: GenerationId, doorbell: QueueDoorbell) -> None:
+        """Take a doorbell away, and the subscription with the generation's last one."""
+        if self._doorbells.remove(generation_id, doorbell):
+            self._by_channel.pop(self._channel(generation_id).encode(), None)
+            self._confirmed.pop(generation_id, None)
+            self._last.pop(generation_id, None)
+            await self._send("UNSUBSCRIBE", self._channel(generation_id))
+
+    async def _send(self, *command: str) -> None:
+        """Send on the hub's connection; when there is none, the next connection subscribes to everything anyway."""
+        if self._connection is not None:
+            with suppress(RedisError, OSError):
+                await self._connection.send_command(*command, check_health=False)
+
+    async def _listen(self) -> None:
+        """Keep a connection and hand out what comes, for ever."""
+        failures = 0
+        while True:
+            connection = self._connect()
+            try:
+                await connection.connect()  # type: ignore[no-untyped-call]
+                channels = [self._channel(generation_id) for generation_id in self._doorbells.generations()]
+                self._connection = connection
+                await connection.send_command("SUBSCRIBE", CONTROL, *channels, check_health=False)
+                while True:
+                    self._take(await connection.read_response(timeout=math.inf))
+                    failures = 0
+            except (RedisError, OSError) as error:
+                log.warning("hub_connection_lost", error=type(error).__name__, readers=self.readers)
+            finally:
+                self._connection = None
+                self._all_missed()
+                await connection.disconnect(nowait=True)
+            await asyncio.sleep(RECONNECT_AFTER[min(failures, len(RECONNECT_AFTER) - 1)])
+            failures += 1
+
+    def _take(self, message: Sequence[Any]) -> None:
+        """Hand out one pub/sub message."""
+        kind, channel, payload = message
+        generation_id = self._by_channel.get(channel)
+        if generation_id is None:
+            return
+        if kind == b"message":
+            entry = parse(payload)
+            self._last[generation_id] = entry.offset.sequence
+            for doorbell in self._doorbells.of(generation_id):
+                doorbell.ring(entry)
+        elif kind == b"subscribe":
+            if self._confirmed[generation_id].is_set():
+                # Confirmed again, after a reconnect: what was published in between is in the log only.
+                for doorbell in self._doorbells.of(generation_id):
+                    doorbell.miss()
+            self._confirmed[generation_id].set()
+
+    def _all_missed(self) -> None:
+        for generation_id in self._doorbells.generations():
+            for doorbell in self._doorbells.of(generation_id):
+                doorbell.miss()
+
+    async def _look(self) -> None:
+        """Once a second, compare quiet logs' heads with what was heard; now and then, ring for the keep-alive."""
+        clock = asyncio.get_running_loop().time
+        next_tick = clock() + self._keep_alive
+        heard: dict[GenerationId, int] = {}
+        while True:
+            await asyncio.sleep(min(LOOK_EVERY, self._keep_alive))
+            quiet = [g for g in self._doorbells.generations() if heard.get(g) == self._last.get(g, 0)]
+            heard = {g: self._last.get(g, 0) for g in self._doorbells.generations()}
+            with suppress(StreamsUnavailable):
+                await self._compare(quiet)
+            if clock() >= next_tick:
+                next_tick = clock() + self._keep_alive
+                self._doorbells.tick()
+
+    async def _compare(self, quiet: Sequence[GenerationId]) -> None:
+        if not quiet:
+            return
+        for generation_id, head in zip(quiet, await self._heads(quiet), strict=True):
+            sequence = (head or BEGINNING).sequence
+            if generation_id in self._doorbells and sequence != self._last.get(generation_id, 0):
+                self._last[generation_id] = sequence
+                for doorbell in self._doorbells.of(generation_id):
+                    doorbell.miss()
+
+
+def parse(payload: bytes) -> Entry:
+    r"""The entry that the append script published: `<attempt>-<sequence> <terminal>\n<frame>`."""
+    header, _, frame = payload.partition(b"\n")
+    offset, _, terminal = header.partition(b" ")
+    attempt, _, sequence = offset.partition(b"-")
+    return Entry(Offset(int(attempt), int(sequence)), frame, terminal == b"1")

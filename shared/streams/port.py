@@ -1,0 +1,103 @@
+"""The stream log's port: what a writer and a reader may rely on, whatever keeps the log. Source: docs/protocol.md §1."""
+
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+from shared.errors import AppendRefused
+from shared.ids import GenerationId
+
+
+class Offset(NamedTuple):
+    """A frame's place. Offsets of one log rise strictly; sequences have no gaps across attempts."""
+
+    attempt: int
+    sequence: int
+
+    def __str__(self) -> str:
+        return f"{self.attempt}-{self.sequence}"
+
+
+BEGINNING = Offset(0, 0)
+
+
+class Entry(NamedTuple):
+    """A frame in its log. The terminal one is the last; `heard` says whether it had a live reader when it was appended."""
+
+    offset: Offset
+    frame: bytes
+    terminal: bool = False
+    heard: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Append:
+    """Frames that go to the end of one log, all or none.
+
+    `after` is the sequence that the writer left the log at; None opens the attempt, wherever the log ends.
+    `terminal` says that the last of the frames closes the log.
+    """
+
+    generation_id: GenerationId
+    attempt: int
+    after: int | None
+    frames: tuple[bytes, ...]
+    terminal: bool = False
+
+
+class Writer(Protocol):
+    """Appends to logs."""
+
+    async def append(self, appends: Sequence[Append]) -> list[int | AppendRefused]:
+        """Append to several logs in one round trip, each log atomically.
+
+        Returns, in order, each log's new last sequence or the refusal: AttemptSuperseded (a later attempt has opened the
+        log), LogClosed, or LogDiverged (the log does not end at `after`). Repeating an append that has
+        succeeded changes nothing and succeeds, so an append whose answer was lost may be sent again.
+
+        Raises:
+            StreamsUnavailable: nothing is known about any of them.
+
+        """
+        ...
+
+
+class Ring(NamedTuple):
+    """What a doorbell has to tell: frames in the order of their publishing; or that some may have been missed.
+
+    With neither, it was quiet for the keep-alive interval.
+    """
+
+    entries: tuple[Entry, ...] = ()
+    missed: bool = False
+
+
+class Doorbell(Protocol):
+    """One reader's subscription to one log."""
+
+    async def wait(self) -> Ring:
+        """Sleep until there is something to tell."""
+        ...
+
+
+class Reader(Protocol):
+    """Reads logs."""
+
+    async def replay(self, generation_id: GenerationId, after: Offset, *, limit: int = 500) -> list[Entry]:
+        """The frames past an offset's sequence, in order, at most `limit`; none where the log is absent or at its end.
+
+        Raises:
+            StreamsUnavailable: the log can't be read now.
+
+        """
+        ...
+
+    def follow(self, generation_id: GenerationId) -> AbstractAsyncContextManager[Doorbell]:
+        """Subscribe. Once entered, every frame appended from then on rings the doorbell or is reported as missed.
+
+        Raises:
+            StreamsUnavailable: the subscription was not confirmed in time.
+
+        """
+        ...

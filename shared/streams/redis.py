@@ -1,0 +1,172 @@
+"""The stream log in Redis: one stream a generation for the log, one channel a generation for its doorbell."""
+
+from collections.abc import AsyncIterator, Awaitable, Sequence
+from contextlib import asynccontextmanager
+from importlib.resources import files
+from typing import Any, Final
+
+from redis.asyncio import ConnectionPool, Redis
+from redis.asyncio.connection import AbstractConnection
+from redis.asyncio.retry import Retry
+from redis.backoff import ExponentialBackoff
+from redis.exceptions import NoScriptError, RedisError
+
+from shared.errors import AppendRefused, AttemptSuperseded, LogClosed, LogDiverged, StreamsUnavailable
+from shared.ids import GenerationId
+from shared.streams.doorbells import Doorbells
+from shared.streams.hub import Hub
+from shared.streams.port import Append, Doorbell, Entry, Offset
+
+APPEND: Final = (files("shared.streams") / "append.lua").read_text()
+
+
+def log_key(generation_id: GenerationId) -> str:
+    """The stream that holds a generation's log. The braces keep it beside its channel on a cluster."""
+    return f"cortexai:{{{generation_id}}}:log"
+
+
+def channel(generation_id: GenerationId) -> str:
+    """The pub/sub channel that carries a generation's frames live."""
+    return f"cortexai:{{{generation_id}}}:frames"
+
+
+def connect(url: str, *, connections: int = 32) -> Redis:
+    """A client for the stream logs. Connects when first used; gives up on a silent server after 5 seconds."""
+    return Redis.from_pool(
+        ConnectionPool.from_url(
+            url,
+            protocol=2,
+            max_connections=connections,
+            socket_timeout=5,
+            socket_connect_timeout=2,
+            socket_keepalive=True,
+            health_check_interval=15,
+            retry=Retry(ExponentialBackoff(cap=0.5, base=0.05), 2),
+        )
+    )
+
+
+class RedisWriter:
+    """Writer over Redis. `ttl` is how long a log lives after its last append, in seconds."""
+
+    def __init__(self, redis: Redis, *, ttl: int) -> None:
+        self._redis = redis
+        self._ttl_ms = ttl * 1000
+        self._sha = ""
+
+    async def append(self, appends: Sequence[Append]) -> list[int | AppendRefused]:
+        """Append to several logs in one pipeline (Writer)."""
+        try:
+            replies = await self._run(appends)
+            if any(isinstance(reply, NoScriptError) for reply in replies):
+                # A server that has restarted knows no scripts; a script that ran meanwhile runs again harmlessly.
+                self._sha = ""
+                replies = await self._run(appends)
+        except (RedisError, OSError) as error:
+            raise StreamsUnavailable from error
+        return [_verdict(reply) for reply in replies]
+
+    async def _run(self, appends: Sequence[Append]) -> list[Any]:
+        if not self._sha:
+            self._sha = await self._redis.script_load(APPEND)
+        pipeline = self._redis.pipeline(transaction=False)
+        for append in appends:
+            pipeline.evalsha(
+                self._sha,
+                2,
+                log_key(append.generation_id),
+                channel(append.generation_id),
+                append.attempt,
+                -1 if append.after is None else append.after,
+                self._ttl_ms,
+                int(append.terminal),
+                *append.frames,
+            )
+        return await pipeline.execute(raise_on_error=False)
+
+
+def _verdict(reply: Any) -> int | AppendRefused:  # noqa: ANN401
+    if isinstance(reply, Exception):
+        raise StreamsUnavailable from reply
+    verdict, sequence = reply
+    match verdict:
+        case b"ok":
+            return int(sequence)
+        case b"superseded":
+            return AttemptSuperseded()
+        case b"closed":
+            return LogClosed()
+        case _:
+            return LogDiverged(int(sequence))
+
+
+class RedisReader:
+    """Reader over Redis. All readers of a process share one pub/sub connection, the hub's."""
+
+    def __init__(self, redis: Redis, hub: Hub) -> None:
+        self._redis = redis
+        self._hub = hub
+
+    async def replay(self, generation_id: GenerationId, after: Offset, *, limit: int = 500) -> list[Entry]:
+        """The frames past an offset (Reader)."""
+        # Sequences go on rising across attempts, so a later attempt's offset is past every earlier one's.
+        found = await _answer(self._redis.xrange(log_key(generation_id), min=f"({after}", max="+", count=limit))
+        entries = (entry_of(raw_id, fields) for raw_id, fields in found)
+        return [entry for entry in entries if entry.offset.sequence > after.sequence]
+
+    @asynccontextmanager
+    async def follow(self, generation_id: GenerationId) -> AsyncIterator[Doorbell]:
+        """Subscribe (Reader)."""
+        doorbell = await self._hub.subscribe(generation_id)
+        try:
+            yield doorbell
+        finally:
+            await self._hub.unsubscribe(generation_id, doorbell)
+
+
+async def _answer(command: Awaitable[Any]) -> Any:  # noqa: ANN401
+    try:
+        return await command
+    except (RedisError, OSError) as error:
+        raise StreamsUnavailable from error
+
+
+def entry_of(raw_id: bytes, fields: dict[bytes, bytes]) -> Entry:
+    """The log entry that the append script wrote."""
+    attempt, _, sequence = raw_id.partition(b"-")
+    heard = fields.get(b"terminal")
+    return Entry(Offset(int(attempt), int(sequence)), fields[b"frame"], heard is not None, heard != b"0")
+
+
+@asynccontextmanager
+async def open_reader(url: str, *, keep_alive: float = 15.0) -> AsyncIterator[RedisReader]:
+    """A reader with its hub running. `keep_alive` is the interval in seconds at which quiet doorbells ring."""
+    redis = connect(url)
+    hub = Hub(
+        connect=lambda: _pubsub_connection(redis),
+        heads=lambda generations: _heads(redis, generations),
+        channel=channel,
+        doorbells=Doorbells(),
+        keep_alive=keep_alive,
+    )
+    try:
+        async with hub:
+            yield RedisReader(redis, hub)
+    finally:
+        await redis.aclose()
+
+
+def _pubsub_connection(redis: Redis) -> AbstractConnection:
+    """A connection of the hub's own, outside the pool's count."""
+    pool = redis.connection_pool
+    # No health checks: their answer would be read where a message is expected. The hub looks at the logs instead.
+    return pool.connection_class(**{**pool.connection_kwargs, "health_check_interval": 0})
+
+
+async def _heads(redis: Redis, generations: Sequence[GenerationId]) -> list[Offset | None]:
+    """The last offset of each log, or None for a log that is not there."""
+    pipeline = redis.pipeline(transaction=False)
+    for generation_id in generations:
+        pipeline.xrevrange(log_key(generation_id), count=1)
+    replies = await _answer(pipeline.execute())
+    return [entry_of(*reply[0]).offset if reply else None for reply in replies]
