@@ -2,7 +2,9 @@
 
 CortexAIError
 ├── InvalidInput          what was sent can't be used
-│   └── CursorInvalid
+│   ├── CursorInvalid
+│   └── ContentTooLong
+├── PayloadTooLarge
 ├── Unauthenticated
 │   ├── TokenInvalid
 │   └── CredentialsInvalid
@@ -16,6 +18,7 @@ CortexAIError
 │   ├── DatabaseUnavailable
 │   ├── StreamsUnavailable
 │   └── TooBusy
+├── StreamCut             a stream can't go on here; resume it with the last event id
 ├── AppendRefused         the stream log belongs to somebody else now
 │   ├── AttemptSuperseded
 │   ├── LogClosed
@@ -66,6 +69,21 @@ class CursorInvalid(InvalidInput):
     """This cursor was not made by this API."""
 
     code = "cursor_invalid"
+
+
+class ContentTooLong(InvalidInput):
+    """The message is too long."""
+
+    code = "content_too_long"
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"content: must have at most {limit} characters", field="content")
+
+
+class PayloadTooLarge(CortexAIError):
+    """The request's body is too large."""
+
+    code = "payload_too_large"
 
 
 class Unauthenticated(CortexAIError):
@@ -148,6 +166,12 @@ class TooBusy(Unavailable):
     """Too many requests of this kind are waiting; try again."""
 
     code = "too_busy"
+
+
+class StreamCut(CortexAIError):
+    """The stream can't go on here; resume it with the last event id."""
+
+    code = "stream_cut"
 
 
 class AppendRefused(CortexAIError):

@@ -118,3 +118,21 @@ def error(text: str, code: str) -> Part:
 def abort(reason: str) -> Part:
     """Terminal: the answer was stopped on request."""
     return {"type": "abort", "reason": reason}
+
+
+def ending(
+    status: str,
+    *,
+    finish_reason: FinishReason | None = None,
+    error_code: str | None = None,
+    error_message: str | None = None,
+    usage: dict[str, int] | None = None,
+) -> list[Part]:
+    """The parts that end the log of a generation with this terminal status, the terminal one last. Texts are ended before."""
+    match status:
+        case "failed":
+            return [error(error_message or "The answer failed.", error_code or "internal_error")]
+        case "cancelled":
+            return [abort("cancelled")]
+        case _:
+            return [finish_step(), finish(finish_reason or "stop", {"usage": usage} if usage else None)]

@@ -3,9 +3,9 @@
 The builders are pure. A statement that changes or returns no row means: somebody else has moved the generation on.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from sqlalchemy import (
@@ -16,6 +16,7 @@ from sqlalchemy import (
     cast,
     func,
     literal,
+    or_,
     select,
     tuple_,
     update,
@@ -24,9 +25,10 @@ from sqlalchemy.sql.dml import ReturningUpdate
 from sqlalchemy.sql.elements import ColumnElement
 
 from shared.database.tables import Generation, Message
-from shared.generation import MAX_ATTEMPTS, TERMINAL, GenerationStatus, message_status
+from shared.generation import MAX_ATTEMPTS, TERMINAL, GenerationStatus, MessageStatus, message_status
 from shared.ids import GenerationId
 
+WORKER_LOST: Final = "worker_lost"
 QUEUED, RUNNING, FAILED = GenerationStatus.QUEUED, GenerationStatus.RUNNING, GenerationStatus.FAILED
 
 
@@ -118,6 +120,11 @@ def save_reply(message_id: int, status: GenerationStatus, content: str, usage: d
     )
 
 
+def fail_replies(message_ids: Sequence[int]) -> Update:
+    """Mark the replies of generations that failed without a worker. Belongs in the transaction that failed them."""
+    return update(Message).where(Message.id.in_(message_ids)).values(status=MessageStatus.FAILED)
+
+
 def take_over_expired(limit: int = 100) -> ReturningUpdate[UUID, str, int, int]:
     """Queue again what lost its worker, or fail it after too many attempts.
 
@@ -141,7 +148,7 @@ def take_over_expired(limit: int = 100) -> ReturningUpdate[UUID, str, int, int]:
             lease_expires_at=None,
             queued_at=func.now(),
             finished_at=case((exhausted, func.now()), else_=None),
-            error_code=case((exhausted, "worker_lost"), else_=None),
+            error_code=case((exhausted, WORKER_LOST), else_=None),
             error_message=case((exhausted, "The answer was interrupted too often."), else_=None),
         )
         .returning(Generation.id, Generation.status, Generation.attempt, Generation.assistant_message_id)
@@ -181,7 +188,10 @@ def unclosed(older_than: timedelta, limit: int = 100) -> Select[Any]:
         .where(
             Generation.status.in_(TERMINAL),
             Generation.closed_at.is_(None),
-            Generation.finished_at < func.now() - cast(literal(older_than), Interval),
+            or_(
+                Generation.finished_at < func.now() - cast(literal(older_than), Interval),
+                Generation.error_code == WORKER_LOST,  # nobody else will close it
+            ),
         )
         .order_by(Generation.finished_at)
         .limit(limit)

@@ -47,6 +47,11 @@ class MemoryStreams:
         log = self._logs.get(generation_id, [])
         return [entry for entry in log if entry.offset.sequence > after.sequence][:limit]
 
+    async def head(self, generation_id: GenerationId) -> Entry | None:
+        """The log's last entry (Reader)."""
+        log = self._logs.get(generation_id)
+        return log[-1] if log else None
+
     @asynccontextmanager
     async def follow(self, generation_id: GenerationId) -> AsyncIterator[Doorbell]:
         """Subscribe (Reader)."""

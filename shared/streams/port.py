@@ -81,8 +81,8 @@ class Doorbell(Protocol):
         ...
 
 
-class Reader(Protocol):
-    """Reads logs."""
+class Log(Protocol):
+    """Reads what is logged."""
 
     async def replay(self, generation_id: GenerationId, after: Offset, *, limit: int = 500) -> list[Entry]:
         """The frames past an offset's sequence, in order, at most `limit`; none where the log is absent or at its end.
@@ -92,6 +92,19 @@ class Reader(Protocol):
 
         """
         ...
+
+    async def head(self, generation_id: GenerationId) -> Entry | None:
+        """The log's last entry; None where the log is absent.
+
+        Raises:
+            StreamsUnavailable: the log can't be read now.
+
+        """
+        ...
+
+
+class Reader(Log, Protocol):
+    """Reads what is logged, and what comes."""
 
     def follow(self, generation_id: GenerationId) -> AbstractAsyncContextManager[Doorbell]:
         """Subscribe. Once entered, every frame appended from then on rings the doorbell or is reported as missed.

@@ -100,19 +100,35 @@ def _verdict(reply: Any) -> int | AppendRefused:  # noqa: ANN401
             return LogDiverged(int(sequence))
 
 
-class RedisReader:
+class RedisLog:
+    """Log over Redis."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+
+    async def replay(self, generation_id: GenerationId, after: Offset, *, limit: int = 500) -> list[Entry]:
+        """The frames past an offset (Log)."""
+        past = str(after)
+        while True:
+            found = await _answer(self._redis.xrange(log_key(generation_id), min=f"({past}", max="+", count=limit))
+            # A log that was lost and written again has its early sequences under a later attempt's ids.
+            entries = [entry_of(*raw) for raw in found if _sequence(raw[0]) > after.sequence]
+            if entries or len(found) < limit:
+                return entries
+            past = found[-1][0].decode()
+
+    async def head(self, generation_id: GenerationId) -> Entry | None:
+        """The log's last entry (Log)."""
+        found = await _answer(self._redis.xrevrange(log_key(generation_id), count=1))
+        return entry_of(*found[0]) if found else None
+
+
+class RedisReader(RedisLog):
     """Reader over Redis. All readers of a process share one pub/sub connection, the hub's."""
 
     def __init__(self, redis: Redis, hub: Hub) -> None:
-        self._redis = redis
+        super().__init__(redis)
         self._hub = hub
-
-    async def replay(self, generation_id: GenerationId, after: Offset, *, limit: int = 500) -> list[Entry]:
-        """The frames past an offset (Reader)."""
-        # Sequences go on rising across attempts, so a later attempt's offset is past every earlier one's.
-        found = await _answer(self._redis.xrange(log_key(generation_id), min=f"({after}", max="+", count=limit))
-        entries = (entry_of(raw_id, fields) for raw_id, fields in found)
-        return [entry for entry in entries if entry.offset.sequence > after.sequence]
 
     @asynccontextmanager
     async def follow(self, generation_id: GenerationId) -> AsyncIterator[Doorbell]:
@@ -129,6 +145,10 @@ async def _answer(command: Awaitable[Any]) -> Any:  # noqa: ANN401
         return await command
     except (RedisError, OSError) as error:
         raise StreamsUnavailable from error
+
+
+def _sequence(raw_id: bytes) -> int:
+    return int(raw_id.partition(b"-")[2])
 
 
 def entry_of(raw_id: bytes, fields: dict[bytes, bytes]) -> Entry:

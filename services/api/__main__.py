@@ -1,0 +1,42 @@
+"""`python -m services.api`: serve the API until SIGTERM."""
+
+import sys
+from typing import Final
+
+import uvicorn
+
+from services.api.app import create_app
+from services.api.middleware import quiet_cuts
+from shared.errors import SettingsInvalid
+from shared.settings import Settings
+from shared.telemetry import configure_logging
+
+DRAIN_SECONDS: Final = 20
+BACKLOG: Final = 4096
+
+
+def main() -> int:
+    """Run. Returns the exit code: 2 for unusable settings."""
+    try:
+        settings = Settings.load(require=("jwt_secret_key",))
+    except SettingsInvalid as error:
+        print(error, file=sys.stderr)  # noqa: T201 - logging is not configured yet, and this is for a person
+        return 2
+    configure_logging(service="api", level=settings.log_level, log_format=settings.log_format)
+    quiet_cuts()
+    uvicorn.run(
+        create_app(settings),
+        host=settings.host,
+        port=settings.port,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        backlog=BACKLOG,
+        timeout_graceful_shutdown=DRAIN_SECONDS,
+        timeout_keep_alive=65,
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

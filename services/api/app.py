@@ -1,0 +1,90 @@
+"""The API's composition root: settings become resources, routers become an application."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from importlib.metadata import version
+from typing import TypedDict
+
+from fastapi import FastAPI
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+
+from services.api import health, problems
+from services.api.auth import router as auth
+from services.api.chats import router as chats
+from services.api.generations import router as generations
+from services.api.middleware import BodyLimit, RequestLog
+from services.api.queue import Queue
+from services.api.resources import Resources
+from services.api.security import AccessTokens, Passwords
+from shared.database.engine import open_database
+from shared.errors import SettingsInvalid
+from shared.settings import Settings
+from shared.streams.redis import open_reader
+
+ALLOWED_HEADERS = ["Authorization", "Content-Type", "Idempotency-Key", "Last-Event-ID", "Prefer", "traceparent"]
+EXPOSED_HEADERS = [
+    "Link",
+    "Location",
+    "RateLimit",
+    "RateLimit-Policy",
+    "Retry-After",
+    "X-Generation-Id",
+    "X-Message-Id",
+]
+
+
+class State(TypedDict):
+    """What the lifespan gives to every request."""
+
+    resources: Resources
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The application. It connects to nothing before it is started."""
+    app = FastAPI(
+        title="CortexAI",
+        version=version("cortexai"),
+        summary="Chats whose answers are never lost.",
+        lifespan=_lifespan(settings),
+        middleware=[
+            Middleware(RequestLog),
+            Middleware(
+                CORSMiddleware,
+                allow_origins=list(settings.backend_cors_origins),
+                allow_credentials=True,
+                allow_methods=["GET", "POST", "PATCH", "DELETE"],
+                allow_headers=ALLOWED_HEADERS,
+                expose_headers=EXPOSED_HEADERS,
+            ),
+            Middleware(BodyLimit, limit=settings.max_body_bytes),
+        ],
+    )
+    problems.install(app)
+    for router in (health.router, auth.router, chats.router, generations.router):
+        app.include_router(router)
+    return app
+
+
+def _lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextManager[State]]:
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[State]:
+        if settings.jwt_secret_key is None:
+            raise SettingsInvalid("JWT_SECRET_KEY: is not set")
+        tokens = AccessTokens(
+            settings.jwt_secret_key.get_secret_value(),
+            settings.jwt_algorithm,
+            settings.access_token_expire_minutes * 60,
+        )
+        database = open_database(settings.database_url, pool_size=settings.database_pool_size)
+        queue = Queue(settings.celery_broker_url)
+        passwords = Passwords(rounds=settings.bcrypt_rounds)
+        try:
+            async with open_reader(settings.stream_redis_url) as reader:
+                yield {"resources": Resources(settings, database, reader, queue, passwords, tokens)}
+        finally:
+            passwords.close()
+            queue.close()
+            await database.dispose()
+
+    return lifespan

@@ -1,0 +1,40 @@
+"""Bodies of the account routes."""
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from pydantic import EmailStr, StringConstraints
+
+from services.api.fields import Body, Text, View
+
+Password = Annotated[Text, StringConstraints(min_length=8, max_length=1024)]
+
+
+class Signup(Body):
+    """A new account. The password has 8 to 1024 characters of any kind."""
+
+    email: EmailStr
+    password: Password
+
+
+class Login(Body):
+    """Credentials. What they may look like is not checked: they are right or wrong."""
+
+    email: Annotated[Text, StringConstraints(max_length=1024)]
+    password: Annotated[Text, StringConstraints(max_length=1024)]
+
+
+class Account(View):
+    """An account as its owner sees it."""
+
+    id: int
+    email: str
+    created_at: datetime
+
+
+class Token(View):
+    """An access token (RFC 6749 §5.1). `expires_in` is in seconds."""
+
+    access_token: str
+    token_type: Literal["bearer"] = "bearer"  # noqa: S105 - the scheme's name
+    expires_in: int

@@ -1,0 +1,91 @@
+"""Chats: list, make, read, rename, delete."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request, Response, status
+
+from services.api.chats import cursors, queries
+from services.api.chats.schemas import Chat, ChatChange, ChatWithMessages, Message, NewChat
+from services.api.dependencies import CurrentUser, Held
+from services.api.fields import BigIntId
+from shared.ids import MAX_BIGINT, ChatId
+
+router = APIRouter(prefix="/api/chats", tags=["chats"], responses={404: {"description": "chat_not_found"}})
+
+Limit = Annotated[int, Query(ge=1, le=100, description="Page size.")]
+
+
+@router.get("")
+async def list_chats(
+    request: Request,
+    response: Response,
+    user_id: CurrentUser,
+    held: Held,
+    cursor: Annotated[str | None, Query(max_length=200)] = None,
+    limit: Limit = 50,
+) -> list[Chat]:
+    """The user's chats, newest activity first. The next page is in the `Link` header (RFC 8288)."""
+    before = cursors.read(cursor) if cursor else None
+    async with held.database.connect() as db:
+        rows = await queries.list_chats(db, user_id, before=before, limit=limit + 1)
+    page = [Chat.model_validate(row) for row in rows[:limit]]
+    if len(rows) > limit:
+        following = request.url.include_query_params(cursor=cursors.write(page[-1].last_message_at, page[-1].id))
+        response.headers["Link"] = f'<{following.path}?{following.query}>; rel="next"'
+    return page
+
+
+@router.post("", status_code=status.HTTP_201_CREATED)
+async def create_chat(user_id: CurrentUser, held: Held, response: Response, body: NewChat | None = None) -> Chat:
+    """Make an empty chat."""
+    async with held.database.begin() as db:
+        row = await queries.add_chat(db, user_id, body.title if body else None)
+    response.headers["Location"] = f"/api/chats/{row.id}"
+    return Chat.model_validate(row)
+
+
+@router.get("/{chat_id}")
+async def get_chat(chat_id: BigIntId, user_id: CurrentUser, held: Held) -> ChatWithMessages:
+    """A chat with all of its messages, by position."""
+    async with held.database.connect() as db:
+        chat = await queries.find_chat(db, user_id, ChatId(chat_id))
+        messages = await queries.list_messages(db, user_id, ChatId(chat_id))
+    return ChatWithMessages(
+        **Chat.model_validate(chat).model_dump(), messages=[Message.model_validate(message) for message in messages]
+    )
+
+
+@router.get("/{chat_id}/messages")
+async def list_messages(
+    request: Request,
+    response: Response,
+    chat_id: BigIntId,
+    user_id: CurrentUser,
+    held: Held,
+    after: Annotated[int, Query(ge=0, le=MAX_BIGINT, description="Positions past this one.")] = 0,
+    limit: Limit = 100,
+) -> list[Message]:
+    """A page of a chat's messages, by position. The next page is in the `Link` header."""
+    async with held.database.connect() as db:
+        await queries.find_chat(db, user_id, ChatId(chat_id))
+        rows = await queries.list_messages(db, user_id, ChatId(chat_id), after=after, limit=limit + 1)
+    page = [Message.model_validate(row) for row in rows[:limit]]
+    if len(rows) > limit:
+        following = request.url.include_query_params(after=page[-1].position)
+        response.headers["Link"] = f'<{following.path}?{following.query}>; rel="next"'
+    return page
+
+
+@router.patch("/{chat_id}")
+async def rename_chat(chat_id: BigIntId, body: ChatChange, user_id: CurrentUser, held: Held) -> Chat:
+    """Give a chat another title."""
+    async with held.database.begin() as db:
+        row = await queries.rename_chat(db, user_id, ChatId(chat_id), body.title)
+    return Chat.model_validate(row)
+
+
+@router.delete("/{chat_id}", status_code=status.HTTP_204_NO_CONTENT)
+async def delete_chat(chat_id: BigIntId, user_id: CurrentUser, held: Held) -> None:
+    """Delete a chat and its messages."""
+    async with held.database.begin() as db:
+        await queries.delete_chat(db, user_id, ChatId(chat_id))

@@ -1,0 +1,35 @@
+"""Types of request fields that more than one domain uses."""
+
+from typing import Annotated, Final
+
+from fastapi import Path
+from pydantic import AfterValidator, BaseModel, ConfigDict
+
+from shared.ids import MAX_BIGINT
+
+BigIntId = Annotated[int, Path(ge=1, le=MAX_BIGINT)]
+"""An id in a path, as PostgreSQL's bigint holds it."""
+
+NUL: Final = "\0"
+
+
+def _storable(text: str) -> str:
+    """Refuse what PostgreSQL's text can't hold. Lone surrogates never get here: pydantic refuses them."""
+    if NUL in text:
+        raise ValueError("must not contain the NUL character")
+    return text
+
+
+Text = Annotated[str, AfterValidator(_storable)]
+
+
+class Body(BaseModel):
+    """A request's body. What it does not name is refused, so that no client believes to have set it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class View(BaseModel):
+    """A response's body, made from a row."""
+
+    model_config = ConfigDict(from_attributes=True, frozen=True)

@@ -1,0 +1,104 @@
+"""Attaching a client to a generation's frames: decided before the response starts, since a stream can't change its status."""
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Any, Final
+
+from fastapi import Response, status
+from sqlalchemy import Row
+from sse_starlette import EventSourceResponse
+
+from services.api.generations import event_ids, queries
+from services.api.generations.rebuilt import rebuild
+from services.api.generations.relay import Source, relay
+from services.api.resources import Resources
+from shared import frames
+from shared.errors import GenerationNotFound
+from shared.generation import TERMINAL
+from shared.ids import GenerationId, MessageId
+from shared.streams.port import BEGINNING, Entry, Offset
+
+SEND_TIMEOUT: Final = 10.0
+"""Seconds that a client may refuse to take bytes before it is cut off."""
+
+
+async def attach(held: Resources, row: Row[Any], last_event_id: str | None) -> Response:
+    """The frames of a generation past what the client has, or 204 when it has them all.
+
+    An event id of another message, or of no frame in the log, counts as none: the client gets it all again.
+    """
+    generation_id, message_id = GenerationId(row.id), MessageId(row.assistant_message_id)
+    has = event_ids.read(last_event_id, message_id)
+    head = await held.reader.head(generation_id)
+    if head is None and row.status in TERMINAL:
+        return await _from_row(held, generation_id, message_id, has)
+    if head is not None and head.terminal and has == head.offset:
+        return _nothing()
+    return stream(held, generation_id, message_id, await _known(held, generation_id, has))
+
+
+async def attach_unless_heard(held: Resources, row: Row[Any], last_event_id: str | None) -> Response:
+    """The same for a chat's newest generation; 204 when that is over and its end was heard or is only in the row."""
+    if row.status in TERMINAL and event_ids.read(last_event_id, MessageId(row.assistant_message_id)) is None:
+        head = await held.reader.head(GenerationId(row.id))
+        if head is None or (head.terminal and head.heard):
+            return _nothing()
+    return await attach(held, row, last_event_id)
+
+
+def stream(held: Resources, generation_id: GenerationId, message_id: MessageId, after: Offset) -> Response:
+    """The response that relays a generation's log past an offset."""
+
+    async def status_now() -> str | None:
+        async with held.database.connect() as db:
+            return await queries.find_status(db, generation_id)
+
+    source = Source(generation_id, message_id, held.reader, status_now)
+    return _respond(relay(source, after), generation_id, message_id)
+
+
+async def _known(held: Resources, generation_id: GenerationId, has: Offset | None) -> Offset:
+    """The offset to go on from: the client's, if the log has just that frame."""
+    if has is None:
+        return BEGINNING
+    found = await held.reader.replay(generation_id, Offset(has.attempt, has.sequence - 1), limit=1)
+    return has if found and found[0].offset == has else BEGINNING
+
+
+async def _from_row(
+    held: Resources, generation_id: GenerationId, message_id: MessageId, has: Offset | None
+) -> Response:
+    """The log is gone, the row is not."""
+    async with held.database.connect() as db:
+        outcome = await queries.find_outcome(db, generation_id)
+    if outcome is None:
+        raise GenerationNotFound
+    entries = rebuild(generation_id, message_id, outcome)
+    if has == entries[-1].offset:
+        return _nothing()
+    if has is not None and has.attempt == entries[0].offset.attempt:
+        entries = [entry for entry in entries if entry.offset > has]
+    return _respond(_at_once(message_id, entries), generation_id, message_id)
+
+
+async def _at_once(message_id: MessageId, entries: Sequence[Entry]) -> AsyncIterator[bytes]:
+    yield frames.OPENING + b"".join(event_ids.write(message_id, entry.offset) + entry.frame for entry in entries)
+    yield frames.DONE
+
+
+def _respond(body: AsyncIterator[bytes], generation_id: GenerationId, message_id: MessageId) -> Response:
+    return EventSourceResponse(
+        body,
+        ping=0,  # the relay's own, from one timer for all streams
+        send_timeout=SEND_TIMEOUT,
+        headers={
+            "Cache-Control": "no-cache, no-transform",
+            "x-vercel-ai-ui-message-stream": "v1",
+            "X-Message-Id": str(message_id),
+            "X-Generation-Id": str(generation_id),
+        },
+    )
+
+
+def _nothing() -> Response:
+    """There is nothing (more) to stream; this stops an EventSource."""
+    return Response(status_code=status.HTTP_204_NO_CONTENT)

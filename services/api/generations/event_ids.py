@@ -1,0 +1,22 @@
+"""Event ids: opaque to clients, `<message id>:<attempt>-<sequence>` to us."""
+
+import re
+from typing import Final
+
+from shared.ids import MAX_BIGINT, MessageId
+from shared.streams.port import Offset
+
+_FORM: Final = re.compile(r"([1-9]\d{0,18}):([1-9]\d{0,8})-([1-9]\d{0,11})", re.ASCII)
+
+
+def write(message_id: MessageId, offset: Offset) -> bytes:
+    """The `id:` line of a frame."""
+    return b"id: %d:%d-%d\n" % (message_id, *offset)
+
+
+def read(event_id: str | None, message_id: MessageId) -> Offset | None:
+    """The offset that a client has reached in this message; None for anything that is not one of its event ids."""
+    found = _FORM.fullmatch(event_id or "")
+    if found is None or int(found[1]) != message_id or int(found[1]) > MAX_BIGINT:
+        return None
+    return Offset(int(found[2]), int(found[3]))

@@ -1,0 +1,27 @@
+"""Stream, or JSON with the stream's address? Source: docs/protocol.md §3; RFC 7240 (Prefer), RFC 9110 §12.5.1 (Accept)."""
+
+from starlette.datastructures import Headers
+
+
+def prefers_async(headers: Headers) -> bool:
+    """Whether `Prefer` names respond-async."""
+    preferences = ",".join(headers.getlist("prefer")).split(",")
+    return any(preference.partition(";")[0].strip().lower() == "respond-async" for preference in preferences)
+
+
+def wants_json(headers: Headers) -> bool:
+    """Whether the client asked for 202: by `Prefer`, or by an Accept with application/json and without a stream or */*."""
+    if prefers_async(headers):
+        return True
+    accepted = [_range(item) for item in ",".join(headers.getlist("accept")).split(",")]
+    kinds = {kind for kind, quality in accepted if quality > 0}
+    return "application/json" in kinds and not kinds & {"text/event-stream", "text/*", "*/*"}
+
+
+def _range(item: str) -> tuple[str, float]:
+    kind, *parameters = (part.strip().lower() for part in item.split(";"))
+    quality = next((value.removeprefix("q=") for value in parameters if value.startswith("q=")), "1")
+    try:
+        return kind, float(quality)
+    except ValueError:
+        return kind, 1.0

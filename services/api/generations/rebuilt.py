@@ -1,0 +1,32 @@
+"""The log of a generation that is over, made again from its row: for when the log has expired or was lost.
+
+It has fewer frames than the log had, so it has offsets of its own: those of an attempt after the last one.
+"""
+
+from typing import Any, Final
+
+from sqlalchemy import Row
+
+from shared import frames
+from shared.ids import GenerationId, MessageId
+from shared.streams.port import Entry, Offset
+
+TEXT_ID: Final = "0"
+
+
+def rebuild(generation_id: GenerationId, message_id: MessageId, outcome: Row[Any]) -> list[Entry]:
+    """The entries that say the same as the generation's log did, the terminal one last."""
+    parts = [frames.start(message_id, generation_id), frames.start_step()]
+    if outcome.content:
+        parts += [frames.text_start(TEXT_ID), frames.text_delta(TEXT_ID, outcome.content), frames.text_end(TEXT_ID)]
+    parts += frames.ending(
+        outcome.status,
+        finish_reason=outcome.finish_reason,
+        error_code=outcome.error_code,
+        error_message=outcome.error_message,
+        usage=outcome.usage,
+    )
+    return [
+        Entry(Offset(outcome.attempt + 1, sequence), frames.encode(part), terminal=sequence == len(parts))
+        for sequence, part in enumerate(parts, start=1)
+    ]

@@ -1,0 +1,79 @@
+"""Bodies of the generation routes."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from pydantic import AfterValidator, computed_field
+
+from services.api.fields import Body, Text, View
+
+
+def _not_blank(text: str) -> str:
+    if not text.strip():
+        raise ValueError("must not be blank")
+    return text
+
+
+class NewMessage(Body):
+    """What the user says. Its greatest length is a setting (MESSAGE_MAX_CHARS)."""
+
+    content: Annotated[Text, AfterValidator(_not_blank)]
+
+
+class GenerationView(View):
+    """A generation: where it stands, what it took. Times are null until reached."""
+
+    id: UUID
+    chat_id: int
+    user_message_id: int
+    assistant_message_id: int
+    status: Literal["queued", "running", "completed", "failed", "cancelled"]
+    attempt: int
+    model: str | None
+    usage: dict[str, Any] | None
+    finish_reason: str | None
+    error_code: str | None
+    error_message: str | None
+    created_at: datetime
+    started_at: datetime | None
+    first_token_at: datetime | None
+    finished_at: datetime | None
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def stream_url(self) -> str:
+        """Where its frames can be read, now and later."""
+        return stream_url(self.id)
+
+
+class AcceptedMessage(View):
+    """The user's message as it was saved."""
+
+    id: int
+    role: Literal["user"] = "user"
+    content: str
+    position: int
+    status: Literal["completed"] = "completed"
+    created_at: datetime
+
+
+class AcceptedGeneration(View):
+    """The generation that will answer it."""
+
+    id: UUID
+    assistant_message_id: int
+    status: Literal["queued"] = "queued"
+
+
+class Accepted(View):
+    """An accepted message and where its answer will be."""
+
+    message: AcceptedMessage
+    generation: AcceptedGeneration
+    stream_url: str
+
+
+def stream_url(generation_id: UUID) -> str:
+    """The path of a generation's permanent stream."""
+    return f"/api/generations/{generation_id}/stream"

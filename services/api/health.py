@@ -1,0 +1,79 @@
+"""For operators and orchestrators: who this is, is it alive, can it serve."""
+
+import asyncio
+from collections.abc import Awaitable
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Final
+
+from alembic.script import ScriptDirectory
+from fastapi import APIRouter, Response
+from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
+
+import migrations
+from services.api.dependencies import Held
+from shared.database.engine import Database
+from shared.errors import StreamsUnavailable
+from shared.ids import new_generation_id
+from shared.streams.port import BEGINNING, Reader
+
+router = APIRouter(tags=["health"])
+
+CHECK_WITHIN: Final = 3.0
+
+
+@cache
+def latest_migration() -> str | None:
+    """The revision that this code was written for."""
+    return ScriptDirectory(str(Path(migrations.__file__).parent)).get_current_head()
+
+
+@router.get("/")
+async def root() -> dict[str, str]:
+    """Name and version."""
+    return {"name": "CortexAI", "version": version("cortexai")}
+
+
+@router.get("/livez")
+async def livez() -> dict[str, str]:
+    """The process answers; nothing else is looked at."""
+    return {"status": "ok"}
+
+
+@router.get("/readyz", responses={503: {"description": "A part does not answer, or the migrations are not at head."}})
+async def readyz(held: Held, response: Response) -> dict[str, Any]:
+    """Every part that a request needs answers: PostgreSQL, Redis, and a schema that fits this code."""
+    names = ("database", "migrations", "streams")
+    results = await asyncio.gather(
+        _check(_database(held.database)), _check(_migrations(held.database)), _check(_streams(held.reader))
+    )
+    ready = all(result == "ok" for result in results)
+    response.status_code = 200 if ready else 503
+    return {"status": "ready" if ready else "unavailable", "checks": dict(zip(names, results, strict=True))}
+
+
+async def _check(check: Awaitable[str]) -> str:
+    try:
+        async with asyncio.timeout(CHECK_WITHIN):
+            return await check
+    except (SQLAlchemyError, StreamsUnavailable, OSError) as error:
+        return type(error).__name__
+
+
+async def _database(database: Database) -> str:
+    async with database.connect() as db:
+        await db.execute(text("SELECT 1"))
+    return "ok"
+
+
+async def _streams(reader: Reader) -> str:
+    await reader.replay(new_generation_id(), BEGINNING, limit=1)
+    return "ok"
+
+
+async def _migrations(database: Database) -> str:
+    async with database.connect() as db:
+        found = (await db.execute(text("SELECT version_num FROM alembic_version"))).scalar_one_or_none()
+    return "ok" if found == latest_migration() else f"at {found or 'none'}, needs {latest_migration()}"

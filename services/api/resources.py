@@ -1,0 +1,21 @@
+"""What the process holds while it serves: made by the composition root, handed to routes by dependencies."""
+
+from dataclasses import dataclass
+
+from services.api.queue import Queue
+from services.api.security import AccessTokens, Passwords
+from shared.database.engine import Database
+from shared.settings import Settings
+from shared.streams.port import Reader
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """The process's connections and keys."""
+
+    settings: Settings
+    database: Database
+    reader: Reader
+    queue: Queue
+    passwords: Passwords
+    tokens: AccessTokens

@@ -1,0 +1,118 @@
+"""The worker's composition root: settings become a Celery application, and what its tasks work with."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
+from typing import Any
+
+from celery import Celery
+from sqlalchemy.exc import SQLAlchemyError
+
+from services.worker.generations.leases import Leases
+from services.worker.generations.pen import Flusher
+from services.worker.generations.run import Desk
+from services.worker.generations.sweep import sweep
+from services.worker.model import Model
+from shared import jobs
+from shared.database.engine import open_database
+from shared.errors import CortexAIError
+from shared.ids import GenerationId
+from shared.settings import Settings
+from shared.streams.redis import RedisLog, RedisWriter, connect
+from shared.telemetry import get_logger
+
+log = get_logger(__name__)
+
+
+def create_app(settings: Settings) -> Celery:
+    """The Celery application: it wakes workers for the rows in PostgreSQL, which decide."""
+    app = Celery("cortexai", broker=settings.celery_broker_url, include=["services.worker.tasks"])
+    app.conf.update(
+        accept_content=["json"],
+        beat_schedule={
+            "sweep": {
+                "task": jobs.SWEEP,
+                "schedule": settings.sweep_interval_seconds,
+                "options": {"queue": jobs.UPKEEP_QUEUE, "expires": 2 * settings.sweep_interval_seconds},
+            }
+        },
+        broker_connection_max_retries=None,
+        broker_connection_retry_on_startup=True,
+        broker_transport_options=dict(jobs.BROKER_TRANSPORT),
+        task_acks_late=True,
+        task_ignore_result=True,
+        task_publish_retry_policy={"max_retries": 2, "interval_start": 0.1, "interval_max": 0.5},
+        task_reject_on_worker_lost=False,
+        task_serializer="json",
+        worker_cancel_long_running_tasks_on_connection_loss=False,
+        worker_hijack_root_logger=False,
+        worker_prefetch_multiplier=1,
+    )
+    return app
+
+
+@asynccontextmanager
+async def open_desk(settings: Settings, celery: Celery) -> AsyncIterator[Desk]:
+    """What generations are made with, background tasks running."""
+    async with AsyncExitStack() as stack:
+        model = Model(settings)
+        stack.push_async_callback(model.aclose)
+        database = open_database(settings.database_url, pool_size=settings.database_pool_size)
+        stack.push_async_callback(database.dispose)
+        redis = connect(settings.stream_redis_url)
+        stack.push_async_callback(redis.aclose)
+        writer = RedisWriter(redis, ttl=settings.stream_ttl_seconds)
+        desk = Desk(
+            settings=settings,
+            database=database,
+            writer=writer,
+            stream_log=RedisLog(redis),
+            flusher=Flusher(writer, interval=settings.flush_interval_seconds),
+            leases=Leases(database, lease=settings.lease_seconds),
+            model=model,
+            send_again=partial(_send, celery),
+        )
+        for work in (desk.flusher.run(), desk.leases.beat(), _sweep_for_ever(desk)):
+            stack.push_async_callback(_cancel, asyncio.create_task(_guarded(work)))
+        yield desk
+
+
+async def _guarded(work: Coroutine[Any, Any, None]) -> None:
+    """Run a background task; should it ever fail, that must not go unnoticed."""
+    try:
+        await work
+    except Exception:
+        log.exception("background_task_died")
+        # Generations would hang without it. Leases expire and another worker takes over; the supervisor starts a new one.
+        raise SystemExit(1) from None
+
+
+async def _cancel(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+async def _sweep_for_ever(desk: Desk) -> None:
+    """Besides beat's: recovery must not depend on one process being alive."""
+    while True:
+        # Spread, so that the workers of a deployment do not all sweep at the same moment.
+        await asyncio.sleep(desk.settings.sweep_interval_seconds * random.uniform(0.5, 1.5))  # noqa: S311
+        try:
+            await sweep(desk)
+        except (SQLAlchemyError, CortexAIError, OSError) as error:
+            log.warning("sweep_failed", error=type(error).__name__)
+
+
+def _send(celery: Celery, generation_id: GenerationId) -> None:
+    """Send a generation to a worker, off the event loop, and no matter whether it arrives: there is always a next sweep."""
+    sending = asyncio.get_running_loop().run_in_executor(
+        None, partial(celery.send_task, jobs.GENERATE, args=[str(generation_id)], queue=jobs.GENERATIONS_QUEUE)
+    )
+    sending.add_done_callback(_sent)
+
+
+def _sent(sending: asyncio.Future[Any]) -> None:
+    if not sending.cancelled() and (error := sending.exception()):
+        log.warning("send_failed", error=type(error).__name__)

@@ -1,0 +1,122 @@
+"""Leases: one heartbeat a process renews them all; a run that lost its lease, or may have, is stopped at once."""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from enum import Enum
+from typing import Final
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from shared.database import lifecycle
+from shared.database.engine import Database
+from shared.ids import GenerationId
+from shared.telemetry import get_logger
+
+log = get_logger(__name__)
+
+RENEWALS_PER_LEASE: Final = 3
+MARGIN: Final = 0.2
+"""The part of a lease, at its end, in which the process no longer trusts that it holds it."""
+
+
+class Stop(Enum):
+    """Why a generation's run was stopped from outside."""
+
+    LOST = "lost"
+    DRAINED = "drained"
+
+
+@dataclass(eq=False)
+class Lease:
+    """What a run holds. `deadline` is in the loop's monotonic time: past it, the run may no longer write."""
+
+    generation_id: GenerationId
+    attempt: int
+    deadline: float
+    task: asyncio.Task[None]
+    stop: Stop | None = field(default=None)
+
+    def end(self, stop: Stop) -> None:
+        """Stop the run."""
+        if self.stop is None:
+            self.stop = stop
+            self.task.cancel()
+
+
+class Leases:
+    """All leases of the process. `lease` is their length in seconds. Run `beat` as a task."""
+
+    def __init__(self, database: Database, *, lease: float) -> None:
+        self._database = database
+        self._length = lease
+        self._held: set[Lease] = set()
+        self._returned = asyncio.Event()
+
+    @property
+    def length(self) -> timedelta:
+        """How long a lease is."""
+        return timedelta(seconds=self._length)
+
+    @contextmanager
+    def hold(self, generation_id: GenerationId, attempt: int, since: float) -> Iterator[Lease]:
+        """Keep a claimed generation's lease alive while the calling task runs.
+
+        `since` is the loop's time just before the claim was sent, so that the deadline is never later than the database's.
+        """
+        task = asyncio.current_task()
+        if task is None:
+            raise RuntimeError("a lease is held by a task")
+        lease = Lease(generation_id, attempt, self._deadline(since), task)
+        self._held.add(lease)
+        try:
+            yield lease
+        finally:
+            self._held.discard(lease)
+            self._returned.set()
+
+    def _deadline(self, since: float) -> float:
+        return since + self._length * (1 - MARGIN)
+
+    async def beat(self) -> None:
+        """Renew, for ever."""
+        while True:
+            await asyncio.sleep(self._length / RENEWALS_PER_LEASE)
+            if self._held:
+                await self._renew()
+            now = asyncio.get_running_loop().time()
+            for lease in [lease for lease in self._held if lease.deadline < now]:
+                log.warning("lease_not_renewed", generation_id=str(lease.generation_id))
+                lease.end(Stop.LOST)
+
+    async def _renew(self) -> None:
+        leases = {(lease.generation_id, lease.attempt): lease for lease in self._held}
+        since = asyncio.get_running_loop().time()
+        try:
+            async with asyncio.timeout(self._length / RENEWALS_PER_LEASE), self._database.begin() as db:
+                renewed = set((await db.execute(lifecycle.renew(leases, self.length))).scalars())
+        except (SQLAlchemyError, OSError) as error:
+            log.warning("heartbeat_failed", error=type(error).__name__, held=len(leases))
+            return
+        for (generation_id, _), lease in leases.items():
+            if generation_id in renewed:
+                lease.deadline = self._deadline(since)
+            else:
+                lease.end(Stop.LOST)
+
+    async def drain(self, seconds: float) -> None:
+        """Let the runs finish for so long, then stop what still runs, and wait until it has given its lease back."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._empty()
+        except TimeoutError:
+            for lease in list(self._held):
+                lease.end(Stop.DRAINED)
+            await self._empty()
+
+    async def _empty(self) -> None:
+        while self._held:
+            self._returned.clear()
+            await self._returned.wait()

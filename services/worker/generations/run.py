@@ -1,0 +1,225 @@
+"""The making of one reply: claim, tell the model, stream what it says into the log, save, close."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, Final
+
+from sqlalchemy import Row, select
+from sqlalchemy.exc import SQLAlchemyError
+
+from services.worker.generations.context import assemble
+from services.worker.generations.leases import Leases, Stop
+from services.worker.generations.pen import Flusher, Pen, open_pen
+from services.worker.generations.transcript import Transcript, read
+from services.worker.model import Delta, Model, Said
+from shared import frames
+from shared.database import lifecycle
+from shared.database.engine import Database, is_transient
+from shared.database.tables import Message
+from shared.errors import AppendRefused, AttemptSuperseded, CortexAIError, ModelError, ModelTimeout
+from shared.generation import GenerationStatus
+from shared.ids import GenerationId, MessageId
+from shared.settings import Settings
+from shared.streams.port import Log, Writer
+from shared.telemetry import get_logger
+
+log = get_logger(__name__)
+
+SAVE_RETRY_AFTER: Final = (0.1, 0.3, 1.0, 3.0)
+SETTLE_WITHIN: Final = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What generations are made with: settings, connections, and the process's background tasks."""
+
+    settings: Settings
+    database: Database
+    writer: Writer
+    stream_log: Log
+    flusher: Flusher
+    leases: Leases
+    model: Model
+    send_again: Callable[[GenerationId], None]
+
+
+@dataclass(slots=True)
+class Reply:
+    """What has been written of a reply, and how it ended."""
+
+    transcript: Transcript
+    deltas: list[str] = field(default_factory=list)
+    length: int = 0
+    reason: frames.FinishReason = "stop"
+    usage: dict[str, int] | None = None
+    first_token_after: timedelta | None = None
+    failure: ModelError | None = None
+
+    @property
+    def text(self) -> str:
+        """All of it, what earlier attempts wrote included."""
+        return self.transcript.text + "".join(self.deltas)
+
+
+async def run_generation(desk: Desk, generation_id: GenerationId) -> None:
+    """Make the reply of a queued generation. Does nothing when it is held by another worker, over or gone."""
+    since = asyncio.get_running_loop().time()
+    async with desk.database.begin() as db:
+        claimed = (await db.execute(lifecycle.claim(generation_id, desk.leases.length))).one_or_none()
+        if claimed is None:
+            return
+        history = await _history(db, claimed.chat_id, claimed.user_message_id)
+    with desk.leases.hold(generation_id, claimed.attempt, since) as lease:
+        try:
+            await _attempt(desk, generation_id, claimed, history)
+        except AppendRefused as refusal:
+            log.warning(
+                "attempt_refused", generation_id=str(generation_id), attempt=claimed.attempt, error=refusal.code
+            )
+        except asyncio.CancelledError:
+            if lease.stop is None:
+                raise
+            log.warning(
+                "attempt_stopped", generation_id=str(generation_id), attempt=claimed.attempt, why=lease.stop.value
+            )
+            if lease.stop is Stop.DRAINED:
+                await _give_back(desk, generation_id, claimed.attempt)
+
+
+async def _give_back(desk: Desk, generation_id: GenerationId, attempt: int) -> None:
+    async with desk.database.begin() as db:
+        await db.execute(lifecycle.release([(generation_id, attempt)]))
+    desk.send_again(generation_id)
+
+
+async def _history(db: Any, chat_id: int, user_message_id: int) -> list[Said]:  # noqa: ANN401
+    """The chat up to and with the question, in order. Replies of which nothing came are left out."""
+    question = select(Message.position).where(Message.id == user_message_id).scalar_subquery()
+    statement = (
+        select(Message.role, Message.content)
+        .where(Message.chat_id == chat_id, Message.position <= question, Message.content != "")
+        .order_by(Message.position)
+    )
+    return [Said(role, content) for role, content in (await db.execute(statement)).all()]
+
+
+async def _attempt(desk: Desk, generation_id: GenerationId, claimed: Row[int, int, int, int, str | None], history: list[Said]) -> None:
+    """One worker's try, from the opening frame to the terminal one."""
+    opening = frames.start(MessageId(claimed.assistant_message_id), generation_id)
+    pen, written = await open_pen(desk.flusher, desk.writer, desk.stream_log, generation_id, claimed.attempt, opening)
+    reply = Reply(read(written))
+    try:
+        async with asyncio.timeout(desk.settings.generation_timeout_seconds):
+            await _write(desk, pen, reply, history)
+    except ModelError as failure:
+        reply.failure = failure
+    except TimeoutError:
+        reply.failure = ModelTimeout()
+    await _save(desk, generation_id, claimed.attempt, pen, reply)
+    await pen.close(*_ending(reply))
+    async with desk.database.begin() as db:
+        await db.execute(lifecycle.close(generation_id))
+
+
+async def _write(desk: Desk, pen: Pen, reply: Reply, history: list[Said]) -> None:
+    """Stream the model's answer into the log; an answer that an earlier attempt began is continued."""
+    settings = desk.settings
+    conversation = assemble(
+        history, written=reply.transcript.text, budget=settings.model_context_tokens - settings.model_max_tokens
+    )
+    reply.length = len(reply.transcript.text)
+    if not reply.transcript.step_open:
+        _put(pen, reply, frames.start_step())
+    began = time.monotonic()
+    async for delta in desk.model.stream(conversation):
+        _take(pen, reply, delta)
+        if reply.first_token_after is None and delta.text:
+            reply.first_token_after = timedelta(seconds=time.monotonic() - began)
+        if reply.length >= settings.reply_max_chars:
+            reply.reason = "length"
+            break
+
+
+def _take(pen: Pen, reply: Reply, delta: Delta) -> None:
+    """Write one chunk of the model's."""
+    if delta.usage:
+        reply.usage = delta.usage
+    if delta.finish_reason:
+        reply.reason = delta.finish_reason
+    if not delta.text:
+        return
+    first = not reply.length
+    if reply.transcript.text_open is None:
+        _put(pen, reply, frames.text_start(str(reply.transcript.texts)))
+    pen.write(frames.text_delta(str(reply.transcript.text_open), delta.text), at_once=first)
+    reply.deltas.append(delta.text)
+    reply.length += len(delta.text)
+
+
+def _put(pen: Pen, reply: Reply, part: frames.Part) -> None:
+    """Write a part that opens or ends something."""
+    pen.write(part)
+    reply.transcript = reply.transcript.after(part)
+
+
+def _ending(reply: Reply) -> list[frames.Part]:
+    """The parts that end the log, the terminal one last."""
+    parts = [frames.text_end(reply.transcript.text_open)] if reply.transcript.text_open is not None else []
+    return parts + frames.ending(
+        _status(reply),
+        finish_reason=reply.reason,
+        error_code=reply.failure.code if reply.failure else None,
+        error_message=reply.failure.message if reply.failure else None,
+        usage=reply.usage,
+    )
+
+
+def _status(reply: Reply) -> GenerationStatus:
+    return GenerationStatus.FAILED if reply.failure else GenerationStatus.COMPLETED
+
+
+async def _save(desk: Desk, generation_id: GenerationId, attempt: int, pen: Pen, reply: Reply) -> None:
+    """Save the reply and end the generation, in one transaction; only then may the log be closed.
+
+    Raises:
+        AppendRefused: a later attempt has the log, so the reply is its to save.
+        CancelledError: the lease was lost.
+
+    """
+    try:
+        async with asyncio.timeout(SETTLE_WITHIN):
+            await pen.settled()  # a reader must not find less in the log than in the row
+    except TimeoutError:
+        log.warning("log_behind", generation_id=str(generation_id))
+    for wait in (*SAVE_RETRY_AFTER, None):
+        try:
+            await _save_once(desk.database, generation_id, attempt, reply)
+        except SQLAlchemyError as error:
+            if wait is None or not is_transient(error):
+                raise
+            log.warning("save_failed", generation_id=str(generation_id), error=type(error).__name__)
+            await asyncio.sleep(wait)
+        else:
+            return
+
+
+async def _save_once(database: Database, generation_id: GenerationId, attempt: int, reply: Reply) -> None:
+    failure: CortexAIError | None = reply.failure
+    async with database.begin() as db:
+        ended = lifecycle.finish(
+            generation_id,
+            attempt,
+            _status(reply),
+            finish_reason=None if failure else reply.reason,
+            error_code=failure.code if failure else None,
+            error_message=failure.message if failure else None,
+            usage=reply.usage,
+            first_token_after=reply.first_token_after,
+        )
+        message_id = (await db.execute(ended)).scalar_one_or_none()
+        if message_id is None:
+            raise AttemptSuperseded("The generation is not this attempt's any more.")
+        await db.execute(lifecycle.save_reply(message_id, _status(reply), reply.text, reply.usage))

@@ -1,0 +1,25 @@
+"""The Celery tasks: shells around the event loop's work."""
+
+from uuid import UUID
+
+from celery import shared_task
+
+from services.worker import process
+from services.worker.generations.run import run_generation
+from services.worker.generations.sweep import sweep
+from shared import jobs
+from shared.ids import GenerationId
+
+
+@shared_task(name=jobs.GENERATE)
+def generate(generation_id: str) -> None:
+    """Idempotent: a delivery that cannot claim the row returns at once."""
+    held = process.current()
+    held.loop.run(run_generation(held.desk, GenerationId(UUID(generation_id))))
+
+
+@shared_task(name=jobs.SWEEP)
+def sweep_now() -> None:
+    """Find what was left behind and queue it again. Any number of sweeps at once is harmless."""
+    held = process.current()
+    held.loop.run(sweep(held.desk))
