@@ -81,7 +81,7 @@ def _open_turn() -> Any:  # noqa: ANN401 - SQLAlchemy's type of it is not worth 
                 question.c.id,
                 reply.c.id,
                 literal(GenerationStatus.QUEUED.value),
-            ),
+            ).select_from(chat.join(question, true()).join(reply, true())),
         )
         .returning(Generation.id)
         .cte("generation")

@@ -1,0 +1,121 @@
+"""A client as a frontend would be one: HTTP, JSON, Server-Sent Events."""
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import uuid4
+
+import httpx
+
+PASSWORD = "correct horse battery"
+
+
+@dataclass(frozen=True)
+class Event:
+    """One SSE event, and the part that it carries."""
+
+    id: str
+    part: dict[str, Any]
+
+    @property
+    def sequence(self) -> int:
+        return int(self.id.rpartition("-")[2])
+
+
+@dataclass
+class Stream:
+    """An open stream; `done` once it has ended with [DONE]."""
+
+    response: httpx.Response
+    done: bool = False
+    comments: list[str] = field(default_factory=list)
+
+    async def events(self) -> AsyncIterator[Event]:
+        """The events, as they come. Parses lines as the SSE standard says, not as Python's splitlines would."""
+        event_id, buffer = "", b""
+        async for chunk in self.response.aiter_raw():
+            *lines, buffer = (buffer + chunk).split(b"\n")
+            for line in lines:
+                name, _, value = line.decode().partition(": ")
+                if name == "id":
+                    event_id = value
+                elif line.startswith(b":"):
+                    self.comments.append(value)
+                elif name == "data" and value == "[DONE]":
+                    self.done = True
+                elif name == "data":
+                    yield Event(event_id, json.loads(value))
+
+    async def all(self) -> list[Event]:
+        """Every event until the stream's end."""
+        return [event async for event in self.events()]
+
+
+def text_of(events: list[Event]) -> str:
+    """What a reader renders."""
+    return "".join(event.part["delta"] for event in events if event.part["type"] == "text-delta")
+
+
+def types_of(events: list[Event]) -> list[str]:
+    """The parts' types, runs of deltas as one."""
+    types: list[str] = []
+    for event in events:
+        if not (types and types[-1] == event.part["type"] == "text-delta"):
+            types.append(event.part["type"])
+    return types
+
+
+def numbered(count: int) -> str:
+    """What the Groq double says: t1 t2 …"""
+    return "".join(f"t{number} " for number in range(1, count + 1))
+
+
+class Client:
+    """A logged-in user."""
+
+    def __init__(self, http: httpx.AsyncClient) -> None:
+        self.http = http
+
+    async def sign_up(self, email: str | None = None) -> str:
+        """Make an account and log in. Returns the e-mail address."""
+        email = email or f"{uuid4().hex}@example.com"
+        credentials = {"email": email, "password": PASSWORD}
+        (await self.http.post("/api/auth/signup", json=credentials)).raise_for_status()
+        login = (await self.http.post("/api/auth/login", json=credentials)).raise_for_status()
+        self.http.headers["Authorization"] = f"Bearer {login.json()['access_token']}"
+        return email
+
+    async def new_chat(self) -> int:
+        """Make a chat. Returns its id."""
+        chat_id: int = (await self.http.post("/api/chats")).raise_for_status().json()["id"]
+        return chat_id
+
+    @asynccontextmanager
+    async def post(self, chat_id: int, content: str) -> AsyncIterator[Stream]:
+        """Say something and read the answer."""
+        request = self.http.stream("POST", f"/api/chats/{chat_id}/messages", json={"content": content})
+        async with request as response:
+            if response.status_code != 200:
+                await response.aread()
+            response.raise_for_status()
+            yield Stream(response)
+
+    async def post_async(self, chat_id: int, content: str) -> httpx.Response:
+        """Say something and don't wait for the answer."""
+        headers = {"Prefer": "respond-async"}
+        return await self.http.post(f"/api/chats/{chat_id}/messages", json={"content": content}, headers=headers)
+
+    @asynccontextmanager
+    async def read(self, url: str, last_event_id: str | None = None) -> AsyncIterator[Stream]:
+        """Read a stream from the start, or after an event."""
+        headers = {"Last-Event-ID": last_event_id} if last_event_id else {}
+        async with self.http.stream("GET", url, headers=headers) as response:
+            yield Stream(response)
+
+    async def messages(self, chat_id: int) -> list[dict[str, Any]]:
+        """The chat's messages."""
+        chat = (await self.http.get(f"/api/chats/{chat_id}")).raise_for_status().json()
+        messages: list[dict[str, Any]] = chat["messages"]
+        return messages

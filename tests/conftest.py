@@ -1,0 +1,110 @@
+"""Real servers for every test: started once a run, with a database of its own for each test that asks."""
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import psycopg
+import pytest
+from alembic import command
+from alembic.config import Config
+from psycopg import sql
+
+import migrations
+from services.launcher.embedded.postgres import EmbeddedPostgres
+from services.launcher.embedded.valkey import EmbeddedValkey
+from shared.settings import Settings
+from shared.telemetry import configure_logging
+from tests.doubles.process import start_groq_double
+
+SECRET = "0f1e2d3c4b5a69788796a5b4c3d2e1f00f1e2d3c4b5a6978"
+TEMPLATE = "template_migrated"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_settings_from_outside() -> None:
+    """Tests say what is set; the machine they run on does not."""
+    for name in Settings.model_fields:
+        os.environ.pop(name.upper(), None)
+    configure_logging(service="tests", level="info", log_format="json")
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostgres]:
+    """PostgreSQL, with a migrated template."""
+    with EmbeddedPostgres(tmp_path_factory.mktemp("pg"), durable=False, settings={"max_connections": "300"}) as server:
+        _admin(server, sql.SQL("CREATE DATABASE {}").format(sql.Identifier(TEMPLATE)))
+        command.upgrade(alembic_config(server.url_of(TEMPLATE)), "head")
+        yield server
+
+
+def alembic_config(url: str) -> Config:
+    """Alembic's configuration for a database."""
+    config = Config()
+    config.set_main_option("script_location", str(Path(migrations.__file__).parent))
+    config.attributes["database_url"] = url.replace("postgresql://", "postgresql+psycopg://")
+    return config
+
+
+def _admin(server: EmbeddedPostgres, statement: sql.Composable) -> None:
+    with psycopg.connect(server.url, autocommit=True) as connection:
+        connection.execute(statement)
+
+
+@pytest.fixture(scope="session")
+def make_database(postgres: EmbeddedPostgres) -> Callable[[], str]:
+    """Makes empty, migrated databases."""
+
+    def make() -> str:
+        name = f"test_{uuid4().hex}"
+        _admin(
+            postgres,
+            sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY wal_log").format(
+                sql.Identifier(name), sql.Identifier(TEMPLATE)
+            ),
+        )
+        return postgres.url_of(name)
+
+    return make
+
+
+@pytest.fixture
+def database_url(make_database: Callable[[], str]) -> str:
+    """An empty, migrated database of the test's own."""
+    return make_database()
+
+
+@pytest.fixture(scope="session")
+def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedValkey]:
+    """Valkey, for logs, pub/sub and jobs."""
+    with EmbeddedValkey(tmp_path_factory.mktemp("vk"), appendonly=False) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def groq_url() -> Iterator[str]:
+    """The Groq double."""
+    with start_groq_double() as url:
+        yield url
+
+
+@pytest.fixture
+def settings(database_url: str, valkey: EmbeddedValkey, groq_url: str) -> Settings:
+    """Settings for the test's servers. Nothing is read from outside."""
+    return settings_for(database_url, valkey.url, groq_url)
+
+
+def settings_for(database_url: str, redis_url: str, groq_url: str, **overrides: object) -> Settings:
+    """Settings for some servers, with quick passwords."""
+    values = {
+        "database_url": database_url,
+        "redis_url": redis_url,
+        "jwt_secret_key": SECRET,
+        "groq_api_key": "test",
+        "groq_base_url": groq_url,
+        "groq_model": "double",
+        "bcrypt_rounds": 10,
+        **overrides,
+    }
+    return Settings.load(_env_file=None, **values)

@@ -1,0 +1,75 @@
+"""The API in this process, over real HTTP; the worker's desk in this process, over the real model client."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import httpx
+import pytest
+import uvicorn
+
+from services.api.app import create_app
+from services.worker.app import create_app as create_celery
+from services.worker.app import open_desk
+from services.worker.generations.run import Desk
+from shared.settings import Settings
+from tests.clients import Client
+
+
+@asynccontextmanager
+async def serve(settings: Settings) -> AsyncIterator[str]:
+    """Run the API on a free port. Yields its URL."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    server = uvicorn.Server(
+        uvicorn.Config(create_app(settings), log_config=None, access_log=False, timeout_graceful_shutdown=1)
+    )
+    server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
+    serving = asyncio.create_task(server._serve([listener]))
+    try:
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        async with httpx.AsyncClient(base_url=url) as http:
+            while (await http.get("/livez")).status_code != 200:
+                await asyncio.sleep(0)
+        yield url
+    finally:
+        server.should_exit = True
+        await serving
+
+
+@pytest.fixture
+async def api(settings: Settings) -> AsyncIterator[str]:
+    """The API's URL."""
+    async with serve(settings) as url:
+        yield url
+
+
+@pytest.fixture
+async def connect(api: str) -> AsyncIterator[Callable[[], Client]]:
+    """Makes clients that are not logged in yet."""
+    opened: list[httpx.AsyncClient] = []
+
+    def make() -> Client:
+        opened.append(httpx.AsyncClient(base_url=api, timeout=20))
+        return Client(opened[-1])
+
+    yield make
+    for http in opened:
+        await http.aclose()
+
+
+@pytest.fixture
+async def client(connect: Callable[[], Client]) -> Client:
+    """A logged-in user."""
+    made = connect()
+    await made.sign_up()
+    return made
+
+
+@pytest.fixture
+async def desk(settings: Settings) -> AsyncIterator[Desk]:
+    """What a worker makes generations with. Nothing runs on it before the test says so, besides its background tasks."""
+    celery = create_celery(settings)
+    async with open_desk(settings, celery) as opened:
+        yield opened
+    celery.close()
