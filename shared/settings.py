@@ -100,6 +100,7 @@ class Settings(DatabaseSettings):
     flush_interval_seconds: float = Field(default=0.025, ge=0.001, le=1)
     sweep_interval_seconds: float = Field(default=2, ge=0.2, le=60)
     stream_ttl_seconds: int = Field(default=900, ge=10)
+    stream_keep_alive_seconds: float = Field(default=15, ge=0.1, le=60)
 
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["json", "console"] = "json"

@@ -68,7 +68,7 @@ def types_of(events: list[Event]) -> list[str]:
 
 
 def numbered(count: int) -> str:
-    """What the Groq double says: t1 t2 …"""
+    """What the Groq double says."""
     return "".join(f"t{number} " for number in range(1, count + 1))
 
 

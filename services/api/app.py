@@ -80,7 +80,7 @@ def _lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextMan
         queue = Queue(settings.celery_broker_url)
         passwords = Passwords(rounds=settings.bcrypt_rounds)
         try:
-            async with open_reader(settings.stream_redis_url) as reader:
+            async with open_reader(settings.stream_redis_url, keep_alive=settings.stream_keep_alive_seconds) as reader:
                 yield {"resources": Resources(settings, database, reader, queue, passwords, tokens)}
         finally:
             passwords.close()

@@ -79,6 +79,7 @@ def _run_worker(app: Celery, settings: Settings, queues: str) -> None:
         try:
             app.worker_main(
                 [
+                    "--quiet",  # no banner among the logs
                     "worker",
                     "--pool=threads",
                     f"--concurrency={settings.worker_concurrency}",

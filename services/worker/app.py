@@ -49,6 +49,7 @@ def create_app(settings: Settings) -> Celery:
         worker_cancel_long_running_tasks_on_connection_loss=False,
         worker_hijack_root_logger=False,
         worker_prefetch_multiplier=1,
+        worker_send_task_events=True,  # for Flower
     )
     return app
 

@@ -2,12 +2,15 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 import groq
 import httpx
+import orjson
+from groq.resources.chat.completions import AsyncCompletions
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
 from langchain_core.outputs import ChatGenerationChunk
 from langchain_groq import ChatGroq
@@ -25,6 +28,9 @@ RETRY_DELAYS: Final = (0.25, 1.0)
 """Seconds before each further try, where the model does not name its own."""
 MAX_RETRY_WAIT: Final = 20.0
 """Seconds that all tries together may wait."""
+
+MAX_EVENT_BYTES: Final = 4 * 1024 * 1024
+"""A model that sends more than this without ending an event is not one."""
 
 FINISH_REASONS: Final[dict[str, FinishReason]] = {
     "stop": "stop",
@@ -64,23 +70,28 @@ class Model:
         self._client = httpx.AsyncClient(
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=settings.worker_concurrency)
         )
+        key = settings.groq_api_key.get_secret_value()
+        sdk = groq.AsyncGroq(
+            api_key=key,
+            base_url=settings.groq_base_url,
+            timeout=httpx.Timeout(settings.model_read_timeout_seconds, connect=CONNECT_TIMEOUT),
+            max_retries=0,  # it would wait up to a minute a retry, in silence
+            http_client=self._client,
+        )
         self._chat = ChatGroq(
             model_name=settings.groq_model,
-            api_key=SecretStr(settings.groq_api_key.get_secret_value()),
-            base_url=settings.groq_base_url,
+            api_key=SecretStr(key),
             temperature=settings.model_temperature,
             max_tokens=settings.model_max_tokens,
-            timeout=httpx.Timeout(settings.model_read_timeout_seconds, connect=CONNECT_TIMEOUT),
-            max_retries=0,  # the SDK would wait up to a minute a retry, in silence
-            http_async_client=self._client,
+            async_client=_DictChunks(sdk.chat.completions),
         )
 
     async def aclose(self) -> None:
         """Close its connections."""
         await self._client.aclose()
 
-    async def stream(self, conversation: Sequence[Said]) -> AsyncIterator[Delta]:
-        """The answer, chunk by chunk. A last message of the assistant's is continued.
+    async def stream(self, conversation: Sequence[Said]) -> AsyncGenerator[Delta, None]:
+        """The answer, chunk by chunk. A last message of the assistant's is continued. Closing it hangs up.
 
         What fails before the first chunk, and may go better soon, is tried again, three times in all.
 
@@ -91,22 +102,87 @@ class Model:
         messages = [_MESSAGES[said.role](content=said.content) for said in conversation]
         waited = 0.0
         for delay in (*RETRY_DELAYS, None):
-            begun = False
+            begun = ended = False
             try:
-                # astream would merge all chunks at the end, which blocks the loop for milliseconds, and run its callbacks.
-                async for chunk in self._chat._astream(messages):  # noqa: SLF001
-                    begun = True
-                    yield _delta(chunk)
-            except (groq.GroqError, httpx.HTTPError, json.JSONDecodeError, ValueError, TypeError, KeyError) as error:
+                async with AsyncExitStack() as call:
+                    # astream would merge all chunks at the end, which blocks the loop for milliseconds.
+                    async for chunk in self._chat._astream(messages, call=call):  # noqa: SLF001
+                        begun = True
+                        delta = _delta(chunk)
+                        ended = ended or delta.finish_reason is not None
+                        yield delta
+            except _FAILURES as error:
                 failure = _failure(error)
-                wait = getattr(failure, "retry_after", None) or delay
-                if begun or wait is None or delay is None or waited + wait > MAX_RETRY_WAIT or not _is_passing(failure):
+                wait = getattr(failure, "retry_after", None)
+                wait = delay if wait is None else wait
+                if begun or delay is None or wait is None or waited + wait > MAX_RETRY_WAIT or not _is_passing(failure):
                     raise failure from error
                 log.warning("model_retry", error=failure.code, wait=wait)
             else:
+                if not ended:
+                    # A body that was cut short but ended cleanly, as a proxy may do: nothing else tells.
+                    raise errors.ModelBadResponse
                 return
             waited += wait
             await asyncio.sleep(wait)
+
+
+_FAILURES: Final = (groq.GroqError, httpx.HTTPError, ValueError, TypeError, KeyError)
+"""What the SDK raises and what leaks through it: connection errors in mid-answer, chunks that are no JSON or no chunks."""
+
+
+class _DictChunks:
+    """The SDK's completions, with a stream's chunks as plain dicts, which ChatGroq takes as well.
+
+    The SDK builds an object of its own for each chunk and its parts, which is more than half of a token's whole cost.
+    """
+
+    def __init__(self, completions: AsyncCompletions) -> None:
+        self._completions = completions
+
+    async def create(self, *, call: AsyncExitStack, **parameters: Any) -> AsyncIterator[dict[str, Any]]:  # noqa: ANN401
+        """Ask. The connection stays open until `call` is left.
+
+        Raises:
+            groq.GroqError: refused or unreachable.
+
+        """
+        response = await call.enter_async_context(self._completions.with_streaming_response.create(**parameters))
+        return _chunks(response.iter_bytes())
+
+
+async def _chunks(body: AsyncIterator[bytes]) -> AsyncIterator[dict[str, Any]]:
+    """The JSON of each event.
+
+    Raises:
+        ValueError: an event is no JSON, is an error, or has no end.
+
+    """
+    rest = b""
+    async for piece in body:
+        *lines, rest = (rest + piece).split(b"\n")
+        if len(rest) > MAX_EVENT_BYTES:
+            raise ValueError("an event has no end")
+        for line in lines:
+            if not line.startswith(b"data:"):
+                continue
+            text = line[5:].strip()
+            if text == b"[DONE]":
+                return
+            chunk = _json(text)
+            if chunk.get("error"):
+                raise ValueError("the model reported an error")
+            yield chunk
+
+
+def _json(text: bytes) -> dict[str, Any]:
+    try:
+        chunk: dict[str, Any] = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        chunk = json.loads(text)  # slower, but it takes the lone surrogates that JSON allows
+    if not isinstance(chunk, dict):
+        raise TypeError("a chunk is no object")
+    return chunk
 
 
 def _delta(chunk: ChatGenerationChunk) -> Delta:

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Final
@@ -106,7 +107,9 @@ async def _history(db: Any, chat_id: int, user_message_id: int) -> list[Said]:  
     return [Said(role, content) for role, content in (await db.execute(statement)).all()]
 
 
-async def _attempt(desk: Desk, generation_id: GenerationId, claimed: Row[int, int, int, int, str | None], history: list[Said]) -> None:
+async def _attempt(
+    desk: Desk, generation_id: GenerationId, claimed: Row[int, int, int, int, str | None], history: list[Said]
+) -> None:
     """One worker's try, from the opening frame to the terminal one."""
     opening = frames.start(MessageId(claimed.assistant_message_id), generation_id)
     pen, written = await open_pen(desk.flusher, desk.writer, desk.stream_log, generation_id, claimed.attempt, opening)
@@ -134,13 +137,14 @@ async def _write(desk: Desk, pen: Pen, reply: Reply, history: list[Said]) -> Non
     if not reply.transcript.step_open:
         _put(pen, reply, frames.start_step())
     began = time.monotonic()
-    async for delta in desk.model.stream(conversation):
-        _take(pen, reply, delta)
-        if reply.first_token_after is None and delta.text:
-            reply.first_token_after = timedelta(seconds=time.monotonic() - began)
-        if reply.length >= settings.reply_max_chars:
-            reply.reason = "length"
-            break
+    async with aclosing(desk.model.stream(conversation)) as deltas:
+        async for delta in deltas:
+            _take(pen, reply, delta)
+            if reply.first_token_after is None and delta.text:
+                reply.first_token_after = timedelta(seconds=time.monotonic() - began)
+            if reply.length >= settings.reply_max_chars:
+                reply.reason = "length"
+                break
 
 
 def _take(pen: Pen, reply: Reply, delta: Delta) -> None:

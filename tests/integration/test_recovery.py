@@ -1,0 +1,181 @@
+"""What was left behind is found, and what was lost is made again: leases, the sweep, draining."""
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from services.worker.generations.leases import Leases
+from services.worker.generations.run import Desk, run_generation
+from services.worker.generations.sweep import sweep
+from shared.ids import GenerationId
+from shared.settings import Settings
+from tests.clients import Client, Event, numbered, text_of
+from tests.doubles import groq_control
+from tests.integration.turns import execute, post
+
+EXPIRE = "UPDATE generations SET lease_expires_at = now() - interval '1 second' WHERE id = %s"
+AGE = "UPDATE generations SET queued_at = now() - interval '1 minute', finished_at = finished_at - interval '1 minute'"
+
+
+@pytest.fixture
+def sent(desk: Desk) -> list[GenerationId]:
+    """What the desk has sent to workers again."""
+    return []
+
+
+@pytest.fixture
+def watched(desk: Desk, sent: list[GenerationId]) -> Desk:
+    """The desk, with its sends to be seen."""
+    return replace(desk, send_again=sent.append)
+
+
+async def test_a_message_whose_job_was_never_sent_is_sent_again(
+    client: Client, watched: Desk, sent: list[GenerationId], database_url: str
+) -> None:
+    posted = await post(client, "[[tokens=1]]")
+    await sweep(watched)
+    assert sent == []
+    execute(database_url, AGE)
+    await sweep(watched)
+    await sweep(watched)
+    assert sent == [posted.generation_id]
+
+
+async def test_a_generation_whose_worker_is_lost_is_made_by_another(
+    client: Client, watched: Desk, sent: list[GenerationId], database_url: str
+) -> None:
+    posted = await post(client, "[[tokens=12 fault=stall after=6 once=1]]")
+    lost = asyncio.create_task(run_generation(watched, posted.generation_id))
+    async with client.read(posted.stream_url) as stream:
+        events = stream.events()
+        seen: list[Event] = []
+        while text_of(seen) != numbered(6):
+            seen.append(await anext(events))
+        lost.cancel()
+        await asyncio.wait([lost])
+        execute(database_url, EXPIRE, posted.generation_id)
+        await sweep(watched)
+        assert sent == [posted.generation_id]
+        await run_generation(watched, posted.generation_id)
+        seen += [event async for event in events]
+    assert text_of(seen) == numbered(12)
+
+
+async def test_after_three_lost_attempts_the_reader_is_told(client: Client, watched: Desk, database_url: str) -> None:
+    posted = await post(client, "[[tokens=12 fault=stall after=2]]")
+    async with client.read(posted.stream_url) as stream:
+        events = stream.events()
+        seen: list[Event] = []
+        for attempt in (1, 2, 3):
+            lost = asyncio.create_task(run_generation(watched, posted.generation_id))
+            while text_of(seen) != numbered(2 * attempt):
+                seen.append(await anext(events))
+            lost.cancel()
+            await asyncio.wait([lost])
+            execute(database_url, EXPIRE, posted.generation_id)
+            await sweep(watched)
+        seen += [event async for event in events]
+    assert (seen[-1].part["type"], seen[-1].part["code"]) == ("error", "worker_lost")
+    reply = (await client.messages(posted.chat_id))[1]
+    assert (reply["content"], reply["status"]) == (numbered(6), "failed")
+    assert text_of(seen) == numbered(6)
+
+
+async def test_a_log_that_its_worker_could_not_close_is_closed_from_the_row(
+    client: Client, watched: Desk, database_url: str
+) -> None:
+    posted = await post(client, "[[tokens=9 fault=stall after=5]]")
+    dying = asyncio.create_task(run_generation(watched, posted.generation_id))
+    async with client.read(posted.stream_url) as stream:
+        events = stream.events()
+        seen: list[Event] = []
+        while text_of(seen) != numbered(5):
+            seen.append(await anext(events))
+        dying.cancel()
+        await asyncio.wait([dying])
+        # As after a commit whose worker died before it could say so.
+        execute(
+            database_url,
+            "UPDATE generations SET status = 'completed', lease_expires_at = NULL, finished_at = now(),"
+            " finish_reason = 'stop' WHERE id = %s",
+            posted.generation_id,
+        )
+        execute(
+            database_url, "UPDATE messages SET content = %s, status = 'completed' WHERE role = 'assistant'", numbered(9)
+        )
+        execute(database_url, AGE)
+        await sweep(watched)
+        seen += [event async for event in events]
+    assert text_of(seen) == numbered(9)
+    assert seen[-1].part["type"] == "finish"
+    assert [event.sequence for event in seen] == list(range(1, len(seen) + 1))
+
+
+async def test_a_heartbeat_keeps_a_long_generation_its_workers(
+    client: Client, desk: Desk, settings: Settings, database_url: str, groq_url: str
+) -> None:
+    leases = Leases(desk.database, lease=2)
+    beating = asyncio.create_task(leases.beat())
+    posted = await post(client, "[[tokens=2 after=1 hold=beating]]")
+    making = asyncio.create_task(run_generation(replace(desk, leases=leases), posted.generation_id))
+    await groq_control.requests(groq_url, held=1)
+    (first,) = execute(database_url, "SELECT lease_expires_at FROM generations")
+    renewed = first
+    while (renewed[0] - first[0]).total_seconds() < 3:  # type: ignore[operator]
+        (renewed,) = await asyncio.to_thread(execute, database_url, "SELECT lease_expires_at FROM generations")
+    assert execute(database_url, "SELECT status, attempt FROM generations") == [("running", 1)]
+    await groq_control.release(groq_url, "beating")
+    await making
+    beating.cancel()
+    assert (await client.messages(posted.chat_id))[1]["content"] == numbered(2)
+
+
+async def test_a_worker_that_lost_its_lease_stops_at_the_next_heartbeat(
+    client: Client, desk: Desk, database_url: str, groq_url: str
+) -> None:
+    leases = Leases(desk.database, lease=0.6)
+    beating = asyncio.create_task(leases.beat())
+    posted = await post(client, "Lost lease [[tokens=2 after=1 hold=lost-lease]]")
+    making = asyncio.create_task(run_generation(replace(desk, leases=leases), posted.generation_id))
+    await groq_control.requests(groq_url, held=1)
+    execute(database_url, "UPDATE generations SET attempt = attempt + 1")
+    await asyncio.wait_for(making, 5)
+    beating.cancel()
+    (asked,) = await groq_control.requests(groq_url, containing="Lost lease", ended=1)
+    assert asked["outcome"] == "abandoned"
+    assert execute(database_url, "SELECT status FROM generations") == [("running",)]
+
+
+async def test_a_draining_worker_gives_back_what_it_could_not_finish(
+    client: Client, watched: Desk, sent: list[GenerationId], groq_url: str
+) -> None:
+    posted = await post(client, "[[tokens=8 after=4 hold=draining]]")
+    making = asyncio.create_task(run_generation(watched, posted.generation_id))
+    async with client.read(posted.stream_url) as stream:
+        events = stream.events()
+        seen: list[Event] = []
+        while text_of(seen) != numbered(4):
+            seen.append(await anext(events))
+        await watched.leases.drain(0.05)
+        await making
+        assert sent == [posted.generation_id]
+        await groq_control.release(groq_url, "draining")
+        await run_generation(watched, posted.generation_id)
+        seen += [event async for event in events]
+    assert text_of(seen) == numbered(8)
+    assert [event.sequence for event in seen] == list(range(1, len(seen) + 1))
+
+
+async def test_a_draining_worker_lets_what_is_nearly_done_finish(
+    client: Client, watched: Desk, sent: list[GenerationId], groq_url: str
+) -> None:
+    posted = await post(client, "[[tokens=8 after=4 hold=nearly]]")
+    making = asyncio.create_task(run_generation(watched, posted.generation_id))
+    await groq_control.requests(groq_url, held=1)
+    draining = asyncio.create_task(watched.leases.drain(10))
+    await groq_control.release(groq_url, "nearly")
+    await draining
+    await making
+    assert sent == []
+    assert (await client.messages(posted.chat_id))[1]["content"] == numbered(8)

@@ -1,0 +1,277 @@
+"""Reading a generation's frames: live, late, again, from the middle, by several readers, and when the log is gone."""
+
+import asyncio
+import socket
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from uuid import uuid4
+
+import httpx
+import pytest
+from redis import Redis
+
+from services.worker.generations.run import Desk, run_generation
+from shared.settings import Settings
+from shared.streams.redis import log_key
+from tests.clients import Client, Event, numbered, text_of, types_of
+from tests.doubles import groq_control
+from tests.integration.conftest import serve
+from tests.integration.turns import answer, post
+
+
+async def test_the_headers_say_what_clients_need(client: Client, desk: Desk) -> None:
+    posted, _ = await answer(client, desk, "[[tokens=1]]")
+    async with client.read(posted.stream_url) as stream:
+        headers = stream.response.headers
+        await stream.all()
+    assert headers["content-type"] == "text/event-stream; charset=utf-8"
+    assert headers["cache-control"] == "no-cache, no-transform"
+    assert headers["x-accel-buffering"] == "no"
+    assert headers["x-vercel-ai-ui-message-stream"] == "v1"
+    assert headers["x-generation-id"] == str(posted.generation_id)
+    assert headers["x-message-id"] == str((await client.messages(posted.chat_id))[1]["id"])
+
+
+async def test_a_late_reader_gets_the_same_bytes_as_a_live_one(client: Client, desk: Desk) -> None:
+    posted, live = await answer(client, desk, "[[tokens=50]]")
+    async with client.read(posted.stream_url) as stream:
+        late = await stream.all()
+        assert stream.done
+    assert late == live
+
+
+async def test_a_reader_that_reconnects_gets_every_frame_once(client: Client, desk: Desk, groq_url: str) -> None:
+    posted = await post(client, "[[tokens=40 after=20 hold=reconnect]]")
+    making = asyncio.create_task(run_generation(desk, posted.generation_id))
+    seen: list[Event] = []
+    async with client.read(posted.stream_url) as stream:
+        async for event in stream.events():
+            seen.append(event)
+            if text_of(seen).startswith(numbered(5)):
+                break
+    async with client.read(posted.stream_url, seen[-1].id) as stream:
+        await groq_control.release(groq_url, "reconnect")
+        seen += await stream.all()
+    await making
+    assert text_of(seen) == numbered(40)
+    assert [event.sequence for event in seen] == list(range(1, len(seen) + 1))
+
+
+async def test_every_event_id_resumes_just_after_it(client: Client, desk: Desk) -> None:
+    posted, events = await answer(client, desk, "[[tokens=10 rate=200]]")
+    for reached, event in enumerate(events[:-1], start=1):
+        async with client.read(posted.stream_url, event.id) as stream:
+            assert await stream.all() == events[reached:]
+
+
+async def test_after_the_terminal_frame_there_is_nothing_more(client: Client, desk: Desk) -> None:
+    posted, events = await answer(client, desk, "[[tokens=1]]")
+    async with client.read(posted.stream_url, events[-1].id) as stream:
+        assert stream.response.status_code == 204
+
+
+@pytest.mark.parametrize("form", ["{other}:1-3", "{message}:1-999", "{message}:7-3", "nonsense", "{message}:0-0", "🙂"])
+async def test_an_event_id_that_fits_no_frame_gets_it_all_again(client: Client, desk: Desk, form: str) -> None:
+    posted, events = await answer(client, desk, "[[tokens=3]]")
+    message = int(events[0].part["messageId"])
+    event_id = form.format(message=message, other=message + 1)
+    headers = [(b"last-event-id", event_id.encode())]
+    response = await client.http.get(posted.stream_url, headers=headers)
+    assert response.status_code == 200
+    assert response.text.count("data: ") == len(events) + 1
+
+
+async def test_many_readers_of_one_generation_see_the_same(client: Client, desk: Desk, groq_url: str) -> None:
+    posted = await post(client, "[[tokens=30 after=1 hold=many]]")
+    async with AsyncExitStack() as stack:
+        streams = [await stack.enter_async_context(client.read(posted.stream_url)) for _ in range(20)]
+        reading = [asyncio.create_task(stream.all()) for stream in streams]
+        making = asyncio.create_task(run_generation(desk, posted.generation_id))
+        await groq_control.requests(groq_url, held=1)
+        await groq_control.release(groq_url, "many")
+        seen = await asyncio.gather(*reading)
+        await making
+    assert all(events == seen[0] for events in seen)
+    assert text_of(seen[0]) == numbered(30)
+
+
+async def test_a_generation_whose_log_has_expired_is_told_from_its_row(
+    client: Client, desk: Desk, settings: Settings
+) -> None:
+    posted, live = await answer(client, desk, "[[tokens=30]]")
+    forget(settings, posted.generation_id)
+    async with client.read(posted.stream_url) as stream:
+        late = await stream.all()
+        assert stream.done
+    assert text_of(late) == numbered(30)
+    assert types_of(late) == types_of(live)
+    assert (late[0].part, late[-1].part) == (live[0].part, live[-1].part)
+    async with client.read(posted.stream_url, late[-1].id) as stream:
+        assert stream.response.status_code == 204
+    async with client.read(posted.stream_url, late[2].id) as stream:
+        assert await stream.all() == late[3:]
+
+
+async def test_a_failed_generation_whose_log_has_expired_still_says_so(
+    client: Client, desk: Desk, settings: Settings
+) -> None:
+    posted, _ = await answer(client, desk, "[[tokens=9 fault=cut after=4]]")
+    forget(settings, posted.generation_id)
+    async with client.read(posted.stream_url) as stream:
+        events = await stream.all()
+    assert text_of(events) == numbered(4)
+    assert (events[-1].part["type"], events[-1].part["code"]) == ("error", "model_bad_response")
+
+
+async def test_a_log_that_redis_lost_in_mid_answer_is_written_again(
+    client: Client, desk: Desk, settings: Settings, groq_url: str
+) -> None:
+    posted = await post(client, "[[tokens=30 after=12 hold=wiped]]")
+    making = asyncio.create_task(run_generation(desk, posted.generation_id))
+    async with client.read(posted.stream_url) as stream:
+        events = stream.events()
+        seen: list[Event] = []
+        while text_of(seen) != numbered(12):
+            seen.append(await anext(events))
+        forget(settings, posted.generation_id)
+        await groq_control.release(groq_url, "wiped")
+        seen += [event async for event in events]
+    await making
+    assert text_of(seen) == numbered(30)
+    assert [event.sequence for event in seen] == list(range(1, len(seen) + 1))
+    async with client.read(posted.stream_url) as stream:
+        assert await stream.all() == seen
+
+
+async def test_a_reader_whose_pub_sub_is_cut_again_and_again_loses_nothing(
+    client: Client, desk: Desk, settings: Settings
+) -> None:
+    posted = await post(client, "[[tokens=150 rate=100]]")
+    making = asyncio.create_task(run_generation(desk, posted.generation_id))
+    cuts = 0
+    async with client.read(posted.stream_url) as stream:
+        seen: list[Event] = []
+        with Redis.from_url(settings.redis_url) as redis:
+            async for event in stream.events():
+                seen.append(event)
+                if event.sequence % 15 == 0:
+                    cuts += await asyncio.to_thread(redis.client_kill_filter, _type="pubsub")
+    await making
+    assert cuts >= 3
+    assert text_of(seen) == numbered(150)
+    assert [event.sequence for event in seen] == list(range(1, len(seen) + 1))
+
+
+async def test_the_chats_stream_is_the_live_one_and_nothing_once_it_was_heard(
+    client: Client, desk: Desk, groq_url: str
+) -> None:
+    chat = await client.new_chat()
+    url = f"/api/chats/{chat}/stream"
+    assert (await client.http.get(url)).status_code == 204
+    posted = await post(client, "[[tokens=2 after=1 hold=chat]]", chat)
+    making = asyncio.create_task(run_generation(desk, posted.generation_id))
+    async with client.read(url) as stream:
+        await groq_control.requests(groq_url, held=1)
+        await groq_control.release(groq_url, "chat")
+        events = await stream.all()
+    await making
+    assert text_of(events) == numbered(2)
+    assert (await client.http.get(url)).status_code == 204
+    async with client.read(url, events[2].id) as stream:
+        assert await stream.all() == events[3:]
+
+
+async def test_an_answer_that_nobody_heard_is_replayed_on_the_chats_stream(client: Client, desk: Desk) -> None:
+    posted = await post(client, "[[tokens=4]]")
+    await run_generation(desk, posted.generation_id)
+    async with client.read(f"/api/chats/{posted.chat_id}/stream") as stream:
+        assert text_of(await stream.all()) == numbered(4)
+
+
+async def test_streams_of_others_are_not_there(client: Client, desk: Desk, connect: Callable[[], Client]) -> None:
+    posted, _ = await answer(client, desk, "[[tokens=1]]")
+    other = connect()
+    await other.sign_up()
+    theirs = await other.http.get(posted.stream_url)
+    absent = await other.http.get(f"/api/generations/{uuid4()}/stream")
+    assert (theirs.status_code, theirs.json()) == (404, absent.json())
+    assert (await other.http.get(f"/api/generations/{posted.generation_id}")).status_code == 404
+    assert (await other.http.get(f"/api/chats/{posted.chat_id}/stream")).status_code == 404
+
+
+async def test_a_stream_of_a_deleted_chat_is_cut_and_then_gone(client: Client, settings: Settings) -> None:
+    async with serve_impatiently(settings) as url, httpx.AsyncClient(base_url=url, timeout=20) as http:
+        http.headers["Authorization"] = client.http.headers["Authorization"]
+        reader = Client(http)
+        posted = await post(reader, "Never answered")
+        async with reader.read(posted.stream_url) as stream:
+            assert (await http.delete(f"/api/chats/{posted.chat_id}")).status_code == 204
+            with pytest.raises(httpx.RemoteProtocolError):
+                await stream.all()
+        assert (await http.get(posted.stream_url)).status_code == 404
+
+
+async def test_a_quiet_stream_shows_signs_of_life(client: Client, desk: Desk, settings: Settings) -> None:
+    async with serve_impatiently(settings) as url, httpx.AsyncClient(base_url=url, timeout=20) as http:
+        http.headers["Authorization"] = client.http.headers["Authorization"]
+        reader = Client(http)
+        posted = await post(reader, "[[tokens=1]]")
+        async with reader.read(posted.stream_url) as stream:
+            events = stream.events()
+            first = asyncio.ensure_future(anext(events))
+            while stream.comments[1:] != ["ping"]:
+                await asyncio.wait([first], timeout=0.05)
+            making = asyncio.create_task(run_generation(desk, posted.generation_id))
+            seen = [await first] + [event async for event in events]
+            await making
+        assert stream.comments[0] == "open"
+        assert text_of(seen) == numbered(1)
+
+
+async def test_a_draining_api_cuts_its_streams_and_another_goes_on(
+    client: Client, desk: Desk, settings: Settings, groq_url: str
+) -> None:
+    posted = await post(client, "[[tokens=20 after=10 hold=drained]]")
+    making = asyncio.create_task(run_generation(desk, posted.generation_id))
+    seen: list[Event] = []
+    leaving = AsyncExitStack()
+    url = await leaving.enter_async_context(serve(settings))
+    async with httpx.AsyncClient(base_url=url, timeout=20) as http:
+        http.headers["Authorization"] = client.http.headers["Authorization"]
+        async with Client(http).read(posted.stream_url) as stream:
+            events = stream.events()
+            while text_of(seen) != numbered(10):
+                seen.append(await anext(events))
+            stopping = asyncio.create_task(leaving.aclose())  # what SIGTERM does
+            with pytest.raises(httpx.RemoteProtocolError):
+                await anext(events)
+            await stopping
+    await groq_control.release(groq_url, "drained")
+    async with client.read(posted.stream_url, seen[-1].id) as resumed:
+        seen += await resumed.all()
+    await making
+    assert text_of(seen) == numbered(20)
+    assert [event.sequence for event in seen] == list(range(1, len(seen) + 1))
+
+
+async def test_a_reader_that_takes_nothing_holds_up_nobody(client: Client, desk: Desk, api: str, groq_url: str) -> None:
+    posted = await post(client, "[[tokens=3000]]")
+    host, port = api.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port))) as lazy:
+        request = f"GET {posted.stream_url} HTTP/1.1\r\nHost: x\r\nAuthorization: {client.http.headers['Authorization']}\r\n\r\n"
+        lazy.sendall(request.encode())
+        async with client.read(posted.stream_url) as stream:
+            making = asyncio.create_task(run_generation(desk, posted.generation_id))
+            assert text_of(await stream.all()) == numbered(3000)
+        await making
+
+
+def forget(settings: Settings, generation_id: object) -> None:
+    """Lose a log, as Redis does when it expires, or comes back without its data."""
+    with Redis.from_url(settings.redis_url) as redis:
+        assert redis.delete(log_key(generation_id)) == 1  # type: ignore[arg-type]
+
+
+def serve_impatiently(settings: Settings):  # type: ignore[no-untyped-def]  # noqa: ANN201
+    """An API whose quiet interval is short."""
+    return serve(settings.model_copy(update={"stream_keep_alive_seconds": 0.2}))
