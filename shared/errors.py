@@ -18,7 +18,6 @@ CortexAIError
 │   ├── DatabaseUnavailable
 │   ├── StreamsUnavailable
 │   └── TooBusy
-├── StreamCut             a stream can't go on here; resume it with the last event id
 ├── AppendRefused         the stream log belongs to somebody else now
 │   ├── AttemptSuperseded
 │   ├── LogClosed
@@ -132,6 +131,7 @@ class EmailTaken(Conflict):
     """An account with this e-mail address exists already."""
 
     code = "email_taken"
+    field: ClassVar[str] = "email"
 
 
 class GenerationInProgress(Conflict):
@@ -166,12 +166,6 @@ class TooBusy(Unavailable):
     """Too many requests of this kind are waiting; try again."""
 
     code = "too_busy"
-
-
-class StreamCut(CortexAIError):
-    """The stream can't go on here; resume it with the last event id."""
-
-    code = "stream_cut"
 
 
 class AppendRefused(CortexAIError):

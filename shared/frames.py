@@ -5,6 +5,7 @@ Order is strict: no delta or end without its start; a text part is ended before 
 """
 
 import json
+import re
 from typing import Any, Final, Literal
 
 from shared.ids import GenerationId, MessageId
@@ -16,6 +17,9 @@ DONE: Final = b"data: [DONE]\n\n"
 PING: Final = b": ping\n\n"
 OPENING: Final = b": open\nretry: 1000\n\n"
 PREFIX: Final = b"data: "
+
+# Neither can be trusted to be absent: \u0000 and \ud800 are legal JSON.
+_UNSTORABLE: Final = re.compile("[\0\ud800-\udfff]")
 
 # They end no line in SSE, but they do for some clients' line splitters (Python's, for one); JSON lets them be escaped.
 LINE_ENDS: Final = (("\u0085", "\\u0085"), ("\u2028", "\\u2028"), ("\u2029", "\\u2029"))
@@ -43,16 +47,7 @@ def decode(frame: bytes) -> Part:
 
 def clean(text: str) -> str:
     """`text` without what PostgreSQL or UTF-8 can't hold: NUL and lone surrogates become U+FFFD."""
-    if "\0" in text:
-        text = text.replace("\0", "\ufffd")
-    if not text.isascii():
-        # A chunk can't be trusted to be valid: the JSON escape \ud800 is legal JSON and no legal text.
-        text = text.encode("utf-8", "surrogatepass").decode("utf-8", "replace") if _has_surrogate(text) else text
-    return text
-
-
-def _has_surrogate(text: str) -> bool:
-    return any("\ud800" <= character <= "\udfff" for character in text)
+    return _UNSTORABLE.sub("\ufffd", text)
 
 
 def start(message_id: MessageId, generation_id: GenerationId) -> Part:

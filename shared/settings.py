@@ -26,7 +26,7 @@ class DatabaseSettings(BaseSettings):
         env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True, hide_input_in_errors=True
     )
 
-    database_url: str
+    database_url: str = Field(repr=False)  # URLs hold passwords
 
     @field_validator("database_url")
     @classmethod
@@ -67,9 +67,9 @@ class Settings(DatabaseSettings):
     """
 
     database_pool_size: int = Field(default=10, ge=1, le=200)
-    redis_url: str
-    celery_broker_url: str = ""
-    stream_redis_url: str = ""
+    redis_url: str = Field(repr=False)
+    celery_broker_url: str = Field(default="", repr=False)
+    stream_redis_url: str = Field(default="", repr=False)
 
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65535)

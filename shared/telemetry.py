@@ -7,7 +7,16 @@ from typing import Any, Final, Literal
 import structlog
 
 # Their info lines are noise or, with query strings and URLs, could carry a secret.
-QUIET: Final = ("httpx", "httpcore", "groq", "uvicorn.access", "urllib3", "kombu", "celery.app.trace")
+QUIET: Final = (
+    "httpx",
+    "httpcore",
+    "groq",
+    "uvicorn.access",
+    "urllib3",
+    "kombu",
+    "celery.app.trace",
+    "celery.worker.strategy",
+)
 
 
 def configure_logging(*, service: str, level: str, log_format: Literal["json", "console"]) -> None:

@@ -24,6 +24,7 @@ def main() -> int:
         return 2
     configure_logging(service="api", level=settings.log_level, log_format=settings.log_format)
     quiet_cuts()
+    sys.setswitchinterval(0.0005)
     uvicorn.run(
         create_app(settings),
         host=settings.host,

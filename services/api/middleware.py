@@ -8,8 +8,8 @@ from uuid import uuid4
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from services.api.problems import of_error
-from shared.errors import PayloadTooLarge, StreamCut, StreamsUnavailable
+from services.api.problems import StreamCut, of_error
+from shared.errors import PayloadTooLarge
 from shared.telemetry import get_logger
 
 log = get_logger(__name__)
@@ -74,9 +74,8 @@ class RequestLog:
         with structlog.contextvars.bound_contextvars(request_id=request_id):
             try:
                 await self.app(scope, receive, noted)
-            except (StreamCut, StreamsUnavailable) as error:
-                # Raised in mid-stream: without a clean end the client knows that there is more.
-                log.warning("stream_cut", path=scope["path"], error=error.code)
+            except StreamCut as cut:
+                log.warning("stream_cut", path=scope["path"], why=str(cut))
             finally:
                 write = log.debug if scope["path"] in QUIET_PATHS else log.info
                 write(

@@ -28,6 +28,13 @@ STATUSES: Final[dict[type[errors.CortexAIError], HTTPStatus]] = {
 RETRY_AFTER: Final = "1"
 
 
+class StreamCut(Exception):
+    """A stream can't go on here. Raised in mid-body, so that the connection is cut and the client knows to resume.
+
+    No handler answers it: the response has begun long ago.
+    """
+
+
 def problem(
     status: int,
     code: str,

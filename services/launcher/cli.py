@@ -1,2 +1,90 @@
+"""The `cortexai` command."""
+
+import argparse
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+from services.launcher.data_dir import DEFAULT
+from services.launcher.errors import LauncherError
+from shared.errors import SettingsInvalid
+
+
 def main() -> None:
-    """Entry point of the `cortexai` command."""
+    """Entry point of the `cortexai` command. Exit codes: 0, 1 something failed, 2 something has to be changed first."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Do what the arguments say. Returns the exit code; errors are one line on standard error."""
+    options = parser().parse_args(arguments)
+    try:
+        return int(options.run(options))
+    except SettingsInvalid as error:
+        return fail(error.message, 2)
+    except LauncherError as error:
+        return fail(error.message, error.exit_code)
+    except KeyboardInterrupt:
+        return fail("interrupted", 130)
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    top = argparse.ArgumentParser(prog="cortexai", description="The backend of an AI chat product.")
+    top.add_argument("--version", action="version", version=f"cortexai {version('cortexai')}")
+    commands = top.add_subparsers(title="commands", required=True, metavar="COMMAND")
+
+    up = commands.add_parser("up", help="start the whole system; what no setting names comes embedded")
+    up.add_argument("--data-dir", type=Path, default=DEFAULT, help="where everything is kept (default: %(default)s)")
+    up.add_argument("--port", type=port, help="the API's port (default: PORT, or 8000; 0: any that is free)")
+    up.set_defaults(run=_up)
+
+    migrate = commands.add_parser("migrate", help="take DATABASE_URL to the newest schema")
+    migrate.set_defaults(run=_migrate)
+
+    doctor = commands.add_parser("doctor", help="check every part, and say what is wrong and how to mend it")
+    doctor.add_argument("--data-dir", type=Path, default=DEFAULT, help="of `up` (default: %(default)s)")
+    doctor.set_defaults(run=_doctor)
+    return top
+
+
+def port(text: str) -> int:
+    """A port on the command line."""
+    if not text.isdecimal() or int(text) > 65535:  # noqa: PLR2004
+        raise argparse.ArgumentTypeError("must be a number from 0 to 65535")
+    return int(text)
+
+
+def fail(message: str, code: int) -> int:
+    """Say what went wrong, in one line."""
+    print(f"cortexai: {' '.join(message.split())}", file=sys.stderr)  # noqa: T201
+    return code
+
+
+# Each command imports what it needs when it runs: an image with only the migrations has none of the rest.
+
+
+def _up(options: argparse.Namespace) -> int:
+    from services.launcher.up import up  # noqa: PLC0415
+
+    up(options.data_dir, options.port)
+    return 0
+
+
+def _migrate(_: argparse.Namespace) -> int:
+    from services.launcher.migrations import migrate  # noqa: PLC0415
+    from shared.settings import DatabaseSettings  # noqa: PLC0415
+
+    revision = migrate(DatabaseSettings.load().database_url)
+    print(f"the database is at revision {revision}")  # noqa: T201
+    return 0
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    from services.launcher.doctor import doctor  # noqa: PLC0415
+
+    return doctor(options.data_dir)
+
+
+if __name__ == "__main__":
+    main()

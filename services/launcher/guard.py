@@ -45,6 +45,8 @@ class Guard:
         """Replace a guardian that was killed. Returns whether that was necessary."""
         if self._process.poll() is None:
             return False
+        if self._process.stdin is not None:
+            self._process.stdin.close()
         self._process = self._spawn()
         for pid, stop_signal in self._watched.items():
             self._write(f"+ {pid} {stop_signal.value}\n")

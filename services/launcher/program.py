@@ -44,7 +44,7 @@ class Program:
 
 def free_port(preferred: int = 0, host: str = LOOPBACK) -> int:
     """A port that nobody listens on: `preferred` when it is free, otherwise any."""
-    if preferred and is_free(preferred, host):
+    if preferred and not why_not_listen(preferred, host):
         return preferred
     with socket.socket() as probe:
         probe.bind((host, 0))
@@ -52,12 +52,12 @@ def free_port(preferred: int = 0, host: str = LOOPBACK) -> int:
         return port
 
 
-def is_free(port: int, host: str = LOOPBACK) -> bool:
-    """Whether a server could listen on this port now. Connections that linger from an earlier one don't count."""
+def why_not_listen(port: int, host: str = LOOPBACK) -> str:
+    """What keeps a server from listening here; empty when nothing does. Lingering connections don't count."""
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
-        except OSError:
-            return False
-    return True
+        except OSError as error:
+            return error.strerror or type(error).__name__
+    return ""

@@ -42,6 +42,7 @@ def main(arguments: list[str]) -> int:
     # It warns of running as root, which is dangerous with pickled messages. Only JSON is accepted here.
     warnings.simplefilter("ignore", SecurityWarning)
     app = create_app(settings)
+    sys.setswitchinterval(0.0005)
     if role == "beat":
         _run_beat(app)
     else:

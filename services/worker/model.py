@@ -5,12 +5,10 @@ import json
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final
 
-import groq
 import httpx
 import orjson
-from groq.resources.chat.completions import AsyncCompletions
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
 from langchain_core.outputs import ChatGenerationChunk
 from langchain_groq import ChatGroq
@@ -23,6 +21,7 @@ from shared.telemetry import get_logger
 
 log = get_logger(__name__)
 
+GROQ_URL: Final = "https://api.groq.com"
 CONNECT_TIMEOUT: Final = 5.0
 RETRY_DELAYS: Final = (0.25, 1.0)
 """Seconds before each further try, where the model does not name its own."""
@@ -44,9 +43,9 @@ _MESSAGES: Final[dict[str, type[BaseMessage]]] = {"system": SystemMessage, "user
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """One message of a conversation as the model is told it."""
+    """One message of a conversation as the model is told it. Its role is system, user or assistant."""
 
-    role: Literal["system", "user", "assistant"]
+    role: str
     content: str
 
 
@@ -68,22 +67,16 @@ class Model:
             raise errors.SettingsInvalid("GROQ_API_KEY: is not set")
         self.name = settings.groq_model
         self._client = httpx.AsyncClient(
-            limits=httpx.Limits(max_connections=None, max_keepalive_connections=settings.worker_concurrency)
+            timeout=httpx.Timeout(settings.model_read_timeout_seconds, connect=CONNECT_TIMEOUT),
+            limits=httpx.Limits(max_connections=None, max_keepalive_connections=settings.worker_concurrency),
         )
         key = settings.groq_api_key.get_secret_value()
-        sdk = groq.AsyncGroq(
-            api_key=key,
-            base_url=settings.groq_base_url,
-            timeout=httpx.Timeout(settings.model_read_timeout_seconds, connect=CONNECT_TIMEOUT),
-            max_retries=0,  # it would wait up to a minute a retry, in silence
-            http_client=self._client,
-        )
         self._chat = ChatGroq(
             model_name=settings.groq_model,
             api_key=SecretStr(key),
             temperature=settings.model_temperature,
             max_tokens=settings.model_max_tokens,
-            async_client=_DictChunks(sdk.chat.completions),
+            async_client=_Completions(self._client, settings.groq_base_url or GROQ_URL, key),
         )
 
     async def aclose(self) -> None:
@@ -111,9 +104,9 @@ class Model:
                         delta = _delta(chunk)
                         ended = ended or delta.finish_reason is not None
                         yield delta
-            except _FAILURES as error:
-                failure = _failure(error)
-                wait = getattr(failure, "retry_after", None)
+            except (errors.ModelError, httpx.HTTPError, ValueError, TypeError, KeyError) as error:
+                failure = _failure(error, begun=begun)
+                wait = failure.retry_after if isinstance(failure, errors.ModelRateLimited) else None
                 wait = delay if wait is None else wait
                 if begun or delay is None or wait is None or waited + wait > MAX_RETRY_WAIT or not _is_passing(failure):
                     raise failure from error
@@ -127,28 +120,45 @@ class Model:
             await asyncio.sleep(wait)
 
 
-_FAILURES: Final = (groq.GroqError, httpx.HTTPError, ValueError, TypeError, KeyError)
-"""What the SDK raises and what leaks through it: connection errors in mid-answer, chunks that are no JSON or no chunks."""
+class _Completions:
+    """What ChatGroq asks: the SDK's completions, with a stream's chunks as plain dicts, which it takes as well.
 
-
-class _DictChunks:
-    """The SDK's completions, with a stream's chunks as plain dicts, which ChatGroq takes as well.
-
-    The SDK builds an object of its own for each chunk and its parts, which is more than half of a token's whole cost.
+    The SDK checks and rebuilds each request, and builds an object for each chunk and its parts: half of a token's whole
+    cost, and two thirds of a request's (docs/adr/0005-model-client.md).
     """
 
-    def __init__(self, completions: AsyncCompletions) -> None:
-        self._completions = completions
+    def __init__(self, http: httpx.AsyncClient, base_url: str, key: str) -> None:
+        self._http = http
+        self._url = f"{base_url.rstrip('/')}/openai/v1/chat/completions"
+        self._headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
 
     async def create(self, *, call: AsyncExitStack, **parameters: Any) -> AsyncIterator[dict[str, Any]]:  # noqa: ANN401
         """Ask. The connection stays open until `call` is left.
 
         Raises:
-            groq.GroqError: refused or unreachable.
+            ModelError: refused.
+            httpx.HTTPError: unreachable.
 
         """
-        response = await call.enter_async_context(self._completions.with_streaming_response.create(**parameters))
-        return _chunks(response.iter_bytes())
+        body = orjson.dumps({name: value for name, value in parameters.items() if value is not None})
+        request = self._http.stream("POST", self._url, content=body, headers=self._headers)
+        response = await call.enter_async_context(request)
+        if response.is_error:
+            raise _refusal(response)
+        return _chunks(response.aiter_bytes())
+
+
+def _refusal(response: httpx.Response) -> errors.ModelError:
+    """Why the model does not answer. What it says about that may quote the request, so it goes nowhere."""
+    match response.status_code:
+        case 429:
+            return errors.ModelRateLimited(retry_after=_retry_after(response))
+        case 401 | 403:
+            return errors.ModelAuthFailed()
+        case 408 | 498 | 500 | 502 | 503 | 504:
+            return errors.ModelUnavailable()
+        case _:
+            return errors.ModelRejected()
 
 
 async def _chunks(body: AsyncIterator[bytes]) -> AsyncIterator[dict[str, Any]]:
@@ -209,19 +219,15 @@ def _is_passing(failure: errors.ModelError) -> bool:
     return isinstance(failure, errors.ModelRateLimited | errors.ModelUnavailable)
 
 
-def _failure(error: Exception) -> errors.ModelError:
-    """Which of our errors one of the SDK's is. Their texts may quote the request, so they go nowhere."""
+def _failure(error: Exception, *, begun: bool) -> errors.ModelError:
+    """Which of our errors this is. `begun` says that chunks had come before it."""
     match error:
-        case groq.RateLimitError():
-            return errors.ModelRateLimited(retry_after=_retry_after(error.response))
-        case groq.AuthenticationError() | groq.PermissionDeniedError():
-            return errors.ModelAuthFailed()
-        case groq.APITimeoutError() | httpx.TimeoutException():
+        case errors.ModelError():
+            return error
+        case httpx.TimeoutException():
             return errors.ModelTimeout()
-        case groq.InternalServerError() | groq.APIConnectionError() | httpx.ConnectError():
+        case httpx.TransportError() if not begun:
             return errors.ModelUnavailable()
-        case groq.APIStatusError():
-            return errors.ModelRejected()
         case _:
             # A connection cut in mid-answer, a chunk that is no JSON or has not what a chunk has, an error in the stream.
             return errors.ModelBadResponse()

@@ -1,14 +1,38 @@
 """Connections to PostgreSQL, for asyncio. Safe behind PgBouncer in transaction mode: no session state, no named statements."""
 
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+import select
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Final
+
+from sqlalchemy import event
+from sqlalchemy.exc import DBAPIError, DisconnectionError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-Database = AsyncEngine
 Connection = AsyncConnection
 
-# Beyond NetworkError and shutdown, the classes of SQLSTATE that say "not now" rather than "wrong": PostgreSQL, appendix A.
-TRANSIENT_STATES = ("08", "53", "57P", "40001", "40P01", "55P03", "25006")
+TRANSIENT_STATES: Final = ("08", "53", "57P", "40001", "40P01", "55P03", "25006")
+"""The classes of SQLSTATE that say "not now" rather than "wrong". Source: PostgreSQL, appendix A."""
+
+
+class Database:
+    """A pool of connections. Say which is meant: one transaction, or statements that stand alone."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+        self._transactions = engine.execution_options(isolation_level="READ COMMITTED")
+
+    def begin(self) -> AbstractAsyncContextManager[Connection]:
+        """A transaction: committed at the block's end, rolled back by an exception."""
+        return self._transactions.begin()
+
+    def connect(self) -> AbstractAsyncContextManager[Connection]:
+        """For statements that each stand alone: one round trip each, where a transaction takes two more."""
+        return self._engine.connect()
+
+    async def dispose(self) -> None:
+        """Close all connections."""
+        await self._engine.dispose()
 
 
 def open_database(url: str, *, pool_size: int) -> Database:
@@ -16,14 +40,15 @@ def open_database(url: str, *, pool_size: int) -> Database:
 
     A connection that died while it lay in the pool is replaced before it is used. Waiting for a free one ends after 5 s.
     """
-    return create_async_engine(
+    engine = create_async_engine(
         url,
         pool_size=pool_size,
         max_overflow=0,
         pool_timeout=5,
-        pool_pre_ping=True,
         pool_recycle=1800,
         hide_parameters=True,
+        isolation_level="AUTOCOMMIT",  # most statements stand alone, and switching takes longer than some of them
+        skip_autocommit_rollback=True,
         connect_args={
             "prepare_threshold": None,
             "connect_timeout": 5,
@@ -34,6 +59,23 @@ def open_database(url: str, *, pool_size: int) -> Database:
             "tcp_user_timeout": 15_000,
         },
     )
+    event.listen(engine.sync_engine, "checkout", _replace_if_dead)
+    return Database(engine)
+
+
+def _replace_if_dead(connection: Any, _record: Any, _proxy: Any) -> None:  # noqa: ANN401 - SQLAlchemy's pool events
+    """Look at the socket before use: an idle connection has nothing to say but that it was closed.
+
+    A ping would ask the server, which takes longer than most statements here.
+
+    Raises:
+        DisconnectionError: it was; the pool opens another.
+
+    """
+    poll = select.poll()
+    poll.register(connection.driver_connection.pgconn.socket, select.POLLIN)
+    if poll.poll(0):
+        raise DisconnectionError
 
 
 def is_transient(error: Exception) -> bool:

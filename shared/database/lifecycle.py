@@ -1,6 +1,7 @@
 """The life of a generation as statements: every move is a compare-and-set on (status, attempt), timed by the database.
 
-The builders are pure. A statement that changes or returns no row means: somebody else has moved the generation on.
+A statement that changes or returns no row means: somebody else has moved the generation on. Those that every generation
+runs are built once, since building one takes as long as running it; the others are made by pure builders.
 """
 
 from collections.abc import Iterable, Sequence
@@ -10,8 +11,10 @@ from uuid import UUID
 
 from sqlalchemy import (
     Interval,
+    Row,
     Select,
     Update,
+    bindparam,
     case,
     cast,
     func,
@@ -24,6 +27,7 @@ from sqlalchemy import (
 from sqlalchemy.sql.dml import ReturningUpdate
 from sqlalchemy.sql.elements import ColumnElement
 
+from shared.database.engine import Connection
 from shared.database.tables import Generation, Message
 from shared.generation import MAX_ATTEMPTS, TERMINAL, GenerationStatus, MessageStatus, message_status
 from shared.ids import GenerationId
@@ -32,19 +36,14 @@ WORKER_LOST: Final = "worker_lost"
 QUEUED, RUNNING, FAILED = GenerationStatus.QUEUED, GenerationStatus.RUNNING, GenerationStatus.FAILED
 
 
-def claim(generation_id: GenerationId, lease: timedelta) -> ReturningUpdate[int, int, int, int, str | None]:
-    """Take a queued generation.
-
-    Returns (attempt, chat_id, user_message_id, assistant_message_id, model): the attempt (>= 1) is the fence of all
-    later writes. No row when it is held, over or gone.
-    """
+def _claim() -> ReturningUpdate[int, int, int, int, str | None]:
     return (
         update(Generation)
-        .where(Generation.id == generation_id, Generation.status == QUEUED)
+        .where(Generation.id == bindparam("generation"), Generation.status == QUEUED)
         .values(
             status=RUNNING,
             attempt=Generation.attempt + 1,
-            lease_expires_at=_in(lease),
+            lease_expires_at=func.now() + bindparam("lease", type_=Interval),
             started_at=func.coalesce(Generation.started_at, func.now()),
         )
         .returning(
@@ -55,6 +54,20 @@ def claim(generation_id: GenerationId, lease: timedelta) -> ReturningUpdate[int,
             Generation.model,
         )
     )
+
+
+_CLAIM: Final = _claim()
+
+
+async def claim(
+    db: Connection, generation_id: GenerationId, lease: timedelta
+) -> Row[int, int, int, int, str | None] | None:
+    """Take a queued generation.
+
+    Returns (attempt, chat_id, user_message_id, assistant_message_id, model): the attempt (>= 1) is the fence of all later
+    writes. No row when it is held, over or gone.
+    """
+    return (await db.execute(_CLAIM, {"generation": generation_id, "lease": lease})).one_or_none()
 
 
 def renew(held: Iterable[tuple[GenerationId, int]], lease: timedelta) -> ReturningUpdate[UUID]:
@@ -77,42 +90,78 @@ def release(held: Iterable[tuple[GenerationId, int]]) -> ReturningUpdate[UUID]:
     )
 
 
-def finish(
+def _finish() -> ReturningUpdate[int]:
+    ended = (
+        update(Generation)
+        .where(
+            Generation.id == bindparam("generation"),
+            Generation.attempt == bindparam("held_attempt"),
+            Generation.status == RUNNING,
+        )
+        .values(
+            status=bindparam("final_status"),
+            lease_expires_at=None,
+            finished_at=func.now(),
+            finish_reason=bindparam("final_reason"),
+            error_code=bindparam("final_error"),
+            error_message=bindparam("final_error_message"),
+            usage=bindparam("final_usage"),
+            first_token_at=func.coalesce(
+                Generation.first_token_at, Generation.started_at + bindparam("first_token_after", type_=Interval)
+            ),
+        )
+        .returning(Generation.assistant_message_id)
+        .cte("ended")
+    )
+    return (
+        update(Message)
+        .where(Message.id == ended.c.assistant_message_id)
+        .values(
+            content=bindparam("final_content"),
+            status=bindparam("final_message_status"),
+            usage=bindparam("final_usage"),
+        )
+        .returning(Message.id)
+    )
+
+
+_FINISH: Final = _finish()
+
+
+async def finish(
+    db: Connection,
     generation_id: GenerationId,
     attempt: int,
     status: GenerationStatus,
+    content: str,
     *,
     finish_reason: str | None = None,
     error_code: str | None = None,
     error_message: str | None = None,
-    usage: dict[str, Any] | None = None,
+    usage: dict[str, int] | None = None,
     first_token_after: timedelta | None = None,
-) -> ReturningUpdate[int]:
-    """End the generation that this attempt holds. Returns its assistant_message_id; no row when it is not held any more.
+) -> bool:
+    """End the generation that this attempt holds and save its reply, in one statement: both or neither.
 
-    `first_token_after` is the time from the attempt's claim to its first token.
+    `first_token_after` is the time from the claim to the first token. Returns False when another has it, or it is gone.
     """
-    return (
-        update(Generation)
-        .where(Generation.id == generation_id, Generation.attempt == attempt, Generation.status == RUNNING)
-        .values(
-            status=status,
-            lease_expires_at=None,
-            finished_at=func.now(),
-            finish_reason=finish_reason,
-            error_code=error_code,
-            error_message=error_message,
-            usage=usage,
-            first_token_at=func.coalesce(
-                Generation.first_token_at, Generation.started_at + cast(literal(first_token_after), Interval)
-            ),
-        )
-        .returning(Generation.assistant_message_id)
-    )
+    values = {
+        "generation": generation_id,
+        "held_attempt": attempt,
+        "final_status": status,
+        "final_reason": finish_reason,
+        "final_error": error_code,
+        "final_error_message": error_message,
+        "final_usage": usage,
+        "first_token_after": first_token_after,
+        "final_content": content,
+        "final_message_status": message_status(status),
+    }
+    return (await db.execute(_FINISH, values)).one_or_none() is not None
 
 
 def save_reply(message_id: int, status: GenerationStatus, content: str, usage: dict[str, Any] | None = None) -> Update:
-    """Write what a generation made into its message. Belongs in the transaction of `finish`."""
+    """Write what a generation made into its message, where `finish` could not."""
     return (
         update(Message)
         .where(Message.id == message_id)
@@ -198,9 +247,12 @@ def unclosed(older_than: timedelta, limit: int = 100) -> Select[Any]:
     )
 
 
-def close(generation_id: GenerationId) -> Update:
+_CLOSE: Final = update(Generation).where(Generation.id == bindparam("generation")).values(closed_at=func.now())
+
+
+async def close(db: Connection, generation_id: GenerationId) -> None:
     """Note that the generation's log has its terminal frame."""
-    return update(Generation).where(Generation.id == generation_id).values(closed_at=func.now())
+    await db.execute(_CLOSE, {"generation": generation_id})
 
 
 def _in(lease: timedelta) -> ColumnElement[Any]:

@@ -81,9 +81,10 @@ class Hub:
         if first:
             self._by_channel[self._channel(generation_id).encode()] = generation_id
             self._confirmed[generation_id] = asyncio.Event()
-            await self._send("SUBSCRIBE", self._channel(generation_id))
         try:
             async with asyncio.timeout(CONFIRM_WITHIN):
+                if first:
+                    await self._send("SUBSCRIBE", self._channel(generation_id))
                 await self._confirmed[generation_id].wait()
         except BaseException as error:
             await self.unsubscribe(generation_id, doorbell)

@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 from importlib.resources import files
 from typing import Any, Final
 
-from redis.asyncio import ConnectionPool, Redis
+from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
@@ -30,11 +30,15 @@ def channel(generation_id: GenerationId) -> str:
     return f"cortexai:{{{generation_id}}}:frames"
 
 
-def connect(url: str, *, connections: int = 32) -> Redis:
-    """A client for the stream logs. Connects when first used; gives up on a silent server after 5 seconds."""
+def connect(url: str, *, connections: int = 16) -> Redis:
+    """A client for the stream logs, with at most so many connections, for which callers queue.
+
+    Connects when first used; gives up on a silent server, or on waiting for a connection, after 5 seconds.
+    """
     return Redis.from_pool(
-        ConnectionPool.from_url(
+        BlockingConnectionPool.from_url(
             url,
+            timeout=5,
             protocol=2,
             max_connections=connections,
             socket_timeout=5,

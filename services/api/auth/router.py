@@ -53,7 +53,7 @@ async def login_body(request: Request) -> Login:
 async def signup(body: Signup, held: Held) -> Account:
     """Make an account."""
     password_hash = await held.passwords.hash(body.password)
-    async with held.database.begin() as db:
+    async with held.database.connect() as db:
         row = await add_user(db, body.email, password_hash)
     return Account.model_validate(row)
 

@@ -3,11 +3,20 @@
 from datetime import datetime
 from typing import Annotated, Literal
 
-from pydantic import EmailStr, StringConstraints
+from pydantic import AfterValidator, EmailStr, StringConstraints, validate_email
+from pydantic_core import PydanticCustomError
 
 from services.api.fields import Body, Text, View
 
 Password = Annotated[Text, StringConstraints(min_length=8, max_length=1024)]
+
+
+def _as_kept(email: str) -> str:
+    """The address as signing up has kept it (its domain decoded, say); what is no address stays, and is unknown."""
+    try:
+        return validate_email(email)[1]
+    except PydanticCustomError:
+        return email
 
 
 class Signup(Body):
@@ -20,7 +29,7 @@ class Signup(Body):
 class Login(Body):
     """Credentials. What they may look like is not checked: they are right or wrong."""
 
-    email: Annotated[Text, StringConstraints(max_length=1024)]
+    email: Annotated[Text, StringConstraints(max_length=1024), AfterValidator(_as_kept)]
     password: Annotated[Text, StringConstraints(max_length=1024)]
 
 

@@ -25,6 +25,7 @@ def read(cursor: str) -> tuple[datetime, int]:
         place = datetime.fromisoformat(at), int(row_id)
     except (ValueError, binascii.Error) as error:
         raise CursorInvalid(field="cursor") from error
-    if place[0].tzinfo is None or not 0 < place[1] <= MAX_BIGINT:
+    # Other spellings of a time are not taken: PostgreSQL refuses some that Python reads, such as an offset of a day.
+    if place[0].tzinfo != UTC or not 0 < place[1] <= MAX_BIGINT or write(*place) != cursor:
         raise CursorInvalid(field="cursor")
     return place

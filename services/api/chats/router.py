@@ -38,7 +38,7 @@ async def list_chats(
 @router.post("", status_code=status.HTTP_201_CREATED)
 async def create_chat(user_id: CurrentUser, held: Held, response: Response, body: NewChat | None = None) -> Chat:
     """Make an empty chat."""
-    async with held.database.begin() as db:
+    async with held.database.connect() as db:
         row = await queries.add_chat(db, user_id, body.title if body else None)
     response.headers["Location"] = f"/api/chats/{row.id}"
     return Chat.model_validate(row)
@@ -79,7 +79,7 @@ async def list_messages(
 @router.patch("/{chat_id}")
 async def rename_chat(chat_id: BigIntId, body: ChatChange, user_id: CurrentUser, held: Held) -> Chat:
     """Give a chat another title."""
-    async with held.database.begin() as db:
+    async with held.database.connect() as db:
         row = await queries.rename_chat(db, user_id, ChatId(chat_id), body.title)
     return Chat.model_validate(row)
 
@@ -87,5 +87,5 @@ async def rename_chat(chat_id: BigIntId, body: ChatChange, user_id: CurrentUser,
 @router.delete("/{chat_id}", status_code=status.HTTP_204_NO_CONTENT)
 async def delete_chat(chat_id: BigIntId, user_id: CurrentUser, held: Held) -> None:
     """Delete a chat and its messages."""
-    async with held.database.begin() as db:
+    async with held.database.connect() as db:
         await queries.delete_chat(db, user_id, ChatId(chat_id))

@@ -4,9 +4,12 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from services.api.generations import event_ids
+from services.api.problems import StreamCut
 from shared import frames
-from shared.errors import StreamCut
+from shared.errors import CortexAIError
 from shared.generation import TERMINAL
 from shared.ids import GenerationId, MessageId
 from shared.streams.port import BEGINNING, Entry, Offset, Reader, Ring
@@ -28,15 +31,19 @@ class Source:
 async def relay(source: Source, after: Offset) -> AsyncGenerator[bytes, None]:
     """Every frame past `after`, once and in order, until the terminal one: first what is logged, then live.
 
-    Ends without a terminal frame only by raising: then the connection is cut, and the client knows to resume.
-
     Raises:
-        StreamsUnavailable: the log can't be read.
-        StreamCut: the log or the generation is gone.
+        StreamCut: it can't go on here: Redis or the database does not answer, or the log or the generation is gone.
 
     """
     yield frames.OPENING
-    reached = after
+    try:
+        async for body in _bodies(source, after):
+            yield body
+    except (CortexAIError, SQLAlchemyError, OSError) as error:
+        raise StreamCut(type(error).__name__) from error
+
+
+async def _bodies(source: Source, reached: Offset) -> AsyncGenerator[bytes, None]:
     async with source.reader.follow(source.generation_id) as doorbell:
         ring = _LOG_FIRST
         while True:
@@ -62,11 +69,11 @@ async def _past(source: Source, ring: Ring, reached: Offset) -> Sequence[Entry]:
         return ()
     logged = await source.reader.replay(source.generation_id, reached, limit=PAGE)
     if not logged and ring is not _LOG_FIRST:
-        await _still_live(source, reached)
+        await _still_live(source)
     return logged
 
 
-async def _still_live(source: Source, reached: Offset) -> None:
+async def _still_live(source: Source) -> None:
     """Nothing new is logged: that is right while the generation is live, or until the sweep has closed its log.
 
     Raises:
@@ -75,6 +82,6 @@ async def _still_live(source: Source, reached: Offset) -> None:
     """
     status = await source.status()
     if status is None:
-        raise StreamCut
+        raise StreamCut("deleted")
     if status in TERMINAL and not await source.reader.replay(source.generation_id, BEGINNING, limit=1):
-        raise StreamCut(f"The log was lost after frame {reached}.")
+        raise StreamCut("log_lost")

@@ -59,7 +59,7 @@ async def _accept(held: Resources, user_id: UserId, chat_id: ChatId, content: st
     """Save the turn, or say which generation is in the way."""
     for last in (False, True):
         try:
-            async with held.database.begin() as db:
+            async with held.database.connect() as db:
                 return await queries.open_turn(db, user_id, chat_id, content)
         except IntegrityError as error:
             if last or not queries.is_second_live(error):

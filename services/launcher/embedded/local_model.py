@@ -138,6 +138,7 @@ class LastingResponse(StreamingResponse):
         self._at_end = at_end
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send it (ASGI)."""
         try:
             await super().__call__(scope, receive, send)
         finally:

@@ -37,6 +37,7 @@ SETTINGS: Final[Mapping[str, str]] = {
     "log_min_error_statement": "panic",
     "log_error_verbosity": "terse",
 }
+PROCESS_ENVIRONMENT: Final[Mapping[str, str]] = {"TZ": "UTC", "LC_ALL": "C"}
 NOT_DURABLE: Final[Mapping[str, str]] = {
     "fsync": "off",
     "full_page_writes": "off",
@@ -68,7 +69,8 @@ def version() -> str:
 class EmbeddedPostgres(EmbeddedServer):
     """PostgreSQL 18 with the database and superuser `cortexai`, UTF-8 and code point order, SCRAM passwords.
 
-    `durable=False` survives a crash of the server but not of the machine, for fast tests. `settings` are added to postgresql.conf.
+    `durable=False` survives a crash of the server but not of the machine, for fast tests. `settings` are added to
+    postgresql.conf.
     """
 
     name = "postgres"
@@ -126,7 +128,7 @@ class EmbeddedPostgres(EmbeddedServer):
         self._write("pg_hba.conf", f"host all all {LOOPBACK}/32 scram-sha-256\n")
         return Program(
             (*account.prefix, str(folder / "postgres"), "-D", str(self.cluster)),
-            env={"TZ": "UTC", "LC_ALL": "C"},
+            env=PROCESS_ENVIRONMENT,
             stop_signal=signal.SIGINT,
             uid=account.uid,
         )
@@ -134,17 +136,10 @@ class EmbeddedPostgres(EmbeddedServer):
     def is_ready(self) -> bool:
         """Whether it accepts connections."""
         try:
-            psycopg.connect(self.url_of("postgres"), connect_timeout=2).close()
+            psycopg.connect(self.url, connect_timeout=2).close()
         except psycopg.OperationalError:
             return False
         return True
-
-    def after_ready(self) -> None:
-        """Make the database the first time."""
-        with psycopg.connect(self.url_of("postgres"), connect_timeout=5, autocommit=True) as connection:
-            found = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", (DATABASE,)).fetchone()
-            if found is None:
-                connection.execute(f"CREATE DATABASE {DATABASE} STRATEGY wal_log".encode())
 
     def _configuration(self) -> dict[str, str]:
         durability = {} if self._durable else NOT_DURABLE
@@ -156,45 +151,27 @@ class EmbeddedPostgres(EmbeddedServer):
         shutil.rmtree(unfinished, ignore_errors=True)
         password_file = self.directory / "password"
         self._write(password_file.name, self.password, parent=self.directory)
-        initdb = Program(
-            (
-                *account.prefix,
-                str(folder / "initdb"),
-                f"--pgdata={unfinished}",
-                f"--username={USER}",
-                f"--pwfile={password_file}",
-                "--auth=scram-sha-256",
-                "--encoding=UTF8",
-                "--locale=C",
-                "--locale-provider=builtin",
-                "--builtin-locale=C.UTF-8",
-                "--no-instructions",
-                "--set=shared_buffers=48MB",  # initdb would probe for a size otherwise
-                "--set=max_connections=100",
-                *(() if self._durable else ("--no-sync",)),
-            ),
-            env={"TZ": "UTC", "LC_ALL": "C"},
-            uid=account.uid,
+        initdb = (
+            str(folder / "initdb"),
+            f"--pgdata={unfinished}",
+            f"--username={USER}",
+            f"--pwfile={password_file}",
+            "--auth=scram-sha-256",
+            "--encoding=UTF8",
+            "--locale=C",
+            "--locale-provider=builtin",
+            "--builtin-locale=C.UTF-8",
+            "--no-instructions",
+            "--set=shared_buffers=48MB",  # initdb would probe for sizes otherwise
+            "--set=max_connections=100",
+            *(() if self._durable else ("--no-sync",)),
         )
         try:
-            done = subprocess.run(  # noqa: S603
-                initdb.argv,
-                env=initdb.environment(),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.PIPE,
-                text=True,
-                errors="replace",
-                timeout=INITDB_SECONDS,
-                check=False,
-                **initdb.credentials(),
-            )
-        except subprocess.TimeoutExpired as error:
-            raise PartFailed(f"postgres: initdb took more than {INITDB_SECONDS:.0f} s") from error
+            run_once(initdb, account)
         finally:
             password_file.unlink(missing_ok=True)
-        if done.returncode != 0:
-            raise PartFailed(f"postgres: initdb failed: {(done.stderr.strip().splitlines() or ['no message'])[-1]}")
+        create = f"CREATE DATABASE {DATABASE} STRATEGY wal_log;\n"
+        run_once((str(folder / "postgres"), "--single", "-D", str(unfinished), "postgres"), account, create)
         unfinished.rename(self.cluster)
 
     def _check_version(self) -> None:
@@ -216,6 +193,33 @@ class EmbeddedPostgres(EmbeddedServer):
         path.write_text(text)
         if self._account is not None and self._account.owner != os.geteuid():
             os.chown(path, self._account.owner, self._account.owner)
+
+
+def run_once(argv: tuple[str, ...], account: Account, text: str = "") -> None:
+    """Run one of PostgreSQL's programs to its end, with `text` as its input.
+
+    Raises:
+        PartFailed: it took too long or failed.
+
+    """
+    program = Program((*account.prefix, *argv), env=PROCESS_ENVIRONMENT, uid=account.uid)
+    name = Path(argv[0]).name
+    try:
+        done = subprocess.run(  # noqa: S603
+            program.argv,
+            env=program.environment(),
+            input=text,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=INITDB_SECONDS,
+            check=False,
+            **program.credentials(),
+        )
+    except subprocess.TimeoutExpired as error:
+        raise PartFailed(f"postgres: {name} took more than {INITDB_SECONDS:.0f} s") from error
+    if done.returncode != 0:
+        raise PartFailed(f"postgres: {name} failed: {(done.stderr.strip().splitlines() or ['no message'])[-1]}")
 
 
 def end_orphan(cluster: Path) -> None:

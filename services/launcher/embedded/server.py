@@ -59,10 +59,6 @@ class EmbeddedServer(abc.ABC):
     def is_ready(self) -> bool:
         """Whether it answers."""
 
-    def after_ready(self) -> None:
-        """What has to be done once it answers, after each start."""
-        return
-
     @property
     def pid(self) -> int | None:
         """The server's process; None while it doesn't run."""
@@ -118,7 +114,6 @@ class EmbeddedServer(abc.ABC):
                 self.kill()
                 raise PartFailed(f"{self.name} did not start: {self._last_words()}")
             time.sleep(POLL_SECONDS)
-        self.after_ready()
 
     def stop(self) -> None:
         """Stop it politely, saving everything; by force when it takes too long. Nothing happens when it doesn't run."""

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
 from enum import Enum
 from typing import Final
@@ -31,17 +31,21 @@ class Stop(Enum):
 
 @dataclass(eq=False)
 class Lease:
-    """What a run holds. `deadline` is in the loop's monotonic time: past it, the run may no longer write."""
+    """What a run holds. `deadline` is in the loop's monotonic time: past it, the run may no longer write.
+
+    While it is `saving`, it may be over by the database and not know it yet; then only the database's fence decides.
+    """
 
     generation_id: GenerationId
     attempt: int
     deadline: float
     task: asyncio.Task[None]
-    stop: Stop | None = field(default=None)
+    stop: Stop | None = None
+    saving: bool = False
 
     def end(self, stop: Stop) -> None:
-        """Stop the run."""
-        if self.stop is None:
+        """Stop the run, unless it is saving already."""
+        if self.stop is None and not self.saving:
             self.stop = stop
             self.task.cancel()
 
@@ -95,7 +99,7 @@ class Leases:
         leases = {(lease.generation_id, lease.attempt): lease for lease in self._held}
         since = asyncio.get_running_loop().time()
         try:
-            async with asyncio.timeout(self._length / RENEWALS_PER_LEASE), self._database.begin() as db:
+            async with asyncio.timeout(self._length / RENEWALS_PER_LEASE), self._database.connect() as db:
                 renewed = set((await db.execute(lifecycle.renew(leases, self.length))).scalars())
         except (SQLAlchemyError, OSError) as error:
             log.warning("heartbeat_failed", error=type(error).__name__, held=len(leases))

@@ -6,21 +6,21 @@ from collections.abc import Callable
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, Final
+from typing import Final
 
-from sqlalchemy import Row, select
+from sqlalchemy import Row, bindparam, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from services.worker.generations.context import assemble
-from services.worker.generations.leases import Leases, Stop
+from services.worker.generations.leases import Lease, Leases, Stop
 from services.worker.generations.pen import Flusher, Pen, open_pen
 from services.worker.generations.transcript import Transcript, read
 from services.worker.model import Delta, Model, Said
 from shared import frames
 from shared.database import lifecycle
-from shared.database.engine import Database, is_transient
+from shared.database.engine import Connection, Database, is_transient
 from shared.database.tables import Message
-from shared.errors import AppendRefused, AttemptSuperseded, CortexAIError, ModelError, ModelTimeout
+from shared.errors import AppendRefused, AttemptSuperseded, ModelError, ModelTimeout
 from shared.generation import GenerationStatus
 from shared.ids import GenerationId, MessageId
 from shared.settings import Settings
@@ -68,14 +68,14 @@ class Reply:
 async def run_generation(desk: Desk, generation_id: GenerationId) -> None:
     """Make the reply of a queued generation. Does nothing when it is held by another worker, over or gone."""
     since = asyncio.get_running_loop().time()
-    async with desk.database.begin() as db:
-        claimed = (await db.execute(lifecycle.claim(generation_id, desk.leases.length))).one_or_none()
+    async with desk.database.connect() as db:
+        claimed = await lifecycle.claim(db, generation_id, desk.leases.length)
         if claimed is None:
             return
         history = await _history(db, claimed.chat_id, claimed.user_message_id)
     with desk.leases.hold(generation_id, claimed.attempt, since) as lease:
         try:
-            await _attempt(desk, generation_id, claimed, history)
+            await _attempt(desk, lease, claimed, history)
         except AppendRefused as refusal:
             log.warning(
                 "attempt_refused", generation_id=str(generation_id), attempt=claimed.attempt, error=refusal.code
@@ -91,26 +91,32 @@ async def run_generation(desk: Desk, generation_id: GenerationId) -> None:
 
 
 async def _give_back(desk: Desk, generation_id: GenerationId, attempt: int) -> None:
-    async with desk.database.begin() as db:
+    async with desk.database.connect() as db:
         await db.execute(lifecycle.release([(generation_id, attempt)]))
     desk.send_again(generation_id)
 
 
-async def _history(db: Any, chat_id: int, user_message_id: int) -> list[Said]:  # noqa: ANN401
-    """The chat up to and with the question, in order. Replies of which nothing came are left out."""
-    question = select(Message.position).where(Message.id == user_message_id).scalar_subquery()
-    statement = (
-        select(Message.role, Message.content)
-        .where(Message.chat_id == chat_id, Message.position <= question, Message.content != "")
-        .order_by(Message.position)
+_HISTORY: Final = (
+    select(Message.role, Message.content)
+    .where(
+        Message.chat_id == bindparam("chat"),
+        Message.position
+        <= select(Message.position).where(Message.id == bindparam("question")).correlate(None).scalar_subquery(),
+        Message.content != "",
     )
-    return [Said(role, content) for role, content in (await db.execute(statement)).all()]
+    .order_by(Message.position)
+)
 
 
-async def _attempt(
-    desk: Desk, generation_id: GenerationId, claimed: Row[int, int, int, int, str | None], history: list[Said]
-) -> None:
+async def _history(db: Connection, chat_id: int, user_message_id: int) -> list[Said]:
+    """The chat up to and with the question, in order. Replies of which nothing came are left out."""
+    rows = (await db.execute(_HISTORY, {"chat": chat_id, "question": user_message_id})).all()
+    return [Said(role, content) for role, content in rows]
+
+
+async def _attempt(desk: Desk, lease: Lease, claimed: Row[int, int, int, int, str | None], history: list[Said]) -> None:
     """One worker's try, from the opening frame to the terminal one."""
+    generation_id = lease.generation_id
     opening = frames.start(MessageId(claimed.assistant_message_id), generation_id)
     pen, written = await open_pen(desk.flusher, desk.writer, desk.stream_log, generation_id, claimed.attempt, opening)
     reply = Reply(read(written))
@@ -121,10 +127,12 @@ async def _attempt(
         reply.failure = failure
     except TimeoutError:
         reply.failure = ModelTimeout()
-    await _save(desk, generation_id, claimed.attempt, pen, reply)
+    await _settle(pen, generation_id)
+    lease.saving = True
+    await _save(desk, generation_id, claimed.attempt, reply)
     await pen.close(*_ending(reply))
-    async with desk.database.begin() as db:
-        await db.execute(lifecycle.close(generation_id))
+    async with desk.database.connect() as db:
+        await lifecycle.close(db, generation_id)
 
 
 async def _write(desk: Desk, pen: Pen, reply: Reply, history: list[Said]) -> None:
@@ -185,19 +193,27 @@ def _status(reply: Reply) -> GenerationStatus:
     return GenerationStatus.FAILED if reply.failure else GenerationStatus.COMPLETED
 
 
-async def _save(desk: Desk, generation_id: GenerationId, attempt: int, pen: Pen, reply: Reply) -> None:
-    """Save the reply and end the generation, in one transaction; only then may the log be closed.
+async def _settle(pen: Pen, generation_id: GenerationId) -> None:
+    """Wait until readers have what the row is about to say. Without Redis the row has to do; the sweep makes up for it.
 
     Raises:
         AppendRefused: a later attempt has the log, so the reply is its to save.
-        CancelledError: the lease was lost.
 
     """
     try:
         async with asyncio.timeout(SETTLE_WITHIN):
-            await pen.settled()  # a reader must not find less in the log than in the row
+            await pen.settled()
     except TimeoutError:
         log.warning("log_behind", generation_id=str(generation_id))
+
+
+async def _save(desk: Desk, generation_id: GenerationId, attempt: int, reply: Reply) -> None:
+    """Save the reply and end the generation, at once; only then may the log be closed.
+
+    Raises:
+        AttemptSuperseded: the generation is not this attempt's any more.
+
+    """
     for wait in (*SAVE_RETRY_AFTER, None):
         try:
             await _save_once(desk.database, generation_id, attempt, reply)
@@ -211,19 +227,19 @@ async def _save(desk: Desk, generation_id: GenerationId, attempt: int, pen: Pen,
 
 
 async def _save_once(database: Database, generation_id: GenerationId, attempt: int, reply: Reply) -> None:
-    failure: CortexAIError | None = reply.failure
-    async with database.begin() as db:
-        ended = lifecycle.finish(
+    failure = reply.failure
+    async with database.connect() as db:
+        held = await lifecycle.finish(
+            db,
             generation_id,
             attempt,
             _status(reply),
+            reply.text,
             finish_reason=None if failure else reply.reason,
             error_code=failure.code if failure else None,
             error_message=failure.message if failure else None,
             usage=reply.usage,
             first_token_after=reply.first_token_after,
         )
-        message_id = (await db.execute(ended)).scalar_one_or_none()
-        if message_id is None:
-            raise AttemptSuperseded("The generation is not this attempt's any more.")
-        await db.execute(lifecycle.save_reply(message_id, _status(reply), reply.text, reply.usage))
+    if not held:
+        raise AttemptSuperseded("The generation is not this attempt's any more.")

@@ -32,7 +32,7 @@ async def sweep(desk: Desk) -> None:
         log.warning("generation_lost", generation_id=str(row.id), attempt=row.attempt, now=row.status)
         if row.status == GenerationStatus.QUEUED:
             desk.send_again(GenerationId(row.id))
-    async with desk.database.begin() as db:
+    async with desk.database.connect() as db:
         untaken = (await db.execute(lifecycle.queued_again(UNTAKEN_AFTER))).scalars().all()
     for generation_id in untaken:
         desk.send_again(GenerationId(generation_id))
@@ -59,10 +59,10 @@ async def _close(desk: Desk, row: Row[Any]) -> None:
             return
         if row.status == GenerationStatus.FAILED and not row.content and transcript.text:
             # The worker that wrote it could not save it.
-            async with desk.database.begin() as db:
+            async with desk.database.connect() as db:
                 await db.execute(lifecycle.save_reply(row.message_id, GenerationStatus.FAILED, transcript.text))
-    async with desk.database.begin() as db:
-        await db.execute(lifecycle.close(generation_id))
+    async with desk.database.connect() as db:
+        await lifecycle.close(db, generation_id)
 
 
 def _rest(row: Row[Any], transcript: Transcript) -> list[frames.Part]:

@@ -1,0 +1,189 @@
+"""The single checks of `cortexai doctor`. Each looks at one thing and says how to mend it; none shows a secret."""
+
+import contextlib
+import http.client
+import json
+import shutil
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal
+from urllib.parse import urlsplit
+
+import psycopg
+import redis
+from sqlalchemy.exc import SQLAlchemyError
+
+from services.launcher import migrations
+from services.launcher.errors import LauncherError
+from services.launcher.program import why_not_listen
+from shared.settings import Settings
+
+State = Literal["ok", "note", "wrong"]
+
+ANSWER_SECONDS: Final = 5
+OLDEST_POSTGRES: Final = 14
+OLDEST_REDIS: Final = (7, 0)
+LOW_DISK_BYTES: Final = 1_000_000_000
+NO_DISK_BYTES: Final = 200_000_000
+GROQ: Final = "https://api.groq.com"
+MAX_ANSWER_BYTES: Final = 4 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What a check found. A `note` is worth knowing; `wrong` keeps the system from working. `remedy` says what to do."""
+
+    subject: str
+    state: State
+    detail: str
+    remedy: str = ""
+
+
+def postgres(settings: Settings) -> Iterator[Finding]:
+    """It answers, is new enough, and has the newest schema."""
+    try:
+        url = migrations.to_libpq(settings.database_url)
+        with psycopg.connect(url, connect_timeout=ANSWER_SECONDS, prepare_threshold=None) as connection:
+            version = connection.info.server_version // 10_000
+    except psycopg.ProgrammingError:
+        # The driver's message would quote the URL.
+        yield Finding(
+            "PostgreSQL", "wrong", "DATABASE_URL is not a usable URL", "postgresql://user:password@host:5432/name"
+        )
+        return
+    except psycopg.Error as error:
+        detail = f"can't be reached: {migrations.first_line(error)}"
+        yield Finding("PostgreSQL", "wrong", detail, "check DATABASE_URL, and that the server runs")
+        return
+    if version < OLDEST_POSTGRES:
+        yield Finding("PostgreSQL", "wrong", f"version {version}", f"use {OLDEST_POSTGRES} or newer")
+    else:
+        yield Finding("PostgreSQL", "ok", f"version {version}")
+    yield schema(settings)
+
+
+def schema(settings: Settings) -> Finding:
+    """The database's revision is the newest."""
+    try:
+        found, wanted = migrations.current(settings.database_url), migrations.head(settings.database_url)
+    except (SQLAlchemyError, LauncherError) as error:
+        return Finding("schema", "wrong", migrations.first_line(error), "cortexai migrate")
+    if found == wanted:
+        return Finding("schema", "ok", f"revision {found}")
+    return Finding("schema", "wrong", f"revision {found}, this code has {wanted}", "cortexai migrate")
+
+
+def redis_servers(settings: Settings) -> Iterator[Finding]:
+    """The broker and the stream logs' server, once when they are the same."""
+    names: dict[str, list[str]] = {}
+    for name in ("celery_broker_url", "stream_redis_url"):
+        names.setdefault(getattr(settings, name), []).append(name.upper())
+    for url, variables in names.items():
+        variable = "REDIS_URL" if url == settings.redis_url else " and ".join(variables)
+        yield from redis_server(url, variable)
+
+
+def redis_server(url: str, variable: str) -> Iterator[Finding]:
+    """It answers, is new enough, never evicts, and keeps what it has."""
+    subject = f"Redis ({variable})"
+    try:
+        client = redis.from_url(url, socket_timeout=ANSWER_SECONDS, socket_connect_timeout=ANSWER_SECONDS)
+    except ValueError:
+        yield Finding(subject, "wrong", f"{variable} is not a usable URL", "redis://:password@host:6379/0")
+        return
+    with client:
+        try:
+            server = client.info("server")
+        except redis.RedisError as error:
+            detail = f"can't be reached: {migrations.first_line(error)}"
+            yield Finding(subject, "wrong", detail, f"check {variable}, and that the server runs")
+            return
+        yield _redis_version(subject, server)
+        with contextlib.suppress(redis.ResponseError):  # hosted servers forbid CONFIG
+            policy = client.config_get("maxmemory-policy").get("maxmemory-policy")
+            if policy != "noeviction":
+                remedy = "CONFIG SET maxmemory-policy noeviction: jobs and streams would be lost when memory is short"
+                yield Finding(subject, "wrong", f"maxmemory-policy is {policy}", remedy)
+            if client.config_get("appendonly").get("appendonly") != "yes":
+                remedy = "CONFIG SET appendonly yes"
+                yield Finding(subject, "note", "appendonly is off: live streams are lost at a restart", remedy)
+
+
+def _redis_version(subject: str, server: dict[str, str]) -> Finding:
+    version = str(server.get("redis_version", ""))
+    numbers = tuple(int(number) for number in version.split(".")[:2] if number.isdecimal())
+    named = f"Valkey {server['valkey_version']}" if "valkey_version" in server else f"Redis {version}"
+    if numbers < OLDEST_REDIS:
+        return Finding(subject, "wrong", named, "use Redis 7 or newer, or Valkey")
+    return Finding(subject, "ok", named)
+
+
+def model(settings: Settings) -> Finding:
+    """The model's endpoint answers, takes the key and has the model."""
+    base = (settings.groq_base_url or GROQ).rstrip("/")
+    if urlsplit(base).scheme not in {"http", "https"}:
+        return Finding("model", "wrong", "GROQ_BASE_URL is not a usable URL", f"leave it unset for {GROQ}")
+    known = _models(base, settings.groq_api_key.get_secret_value() if settings.groq_api_key is not None else "")
+    if isinstance(known, Finding):
+        return known
+    if settings.groq_model not in known:
+        return Finding("model", "note", f"{settings.groq_model} is not in the list of {base}", "check GROQ_MODEL")
+    return Finding("model", "ok", f"{settings.groq_model} at {base}")
+
+
+def _models(base: str, key: str) -> set[str] | Finding:
+    """The names of the endpoint's models, or what keeps us from knowing them."""
+    request = urllib.request.Request(  # noqa: S310 — the caller has checked the scheme
+        f"{base}/openai/v1/models", headers={"Authorization": f"Bearer {key}", "User-Agent": "cortexai"}
+    )
+    try:
+        with _opener(base).open(request, timeout=ANSWER_SECONDS) as answer:
+            return {str(entry["id"]) for entry in json.loads(answer.read(MAX_ANSWER_BYTES))["data"]}
+    except urllib.error.HTTPError as error:
+        with error:
+            if error.code in {http.client.UNAUTHORIZED, http.client.FORBIDDEN}:
+                return Finding("model", "wrong", "the key is refused", "check GROQ_API_KEY")
+            return Finding("model", "wrong", f"{base} answers {error.code}", "check GROQ_BASE_URL")
+    except (OSError, http.client.HTTPException) as error:
+        reason = getattr(error, "reason", error)
+        return Finding("model", "wrong", f"{base} can't be reached: {reason}", "check GROQ_BASE_URL and the network")
+    except (ValueError, KeyError, TypeError):
+        return Finding("model", "wrong", f"{base} does not answer as Groq does", "check GROQ_BASE_URL")
+
+
+def _opener(base: str) -> urllib.request.OpenerDirector:
+    """Without a proxy for this machine's own endpoints."""
+    if urlsplit(base).hostname in {"localhost", "127.0.0.1", "::1"}:
+        return urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    return urllib.request.build_opener()
+
+
+def web_search(settings: Settings) -> Finding:
+    """There is a key for it."""
+    if settings.tavily_api_key is None:
+        return Finding("web search", "note", "off", "set TAVILY_API_KEY to turn it on")
+    return Finding("web search", "ok", "TAVILY_API_KEY is set")
+
+
+def port(settings: Settings) -> Finding:
+    """The API could listen."""
+    where = f"{settings.port} on {settings.host}"
+    obstacle = "" if settings.port == 0 else why_not_listen(settings.port, settings.host)
+    if obstacle:
+        return Finding("port", "wrong", f"{where}: {obstacle}", "stop what listens there, or set PORT")
+    return Finding("port", "ok", f"{where} is free")
+
+
+def disk(directory: Path) -> Finding:
+    """There is room for the data folder, or for the one that will be made."""
+    existing = next(path for path in (directory.absolute(), *directory.absolute().parents) if path.exists())
+    free = shutil.disk_usage(existing).free
+    detail = f"{free / 1e9:.1f} GB free at {existing}"
+    if free >= LOW_DISK_BYTES:
+        return Finding("disk", "ok", detail)
+    return Finding(
+        "disk", "wrong" if free < NO_DISK_BYTES else "note", detail, "make room, or choose another --data-dir"
+    )

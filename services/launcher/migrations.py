@@ -1,0 +1,108 @@
+"""Takes the database to the newest schema: `cortexai migrate`."""
+
+import time
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Final
+
+import psycopg
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from alembic.util import CommandError
+from sqlalchemy import create_engine, pool
+from sqlalchemy.exc import SQLAlchemyError
+
+from services.launcher.errors import MigrationFailed
+from shared.errors import SettingsInvalid
+
+WAIT_SECONDS: Final = 30.0
+POLL_SECONDS: Final = 0.2
+CONNECT_SECONDS: Final = 5
+
+
+def configuration(database_url: str) -> Config:
+    """Alembic's configuration for this product's migrations, wherever they are installed."""
+    spec = find_spec("migrations")
+    if spec is None or spec.origin is None:
+        raise MigrationFailed("the package `migrations` is not installed")
+    config = Config()
+    config.set_main_option("script_location", str(Path(spec.origin).parent).replace("%", "%%"))
+    config.attributes["database_url"] = database_url
+    return config
+
+
+def migrate(database_url: str, *, wait_seconds: float = WAIT_SECONDS) -> str:
+    """Wait for the database to come up, then upgrade it. Returns the revision. Two at once wait for each other.
+
+    Raises:
+        SettingsInvalid: the URL is unusable.
+        MigrationFailed: it does not answer in time, refuses, or a migration fails.
+
+    """
+    await_database(database_url, wait_seconds)
+    try:
+        command.upgrade(configuration(database_url), "head")
+    except (SQLAlchemyError, CommandError) as error:
+        raise MigrationFailed(f"the migration failed: {first_line(error)}") from error
+    return head(database_url)
+
+
+def await_database(database_url: str, seconds: float) -> None:
+    """Return once the database accepts a connection. One that refuses is not waited for.
+
+    Raises:
+        SettingsInvalid: the URL is unusable.
+        MigrationFailed: it refuses, or does not answer in time.
+
+    """
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            psycopg.connect(to_libpq(database_url), connect_timeout=CONNECT_SECONDS, prepare_threshold=None).close()
+        except psycopg.ProgrammingError as error:
+            # The driver's message would quote the URL with its password.
+            raise SettingsInvalid("DATABASE_URL: is not a usable URL") from error
+        except psycopg.Error as error:
+            reason = first_line(error)
+            # A server that answers says FATAL; only while it starts is that worth waiting for.
+            refused = "FATAL" in str(error) and "starting up" not in str(error)
+            if refused or time.monotonic() > deadline:
+                raise MigrationFailed(f"DATABASE_URL: the database can't be reached: {reason}") from error
+            time.sleep(POLL_SECONDS)
+        else:
+            return
+
+
+def head(database_url: str) -> str:
+    """The newest revision of this code."""
+    return str(ScriptDirectory.from_config(configuration(database_url)).get_current_head())
+
+
+def current(database_url: str) -> str | None:
+    """The database's revision; None when it was never migrated.
+
+    Raises:
+        SQLAlchemyError: it can't be reached.
+
+    """
+    connect_args = {"connect_timeout": CONNECT_SECONDS, "prepare_threshold": None}
+    engine = create_engine(database_url, poolclass=pool.NullPool, connect_args=connect_args)
+    try:
+        with engine.connect() as connection:
+            return MigrationContext.configure(connection).get_current_revision()
+    finally:
+        engine.dispose()
+
+
+def to_libpq(database_url: str) -> str:
+    """The URL without SQLAlchemy's driver name."""
+    return database_url.replace("postgresql+psycopg://", "postgresql://", 1)
+
+
+def first_line(error: BaseException) -> str:
+    """What an error says first, without the SQL that may follow."""
+    original = getattr(error, "orig", None) or error
+    lines = [line.strip() for line in str(original).splitlines() if line.strip()]
+    return lines[0] if lines else type(original).__name__

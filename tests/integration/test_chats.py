@@ -1,0 +1,358 @@
+"""Chats over HTTP: theirs alone, newest activity first, page by page, one answer at a time."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import datetime
+from typing import Any
+
+import httpx
+import psycopg
+import pytest
+
+from services.launcher.embedded.valkey import EmbeddedValkey
+from tests.clients import Client
+from tests.conftest import settings_for
+from tests.integration.conftest import serve
+
+NOBODY = "http://127.0.0.1:1"
+"""No model is asked anything here: the chats' answers stay queued."""
+
+
+@pytest.fixture(scope="module")
+def database_url(make_database: Callable[[], str]) -> str:
+    """One database for this file: its tests use accounts of their own."""
+    return make_database()
+
+
+@pytest.fixture(scope="module")
+async def api(database_url: str, valkey: EmbeddedValkey) -> AsyncIterator[str]:
+    """One API for this file."""
+    async with serve(settings_for(database_url, valkey.url, NOBODY)) as url:
+        yield url
+
+
+@asynccontextmanager
+async def logged_in(api: str) -> AsyncIterator[Client]:
+    """A new user."""
+    async with httpx.AsyncClient(base_url=api, timeout=20) as http:
+        client = Client(http)
+        await client.sign_up()
+        yield client
+
+
+@pytest.fixture(scope="module")
+async def client(api: str) -> AsyncIterator[Client]:
+    """A user with any number of chats already."""
+    async with logged_in(api) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+async def stranger(api: str) -> AsyncIterator[Client]:
+    """Another one."""
+    async with logged_in(api) as client:
+        yield client
+
+
+@pytest.fixture
+async def newcomer(api: str) -> AsyncIterator[Client]:
+    """A user without chats."""
+    async with logged_in(api) as client:
+        yield client
+
+
+def fill(database_url: str, chat_id: int, messages: int) -> None:
+    """Give a chat so many messages."""
+    with psycopg.connect(database_url) as connection:
+        connection.execute(
+            "INSERT INTO messages (chat_id, role, content, position, status)"
+            " SELECT %s, 'user', 'm' || n, n, 'completed' FROM generate_series(1, %s) n",
+            (chat_id, messages),
+        )
+        connection.execute("UPDATE chats SET last_position = %s WHERE id = %s", (messages, chat_id))
+
+
+def end_all(database_url: str, chat_id: int) -> None:
+    """End the chat's generations, as their worker would."""
+    with psycopg.connect(database_url) as connection:
+        connection.execute(
+            "UPDATE generations SET status = 'completed', finished_at = now(), lease_expires_at = NULL WHERE chat_id = %s",
+            (chat_id,),
+        )
+
+
+async def walk(http: httpx.AsyncClient, url: str) -> list[list[Any]]:
+    """All pages from this one on, by their `Link` headers."""
+    pages = []
+    following: str | None = url
+    while following is not None:
+        response = (await http.get(following)).raise_for_status()
+        pages.append(response.json())
+        link = response.headers.get("Link")
+        following = link[1 : link.index(">")] if link else None
+        assert link is None or link.endswith('; rel="next"')
+    return pages
+
+
+async def listed(client: Client) -> list[int]:
+    """The ids of the user's chats, as listed."""
+    return [chat["id"] for chat in (await client.http.get("/api/chats")).raise_for_status().json()]
+
+
+async def test_a_new_chat_is_empty_and_says_where_it_is(client: Client) -> None:
+    made = await client.http.post("/api/chats", json={"title": "  Plans "})
+    assert made.status_code == 201
+    assert made.json()["title"] == "Plans"
+    chat = (await client.http.get(made.headers["Location"])).raise_for_status().json()
+    assert chat == {**made.json(), "messages": []}
+
+
+@pytest.mark.parametrize("body", [None, b"{}", b"null", b'{"title": null}'])
+async def test_a_chat_needs_no_title(client: Client, body: bytes | None) -> None:
+    made = await client.http.post("/api/chats", content=body, headers={"Content-Type": "application/json"})
+    assert made.status_code == 201
+    assert made.json()["title"] is None
+
+
+async def test_chats_are_listed_by_their_newest_activity(newcomer: Client) -> None:
+    first, second, third = [await newcomer.new_chat() for _ in range(3)]
+    assert await listed(newcomer) == [third, second, first]
+    await newcomer.post_async(first, "hello")
+    assert await listed(newcomer) == [first, third, second]
+
+
+async def test_renaming_is_no_activity(newcomer: Client) -> None:
+    first, second = [await newcomer.new_chat() for _ in range(2)]
+    await newcomer.http.patch(f"/api/chats/{first}", json={"title": "New"})
+    assert await listed(newcomer) == [second, first]
+
+
+@pytest.mark.parametrize("limit", [1, 3, 7, 8])
+async def test_the_pages_of_the_list_hold_every_chat_once(newcomer: Client, database_url: str, limit: int) -> None:
+    chats = [await newcomer.new_chat() for _ in range(7)]
+    with psycopg.connect(database_url) as connection:  # the same moment for some: the id decides
+        connection.execute("UPDATE chats SET last_message_at = now() WHERE id = ANY(%s)", (chats[2:5],))
+    pages = await walk(newcomer.http, f"/api/chats?limit={limit}")
+    assert [chat["id"] for page in pages for chat in page] == [
+        *reversed(chats[2:5]),
+        *reversed(chats[5:]),
+        *reversed(chats[:2]),
+    ]
+    assert all(len(page) <= limit for page in pages)
+    assert pages[-1]
+
+
+async def test_a_chat_that_is_made_while_one_pages_moves_no_other(newcomer: Client) -> None:
+    chats = [await newcomer.new_chat() for _ in range(4)]
+    first = await newcomer.http.get("/api/chats?limit=2")
+    await newcomer.new_chat()
+    following = first.headers["Link"].partition(">")[0][1:]
+    rest = (await newcomer.http.get(following)).json()
+    assert [chat["id"] for chat in first.json() + rest] == list(reversed(chats))
+
+
+async def test_a_user_without_chats_has_an_empty_list_and_no_next_page(newcomer: Client) -> None:
+    response = await newcomer.http.get("/api/chats")
+    assert response.json() == []
+    assert "Link" not in response.headers
+
+
+async def test_a_chat_is_renamed(client: Client) -> None:
+    chat = await client.new_chat()
+    renamed = (await client.http.patch(f"/api/chats/{chat}", json={"title": "Ünïcode 😀"})).raise_for_status().json()
+    assert renamed["title"] == "Ünïcode 😀"
+    assert datetime.fromisoformat(renamed["updated_at"]) > datetime.fromisoformat(renamed["created_at"])
+    assert (await client.http.get(f"/api/chats/{chat}")).json()["title"] == "Ünïcode 😀"
+
+
+async def test_a_chat_is_named_after_its_first_message(client: Client, database_url: str) -> None:
+    chat = await client.new_chat()
+    await client.post_async(chat, "  What is\nthe meaning " + "of it all " * 20)
+    title = (await client.http.get(f"/api/chats/{chat}")).json()["title"]
+    assert title.startswith("What is the meaning of it all")
+    assert title.endswith("…")
+    end_all(database_url, chat)
+    await client.post_async(chat, "Something else")
+    assert (await client.http.get(f"/api/chats/{chat}")).json()["title"] == title
+
+
+async def test_a_title_that_the_user_gave_stays(client: Client) -> None:
+    made = (await client.http.post("/api/chats", json={"title": "Mine"})).json()
+    await client.post_async(made["id"], "hello")
+    assert (await client.http.get(f"/api/chats/{made['id']}")).json()["title"] == "Mine"
+
+
+async def test_deleting_a_chat_deletes_all_that_belongs_to_it(newcomer: Client, database_url: str) -> None:
+    chat, kept = await newcomer.new_chat(), await newcomer.new_chat()
+    for one in (chat, kept):
+        await newcomer.post_async(one, "hello")
+    assert (await newcomer.http.delete(f"/api/chats/{chat}")).status_code == 204
+    for method in ("GET", "DELETE"):
+        assert (await newcomer.http.request(method, f"/api/chats/{chat}")).status_code == 404
+    assert await listed(newcomer) == [kept]
+    with psycopg.connect(database_url) as connection:
+        for table in ("messages", "generations"):
+            query = f"SELECT chat_id FROM {table} WHERE chat_id IN (%s, %s)"  # noqa: S608 - the two names above
+            assert set(connection.execute(query, (chat, kept)).fetchall()) == {(kept,)}
+
+
+async def test_the_generation_of_a_deleted_chat_is_not_there(client: Client) -> None:
+    chat = await client.new_chat()
+    url = (await client.post_async(chat, "hello")).headers["Location"]
+    assert (await client.http.get(url)).status_code == 200
+    await client.http.delete(f"/api/chats/{chat}")
+    assert (await client.http.get(url)).json()["code"] == "generation_not_found"
+
+
+ROUTES = [
+    ("GET", "", None),
+    ("PATCH", "", {"title": "Mine now"}),
+    ("DELETE", "", None),
+    ("GET", "/messages", None),
+    ("POST", "/messages", {"content": "hello"}),
+    ("GET", "/stream", None),
+]
+
+
+@pytest.mark.parametrize(("method", "path", "body"), ROUTES)
+async def test_the_chat_of_another_user_is_answered_like_a_missing_one(
+    client: Client, stranger: Client, method: str, path: str, body: dict[str, str] | None
+) -> None:
+    theirs = await client.new_chat()
+    missing = theirs + 1_000_000
+    answers = [await stranger.http.request(method, f"/api/chats/{chat}{path}", json=body) for chat in (theirs, missing)]
+    assert [response.status_code for response in answers] == [404, 404]
+    assert answers[0].content == answers[1].content
+    assert answers[0].json()["code"] == "chat_not_found"
+    chat = (await client.http.get(f"/api/chats/{theirs}")).raise_for_status().json()
+    assert (chat["title"], chat["messages"]) == (None, [])
+
+
+@pytest.mark.parametrize("path", ["", "/stream"])
+async def test_the_generation_of_another_user_is_answered_like_a_missing_one(
+    client: Client, stranger: Client, path: str
+) -> None:
+    theirs = (await client.post_async(await client.new_chat(), "hello")).json()["generation"]["id"]
+    missing = "0198c0de-0000-7000-8000-000000000001"
+    answers = [await stranger.http.get(f"/api/generations/{one}{path}") for one in (theirs, missing)]
+    assert [response.status_code for response in answers] == [404, 404]
+    assert answers[0].content == answers[1].content
+
+
+async def test_a_list_shows_nothing_of_others(client: Client, newcomer: Client) -> None:
+    await client.new_chat()
+    assert await listed(newcomer) == []
+
+
+async def test_an_accepted_message_has_its_place_at_once_and_its_reply_the_next(client: Client) -> None:
+    chat = await client.new_chat()
+    accepted = (await client.post_async(chat, "hello")).json()
+    question, reply = await client.messages(chat)
+    assert (question["role"], question["content"], question["position"], question["status"]) == (
+        "user",
+        "hello",
+        1,
+        "completed",
+    )
+    assert (reply["role"], reply["content"], reply["position"], reply["status"]) == ("assistant", "", 2, "pending")
+    assert accepted["message"]["id"] == question["id"]
+    assert accepted["generation"]["assistant_message_id"] == reply["id"]
+
+
+async def test_accepting_without_waiting_says_where_the_answer_will_be(client: Client) -> None:
+    chat = await client.new_chat()
+    response = await client.post_async(chat, "hello")
+    assert response.status_code == 202
+    assert response.headers["Preference-Applied"] == "respond-async"
+    generation = (await client.http.get(response.headers["Location"])).raise_for_status().json()
+    assert generation["id"] == response.json()["generation"]["id"]
+    assert generation["stream_url"] == response.json()["stream_url"]
+    assert (generation["status"], generation["attempt"], generation["finished_at"]) == ("queued", 0, None)
+
+
+async def test_a_message_is_kept_to_the_letter(client: Client) -> None:
+    chat = await client.new_chat()
+    said = "  \r\n data: x\n\n\u2028 😀 <script> \ufeff %00 \\u0000 ' \" ; --\t"
+    await client.post_async(chat, said)
+    assert (await client.messages(chat))[0]["content"] == said
+
+
+@pytest.mark.parametrize("content", ["x" * 32_000, "😀" * 32_000])
+async def test_a_message_may_have_32000_characters(client: Client, content: str) -> None:
+    chat = await client.new_chat()
+    assert (await client.post_async(chat, content)).status_code == 202
+    assert (await client.messages(chat))[0]["content"] == content
+
+
+@pytest.mark.parametrize("limit", [1, 4, 9, 10])
+async def test_the_pages_of_a_chat_hold_every_message_once_and_in_order(
+    client: Client, database_url: str, limit: int
+) -> None:
+    chat = await client.new_chat()
+    fill(database_url, chat, 9)
+    pages = await walk(client.http, f"/api/chats/{chat}/messages?limit={limit}")
+    assert [message["position"] for page in pages for message in page] == list(range(1, 10))
+    assert all(0 < len(page) <= limit for page in pages)
+
+
+async def test_messages_can_be_read_from_a_position_on(client: Client, database_url: str) -> None:
+    chat = await client.new_chat()
+    fill(database_url, chat, 5)
+    messages = (await client.http.get(f"/api/chats/{chat}/messages?after=3")).json()
+    assert [message["position"] for message in messages] == [4, 5]
+    assert (await client.http.get(f"/api/chats/{chat}/messages?after={2**63 - 1}")).json() == []
+
+
+async def test_a_chat_shows_all_of_its_messages_by_position(client: Client, database_url: str) -> None:
+    chat = await client.new_chat()
+    fill(database_url, chat, 150)
+    assert [message["position"] for message in await client.messages(chat)] == list(range(1, 151))
+
+
+async def test_while_an_answer_is_made_a_second_message_is_told_where_to_find_it(client: Client) -> None:
+    chat = await client.new_chat()
+    first = (await client.post_async(chat, "first")).json()
+    before = await client.messages(chat)
+    second = await client.post_async(chat, "second")
+    assert second.status_code == 409
+    problem = second.json()
+    assert problem["code"] == "generation_in_progress"
+    assert (problem["generation_id"], problem["stream_url"]) == (first["generation"]["id"], first["stream_url"])
+    assert await client.messages(chat) == before
+
+
+async def test_a_refused_message_leaves_no_gap_in_the_positions(client: Client, database_url: str) -> None:
+    chat = await client.new_chat()
+    await client.post_async(chat, "first")
+    for _ in range(3):
+        await client.post_async(chat, "refused")
+    end_all(database_url, chat)
+    await client.post_async(chat, "second")
+    assert [message["position"] for message in await client.messages(chat)] == [1, 2, 3, 4]
+
+
+async def test_another_chat_does_not_have_to_wait(client: Client) -> None:
+    for _ in range(2):
+        assert (await client.post_async(await client.new_chat(), "hello")).status_code == 202
+
+
+async def test_of_twenty_messages_at_once_one_is_accepted(client: Client) -> None:
+    chat = await client.new_chat()
+    answers = await asyncio.gather(*(client.post_async(chat, f"message {number}") for number in range(20)))
+    assert Counter(response.status_code for response in answers) == {202: 1, 409: 19}
+    (accepted,) = [response for response in answers if response.status_code == 202]
+    assert {response.json()["stream_url"] for response in answers} == {accepted.json()["stream_url"]}
+    question, reply = await client.messages(chat)
+    assert question["content"] == accepted.json()["message"]["content"]
+    assert (question["position"], reply["position"]) == (1, 2)
+
+
+async def test_messages_at_once_in_many_chats_are_each_answered_once(client: Client, database_url: str) -> None:
+    chats = [await client.new_chat() for _ in range(5)]
+    answers = await asyncio.gather(*(client.post_async(chat, "hello") for chat in chats for _ in range(4)))
+    assert Counter(response.status_code for response in answers) == {202: 5, 409: 15}
+    with psycopg.connect(database_url) as connection:
+        query = "SELECT chat_id, count(*) FROM generations WHERE chat_id = ANY(%s) GROUP BY chat_id"
+        assert dict(connection.execute(query, (chats,)).fetchall()) == dict.fromkeys(chats, 1)
