@@ -20,7 +20,10 @@ def _storable(text: str) -> str:
     return text
 
 
-Text = Annotated[str, AfterValidator(_storable)]
+Storable = AfterValidator(_storable)
+"""Comes after the constraints of a text, which would otherwise be those of any value: other codes, and no stripping first."""
+
+Text = Annotated[str, Storable]
 
 
 class Body(BaseModel):

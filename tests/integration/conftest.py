@@ -10,8 +10,8 @@ import pytest
 import uvicorn
 
 from services.api.app import create_app
-from services.worker.app import create_app as create_celery
 from services.worker.app import open_desk
+from services.worker.celery_app import create_app as create_celery
 from services.worker.generations.run import Desk
 from shared.settings import Settings
 from tests.clients import Client

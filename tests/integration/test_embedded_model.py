@@ -1,5 +1,6 @@
 import asyncio
 import json
+import signal
 import subprocess
 import sys
 import threading
@@ -36,7 +37,7 @@ def local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             yield url
         finally:
             process.terminate()
-            assert process.wait(5) == 0
+            assert process.wait(5) == -signal.SIGTERM
 
 
 async def post(url: str, **members: object) -> httpx.Response:
@@ -57,8 +58,11 @@ async def test_it_continues_a_begun_answer_with_and_without_a_stream(local: str)
 
 
 async def test_the_products_own_client_streams_from_it(local: str) -> None:
-    client = ChatGroq(model=MODEL, api_key="local", base_url=local, max_tokens=8, timeout=60, max_retries=0)
-    chunks = [chunk async for chunk in client.astream("Say hello.")]
+    async with httpx.AsyncClient(timeout=60) as http:
+        client = ChatGroq(
+            model_name=MODEL, api_key="local", base_url=local, max_tokens=8, max_retries=0, http_async_client=http
+        )
+        chunks = [chunk async for chunk in client.astream("Say hello.")]
     assert "".join(str(chunk.content) for chunk in chunks)
     assert any(chunk.usage_metadata for chunk in chunks)
 
@@ -91,7 +95,7 @@ class Endless:
         self.begun = threading.Semaphore(0)
         self.stopped = threading.Semaphore(0)
 
-    def handle_chat_completions(self, body: Json, callback: Callable[[Json], bool]) -> None:
+    def handle_chat_completions(self, _: Json, callback: Callable[[Json], bool]) -> None:
         self.begun.release()
         while not callback({"choices": [{"delta": {"content": "word "}, "finish_reason": None}]}):
             if self.going.acquire(timeout=0.01):

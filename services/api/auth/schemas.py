@@ -6,9 +6,9 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, EmailStr, StringConstraints, validate_email
 from pydantic_core import PydanticCustomError
 
-from services.api.fields import Body, Text, View
+from services.api.fields import Body, Storable, View
 
-Password = Annotated[Text, StringConstraints(min_length=8, max_length=1024)]
+Password = Annotated[str, StringConstraints(min_length=8, max_length=1024), Storable]
 
 
 def _as_kept(email: str) -> str:
@@ -29,8 +29,8 @@ class Signup(Body):
 class Login(Body):
     """Credentials. What they may look like is not checked: they are right or wrong."""
 
-    email: Annotated[Text, StringConstraints(max_length=1024), AfterValidator(_as_kept)]
-    password: Annotated[Text, StringConstraints(max_length=1024)]
+    email: Annotated[str, StringConstraints(max_length=1024), Storable, AfterValidator(_as_kept)]
+    password: Annotated[str, StringConstraints(max_length=1024), Storable]
 
 
 class Account(View):

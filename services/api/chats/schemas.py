@@ -5,9 +5,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import StringConstraints
 
-from services.api.fields import Body, Text, View
+from services.api.fields import Body, Storable, View
 
-Title = Annotated[Text, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
+Title = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200), Storable]
 
 
 class NewChat(Body):

@@ -9,7 +9,6 @@ import asyncio
 import contextlib
 import os
 import secrets
-import sys
 import threading
 import time
 import uuid
@@ -40,7 +39,7 @@ Chunks = asyncio.Queue[Json | Refused | None]
 class Model(Protocol):
     """What answers: it calls back with each chunk and stops when the callback returns true."""
 
-    def handle_chat_completions(self, body: Json, callback: Callback) -> object:
+    def handle_chat_completions(self, body: Json, callback: Callback, /) -> object:
         """Answer one request; returns when it is over."""
 
 
@@ -261,16 +260,16 @@ def build(model: Model) -> Starlette:
 
 
 def main() -> None:
-    """Load the model, then serve it until SIGTERM."""
+    """Load the model, then serve it until SIGTERM.
+
+    uvicorn then ends the process by that signal, so that a thread that reads a long prompt does not hold it up.
+    """
     parser = argparse.ArgumentParser(prog="local_model", description=__doc__)
     parser.add_argument("--port", type=int, required=True)
     port = parser.parse_args().port
     uvicorn.run(
         build(load()), host=LOOPBACK, port=port, log_level="warning", access_log=False, timeout_graceful_shutdown=1
     )
-    sys.stdout.flush()
-    # A thread that still reads a long prompt can't be interrupted, and Python would wait for it.
-    os._exit(0)
 
 
 if __name__ == "__main__":

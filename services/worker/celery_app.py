@@ -1,0 +1,34 @@
+"""The Celery application: it wakes workers for the rows in PostgreSQL, which decide."""
+
+from celery import Celery
+
+from shared import jobs
+from shared.settings import Settings
+
+
+def create_app(settings: Settings) -> Celery:
+    """The application, for workers and for beat. Importing this imports no task and no model."""
+    app = Celery("cortexai", broker=settings.celery_broker_url, include=["services.worker.tasks"])
+    app.conf.update(
+        accept_content=["json"],
+        beat_schedule={
+            "sweep": {
+                "task": jobs.SWEEP,
+                "schedule": settings.sweep_interval_seconds,
+                "options": {"queue": jobs.UPKEEP_QUEUE, "expires": 2 * settings.sweep_interval_seconds},
+            }
+        },
+        broker_connection_max_retries=None,
+        broker_connection_retry_on_startup=True,
+        broker_transport_options=dict(jobs.BROKER_TRANSPORT),
+        task_acks_late=True,
+        task_ignore_result=True,
+        task_publish_retry_policy={"max_retries": 2, "interval_start": 0.1, "interval_max": 0.5},
+        task_reject_on_worker_lost=False,
+        task_serializer="json",
+        worker_cancel_long_running_tasks_on_connection_loss=False,
+        worker_hijack_root_logger=False,
+        worker_prefetch_multiplier=1,
+        worker_send_task_events=True,  # for Flower
+    )
+    return app

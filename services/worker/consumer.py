@@ -1,0 +1,60 @@
+"""The worker proper: Celery's thread pool, whose threads only wait for the event loop's work."""
+
+import asyncio
+import os
+import warnings
+from contextlib import AbstractAsyncContextManager
+from typing import Any
+
+from celery import signals
+from celery.exceptions import SecurityWarning
+
+from services.worker import process
+from services.worker.alive import Alive
+from services.worker.app import open_desk
+from services.worker.celery_app import create_app
+from services.worker.event_loop import EventLoop
+from services.worker.generations.run import Desk
+from shared.settings import Settings
+
+
+def run(settings: Settings, queues: str) -> None:
+    """Work until told to stop: then take nothing new, let generations finish for a while, and give back the rest."""
+    # It warns of running as root, which is dangerous with pickled messages. Only JSON is accepted here.
+    warnings.simplefilter("ignore", SecurityWarning)
+    alive = Alive()
+    celery = create_app(settings)
+    with EventLoop() as loop:
+        desk: AbstractAsyncContextManager[Desk] = open_desk(settings, celery)
+        held = loop.run(_enter(desk))
+        process.install(process.Process(loop, held))
+
+        def drain(**_: Any) -> None:  # noqa: ANN401 - Celery's signals
+            loop.start(held.leases.drain(settings.worker_drain_seconds))
+
+        signals.worker_ready.connect(lambda **_: alive.begin(lambda: loop.run(asyncio.sleep(0))), weak=False)
+        signals.worker_shutting_down.connect(drain, weak=False)
+        try:
+            celery.worker_main(
+                [
+                    "--quiet",  # no banner among the logs
+                    "worker",
+                    "--pool=threads",
+                    f"--concurrency={settings.worker_concurrency}",
+                    f"--queues={queues}",
+                    f"--hostname={queues.replace(',', '-')}-{os.getpid()}@%h",
+                    "--without-gossip",
+                    "--without-mingle",
+                ]
+            )
+        finally:
+            alive.end()
+            loop.run(_exit(desk))
+
+
+async def _enter(desk: AbstractAsyncContextManager[Desk]) -> Desk:
+    return await desk.__aenter__()
+
+
+async def _exit(desk: AbstractAsyncContextManager[Desk]) -> None:
+    await desk.__aexit__(None, None, None)

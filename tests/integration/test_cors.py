@@ -1,0 +1,106 @@
+"""Which pages of other origins may read the API's answers, and what of them."""
+
+from collections.abc import AsyncIterator, Callable
+
+import httpx
+import pytest
+
+from services.launcher.embedded.valkey import EmbeddedValkey
+from tests.clients import Client
+from tests.conftest import settings_for
+from tests.integration.conftest import serve
+
+OURS = "https://app.example.com"
+FOREIGN = [
+    "https://evil.example.com",
+    "https://app.example.com.evil.example",
+    "https://app.example.com:8443",
+    "http://app.example.com",
+    "https://APP.example.com",
+    "null",
+    "*",
+]
+HEADERS = ["Authorization", "Content-Type", "Idempotency-Key", "Last-Event-ID", "Prefer", "traceparent"]
+EXPOSED = ["Location", "Link", "RateLimit", "RateLimit-Policy", "Retry-After", "X-Message-Id", "X-Generation-Id"]
+
+
+@pytest.fixture(scope="module")
+async def api(make_database: Callable[[], str], valkey: EmbeddedValkey) -> AsyncIterator[str]:
+    """An API that a page of one origin may use."""
+    settings = settings_for(make_database(), valkey.url, "http://127.0.0.1:1", backend_cors_origins=f"{OURS}/")
+    async with serve(settings) as url:
+        yield url
+
+
+def listed(response: httpx.Response, name: str) -> set[str]:
+    """The items of a header, in lower case."""
+    return {item.strip().lower() for item in response.headers[name].split(",")}
+
+
+async def preflight(http: httpx.AsyncClient, origin: str, method: str, *headers: str) -> httpx.Response:
+    """What a browser asks before it sends such a request."""
+    asked = {"Origin": origin, "Access-Control-Request-Method": method}
+    if headers:
+        asked["Access-Control-Request-Headers"] = ",".join(headers).lower()
+    return await http.options("/api/chats/1/messages", headers=asked)
+
+
+async def test_our_page_may_read_answers(connect: Callable[[], Client]) -> None:
+    response = await connect().http.get("/livez", headers={"Origin": OURS})
+    assert response.headers["Access-Control-Allow-Origin"] == OURS
+    assert response.headers["Access-Control-Allow-Credentials"] == "true"
+    assert "origin" in listed(response, "Vary")
+
+
+async def test_our_page_may_read_the_headers_that_it_needs(connect: Callable[[], Client]) -> None:
+    response = await connect().http.get("/livez", headers={"Origin": OURS})
+    assert listed(response, "Access-Control-Expose-Headers") == {name.lower() for name in EXPOSED}
+
+
+@pytest.mark.parametrize("path", ["/api/auth/me", "/nowhere", "/api/chats/x"])
+async def test_our_page_may_read_errors_too(connect: Callable[[], Client], path: str) -> None:
+    response = await connect().http.get(path, headers={"Origin": OURS})
+    assert response.status_code >= 400
+    assert response.headers["Access-Control-Allow-Origin"] == OURS
+
+
+async def test_our_page_may_read_that_its_body_was_too_large(connect: Callable[[], Client]) -> None:
+    response = await connect().http.post("/api/auth/login", content=b" " * 2_000_000, headers={"Origin": OURS})
+    assert response.status_code == 413
+    assert response.headers["Access-Control-Allow-Origin"] == OURS
+
+
+@pytest.mark.parametrize("origin", FOREIGN)
+async def test_a_foreign_page_may_not_read_answers(connect: Callable[[], Client], origin: str) -> None:
+    http = connect().http
+    for path in ("/livez", "/api/auth/me"):
+        response = await http.get(path, headers={"Origin": origin})
+        assert "Access-Control-Allow-Origin" not in response.headers
+
+
+@pytest.mark.parametrize("origin", FOREIGN)
+async def test_a_foreign_page_is_refused_before_it_sends_anything(connect: Callable[[], Client], origin: str) -> None:
+    response = await preflight(connect().http, origin, "POST", "Authorization")
+    assert response.status_code == 400
+    assert "Access-Control-Allow-Origin" not in response.headers
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "PATCH", "DELETE"])
+async def test_our_page_may_send_what_the_protocol_says(connect: Callable[[], Client], method: str) -> None:
+    response = await preflight(connect().http, OURS, method, *HEADERS)
+    assert response.status_code == 200
+    assert response.headers["Access-Control-Allow-Origin"] == OURS
+    assert method in response.headers["Access-Control-Allow-Methods"]
+    assert listed(response, "Access-Control-Allow-Headers") >= {name.lower() for name in HEADERS}
+
+
+async def test_our_page_may_send_nothing_else(connect: Callable[[], Client]) -> None:
+    http = connect().http
+    assert (await preflight(http, OURS, "PUT")).status_code == 400
+    assert (await preflight(http, OURS, "POST", "X-Forwarded-For")).status_code == 400
+
+
+async def test_a_request_of_no_page_needs_no_permission(connect: Callable[[], Client]) -> None:
+    response = await connect().http.get("/livez")
+    assert response.status_code == 200
+    assert "Access-Control-Allow-Origin" not in response.headers
