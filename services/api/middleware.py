@@ -35,7 +35,7 @@ class BodyLimit:
         if told.isdigit() and int(told) > self.limit:
             await of_error(PayloadTooLarge())(scope, receive, send)
             return
-        taken = 0
+        taken, begun = 0, False
 
         async def bounded() -> Message:
             nonlocal taken
@@ -45,7 +45,16 @@ class BodyLimit:
                 raise PayloadTooLarge
             return message
 
-        await self.app(scope, bounded, send)
+        async def answered(message: Message) -> None:
+            # FastAPI takes whatever ends the reading of a body for a bad request. That answer is not sent.
+            nonlocal begun
+            if begun or taken <= self.limit:
+                begun = True
+                await send(message)
+
+        await self.app(scope, bounded, answered)
+        if taken > self.limit and not begun:
+            await of_error(PayloadTooLarge())(scope, receive, send)
 
 
 class RequestLog:

@@ -8,7 +8,7 @@ from shared.settings import Settings
 
 def create_app(settings: Settings) -> Celery:
     """The application, for workers and for beat. Importing this imports no task and no model."""
-    app = Celery("cortexai", broker=settings.celery_broker_url, include=["services.worker.tasks"])
+    app = Celery("cortexai", broker=settings.celery_broker_url)
     app.conf.update(
         accept_content=["json"],
         beat_schedule={

@@ -24,6 +24,7 @@ def run(settings: Settings, queues: str) -> None:
     warnings.simplefilter("ignore", SecurityWarning)
     alive = Alive()
     celery = create_app(settings)
+    celery.conf.include = ["services.worker.tasks"]
     with EventLoop() as loop:
         desk: AbstractAsyncContextManager[Desk] = open_desk(settings, celery)
         held = loop.run(_enter(desk))

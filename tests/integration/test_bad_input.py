@@ -353,7 +353,7 @@ async def test_a_page_that_can_not_be_is_refused_by_name(client: Client, chat: i
 
 @pytest.mark.parametrize("event_id", ["x", "-1", "1:1-1", "9" * 4_000, "\xff", "1:1-1\t"])
 async def test_a_last_event_id_that_is_none_is_no_error(client: Client, chat: int, event_id: str) -> None:
-    headers = {"Last-Event-ID": event_id.encode("latin-1")}
+    headers = [(b"Last-Event-ID", event_id.encode("latin-1"))]
     response = await client.http.get(f"/api/chats/{chat}/stream", headers=headers)
     assert response.status_code == 204
 
@@ -387,7 +387,7 @@ PROTECTED = [
 async def test_a_request_without_a_good_token_is_refused(
     api: str, method: str, path: str, authorization: bytes | None, code: str
 ) -> None:
-    headers = {} if authorization is None else {"Authorization": authorization}
+    headers = [] if authorization is None else [(b"Authorization", authorization)]
     async with httpx.AsyncClient(base_url=api) as http:
         response = await http.request(method, path, json=GOOD_BODIES.get(method), headers=headers)
     assert response.status_code == 401

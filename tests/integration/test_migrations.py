@@ -1,11 +1,15 @@
 """Alembic owns the schema."""
 
+from pathlib import Path
+
 import psycopg
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine
 
+import migrations
 from shared.database.tables import Base
 from tests.conftest import alembic_config
 
@@ -16,6 +20,12 @@ def test_models_and_migrations_agree(database_url: str) -> None:
         context = MigrationContext.configure(connection, opts={"compare_server_default": True})
         assert compare_metadata(context, Base.metadata) == []
     engine.dispose()
+
+
+def test_the_revision_that_the_code_asks_for_is_the_newest() -> None:
+    scripts = ScriptDirectory(str(Path(migrations.__file__).parent))
+    assert scripts.get_current_head() == migrations.HEAD
+    assert all(script.revision.isdecimal() and len(script.revision) == 4 for script in scripts.walk_revisions())
 
 
 def test_downgrading_to_the_base_leaves_nothing_and_upgrading_again_works(database_url: str) -> None:
