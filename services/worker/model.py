@@ -5,9 +5,10 @@ import json
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any, Final
 
-import httpx
+import aiohttp
 import orjson
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
 from langchain_core.outputs import ChatGenerationChunk
@@ -66,9 +67,12 @@ class Model:
         if settings.groq_api_key is None:
             raise errors.SettingsInvalid("GROQ_API_KEY: is not set")
         self.name = settings.groq_model
-        self._client = httpx.AsyncClient(
-            timeout=httpx.Timeout(settings.model_read_timeout_seconds, connect=CONNECT_TIMEOUT),
-            limits=httpx.Limits(max_connections=None, max_keepalive_connections=settings.worker_concurrency),
+        self._http = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=60),
+            timeout=aiohttp.ClientTimeout(
+                total=None, sock_connect=CONNECT_TIMEOUT, sock_read=settings.model_read_timeout_seconds
+            ),
+            trust_env=True,
         )
         key = settings.groq_api_key.get_secret_value()
         self._chat = ChatGroq(
@@ -76,12 +80,12 @@ class Model:
             api_key=SecretStr(key),
             temperature=settings.model_temperature,
             max_tokens=settings.model_max_tokens,
-            async_client=_Completions(self._client, settings.groq_base_url or GROQ_URL, key),
+            async_client=_Completions(self._http, settings.groq_base_url or GROQ_URL, key),
         )
 
     async def aclose(self) -> None:
         """Close its connections."""
-        await self._client.aclose()
+        await self._http.close()
 
     async def stream(self, conversation: Sequence[Said]) -> AsyncGenerator[Delta, None]:
         """The answer, chunk by chunk. A last message of the assistant's is continued. Closing it hangs up.
@@ -104,7 +108,7 @@ class Model:
                         delta = _delta(chunk)
                         ended = ended or delta.finish_reason is not None
                         yield delta
-            except (errors.ModelError, httpx.HTTPError, ValueError, TypeError, KeyError) as error:
+            except (errors.ModelError, aiohttp.ClientError, TimeoutError, ValueError, TypeError, KeyError) as error:
                 failure = _failure(error, begun=begun)
                 wait = failure.retry_after if isinstance(failure, errors.ModelRateLimited) else None
                 wait = delay if wait is None else wait
@@ -127,7 +131,7 @@ class _Completions:
     cost, and two thirds of a request's (docs/adr/0005-model-client.md).
     """
 
-    def __init__(self, http: httpx.AsyncClient, base_url: str, key: str) -> None:
+    def __init__(self, http: aiohttp.ClientSession, base_url: str, key: str) -> None:
         self._http = http
         self._url = f"{base_url.rstrip('/')}/openai/v1/chat/completions"
         self._headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
@@ -137,20 +141,20 @@ class _Completions:
 
         Raises:
             ModelError: refused.
-            httpx.HTTPError: unreachable.
+            aiohttp.ClientError: unreachable.
 
         """
         body = orjson.dumps({name: value for name, value in parameters.items() if value is not None})
-        request = self._http.stream("POST", self._url, content=body, headers=self._headers)
+        request = self._http.post(self._url, data=body, headers=self._headers, allow_redirects=False)
         response = await call.enter_async_context(request)
-        if response.is_error:
+        if response.status != HTTPStatus.OK:
             raise _refusal(response)
-        return _chunks(response.aiter_bytes())
+        return _chunks(response.content.iter_any())
 
 
-def _refusal(response: httpx.Response) -> errors.ModelError:
+def _refusal(response: aiohttp.ClientResponse) -> errors.ModelError:
     """Why the model does not answer. What it says about that may quote the request, so it goes nowhere."""
-    match response.status_code:
+    match response.status:
         case 429:
             return errors.ModelRateLimited(retry_after=_retry_after(response))
         case 401 | 403:
@@ -224,16 +228,16 @@ def _failure(error: Exception, *, begun: bool) -> errors.ModelError:
     match error:
         case errors.ModelError():
             return error
-        case httpx.TimeoutException():
+        case TimeoutError():
             return errors.ModelTimeout()
-        case httpx.TransportError() if not begun:
+        case aiohttp.ClientConnectionError() if not begun:
             return errors.ModelUnavailable()
         case _:
             # A connection cut in mid-answer, a chunk that is no JSON or has not what a chunk has, an error in the stream.
             return errors.ModelBadResponse()
 
 
-def _retry_after(response: httpx.Response) -> float | None:
+def _retry_after(response: aiohttp.ClientResponse) -> float | None:
     try:
         return max(0.0, float(response.headers["retry-after"]))
     except (KeyError, ValueError):
