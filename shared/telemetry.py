@@ -38,7 +38,7 @@ def configure_logging(*, service: str, level: str, log_format: Literal["json", "
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
-        wrapper_class=structlog.stdlib.BoundLogger,
+        wrapper_class=structlog.make_filtering_bound_logger(level),  # what is below it costs nothing
         cache_logger_on_first_use=True,
     )
     output = logging.StreamHandler(sys.stderr)
@@ -63,7 +63,7 @@ def _add(service: str) -> structlog.types.Processor:
     return add
 
 
-def get_logger(name: str) -> structlog.stdlib.BoundLogger:
+def get_logger(name: str) -> structlog.typing.FilteringBoundLogger:
     """A logger that carries its module's name."""
-    logger: structlog.stdlib.BoundLogger = structlog.get_logger(name)
+    logger: structlog.typing.FilteringBoundLogger = structlog.get_logger(name)
     return logger

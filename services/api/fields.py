@@ -14,9 +14,13 @@ NUL: Final = "\0"
 
 
 def _storable(text: str) -> str:
-    """Refuse what PostgreSQL's text can't hold. Lone surrogates never get here: pydantic refuses them."""
+    """Refuse what PostgreSQL's text can't hold. Pydantic lets lone surrogates pass unless a constraint makes it look."""
     if NUL in text:
         raise ValueError("must not contain the NUL character")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError("must not contain half a surrogate pair") from None
     return text
 
 

@@ -19,12 +19,13 @@ from shared.streams.port import BEGINNING, Reader
 router = APIRouter(tags=["health"])
 
 CHECK_WITHIN: Final = 3.0
+VERSION: Final = version("cortexai")
 
 
 @router.get("/")
 async def root() -> dict[str, str]:
     """Name and version."""
-    return {"name": "CortexAI", "version": version("cortexai")}
+    return {"name": "CortexAI", "version": VERSION}
 
 
 @router.get("/livez")

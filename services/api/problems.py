@@ -116,6 +116,9 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     def http(_request: Request, error: HTTPException) -> Response:
+        if error.status_code == HTTPStatus.BAD_REQUEST and isinstance(error.__cause__, ValueError | RecursionError):
+            # What FastAPI says of a body that is no UTF-8, is nested too deeply, or has a number of too many digits.
+            return of_validation([{"loc": ("body",), "type": "json_invalid", "msg": "can't be read as JSON"}])
         code = HTTPStatus(error.status_code).phrase.lower().replace(" ", "_").replace("-", "_")
         return problem(error.status_code, code, str(error.detail), headers=dict(error.headers or {}))
 

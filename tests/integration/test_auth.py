@@ -32,10 +32,11 @@ async def api(database_url: str, valkey: EmbeddedValkey) -> AsyncIterator[str]:
         yield url
 
 
-@pytest.fixture
-def http(connect: Callable[[], Client]) -> httpx.AsyncClient:
+@pytest.fixture(scope="module")
+async def http(api: str) -> AsyncIterator[httpx.AsyncClient]:
     """Somebody who is not logged in."""
-    return connect().http
+    async with httpx.AsyncClient(base_url=api, timeout=20) as opened:
+        yield opened
 
 
 def address() -> str:

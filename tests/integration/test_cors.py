@@ -6,7 +6,6 @@ import httpx
 import pytest
 
 from services.launcher.embedded.valkey import EmbeddedValkey
-from tests.clients import Client
 from tests.conftest import settings_for
 from tests.integration.conftest import serve
 
@@ -32,6 +31,13 @@ async def api(make_database: Callable[[], str], valkey: EmbeddedValkey) -> Async
         yield url
 
 
+@pytest.fixture(scope="module")
+async def http(api: str) -> AsyncIterator[httpx.AsyncClient]:
+    """What a browser sends requests with."""
+    async with httpx.AsyncClient(base_url=api, timeout=20) as opened:
+        yield opened
+
+
 def listed(response: httpx.Response, name: str) -> set[str]:
     """The items of a header, in lower case."""
     return {item.strip().lower() for item in response.headers[name].split(",")}
@@ -45,62 +51,60 @@ async def preflight(http: httpx.AsyncClient, origin: str, method: str, *headers:
     return await http.options("/api/chats/1/messages", headers=asked)
 
 
-async def test_our_page_may_read_answers(connect: Callable[[], Client]) -> None:
-    response = await connect().http.get("/livez", headers={"Origin": OURS})
+async def test_our_page_may_read_answers(http: httpx.AsyncClient) -> None:
+    response = await http.get("/livez", headers={"Origin": OURS})
     assert response.headers["Access-Control-Allow-Origin"] == OURS
     assert response.headers["Access-Control-Allow-Credentials"] == "true"
     assert "origin" in listed(response, "Vary")
 
 
-async def test_our_page_may_read_the_headers_that_it_needs(connect: Callable[[], Client]) -> None:
-    response = await connect().http.get("/livez", headers={"Origin": OURS})
+async def test_our_page_may_read_the_headers_that_it_needs(http: httpx.AsyncClient) -> None:
+    response = await http.get("/livez", headers={"Origin": OURS})
     assert listed(response, "Access-Control-Expose-Headers") == {name.lower() for name in EXPOSED}
 
 
 @pytest.mark.parametrize("path", ["/api/auth/me", "/nowhere", "/api/chats/x"])
-async def test_our_page_may_read_errors_too(connect: Callable[[], Client], path: str) -> None:
-    response = await connect().http.get(path, headers={"Origin": OURS})
+async def test_our_page_may_read_errors_too(http: httpx.AsyncClient, path: str) -> None:
+    response = await http.get(path, headers={"Origin": OURS})
     assert response.status_code >= 400
     assert response.headers["Access-Control-Allow-Origin"] == OURS
 
 
-async def test_our_page_may_read_that_its_body_was_too_large(connect: Callable[[], Client]) -> None:
-    response = await connect().http.post("/api/auth/login", content=b" " * 2_000_000, headers={"Origin": OURS})
+async def test_our_page_may_read_that_its_body_was_too_large(http: httpx.AsyncClient) -> None:
+    response = await http.post("/api/auth/login", content=b" " * 2_000_000, headers={"Origin": OURS})
     assert response.status_code == 413
     assert response.headers["Access-Control-Allow-Origin"] == OURS
 
 
 @pytest.mark.parametrize("origin", FOREIGN)
-async def test_a_foreign_page_may_not_read_answers(connect: Callable[[], Client], origin: str) -> None:
-    http = connect().http
+async def test_a_foreign_page_may_not_read_answers(http: httpx.AsyncClient, origin: str) -> None:
     for path in ("/livez", "/api/auth/me"):
         response = await http.get(path, headers={"Origin": origin})
         assert "Access-Control-Allow-Origin" not in response.headers
 
 
 @pytest.mark.parametrize("origin", FOREIGN)
-async def test_a_foreign_page_is_refused_before_it_sends_anything(connect: Callable[[], Client], origin: str) -> None:
-    response = await preflight(connect().http, origin, "POST", "Authorization")
+async def test_a_foreign_page_is_refused_before_it_sends_anything(http: httpx.AsyncClient, origin: str) -> None:
+    response = await preflight(http, origin, "POST", "Authorization")
     assert response.status_code == 400
     assert "Access-Control-Allow-Origin" not in response.headers
 
 
 @pytest.mark.parametrize("method", ["GET", "POST", "PATCH", "DELETE"])
-async def test_our_page_may_send_what_the_protocol_says(connect: Callable[[], Client], method: str) -> None:
-    response = await preflight(connect().http, OURS, method, *HEADERS)
+async def test_our_page_may_send_what_the_protocol_says(http: httpx.AsyncClient, method: str) -> None:
+    response = await preflight(http, OURS, method, *HEADERS)
     assert response.status_code == 200
     assert response.headers["Access-Control-Allow-Origin"] == OURS
     assert method in response.headers["Access-Control-Allow-Methods"]
     assert listed(response, "Access-Control-Allow-Headers") >= {name.lower() for name in HEADERS}
 
 
-async def test_our_page_may_send_nothing_else(connect: Callable[[], Client]) -> None:
-    http = connect().http
+async def test_our_page_may_send_nothing_else(http: httpx.AsyncClient) -> None:
     assert (await preflight(http, OURS, "PUT")).status_code == 400
     assert (await preflight(http, OURS, "POST", "X-Forwarded-For")).status_code == 400
 
 
-async def test_a_request_of_no_page_needs_no_permission(connect: Callable[[], Client]) -> None:
-    response = await connect().http.get("/livez")
+async def test_a_request_of_no_page_needs_no_permission(http: httpx.AsyncClient) -> None:
+    response = await http.get("/livez")
     assert response.status_code == 200
     assert "Access-Control-Allow-Origin" not in response.headers

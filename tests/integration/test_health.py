@@ -8,7 +8,7 @@ import psycopg
 import pytest
 from alembic import command
 
-from services.api.health import older_migrations
+from migrations import HEAD
 from services.launcher.embedded.postgres import EmbeddedPostgres
 from services.launcher.embedded.valkey import EmbeddedValkey
 from tests.conftest import alembic_config, settings_for
@@ -46,7 +46,7 @@ async def test_it_is_alive_with_nothing_to_serve_from(tmp_path: Path) -> None:
         assert "ok" not in response.json()["checks"].values()
 
 
-@pytest.mark.parametrize("revision", [*older_migrations(), None])
+@pytest.mark.parametrize("revision", ["0000", None])
 async def test_a_schema_that_is_too_old_is_not_ready(
     database_url: str, valkey: EmbeddedValkey, revision: str | None
 ) -> None:
@@ -58,7 +58,7 @@ async def test_a_schema_that_is_too_old_is_not_ready(
         response = await get(api, "/readyz")
         assert response.status_code == 503
         checks = response.json()["checks"]
-        assert checks == {**READY, "migrations": f"too old: {revision}"}
+        assert checks == {**READY, "migrations": f"at {revision}, needs {HEAD}"}
 
 
 async def test_a_schema_that_is_newer_than_the_code_is_ready(database_url: str, valkey: EmbeddedValkey) -> None:

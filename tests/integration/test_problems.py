@@ -50,6 +50,13 @@ async def api(database_url: str, valkey: EmbeddedValkey) -> AsyncIterator[str]:
         yield url
 
 
+@pytest.fixture(scope="module")
+async def http(api: str) -> AsyncIterator[httpx.AsyncClient]:
+    """Somebody who is not logged in."""
+    async with httpx.AsyncClient(base_url=api, timeout=20) as opened:
+        yield opened
+
+
 @asynccontextmanager
 async def logged_in(url: str) -> AsyncIterator[Client]:
     """A new user of this API."""
@@ -70,20 +77,20 @@ async def logged_in(url: str) -> AsyncIterator[Client]:
     ],
 )
 async def test_every_error_has_the_same_shape(
-    connect: Callable[[], Client], method: str, path: str, body: dict[str, str] | None, status: int, code: str
+    http: httpx.AsyncClient, method: str, path: str, body: dict[str, str] | None, status: int, code: str
 ) -> None:
-    response = await connect().http.request(method, path, json=body)
+    response = await http.request(method, path, json=body)
     assert (response.status_code, problem_of(response)["code"]) == (status, code)
 
 
-async def test_a_refused_method_says_which_are_not(connect: Callable[[], Client]) -> None:
-    response = await connect().http.put("/api/chats")
+async def test_a_refused_method_says_which_are_not(http: httpx.AsyncClient) -> None:
+    response = await http.put("/api/chats")
     assert set(response.headers["Allow"].split(", ")) >= {"GET"}
 
 
-async def test_a_problem_of_fields_lists_them_all(connect: Callable[[], Client]) -> None:
+async def test_a_problem_of_fields_lists_them_all(http: httpx.AsyncClient) -> None:
     body = {"email": "nobody", "password": "short", "role": "admin"}
-    problem = problem_of(await connect().http.post("/api/auth/signup", json=body))
+    problem = problem_of(await http.post("/api/auth/signup", json=body))
     assert problem["code"] == "validation_failed"
     assert {(error["field"], error["code"]) for error in problem["errors"]} == {
         ("email", "value_error"),
@@ -93,9 +100,8 @@ async def test_a_problem_of_fields_lists_them_all(connect: Callable[[], Client])
     assert problem["field"] == problem["errors"][0]["field"]
 
 
-async def test_an_error_never_repeats_what_was_sent(connect: Callable[[], Client]) -> None:
+async def test_an_error_never_repeats_what_was_sent(http: httpx.AsyncClient) -> None:
     secret = "hunter2hunter2"
-    http = connect().http
     responses = [
         await http.post("/api/auth/signup", json={"email": secret, "password": secret[:7], "role": secret}),
         await http.post("/api/auth/signup", json={"email": f"{secret}@{secret}", "password": [secret]}),
@@ -120,8 +126,7 @@ async def test_a_bad_id_is_not_repeated_either(api: str) -> None:
             assert "hunter2" not in response.text
 
 
-async def test_every_answer_has_a_request_id_of_its_own(connect: Callable[[], Client]) -> None:
-    http = connect().http
+async def test_every_answer_has_a_request_id_of_its_own(http: httpx.AsyncClient) -> None:
     ids = {(await http.get(path)).headers["X-Request-Id"] for path in ("/livez", "/nowhere", "/api/auth/me")}
     assert len(ids) == 3
 

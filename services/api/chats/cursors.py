@@ -25,7 +25,7 @@ def read(cursor: str) -> tuple[datetime, int]:
         place = datetime.fromisoformat(at), int(row_id)
     except (ValueError, binascii.Error) as error:
         raise CursorInvalid(field="cursor") from error
-    # Other spellings of a time are not taken: PostgreSQL refuses some that Python reads, such as an offset of a day.
+    # Base64, times and numbers have other spellings that Python reads; a cursor has one.
     if place[0].tzinfo != UTC or not 0 < place[1] <= MAX_BIGINT or write(*place) != cursor:
         raise CursorInvalid(field="cursor")
     return place

@@ -26,7 +26,7 @@ from shared.streams.port import BEGINNING
 
 router = APIRouter(prefix="/api", tags=["generations"])
 
-LastEventId = Annotated[str | None, Header(alias="Last-Event-ID", max_length=200)]
+LastEventId = Annotated[str | None, Header(alias="Last-Event-ID")]
 _SSE: Final[dict[int | str, dict[str, Any]]] = {
     200: {"content": {"text/event-stream": {}}, "description": "The frames, from the start or after Last-Event-ID."}
 }

@@ -52,7 +52,7 @@ def candidates() -> tuple[Account, ...]:
 
 
 def choose_account(executable: Path, directory: Path) -> Account:
-    """Find the first account that can enter `directory` and run `executable`.
+    """Find the first account that can enter `directory` (where its own folder is, or will be) and run `executable`.
 
     Raises:
         CannotStart: there is none.

@@ -115,7 +115,7 @@ class EmbeddedPostgres(EmbeddedServer):
         """
         folder = binaries()
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        account = self._account or choose_account(folder / "postgres", self.directory)
+        account = self._account or choose_account(folder / "postgres", self.directory.parent)
         self._account = account
         give(self.directory, account.owner)
         if not (self.cluster / "PG_VERSION").exists():

@@ -1,0 +1,287 @@
+"""The whole system through the one command, with a real model: started, used, broken, stopped, killed."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+import redis
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+
+START_SECONDS = 120
+ACCOUNT = {"email": "ada@example.com", "password": "correct horse battery"}
+
+
+@dataclass
+class Running:
+    """A `cortexai up` that is ready."""
+
+    process: subprocess.Popen[bytes]
+    folder: Path
+    output: Path
+
+    @property
+    def known(self) -> dict[str, int]:
+        """Ports and process, as published."""
+        known: dict[str, int] = json.loads((self.folder / "running.json").read_text())
+        return known
+
+    @property
+    def secrets(self) -> dict[str, str]:
+        secrets: dict[str, str] = json.loads((self.folder / "secrets.json").read_text())
+        return secrets
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.known['port']}"
+
+    def family(self) -> list[psutil.Process]:
+        """Everything it started, the guardian too."""
+        return psutil.Process(self.process.pid).children(recursive=True)
+
+    def child(self, words: str) -> psutil.Process:
+        """Its process with these words on the command line."""
+        return next(process for process in self.family() if words in " ".join(process.cmdline()))
+
+
+def start(folder: Path, **settings: str) -> subprocess.Popen[bytes]:
+    """Start it in an empty environment, and a session of its own."""
+    with (folder.parent / "output.txt").open("wb") as output:
+        return subprocess.Popen(
+            [sys.executable, "-P", "-m", "services.launcher.cli", "up", "--data-dir", str(folder), "--port", "0"],
+            cwd=folder.parent,
+            env={"PATH": os.environ["PATH"], **settings},
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+
+@contextmanager
+def up(folder: Path, **settings: str) -> Iterator[Running]:
+    """Start it and wait until it says that it is ready; end it at last."""
+    process = start(folder, **settings)
+    running = Running(process, folder, folder.parent / "output.txt")
+    try:
+        ready = eventually(
+            lambda: process.poll() is not None or "Press Ctrl-C" in running.output.read_text(), seconds=START_SECONDS
+        )
+        assert ready, running.output.read_text()
+        assert process.poll() is None, running.output.read_text()
+        yield running
+    finally:
+        if process.poll() is None:
+            process.terminate()
+        process.wait(30)
+
+
+def eventually(check: Callable[[], bool], *, seconds: float) -> bool:
+    """Poll: another program's processes and output announce nothing."""
+    deadline = time.monotonic() + seconds
+    while not check():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+def are_gone(family: list[psutil.Process]) -> bool:
+    return not any(process.is_running() and process.status() != psutil.STATUS_ZOMBIE for process in still(family))
+
+
+def still(family: list[psutil.Process]) -> list[psutil.Process]:
+    return [process for process in family if psutil.pid_exists(process.pid)]
+
+
+def log_in(client: httpx.Client) -> None:
+    token = client.post("/api/auth/login", json=ACCOUNT).raise_for_status().json()["access_token"]
+    client.headers["Authorization"] = f"Bearer {token}"
+
+
+def ask(client: httpx.Client, content: str) -> tuple[int, str]:
+    """Ask in a new chat. Returns the chat and the text of the answer's stream."""
+    chat = client.post("/api/chats", json={}).raise_for_status().json()["id"]
+    answer = client.post(f"/api/chats/{chat}/messages", json={"content": content}).raise_for_status()
+    frames = [line.removeprefix("data: ") for line in answer.text.splitlines() if line.startswith("data: {")]
+    assert json.loads(frames[-1])["type"] == "finish", answer.text
+    return chat, "".join(json.loads(frame).get("delta", "") for frame in frames)
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    with up(tmp_path_factory.mktemp("up") / "data") as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def client(running: Running) -> Iterator[httpx.Client]:
+    """Somebody who has an account and is logged in."""
+    with httpx.Client(base_url=running.url, timeout=60) as client:
+        client.post("/api/auth/signup", json=ACCOUNT).raise_for_status()
+        log_in(client)
+        yield client
+
+
+def test_it_says_where_everything_is_and_shows_no_warning(running: Running) -> None:
+    text = running.output.read_text()
+    for expected in (running.url, f"{running.url}/docs", str(running.known["flower_port"]), str(running.folder)):
+        assert expected in text.replace("│\n│               │ ", "")
+    first, _, _ = text.partition("CortexAI is ready")
+    assert all(re.fullmatch(r"[a-z-]+: ready after \d+\.\d s|\s*", line) for line in first.splitlines()), first
+
+
+def test_a_question_is_answered_by_the_real_model(client: httpx.Client) -> None:
+    _, text = ask(client, "Say hello.")
+    assert text
+
+
+def test_the_example_that_it_prints_works_as_it_is(running: Running) -> None:
+    text = running.output.read_text()
+    example = text[text.index("API=http") : text.index("Press Ctrl-C")]
+    done = subprocess.run(["bash", "-c", example], capture_output=True, text=True, timeout=120, check=False)  # noqa: S607
+    assert '"type":"text-delta"' in done.stdout
+    assert done.stdout.rstrip().endswith("data: [DONE]")
+
+
+def test_flower_asks_for_its_password_and_sees_the_workers(running: Running) -> None:
+    url = f"http://127.0.0.1:{running.known['flower_port']}"
+    assert httpx.get(f"{url}/api/workers").status_code == 401
+    auth = ("cortexai", running.secrets["flower_password"])
+
+    def workers() -> int:
+        return len(httpx.get(f"{url}/api/workers", auth=auth, params={"refresh": "true"}, timeout=30).json())
+
+    assert eventually(lambda: workers() == 2, seconds=60)
+
+
+def test_no_secret_is_on_a_command_line_or_in_a_log(running: Running) -> None:
+    family = [psutil.Process(running.process.pid), *running.family()]
+    lines = " ".join(" ".join(process.cmdline()) for process in family)
+    logs = " ".join(path.read_text() for path in (running.folder / "logs").iterdir())
+    for name, secret in running.secrets.items():
+        assert secret not in lines, name
+        assert secret not in logs, name
+
+
+def test_the_doctor_finds_it_well(running: Running) -> None:
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "services.launcher.cli", "doctor", "--data-dir", str(running.folder)],
+        cwd=running.folder.parent,
+        env={"PATH": os.environ["PATH"]},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    for expected in ("PostgreSQL: version 18", "schema: revision", "Valkey 9", "model: smollm2"):
+        assert expected in done.stdout
+    assert "wrong" not in done.stdout
+    assert not [name for name, secret in running.secrets.items() if secret in done.stdout]
+
+
+def test_a_second_one_on_the_same_folder_is_refused(running: Running) -> None:
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "services.launcher.cli", "up", "--data-dir", str(running.folder)],
+        env={"PATH": os.environ["PATH"]},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith("cortexai: another `cortexai up` uses ")
+
+
+def test_it_fits_into_a_small_machine(running: Running) -> None:
+    family = [psutil.Process(running.process.pid), *running.family()]
+    assert sum(process.memory_full_info().pss for process in family) < 800 * 1024 * 1024
+
+
+@pytest.mark.parametrize("victim", ["valkey-server", "postgres -D", "services.worker generations", "services.api"])
+def test_a_part_that_is_killed_comes_back_and_the_next_question_is_answered(
+    running: Running, client: httpx.Client, victim: str
+) -> None:
+    running.child(victim).kill()
+    assert eventually(lambda: is_ready_again(running), seconds=60)
+    assert eventually(lambda: is_answered(client), seconds=60)
+
+
+def is_ready_again(running: Running) -> bool:
+    lines = running.output.read_text().splitlines()
+    died = sum(": died (" in line for line in lines)
+    return died > 0 and sum(": is ready again" in line for line in lines) == died
+
+
+def is_answered(client: httpx.Client) -> bool:
+    try:
+        _, text = ask(client, "Say hello.")
+    except httpx.HTTPError:
+        return False
+    return bool(text)
+
+
+def test_ctrl_c_ends_everything_and_the_next_start_continues(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    with up(folder) as first, httpx.Client(base_url=first.url, timeout=60) as client:
+        client.post("/api/auth/signup", json=ACCOUNT).raise_for_status()
+        log_in(client)
+        token = client.headers["Authorization"]
+        chat, _ = ask(client, "Say hello.")
+        family = first.family()
+        began = time.monotonic()
+        first.process.send_signal(signal.SIGINT)
+        assert first.process.wait(15) == 0
+        assert time.monotonic() - began < 15
+        assert are_gone(family)
+        assert not (folder / "running.json").exists()
+    with up(folder) as second, httpx.Client(base_url=second.url, timeout=60) as client:
+        client.headers["Authorization"] = token
+        messages = client.get(f"/api/chats/{chat}").raise_for_status().json()["messages"]
+        assert [message["role"] for message in messages] == ["user", "assistant"]
+        family = second.family()
+        second.process.kill()
+        second.process.wait()
+        assert eventually(lambda: are_gone(family), seconds=10)
+        # What a killed one leaves on disk must not be in the way.
+        with up(folder) as third, httpx.Client(base_url=third.url, timeout=60) as later:
+            log_in(later)
+            assert later.get(f"/api/chats/{chat}").status_code == 200
+
+
+def test_external_servers_are_used_and_not_started(
+    tmp_path: Path, make_database: Callable[[], str], valkey: object, groq_url: str
+) -> None:
+    assert hasattr(valkey, "url")
+    folder = tmp_path / "data"
+    with up(folder, DATABASE_URL=make_database(), REDIS_URL=valkey.url, GROQ_BASE_URL=groq_url) as running:
+        names = {path.stem for path in (folder / "logs").iterdir()}
+        assert not {"postgres", "valkey", "model"} & names
+        with redis.from_url(valkey.url) as broker:
+            assert broker.exists("_kombu.binding.generations")
+        running.process.send_signal(signal.SIGTERM)
+        assert running.process.wait(15) == 0
+
+
+def test_a_second_ctrl_c_does_not_wait(tmp_path: Path) -> None:
+    process = start(tmp_path / "data")
+    assert eventually((tmp_path / "data" / "logs" / "valkey.log").exists, seconds=60)
+    family = psutil.Process(process.pid).children(recursive=True)
+    process.send_signal(signal.SIGINT)
+    process.send_signal(signal.SIGINT)
+    began = time.monotonic()
+    assert process.wait(30) == 0
+    assert time.monotonic() - began < 15
+    assert are_gone(family)

@@ -1,0 +1,41 @@
+"""Every move that a generation may make, and no other."""
+
+from itertools import product
+
+import pytest
+
+from shared.generation import LIVE, TERMINAL, GenerationStatus, MessageStatus, is_legal, message_status
+
+LEGAL = {
+    ("queued", "running"),  # claimed
+    ("queued", "cancelled"),
+    ("queued", "failed"),
+    ("running", "queued"),  # released, or its lease expired
+    ("running", "completed"),
+    ("running", "failed"),
+    ("running", "cancelled"),
+}
+
+
+@pytest.mark.parametrize(("before", "after"), list(product(GenerationStatus, repeat=2)))
+def test_only_these_moves_are_legal(before: GenerationStatus, after: GenerationStatus) -> None:
+    assert is_legal(before, after) is ((before.value, after.value) in LEGAL)
+
+
+def test_every_status_is_either_live_or_terminal() -> None:
+    assert set(GenerationStatus) == LIVE | TERMINAL
+    assert not LIVE & TERMINAL
+
+
+@pytest.mark.parametrize(
+    ("generation", "message"),
+    [
+        ("queued", "pending"),
+        ("running", "pending"),
+        ("completed", "completed"),
+        ("failed", "failed"),
+        ("cancelled", "cancelled"),
+    ],
+)
+def test_a_reply_is_pending_until_its_generation_is_over(generation: str, message: str) -> None:
+    assert message_status(GenerationStatus(generation)) is MessageStatus(message)

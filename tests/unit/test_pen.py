@@ -1,0 +1,401 @@
+"""Pens and their flusher, over a real log in memory and a connection to it that fails on demand."""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from services.worker.generations.pen import Flusher, Pen, open_pen, read_log
+from services.worker.generations.transcript import read
+from shared import frames
+from shared.errors import AppendRefused, AttemptSuperseded, LogClosed, LogDiverged, StreamsUnavailable
+from shared.ids import GenerationId, MessageId, new_generation_id
+from shared.streams.memory import MemoryStreams
+from shared.streams.port import BEGINNING, Append, Entry, Offset
+
+INTERVAL = 0.01
+NEVER = 60.0
+"""An interval that no test waits for."""
+
+
+@dataclass
+class Line:
+    """A Writer: the way to a log, which can be cut on the way there or on the way back, or held up."""
+
+    streams: MemoryStreams
+    cuts: deque[str] = field(default_factory=deque)
+    calls: list[list[Append]] = field(default_factory=list)
+    free: asyncio.Event = field(default_factory=asyncio.Event)
+    arrived: asyncio.Event = field(default_factory=asyncio.Event)
+    was_cut: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def append(self, appends: Sequence[Append]) -> list[int | AppendRefused]:
+        """Append (Writer), unless the line is cut."""
+        self.calls.append(list(appends))
+        self.arrived.set()
+        await self.free.wait()
+        cut = self.cuts.popleft() if self.cuts else ""
+        answers = await self.streams.append(appends) if cut != "there" else []
+        if cut:
+            self.was_cut.set()
+            raise StreamsUnavailable
+        return answers
+
+    def hold(self) -> None:
+        """Let what arrives from now on wait."""
+        self.arrived.clear()
+        self.free.clear()
+
+
+@dataclass
+class Desk:
+    """A log, the line to it, and a running flusher."""
+
+    streams: MemoryStreams
+    line: Line
+    flusher: Flusher
+    generation: GenerationId = field(default_factory=new_generation_id)
+
+    async def open(self, attempt: int = 1, generation: GenerationId | None = None) -> Pen:
+        """A pen on the generation's log."""
+        generation = generation or self.generation
+        pen, _ = await open_pen(self.flusher, self.line, self.streams, generation, attempt, opening(generation))
+        return pen
+
+    async def entries(self) -> list[Entry]:
+        """The log."""
+        return await self.streams.replay(self.generation, BEGINNING, limit=10_000)
+
+    async def parts(self) -> list[frames.Part]:
+        """The log after its opening frame."""
+        return [frames.decode(entry.frame) for entry in (await self.entries())[1:]]
+
+
+def opening(generation: GenerationId) -> frames.Part:
+    """The first frame of an attempt."""
+    return frames.start(MessageId(1), generation)
+
+
+def said(text: str, text_id: str = "0") -> frames.Part:
+    """A text delta."""
+    return frames.text_delta(text_id, text)
+
+
+async def working(interval: float) -> AsyncIterator[Desk]:
+    """A desk whose flusher flushes so often."""
+    streams = MemoryStreams()
+    line = Line(streams)
+    line.free.set()
+    desk = Desk(streams, line, Flusher(line, interval=interval))
+    running = asyncio.create_task(desk.flusher.run())
+    yield desk
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+
+
+@pytest.fixture
+async def desk() -> AsyncIterator[Desk]:
+    """A desk as a worker has it."""
+    async for made in working(INTERVAL):
+        yield made
+
+
+@pytest.fixture
+async def unhurried() -> AsyncIterator[Desk]:
+    """A desk that flushes only what can't wait."""
+    async for made in working(NEVER):
+        yield made
+
+
+async def test_deltas_that_come_close_together_become_one_frame(desk: Desk) -> None:
+    pen = await desk.open()
+    for number in range(100):
+        pen.write(said(f"{number} "))
+    await pen.settled()
+    assert await desk.parts() == [said("".join(f"{number} " for number in range(100)))]
+
+
+async def test_the_first_token_does_not_wait_for_others(unhurried: Desk) -> None:
+    pen = await unhurried.open()
+    pen.write(frames.text_start("0"))
+    pen.write(said("Hi"), at_once=True)
+    async with asyncio.timeout(5):
+        await pen.settled()
+    assert await unhurried.parts() == [frames.text_start("0"), said("Hi")]
+
+
+async def test_what_is_in_no_hurry_waits_for_the_interval(unhurried: Desk) -> None:
+    pen = await unhurried.open()
+    appends = len(unhurried.line.calls)
+    pen.write(said("slow"))
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(pen.settled(), 0.05)
+    assert len(unhurried.line.calls) == appends
+
+
+async def test_nothing_waits_for_a_next_token_that_does_not_come(desk: Desk) -> None:
+    pen = await desk.open()
+    pen.write(said("last words"))
+    async with asyncio.timeout(5):
+        await pen.settled()
+    assert await desk.parts() == [said("last words")]
+
+
+async def test_only_deltas_of_the_same_text_are_joined(desk: Desk) -> None:
+    pen = await desk.open()
+    written = [
+        said("a"),
+        said("b", "1"),
+        frames.reasoning_delta("1", "c"),
+        said("d", "1"),
+        frames.text_end("1"),
+        said("e", "1"),
+    ]
+    for part in written:
+        pen.write(dict(part))
+    await pen.settled()
+    assert await desk.parts() == written
+
+
+parts = st.one_of(
+    st.builds(said, st.text(max_size=5), st.sampled_from("01")),
+    st.builds(frames.reasoning_delta, st.sampled_from("01"), st.text(max_size=5)),
+    st.builds(frames.data, st.just("status"), st.fixed_dictionaries({"delta": st.text(max_size=5)})),
+    st.builds(frames.text_end, st.sampled_from("01")),
+)
+accidents = st.lists(st.sampled_from(["", "", "there", "back"]), max_size=2)
+
+
+def spelled(written: Sequence[frames.Part]) -> list[tuple[object, ...]]:
+    """The parts with every delta taken apart into characters, so that joining makes no difference."""
+    spelt: list[tuple[object, ...]] = []
+    for part in written:
+        if "delta" in part:
+            spelt += [(part["type"], part["id"], character) for character in part["delta"]]
+        else:
+            spelt.append(tuple(sorted((key, str(value)) for key, value in part.items())))
+    return spelt
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.lists(st.tuples(parts, st.booleans()), max_size=12), accidents)
+def test_whatever_is_written_is_logged_once_and_in_order(
+    written: list[tuple[frames.Part, bool]], cuts: list[str]
+) -> None:
+    async def write() -> list[frames.Part]:
+        async for desk in working(0.001):
+            pen = await desk.open()
+            desk.line.cuts.extend(cuts)
+            for part, pause in written:
+                pen.write(dict(part))
+                if pause:
+                    await asyncio.sleep(0.002)
+            await pen.settled()
+            entries = await desk.entries()
+            assert [entry.offset.sequence for entry in entries] == list(range(1, len(entries) + 1))
+            return [frames.decode(entry.frame) for entry in entries[1:]]
+        raise AssertionError
+
+    assert spelled(asyncio.run(write())) == spelled([part for part, _ in written])
+
+
+async def test_all_pens_of_a_process_share_one_round_trip(desk: Desk) -> None:
+    pens = [await desk.open(generation=new_generation_id()) for _ in range(50)]
+    desk.line.calls.clear()
+    for pen in pens:
+        pen.write(said("hi"))
+    await asyncio.gather(*(pen.settled() for pen in pens))
+    assert [len(call) for call in desk.line.calls] == [50]
+
+
+async def test_what_is_written_while_an_append_is_under_way_comes_after_it(desk: Desk) -> None:
+    pen = await desk.open()
+    desk.line.hold()
+    pen.write(said("a"), at_once=True)
+    await desk.line.arrived.wait()
+    pen.write(said("b"))
+    pen.write(said("c"))
+    desk.line.free.set()
+    await pen.settled()
+    assert await desk.parts() == [said("a"), said("bc")]
+
+
+@pytest.mark.parametrize("cut", ["there", "back"])
+async def test_an_append_whose_answer_is_lost_is_in_the_log_once(desk: Desk, cut: str) -> None:
+    pen = await desk.open()
+    desk.line.cuts.append(cut)
+    pen.write(said("a"), at_once=True)
+    await desk.line.was_cut.wait()
+    pen.write(said("b"))
+    await pen.settled()
+    assert await desk.parts() == [said("a"), said("b")]
+
+
+@pytest.mark.parametrize("cut", ["there", "back"])
+async def test_a_lost_answer_to_the_last_append_leaves_one_terminal_frame(desk: Desk, cut: str) -> None:
+    pen = await desk.open()
+    desk.line.cuts.append(cut)
+    await pen.close(frames.finish("stop"))
+    assert [entry.terminal for entry in await desk.entries()] == [False, True]
+
+
+async def test_a_log_that_was_lost_is_written_again_under_the_same_sequences(desk: Desk) -> None:
+    pen = await desk.open()
+    pen.write(said("a"))
+    await pen.settled()
+    before = await desk.entries()
+    desk.streams.lose(desk.generation)
+    pen.write(said("b"))
+    await pen.settled()
+    after = await desk.entries()
+    assert after[: len(before)] == before
+    assert [frames.decode(entry.frame) for entry in after[len(before) :]] == [said("b")]
+
+
+async def test_a_log_that_lost_its_end_gets_it_back(desk: Desk) -> None:
+    pen = await desk.open()
+    for text in "abc":
+        pen.write(said(text))
+        await pen.settled()
+    before = await desk.entries()
+    desk.streams.lose(desk.generation)
+    await desk.streams.append([Append(desk.generation, 1, None, tuple(entry.frame for entry in before[:2]))])
+    pen.write(said("d"))
+    await pen.settled()
+    assert (await desk.entries())[:4] == before
+    assert await desk.parts() == [said("a"), said("b"), said("c"), said("d")]
+
+
+async def test_a_log_that_is_lost_again_while_it_is_written_again_comes_back_whole(desk: Desk) -> None:
+    pen = await desk.open()
+    pen.write(said("a"))
+    await pen.settled()
+    desk.streams.lose(desk.generation)
+    desk.line.cuts.append("there")
+    pen.write(said("b"), at_once=True)
+    await desk.line.was_cut.wait()
+    desk.streams.lose(desk.generation)
+    await pen.close(frames.finish("stop"))
+    assert await desk.parts() == [said("a"), said("b"), frames.finish("stop")]
+    assert [entry.terminal for entry in await desk.entries()] == [False, False, False, True]
+
+
+async def test_a_later_attempt_stops_the_pen_at_once(desk: Desk) -> None:
+    pen = await desk.open(attempt=1)
+    await desk.open(attempt=2)
+    pen.write(said("too late"))
+    with pytest.raises(AttemptSuperseded):
+        await pen.settled()
+    with pytest.raises(AttemptSuperseded):
+        pen.write(said("still too late"))
+    with pytest.raises(AttemptSuperseded):
+        await pen.close(frames.finish("stop"))
+    assert [entry.offset for entry in await desk.entries()] == [Offset(1, 1), Offset(2, 2)]
+
+
+async def test_a_closed_log_stops_the_pen(desk: Desk) -> None:
+    pen = await desk.open()
+    await desk.streams.append(
+        [Append(desk.generation, 1, 1, (frames.encode(frames.abort("cancelled")),), terminal=True)]
+    )
+    pen.write(said("a"))
+    pen.write(said("b", "1"))
+    with pytest.raises(LogClosed):
+        await pen.settled()
+
+
+async def test_a_log_that_is_longer_than_the_pen_knows_stops_it(desk: Desk) -> None:
+    pen = await desk.open()
+    await desk.streams.append([Append(desk.generation, 1, 1, (b"x", b"y", b"z"))])
+    pen.write(said("a"))
+    with pytest.raises(LogDiverged) as refused:
+        await pen.settled()
+    assert refused.value.last_sequence == 4
+
+
+async def test_a_refused_pen_does_not_hold_up_the_others(desk: Desk) -> None:
+    stale = await desk.open(attempt=1)
+    await desk.open(attempt=2)
+    other = await desk.open(generation=new_generation_id())
+    stale.write(said("a"))
+    other.write(said("b"))
+    await other.settled()
+    with pytest.raises(AttemptSuperseded):
+        await stale.settled()
+
+
+async def test_closing_goes_out_in_one_append_with_what_still_waits(unhurried: Desk) -> None:
+    pen = await unhurried.open()
+    pen.write(frames.text_start("0"))
+    pen.write(said("all of it"))
+    await pen.close(frames.text_end("0"), frames.finish("stop"))
+    (last,) = unhurried.line.calls[-1]
+    assert last.terminal
+    assert [frames.decode(frame)["type"] for frame in last.frames] == ["text-start", "text-delta", "text-end", "finish"]
+    assert [entry.terminal for entry in await unhurried.entries()] == [False, False, False, False, True]
+
+
+async def test_closing_while_an_append_is_under_way_closes_with_the_next(desk: Desk) -> None:
+    pen = await desk.open()
+    desk.line.hold()
+    pen.write(said("a"), at_once=True)
+    await desk.line.arrived.wait()
+    closing = asyncio.create_task(pen.close(frames.finish("stop")))
+    await asyncio.sleep(0)
+    desk.line.free.set()
+    await closing
+    assert await desk.parts() == [said("a"), frames.finish("stop")]
+    assert [entry.terminal for entry in await desk.entries()] == [False, False, True]
+
+
+async def test_closing_after_a_cut_does_not_close_with_the_repeated_append(desk: Desk) -> None:
+    pen = await desk.open()
+    desk.line.cuts.append("back")
+    pen.write(said("a"), at_once=True)
+    await desk.line.was_cut.wait()
+    await pen.close(frames.finish("stop"))
+    assert [entry.terminal for entry in await desk.entries()] == [False, False, True]
+
+
+async def test_opening_reads_what_earlier_attempts_wrote(desk: Desk) -> None:
+    first = await desk.open(attempt=1)
+    first.write(said("Once upon "))
+    await first.settled()
+    pen, written = await open_pen(desk.flusher, desk.line, desk.streams, desk.generation, 2, opening(desk.generation))
+    assert written == [entry.frame for entry in await desk.entries()]
+    assert read(written).text == "Once upon "
+    pen.write(said("a time"))
+    await pen.settled()
+    assert read(entry.frame for entry in await desk.entries()).text == "Once upon a time"
+
+
+@pytest.mark.parametrize("cut", ["there", "back"])
+async def test_opening_waits_for_the_log_to_answer(desk: Desk, cut: str) -> None:
+    desk.line.cuts.append(cut)
+    pen, written = await open_pen(desk.flusher, desk.line, desk.streams, desk.generation, 1, opening(desk.generation))
+    assert written == [frames.encode(opening(desk.generation))]
+    await pen.close(frames.finish("stop"))
+    assert len(await desk.entries()) == 2
+
+
+async def test_a_stale_attempt_can_not_open_the_log(desk: Desk) -> None:
+    await desk.open(attempt=2)
+    with pytest.raises(AttemptSuperseded):
+        await desk.open(attempt=1)
+
+
+async def test_a_closed_log_can_not_be_opened(desk: Desk) -> None:
+    pen = await desk.open(attempt=1)
+    await pen.close(frames.finish("stop"))
+    with pytest.raises(LogClosed):
+        await desk.open(attempt=2)
+
+
+async def test_a_log_of_many_pages_is_read_whole(desk: Desk) -> None:
+    written = tuple(b"%d" % number for number in range(1234))
+    await desk.streams.append([Append(desk.generation, 1, None, written)])
+    assert await read_log(desk.streams, desk.generation) == list(written)

@@ -1,0 +1,238 @@
+"""Passwords, and the tokens that are refused: forged, borrowed, expired, or not quite what we issue."""
+
+import asyncio
+import base64
+import hashlib
+import hmac
+import json
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+import jwt
+import pytest
+
+from services.api.security import AUDIENCE, CLAIMS, ISSUER, MAX_WAITING, AccessTokens, Passwords
+from shared.errors import TokenInvalid, TooBusy
+from shared.ids import MAX_BIGINT, UserId
+
+SECRET = "0f1e2d3c4b5a69788796a5b4c3d2e1f00f1e2d3c4b5a69780f1e2d3c4b5a6978"
+OTHER_SECRET = "ffeeddccbbaa99887766554433221100ffeeddccbbaa99887766554433221100"
+LIFETIME = 3600
+TOKENS = AccessTokens(SECRET, "HS256", LIFETIME)
+
+
+def claims(**changed: Any) -> dict[str, Any]:  # noqa: ANN401
+    """What an access token says, with some claims changed."""
+    now = int(time.time())
+    ours = {"sub": "7", "typ": "access", "iss": ISSUER, "aud": AUDIENCE, "iat": now, "exp": now + 60, "jti": "a"}
+    return {**ours, **changed}
+
+
+def signed(said: dict[str, Any], secret: str = SECRET, algorithm: str = "HS256") -> str:
+    """A token that says this."""
+    return jwt.encode(said, secret, algorithm=algorithm)
+
+
+def by_hand(header: dict[str, Any], said: dict[str, Any], *, sign: bool) -> str:
+    """A token that no honest library makes."""
+    head, body = (base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=") for part in (header, said))
+    signature = hmac.new(SECRET.encode(), head + b"." + body, hashlib.sha256).digest() if sign else b""
+    return b".".join((head, body, base64.urlsafe_b64encode(signature).rstrip(b"="))).decode()
+
+
+@pytest.mark.parametrize("algorithm", ["HS256", "HS384", "HS512"])
+@pytest.mark.parametrize("user_id", [1, MAX_BIGINT])
+def test_a_token_names_its_user(algorithm: str, user_id: int) -> None:
+    tokens = AccessTokens(SECRET, algorithm, LIFETIME)
+    assert tokens.read(tokens.issue(UserId(user_id))) == user_id
+
+
+def test_the_tokens_that_the_refusals_differ_from_are_good() -> None:
+    assert TOKENS.read(signed(claims())) == 7
+    assert TOKENS.read(by_hand({"alg": "HS256", "typ": "JWT"}, claims(), sign=True)) == 7
+
+
+def test_no_two_tokens_are_the_same() -> None:
+    assert TOKENS.issue(UserId(1)) != TOKENS.issue(UserId(1))
+
+
+@pytest.mark.parametrize("algorithm", ["none", "None", "NONE", "nOnE", ""])
+@pytest.mark.parametrize("sign", [False, True])
+def test_an_unsigned_token_is_refused(algorithm: str, sign: bool) -> None:
+    with pytest.raises(TokenInvalid):
+        TOKENS.read(by_hand({"alg": algorithm, "typ": "JWT"}, claims(), sign=sign))
+
+
+@pytest.mark.parametrize("algorithm", ["RS256", "ES256", "PS256", "EdDSA", "HS384"])
+def test_a_token_can_not_choose_how_it_is_verified(algorithm: str) -> None:
+    with pytest.raises(TokenInvalid):
+        TOKENS.read(by_hand({"alg": algorithm, "typ": "JWT"}, claims(), sign=True))
+
+
+def test_a_token_of_another_configured_algorithm_is_refused() -> None:
+    with pytest.raises(TokenInvalid):
+        TOKENS.read(signed(claims(), algorithm="HS512"))
+
+
+def test_a_token_that_is_signed_with_another_secret_is_refused() -> None:
+    with pytest.raises(TokenInvalid):
+        TOKENS.read(signed(claims(), OTHER_SECRET))
+
+
+def test_a_token_whose_claims_were_changed_is_refused() -> None:
+    head, _, signature = signed(claims()).split(".")
+    body = signed(claims(sub="8")).split(".")[1]
+    with pytest.raises(TokenInvalid):
+        TOKENS.read(f"{head}.{body}.{signature}")
+
+
+@pytest.mark.parametrize("missing", CLAIMS)
+def test_a_token_without_one_of_our_claims_is_refused(missing: str) -> None:
+    said = claims()
+    del said[missing]
+    with pytest.raises(TokenInvalid):
+        TOKENS.read(signed(said))
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"iss": "somebody"},
+        {"iss": ""},
+        {"aud": "another-api"},
+        {"aud": [AUDIENCE, "another-api"]},
+        {"typ": "refresh"},
+        {"typ": "ticket"},
+        {"typ": None},
+        {"sub": ""},
+        {"sub": "-7"},
+        {"sub": "7.0"},
+        {"sub": "admin"},
+        {"sub": "7 OR 1=1"},
+        {"exp": "never"},
+        {"exp": time.time() + 60.5},
+        {"iat": "now"},
+        {"iat": int(time.time()) - 10.5},
+    ],
+    ids=lambda changed: " ".join(
+        f"{name}={value!r}" for name, value in changed.items() if not isinstance(value, float)
+    ),
+)
+def test_a_token_that_says_something_else_is_refused(changed: dict[str, Any]) -> None:
+    with pytest.raises(TokenInvalid):
+        TOKENS.read(signed(claims(**changed)))
+
+
+def test_an_expired_token_is_refused() -> None:
+    now = int(time.time())
+    with pytest.raises(TokenInvalid):
+        TOKENS.read(signed(claims(iat=now - 120, exp=now - 60)))
+
+
+def test_a_token_from_the_future_is_refused() -> None:
+    now = int(time.time())
+    with pytest.raises(TokenInvalid):
+        TOKENS.read(signed(claims(iat=now + 3600, exp=now + 3660)))
+
+
+def test_a_token_that_lives_longer_than_ours_do_is_refused() -> None:
+    now = int(time.time())
+    with pytest.raises(TokenInvalid):
+        TOKENS.read(signed(claims(iat=now, exp=now + LIFETIME + 1)))
+
+
+@pytest.mark.parametrize(
+    "token",
+    [
+        "",
+        ".",
+        "..",
+        "a.b",
+        "a.b.c",
+        "null",
+        "{}",
+        "\0",
+        "ü.ü.ü",
+        "e30.e30.e30",
+        "." * 10_000,
+        "[" * 60_000,
+        "a" * 60_000,
+    ],
+)
+def test_what_is_no_token_is_refused(token: str) -> None:
+    with pytest.raises(TokenInvalid):
+        TOKENS.read(token)
+
+
+@pytest.mark.parametrize("depth", [1_000, 40_000])
+def test_deeply_nested_json_in_a_token_is_refused(depth: int) -> None:
+    nested = base64.urlsafe_b64encode(b"[" * depth + b"]" * depth).decode().rstrip("=")
+    for token in (f"{nested}.e30.e30", f"{signed(claims()).split('.')[0]}.{nested}.e30"):
+        with pytest.raises(TokenInvalid):
+            TOKENS.read(token)
+
+
+@pytest.fixture
+async def passwords() -> AsyncIterator[Passwords]:
+    """A quick hasher."""
+    made = Passwords(rounds=10)
+    yield made
+    made.close()
+
+
+async def test_a_password_is_verified_by_its_hash(passwords: Passwords) -> None:
+    hashed = await passwords.hash("correct horse")
+    assert await passwords.verify("correct horse", hashed)
+    assert not await passwords.verify("correct horsf", hashed)
+
+
+async def test_a_hash_is_salted_and_does_not_hold_the_password(passwords: Passwords) -> None:
+    one, another = await passwords.hash("correct horse"), await passwords.hash("correct horse")
+    assert one != another
+    assert "correct" not in one + another
+
+
+@pytest.mark.parametrize("password", ["x" * 73, "x" * 1000, "😀" * 1024], ids=["73 bytes", "1,000", "4,096 bytes"])
+async def test_every_byte_of_a_long_password_counts(password: str, passwords: Passwords) -> None:
+    hashed = await passwords.hash(password)
+    assert await passwords.verify(password, hashed)
+    assert not await passwords.verify(password[:-1], hashed)
+
+
+async def test_without_an_account_no_password_is_right(passwords: Passwords) -> None:
+    assert not await passwords.verify("", None)
+
+
+async def test_an_unknown_account_takes_as_long_as_a_wrong_password(passwords: Passwords) -> None:
+    hashed = await passwords.hash("right")
+
+    async def quickest(password_hash: str | None) -> float:
+        took = []
+        for _ in range(3):
+            began = time.perf_counter()
+            await passwords.verify("wrong", password_hash)
+            took.append(time.perf_counter() - began)
+        return min(took)
+
+    known, unknown = await quickest(hashed), await quickest(None)
+    assert 0.5 < known / unknown < 2
+
+
+async def test_hashing_does_not_hold_up_the_event_loop(passwords: Passwords) -> None:
+    hashing = asyncio.create_task(passwords.hash("correct horse"))
+    turns = 0
+    while not hashing.done():
+        turns += 1
+        await asyncio.sleep(0.001)
+    assert turns > 5
+
+
+async def test_too_many_passwords_at_once_are_turned_away(passwords: Passwords) -> None:
+    waiting = [asyncio.create_task(passwords.hash("x")) for _ in range(MAX_WAITING)]
+    await asyncio.sleep(0)
+    with pytest.raises(TooBusy):
+        await passwords.verify("x", None)
+    passwords.close()
+    ended = await asyncio.gather(*waiting, return_exceptions=True)
+    assert any(isinstance(result, str) for result in ended)
