@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import psycopg
@@ -27,6 +28,8 @@ def _no_settings_from_outside() -> None:
     """Tests say what is set; the machine they run on does not."""
     for name in Settings.model_fields:
         os.environ.pop(name.upper(), None)
+    # Programs that are started again and again need not be compiled again and again.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     configure_logging(service="tests", level="info", log_format="json")
 
 
@@ -47,7 +50,7 @@ def alembic_config(url: str) -> Config:
     return config
 
 
-def _admin(server: EmbeddedPostgres, statement: sql.Composable) -> None:
+def _admin(server: EmbeddedPostgres, statement: sql.Composed) -> None:
     with psycopg.connect(server.url, autocommit=True) as connection:
         connection.execute(statement)
 
@@ -97,7 +100,7 @@ def settings(database_url: str, valkey: EmbeddedValkey, groq_url: str) -> Settin
 
 def settings_for(database_url: str, redis_url: str, groq_url: str, **overrides: object) -> Settings:
     """Settings for some servers, with quick passwords."""
-    values = {
+    values: dict[str, Any] = {
         "database_url": database_url,
         "redis_url": redis_url,
         "jwt_secret_key": SECRET,

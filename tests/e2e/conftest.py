@@ -37,7 +37,6 @@ def new_system(
             "LEASE_SECONDS": "4",
             "WORKER_DRAIN_SECONDS": "1",
             "LOG_LEVEL": "info",
-            "PYTHONDONTWRITEBYTECODE": "",  # processes that start again and again need not compile again and again
         }
         systems.append(System(env, folder, guard))
         return systems[-1]

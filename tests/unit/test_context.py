@@ -66,6 +66,14 @@ def test_the_system_prompt_comes_first_and_the_answers_beginning_last(
     assert prefill == ([Said("assistant", written)] if written else [])
 
 
+def test_what_is_written_of_the_answer_takes_its_share_of_the_budget() -> None:
+    history = [Said("user", "x" * 40), Said("assistant", "x" * 40), Said("user", "x" * 40)]
+    budget = SYSTEM_TOKENS + sum(map(tokens, history))
+    assert len(assemble(history, written="", budget=budget)) == 4
+    _, kept, _ = parts(history, "x" * 40, budget)
+    assert kept == history[1:]
+
+
 @pytest.mark.parametrize(("text", "expected"), [("", 4), ("abc", 4), ("abcd", 5), ("x" * 400, 104)])
 def test_a_message_is_counted_by_its_length(text: str, expected: int) -> None:
     assert tokens(Said("user", text)) == expected
