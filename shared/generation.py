@@ -35,8 +35,8 @@ TRANSITIONS: Final = {
     GenerationStatus.CANCELLED: frozenset[GenerationStatus](),
 }
 
-MAX_ATTEMPTS: Final = 3
-"""After so many attempts a generation fails, and the reader is told."""
+MAX_LOSSES: Final = 3
+"""After so many attempts that died with their workers a generation fails, and the reader is told."""
 
 
 def is_legal(before: GenerationStatus, after: GenerationStatus) -> bool:

@@ -73,6 +73,7 @@ def upgrade() -> None:
         sa.Column("assistant_message_id", sa.BigInteger(), nullable=False),
         sa.Column("status", sa.Text(), nullable=False),
         sa.Column("attempt", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column("losses", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
         sa.Column("lease_expires_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("cancel_requested_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("idempotency_key", sa.Text(), nullable=True),

@@ -42,7 +42,9 @@ async def readyz(held: Held, response: Response) -> dict[str, Any]:
         _check(_database(held.database)), _check(_migrations(held.database)), _check(_streams(held.reader))
     )
     ready = all(result == "ok" for result in results)
-    response.status_code = 200 if ready else 503
+    if not ready:
+        response.status_code = 503
+        response.headers["Retry-After"] = "1"
     return {"status": "ready" if ready else "unavailable", "checks": dict(zip(names, results, strict=True))}
 
 

@@ -29,7 +29,7 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from shared.database.engine import Connection
 from shared.database.tables import Generation, Message
-from shared.generation import MAX_ATTEMPTS, TERMINAL, GenerationStatus, MessageStatus, message_status
+from shared.generation import MAX_LOSSES, TERMINAL, GenerationStatus, MessageStatus, message_status
 from shared.ids import GenerationId
 
 WORKER_LOST: Final = "worker_lost"
@@ -81,7 +81,7 @@ def renew(held: Iterable[tuple[GenerationId, int]], lease: timedelta) -> Returni
 
 
 def release(held: Iterable[tuple[GenerationId, int]]) -> ReturningUpdate[UUID]:
-    """Give generations back so that another worker continues at once. The attempt that a release ended does not count."""
+    """Give generations back so that another worker continues at once. It is not counted as a loss."""
     return (
         update(Generation)
         .where(tuple_(Generation.id, Generation.attempt).in_(list(held)), Generation.status == RUNNING)
@@ -106,9 +106,7 @@ def _finish() -> ReturningUpdate[int]:
             error_code=bindparam("final_error"),
             error_message=bindparam("final_error_message"),
             usage=bindparam("final_usage"),
-            first_token_at=func.coalesce(
-                Generation.first_token_at, Generation.started_at + bindparam("first_token_after", type_=Interval)
-            ),
+            first_token_at=func.now() - cast(bindparam("first_token_ago"), Interval),
         )
         .returning(Generation.assistant_message_id)
         .cte("ended")
@@ -139,11 +137,11 @@ async def finish(
     error_code: str | None = None,
     error_message: str | None = None,
     usage: dict[str, int] | None = None,
-    first_token_after: timedelta | None = None,
+    first_token_ago: timedelta | None = None,
 ) -> bool:
     """End the generation that this attempt holds and save its reply, in one statement: both or neither.
 
-    `first_token_after` is the time from the claim to the first token. Returns False when another has it, or it is gone.
+    `first_token_ago` is how long ago this attempt's first token came. Returns False when another has it, or it is gone.
     """
     values = {
         "generation": generation_id,
@@ -153,7 +151,7 @@ async def finish(
         "final_error": error_code,
         "final_error_message": error_message,
         "final_usage": usage,
-        "first_token_after": first_token_after,
+        "first_token_ago": first_token_ago,
         "final_content": content,
         "final_message_status": message_status(status),
     }
@@ -175,12 +173,12 @@ def fail_replies(message_ids: Sequence[int]) -> Update:
 
 
 def take_over_expired(limit: int = 100) -> ReturningUpdate[UUID, str, int, int]:
-    """Queue again what lost its worker, or fail it after too many attempts.
+    """Queue again what lost its worker, or fail it when that has happened too often.
 
     Returns (id, status, attempt, assistant_message_id). A failed one's attempt is raised, so that its worker, should it
     come back, is refused by the log too.
     """
-    exhausted = Generation.attempt >= MAX_ATTEMPTS
+    exhausted = Generation.losses + 1 >= MAX_LOSSES
     lost = (
         select(Generation.id)
         .where(Generation.status == RUNNING, Generation.lease_expires_at < func.now())
@@ -194,6 +192,7 @@ def take_over_expired(limit: int = 100) -> ReturningUpdate[UUID, str, int, int]:
         .values(
             status=case((exhausted, FAILED.value), else_=QUEUED.value),
             attempt=Generation.attempt + case((exhausted, 1), else_=0),
+            losses=Generation.losses + 1,
             lease_expires_at=None,
             queued_at=func.now(),
             finished_at=case((exhausted, func.now()), else_=None),

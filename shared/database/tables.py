@@ -94,7 +94,7 @@ class Message(Base):
 
 
 class Generation(Base):
-    """The making of one reply. This row is the queue: the broker only hints at it."""
+    """The making of one reply. This row is the queue: the broker only hints at it. `losses` counts attempts that died."""
 
     __tablename__ = "generations"
     __table_args__ = (
@@ -135,6 +135,7 @@ class Generation(Base):
     assistant_message_id: Mapped[int] = mapped_column(ForeignKey("messages.id", ondelete="CASCADE"))
     status: Mapped[str]
     attempt: Mapped[int] = mapped_column(server_default=text("0"))
+    losses: Mapped[int] = mapped_column(server_default=text("0"))
     lease_expires_at: Mapped[datetime | None]
     cancel_requested_at: Mapped[datetime | None]
     idempotency_key: Mapped[str | None]

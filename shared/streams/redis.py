@@ -112,14 +112,16 @@ class RedisLog:
 
     async def replay(self, generation_id: GenerationId, after: Offset, *, limit: int = 500) -> list[Entry]:
         """The frames past an offset (Log)."""
+        entries: list[Entry] = []
         past = str(after)
-        while True:
+        while len(entries) < limit:
             found = await _answer(self._redis.xrange(log_key(generation_id), min=f"({past}", max="+", count=limit))
             # A log that was lost and written again has its early sequences under a later attempt's ids.
-            entries = [entry_of(*raw) for raw in found if _sequence(raw[0]) > after.sequence]
-            if entries or len(found) < limit:
-                return entries
+            entries += [entry_of(*raw) for raw in found if _sequence(raw[0]) > after.sequence]
+            if len(found) < limit:
+                break
             past = found[-1][0].decode()
+        return entries[:limit]
 
     async def head(self, generation_id: GenerationId) -> Entry | None:
         """The log's last entry (Log)."""

@@ -8,7 +8,7 @@ import pytest
 
 from services.launcher.embedded.valkey import EmbeddedValkey
 from services.launcher.guard import Guard
-from tests.clients import Client
+from tests.clients import NO_TLS, Client
 from tests.conftest import SECRET
 from tests.e2e.system import System
 
@@ -70,7 +70,7 @@ async def api_url(system: System) -> str:
 async def client(api_url: str) -> AsyncIterator[Client]:
     """A logged-in user of the shared system."""
     limits = httpx.Limits(max_connections=None)
-    async with httpx.AsyncClient(base_url=api_url, timeout=60, limits=limits) as http:
+    async with httpx.AsyncClient(base_url=api_url, verify=NO_TLS, timeout=60, limits=limits) as http:
         made = Client(http)
         await made.sign_up()
         yield made
@@ -81,7 +81,7 @@ async def new_system_client(new_system: Callable[[], System]) -> AsyncIterator[t
     """A system of the test's own, of which only an API runs, and a logged-in user of it."""
     made = new_system()
     _, url = await made.start_api()
-    async with httpx.AsyncClient(base_url=url, timeout=60) as http:
+    async with httpx.AsyncClient(base_url=url, verify=NO_TLS, timeout=60) as http:
         client = Client(http)
         await client.sign_up()
         yield made, client

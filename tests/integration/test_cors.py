@@ -6,6 +6,7 @@ import httpx
 import pytest
 
 from services.launcher.embedded.valkey import EmbeddedValkey
+from tests.clients import NO_TLS
 from tests.conftest import settings_for
 from tests.integration.conftest import serve
 
@@ -34,7 +35,7 @@ async def api(make_database: Callable[[], str], valkey: EmbeddedValkey) -> Async
 @pytest.fixture(scope="module")
 async def http(api: str) -> AsyncIterator[httpx.AsyncClient]:
     """What a browser sends requests with."""
-    async with httpx.AsyncClient(base_url=api, timeout=20) as opened:
+    async with httpx.AsyncClient(base_url=api, verify=NO_TLS, timeout=20) as opened:
         yield opened
 
 

@@ -11,6 +11,7 @@ from alembic import command
 from migrations import HEAD
 from services.launcher.embedded.postgres import EmbeddedPostgres
 from services.launcher.embedded.valkey import EmbeddedValkey
+from tests.clients import NO_TLS
 from tests.conftest import alembic_config, settings_for
 from tests.integration.conftest import serve
 
@@ -20,7 +21,7 @@ READY = {"database": "ok", "migrations": "ok", "streams": "ok"}
 
 async def get(url: str, path: str) -> httpx.Response:
     """Ask."""
-    async with httpx.AsyncClient(base_url=url, timeout=20) as http:
+    async with httpx.AsyncClient(base_url=url, verify=NO_TLS, timeout=20) as http:
         return await http.get(path)
 
 

@@ -13,7 +13,7 @@ from sqlalchemy import Executable, Row, func, insert, select, update
 from shared.database import lifecycle
 from shared.database.engine import Database, open_database
 from shared.database.tables import Chat, Generation, Message, User
-from shared.generation import MAX_ATTEMPTS, GenerationStatus
+from shared.generation import MAX_LOSSES, GenerationStatus
 from shared.ids import GenerationId, new_generation_id
 
 LEASE = timedelta(seconds=60)
@@ -231,10 +231,10 @@ async def test_what_a_generation_took_is_noted_with_its_end(database: Database) 
     await claim(database, generation)
     usage = {"promptTokens": 1, "completionTokens": 2, "totalTokens": 3}
     seconds = timedelta(seconds=2)
-    assert await finish(database, generation, 1, usage=usage, finish_reason="stop", first_token_after=seconds)
+    assert await finish(database, generation, 1, usage=usage, finish_reason="stop", first_token_ago=seconds)
     row = await row_of(database, generation)
     assert (row.status, row.finish_reason, row.usage, row.lease_expires_at) == ("completed", "stop", usage, None)
-    assert row.first_token_at - row.started_at == timedelta(seconds=2)
+    assert row.finished_at - row.first_token_at == timedelta(seconds=2)
     assert row.finished_at >= row.started_at
 
 
@@ -319,7 +319,7 @@ async def test_a_worker_whose_lease_has_expired_unnoticed_may_go_on(database: Da
 
 async def test_a_generation_that_lost_too_many_workers_fails(database: Database) -> None:
     (generation,) = await queue(database)
-    for attempt in range(1, MAX_ATTEMPTS):
+    for attempt in range(1, MAX_LOSSES):
         assert await claim(database, generation, EXPIRED) == attempt
         assert [row.status for row in await run(database, lifecycle.take_over_expired())] == ["queued"]
     await claim(database, generation, EXPIRED)
@@ -327,13 +327,22 @@ async def test_a_generation_that_lost_too_many_workers_fails(database: Database)
     row = await row_of(database, generation)
     assert (lost.status, lost.attempt) == (
         "failed",
-        MAX_ATTEMPTS + 1,
+        MAX_LOSSES + 1,
     )  # above its last worker's, which is thereby refused
     assert (row.status, row.error_code, row.lease_expires_at) == ("failed", "worker_lost", None)
     assert row.error_message
     assert row.finished_at is not None
     await run(database, lifecycle.fail_replies([lost.assistant_message_id]))
     assert (await reply_of(database, generation)).status == "failed"
+
+
+async def test_attempts_that_were_given_back_do_not_count_as_lost(database: Database) -> None:
+    (generation,) = await queue(database)
+    for attempt in range(1, MAX_LOSSES + 2):
+        assert await claim(database, generation) == attempt
+        assert len(await run(database, lifecycle.release([(generation, attempt)]))) == 1
+    await claim(database, generation, EXPIRED)
+    assert [row.status for row in await run(database, lifecycle.take_over_expired())] == ["queued"]
 
 
 async def test_eight_sweepers_at_once_take_every_lost_generation_once(database: Database) -> None:
@@ -406,7 +415,7 @@ async def test_a_log_that_nobody_closed_is_found_after_a_while(database: Databas
 
 async def test_a_generation_that_failed_without_a_worker_is_closed_at_once(database: Database) -> None:
     (generation,) = await queue(database)
-    await run(database, update(Generation).values(attempt=MAX_ATTEMPTS - 1))
+    await run(database, update(Generation).values(losses=MAX_LOSSES - 1))
     await claim(database, generation, EXPIRED)
     await run(database, lifecycle.take_over_expired())
     found = await run(database, lifecycle.unclosed(timedelta(seconds=5)))

@@ -13,7 +13,7 @@ from redis import Redis
 from services.worker.generations.run import Desk, run_generation
 from shared.settings import Settings
 from shared.streams.redis import log_key
-from tests.clients import Client, Event, numbered, text_of, types_of
+from tests.clients import NO_TLS, Client, Event, numbered, text_of, types_of
 from tests.doubles import groq_control
 from tests.integration.conftest import serve
 from tests.integration.turns import answer, post
@@ -200,7 +200,7 @@ async def test_streams_of_others_are_not_there(client: Client, desk: Desk, conne
 
 
 async def test_a_stream_of_a_deleted_chat_is_cut_and_then_gone(client: Client, settings: Settings) -> None:
-    async with serve_impatiently(settings) as url, httpx.AsyncClient(base_url=url, timeout=20) as http:
+    async with serve_impatiently(settings) as url, httpx.AsyncClient(base_url=url, verify=NO_TLS, timeout=20) as http:
         http.headers["Authorization"] = client.http.headers["Authorization"]
         reader = Client(http)
         posted = await post(reader, "Never answered")
@@ -212,7 +212,7 @@ async def test_a_stream_of_a_deleted_chat_is_cut_and_then_gone(client: Client, s
 
 
 async def test_a_quiet_stream_shows_signs_of_life(client: Client, desk: Desk, settings: Settings) -> None:
-    async with serve_impatiently(settings) as url, httpx.AsyncClient(base_url=url, timeout=20) as http:
+    async with serve_impatiently(settings) as url, httpx.AsyncClient(base_url=url, verify=NO_TLS, timeout=20) as http:
         http.headers["Authorization"] = client.http.headers["Authorization"]
         reader = Client(http)
         posted = await post(reader, "[[tokens=1]]")
@@ -236,7 +236,7 @@ async def test_a_draining_api_cuts_its_streams_and_another_goes_on(
     seen: list[Event] = []
     leaving = AsyncExitStack()
     url = await leaving.enter_async_context(serve(settings))
-    async with httpx.AsyncClient(base_url=url, timeout=20) as http:
+    async with httpx.AsyncClient(base_url=url, verify=NO_TLS, timeout=20) as http:
         http.headers["Authorization"] = client.http.headers["Authorization"]
         async with Client(http).read(posted.stream_url) as stream:
             events = stream.events()

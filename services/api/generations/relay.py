@@ -1,6 +1,7 @@
 """The relay: log → Server-Sent Events. It neither parses nor re-encodes frames. Source: docs/protocol.md §1."""
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Final
 
@@ -37,8 +38,9 @@ async def relay(source: Source, after: Offset) -> AsyncGenerator[bytes, None]:
     """
     yield frames.OPENING
     try:
-        async for body in _bodies(source, after):
-            yield body
+        async with aclosing(_bodies(source, after)) as bodies:
+            async for body in bodies:
+                yield body
     except (CortexAIError, SQLAlchemyError, OSError) as error:
         raise StreamCut(type(error).__name__) from error
 

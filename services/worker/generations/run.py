@@ -56,7 +56,7 @@ class Reply:
     length: int = 0
     reason: frames.FinishReason = "stop"
     usage: dict[str, int] | None = None
-    first_token_after: timedelta | None = None
+    first_token: float | None = None  # in the monotonic clock's seconds
     failure: ModelError | None = None
 
     @property
@@ -144,12 +144,9 @@ async def _write(desk: Desk, pen: Pen, reply: Reply, history: list[Said]) -> Non
     reply.length = len(reply.transcript.text)
     if not reply.transcript.step_open:
         _put(pen, reply, frames.start_step())
-    began = time.monotonic()
     async with aclosing(desk.model.stream(conversation)) as deltas:
         async for delta in deltas:
             _take(pen, reply, delta)
-            if reply.first_token_after is None and delta.text:
-                reply.first_token_after = timedelta(seconds=time.monotonic() - began)
             if reply.length >= settings.reply_max_chars:
                 reply.reason = "length"
                 break
@@ -164,6 +161,8 @@ def _take(pen: Pen, reply: Reply, delta: Delta) -> None:
     if not delta.text:
         return
     first = not reply.length
+    if reply.first_token is None:
+        reply.first_token = time.monotonic()
     if reply.transcript.text_open is None:
         _put(pen, reply, frames.text_start(str(reply.transcript.texts)))
     pen.write(frames.text_delta(str(reply.transcript.text_open), delta.text), at_once=first)
@@ -239,7 +238,7 @@ async def _save_once(database: Database, generation_id: GenerationId, attempt: i
             error_code=failure.code if failure else None,
             error_message=failure.message if failure else None,
             usage=reply.usage,
-            first_token_after=reply.first_token_after,
+            first_token_ago=timedelta(seconds=time.monotonic() - reply.first_token) if reply.first_token else None,
         )
     if not held:
         raise AttemptSuperseded("The generation is not this attempt's any more.")
