@@ -122,3 +122,12 @@ class Client:
         chat = (await self.http.get(f"/api/chats/{chat_id}")).raise_for_status().json()
         messages: list[dict[str, Any]] = chat["messages"]
         return messages
+
+
+@asynccontextmanager
+async def logged_in(url: str) -> AsyncIterator[Client]:
+    """A new user of this API."""
+    async with httpx.AsyncClient(base_url=url, verify=NO_TLS, timeout=20) as http:
+        client = Client(http)
+        await client.sign_up()
+        yield client

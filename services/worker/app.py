@@ -1,6 +1,7 @@
 """The worker's composition root: settings become what its tasks work with."""
 
 import asyncio
+import os
 import random
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -58,8 +59,8 @@ async def _guarded(work: Coroutine[Any, Any, None]) -> None:
         await work
     except Exception:
         log.exception("background_task_died")
-        # Generations would hang without it. Leases expire and another worker takes over; the supervisor starts a new one.
-        raise SystemExit(1) from None
+        # Generations would hang without it, and so would a polite end. At once, so that others take over when leases expire.
+        os._exit(1)
 
 
 async def _cancel(task: asyncio.Task[None]) -> None:

@@ -106,6 +106,7 @@ def _finish() -> ReturningUpdate[int]:
             error_code=bindparam("final_error"),
             error_message=bindparam("final_error_message"),
             usage=bindparam("final_usage"),
+            model=func.coalesce(Generation.model, bindparam("final_model")),
             first_token_at=func.now() - cast(bindparam("first_token_ago"), Interval),
         )
         .returning(Generation.assistant_message_id)
@@ -137,6 +138,7 @@ async def finish(
     error_code: str | None = None,
     error_message: str | None = None,
     usage: dict[str, int] | None = None,
+    model: str | None = None,
     first_token_ago: timedelta | None = None,
 ) -> bool:
     """End the generation that this attempt holds and save its reply, in one statement: both or neither.
@@ -151,6 +153,7 @@ async def finish(
         "final_error": error_code,
         "final_error_message": error_message,
         "final_usage": usage,
+        "final_model": model,
         "first_token_ago": first_token_ago,
         "final_content": content,
         "final_message_status": message_status(status),

@@ -147,6 +147,7 @@ async def test_a_generation_says_what_it_took(client: Client, desk: Desk) -> Non
     assert (generation["status"], generation["attempt"], generation["finish_reason"]) == ("completed", 1, "stop")
     assert generation["created_at"] <= generation["started_at"] <= generation["first_token_at"]
     assert generation["usage"]["completionTokens"] == 3
+    assert generation["model"] == "double"
 
 
 async def test_what_an_earlier_attempt_began_is_continued_without_a_seam(

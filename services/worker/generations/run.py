@@ -215,7 +215,7 @@ async def _save(desk: Desk, generation_id: GenerationId, attempt: int, reply: Re
     """
     for wait in (*SAVE_RETRY_AFTER, None):
         try:
-            await _save_once(desk.database, generation_id, attempt, reply)
+            await _save_once(desk, generation_id, attempt, reply)
         except SQLAlchemyError as error:
             if wait is None or not is_transient(error):
                 raise
@@ -225,9 +225,9 @@ async def _save(desk: Desk, generation_id: GenerationId, attempt: int, reply: Re
             return
 
 
-async def _save_once(database: Database, generation_id: GenerationId, attempt: int, reply: Reply) -> None:
+async def _save_once(desk: Desk, generation_id: GenerationId, attempt: int, reply: Reply) -> None:
     failure = reply.failure
-    async with database.connect() as db:
+    async with desk.database.connect() as db:
         held = await lifecycle.finish(
             db,
             generation_id,
@@ -238,6 +238,7 @@ async def _save_once(database: Database, generation_id: GenerationId, attempt: i
             error_code=failure.code if failure else None,
             error_message=failure.message if failure else None,
             usage=reply.usage,
+            model=desk.model.name,
             first_token_ago=timedelta(seconds=time.monotonic() - reply.first_token) if reply.first_token else None,
         )
     if not held:

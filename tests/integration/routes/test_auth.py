@@ -1,7 +1,7 @@
 """Accounts over HTTP: signing up, logging in, being somebody."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from typing import Any
 from uuid import uuid4
 
@@ -10,33 +10,8 @@ import jwt
 import psycopg
 import pytest
 
-from services.launcher.embedded.valkey import EmbeddedValkey
 from tests.clients import PASSWORD, Client
-from tests.conftest import SECRET, settings_for
-from tests.integration.conftest import serve
-
-NOBODY = "http://127.0.0.1:1"
-"""No model is asked anything here."""
-
-
-@pytest.fixture(scope="module")
-def database_url(make_database: Callable[[], str]) -> str:
-    """One database for this file: its tests use accounts of their own."""
-    return make_database()
-
-
-@pytest.fixture(scope="module")
-async def api(database_url: str, valkey: EmbeddedValkey) -> AsyncIterator[str]:
-    """One API for this file."""
-    async with serve(settings_for(database_url, valkey.url, NOBODY)) as url:
-        yield url
-
-
-@pytest.fixture(scope="module")
-async def http(api: str) -> AsyncIterator[httpx.AsyncClient]:
-    """Somebody who is not logged in."""
-    async with httpx.AsyncClient(base_url=api, timeout=20) as opened:
-        yield opened
+from tests.conftest import SECRET
 
 
 def address() -> str:

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -12,12 +12,12 @@ import pytest
 
 from services.launcher.embedded.valkey import EmbeddedValkey
 from shared.ids import MAX_BIGINT
-from tests.clients import PASSWORD, Client
+from tests.clients import NO_TLS, PASSWORD, Client
 from tests.conftest import settings_for
 from tests.integration.conftest import serve
-from tests.integration.test_problems import problem_of
+from tests.integration.routes.conftest import NOBODY
+from tests.integration.routes.test_problems import problem_of
 
-NOBODY = "http://127.0.0.1:1"
 TABLES = ("users", "chats", "messages", "generations")
 JSON = {"Content-Type": "application/json"}
 
@@ -52,22 +52,9 @@ FIELDS = pytest.mark.parametrize("route", ROUTES, ids=str)
 
 
 @pytest.fixture(scope="module")
-def database_url(make_database: Callable[[], str]) -> str:
-    """One database for this file."""
-    return make_database()
-
-
-@pytest.fixture(scope="module")
-async def api(database_url: str, valkey: EmbeddedValkey) -> AsyncIterator[str]:
-    """One API for this file."""
-    async with serve(settings_for(database_url, valkey.url, NOBODY)) as url:
-        yield url
-
-
-@pytest.fixture(scope="module")
 async def client(api: str) -> AsyncIterator[Client]:
     """A user."""
-    async with httpx.AsyncClient(base_url=api, timeout=20) as http:
+    async with httpx.AsyncClient(base_url=api, verify=NO_TLS, timeout=20) as http:
         client = Client(http)
         await client.sign_up("user@example.com")
         yield client
@@ -76,7 +63,7 @@ async def client(api: str) -> AsyncIterator[Client]:
 @pytest.fixture(scope="module")
 async def nobody(api: str) -> AsyncIterator[httpx.AsyncClient]:
     """Somebody who is not logged in."""
-    async with httpx.AsyncClient(base_url=api, timeout=20) as http:
+    async with httpx.AsyncClient(base_url=api, verify=NO_TLS, timeout=20) as http:
         yield http
 
 

@@ -1,7 +1,6 @@
 """What an error looks like: one shape for all of them, and nothing in it that is nobody's business."""
 
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import httpx
@@ -11,11 +10,10 @@ from alembic import command
 
 from services.launcher.embedded.postgres import EmbeddedPostgres
 from services.launcher.embedded.valkey import EmbeddedValkey
-from tests.clients import NO_TLS, PASSWORD, Client
+from tests.clients import PASSWORD, logged_in
 from tests.conftest import alembic_config, settings_for
 from tests.integration.conftest import serve
-
-NOBODY = "http://127.0.0.1:1"
+from tests.integration.routes.conftest import NOBODY
 
 
 def problem_of(response: httpx.Response) -> dict[str, Any]:
@@ -35,35 +33,6 @@ def problem_of(response: httpx.Response) -> dict[str, Any]:
         "code": problem["code"],
     }
     return problem
-
-
-@pytest.fixture(scope="module")
-def database_url(make_database: Callable[[], str]) -> str:
-    """One database for this file."""
-    return make_database()
-
-
-@pytest.fixture(scope="module")
-async def api(database_url: str, valkey: EmbeddedValkey) -> AsyncIterator[str]:
-    """One API for this file."""
-    async with serve(settings_for(database_url, valkey.url, NOBODY)) as url:
-        yield url
-
-
-@pytest.fixture(scope="module")
-async def http(api: str) -> AsyncIterator[httpx.AsyncClient]:
-    """Somebody who is not logged in."""
-    async with httpx.AsyncClient(base_url=api, verify=NO_TLS, timeout=20) as opened:
-        yield opened
-
-
-@asynccontextmanager
-async def logged_in(url: str) -> AsyncIterator[Client]:
-    """A new user of this API."""
-    async with httpx.AsyncClient(base_url=url, verify=NO_TLS, timeout=20) as http:
-        client = Client(http)
-        await client.sign_up()
-        yield client
 
 
 @pytest.mark.parametrize(

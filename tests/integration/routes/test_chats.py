@@ -2,8 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator
 from datetime import datetime
 from typing import Any
 
@@ -11,35 +10,7 @@ import httpx
 import psycopg
 import pytest
 
-from services.launcher.embedded.valkey import EmbeddedValkey
-from tests.clients import Client
-from tests.conftest import settings_for
-from tests.integration.conftest import serve
-
-NOBODY = "http://127.0.0.1:1"
-"""No model is asked anything here: the chats' answers stay queued."""
-
-
-@pytest.fixture(scope="module")
-def database_url(make_database: Callable[[], str]) -> str:
-    """One database for this file: its tests use accounts of their own."""
-    return make_database()
-
-
-@pytest.fixture(scope="module")
-async def api(database_url: str, valkey: EmbeddedValkey) -> AsyncIterator[str]:
-    """One API for this file."""
-    async with serve(settings_for(database_url, valkey.url, NOBODY)) as url:
-        yield url
-
-
-@asynccontextmanager
-async def logged_in(api: str) -> AsyncIterator[Client]:
-    """A new user."""
-    async with httpx.AsyncClient(base_url=api, timeout=20) as http:
-        client = Client(http)
-        await client.sign_up()
-        yield client
+from tests.clients import Client, logged_in
 
 
 @pytest.fixture(scope="module")

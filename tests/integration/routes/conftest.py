@@ -1,0 +1,34 @@
+"""One database and one API for each file of tests about routes: they ask no model, and use accounts of their own."""
+
+from collections.abc import AsyncIterator, Callable
+
+import httpx
+import pytest
+
+from services.launcher.embedded.valkey import EmbeddedValkey
+from tests.clients import NO_TLS
+from tests.conftest import settings_for
+from tests.integration.conftest import serve
+
+NOBODY = "http://127.0.0.1:1"
+"""Where no model is: answers stay queued."""
+
+
+@pytest.fixture(scope="module")
+def database_url(make_database: Callable[[], str]) -> str:
+    """The file's database."""
+    return make_database()
+
+
+@pytest.fixture(scope="module")
+async def api(database_url: str, valkey: EmbeddedValkey) -> AsyncIterator[str]:
+    """The file's API."""
+    async with serve(settings_for(database_url, valkey.url, NOBODY)) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+async def http(api: str) -> AsyncIterator[httpx.AsyncClient]:
+    """Somebody who is not logged in."""
+    async with httpx.AsyncClient(base_url=api, verify=NO_TLS, timeout=20) as opened:
+        yield opened
