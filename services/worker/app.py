@@ -13,7 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from services.worker.generations.leases import Leases
 from services.worker.generations.pen import Flusher
-from services.worker.generations.run import Desk
+from services.worker.generations.run import MAX_STARTS, Desk
 from services.worker.generations.sweep import sweep
 from services.worker.model import Model
 from shared import jobs
@@ -47,6 +47,7 @@ async def open_desk(settings: Settings, celery: Celery) -> AsyncIterator[Desk]:
             leases=Leases(database, lease=settings.lease_seconds),
             model=model,
             send_again=partial(_send, celery),
+            starts=asyncio.Semaphore(MAX_STARTS),
         )
         for work in (desk.flusher.run(), desk.leases.beat(), _sweep_for_ever(desk)):
             stack.push_async_callback(_cancel, asyncio.create_task(_guarded(work)))

@@ -31,6 +31,9 @@ log = get_logger(__name__)
 
 SAVE_RETRY_AFTER: Final = (0.1, 0.3, 1.0, 3.0)
 SETTLE_WITHIN: Final = 5.0
+MAX_STARTS: Final = 4
+"""How many generations of a process start at the same time. In a burst, the others wait their turn: so the first ones'
+tokens are not held up by all the rest, and half of them begin in half the time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,7 @@ class Desk:
     leases: Leases
     model: Model
     send_again: Callable[[GenerationId], None]
+    starts: asyncio.Semaphore
 
 
 @dataclass(slots=True)
@@ -67,12 +71,13 @@ class Reply:
 
 async def run_generation(desk: Desk, generation_id: GenerationId) -> None:
     """Make the reply of a queued generation. Does nothing when it is held by another worker, over or gone."""
-    since = asyncio.get_running_loop().time()
-    async with desk.database.connect() as db:
-        claimed = await lifecycle.claim(db, generation_id, desk.leases.length)
-        if claimed is None:
-            return
-        history = await _history(db, claimed.chat_id, claimed.user_message_id)
+    async with desk.starts:
+        since = asyncio.get_running_loop().time()
+        async with desk.database.connect() as db:
+            claimed = await lifecycle.claim(db, generation_id, desk.leases.length)
+            if claimed is None:
+                return
+            history = await _history(db, claimed.chat_id, claimed.user_message_id)
     with desk.leases.hold(generation_id, claimed.attempt, since) as lease:
         try:
             await _attempt(desk, lease, claimed, history)
