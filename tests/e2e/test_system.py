@@ -42,8 +42,9 @@ async def test_an_answer_is_made_though_nobody_waits_for_it(client: Client, groq
     chat = await client.new_chat()
     async with client.post(chat, "Left alone [[tokens=10 after=5 hold=alone]]") as stream:
         assert (await anext(stream.events())).part["type"] == "start"
+        generation = stream.response.headers["X-Generation-Id"]
     await groq_control.release(groq_url, "alone")
-    async with client.read(f"/api/chats/{chat}/stream") as stream:
+    async with client.read(f"/api/generations/{generation}/stream") as stream:
         assert text_of(await stream.all()) == numbered(10)
 
 
