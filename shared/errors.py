@@ -3,7 +3,8 @@
 CortexAIError
 ├── InvalidInput          what was sent can't be used
 │   ├── CursorInvalid
-│   └── ContentTooLong
+│   ├── ContentTooLong
+│   └── IdempotencyKeyReused
 ├── PayloadTooLarge
 ├── Unauthenticated
 │   ├── TokenInvalid
@@ -14,10 +15,13 @@ CortexAIError
 ├── Conflict
 │   ├── EmailTaken
 │   └── GenerationInProgress
+├── TooMany               more than this user may have
+│   └── TooManyGenerations
 ├── Unavailable           a dependency does not answer; worth trying again
 │   ├── DatabaseUnavailable
 │   ├── StreamsUnavailable
-│   └── TooBusy
+│   ├── TooBusy
+│   └── QueueFull
 ├── AppendRefused         the stream log belongs to somebody else now
 │   ├── AttemptSuperseded
 │   ├── LogClosed
@@ -77,6 +81,15 @@ class ContentTooLong(InvalidInput):
 
     def __init__(self, limit: int) -> None:
         super().__init__(f"content: must have at most {limit} characters", field="content")
+
+
+class IdempotencyKeyReused(InvalidInput):
+    """This Idempotency-Key was used before, with another body."""
+
+    code = "idempotency_key_reused"
+
+    def __init__(self) -> None:
+        super().__init__(field="Idempotency-Key")
 
 
 class PayloadTooLarge(CortexAIError):
@@ -144,6 +157,18 @@ class GenerationInProgress(Conflict):
         self.generation_id = generation_id
 
 
+class TooMany(CortexAIError):
+    """There are too many of these; try again later."""
+
+    code = "too_many"
+
+
+class TooManyGenerations(TooMany):
+    """Too many answers are being generated for you at the same time; try again when one is finished."""
+
+    code = "too_many_generations"
+
+
 class Unavailable(CortexAIError):
     """A part that this request needs does not answer; try again."""
 
@@ -166,6 +191,12 @@ class TooBusy(Unavailable):
     """Too many requests of this kind are waiting; try again."""
 
     code = "too_busy"
+
+
+class QueueFull(Unavailable):
+    """Too many messages are waiting to be answered; try again later."""
+
+    code = "queue_full"
 
 
 class AppendRefused(CortexAIError):

@@ -17,6 +17,8 @@ DONE: Final = b"data: [DONE]\n\n"
 PING: Final = b": ping\n\n"
 OPENING: Final = b": open\nretry: 1000\n\n"
 PREFIX: Final = b"data: "
+RESET: Final = b'data: {"type":"data-reset","data":{},"transient":true}\n\n'
+"""Before a full replay to a client that had asked for less: what it has is not in the log. It is in no log, so it has no id."""
 
 # Neither can be trusted to be absent: \u0000 and \ud800 are legal JSON.
 _UNSTORABLE: Final = re.compile("[\0\ud800-\udfff]")

@@ -5,8 +5,12 @@ from typing import Final
 
 
 class GenerationStatus(StrEnum):
-    """Where a generation stands. The terminal states are final."""
+    """Where a generation stands. The terminal states are final.
 
+    A waiting one stands behind its chat's live one, and is queued when that is over.
+    """
+
+    WAITING = "waiting"
     QUEUED = "queued"
     RUNNING = "running"
     COMPLETED = "completed"
@@ -24,9 +28,11 @@ class MessageStatus(StrEnum):
 
 
 LIVE: Final = frozenset({GenerationStatus.QUEUED, GenerationStatus.RUNNING})
+OPEN: Final = LIVE | {GenerationStatus.WAITING}
 TERMINAL: Final = frozenset({GenerationStatus.COMPLETED, GenerationStatus.FAILED, GenerationStatus.CANCELLED})
 
 TRANSITIONS: Final = {
+    GenerationStatus.WAITING: frozenset({GenerationStatus.QUEUED, GenerationStatus.CANCELLED}),
     # A lost or released attempt goes back to queued; a generation may end without a worker.
     GenerationStatus.QUEUED: frozenset({GenerationStatus.RUNNING, GenerationStatus.CANCELLED, GenerationStatus.FAILED}),
     GenerationStatus.RUNNING: TERMINAL | {GenerationStatus.QUEUED},
@@ -46,4 +52,4 @@ def is_legal(before: GenerationStatus, after: GenerationStatus) -> bool:
 
 def message_status(status: GenerationStatus) -> MessageStatus:
     """The status of the reply whose generation has this status."""
-    return MessageStatus.PENDING if status in LIVE else MessageStatus(status.value)
+    return MessageStatus.PENDING if status in OPEN else MessageStatus(status.value)

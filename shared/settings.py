@@ -94,10 +94,16 @@ class Settings(DatabaseSettings):
     generation_timeout_seconds: float = Field(default=600, gt=0)
     history_window: int = Field(default=5, ge=1, le=1000)
 
+    model_prefill: bool = True
+
+    user_max_live_generations: int = Field(default=4, ge=1, le=1000)
+    queue_max_depth: int = Field(default=1000, ge=1, le=100_000)
+
     worker_concurrency: int = Field(default=128, ge=1, le=1000)
     worker_drain_seconds: float = Field(default=20, ge=0, le=600)
     lease_seconds: float = Field(default=15, ge=3, le=600)
     flush_interval_seconds: float = Field(default=0.025, ge=0.001, le=1)
+    checkpoint_interval_seconds: float = Field(default=1, ge=0.05, le=60)
     sweep_interval_seconds: float = Field(default=2, ge=0.2, le=60)
     stream_ttl_seconds: int = Field(default=900, ge=10)
     stream_keep_alive_seconds: float = Field(default=15, ge=0.1, le=60)

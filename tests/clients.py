@@ -2,7 +2,7 @@
 
 import json
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -29,10 +29,11 @@ class Event:
 
 @dataclass
 class Stream:
-    """An open stream; `done` once it has ended with [DONE]."""
+    """An open stream; `done` once it has ended with [DONE]. `asides` are the parts that are in no log: they have no id."""
 
     response: httpx.Response
     done: bool = False
+    asides: list[dict[str, Any]] = field(default_factory=list)
     comments: list[str] = field(default_factory=list)
 
     async def events(self) -> AsyncIterator[Event]:
@@ -48,8 +49,11 @@ class Stream:
                     self.comments.append(value)
                 elif name == "data" and value == "[DONE]":
                     self.done = True
-                elif name == "data":
+                elif name == "data" and event_id:
                     yield Event(event_id, json.loads(value))
+                    event_id = ""
+                elif name == "data":
+                    self.asides.append(json.loads(value))
 
     async def all(self) -> list[Event]:
         """Every event until the stream's end."""
@@ -96,19 +100,25 @@ class Client:
         return chat_id
 
     @asynccontextmanager
-    async def post(self, chat_id: int, content: str) -> AsyncIterator[Stream]:
+    async def post(
+        self, chat_id: int, content: str, *, headers: Mapping[str, str] | None = None, **body: str
+    ) -> AsyncIterator[Stream]:
         """Say something and read the answer."""
-        request = self.http.stream("POST", f"/api/chats/{chat_id}/messages", json={"content": content})
+        url = f"/api/chats/{chat_id}/messages"
+        request = self.http.stream("POST", url, json={"content": content, **body}, headers=headers)
         async with request as response:
             if response.status_code != 200:
                 await response.aread()
             response.raise_for_status()
             yield Stream(response)
 
-    async def post_async(self, chat_id: int, content: str) -> httpx.Response:
+    async def post_async(
+        self, chat_id: int, content: str, *, headers: Mapping[str, str] | None = None, **body: str
+    ) -> httpx.Response:
         """Say something and don't wait for the answer."""
-        headers = {"Prefer": "respond-async"}
-        return await self.http.post(f"/api/chats/{chat_id}/messages", json={"content": content}, headers=headers)
+        url = f"/api/chats/{chat_id}/messages"
+        headers = {"Prefer": "respond-async", **(headers or {})}
+        return await self.http.post(url, json={"content": content, **body}, headers=headers)
 
     @asynccontextmanager
     async def read(self, url: str, last_event_id: str | None = None) -> AsyncIterator[Stream]:

@@ -108,6 +108,7 @@ def settings_for(database_url: str, redis_url: str, groq_url: str, **overrides: 
         "groq_base_url": groq_url,
         "groq_model": "double",
         "bcrypt_rounds": 10,
+        "user_max_live_generations": 1000,
         **overrides,
     }
     return Settings.load(_env_file=None, **values)

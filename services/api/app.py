@@ -1,7 +1,8 @@
 """The API's composition root: settings become resources, routers become an application."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 from importlib.metadata import version
 from typing import TypedDict
 
@@ -12,15 +13,18 @@ from starlette.middleware.cors import CORSMiddleware
 from services.api import health, problems
 from services.api.auth import router as auth
 from services.api.chats import router as chats
+from services.api.generations import queries
 from services.api.generations import router as generations
+from services.api.line import Line
 from services.api.middleware import BodyLimit, RequestLog
 from services.api.queue import Queue
 from services.api.resources import Resources
 from services.api.security import AccessTokens, Passwords
-from shared.database.engine import open_database
+from shared.database.engine import Database, open_database
 from shared.errors import SettingsInvalid
+from shared.ids import GenerationId
 from shared.settings import Settings
-from shared.streams.redis import open_reader
+from shared.streams.redis import open_streams
 
 ALLOWED_HEADERS = ["Authorization", "Content-Type", "Idempotency-Key", "Last-Event-ID", "Prefer", "traceparent"]
 EXPOSED_HEADERS = [
@@ -78,13 +82,23 @@ def _lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextMan
         )
         database = open_database(settings.database_url, pool_size=settings.database_pool_size)
         queue = Queue(settings.celery_broker_url)
+        line = Line(partial(_line, database, settings.queue_max_depth))
         passwords = Passwords(rounds=settings.bcrypt_rounds)
         try:
-            async with open_reader(settings.stream_redis_url, keep_alive=settings.stream_keep_alive_seconds) as reader:
-                yield {"resources": Resources(settings, database, reader, queue, passwords, tokens)}
+            async with open_streams(
+                settings.stream_redis_url,
+                ttl=settings.stream_ttl_seconds,
+                keep_alive=settings.stream_keep_alive_seconds,
+            ) as streams:
+                yield {"resources": Resources(settings, database, streams, queue, line, passwords, tokens)}
         finally:
             passwords.close()
             queue.close()
             await database.dispose()
 
     return lifespan
+
+
+async def _line(database: Database, limit: int) -> Mapping[GenerationId, int]:
+    async with database.connect() as db:
+        return await queries.find_line(db, limit)

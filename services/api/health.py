@@ -39,7 +39,7 @@ async def readyz(held: Held, response: Response) -> dict[str, Any]:
     """Every part that a request needs answers: PostgreSQL, Redis, and a schema that fits this code."""
     names = ("database", "migrations", "streams")
     results = await asyncio.gather(
-        _check(_database(held.database)), _check(_migrations(held.database)), _check(_streams(held.reader))
+        _check(_database(held.database)), _check(_migrations(held.database)), _check(_streams(held.streams.reader))
     )
     ready = all(result == "ok" for result in results)
     if not ready:

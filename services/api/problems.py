@@ -23,9 +23,12 @@ STATUSES: Final[dict[type[errors.CortexAIError], HTTPStatus]] = {
     errors.Unauthenticated: HTTPStatus.UNAUTHORIZED,
     errors.NotFound: HTTPStatus.NOT_FOUND,
     errors.Conflict: HTTPStatus.CONFLICT,
+    errors.TooMany: HTTPStatus.TOO_MANY_REQUESTS,
     errors.Unavailable: HTTPStatus.SERVICE_UNAVAILABLE,
 }
 RETRY_AFTER: Final = "1"
+RETRY_WHEN_FINISHED: Final = "5"
+"""Seconds after which one of many answers may be expected to be finished."""
 
 
 class StreamCut(Exception):
@@ -72,6 +75,8 @@ def of_error(error: errors.CortexAIError) -> Response:
             headers["WWW-Authenticate"] = f'Bearer realm="cortexai", error="invalid_token", error_description="{error}"'
         case errors.Unauthenticated():
             headers["WWW-Authenticate"] = 'Bearer realm="cortexai"'
+        case errors.TooMany() | errors.QueueFull():
+            headers["Retry-After"] = RETRY_WHEN_FINISHED
         case errors.Unavailable():
             headers["Retry-After"] = RETRY_AFTER
         case errors.GenerationInProgress():

@@ -2,11 +2,12 @@
 
 from dataclasses import dataclass
 
+from services.api.line import Line
 from services.api.queue import Queue
 from services.api.security import AccessTokens, Passwords
 from shared.database.engine import Database
 from shared.settings import Settings
-from shared.streams.port import Reader
+from shared.streams.redis import Streams
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +16,8 @@ class Resources:
 
     settings: Settings
     database: Database
-    reader: Reader
+    streams: Streams
     queue: Queue
+    line: Line
     passwords: Passwords
     tokens: AccessTokens

@@ -11,6 +11,7 @@ from typing import Any
 from celery import Celery
 from sqlalchemy.exc import SQLAlchemyError
 
+from services.worker.generations.checkpoints import Checkpoints
 from services.worker.generations.leases import Leases
 from services.worker.generations.pen import Flusher
 from services.worker.generations.run import MAX_STARTS, Desk
@@ -22,6 +23,7 @@ from shared.errors import CortexAIError
 from shared.ids import GenerationId
 from shared.settings import Settings
 from shared.streams.redis import RedisLog, RedisWriter, connect
+from shared.streams.stops import Stops
 from shared.telemetry import get_logger
 
 log = get_logger(__name__)
@@ -45,11 +47,18 @@ async def open_desk(settings: Settings, celery: Celery) -> AsyncIterator[Desk]:
             stream_log=RedisLog(redis),
             flusher=Flusher(writer, interval=settings.flush_interval_seconds),
             leases=Leases(database, lease=settings.lease_seconds),
+            checkpoints=Checkpoints(database, interval=settings.checkpoint_interval_seconds),
             model=model,
             send_again=partial(_send, celery),
             starts=asyncio.Semaphore(MAX_STARTS),
         )
-        for work in (desk.flusher.run(), desk.leases.beat(), _sweep_for_ever(desk)):
+        for work in (
+            desk.flusher.run(),
+            desk.leases.beat(),
+            desk.checkpoints.save_for_ever(),
+            _obey(Stops(redis), desk.leases),
+            _sweep_for_ever(desk),
+        ):
             stack.push_async_callback(_cancel, asyncio.create_task(_guarded(work)))
         yield desk
 
@@ -67,6 +76,12 @@ async def _guarded(work: Coroutine[Any, Any, None]) -> None:
 async def _cancel(task: asyncio.Task[None]) -> None:
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
+
+
+async def _obey(stops: Stops, leases: Leases) -> None:
+    """Stop what was ended from outside."""
+    async for generation_id in stops.hear():
+        leases.end(generation_id)
 
 
 async def _sweep_for_ever(desk: Desk) -> None:

@@ -6,37 +6,42 @@ runs are built once, since building one takes as long as running it; the others 
 
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import (
+    ARRAY,
+    BigInteger,
     Interval,
     Row,
     Select,
+    Text,
     Update,
+    Uuid,
     bindparam,
-    case,
     cast,
+    exists,
     func,
     literal,
-    or_,
     select,
     tuple_,
     update,
 )
+from sqlalchemy.dialects.postgresql import distinct_on
+from sqlalchemy.orm import aliased
 from sqlalchemy.sql.dml import ReturningUpdate
 from sqlalchemy.sql.elements import ColumnElement
 
 from shared.database.engine import Connection
 from shared.database.tables import Generation, Message
-from shared.generation import MAX_LOSSES, TERMINAL, GenerationStatus, MessageStatus, message_status
-from shared.ids import GenerationId
+from shared.generation import LIVE, OPEN, GenerationStatus, MessageStatus, message_status
+from shared.ids import ChatId, GenerationId, MessageId
 
-WORKER_LOST: Final = "worker_lost"
-QUEUED, RUNNING, FAILED = GenerationStatus.QUEUED, GenerationStatus.RUNNING, GenerationStatus.FAILED
+WAITING, QUEUED, RUNNING = GenerationStatus.WAITING, GenerationStatus.QUEUED, GenerationStatus.RUNNING
+FAILED, CANCELLED = GenerationStatus.FAILED, GenerationStatus.CANCELLED
 
 
-def _claim() -> ReturningUpdate[int, int, int, int, str | None]:
+def _claim() -> ReturningUpdate[int, int, int, int, str | None, str]:
     return (
         update(Generation)
         .where(Generation.id == bindparam("generation"), Generation.status == QUEUED)
@@ -52,6 +57,7 @@ def _claim() -> ReturningUpdate[int, int, int, int, str | None]:
             Generation.user_message_id,
             Generation.assistant_message_id,
             Generation.model,
+            select(Message.content).where(Message.id == Generation.assistant_message_id).scalar_subquery(),
         )
     )
 
@@ -59,15 +65,21 @@ def _claim() -> ReturningUpdate[int, int, int, int, str | None]:
 _CLAIM: Final = _claim()
 
 
-async def claim(
-    db: Connection, generation_id: GenerationId, lease: timedelta
-) -> Row[int, int, int, int, str | None] | None:
-    """Take a queued generation.
+class Claimed(NamedTuple):
+    """What a worker took: the attempt (>= 1), the fence of all later writes; the content that earlier attempts saved."""
 
-    Returns (attempt, chat_id, user_message_id, assistant_message_id, model): the attempt (>= 1) is the fence of all later
-    writes. No row when it is held, over or gone.
-    """
-    return (await db.execute(_CLAIM, {"generation": generation_id, "lease": lease})).one_or_none()
+    attempt: int
+    chat_id: ChatId
+    user_message_id: MessageId
+    assistant_message_id: MessageId
+    model: str | None
+    content: str
+
+
+async def claim(db: Connection, generation_id: GenerationId, lease: timedelta) -> Claimed | None:
+    """Take a queued generation. None when it is held, over or gone."""
+    row = (await db.execute(_CLAIM, {"generation": generation_id, "lease": lease})).one_or_none()
+    return Claimed._make(row) if row else None
 
 
 def renew(held: Iterable[tuple[GenerationId, int]], lease: timedelta) -> ReturningUpdate[UUID]:
@@ -161,100 +173,157 @@ async def finish(
     return (await db.execute(_FINISH, values)).one_or_none() is not None
 
 
-def save_reply(message_id: int, status: GenerationStatus, content: str, usage: dict[str, Any] | None = None) -> Update:
-    """Write what a generation made into its message, where `finish` could not."""
-    return (
+def checkpoint(replies: Sequence[tuple[GenerationId, int, str]]) -> Update:
+    """Save what (generation, attempt) pairs have written of their replies so far.
+
+    Those that are over, or another attempt's, are left alone, and so are those that somebody is changing this moment.
+    """
+    ids, attempts, contents = zip(*replies, strict=True)
+    written = (
+        func.unnest(
+            bindparam("ids", ids, ARRAY(Uuid)),
+            bindparam("attempts", attempts, ARRAY(BigInteger)),
+            bindparam("contents", contents, ARRAY(Text)),
+        )
+        .table_valued("id", "attempt", "content")
+        .render_derived(name="written")
+    )
+    held = (
+        select(Message.id, written.c.content)
+        .join(Generation, Generation.assistant_message_id == Message.id)
+        .join(written, (written.c.id == Generation.id) & (written.c.attempt == Generation.attempt))
+        # The message's own status too: it is read again once the row is locked, and an end sets it with the generation's.
+        .where(Generation.status == RUNNING, Message.status == MessageStatus.PENDING)
+        .where(func.length(Message.content) <= func.length(written.c.content))
+        .with_for_update(skip_locked=True, of=Message)
+        .cte("held")
+    )
+    return update(Message).where(Message.id == held.c.id).values(content=held.c.content)
+
+
+def save_text(message_id: int, content: str) -> Update:
+    """Write what readers have seen of a reply whose generation ended without the worker that wrote it."""
+    return update(Message).where(Message.id == message_id).values(content=content)
+
+
+class Interrupted(NamedTuple):
+    """A generation that a request ends or ended, its last attempt, and its reply as it was last saved.
+
+    What a worker has written beyond that is in the log; `shared.closing` saves it.
+    """
+
+    id: GenerationId
+    attempt: int
+    message_id: MessageId
+    content: str
+
+
+async def find_open(db: Connection, *which: ColumnElement[bool]) -> list[Interrupted]:
+    """Generations that are not over."""
+    statement = (
+        select(Generation.id, Generation.attempt, Message.id, Message.content)
+        .join(Message, Message.id == Generation.assistant_message_id)
+        .where(Generation.status.in_(OPEN), *which)
+    )
+    return [_interrupted(row) for row in await db.execute(statement)]
+
+
+async def cancel(db: Connection, *which: ColumnElement[bool]) -> list[Interrupted]:
+    """End open generations on request, whatever they are doing. Returns those that it ended."""
+    ended = (
+        update(Generation)
+        .where(Generation.status.in_(OPEN), *which)
+        .values(status=CANCELLED, lease_expires_at=None, cancel_requested_at=func.now(), finished_at=func.now())
+        .returning(Generation.id, Generation.attempt, Generation.assistant_message_id)
+        .cte("ended")
+    )
+    reply = (
         update(Message)
-        .where(Message.id == message_id)
-        .values(content=content, status=message_status(status), usage=usage)
+        .where(Message.id == ended.c.assistant_message_id)
+        .values(status=MessageStatus.CANCELLED)
+        .returning(Message.id, Message.content)
+        .cte("reply")
+    )
+    statement = select(ended.c.id, ended.c.attempt, reply.c.id, reply.c.content).join(
+        reply, reply.c.id == ended.c.assistant_message_id
+    )
+    return [_interrupted(row) for row in await db.execute(statement)]
+
+
+def _interrupted(row: Row[UUID, int, int, str]) -> Interrupted:
+    generation_id, attempt, message_id, content = row
+    return Interrupted(GenerationId(generation_id), attempt, MessageId(message_id), content)
+
+
+_QUEUED_NOW: Final[dict[str, Any]] = {"status": QUEUED, "queued_at": func.now()}
+
+
+def _next_in(chat: ColumnElement[Any]) -> Select[UUID]:
+    """The chat's generation that waits longest, if nothing of the chat's is live."""
+    live = aliased(Generation)
+    return (
+        select(Generation.id)
+        .where(Generation.chat_id == chat, Generation.status == WAITING)
+        .where(~exists().where(live.chat_id == chat, live.status.in_(LIVE)))
+        .order_by(Generation.user_message_id)
+        .limit(1)
     )
 
 
-def fail_replies(message_ids: Sequence[int]) -> Update:
-    """Mark the replies of generations that failed without a worker. Belongs in the transaction that failed them."""
-    return update(Message).where(Message.id.in_(message_ids)).values(status=MessageStatus.FAILED)
+def promote(chat_id: ChatId | None = None, limit: int = 100) -> ReturningUpdate[UUID]:
+    """Queue what waited for its turn in this chat, or in any. Returns the ids, to be sent.
 
-
-def take_over_expired(limit: int = 100) -> ReturningUpdate[UUID, str, int, int]:
-    """Queue again what lost its worker, or fail it when that has happened too often.
-
-    Returns (id, status, attempt, assistant_message_id). A failed one's attempt is raised, so that its worker, should it
-    come back, is refused by the log too.
+    May violate the index of live generations when another message is accepted in the same moment; then there is nothing to do.
     """
-    exhausted = Generation.losses + 1 >= MAX_LOSSES
-    lost = (
-        select(Generation.id)
-        .where(Generation.status == RUNNING, Generation.lease_expires_at < func.now())
-        .order_by(Generation.lease_expires_at)
+    if chat_id is not None:
+        due = _next_in(literal(chat_id)).scalar_subquery()
+        return update(Generation).where(Generation.id == due).values(**_QUEUED_NOW).returning(Generation.id)
+    waiting, live = aliased(Generation), aliased(Generation)
+    first = (
+        select(waiting.id)
+        .ext(distinct_on(waiting.chat_id))
+        .where(waiting.status == WAITING)
+        .where(~exists().where(live.chat_id == waiting.chat_id, live.status.in_(LIVE)))
+        .order_by(waiting.chat_id, waiting.user_message_id)
         .limit(limit)
-        .with_for_update(skip_locked=True)
     )
     return (
         update(Generation)
-        .where(Generation.id.in_(lost))
+        .where(Generation.id.in_(first), Generation.status == WAITING)
+        .values(**_QUEUED_NOW)
+        .returning(Generation.id)
+    )
+
+
+def _close() -> ReturningUpdate[UUID]:
+    closed = (
+        update(Generation)
+        .where(Generation.id == bindparam("generation"))
         .values(
-            status=case((exhausted, FAILED.value), else_=QUEUED.value),
-            attempt=Generation.attempt + case((exhausted, 1), else_=0),
-            losses=Generation.losses + 1,
-            lease_expires_at=None,
-            queued_at=func.now(),
-            finished_at=case((exhausted, func.now()), else_=None),
-            error_code=case((exhausted, WORKER_LOST), else_=None),
-            error_message=case((exhausted, "The answer was interrupted too often."), else_=None),
+            closed_at=func.now(),
+            attempt=func.greatest(Generation.attempt, bindparam("last_attempt", type_=BigInteger)),
+            final_sequence=bindparam("last_sequence", type_=BigInteger),
         )
-        .returning(Generation.id, Generation.status, Generation.attempt, Generation.assistant_message_id)
+        .returning(Generation.chat_id)
+        .cte("closed")
     )
+    due = _next_in(select(closed.c.chat_id).scalar_subquery()).scalar_subquery()
+    return update(Generation).where(Generation.id == due).values(**_QUEUED_NOW).returning(Generation.id)
 
 
-def queued_again(older_than: timedelta, limit: int = 100) -> ReturningUpdate[UUID]:
-    """Queued rows that no worker took for a while, marked as sent now. Returns their ids, to be sent again."""
-    waiting = (
-        select(Generation.id)
-        .where(Generation.status == QUEUED, Generation.queued_at < func.now() - cast(literal(older_than), Interval))
-        .order_by(Generation.queued_at)
-        .limit(limit)
-        .with_for_update(skip_locked=True)
-    )
-    return update(Generation).where(Generation.id.in_(waiting)).values(queued_at=func.now()).returning(Generation.id)
+_CLOSE: Final = _close()
 
 
-def unclosed(older_than: timedelta, limit: int = 100) -> Select[Any]:
-    """Terminal generations whose log may still be open, with their reply's text.
+async def close(
+    db: Connection, generation_id: GenerationId, attempt: int, final_sequence: int | None
+) -> GenerationId | None:
+    """Note that the generation's log ends with this frame, None for a log that is gone; whose turn is next is queued.
 
-    Returns (id, attempt, status, finish_reason, error_code, error_message, usage, message id, content).
+    Returns the generation that was queued, to be sent; None when none waited.
     """
-    return (
-        select(
-            Generation.id,
-            Generation.attempt,
-            Generation.status,
-            Generation.finish_reason,
-            Generation.error_code,
-            Generation.error_message,
-            Generation.usage,
-            Message.id.label("message_id"),
-            Message.content,
-        )
-        .join(Message, Message.id == Generation.assistant_message_id)
-        .where(
-            Generation.status.in_(TERMINAL),
-            Generation.closed_at.is_(None),
-            or_(
-                Generation.finished_at < func.now() - cast(literal(older_than), Interval),
-                Generation.error_code == WORKER_LOST,  # nobody else will close it
-            ),
-        )
-        .order_by(Generation.finished_at)
-        .limit(limit)
-    )
-
-
-_CLOSE: Final = update(Generation).where(Generation.id == bindparam("generation")).values(closed_at=func.now())
-
-
-async def close(db: Connection, generation_id: GenerationId) -> None:
-    """Note that the generation's log has its terminal frame."""
-    await db.execute(_CLOSE, {"generation": generation_id})
+    values = {"generation": generation_id, "last_attempt": attempt, "last_sequence": final_sequence}
+    due = (await db.execute(_CLOSE, values)).scalar_one_or_none()
+    return GenerationId(due) if due else None
 
 
 def _in(lease: timedelta) -> ColumnElement[Any]:

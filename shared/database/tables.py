@@ -94,7 +94,11 @@ class Message(Base):
 
 
 class Generation(Base):
-    """The making of one reply. This row is the queue: the broker only hints at it. `losses` counts attempts that died."""
+    """The making of one reply. This row is the queue: the broker only hints at it.
+
+    `losses` counts attempts that died. `slot` is its place among its user's open ones: there are only so many.
+    `final_sequence` is that of the terminal frame, once the log has it.
+    """
 
     __tablename__ = "generations"
     __table_args__ = (
@@ -105,6 +109,14 @@ class Generation(Base):
             postgresql_where=text("status IN ('queued', 'running')"),
         ),
         Index("ix_generations_chat_id_created_at", "chat_id", text("created_at DESC")),
+        Index(
+            "uq_generations_user_id_slot",
+            "user_id",
+            "slot",
+            unique=True,
+            postgresql_where=text("status IN ('waiting', 'queued', 'running')"),
+        ),
+        Index("ix_generations_waiting", "chat_id", "user_message_id", postgresql_where=text("status = 'waiting'")),
         Index("ix_generations_queued", "queued_at", postgresql_where=text("status = 'queued'")),
         Index("ix_generations_leases", "lease_expires_at", postgresql_where=text("status = 'running'")),
         Index(
@@ -134,6 +146,7 @@ class Generation(Base):
     user_message_id: Mapped[int] = mapped_column(ForeignKey("messages.id", ondelete="CASCADE"))
     assistant_message_id: Mapped[int] = mapped_column(ForeignKey("messages.id", ondelete="CASCADE"))
     status: Mapped[str]
+    slot: Mapped[int | None]
     attempt: Mapped[int] = mapped_column(server_default=text("0"))
     losses: Mapped[int] = mapped_column(server_default=text("0"))
     lease_expires_at: Mapped[datetime | None]
@@ -151,3 +164,4 @@ class Generation(Base):
     first_token_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
     closed_at: Mapped[datetime | None]
+    final_sequence: Mapped[int | None]

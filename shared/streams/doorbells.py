@@ -51,6 +51,15 @@ class QueueDoorbell:
         self._missed = self._quiet = False
         return ring
 
+    async def rings(self, within: float) -> bool:
+        """Whether there is something to tell (Doorbell)."""
+        try:
+            async with asyncio.timeout(within):
+                await self._rung.wait()
+        except TimeoutError:
+            return False
+        return True
+
 
 class Doorbells:
     """All doorbells of a process, by generation."""

@@ -80,6 +80,10 @@ class Doorbell(Protocol):
         """Sleep until there is something to tell."""
         ...
 
+    async def rings(self, within: float) -> bool:
+        """Whether there is something to tell within so many seconds. It is still to be told then."""
+        ...
+
 
 class Log(Protocol):
     """Reads what is logged."""

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Awaitable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any, Final
 
@@ -16,6 +17,7 @@ from shared.ids import GenerationId
 from shared.streams.doorbells import Doorbells
 from shared.streams.hub import Hub
 from shared.streams.port import Append, Doorbell, Entry, Offset
+from shared.streams.stops import Stops
 
 APPEND: Final = (files("shared.streams") / "append.lua").read_text()
 
@@ -164,9 +166,21 @@ def entry_of(raw_id: bytes, fields: dict[bytes, bytes]) -> Entry:
     return Entry(Offset(int(attempt), int(sequence)), fields[b"frame"], heard is not None, heard != b"0")
 
 
+@dataclass(frozen=True, slots=True)
+class Streams:
+    """All that an API does with stream logs."""
+
+    reader: RedisReader
+    writer: RedisWriter
+    stops: Stops
+
+
 @asynccontextmanager
-async def open_reader(url: str, *, keep_alive: float = 15.0) -> AsyncIterator[RedisReader]:
-    """A reader with its hub running. `keep_alive` is the interval in seconds at which quiet doorbells ring."""
+async def open_streams(url: str, *, ttl: int, keep_alive: float = 15.0) -> AsyncIterator[Streams]:
+    """The streams, with the reader's hub running.
+
+    `ttl` is how long a log lives after its last append, `keep_alive` the interval at which quiet doorbells ring, in seconds.
+    """
     redis = connect(url)
     hub = Hub(
         connect=lambda: _pubsub_connection(redis),
@@ -177,7 +191,7 @@ async def open_reader(url: str, *, keep_alive: float = 15.0) -> AsyncIterator[Re
     )
     try:
         async with hub:
-            yield RedisReader(redis, hub)
+            yield Streams(RedisReader(redis, hub), RedisWriter(redis, ttl=ttl), Stops(redis))
     finally:
         await redis.aclose()
 

@@ -11,7 +11,7 @@ from services.launcher.embedded.valkey import EmbeddedValkey
 from shared.ids import GenerationId, new_generation_id
 from shared.streams.memory import MemoryStreams
 from shared.streams.port import Append, Reader, Writer
-from shared.streams.redis import RedisWriter, connect, open_reader
+from shared.streams.redis import open_streams as open_redis_streams
 
 
 @dataclass(frozen=True)
@@ -54,12 +54,8 @@ async def open_memory(*, keep_alive: float = 15.0) -> AsyncIterator[Streams]:
 @asynccontextmanager
 async def open_redis(url: str, *, keep_alive: float = 15.0) -> AsyncIterator[Streams]:
     """The adapter over the Redis protocol."""
-    redis = connect(url)
-    try:
-        async with open_reader(url, keep_alive=keep_alive) as reader:
-            yield Streams(RedisWriter(redis, ttl=60), reader)
-    finally:
-        await redis.aclose()
+    async with open_redis_streams(url, ttl=60, keep_alive=keep_alive) as opened:
+        yield Streams(opened.writer, opened.reader)
 
 
 @pytest.fixture(params=["memory", "redis"])

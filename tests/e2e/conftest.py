@@ -34,6 +34,7 @@ def new_system(
             "GROQ_BASE_URL": groq_url,
             "GROQ_MODEL": "double",
             "BCRYPT_ROUNDS": "10",
+            "USER_MAX_LIVE_GENERATIONS": "1000",
             "LEASE_SECONDS": "4",
             "WORKER_DRAIN_SECONDS": "1",
             "LOG_LEVEL": "info",

@@ -14,7 +14,7 @@ from tests.doubles import groq_control
 from tests.doubles.groq.text import SPECIALS
 from tests.integration.turns import answer, execute, post
 
-WHOLE = ["start", "start-step", "text-start", "text-delta", "text-end", "finish-step", "finish"]
+WHOLE = ["start", "start-step", "data-status", "text-start", "text-delta", "text-end", "finish-step", "finish"]
 
 
 async def test_a_message_is_answered_streamed_and_saved(client: Client, desk: Desk) -> None:
@@ -79,7 +79,7 @@ async def test_a_model_that_fails_ends_the_stream_with_an_error_and_keeps_what_i
     posted, events = await answer(client, desk, f"[[tokens=20 {directive}]]")
     assert (events[-1].part["type"], events[-1].part["code"]) == ("error", code)
     assert text_of(events) == text
-    assert types_of(events)[-2] == ("text-end" if text else "start-step")
+    assert types_of(events)[-2] == ("text-end" if text else "data-status")
     _, reply = await client.messages(posted.chat_id)
     assert (reply["content"], reply["status"]) == (text, "failed")
     generation = (await client.http.get(f"/api/generations/{posted.generation_id}")).json()

@@ -4,9 +4,11 @@ from itertools import product
 
 import pytest
 
-from shared.generation import LIVE, TERMINAL, GenerationStatus, MessageStatus, is_legal, message_status
+from shared.generation import LIVE, OPEN, TERMINAL, GenerationStatus, MessageStatus, is_legal, message_status
 
 LEGAL = {
+    ("waiting", "queued"),  # its turn has come
+    ("waiting", "cancelled"),
     ("queued", "running"),  # claimed
     ("queued", "cancelled"),
     ("queued", "failed"),
@@ -22,14 +24,16 @@ def test_only_these_moves_are_legal(before: GenerationStatus, after: GenerationS
     assert is_legal(before, after) is ((before.value, after.value) in LEGAL)
 
 
-def test_every_status_is_either_live_or_terminal() -> None:
-    assert set(GenerationStatus) == LIVE | TERMINAL
-    assert not LIVE & TERMINAL
+def test_every_status_is_either_open_or_terminal() -> None:
+    assert set(GenerationStatus) == OPEN | TERMINAL
+    assert not OPEN & TERMINAL
+    assert {GenerationStatus.WAITING} == OPEN - LIVE
 
 
 @pytest.mark.parametrize(
     ("generation", "message"),
     [
+        ("waiting", "pending"),
         ("queued", "pending"),
         ("running", "pending"),
         ("completed", "completed"),

@@ -6,9 +6,9 @@ from uuid import UUID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.worker.generations.transcript import Transcript, read
 from shared import frames
 from shared.ids import GenerationId, MessageId
+from shared.streams.transcript import Transcript, read
 
 START = frames.start(MessageId(1), GenerationId(UUID(int=1)))
 

@@ -1,12 +1,15 @@
 """Accounts in the database."""
 
+from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import Row, func, select
+from sqlalchemy import Row, delete, func, select
 from sqlalchemy.dialects.postgresql import insert
 
+from shared.database import lifecycle
 from shared.database.engine import Connection
-from shared.database.tables import User
+from shared.database.lifecycle import Interrupted
+from shared.database.tables import Chat, Generation, User
 from shared.errors import EmailTaken
 from shared.ids import UserId
 
@@ -42,3 +45,15 @@ async def find_account(db: Connection, user_id: UserId) -> AccountRow | None:
     """(id, email, created_at) of an account; None when it is gone."""
     statement = select(User.id, User.email, User.created_at).where(User.id == user_id)
     return (await db.execute(statement)).one_or_none()
+
+
+async def delete_account(db: Connection, user_id: UserId) -> Sequence[Interrupted] | None:
+    """Delete an account with all that belongs to it. Belongs in a transaction.
+
+    Returns the generations that were open; None when the account is gone already.
+    """
+    # In the order in which accepting a message locks: its chat, then its user.
+    await db.execute(select(Chat.id).where(Chat.user_id == user_id).order_by(Chat.id).with_for_update())
+    open_ones = await lifecycle.find_open(db, Generation.user_id == user_id)
+    gone = (await db.execute(delete(User).where(User.id == user_id).returning(User.id))).one_or_none()
+    return open_ones if gone else None

@@ -6,9 +6,10 @@ from fastapi import APIRouter, Depends, Request, Response, status
 from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 
-from services.api.auth.queries import add_user, find_account, find_credentials
+from services.api.auth.queries import add_user, delete_account, find_account, find_credentials
 from services.api.auth.schemas import Account, Login, Signup, Token
 from services.api.dependencies import CurrentUser, Held
+from services.api.endings import end_deleted
 from shared.errors import CredentialsInvalid, TokenInvalid
 from shared.ids import UserId
 
@@ -77,3 +78,13 @@ async def me(user_id: CurrentUser, held: Held) -> Account:
     if row is None:
         raise TokenInvalid
     return Account.model_validate(row)
+
+
+@router.delete("/me", status_code=status.HTTP_204_NO_CONTENT)
+async def delete_me(user_id: CurrentUser, held: Held) -> None:
+    """Delete the account and all of its chats. What they are generating is stopped."""
+    async with held.database.begin() as db:
+        deleted = await delete_account(db, user_id)
+    if deleted is None:
+        raise TokenInvalid
+    await end_deleted(held, deleted)

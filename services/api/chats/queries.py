@@ -6,8 +6,10 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Row, Text, cast, delete, func, insert, select, tuple_, update
 
+from shared.database import lifecycle
 from shared.database.engine import Connection
-from shared.database.tables import Chat, Message, User
+from shared.database.lifecycle import Interrupted
+from shared.database.tables import Chat, Generation, Message, User
 from shared.errors import ChatNotFound, TokenInvalid
 from shared.ids import ChatId, UserId
 
@@ -100,12 +102,18 @@ async def rename_chat(db: Connection, user_id: UserId, chat_id: ChatId, title: s
     return row
 
 
-async def delete_chat(db: Connection, user_id: UserId, chat_id: ChatId) -> None:
-    """Delete a chat with all that belongs to it.
+async def delete_chat(db: Connection, user_id: UserId, chat_id: ChatId) -> Sequence[Interrupted]:
+    """Delete a chat with all that belongs to it. Belongs in a transaction.
+
+    Returns the generations that were open.
 
     Raises:
         ChatNotFound: absent, or another's.
 
     """
-    if (await db.execute(delete(Chat).where(_owned(chat_id, user_id)).returning(Chat.id))).one_or_none() is None:
+    # Locked first: a message that is accepted in this moment is either before, and found here, or refused.
+    if (await db.execute(select(Chat.id).where(_owned(chat_id, user_id)).with_for_update())).one_or_none() is None:
         raise ChatNotFound
+    open_ones = await lifecycle.find_open(db, Generation.chat_id == chat_id)
+    await db.execute(delete(Chat).where(Chat.id == chat_id))
+    return open_ones

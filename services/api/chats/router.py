@@ -7,6 +7,7 @@ from fastapi import APIRouter, Query, Request, Response, status
 from services.api.chats import cursors, queries
 from services.api.chats.schemas import Chat, ChatChange, ChatWithMessages, Message, NewChat
 from services.api.dependencies import CurrentUser, Held
+from services.api.endings import end_deleted
 from services.api.fields import BigIntId
 from shared.ids import MAX_BIGINT, ChatId
 
@@ -86,6 +87,7 @@ async def rename_chat(chat_id: BigIntId, body: ChatChange, user_id: CurrentUser,
 
 @router.delete("/{chat_id}", status_code=status.HTTP_204_NO_CONTENT)
 async def delete_chat(chat_id: BigIntId, user_id: CurrentUser, held: Held) -> None:
-    """Delete a chat and its messages."""
-    async with held.database.connect() as db:
-        await queries.delete_chat(db, user_id, ChatId(chat_id))
+    """Delete a chat and its messages. What it is generating is stopped."""
+    async with held.database.begin() as db:
+        deleted = await queries.delete_chat(db, user_id, ChatId(chat_id))
+    await end_deleted(held, deleted)

@@ -21,51 +21,59 @@ SEND_TIMEOUT: Final = 10.0
 """Seconds that a client may refuse to take bytes before it is cut off."""
 
 
-async def attach(held: Resources, row: Row[Any], last_event_id: str | None) -> Response:
+async def attach(
+    held: Resources, generation_id: GenerationId, message_id: MessageId, status: str, last_event_id: str | None
+) -> Response:
     """The frames of a generation past what the client has, or 204 when it has them all.
 
-    An event id of another message, or of no frame in the log, counts as none: the client gets it all again.
+    An event id of another message, or of no frame in the log, can't be honoured: the client is told to begin anew, and
+    gets it all again.
     """
-    generation_id, message_id = GenerationId(row.id), MessageId(row.assistant_message_id)
     has = event_ids.read(last_event_id, message_id)
-    head = await held.reader.head(generation_id)
-    if head is None and row.status in TERMINAL:
-        return await _from_row(held, generation_id, message_id, has)
+    head = await held.streams.reader.head(generation_id)
+    if head is None and status in TERMINAL:
+        return await _from_row(held, generation_id, message_id, has, anew=bool(last_event_id))
     if head is not None and head.terminal and has == head.offset:
         return _nothing()
-    return stream(held, generation_id, message_id, await _known(held, generation_id, has))
+    after = await _known(held, generation_id, has)
+    return stream(held, generation_id, message_id, after, anew=bool(last_event_id) and after == BEGINNING)
 
 
 async def attach_unless_heard(held: Resources, row: Row[Any], last_event_id: str | None) -> Response:
     """The same for a chat's newest generation; 204 when that is over and its end was heard or is only in the row."""
     if row.status in TERMINAL and event_ids.read(last_event_id, MessageId(row.assistant_message_id)) is None:
-        head = await held.reader.head(GenerationId(row.id))
+        head = await held.streams.reader.head(GenerationId(row.id))
         if head is None or (head.terminal and head.heard):
             return _nothing()
-    return await attach(held, row, last_event_id)
+    return await attach(held, GenerationId(row.id), MessageId(row.assistant_message_id), row.status, last_event_id)
 
 
-def stream(held: Resources, generation_id: GenerationId, message_id: MessageId, after: Offset) -> Response:
-    """The response that relays a generation's log past an offset."""
+def stream(
+    held: Resources, generation_id: GenerationId, message_id: MessageId, after: Offset, *, anew: bool = False
+) -> Response:
+    """The response that relays a generation's log past an offset; `anew` tells the client to forget what it has."""
 
     async def status_now() -> str | None:
         async with held.database.connect() as db:
             return await queries.find_status(db, generation_id)
 
-    source = Source(generation_id, message_id, held.reader, status_now)
-    return _respond(relay(source, after), generation_id, message_id)
+    async def position() -> int | None:
+        return await held.line.position(generation_id)
+
+    source = Source(generation_id, message_id, held.streams.reader, status_now, position)
+    return _respond(relay(source, after, anew=anew), generation_id, message_id)
 
 
 async def _known(held: Resources, generation_id: GenerationId, has: Offset | None) -> Offset:
     """The offset to go on from: the client's, if the log has just that frame."""
     if has is None:
         return BEGINNING
-    found = await held.reader.replay(generation_id, Offset(has.attempt, has.sequence - 1), limit=1)
+    found = await held.streams.reader.replay(generation_id, Offset(has.attempt, has.sequence - 1), limit=1)
     return has if found and found[0].offset == has else BEGINNING
 
 
 async def _from_row(
-    held: Resources, generation_id: GenerationId, message_id: MessageId, has: Offset | None
+    held: Resources, generation_id: GenerationId, message_id: MessageId, has: Offset | None, *, anew: bool
 ) -> Response:
     """The log is gone, the row is not."""
     async with held.database.connect() as db:
@@ -73,16 +81,17 @@ async def _from_row(
     if outcome is None:
         raise GenerationNotFound
     entries = rebuild(generation_id, message_id, outcome)
-    if has == entries[-1].offset:
+    if has in {entries[-1].offset, Offset(outcome.attempt, outcome.final_sequence or 0)}:
         return _nothing()
-    if has is not None and has.attempt == entries[0].offset.attempt:
-        entries = [entry for entry in entries if entry.offset > has]
-    return _respond(_at_once(message_id, entries), generation_id, message_id)
+    known = [entry.offset for entry in entries]
+    if has is not None and has in known:
+        entries, anew = entries[known.index(has) + 1 :], False
+    return _respond(_at_once(message_id, entries, anew=anew), generation_id, message_id)
 
 
-async def _at_once(message_id: MessageId, entries: Sequence[Entry]) -> AsyncIterator[bytes]:
-    yield frames.OPENING + b"".join(event_ids.write(message_id, entry.offset) + entry.frame for entry in entries)
-    yield frames.DONE
+async def _at_once(message_id: MessageId, entries: Sequence[Entry], *, anew: bool) -> AsyncIterator[bytes]:
+    yield frames.OPENING + (frames.RESET if anew else b"")
+    yield b"".join(event_ids.write(message_id, entry.offset) + entry.frame for entry in entries) + frames.DONE
 
 
 def _respond(body: AsyncIterator[bytes], generation_id: GenerationId, message_id: MessageId) -> Response:

@@ -14,6 +14,11 @@ def write(message_id: MessageId, offset: Offset) -> bytes:
     return b"id: %d:%d-%d\n" % (message_id, *offset)
 
 
+def text(message_id: MessageId, offset: Offset) -> str:
+    """The event id of a frame."""
+    return f"{message_id}:{offset}"
+
+
 def read(event_id: str | None, message_id: MessageId) -> Offset | None:
     """The offset that a client has reached in this message; None for anything that is not one of its event ids."""
     found = _FORM.fullmatch(event_id or "")

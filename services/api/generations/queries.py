@@ -1,137 +1,15 @@
 """Generations in the database."""
 
-from typing import Any, Final, NamedTuple
+from collections.abc import Sequence
+from typing import Any
 
-from sqlalchemy import Row, bindparam, func, insert, literal, select, true, update
-from sqlalchemy.dialects.postgresql import UUID
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import Row, func, literal, select, union_all
 
 from shared.database.engine import Connection
 from shared.database.tables import Chat, Generation, Message
-from shared.errors import ChatNotFound, GenerationInProgress, GenerationNotFound
-from shared.generation import LIVE, GenerationStatus, MessageStatus
-from shared.ids import ChatId, GenerationId, UserId, new_generation_id
-
-TITLE_CHARS: Final = 80
-ONE_LIVE_PER_CHAT: Final = "uq_generations_chat_id_live"
-
-
-class Turn(NamedTuple):
-    """What accepting a message made: the message, the empty reply, the queued generation."""
-
-    generation_id: GenerationId
-    user_message_id: int
-    assistant_message_id: int
-    position: int
-    created_at: Any
-
-
-def _open_turn() -> Any:  # noqa: ANN401 - SQLAlchemy's type of it is not worth reading
-    """One statement: allocate two positions by the chat's row, insert the message, its empty reply and the generation.
-
-    No row means that the chat is absent or another's. Built once, since building it takes longer than running it.
-    """
-    chat = (
-        update(Chat)
-        .where(Chat.id == bindparam("chat"), Chat.user_id == bindparam("owner"))
-        .values(
-            last_position=Chat.last_position + 2,
-            last_message_at=func.now(),
-            updated_at=func.now(),
-            title=func.coalesce(Chat.title, bindparam("first_title")),
-        )
-        .returning(Chat.id, Chat.user_id, Chat.last_position)
-        .cte("chat")
-    )
-    columns = ("chat_id", "role", "content", "position", "status")
-    question = (
-        insert(Message)
-        .from_select(
-            columns,
-            select(
-                chat.c.id,
-                literal("user"),
-                bindparam("question", type_=Message.content.type),
-                chat.c.last_position - 1,
-                literal(MessageStatus.COMPLETED.value),
-            ),
-        )
-        .returning(Message.id, Message.created_at)
-        .cte("question")
-    )
-    reply = (
-        insert(Message)
-        .from_select(
-            columns,
-            select(
-                chat.c.id, literal("assistant"), literal(""), chat.c.last_position, literal(MessageStatus.PENDING.value)
-            ),
-        )
-        .returning(Message.id)
-        .cte("reply")
-    )
-    generation = (
-        insert(Generation)
-        .from_select(
-            ("id", "user_id", "chat_id", "user_message_id", "assistant_message_id", "status"),
-            select(
-                bindparam("generation", type_=UUID(as_uuid=True)),
-                chat.c.user_id,
-                chat.c.id,
-                question.c.id,
-                reply.c.id,
-                literal(GenerationStatus.QUEUED.value),
-            ).select_from(chat.join(question, true()).join(reply, true())),
-        )
-        .returning(Generation.id)
-        .cte("generation")
-    )
-    return select(
-        generation.c.id,
-        question.c.id.label("user_message_id"),
-        reply.c.id.label("assistant_message_id"),
-        (chat.c.last_position - 1).label("position"),
-        question.c.created_at,
-    ).select_from(chat.join(question, true()).join(reply, true()).join(generation, true()))  # each has one row, or none
-
-
-OPEN_TURN: Final = _open_turn()
-
-
-async def open_turn(db: Connection, user_id: UserId, chat_id: ChatId, content: str) -> Turn:
-    """Accept a message: it gets the chat's next position, its reply the one after, and a generation is queued.
-
-    Raises:
-        ChatNotFound: absent, or another's.
-        IntegrityError: the chat has a live generation; the transaction is over.
-
-    """
-    values = {
-        "chat": chat_id,
-        "owner": user_id,
-        "question": content,
-        "first_title": title_of(content),
-        "generation": new_generation_id(),
-    }
-    row = (await db.execute(OPEN_TURN, values)).one_or_none()
-    if row is None:
-        raise ChatNotFound
-    return Turn(*row)
-
-
-def is_second_live(error: IntegrityError) -> bool:
-    """Whether a statement failed because the chat has a live generation already."""
-    return getattr(getattr(error.orig, "diag", None), "constraint_name", None) == ONE_LIVE_PER_CHAT
-
-
-def title_of(content: str) -> str:
-    """A title from a message: its first words, on one line, at most 80 characters."""
-    line = " ".join(content.split())
-    if len(line) <= TITLE_CHARS:
-        return line
-    cut = line[: TITLE_CHARS - 1]
-    return (cut.rpartition(" ")[0] or cut) + "…"
-
+from shared.errors import ChatNotFound, GenerationNotFound
+from shared.generation import LIVE, GenerationStatus
+from shared.ids import ChatId, GenerationId, UserId
 
 _VIEW = (
     Generation.id,
@@ -149,6 +27,8 @@ _VIEW = (
     Generation.started_at,
     Generation.first_token_at,
     Generation.finished_at,
+    Generation.closed_at,
+    Generation.final_sequence,
 )
 
 
@@ -167,7 +47,7 @@ async def find_generation(db: Connection, user_id: UserId, generation_id: Genera
 
 
 async def find_latest(db: Connection, user_id: UserId, chat_id: ChatId) -> Row[Any] | None:
-    """The chat's newest generation; None when it has none.
+    """The chat's live generation, else its newest; None when it has none.
 
     Raises:
         ChatNotFound: absent, or another's.
@@ -176,29 +56,40 @@ async def find_latest(db: Connection, user_id: UserId, chat_id: ChatId) -> Row[A
     owned = select(Chat.id).where(Chat.id == chat_id, Chat.user_id == user_id)
     if (await db.execute(owned)).one_or_none() is None:
         raise ChatNotFound
-    statement = select(*_VIEW).where(Generation.chat_id == chat_id).order_by(Generation.created_at.desc()).limit(1)
+    in_chat = select(Generation.id).where(Generation.chat_id == chat_id)
+    live = in_chat.where(Generation.status.in_(LIVE))
+    newest = in_chat.order_by(Generation.created_at.desc()).limit(1)
+    one = func.coalesce(live.scalar_subquery(), newest.scalar_subquery())
+    statement = select(*_VIEW).where(Generation.id == one)
     return (await db.execute(statement)).one_or_none()
 
 
-async def refuse_if_live(db: Connection, chat_id: ChatId) -> None:
-    """Find out which generation is in the way.
+async def find_many(db: Connection, generation_ids: Sequence[GenerationId]) -> Sequence[Row[Any]]:
+    """These generations, in the order of their messages."""
+    statement = select(*_VIEW).where(Generation.id.in_(generation_ids)).order_by(Generation.user_message_id)
+    return (await db.execute(statement)).all()
 
-    Raises:
-        GenerationInProgress: this one. Nothing is raised when it has just ended.
 
-    """
-    statement = select(Generation.id).where(Generation.chat_id == chat_id, Generation.status.in_(LIVE))
-    found = (await db.execute(statement)).scalar_one_or_none()
-    if found is not None:
-        raise GenerationInProgress(GenerationId(found))
+async def find_line(db: Connection, limit: int) -> dict[GenerationId, int]:
+    """The positions from 1 of queued generations, and 0 for waiting ones; at most `limit` of each."""
+    queued = (
+        select(Generation.id, func.row_number().over(order_by=(Generation.created_at, Generation.id)))
+        .where(Generation.status == GenerationStatus.QUEUED)
+        .order_by(Generation.created_at, Generation.id)
+        .limit(limit)
+    )
+    waiting = select(Generation.id, literal(0)).where(Generation.status == GenerationStatus.WAITING).limit(limit)
+    rows = (await db.execute(union_all(queued.subquery().select(), waiting.subquery().select()))).all()
+    return {GenerationId(generation_id): position for generation_id, position in rows}
 
 
 async def find_outcome(db: Connection, generation_id: GenerationId) -> Row[Any] | None:
-    """What a log is rebuilt from: (status, attempt, finish_reason, error_code, error_message, usage, content)."""
+    """What a log is rebuilt from: (status, attempt, final_sequence, …, usage, content)."""
     statement = (
         select(
             Generation.status,
             Generation.attempt,
+            Generation.final_sequence,
             Generation.finish_reason,
             Generation.error_code,
             Generation.error_message,

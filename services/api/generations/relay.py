@@ -13,30 +13,39 @@ from shared import frames
 from shared.errors import CortexAIError
 from shared.generation import TERMINAL
 from shared.ids import GenerationId, MessageId
-from shared.streams.port import BEGINNING, Entry, Offset, Reader, Ring
+from shared.streams.port import BEGINNING, Doorbell, Entry, Offset, Reader, Ring
 
 PAGE: Final = 500
+WAITING_EVERY: Final = 0.5
+"""Seconds between two looks at where a generation stands in line."""
 _LOG_FIRST: Final = Ring(missed=True)
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A generation to relay. `status` asks its row; None means that it is gone."""
+    """A generation to relay.
+
+    `status` asks its row; None means that it is gone. `position` is its place in line, 0 behind its chat's live one, None
+    when it does not wait.
+    """
 
     generation_id: GenerationId
     message_id: MessageId
     reader: Reader
     status: Callable[[], Awaitable[str | None]]
+    position: Callable[[], Awaitable[int | None]]
 
 
-async def relay(source: Source, after: Offset) -> AsyncGenerator[bytes, None]:
+async def relay(source: Source, after: Offset, *, anew: bool = False) -> AsyncGenerator[bytes, None]:
     """Every frame past `after`, once and in order, until the terminal one: first what is logged, then live.
+
+    Until there is one, the client is told where the generation stands in line. `anew` tells it to forget what it has.
 
     Raises:
         StreamCut: it can't go on here: Redis or the database does not answer, or the log or the generation is gone.
 
     """
-    yield frames.OPENING
+    yield frames.OPENING + (frames.RESET if anew else b"")
     try:
         async with aclosing(_bodies(source, after)) as bodies:
             async for body in bodies:
@@ -58,32 +67,71 @@ async def _bodies(source: Source, reached: Offset) -> AsyncGenerator[bytes, None
                     return
             elif ring == Ring():
                 yield frames.PING
+            if reached == BEGINNING:
+                async for waiting in _in_line(source, doorbell):
+                    yield waiting
             # A full page may not have been all of it.
             ring = _LOG_FIRST if len(entries) == PAGE else await doorbell.wait()
 
 
+async def _in_line(source: Source, doorbell: Doorbell) -> AsyncGenerator[bytes, None]:
+    """Where the generation stands, whenever that changes, until the doorbell has something to tell."""
+    told = None
+    while not await doorbell.rings(WAITING_EVERY):
+        position = await source.position()
+        if position is not None and position != told:
+            status = {"status": "queued", "position": position} if position else {"status": "waiting"}
+            yield frames.encode(frames.data("status", status))
+            told = position
+
+
 async def _past(source: Source, ring: Ring, reached: Offset) -> Sequence[Entry]:
-    """The next frames: those that rang, if they are just the next ones; otherwise what the log says."""
+    """The next frames: those that rang, if they are just the next ones; otherwise what the log says.
+
+    Raises:
+        StreamCut: the log is not the one that was relayed so far; a client that resumes gets it all again.
+
+    """
     live = [entry for entry in ring.entries if entry.offset.sequence > reached.sequence]
-    if live and not ring.missed and live[-1].offset.sequence == reached.sequence + len(live):
+    if live and not ring.missed and _follows(reached, live):
         return live
-    if ring.entries and not live and not ring.missed:
-        return ()
-    logged = await source.reader.replay(source.generation_id, reached, limit=PAGE)
+    if ring.entries and not live and not ring.missed and ring.entries[-1].offset.attempt == reached.attempt:
+        return ()  # an earlier part of the log, written again
+    if reached == BEGINNING:
+        logged = await source.reader.replay(source.generation_id, BEGINNING, limit=PAGE)
+    else:
+        # With the last one sent: Redis may have lost it, and a later attempt have written another in its place.
+        before = Offset(reached.attempt, reached.sequence - 1)
+        logged = await source.reader.replay(source.generation_id, before, limit=PAGE + 1)
+        if logged and logged[0].offset != reached:
+            raise StreamCut("log_changed")
+        logged = logged[1:]
     if not logged and ring is not _LOG_FIRST:
-        await _still_live(source)
+        await _still_there(source, reached)
     return logged
 
 
-async def _still_live(source: Source) -> None:
+def _follows(reached: Offset, live: Sequence[Entry]) -> bool:
+    """Whether live frames are the next ones, of the attempt that was relayed so far."""
+    last = live[-1].offset
+    return last.sequence == reached.sequence + len(live) and (reached == BEGINNING or last.attempt == reached.attempt)
+
+
+async def _still_there(source: Source, reached: Offset) -> None:
     """Nothing new is logged: that is right while the generation is live, or until the sweep has closed its log.
 
     Raises:
-        StreamCut: the generation is gone, or over and its log lost; a client that resumes gets 404, or it all from the row.
+        StreamCut: the generation is gone; or over and its log lost; or the log has begun anew, behind what was relayed.
 
     """
     status = await source.status()
     if status is None:
         raise StreamCut("deleted")
-    if status in TERMINAL and not await source.reader.replay(source.generation_id, BEGINNING, limit=1):
-        raise StreamCut("log_lost")
+    head = await source.reader.head(source.generation_id)
+    if head is None:
+        if status in TERMINAL:
+            raise StreamCut("log_lost")
+        return
+    behind = head.offset.sequence <= reached.sequence
+    if behind and (head.terminal or head.offset.attempt > reached.attempt):
+        raise StreamCut("log_changed")

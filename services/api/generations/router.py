@@ -3,13 +3,14 @@
 from typing import Annotated, Any, Final
 from uuid import UUID
 
-from fastapi import APIRouter, Header, Request, Response, status
-from sqlalchemy.exc import IntegrityError
+from fastapi import APIRouter, Depends, Header, Request, Response, status
 
 from services.api.dependencies import CurrentUser, Held
 from services.api.fields import BigIntId
 from services.api.generations import queries
+from services.api.generations.accept import accept
 from services.api.generations.attach import attach, attach_unless_heard, stream
+from services.api.generations.idempotency import idempotency_key, keyed
 from services.api.generations.negotiation import prefers_async, wants_json
 from services.api.generations.schemas import (
     Accepted,
@@ -17,15 +18,20 @@ from services.api.generations.schemas import (
     AcceptedMessage,
     GenerationView,
     NewMessage,
+    Receipt,
+    Stopped,
     stream_url,
 )
-from services.api.resources import Resources
+from services.api.generations.stop import cancel, receipt, receipts
+from services.api.generations.turns import Turn
+from shared.database.tables import Generation
 from shared.errors import ContentTooLong
-from shared.ids import ChatId, GenerationId, MessageId, UserId
+from shared.ids import ChatId, GenerationId, MessageId
 from shared.streams.port import BEGINNING
 
 router = APIRouter(prefix="/api", tags=["generations"])
 
+IdempotencyKey = Annotated[str | None, Depends(idempotency_key)]
 LastEventId = Annotated[str | None, Header(alias="Last-Event-ID")]
 _SSE: Final[dict[int | str, dict[str, Any]]] = {
     200: {"content": {"text/event-stream": {}}, "description": "The frames, from the start or after Last-Event-ID."}
@@ -40,42 +46,44 @@ _SSE: Final[dict[int | str, dict[str, Any]]] = {
         202: {"model": Accepted, "description": "With `Prefer: respond-async` or `Accept: application/json`."},
         404: {"description": "chat_not_found"},
         409: {"description": "generation_in_progress, with the live stream's URL"},
+        422: {"description": "validation_failed, content_too_long, idempotency_key_reused"},
+        429: {"description": "too_many_generations"},
+        503: {"description": "queue_full"},
     },
 )
 async def post_message(
-    request: Request, chat_id: BigIntId, body: NewMessage, user_id: CurrentUser, held: Held
+    request: Request,
+    chat_id: BigIntId,
+    body: NewMessage,
+    key: IdempotencyKey,
+    user_id: CurrentUser,
+    held: Held,
+    last_event_id: LastEventId = None,
 ) -> Response:
-    """Say something. The answer streams in the response, or, when asked for JSON, is told where to be found."""
+    """Say something. The answer streams in the response, or, when asked for JSON, is told where to be found.
+
+    With an Idempotency-Key, a repeated request makes no second message: it gets the stream of the first.
+    """
     if len(body.content) > held.settings.message_max_chars:
         raise ContentTooLong(held.settings.message_max_chars)
-    turn = await _accept(held, user_id, ChatId(chat_id), body.content)
-    held.queue.generate(turn.generation_id)
+    turn, fresh = await accept(held, user_id, ChatId(chat_id), body, keyed(key, ChatId(chat_id), body))
     if wants_json(request.headers):
         return _accepted(turn, body.content, asked_by_prefer=prefers_async(request.headers))
-    return stream(held, turn.generation_id, MessageId(turn.assistant_message_id), BEGINNING)
+    message_id = MessageId(turn.assistant_message_id)
+    if fresh:
+        return stream(held, turn.generation_id, message_id, BEGINNING)
+    return await attach(held, turn.generation_id, message_id, turn.status, last_event_id)
 
 
-async def _accept(held: Resources, user_id: UserId, chat_id: ChatId, content: str) -> queries.Turn:
-    """Save the turn, or say which generation is in the way."""
-    for last in (False, True):
-        try:
-            async with held.database.connect() as db:
-                return await queries.open_turn(db, user_id, chat_id, content)
-        except IntegrityError as error:
-            if last or not queries.is_second_live(error):
-                raise
-        async with held.database.connect() as db:
-            await queries.refuse_if_live(db, chat_id)
-    raise AssertionError  # the second round returns or raises
-
-
-def _accepted(turn: queries.Turn, content: str, *, asked_by_prefer: bool) -> Response:
+def _accepted(turn: Turn, content: str, *, asked_by_prefer: bool) -> Response:
     url = stream_url(turn.generation_id)
     accepted = Accepted(
         message=AcceptedMessage(
             id=turn.user_message_id, content=content, position=turn.position, created_at=turn.created_at
         ),
-        generation=AcceptedGeneration(id=turn.generation_id, assistant_message_id=turn.assistant_message_id),
+        generation=AcceptedGeneration(
+            id=turn.generation_id, assistant_message_id=turn.assistant_message_id, status=turn.status
+        ),
         stream_url=url,
     )
     headers = {"Location": f"/api/generations/{turn.generation_id}"}
@@ -103,7 +111,7 @@ async def get_stream(
     """A generation's frames: live, late or years later, from the start or after Last-Event-ID."""
     async with held.database.connect() as db:
         row = await queries.find_generation(db, user_id, GenerationId(generation_id))
-    return await attach(held, row, last_event_id)
+    return await attach(held, GenerationId(row.id), MessageId(row.assistant_message_id), row.status, last_event_id)
 
 
 @router.get(
@@ -120,3 +128,21 @@ async def get_chat_stream(
     if row is None:
         return Response(status_code=status.HTTP_204_NO_CONTENT)
     return await attach_unless_heard(held, row, last_event_id)
+
+
+@router.post("/generations/{generation_id}/cancel", responses={404: {"description": "generation_not_found"}})
+async def cancel_generation(generation_id: UUID, user_id: CurrentUser, held: Held) -> Receipt:
+    """Stop a generation. What was streamed is kept. Of one that is over already, this only tells how it ended."""
+    await cancel(held, Generation.id == generation_id, Generation.user_id == user_id)
+    async with held.database.connect() as db:
+        row = await queries.find_generation(db, user_id, GenerationId(generation_id))
+    return await receipt(held, row)
+
+
+@router.post("/chats/{chat_id}/stop", responses={404: {"description": "chat_not_found"}})
+async def stop_chat(chat_id: BigIntId, user_id: CurrentUser, held: Held) -> Stopped:
+    """Stop what the chat is generating, and what waits behind it."""
+    async with held.database.connect() as db:
+        await queries.find_latest(db, user_id, ChatId(chat_id))
+    stopped = await cancel(held, Generation.chat_id == chat_id, Generation.user_id == user_id)
+    return Stopped(stopped=await receipts(held, stopped))

@@ -16,19 +16,26 @@ def _not_blank(text: str) -> str:
 
 
 class NewMessage(Body):
-    """What the user says. Its greatest length is a setting (MESSAGE_MAX_CHARS)."""
+    """What the user says. Its greatest length is a setting (MESSAGE_MAX_CHARS).
+
+    `on_conflict` says what becomes of it while the chat is generating: it is refused, it stops that, or it waits its turn.
+    """
 
     content: Annotated[Text, AfterValidator(_not_blank)]
+    on_conflict: Literal["reject", "interrupt", "enqueue"] = "reject"
+
+
+Status = Literal["waiting", "queued", "running", "completed", "failed", "cancelled"]
 
 
 class GenerationView(View):
-    """A generation: where it stands, what it took. Times are null until reached."""
+    """A generation: where it stands, what it took. Times are null until reached, and so is its terminal frame's sequence."""
 
     id: UUID
     chat_id: int
     user_message_id: int
     assistant_message_id: int
-    status: Literal["queued", "running", "completed", "failed", "cancelled"]
+    status: Status
     attempt: int
     model: str | None
     usage: dict[str, Any] | None
@@ -39,6 +46,7 @@ class GenerationView(View):
     started_at: datetime | None
     first_token_at: datetime | None
     finished_at: datetime | None
+    final_sequence: int | None
 
     @computed_field  # type: ignore[prop-decorator]
     @property
@@ -63,7 +71,7 @@ class AcceptedGeneration(View):
 
     id: UUID
     assistant_message_id: int
-    status: Literal["queued"] = "queued"
+    status: Status
 
 
 class Accepted(View):
@@ -72,6 +80,26 @@ class Accepted(View):
     message: AcceptedMessage
     generation: AcceptedGeneration
     stream_url: str
+
+
+class Receipt(View):
+    """What is final of a generation that is over: its message has exactly the text of the frames up to `sequence`.
+
+    That is null when Redis lost the stream, or can't be reached; the message is final all the same.
+    """
+
+    id: UUID
+    chat_id: int
+    message_id: int
+    status: Status
+    sequence: int | None
+    last_event_id: str | None
+
+
+class Stopped(View):
+    """What was stopped in a chat; nothing, when it was not generating."""
+
+    stopped: list[Receipt]
 
 
 def stream_url(generation_id: UUID) -> str:

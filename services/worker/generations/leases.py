@@ -26,6 +26,7 @@ class Stop(Enum):
     """Why a generation's run was stopped from outside."""
 
     LOST = "lost"
+    ENDED = "ended"
     DRAINED = "drained"
 
 
@@ -109,6 +110,11 @@ class Leases:
                 lease.deadline = self._deadline(since)
             else:
                 lease.end(Stop.LOST)
+
+    def end(self, generation_id: GenerationId) -> None:
+        """Stop the run of a generation that was ended from outside, if it is this process's."""
+        for lease in [lease for lease in self._held if lease.generation_id == generation_id]:
+            lease.end(Stop.ENDED)
 
     async def drain(self, seconds: float) -> None:
         """Let the runs finish for so long, then stop what still runs, and wait until it has given its lease back."""

@@ -11,7 +11,8 @@ from typing import Final
 from shared import frames
 from shared.errors import AppendRefused, LogDiverged, StreamsUnavailable
 from shared.ids import GenerationId
-from shared.streams.port import BEGINNING, Append, Log, Writer
+from shared.streams.opening import open_attempt
+from shared.streams.port import Append, Log, Writer
 from shared.telemetry import get_logger
 
 log = get_logger(__name__)
@@ -22,41 +23,20 @@ RETRY_AFTER: Final = 0.25
 async def open_pen(
     flusher: "Flusher", writer: Writer, stream_log: Log, generation_id: GenerationId, attempt: int, opening: frames.Part
 ) -> tuple["Pen", list[bytes]]:
-    """Open an attempt: its first frame fences off every earlier attempt; only then is it read what they said.
-
-    Returns the pen, and the log up to and with the opening frame. Waits for Redis as long as it takes.
+    """Open an attempt. Returns its pen, and the log up to and with its opening frame. Waits for Redis as long as it takes.
 
     Raises:
         AppendRefused: a later attempt has opened the log, or it is closed.
 
     """
-    frame = frames.encode(opening)
     while True:
         try:
-            (answer,) = await writer.append([Append(generation_id, attempt, None, (frame,))])
-            if isinstance(answer, AppendRefused):
-                raise answer
-            written = [frame] if answer == 1 else await read_log(stream_log, generation_id)
+            written = await open_attempt(writer, stream_log, generation_id, attempt, opening)
         except StreamsUnavailable:
             log.warning("open_failed", generation_id=str(generation_id))
             await asyncio.sleep(RETRY_AFTER)
         else:
             return Pen(flusher, generation_id, attempt, written), written
-
-
-async def read_log(stream_log: Log, generation_id: GenerationId) -> list[bytes]:
-    """All frames of a log.
-
-    Raises:
-        StreamsUnavailable: the log can't be read now.
-
-    """
-    written: list[bytes] = []
-    reached = BEGINNING
-    while entries := await stream_log.replay(generation_id, reached):
-        written += [entry.frame for entry in entries]
-        reached = entries[-1].offset
-    return written
 
 
 class Pen:
@@ -76,6 +56,11 @@ class Pen:
         self._refusal: AppendRefused | None = None
         self._settled = asyncio.Event()
         self._settled.set()
+
+    @property
+    def sequence(self) -> int:
+        """The sequence of the last frame that is in the log."""
+        return len(self._written)
 
     def write(self, part: frames.Part, *, at_once: bool = False) -> None:
         """Write a part. A text or reasoning delta joins the one before it if that is still waiting.

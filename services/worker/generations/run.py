@@ -8,29 +8,32 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Final
 
-from sqlalchemy import Row, bindparam, select
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy import bindparam, select
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
+from services.worker.generations.checkpoints import Checkpoints
 from services.worker.generations.context import assemble
 from services.worker.generations.leases import Lease, Leases, Stop
 from services.worker.generations.pen import Flusher, Pen, open_pen
-from services.worker.generations.transcript import Transcript, read
 from services.worker.model import Delta, Model, Said
 from shared import frames
 from shared.database import lifecycle
 from shared.database.engine import Connection, Database, is_transient
+from shared.database.lifecycle import Claimed
 from shared.database.tables import Message
 from shared.errors import AppendRefused, AttemptSuperseded, ModelError, ModelTimeout
 from shared.generation import GenerationStatus
-from shared.ids import GenerationId, MessageId
+from shared.ids import GenerationId
 from shared.settings import Settings
 from shared.streams.port import Log, Writer
+from shared.streams.transcript import Transcript, missing, read
 from shared.telemetry import get_logger
 
 log = get_logger(__name__)
 
 SAVE_RETRY_AFTER: Final = (0.1, 0.3, 1.0, 3.0)
 SETTLE_WITHIN: Final = 5.0
+NEW_PARAGRAPH: Final = "\n\n"
 MAX_STARTS: Final = 4
 """How many generations of a process start at the same time. In a burst, the others wait their turn: so the first ones'
 tokens are not held up by all the rest, and half of them begin in half the time."""
@@ -46,6 +49,7 @@ class Desk:
     stream_log: Log
     flusher: Flusher
     leases: Leases
+    checkpoints: Checkpoints
     model: Model
     send_again: Callable[[GenerationId], None]
     starts: asyncio.Semaphore
@@ -119,15 +123,20 @@ async def _history(db: Connection, chat_id: int, user_message_id: int) -> list[S
     return [Said(role, content) for role, content in rows]
 
 
-async def _attempt(desk: Desk, lease: Lease, claimed: Row[int, int, int, int, str | None], history: list[Said]) -> None:
+async def _attempt(desk: Desk, lease: Lease, claimed: Claimed, history: list[Said]) -> None:
     """One worker's try, from the opening frame to the terminal one."""
     generation_id = lease.generation_id
-    opening = frames.start(MessageId(claimed.assistant_message_id), generation_id)
+    opening = frames.start(claimed.assistant_message_id, generation_id)
     pen, written = await open_pen(desk.flusher, desk.writer, desk.stream_log, generation_id, claimed.attempt, opening)
     reply = Reply(read(written))
+    # What was saved is more than the log has where Redis lost it, or its end.
+    for part in missing(reply.transcript, claimed.content):
+        _put(pen, reply, part)
+    reply.length = len(reply.transcript.text)
     try:
         async with asyncio.timeout(desk.settings.generation_timeout_seconds):
-            await _write(desk, pen, reply, history)
+            with desk.checkpoints.keep(generation_id, claimed.attempt, lambda: reply.length, lambda: reply.text):
+                await _write(desk, lease, pen, reply, history)
     except ModelError as failure:
         reply.failure = failure
     except TimeoutError:
@@ -136,25 +145,54 @@ async def _attempt(desk: Desk, lease: Lease, claimed: Row[int, int, int, int, st
     lease.saving = True
     await _save(desk, generation_id, claimed.attempt, reply)
     await pen.close(*_ending(reply))
-    async with desk.database.connect() as db:
-        await lifecycle.close(db, generation_id)
+    await close(desk, generation_id, claimed.attempt, pen.sequence)
 
 
-async def _write(desk: Desk, pen: Pen, reply: Reply, history: list[Said]) -> None:
+async def close(desk: Desk, generation_id: GenerationId, attempt: int, final_sequence: int | None) -> None:
+    """Note that the log has its terminal frame, and let the chat's next generation begin, if one waits."""
+    try:
+        async with desk.database.connect() as db:
+            due = await lifecycle.close(db, generation_id, attempt, final_sequence)
+    except IntegrityError:
+        # A message was accepted in this very moment, so it is not the waiting one's turn yet. The sweep closes.
+        return
+    if due is not None:
+        desk.send_again(due)
+
+
+async def _write(desk: Desk, lease: Lease, pen: Pen, reply: Reply, history: list[Said]) -> None:
     """Stream the model's answer into the log; an answer that an earlier attempt began is continued."""
     settings = desk.settings
+    seamless = settings.model_prefill and reply.transcript.plain
     conversation = assemble(
-        history, written=reply.transcript.text, budget=settings.model_context_tokens - settings.model_max_tokens
+        history,
+        written=reply.transcript.text if seamless else "",
+        budget=settings.model_context_tokens - settings.model_max_tokens,
     )
-    reply.length = len(reply.transcript.text)
+    if reply.transcript.text and not seamless:
+        _begin_anew(pen, reply, lease.attempt)
     if not reply.transcript.step_open:
         _put(pen, reply, frames.start_step())
+    pen.write(frames.data("status", {"status": "generating"}))
     async with aclosing(desk.model.stream(conversation)) as deltas:
         async for delta in deltas:
             _take(pen, reply, delta)
             if reply.length >= settings.reply_max_chars:
                 reply.reason = "length"
                 break
+
+
+def _begin_anew(pen: Pen, reply: Reply, attempt: int) -> None:
+    """Leave what an earlier attempt wrote as it is, say so, and begin a new paragraph."""
+    if reply.transcript.text_open is not None:
+        _put(pen, reply, frames.text_end(reply.transcript.text_open))
+    if reply.transcript.step_open:
+        _put(pen, reply, frames.finish_step())
+    pen.write(frames.data("retry", {"attempt": attempt}))
+    _put(pen, reply, frames.start_step())
+    _put(pen, reply, frames.text_start(str(reply.transcript.texts)))
+    _put(pen, reply, frames.text_delta(str(reply.transcript.text_open), NEW_PARAGRAPH))
+    reply.length += len(NEW_PARAGRAPH)
 
 
 def _take(pen: Pen, reply: Reply, delta: Delta) -> None:
@@ -176,7 +214,7 @@ def _take(pen: Pen, reply: Reply, delta: Delta) -> None:
 
 
 def _put(pen: Pen, reply: Reply, part: frames.Part) -> None:
-    """Write a part that opens or ends something."""
+    """Write a part that opens or ends something, or goes before what the model says."""
     pen.write(part)
     reply.transcript = reply.transcript.after(part)
 
