@@ -34,7 +34,7 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from shared.database.engine import Connection
 from shared.database.tables import Generation, Message
-from shared.generation import LIVE, OPEN, GenerationStatus, MessageStatus, message_status
+from shared.generation import LIVE, OPEN, TERMINAL, GenerationStatus, MessageStatus, message_status
 from shared.ids import ChatId, GenerationId, MessageId
 
 WAITING, QUEUED, RUNNING = GenerationStatus.WAITING, GenerationStatus.QUEUED, GenerationStatus.RUNNING
@@ -324,6 +324,15 @@ async def close(
     values = {"generation": generation_id, "last_attempt": attempt, "last_sequence": final_sequence}
     due = (await db.execute(_CLOSE, values)).scalar_one_or_none()
     return GenerationId(due) if due else None
+
+
+def reopen(generation_id: GenerationId) -> Update:
+    """Have the sweep close the generation's log once more: Redis has lost its end, which the row says was there."""
+    return (
+        update(Generation)
+        .where(Generation.id == generation_id, Generation.status.in_(TERMINAL), Generation.closed_at.is_not(None))
+        .values(closed_at=None)
+    )
 
 
 def _in(lease: timedelta) -> ColumnElement[Any]:

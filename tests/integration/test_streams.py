@@ -118,6 +118,24 @@ async def test_a_generation_whose_log_has_expired_is_told_from_its_row(
         assert await stream.all() == late[3:]
 
 
+async def test_a_log_whose_end_redis_lost_after_it_was_closed_is_closed_again(
+    client: Client, desk: Desk, settings: Settings
+) -> None:
+    posted, live = await answer(client, desk, "[[tokens=30]]")
+    with Redis.from_url(settings.stream_redis_url) as server:
+        key = log_key(posted.generation_id)
+        (kept, *lost) = [entry for entry, _ in server.xrange(key)][-4:]
+        server.xdel(key, *lost)
+    reached = live[-5].id
+    async with client.read(posted.stream_url, reached) as stream:
+        late = await stream.all()
+        assert stream.done
+    assert stream.asides == []
+    assert text_of(live[:-4] + late) == numbered(30)
+    assert late[0].id.endswith(kept.decode())
+    assert late[-1].part == live[-1].part
+
+
 async def test_a_failed_generation_whose_log_has_expired_still_says_so(
     client: Client, desk: Desk, settings: Settings
 ) -> None:

@@ -8,33 +8,41 @@ from sqlalchemy import Row
 from sse_starlette import EventSourceResponse
 
 from services.api.generations import event_ids, queries
+from services.api.generations.queries import State
 from services.api.generations.rebuilt import rebuild
 from services.api.generations.relay import Source, relay
 from services.api.resources import Resources
 from shared import frames
+from shared.database import lifecycle
 from shared.errors import GenerationNotFound
 from shared.generation import TERMINAL
 from shared.ids import GenerationId, MessageId
 from shared.streams.port import BEGINNING, Entry, Offset
+from shared.telemetry import get_logger
+
+log = get_logger(__name__)
 
 SEND_TIMEOUT: Final = 10.0
 """Seconds that a client may refuse to take bytes before it is cut off."""
 
 
-async def attach(
-    held: Resources, generation_id: GenerationId, message_id: MessageId, status: str, last_event_id: str | None
-) -> Response:
+async def attach(held: Resources, row: Row[Any], last_event_id: str | None) -> Response:
     """The frames of a generation past what the client has, or 204 when it has them all.
 
     An event id of another message, or of no frame in the log, can't be honoured: the client is told to begin anew, and
     gets it all again.
     """
+    generation_id, message_id = GenerationId(row.id), MessageId(row.assistant_message_id)
     has = event_ids.read(last_event_id, message_id)
+    if has is not None and has == Offset(row.attempt, row.final_sequence or 0):
+        return _nothing()
     head = await held.streams.reader.head(generation_id)
-    if head is None and status in TERMINAL:
+    if head is None and row.status in TERMINAL:
         return await _from_row(held, generation_id, message_id, has, anew=bool(last_event_id))
     if head is not None and head.terminal and has == head.offset:
         return _nothing()
+    if head is not None and not head.terminal and row.closed_at is not None:
+        await _reopen(held, generation_id)
     after = await _known(held, generation_id, has)
     return stream(held, generation_id, message_id, after, anew=bool(last_event_id) and after == BEGINNING)
 
@@ -45,7 +53,7 @@ async def attach_unless_heard(held: Resources, row: Row[Any], last_event_id: str
         head = await held.streams.reader.head(GenerationId(row.id))
         if head is None or (head.terminal and head.heard):
             return _nothing()
-    return await attach(held, GenerationId(row.id), MessageId(row.assistant_message_id), row.status, last_event_id)
+    return await attach(held, row, last_event_id)
 
 
 def stream(
@@ -53,15 +61,25 @@ def stream(
 ) -> Response:
     """The response that relays a generation's log past an offset; `anew` tells the client to forget what it has."""
 
-    async def status_now() -> str | None:
+    async def state() -> State | None:
         async with held.database.connect() as db:
-            return await queries.find_status(db, generation_id)
+            return await queries.find_state(db, generation_id)
+
+    async def reopen() -> None:
+        await _reopen(held, generation_id)
 
     async def position() -> int | None:
         return await held.line.position(generation_id)
 
-    source = Source(generation_id, message_id, held.streams.reader, status_now, position)
+    source = Source(generation_id, message_id, held.streams.reader, state, reopen, position)
     return _respond(relay(source, after, anew=anew), generation_id, message_id)
+
+
+async def _reopen(held: Resources, generation_id: GenerationId) -> None:
+    """Redis has lost the end of a log that was closed. The sweep writes it again, and the stream goes on."""
+    log.warning("log_end_lost", generation_id=str(generation_id))
+    async with held.database.connect() as db:
+        await db.execute(lifecycle.reopen(generation_id))
 
 
 async def _known(held: Resources, generation_id: GenerationId, has: Offset | None) -> Offset:
@@ -81,7 +99,7 @@ async def _from_row(
     if outcome is None:
         raise GenerationNotFound
     entries = rebuild(generation_id, message_id, outcome)
-    if has in {entries[-1].offset, Offset(outcome.attempt, outcome.final_sequence or 0)}:
+    if has == entries[-1].offset:
         return _nothing()
     known = [entry.offset for entry in entries]
     if has is not None and has in known:

@@ -1,7 +1,7 @@
 """Generations in the database."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Row, func, literal, select, union_all
 
@@ -84,12 +84,11 @@ async def find_line(db: Connection, limit: int) -> dict[GenerationId, int]:
 
 
 async def find_outcome(db: Connection, generation_id: GenerationId) -> Row[Any] | None:
-    """What a log is rebuilt from: (status, attempt, final_sequence, …, usage, content)."""
+    """What a log is rebuilt from: (status, attempt, finish_reason, error_code, error_message, usage, content)."""
     statement = (
         select(
             Generation.status,
             Generation.attempt,
-            Generation.final_sequence,
             Generation.finish_reason,
             Generation.error_code,
             Generation.error_message,
@@ -102,6 +101,15 @@ async def find_outcome(db: Connection, generation_id: GenerationId) -> Row[Any] 
     return (await db.execute(statement)).one_or_none()
 
 
-async def find_status(db: Connection, generation_id: GenerationId) -> str | None:
-    """The generation's status; None when it is gone."""
-    return (await db.execute(select(Generation.status).where(Generation.id == generation_id))).scalar_one_or_none()
+class State(NamedTuple):
+    """A generation's status, and whether its log is closed as far as the row knows."""
+
+    status: str
+    closed: bool
+
+
+async def find_state(db: Connection, generation_id: GenerationId) -> State | None:
+    """Where a generation stands; None when it is gone."""
+    statement = select(Generation.status, Generation.closed_at.is_not(None)).where(Generation.id == generation_id)
+    row = (await db.execute(statement)).one_or_none()
+    return State._make(row) if row else None

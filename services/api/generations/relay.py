@@ -8,6 +8,7 @@ from typing import Final
 from sqlalchemy.exc import SQLAlchemyError
 
 from services.api.generations import event_ids
+from services.api.generations.queries import State
 from services.api.problems import StreamCut
 from shared import frames
 from shared.errors import CortexAIError
@@ -25,14 +26,15 @@ _LOG_FIRST: Final = Ring(missed=True)
 class Source:
     """A generation to relay.
 
-    `status` asks its row; None means that it is gone. `position` is its place in line, 0 behind its chat's live one, None
-    when it does not wait.
+    `state` asks its row; None means that it is gone. `reopen` has the log closed once more. `position` is its place in
+    line, 0 behind its chat's live one, None when it does not wait.
     """
 
     generation_id: GenerationId
     message_id: MessageId
     reader: Reader
-    status: Callable[[], Awaitable[str | None]]
+    state: Callable[[], Awaitable[State | None]]
+    reopen: Callable[[], Awaitable[None]]
     position: Callable[[], Awaitable[int | None]]
 
 
@@ -124,14 +126,16 @@ async def _still_there(source: Source, reached: Offset) -> None:
         StreamCut: the generation is gone; or over and its log lost; or the log has begun anew, behind what was relayed.
 
     """
-    status = await source.status()
-    if status is None:
+    state = await source.state()
+    if state is None:
         raise StreamCut("deleted")
     head = await source.reader.head(source.generation_id)
     if head is None:
-        if status in TERMINAL:
+        if state.status in TERMINAL:
             raise StreamCut("log_lost")
         return
+    if state.closed and not head.terminal:
+        await source.reopen()
     behind = head.offset.sequence <= reached.sequence
     if behind and (head.terminal or head.offset.attempt > reached.attempt):
         raise StreamCut("log_changed")

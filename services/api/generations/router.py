@@ -69,10 +69,11 @@ async def post_message(
     turn, fresh = await accept(held, user_id, ChatId(chat_id), body, keyed(key, ChatId(chat_id), body))
     if wants_json(request.headers):
         return _accepted(turn, body.content, asked_by_prefer=prefers_async(request.headers))
-    message_id = MessageId(turn.assistant_message_id)
     if fresh:
-        return stream(held, turn.generation_id, message_id, BEGINNING)
-    return await attach(held, turn.generation_id, message_id, turn.status, last_event_id)
+        return stream(held, turn.generation_id, MessageId(turn.assistant_message_id), BEGINNING)
+    async with held.database.connect() as db:
+        row = await queries.find_generation(db, user_id, turn.generation_id)
+    return await attach(held, row, last_event_id)
 
 
 def _accepted(turn: Turn, content: str, *, asked_by_prefer: bool) -> Response:
@@ -111,7 +112,7 @@ async def get_stream(
     """A generation's frames: live, late or years later, from the start or after Last-Event-ID."""
     async with held.database.connect() as db:
         row = await queries.find_generation(db, user_id, GenerationId(generation_id))
-    return await attach(held, GenerationId(row.id), MessageId(row.assistant_message_id), row.status, last_event_id)
+    return await attach(held, row, last_event_id)
 
 
 @router.get(

@@ -71,8 +71,9 @@ async def _close(desk: Desk, row: Row[Any]) -> None:
     )
     try:
         closed = await close_log(desk.database, desk.writer, desk.stream_log, ended)
-    except AppendRefused as refusal:
-        log.warning("close_refused", generation_id=str(generation_id), error=refusal.code)
+    except (AppendRefused, IntegrityError) as refusal:
+        # Somebody else is closing it, or a message was accepted in this moment. The next pass looks again.
+        log.warning("close_refused", generation_id=str(generation_id), error=type(refusal).__name__)
         return
     if closed.due is not None:
         desk.send_again(closed.due)
