@@ -12,10 +12,9 @@ from shared.ids import GenerationId
 from shared.settings import Settings
 from tests.clients import Client, Event, numbered, text_of
 from tests.doubles import groq_control
-from tests.integration.turns import execute, post
+from tests.integration.turns import AGE, execute, post
 
 EXPIRE = "UPDATE generations SET lease_expires_at = now() - interval '1 second' WHERE id = %s"
-AGE = "UPDATE generations SET queued_at = now() - interval '1 minute', finished_at = finished_at - interval '1 minute'"
 
 
 @pytest.fixture

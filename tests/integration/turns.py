@@ -1,14 +1,21 @@
 """A turn in small steps, for tests that want to step in between."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import psycopg
 
 from services.worker.generations.run import Desk, run_generation
 from shared.ids import GenerationId
-from tests.clients import Client, Event
+from tests.clients import Client, Event, Stream, numbered, text_of
+
+AGE = "UPDATE generations SET queued_at = now() - interval '1 minute', finished_at = finished_at - interval '1 minute'"
+"""Makes what happened seem a minute ago, so that the sweep has been patient enough."""
+SAID = 5
+"""How many tokens have been said when one steps in."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +46,36 @@ async def answer(client: Client, desk: Desk, content: str, chat_id: int | None =
         assert stream.done
     await making
     return posted, events
+
+
+@dataclass
+class Speech:
+    """An answer that is being read while it is made."""
+
+    posted: Posted
+    stream: Stream
+    events: AsyncIterator[Event]
+    seen: list[Event]
+
+    async def end(self) -> list[Event]:
+        """All that was seen, when it has ended."""
+        self.seen += [event async for event in self.events]
+        return self.seen
+
+
+@asynccontextmanager
+async def speaking(client: Client, desk: Desk, words: str = "") -> AsyncIterator[Speech]:
+    """An answer that has said five tokens and is held there."""
+    posted = await post(client, f"{words} [[tokens=20 after={SAID} hold={uuid4().hex}]]")
+    making = asyncio.create_task(run_generation(desk, posted.generation_id))
+    async with client.read(posted.stream_url) as stream:
+        speech = Speech(posted, stream, stream.events(), [])
+        while text_of(speech.seen) != numbered(SAID):
+            speech.seen.append(await anext(speech.events))
+        yield speech
+    making.cancel()
+    with suppress(asyncio.CancelledError):
+        await making
 
 
 def execute(database_url: str, statement: str, *values: object) -> list[tuple[object, ...]]:

@@ -12,7 +12,7 @@ from shared.errors import InvalidInput
 from shared.ids import ChatId
 
 MAX_CHARS: Final = 255
-_BARE: Final = re.compile(r"[!-~]+", re.ASCII)
+_BARE: Final = re.compile(r"[!#-~]+", re.ASCII)
 _QUOTED: Final = re.compile(r'"((?:[ !#-\[\]-~]|\\["\\])+)"', re.ASCII)
 _ESCAPED: Final = re.compile(r"\\(.)")
 

@@ -1,0 +1,215 @@
+"""Stopping: at once, without a worker's help, with a receipt for exactly what was said."""
+
+import asyncio
+from collections.abc import Callable
+from statistics import quantiles
+from uuid import uuid4
+
+import pytest
+from redis import Redis
+
+from services.worker.generations.run import Desk, run_generation
+from services.worker.generations.sweep import sweep
+from shared.settings import Settings
+from shared.streams.redis import log_key
+from tests.clients import Client, Event, numbered, text_of, types_of
+from tests.doubles import groq_control
+from tests.integration.turns import AGE, SAID, Posted, execute, post, speaking
+
+
+async def cancel(client: Client, posted: Posted) -> dict[str, object]:
+    """Stop it. Returns the receipt."""
+    receipt = (await client.http.post(f"/api/generations/{posted.generation_id}/cancel")).raise_for_status()
+    return dict(receipt.json())
+
+
+async def test_a_stopped_answer_ends_with_abort_and_keeps_exactly_what_was_streamed(client: Client, desk: Desk) -> None:
+    async with speaking(client, desk) as speech:
+        receipt = await cancel(client, speech.posted)
+        seen = await speech.end()
+        assert speech.stream.done
+    assert types_of(seen)[-2:] == ["text-end", "abort"]
+    assert (receipt["sequence"], receipt["last_event_id"]) == (seen[-1].sequence, seen[-1].id)
+    _, reply = await client.messages(speech.posted.chat_id)
+    assert (reply["content"], reply["status"], receipt["status"]) == (text_of(seen), "cancelled", "cancelled")
+    assert receipt["message_id"] == reply["id"]
+
+
+async def test_stopping_twice_gives_the_same_receipt(client: Client, desk: Desk) -> None:
+    async with speaking(client, desk) as speech:
+        receipts = await asyncio.gather(*(cancel(client, speech.posted) for _ in range(10)))
+    assert all(receipt == receipts[0] for receipt in receipts)
+    assert await cancel(client, speech.posted) == receipts[0]
+
+
+async def test_the_model_is_left_within_250_ms(client: Client, desk: Desk, groq_url: str) -> None:
+    delays = []
+    clock = asyncio.get_running_loop().time
+    for _ in range(20):
+        words = uuid4().hex
+        async with speaking(client, desk, words) as speech:
+            asked_at = clock()
+            stopping = asyncio.create_task(cancel(client, speech.posted))
+            (asked,) = await groq_control.requests(groq_url, containing=words, ended=1)
+            delays.append(clock() - asked_at)
+            await stopping
+        assert asked["outcome"] == "abandoned"
+    assert quantiles(delays, n=20)[-1] < 0.25
+
+
+async def test_an_answer_whose_worker_is_dead_can_be_stopped_at_once(client: Client, desk: Desk) -> None:
+    posted = await post(client, "[[tokens=20 fault=stall after=5]]")
+    dying = asyncio.create_task(run_generation(desk, posted.generation_id))
+    async with client.read(posted.stream_url) as stream:
+        events = stream.events()
+        seen: list[Event] = []
+        while text_of(seen) != numbered(5):
+            seen.append(await anext(events))
+        dying.cancel()
+        await asyncio.wait([dying])
+        receipt = await asyncio.wait_for(cancel(client, posted), 3)
+        seen += [event async for event in events]
+    assert receipt["sequence"] == seen[-1].sequence
+    assert (await client.messages(posted.chat_id))[1]["content"] == numbered(5)
+
+
+async def test_a_queued_answer_is_stopped_without_a_worker_and_never_begun(
+    client: Client, desk: Desk, groq_url: str
+) -> None:
+    words = uuid4().hex
+    posted = await post(client, words)
+    async with client.read(posted.stream_url) as stream:
+        receipt = await cancel(client, posted)
+        events = await stream.all()
+    assert types_of(events) == ["start", "abort"]
+    assert receipt["sequence"] == 2
+    await run_generation(desk, posted.generation_id)
+    assert [asked for asked in await groq_control.requests(groq_url) if words in asked["user_text"]] == []
+    assert (await client.messages(posted.chat_id))[1]["status"] == "cancelled"
+
+
+async def test_stopping_an_answer_that_is_over_only_tells_how_it_ended(client: Client, desk: Desk) -> None:
+    posted = await post(client, "[[tokens=3]]")
+    await run_generation(desk, posted.generation_id)
+    async with client.read(posted.stream_url) as stream:
+        events = await stream.all()
+    receipt = await cancel(client, posted)
+    assert (receipt["status"], receipt["sequence"]) == ("completed", events[-1].sequence)
+    assert (await client.messages(posted.chat_id))[1]["content"] == numbered(3)
+
+
+async def test_a_worker_that_does_not_know_yet_can_write_no_more(
+    client: Client, desk: Desk, settings: Settings
+) -> None:
+    async with speaking(client, desk) as speech:
+        receipt = await cancel(client, speech.posted)
+    with Redis.from_url(settings.stream_redis_url) as server:
+        assert server.xlen(log_key(speech.posted.generation_id)) == receipt["sequence"]
+
+
+async def test_the_stream_of_a_stopped_answer_can_be_read_again_also_without_its_log(
+    client: Client, desk: Desk, settings: Settings
+) -> None:
+    async with speaking(client, desk) as speech:
+        await cancel(client, speech.posted)
+        seen = await speech.end()
+    async with client.read(speech.posted.stream_url) as stream:
+        assert await stream.all() == seen
+    with Redis.from_url(settings.stream_redis_url) as server:
+        server.delete(log_key(speech.posted.generation_id))
+    async with client.read(speech.posted.stream_url) as stream:
+        late = await stream.all()
+    assert (text_of(late), late[-1].part) == (numbered(SAID), seen[-1].part)
+    async with client.read(speech.posted.stream_url, seen[-1].id) as stream:
+        assert stream.response.status_code == 204
+
+
+async def test_what_was_saved_is_kept_when_the_log_is_lost_before_the_stop(
+    client: Client, desk: Desk, settings: Settings
+) -> None:
+    async with speaking(client, desk) as speech:
+        await desk.checkpoints.save()
+        with Redis.from_url(settings.stream_redis_url) as server:
+            server.delete(log_key(speech.posted.generation_id))
+        await cancel(client, speech.posted)
+    assert (await client.messages(speech.posted.chat_id))[1]["content"] == numbered(SAID)
+    async with client.read(speech.posted.stream_url) as stream:
+        assert text_of(await stream.all()) == numbered(SAID)
+
+
+async def test_a_log_that_could_not_be_closed_at_once_is_closed_by_the_sweep(
+    client: Client, desk: Desk, database_url: str
+) -> None:
+    posted = await post(client, "[[tokens=20 fault=stall after=5]]")
+    dying = asyncio.create_task(run_generation(desk, posted.generation_id))
+    async with client.read(posted.stream_url) as stream:
+        events = stream.events()
+        seen: list[Event] = []
+        while text_of(seen) != numbered(5):
+            seen.append(await anext(events))
+        dying.cancel()
+        await asyncio.wait([dying])
+        # As after an API that died between the row and the log.
+        execute(
+            database_url,
+            "UPDATE generations SET status = 'cancelled', lease_expires_at = NULL, finished_at = now() WHERE id = %s",
+            posted.generation_id,
+        )
+        execute(database_url, AGE)
+        await sweep(desk)
+        seen += [event async for event in events]
+    assert types_of(seen)[-2:] == ["text-end", "abort"]
+    assert (await client.messages(posted.chat_id))[1]["content"] == text_of(seen) == numbered(5)
+
+
+@pytest.mark.parametrize("path", ["/api/generations/{}/cancel", "/api/chats/{}/stop"])
+async def test_nobody_stops_what_is_anothers(
+    client: Client, connect: Callable[[], Client], database_url: str, path: str
+) -> None:
+    posted = await post(client, "Mine")
+    stranger = connect()
+    await stranger.sign_up()
+    target = posted.generation_id if "generations" in path else posted.chat_id
+    refused = await stranger.http.post(path.format(target))
+    missing = await stranger.http.post(path.format(uuid4() if "generations" in path else 999_999))
+    assert (refused.status_code, refused.json()) == (404, missing.json())
+    assert execute(database_url, "SELECT status FROM generations") == [("queued",)]
+
+
+async def test_stopping_a_chat_stops_what_it_says_and_what_waits(client: Client, desk: Desk) -> None:
+    async with speaking(client, desk) as speech:
+        waiting = (await client.post_async(speech.posted.chat_id, "And then?", on_conflict="enqueue")).json()
+        stopped = (await client.http.post(f"/api/chats/{speech.posted.chat_id}/stop")).json()["stopped"]
+        seen = await speech.end()
+    assert [receipt["id"] for receipt in stopped] == [str(speech.posted.generation_id), waiting["generation"]["id"]]
+    assert {receipt["status"] for receipt in stopped} == {"cancelled"}
+    assert stopped[0]["sequence"] == seen[-1].sequence
+    assert (await client.http.post(f"/api/chats/{speech.posted.chat_id}/stop")).json() == {"stopped": []}
+
+
+async def test_the_model_is_told_what_a_stopped_answer_had_said(client: Client, desk: Desk, groq_url: str) -> None:
+    async with speaking(client, desk, "First") as speech:
+        await cancel(client, speech.posted)
+    words = uuid4().hex
+    following = await post(client, f"{words} [[tokens=1]]", speech.posted.chat_id)
+    await run_generation(desk, following.generation_id)
+    (asked,) = await groq_control.requests(groq_url, containing=words, ended=1)
+    assert [said["content"] for said in asked["body"]["messages"] if said["role"] == "assistant"] == [numbered(SAID)]
+
+
+async def test_of_a_stop_and_an_end_at_once_one_wins(client: Client, desk: Desk, database_url: str) -> None:
+    chats = [await client.new_chat() for _ in range(60)]
+    turns = [await post(client, "[[tokens=2]]", chat) for chat in chats]
+    work = [run_generation(desk, turn.generation_id) for turn in turns]
+    stops = [cancel(client, turn) for turn in turns]
+    answers = await asyncio.gather(*(race for pair in zip(work, stops, strict=True) for race in pair))
+    rows = execute(
+        database_url,
+        "SELECT g.id::text, g.status, m.status, m.content FROM generations g"
+        " JOIN messages m ON m.id = g.assistant_message_id",
+    )
+    receipts = {str(receipt["id"]): receipt for receipt in answers if receipt is not None}
+    for generation, status, message_status, content in rows:
+        assert status in {"completed", "cancelled"}
+        assert message_status == status == receipts[str(generation)]["status"]
+        assert content == numbered(2) if status == "completed" else numbered(2).startswith(str(content))

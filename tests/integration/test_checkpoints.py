@@ -1,0 +1,148 @@
+"""Partial text in PostgreSQL: what is left when Redis loses its data and the worker dies; and when a model can't go on."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from uuid import uuid4
+
+import httpx
+import pytest
+from redis import Redis
+
+from services.launcher.embedded.valkey import EmbeddedValkey
+from services.worker.app import open_desk
+from services.worker.celery_app import create_app
+from services.worker.generations.run import Desk, run_generation
+from services.worker.generations.sweep import sweep
+from shared.database import lifecycle
+from shared.settings import Settings
+from shared.streams.redis import log_key
+from tests.clients import Client, Event, numbered, text_of, types_of
+from tests.conftest import settings_for
+from tests.integration.turns import SAID, Posted, execute, post, speaking
+
+EXPIRE = "UPDATE generations SET lease_expires_at = now() - interval '1 second' WHERE status = 'running'"
+
+
+async def test_partial_text_is_saved_while_the_answer_streams(client: Client, desk: Desk) -> None:
+    async with speaking(client, desk) as speech:
+        await desk.checkpoints.save()
+        reply = (await client.messages(speech.posted.chat_id))[1]
+    assert (reply["content"], reply["status"]) == (numbered(SAID), "pending")
+
+
+async def test_partial_text_is_saved_by_itself_every_second(client: Client, desk: Desk, database_url: str) -> None:
+    async with speaking(client, desk) as speech:
+        async with asyncio.timeout(5):
+            while (await client.messages(speech.posted.chat_id))[1]["content"] != numbered(SAID):
+                pass
+    assert execute(database_url, "SELECT status FROM generations") == [("running",)]
+
+
+async def test_partial_text_never_replaces_what_is_final(client: Client, desk: Desk, database_url: str) -> None:
+    posted = await post(client, "[[tokens=3]]")
+    await run_generation(desk, posted.generation_id)
+    async with desk.database.connect() as db:
+        await db.execute(lifecycle.checkpoint([(posted.generation_id, 1, numbered(3) + "and more")]))
+    assert (await client.messages(posted.chat_id))[1]["content"] == numbered(3)
+
+
+async def test_partial_text_of_an_attempt_that_is_over_is_not_saved(client: Client, desk: Desk) -> None:
+    async with speaking(client, desk) as speech:
+        async with desk.database.connect() as db:
+            await db.execute(lifecycle.checkpoint([(speech.posted.generation_id, 2, "From the future")]))
+            await db.execute(lifecycle.checkpoint([(speech.posted.generation_id, 0, "From the past")]))
+        assert (await client.messages(speech.posted.chat_id))[1]["content"] == ""
+
+
+async def test_saving_waits_for_nobody(client: Client, desk: Desk) -> None:
+    async with speaking(client, desk) as speech, desk.database.begin() as holding:
+        await holding.execute(lifecycle.save_text((await client.messages(speech.posted.chat_id))[1]["id"], ""))
+        await asyncio.wait_for(desk.checkpoints.save(), 2)
+
+
+async def half_said(client: Client, desk: Desk, die: Callable[[Posted], Awaitable[None]]) -> tuple[Posted, list[Event]]:
+    """An answer of 20 tokens whose worker dies after five; what its reader saw until then and what it was cut by."""
+    posted = await post(client, f"{uuid4().hex} [[tokens=20 fault=stall after=5 once=1]]")
+    dying = asyncio.create_task(run_generation(desk, posted.generation_id))
+    seen: list[Event] = []
+    async with client.read(posted.stream_url) as stream:
+        events = stream.events()
+        while text_of(seen) != numbered(SAID):
+            seen.append(await anext(events))
+        await desk.checkpoints.save()
+        dying.cancel()
+        await asyncio.wait([dying])
+        await die(posted)
+        await run_generation(desk, posted.generation_id)
+        with pytest.raises(httpx.RemoteProtocolError):
+            async for e in events:
+                print("DBG", e)
+            print("DBG done", stream.done, seen)
+    return posted, seen
+
+
+async def test_an_answer_survives_the_loss_of_redis_and_its_worker(
+    client: Client, desk: Desk, settings: Settings, database_url: str
+) -> None:
+    async def lose_everything(posted: Posted) -> None:
+        with Redis.from_url(settings.stream_redis_url) as server:
+            server.delete(log_key(posted.generation_id))
+        execute(database_url, EXPIRE)
+        await sweep(desk)
+
+    posted, seen = await half_said(client, desk, lose_everything)
+    async with client.read(posted.stream_url, seen[-1].id) as stream:
+        events = await stream.all()
+        assert stream.done
+    assert stream.asides == [{"type": "data-reset", "data": {}, "transient": True}]
+    assert [event.sequence for event in events] == list(range(1, len(events) + 1))
+    assert text_of(events) == numbered(20) == (await client.messages(posted.chat_id))[1]["content"]
+
+
+async def test_an_answer_survives_the_loss_of_its_logs_end_and_its_worker(
+    client: Client, desk: Desk, settings: Settings, database_url: str
+) -> None:
+    async def lose_the_end(posted: Posted) -> None:
+        with Redis.from_url(settings.stream_redis_url) as server:
+            entries = [entry for entry, _ in server.xrange(log_key(posted.generation_id))]
+            server.xdel(log_key(posted.generation_id), *entries[-1:])
+        execute(database_url, EXPIRE)
+        await sweep(desk)
+
+    posted, seen = await half_said(client, desk, lose_the_end)
+    async with client.read(posted.stream_url, seen[-1].id) as stream:
+        events = await stream.all()
+    assert text_of(events) == numbered(20) == (await client.messages(posted.chat_id))[1]["content"]
+
+
+@pytest.fixture
+async def unable(database_url: str, valkey: EmbeddedValkey, groq_url: str) -> AsyncIterator[Desk]:
+    """A desk whose model can't go on where an answer broke off."""
+    settings = settings_for(database_url, valkey.url, groq_url, model_prefill=False)
+    celery = create_app(settings)
+    async with open_desk(settings, celery) as opened:
+        yield opened
+    celery.close()
+
+
+async def test_a_model_that_can_not_go_on_begins_a_new_paragraph_and_says_so(
+    client: Client, unable: Desk, database_url: str
+) -> None:
+    posted = await post(client, "[[tokens=12 fault=stall after=5 once=1]]")
+    dying = asyncio.create_task(run_generation(unable, posted.generation_id))
+    async with client.read(posted.stream_url) as stream:
+        events = stream.events()
+        seen: list[Event] = []
+        while text_of(seen) != numbered(5):
+            seen.append(await anext(events))
+        dying.cancel()
+        await asyncio.wait([dying])
+        execute(database_url, EXPIRE)
+        await sweep(unable)
+        await run_generation(unable, posted.generation_id)
+        seen += [event async for event in events]
+    retry = ["text-end", "finish-step", "data-retry", "start-step", "text-start", "text-delta", "data-status"]
+    assert [kind for kind in types_of(seen) if kind in {*retry, "finish"}][4:11] == retry
+    assert [event.part["data"] for event in seen if event.part["type"] == "data-retry"] == [{"attempt": 2}]
+    assert text_of(seen) == numbered(5) + "\n\n" + numbered(12)
+    assert (await client.messages(posted.chat_id))[1]["content"] == text_of(seen)

@@ -1,0 +1,77 @@
+"""Deleting a chat or an account while it is being answered: it stops, readers are told, nothing comes back."""
+
+import asyncio
+from collections import Counter
+from uuid import uuid4
+
+from redis import Redis
+
+from services.worker.generations.run import Desk, run_generation
+from services.worker.generations.sweep import sweep
+from shared.settings import Settings
+from shared.streams.redis import log_key
+from tests.clients import Client, types_of
+from tests.doubles import groq_control
+from tests.integration.turns import execute, post, speaking
+
+
+async def test_deleting_a_chat_stops_its_answer(
+    client: Client, desk: Desk, settings: Settings, database_url: str, groq_url: str
+) -> None:
+    words = uuid4().hex
+    async with speaking(client, desk, words) as speech:
+        assert (await client.http.delete(f"/api/chats/{speech.posted.chat_id}")).status_code == 204
+        seen = await speech.end()
+        assert speech.stream.done
+    assert types_of(seen)[-2:] == ["text-end", "abort"]
+    assert seen[-1].part["reason"] == "deleted"
+    (asked,) = await groq_control.requests(groq_url, containing=words, ended=1)
+    assert asked["outcome"] == "abandoned"
+    await run_generation(desk, speech.posted.generation_id)
+    await sweep(desk)
+    with Redis.from_url(settings.stream_redis_url) as server:
+        assert server.xlen(log_key(speech.posted.generation_id)) == seen[-1].sequence
+    for table in ("chats", "messages", "generations"):
+        assert execute(database_url, f"SELECT count(*) FROM {table}") == [(0,)]  # noqa: S608 - a name of ours
+    assert (await client.http.get(speech.posted.stream_url)).status_code == 404
+
+
+async def test_deleting_the_account_stops_all_of_its_answers(client: Client, desk: Desk, database_url: str) -> None:
+    async with speaking(client, desk) as one, speaking(client, desk) as another:
+        assert (await client.http.delete("/api/auth/me")).status_code == 204
+        ends = [await speech.end() for speech in (one, another)]
+    assert [seen[-1].part for seen in ends] == [{"type": "abort", "reason": "deleted"}] * 2
+    for table in ("users", "chats", "messages", "generations"):
+        assert execute(database_url, f"SELECT count(*) FROM {table}") == [(0,)]  # noqa: S608 - a name of ours
+    assert (await client.http.get("/api/auth/me")).status_code == 401
+    assert (await client.http.delete("/api/auth/me")).status_code == 401
+
+
+async def test_deleting_a_chat_while_it_is_written_to_does_one_then_the_other(
+    client: Client, database_url: str
+) -> None:
+    statuses: Counter[tuple[int, int]] = Counter()
+    for _ in range(30):
+        chat = await client.new_chat()
+        said, deleted = await asyncio.gather(client.post_async(chat, "Hello"), client.http.delete(f"/api/chats/{chat}"))
+        statuses[said.status_code, deleted.status_code] += 1
+    assert set(statuses) <= {(202, 204), (404, 204)}
+    assert execute(database_url, "SELECT count(*) FROM generations") == [(0,)]
+
+
+async def test_whatever_is_done_to_an_answer_at_once_it_ends_once(
+    client: Client, desk: Desk, database_url: str
+) -> None:
+    posted = [await post(client, "[[tokens=2]]") for _ in range(100)]
+    deleted = [turn.chat_id for turn in posted[::2]]
+    work = [run_generation(desk, turn.generation_id) for turn in posted]
+    stops = [client.http.post(f"/api/generations/{turn.generation_id}/cancel") for turn in posted]
+    deletions = [client.http.delete(f"/api/chats/{chat}") for chat in deleted]
+    _, answers, gone = await asyncio.gather(asyncio.gather(*work), asyncio.gather(*stops), asyncio.gather(*deletions))
+    assert {answer.status_code for answer in answers} <= {200, 404}
+    assert {answer.status_code for answer in gone} == {204}
+    left = execute(database_url, "SELECT chat_id, status FROM generations ORDER BY chat_id")
+    assert [chat for chat, _ in left] == sorted(turn.chat_id for turn in posted[1::2])
+    assert {status for _, status in left} <= {"completed", "cancelled"}
+    mismatched = "SELECT count(*) FROM generations g JOIN messages m ON m.id = g.assistant_message_id"
+    assert execute(database_url, f"{mismatched} WHERE m.status <> g.status") == [(0,)]
