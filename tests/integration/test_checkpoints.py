@@ -75,9 +75,7 @@ async def half_said(client: Client, desk: Desk, die: Callable[[Posted], Awaitabl
         await die(posted)
         await run_generation(desk, posted.generation_id)
         with pytest.raises(httpx.RemoteProtocolError):
-            async for e in events:
-                print("DBG", e)
-            print("DBG done", stream.done, seen)
+            await anext(events)
     return posted, seen
 
 
