@@ -15,7 +15,7 @@ from typing import Final
 
 import aiohttp
 import uvloop
-from chaos_faults import Faults
+from chaos_faults import EVERY, Faults
 from chaos_load import Load
 from chaos_readers import SILENCE_SECONDS
 from chaos_system import ChaosSystem
@@ -55,7 +55,8 @@ async def _run(options: argparse.Namespace, folder: Path, groq_url: str) -> Verd
         connector = aiohttp.TCPConnector(limit=0, force_close=True)
         async with aiohttp.ClientSession(timeout=timeout, connector=connector) as http:
             load = Load(http, [api.url for api in system.apis], random.Random(options.seed))  # noqa: S311 - a schedule is no secret
-            faults = Faults(system, random.Random(options.seed + 1))  # noqa: S311 - likewise
+            every = {kind: options.every or EVERY[kind] for kind in options.only or EVERY}
+            faults = Faults(system, random.Random(options.seed + 1), every)  # noqa: S311 - likewise
             return await _storm(options, load, faults)
     except asyncio.CancelledError:
         return None
@@ -97,6 +98,8 @@ async def _report(load: Load, faults: Faults) -> None:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=2, help="how long load and faults last")
+    parser.add_argument("--only", action="append", choices=EVERY, help="only faults of this kind; may be repeated")
+    parser.add_argument("--every", type=float, help="mean seconds between two faults of a kind")
     parser.add_argument("--users", type=int, default=12, help="users, each with one conversation at a time")
     parser.add_argument("--seed", type=int, default=1, help="of the load and of the faults' schedule")
     return parser.parse_args()

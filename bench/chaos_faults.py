@@ -5,7 +5,7 @@ import random
 import signal
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -30,10 +30,14 @@ MIN_HEALTHY: Final = 2
 
 @dataclass
 class Faults:
-    """Makes faults until it is cancelled, and remembers them: (kind, begin, end) in monotonic seconds."""
+    """Makes faults until it is cancelled, and remembers them: (kind, begin, end) in monotonic seconds.
+
+    `every` has the kinds that happen, each with its mean interval in seconds.
+    """
 
     system: ChaosSystem
     rng: random.Random
+    every: Mapping[str, float] = field(default_factory=lambda: EVERY)
     happened: list[tuple[str, float, float]] = field(default_factory=list)
     bad_exits: list[str] = field(default_factory=list)
     _running: set[asyncio.Task[None]] = field(default_factory=set)
@@ -50,16 +54,17 @@ class Faults:
             "API SIGTERM": self._replace_api,
         }
         until = time.monotonic() + seconds
-        await asyncio.gather(*(self._repeat(kind, fault, until) for kind, fault in kinds.items()))
+        await asyncio.gather(*(self._repeat(kind, kinds[kind], until) for kind in self.every))
+        await asyncio.sleep(max(0.0, until - time.monotonic()))
 
     async def _repeat(self, kind: str, fault: Callable[[], Awaitable[str | None]], until: float) -> None:
         """Begin a fault at its times, whether or not the one before is mended."""
         begun: set[asyncio.Task[None]] = set()
-        due = time.monotonic() + EVERY[kind] * self.rng.uniform(0.3, 1.0)
+        due = time.monotonic() + self.every[kind] * self.rng.uniform(0.3, 1.0)
         while due < until:
             await asyncio.sleep(max(0.0, due - time.monotonic()))
             begun.add(asyncio.create_task(self._one(kind, fault)))
-            due += EVERY[kind] * self.rng.uniform(0.8, 1.2)
+            due += self.every[kind] * self.rng.uniform(0.8, 1.2)
         await asyncio.gather(*begun)
 
     async def _one(self, kind: str, fault: Callable[[], Awaitable[str | None]]) -> None:

@@ -21,3 +21,4 @@ BROKER_TRANSPORT: Final = {
     "health_check_interval": 5,
     "visibility_timeout": 3600,
 }
+PUBLISH_RETRIES: Final = {"max_retries": 2, "interval_start": 0.1, "interval_max": 0.5}

@@ -2,11 +2,13 @@
 
 import signal
 import sys
+from contextlib import suppress
 from typing import Final
 
 import uvicorn
 
 from services.api.app import create_app
+from services.api.listener import free_vanished
 from services.api.middleware import quiet_cuts
 from shared.errors import SettingsInvalid
 from shared.settings import Settings
@@ -19,7 +21,7 @@ SWITCH_INTERVAL: Final = 0.0005
 
 
 def main() -> int:
-    """Run. Returns the exit code: 2 for unusable settings."""
+    """Run. Returns the exit code: 1 when it could not start, 2 for unusable settings."""
     try:
         settings = Settings.load(require=("jwt_secret_key",))
     except SettingsInvalid as error:
@@ -30,7 +32,7 @@ def main() -> int:
     sys.setswitchinterval(SWITCH_INTERVAL)
     # uvicorn drains, restores this, and raises the signal again. Having left in good order is success.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    uvicorn.run(
+    config = uvicorn.Config(
         create_app(settings),
         host=settings.host,
         port=settings.port,
@@ -41,7 +43,10 @@ def main() -> int:
         timeout_graceful_shutdown=DRAIN_SECONDS,
         timeout_keep_alive=65,
     )
-    return 0
+    server = uvicorn.Server(config)
+    with suppress(KeyboardInterrupt):
+        server.run(sockets=[free_vanished(config.bind_socket())])
+    return 0 if server.started else 1
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from services.api.generations import queries
 from services.api.generations import router as generations
 from services.api.line import Line
 from services.api.middleware import BodyLimit, RequestLog
-from services.api.queue import Queue
+from services.api.queue import open_queue
 from services.api.resources import Resources
 from services.api.security import AccessTokens, Passwords
 from shared.database.engine import Database, open_database
@@ -81,7 +81,6 @@ def _lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextMan
             settings.access_token_expire_minutes * 60,
         )
         database = open_database(settings.database_url, pool_size=settings.database_pool_size)
-        queue = Queue(settings.celery_broker_url)
         line = Line(partial(_line, database, settings.queue_max_depth))
         passwords = Passwords(rounds=settings.bcrypt_rounds)
         try:
@@ -90,10 +89,10 @@ def _lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextMan
                 ttl=settings.stream_ttl_seconds,
                 keep_alive=settings.stream_keep_alive_seconds,
             ) as streams:
-                yield {"resources": Resources(settings, database, streams, queue, line, passwords, tokens)}
+                with open_queue(settings.celery_broker_url) as queue:
+                    yield {"resources": Resources(settings, database, streams, queue, line, passwords, tokens)}
         finally:
             passwords.close()
-            queue.close()
             await database.dispose()
 
     return lifespan

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 
 from services.api.line import Line
-from services.api.queue import Queue
 from services.api.security import AccessTokens, Passwords
 from shared.database.engine import Database
+from shared.hints import Hints
 from shared.settings import Settings
 from shared.streams.redis import Streams
 
@@ -17,7 +17,7 @@ class Resources:
     settings: Settings
     database: Database
     streams: Streams
-    queue: Queue
+    queue: Hints
     line: Line
     passwords: Passwords
     tokens: AccessTokens

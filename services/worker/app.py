@@ -17,10 +17,9 @@ from services.worker.generations.pen import Flusher
 from services.worker.generations.run import MAX_STARTS, Desk
 from services.worker.generations.sweep import sweep
 from services.worker.model import Model
-from shared import jobs
 from shared.database.engine import open_database
 from shared.errors import CortexAIError
-from shared.ids import GenerationId
+from shared.hints import Hints
 from shared.settings import Settings
 from shared.streams.redis import RedisLog, RedisWriter, connect
 from shared.streams.stops import Stops
@@ -37,6 +36,11 @@ async def open_desk(settings: Settings, celery: Celery) -> AsyncIterator[Desk]:
         stack.push_async_callback(model.aclose)
         database = open_database(settings.database_url, pool_size=settings.database_pool_size)
         stack.push_async_callback(database.dispose)
+        # A connection of their own: however many replies are being saved, no lease waits for them.
+        heartbeats = open_database(settings.database_url, pool_size=1)
+        stack.push_async_callback(heartbeats.dispose)
+        hints = Hints(partial(_send, celery))
+        stack.callback(hints.close)
         redis = connect(settings.stream_redis_url)
         stack.push_async_callback(redis.aclose)
         writer = RedisWriter(redis, ttl=settings.stream_ttl_seconds)
@@ -46,10 +50,10 @@ async def open_desk(settings: Settings, celery: Celery) -> AsyncIterator[Desk]:
             writer=writer,
             stream_log=RedisLog(redis),
             flusher=Flusher(writer, interval=settings.flush_interval_seconds),
-            leases=Leases(database, lease=settings.lease_seconds),
+            leases=Leases(heartbeats, lease=settings.lease_seconds),
             checkpoints=Checkpoints(database, interval=settings.checkpoint_interval_seconds),
             model=model,
-            send_again=partial(_send, celery),
+            send_again=hints.generate,
             starts=asyncio.Semaphore(MAX_STARTS),
         )
         for work in (
@@ -95,14 +99,5 @@ async def _sweep_for_ever(desk: Desk) -> None:
             log.warning("sweep_failed", error=type(error).__name__)
 
 
-def _send(celery: Celery, generation_id: GenerationId) -> None:
-    """Send a generation to a worker, off the event loop, and no matter whether it arrives: there is always a next sweep."""
-    sending = asyncio.get_running_loop().run_in_executor(
-        None, partial(celery.send_task, jobs.GENERATE, args=[str(generation_id)], queue=jobs.GENERATIONS_QUEUE)
-    )
-    sending.add_done_callback(_sent)
-
-
-def _sent(sending: asyncio.Future[Any]) -> None:
-    if not sending.cancelled() and (error := sending.exception()):
-        log.warning("send_failed", error=type(error).__name__)
+def _send(celery: Celery, task: str, queue: str, argument: str) -> None:
+    celery.send_task(task, args=[argument], queue=queue)

@@ -23,7 +23,7 @@ def create_app(settings: Settings) -> Celery:
         broker_transport_options=dict(jobs.BROKER_TRANSPORT),
         task_acks_late=True,
         task_ignore_result=True,
-        task_publish_retry_policy={"max_retries": 2, "interval_start": 0.1, "interval_max": 0.5},
+        task_publish_retry_policy=dict(jobs.PUBLISH_RETRIES),
         task_reject_on_worker_lost=False,
         task_serializer="json",
         worker_cancel_long_running_tasks_on_connection_loss=False,

@@ -10,6 +10,7 @@ import pytest
 import uvicorn
 
 from services.api.app import create_app
+from services.api.listener import free_vanished
 from services.worker.app import open_desk
 from services.worker.celery_app import create_app as create_celery
 from services.worker.generations.run import Desk
@@ -20,7 +21,7 @@ from tests.clients import NO_TLS, Client
 @asynccontextmanager
 async def serve(settings: Settings) -> AsyncIterator[str]:
     """Run the API on a free port. Yields its URL."""
-    listener = socket.create_server(("127.0.0.1", 0))
+    listener = free_vanished(socket.create_server(("127.0.0.1", 0)))
     server = uvicorn.Server(
         uvicorn.Config(create_app(settings), log_config=None, access_log=False, timeout_graceful_shutdown=1)
     )

@@ -20,6 +20,7 @@ log = get_logger(__name__)
 RENEWALS_PER_LEASE: Final = 3
 MARGIN: Final = 0.2
 """The part of a lease, at its end, in which the process no longer trusts that it holds it."""
+LOOKS_PER_MARGIN: Final = 4
 
 
 class Stop(Enum):
@@ -86,11 +87,21 @@ class Leases:
         return since + self._length * (1 - MARGIN)
 
     async def beat(self) -> None:
-        """Renew, for ever."""
+        """Renew, for ever, and stop in time what could not be renewed."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._renew_for_ever())
+            tasks.create_task(self._watch())
+
+    async def _renew_for_ever(self) -> None:
         while True:
             await asyncio.sleep(self._length / RENEWALS_PER_LEASE)
             if self._held:
                 await self._renew()
+
+    async def _watch(self) -> None:
+        """Apart from the renewals, since one that hangs must not keep a run alive past its lease."""
+        while True:
+            await asyncio.sleep(self._length * MARGIN / LOOKS_PER_MARGIN)
             now = asyncio.get_running_loop().time()
             for lease in [lease for lease in self._held if lease.deadline < now]:
                 log.warning("lease_not_renewed", generation_id=str(lease.generation_id))

@@ -33,6 +33,7 @@ log = get_logger(__name__)
 
 SAVE_RETRY_AFTER: Final = (0.1, 0.3, 1.0, 3.0)
 SETTLE_WITHIN: Final = 5.0
+CLOSE_WITHIN: Final = 5.0
 NEW_PARAGRAPH: Final = "\n\n"
 MAX_STARTS: Final = 4
 """How many generations of a process start at the same time. In a burst, the others wait their turn: so the first ones'
@@ -144,7 +145,13 @@ async def _attempt(desk: Desk, lease: Lease, claimed: Claimed, history: list[Sai
     await _settle(pen, generation_id)
     lease.saving = True
     await _save(desk, generation_id, claimed.attempt, reply)
-    await pen.close(*_ending(reply))
+    try:
+        async with asyncio.timeout(CLOSE_WITHIN):
+            await pen.close(*_ending(reply))
+    except TimeoutError:
+        # Redis does not answer. The reply is safe, so nothing here needs to wait for it: the sweep closes.
+        log.warning("close_left_to_the_sweep", generation_id=str(generation_id))
+        return
     await close(desk, generation_id, claimed.attempt, pen.sequence)
 
 
