@@ -4,6 +4,7 @@ CortexAIError
 ├── InvalidInput          what was sent can't be used
 │   ├── CursorInvalid
 │   ├── ContentTooLong
+│   ├── ModelNotOffered
 │   └── IdempotencyKeyReused
 ├── PayloadTooLarge
 ├── Unauthenticated
@@ -16,7 +17,8 @@ CortexAIError
 │   ├── EmailTaken
 │   └── GenerationInProgress
 ├── TooMany               more than this user may have
-│   └── TooManyGenerations
+│   ├── TooManyGenerations
+│   └── QuotaExceeded
 ├── Unavailable           a dependency does not answer; worth trying again
 │   ├── DatabaseUnavailable
 │   ├── StreamsUnavailable
@@ -38,6 +40,7 @@ CortexAIError
 A class's docstring is its default message, `code` is stable and part of the public contract. None of them knows HTTP.
 """
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 from shared.ids import GenerationId
@@ -81,6 +84,15 @@ class ContentTooLong(InvalidInput):
 
     def __init__(self, limit: int) -> None:
         super().__init__(f"content: must have at most {limit} characters", field="content")
+
+
+class ModelNotOffered(InvalidInput):
+    """This model is not offered here."""
+
+    code = "model_not_offered"
+
+    def __init__(self, offered: Sequence[str]) -> None:
+        super().__init__(f"model: must be one of {', '.join(offered)}", field="model")
 
 
 class IdempotencyKeyReused(InvalidInput):
@@ -167,6 +179,12 @@ class TooManyGenerations(TooMany):
     """Too many answers are being generated for you at the same time; try again when one is finished."""
 
     code = "too_many_generations"
+
+
+class QuotaExceeded(TooMany):
+    """Your tokens for today are used up; they are counted anew from midnight, UTC."""
+
+    code = "quota_exceeded"
 
 
 class Unavailable(CortexAIError):

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 from shared import jobs
-from shared.ids import GenerationId
+from shared.ids import ChatId, GenerationId
 from shared.telemetry import get_logger
 
 log = get_logger(__name__)
@@ -29,6 +29,14 @@ class Hints:
     def generate(self, generation_id: GenerationId) -> None:
         """Have a queued generation taken. Returns at once and never raises: the sweep sends again what got lost."""
         self._tell(jobs.GENERATE, jobs.GENERATIONS_QUEUE, str(generation_id))
+
+    def summarize(self, chat_id: ChatId) -> None:
+        """Have a chat's older messages folded into its summary. What got lost is found by the upkeep's sweep."""
+        self._tell(jobs.SUMMARIZE, jobs.SUMMARIES_QUEUE, str(chat_id))
+
+    def title(self, generation_id: GenerationId) -> None:
+        """Have a better title made. When that gets lost, the chat keeps the one it has."""
+        self._tell(jobs.TITLE, jobs.SUMMARIES_QUEUE, str(generation_id))
 
     def _tell(self, task: str, queue: str, argument: str) -> None:
         if self._waiting >= MAX_WAITING:

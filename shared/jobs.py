@@ -8,6 +8,12 @@ GENERATE: Final = "cortexai.generate"
 SWEEP: Final = "cortexai.sweep"
 """Payload: []. Finds what was left behind and queues it again."""
 
+SUMMARIZE: Final = "cortexai.summarize"
+"""Payload: [chat id as text]. A hint: the chat's row says whether, and from when, a summary is due."""
+
+TITLE: Final = "cortexai.title"
+"""Payload: [generation id as text]. Find a better title for the chat of this, its first, generation."""
+
 GENERATIONS_QUEUE: Final = "generations"
 SUMMARIES_QUEUE: Final = "summaries"
 UPKEEP_QUEUE: Final = "upkeep"

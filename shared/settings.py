@@ -83,6 +83,8 @@ class Settings(DatabaseSettings):
 
     groq_api_key: SecretStr | None = None
     groq_model: str = "llama-3.3-70b-versatile"
+    groq_models: Annotated[tuple[str, ...], NoDecode] = ()
+    groq_fallback_model: str | None = None
     groq_base_url: str | None = None
     tavily_api_key: SecretStr | None = None
     tavily_base_url: str | None = None
@@ -93,11 +95,18 @@ class Settings(DatabaseSettings):
     model_read_timeout_seconds: float = Field(default=60, gt=0)
     generation_timeout_seconds: float = Field(default=600, gt=0)
     history_window: int = Field(default=5, ge=1, le=1000)
+    summary_max_chars: int = Field(default=4_000, ge=200, le=20_000)
+    summary_chunk_messages: int = Field(default=20, ge=1, le=200)
+    summary_timeout_seconds: float = Field(default=120, ge=1, le=600)
+    facts_max: int = Field(default=40, ge=0, le=200)
+    title_by_model: bool = True
 
     model_prefill: bool = True
+    model_tools: bool = True
 
     user_max_live_generations: int = Field(default=4, ge=1, le=1000)
     queue_max_depth: int = Field(default=1000, ge=1, le=100_000)
+    user_daily_tokens: int | None = Field(default=None, ge=1)
 
     worker_concurrency: int = Field(default=128, ge=1, le=1000)
     worker_drain_seconds: float = Field(default=20, ge=0, le=600)
@@ -130,14 +139,10 @@ class Settings(DatabaseSettings):
             raise ValueError("looks like a default or a guessable text; make one with: openssl rand -hex 32")
         return secret
 
-    @field_validator("backend_cors_origins", mode="before")
+    @field_validator("backend_cors_origins", "groq_models", mode="before")
     @classmethod
-    def _split(cls, origins: Any) -> Any:  # noqa: ANN401
-        return (
-            tuple(o.strip().rstrip("/") for o in origins.split(",") if o.strip())
-            if isinstance(origins, str)
-            else origins
-        )
+    def _split(cls, items: Any) -> Any:  # noqa: ANN401
+        return tuple(i.strip().rstrip("/") for i in items.split(",") if i.strip()) if isinstance(items, str) else items
 
     @field_validator("backend_cors_origins")
     @classmethod

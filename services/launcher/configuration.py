@@ -21,6 +21,9 @@ LOCAL_MODEL: Final[Mapping[str, str]] = {
     "MODEL_CONTEXT_TOKENS": "1536",
     "MODEL_MAX_TOKENS": "512",
     "MODEL_READ_TIMEOUT_SECONDS": "120",
+    "MODEL_TOOLS": "false",
+    "TITLE_BY_MODEL": "false",
+    "SUMMARY_MAX_CHARS": "800",
     "WORKER_CONCURRENCY": "16",
 }
 # JSON, so that the launcher can tell a warning from the rest; one arena, because many small processes share the memory.

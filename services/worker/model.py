@@ -6,15 +6,18 @@ from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import aiohttp
 import orjson
-from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
+from langchain_core.messages.utils import count_tokens_approximately
 from langchain_core.outputs import ChatGenerationChunk
+from langchain_core.runnables import RunnableBinding
 from langchain_groq import ChatGroq
 from pydantic import SecretStr
 
+from services.worker import prompts
 from shared import errors
 from shared.frames import FinishReason, clean
 from shared.settings import Settings
@@ -40,28 +43,72 @@ FINISH_REASONS: Final[dict[str, FinishReason]] = {
     "function_call": "tool-calls",
 }
 _MESSAGES: Final[dict[str, type[BaseMessage]]] = {"system": SystemMessage, "user": HumanMessage, "assistant": AIMessage}
+MAX_ARGUMENTS_CHARS: Final = 20_000
+THINKS_ALOUD: Final = ("qwen/qwen3", "deepseek-r1")
+"""Models that put their reasoning into the text unless they are told to keep it apart."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A tool call that the model asks for. `arguments` is None when what it sent is no JSON object."""
+
+    id: str
+    name: str
+    arguments: dict[str, Any] | None
 
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """One message of a conversation as the model is told it. Its role is system, user or assistant."""
+    """One message of a conversation as the model is told it. Its role is system, user, assistant or tool.
+
+    `calls` are what the assistant asked of its tools, `call_id` names the one that a tool's message answers.
+    """
 
     role: str
     content: str
+    calls: tuple[Call, ...] = ()
+    call_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Delta:
-    """What one chunk adds. `usage` counts tokens; it and the finish reason come with the last chunk."""
+    """What one chunk adds. `usage` counts tokens; it, the finish reason and the calls come with the last chunk."""
 
     text: str = ""
     reasoning: str = ""
     finish_reason: FinishReason | None = None
     usage: dict[str, int] | None = None
+    calls: tuple[Call, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """The model did not answer: after `wait` seconds, `model` is asked."""
+
+    model: str
+    wait: float
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A whole answer. `usage` is None when the model did not tell."""
+
+    text: str
+    model: str
+    finish_reason: FinishReason
+    usage: dict[str, int] | None
+
+
+def tokens(said: Said) -> int:
+    """Roughly how many tokens a message takes (langchain-core's counter)."""
+    return count_tokens_approximately([_message(said)])
 
 
 class Model:
-    """Streams answers. Safe for any number of concurrent streams on one event loop."""
+    """Streams answers. Safe for any number of concurrent streams on one event loop.
+
+    `name` is the model that answers unless another of those that are offered is asked for.
+    """
 
     def __init__(self, settings: Settings) -> None:
         if settings.groq_api_key is None:
@@ -74,37 +121,96 @@ class Model:
             ),
             trust_env=True,
         )
-        key = settings.groq_api_key.get_secret_value()
-        self._chat = ChatGroq(
-            model_name=settings.groq_model,
-            api_key=SecretStr(key),
+        self._fallback = settings.groq_fallback_model
+        names = {settings.groq_model, *settings.groq_models, *([self._fallback] if self._fallback else [])}
+        # All at once, since making one takes 50 ms.
+        self._chats = {name: self._make(settings, settings.groq_api_key, name) for name in sorted(names)}
+        bound = cast("RunnableBinding[Any, Any]", self._chats[self.name].bind_tools([prompts.WEB_SEARCH]))
+        self._tools = dict(bound.kwargs)
+
+    def _make(self, settings: Settings, key: SecretStr, name: str) -> ChatGroq:
+        completions = _Completions(self._http, settings.groq_base_url or GROQ_URL, key.get_secret_value())
+        return ChatGroq(
+            model_name=name,
+            api_key=key,
             temperature=settings.model_temperature,
             max_tokens=settings.model_max_tokens,
-            async_client=_Completions(self._http, settings.groq_base_url or GROQ_URL, key),
+            reasoning_format="parsed" if name.startswith(THINKS_ALOUD) else None,
+            async_client=completions,
         )
 
     async def aclose(self) -> None:
         """Close its connections."""
         await self._http.close()
 
-    async def stream(self, conversation: Sequence[Said]) -> AsyncGenerator[Delta, None]:
+    async def stream(
+        self,
+        conversation: Sequence[Said],
+        *,
+        model: str | None = None,
+        tools: bool = False,
+        max_tokens: int | None = None,
+    ) -> AsyncGenerator[Delta | Again, None]:
         """The answer, chunk by chunk. A last message of the assistant's is continued. Closing it hangs up.
 
-        What fails before the first chunk, and may go better soon, is tried again, three times in all.
+        What fails before the first chunk, and may go better soon, is tried again, three times in all, and then with the
+        fallback model. With `tools` the model may ask for a web search. A model that is not offered is the default one.
 
         Raises:
             ModelError: one of its kinds.
 
         """
-        messages = [_MESSAGES[said.role](content=said.content) for said in conversation]
+        messages = [_message(said) for said in conversation]
+        options: dict[str, Any] = {
+            **(self._tools if tools else {}),
+            **({"max_tokens": max_tokens} if max_tokens else {}),
+        }
+        name = model if model in self._chats else self.name
+        begun = False
+        try:
+            async for said in self._tries(name, messages, options):
+                begun = begun or isinstance(said, Delta)
+                yield said
+        except errors.ModelError as failure:
+            if begun or self._fallback in {None, name} or not _is_passing(failure):
+                raise
+        else:
+            return
+        yield Again(str(self._fallback), 0)
+        async for said in self._tries(str(self._fallback), messages, options):
+            yield said
+
+    async def answer(self, conversation: Sequence[Said], *, model: str | None = None, max_tokens: int) -> Answer:
+        """The whole answer at once, for what nobody reads as it is written.
+
+        Raises:
+            ModelError: one of its kinds.
+
+        """
+        name, parts = model if model in self._chats else self.name, list[str]()
+        reason: FinishReason = "stop"
+        usage = None
+        async for said in self.stream(conversation, model=model, max_tokens=max_tokens):
+            if isinstance(said, Again):
+                name = said.model
+                continue
+            parts.append(said.text)
+            reason, usage = said.finish_reason or reason, said.usage or usage
+        return Answer("".join(parts), str(name), reason, usage)
+
+    async def _tries(
+        self, name: str, messages: list[BaseMessage], options: dict[str, Any]
+    ) -> AsyncGenerator[Delta | Again, None]:
         waited = 0.0
         for delay in (*RETRY_DELAYS, None):
             begun = ended = False
+            calls = _Calls()
             try:
                 async with AsyncExitStack() as call:
                     # astream would merge all chunks at the end, which blocks the loop for milliseconds.
-                    async for chunk in self._chat._astream(messages, call=call):  # noqa: SLF001
+                    async for chunk in self._chats[name]._astream(messages, call=call, **options):  # noqa: SLF001
                         begun = True
+                        calls.add(chunk.message.additional_kwargs.get("tool_calls"))
                         delta = _delta(chunk)
                         ended = ended or delta.finish_reason is not None
                         yield delta
@@ -119,9 +225,61 @@ class Model:
                 if not ended:
                     # A body that was cut short but ended cleanly, as a proxy may do: nothing else tells.
                     raise errors.ModelBadResponse
+                if made := calls.made():
+                    yield Delta(calls=made)
                 return
             waited += wait
+            yield Again(name, wait)
             await asyncio.sleep(wait)
+
+
+class _Calls:
+    """Puts tool calls together from their pieces."""
+
+    def __init__(self) -> None:
+        self._by_index: dict[int, dict[str, str]] = {}
+        self._length = 0
+
+    def add(self, pieces: Any) -> None:  # noqa: ANN401 - what the model sent
+        """Take one chunk's pieces.
+
+        Raises:
+            ValueError: the arguments have no end.
+
+        """
+        for piece in pieces or ():
+            call = self._by_index.setdefault(int(piece.get("index") or 0), {"id": "", "name": "", "arguments": ""})
+            call["id"] = piece.get("id") or call["id"]
+            function = piece.get("function") or {}
+            for name in ("name", "arguments"):
+                call[name] += function.get(name) or ""
+            self._length += len(function.get("arguments") or "")
+            if self._length > MAX_ARGUMENTS_CHARS:
+                raise ValueError("a tool call has no end")
+
+    def made(self) -> tuple[Call, ...]:
+        """The calls, in the model's order."""
+        return tuple(
+            Call(clean(call["id"]) or f"call_{index}", clean(call["name"]), _arguments(call["arguments"]))
+            for index, call in sorted(self._by_index.items())
+        )
+
+
+def _arguments(text: str) -> dict[str, Any] | None:
+    try:
+        arguments = json.loads(text or "{}")
+    except ValueError:
+        return None
+    return arguments if isinstance(arguments, dict) else None
+
+
+def _message(said: Said) -> BaseMessage:
+    if said.role == "tool":
+        return ToolMessage(content=said.content, tool_call_id=said.call_id)
+    if said.calls:
+        calls = [{"name": call.name, "args": call.arguments or {}, "id": call.id} for call in said.calls]
+        return AIMessage(content=said.content, tool_calls=calls)
+    return _MESSAGES[said.role](content=said.content)
 
 
 class _Completions:

@@ -50,20 +50,31 @@ class User(Base):
 
 
 class Chat(Base):
-    """A conversation. `last_position` counts its messages: positions are allocated by updating this row."""
+    """A conversation. `last_position` counts its messages: positions are allocated by updating this row.
+
+    The summary and the facts cover the positions up to `summary_position`, the watermark. Whatever changes them raises
+    `memory_version`. `summary_due_at` says that there is more to fold, and from when somebody may begin.
+    """
 
     __tablename__ = "chats"
     __table_args__ = (
         Index("ix_chats_user_id_activity", "user_id", text("last_message_at DESC"), text("id DESC")),
         CheckConstraint("last_position >= 0", name="last_position"),
         CheckConstraint("summary_position BETWEEN 0 AND last_position", name="summary_position"),
+        CheckConstraint(_one_of("title_by", ("message", "model", "user")), name="title_by"),
+        Index("ix_chats_summary_due_at", "summary_due_at", postgresql_where=text("summary_due_at IS NOT NULL")),
     )
 
     id: Mapped[int] = mapped_column(Identity(always=True), primary_key=True)
     user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
     title: Mapped[str | None]
+    title_by: Mapped[str | None]
     summary: Mapped[str | None]
     summary_position: Mapped[int] = mapped_column(server_default=text("0"))
+    facts: Mapped[list[dict[str, Any]] | None]
+    memory_version: Mapped[int] = mapped_column(server_default=text("0"))
+    summary_due_at: Mapped[datetime | None]
+    summary_failures: Mapped[int] = mapped_column(server_default=text("0"))
     last_position: Mapped[int] = mapped_column(server_default=text("0"))
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     updated_at: Mapped[datetime] = mapped_column(server_default=func.now())
@@ -97,7 +108,7 @@ class Generation(Base):
     """The making of one reply. This row is the queue: the broker only hints at it.
 
     `losses` counts attempts that died. `slot` is its place among its user's open ones: there are only so many.
-    `final_sequence` is that of the terminal frame, once the log has it.
+    `final_sequence` is that of the terminal frame, once the log has it. `steps` are the tool calls so far, with results.
     """
 
     __tablename__ = "generations"
@@ -154,6 +165,7 @@ class Generation(Base):
     idempotency_key: Mapped[str | None]
     body_hash: Mapped[str | None]
     model: Mapped[str | None]
+    steps: Mapped[list[dict[str, Any]] | None]
     usage: Mapped[dict[str, Any] | None]
     finish_reason: Mapped[str | None]
     error_code: Mapped[str | None]
@@ -165,3 +177,25 @@ class Generation(Base):
     finished_at: Mapped[datetime | None]
     closed_at: Mapped[datetime | None]
     final_sequence: Mapped[int | None]
+
+
+class ModelCall(Base):
+    """What one call of a model took, and what it was for. It outlives its chat and its generation."""
+
+    __tablename__ = "model_calls"
+    __table_args__ = (
+        CheckConstraint(_one_of("purpose", ("generation", "summary", "title")), name="purpose"),
+        Index("ix_model_calls_user_id_created_at", "user_id", "created_at", postgresql_include=["total_tokens"]),
+    )
+
+    id: Mapped[int] = mapped_column(Identity(always=True), primary_key=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    chat_id: Mapped[int | None]
+    generation_id: Mapped[UUID | None]
+    purpose: Mapped[str]
+    model: Mapped[str]
+    prompt_tokens: Mapped[int]
+    completion_tokens: Mapped[int]
+    total_tokens: Mapped[int]
+    is_estimate: Mapped[bool]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())

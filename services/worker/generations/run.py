@@ -15,7 +15,7 @@ from services.worker.generations.checkpoints import Checkpoints
 from services.worker.generations.context import assemble
 from services.worker.generations.leases import Lease, Leases, Stop
 from services.worker.generations.pen import Flusher, Pen, open_pen
-from services.worker.model import Delta, Model, Said
+from services.worker.model import Again, Delta, Model, Said
 from shared import frames
 from shared.database import lifecycle
 from shared.database.engine import Connection, Database, is_transient
@@ -183,6 +183,9 @@ async def _write(desk: Desk, lease: Lease, pen: Pen, reply: Reply, history: list
     pen.write(frames.data("status", {"status": "generating"}))
     async with aclosing(desk.model.stream(conversation)) as deltas:
         async for delta in deltas:
+            if isinstance(delta, Again):
+                pen.write(frames.data("status", {"status": "retrying", "model": delta.model, "seconds": delta.wait}))
+                continue
             _take(pen, reply, delta)
             if reply.length >= settings.reply_max_chars:
                 reply.reason = "length"

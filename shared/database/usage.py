@@ -1,0 +1,42 @@
+"""What model calls took: one row for each, which outlives its chat, so that deleting one gives no tokens back."""
+
+from typing import Literal
+
+from sqlalchemy import ColumnElement, Insert, Select, func, insert, select
+
+from shared.database.tables import ModelCall
+from shared.ids import ChatId, GenerationId, UserId
+
+Purpose = Literal["generation", "summary", "title"]
+
+
+def record(
+    user_id: UserId,
+    purpose: Purpose,
+    model: str,
+    usage: dict[str, int],
+    *,
+    chat_id: ChatId | None = None,
+    generation_id: GenerationId | None = None,
+    is_estimate: bool = False,
+) -> Insert:
+    """Note a model call. `usage` has promptTokens, completionTokens and totalTokens, as `messageMetadata.usage` has."""
+    return insert(ModelCall).values(
+        user_id=user_id,
+        chat_id=chat_id,
+        generation_id=generation_id,
+        purpose=purpose,
+        model=model,
+        prompt_tokens=usage["promptTokens"],
+        completion_tokens=usage["completionTokens"],
+        total_tokens=usage["totalTokens"],
+        is_estimate=is_estimate,
+    )
+
+
+def used_today(user_id: ColumnElement[int]) -> Select[int]:
+    """The tokens of a user's calls since midnight, UTC, by the database's clock."""
+    midnight = func.date_trunc("day", func.now(), "UTC")
+    return select(func.coalesce(func.sum(ModelCall.total_tokens), 0)).where(
+        ModelCall.user_id == user_id, ModelCall.created_at >= midnight
+    )
