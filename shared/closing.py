@@ -65,14 +65,15 @@ async def _close(database: Database, writer: Writer, stream_log: Log, ended: End
     written = await open_attempt(writer, stream_log, ended.generation_id, attempt, opening)
     transcript = read(written)
     content = _content(ended, transcript)
-    if content != ended.content:
+    if content != ended.content or (ended.status != GenerationStatus.COMPLETED and transcript.parts()):
         async with database.connect() as db:
-            await db.execute(lifecycle.save_text(ended.message_id, content))
+            await db.execute(
+                lifecycle.save_text(ended.message_id, content, transcript.parts(), transcript.sources or None)
+            )
     parts = missing(transcript, content)
     for part in parts:
-        transcript = transcript.after(part)
-    if transcript.text_open is not None:
-        parts.append(frames.text_end(transcript.text_open))
+        transcript.take(part)
+    parts += transcript.ending()
     parts += frames.ending(
         ended.status,
         finish_reason=ended.finish_reason,
@@ -95,9 +96,8 @@ async def abandon_log(
     """
     opening = frames.start(message_id, generation_id)
     written = await open_attempt(writer, stream_log, generation_id, attempt + 1, opening)
-    open_text = read(written).text_open
-    parts = [frames.text_end(open_text)] if open_text is not None else []
-    await _append(writer, generation_id, attempt + 1, len(written), [*parts, frames.abort("deleted")])
+    parts = [*read(written).ending(), frames.abort("deleted")]
+    await _append(writer, generation_id, attempt + 1, len(written), parts)
 
 
 async def _append(

@@ -35,6 +35,13 @@ CortexAIError
 │   ├── ModelTimeout
 │   ├── ModelUnavailable
 │   └── ModelBadResponse
+├── SearchError           the web search did not give an answer
+│   ├── SearchRateLimited
+│   ├── SearchAuthFailed
+│   ├── SearchRejected
+│   ├── SearchTimeout
+│   ├── SearchUnavailable
+│   └── SearchBadResponse
 └── SettingsInvalid
 
 A class's docstring is its default message, `code` is stable and part of the public contract. None of them knows HTTP.
@@ -240,9 +247,10 @@ class LogDiverged(AppendRefused):
 
     code = "log_diverged"
 
-    def __init__(self, last_sequence: int) -> None:
+    def __init__(self, last_sequence: int, owner: int) -> None:
         super().__init__()
         self.last_sequence = last_sequence
+        self.owner = owner
 
 
 class ModelError(CortexAIError):
@@ -289,6 +297,52 @@ class ModelBadResponse(ModelError):
     """The language model broke off or sent something unreadable."""
 
     code = "model_bad_response"
+
+
+class SearchError(CortexAIError):
+    """The web search failed."""
+
+    code = "search_failed"
+
+
+class SearchRateLimited(SearchError):
+    """The web search is over its rate limit or its plan's; try again later."""
+
+    code = "search_rate_limited"
+
+    def __init__(self, message: str | None = None, *, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class SearchAuthFailed(SearchError):
+    """The web search refused this service's key."""
+
+    code = "search_auth_failed"
+
+
+class SearchRejected(SearchError):
+    """The web search refused the request."""
+
+    code = "search_rejected"
+
+
+class SearchTimeout(SearchError):
+    """The web search took too long."""
+
+    code = "search_timeout"
+
+
+class SearchUnavailable(SearchError):
+    """The web search can't be reached; try again later."""
+
+    code = "search_unavailable"
+
+
+class SearchBadResponse(SearchError):
+    """The web search sent something unreadable."""
+
+    code = "search_bad_response"
 
 
 class SettingsInvalid(CortexAIError):

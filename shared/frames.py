@@ -97,6 +97,45 @@ def reasoning_end(reasoning_id: str) -> Part:
     return {"type": "reasoning-end", "id": reasoning_id}
 
 
+def tool_input(call_id: str, name: str, given: dict[str, Any]) -> Part:
+    """A tool is called. It runs here, and the client need not know it."""
+    return {
+        "type": "tool-input-available",
+        "toolCallId": call_id,
+        "toolName": name,
+        "input": given,
+        "providerExecuted": True,
+        "dynamic": True,
+    }
+
+
+def tool_output(call_id: str, output: Any) -> Part:  # noqa: ANN401 - whatever JSON the tool gives
+    """What a called tool gave."""
+    return {
+        "type": "tool-output-available",
+        "toolCallId": call_id,
+        "output": output,
+        "providerExecuted": True,
+        "dynamic": True,
+    }
+
+
+def tool_error(call_id: str, text: str) -> Part:
+    """Why a called tool gave nothing."""
+    return {
+        "type": "tool-output-error",
+        "toolCallId": call_id,
+        "errorText": text,
+        "providerExecuted": True,
+        "dynamic": True,
+    }
+
+
+def source(source_id: str, url: str, title: str) -> Part:
+    """A page that the answer may rest on."""
+    return {"type": "source-url", "sourceId": source_id, "url": url, "title": title}
+
+
 def data(name: str, value: dict[str, Any], *, transient: bool = True) -> Part:
     """A part of our own, `data-<name>`. A transient one is not kept in the client's message."""
     return {"type": f"data-{name}", "data": value, **({"transient": True} if transient else {})}

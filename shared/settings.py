@@ -88,6 +88,9 @@ class Settings(DatabaseSettings):
     groq_base_url: str | None = None
     tavily_api_key: SecretStr | None = None
     tavily_base_url: str | None = None
+    search_timeout_seconds: float = Field(default=8, gt=0, le=60)
+    search_max_results: int = Field(default=5, ge=1, le=20)
+    search_max_steps: int = Field(default=3, ge=1, le=10)
     model_context_tokens: int = Field(default=32_000, ge=512)
     model_max_tokens: int = Field(default=4_096, ge=1)
     reply_max_chars: int = Field(default=200_000, ge=1000)
@@ -119,6 +122,11 @@ class Settings(DatabaseSettings):
 
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["json", "console"] = "json"
+
+    @property
+    def offered_models(self) -> tuple[str, ...]:
+        """The models that a message may ask for, the default one first."""
+        return tuple(dict.fromkeys((self.groq_model, *self.groq_models)))
 
     @field_validator("redis_url", "celery_broker_url", "stream_redis_url")
     @classmethod

@@ -17,7 +17,7 @@ from services.launcher.embedded.postgres import EmbeddedPostgres
 from services.launcher.embedded.valkey import EmbeddedValkey
 from shared.settings import Settings
 from shared.telemetry import configure_logging
-from tests.doubles.process import start_groq_double
+from tests.doubles.process import start_groq_double, start_tavily_double
 
 SECRET = "0f1e2d3c4b5a69788796a5b4c3d2e1f00f1e2d3c4b5a6978"
 TEMPLATE = "template_migrated"
@@ -89,6 +89,13 @@ def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedValkey]
 def groq_url() -> Iterator[str]:
     """The Groq double."""
     with start_groq_double() as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def tavily_url() -> Iterator[str]:
+    """The Tavily double."""
+    with start_tavily_double() as url:
         yield url
 
 

@@ -20,6 +20,7 @@ from services.api.middleware import BodyLimit, RequestLog
 from services.api.queue import open_queue
 from services.api.resources import Resources
 from services.api.security import AccessTokens, Passwords
+from services.api.usage import router as usage
 from shared.database.engine import Database, open_database
 from shared.errors import SettingsInvalid
 from shared.ids import GenerationId
@@ -65,7 +66,7 @@ def create_app(settings: Settings) -> FastAPI:
         ],
     )
     problems.install(app)
-    for router in (health.router, auth.router, chats.router, generations.router):
+    for router in (health.router, auth.router, chats.router, generations.router, usage.router):
         app.include_router(router)
     return app
 

@@ -2,7 +2,9 @@
 
 import json
 from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
+from math import ceil
 from typing import Any, Final
 
 from fastapi import FastAPI, Request, Response
@@ -75,6 +77,8 @@ def of_error(error: errors.CortexAIError) -> Response:
             headers["WWW-Authenticate"] = f'Bearer realm="cortexai", error="invalid_token", error_description="{error}"'
         case errors.Unauthenticated():
             headers["WWW-Authenticate"] = 'Bearer realm="cortexai"'
+        case errors.QuotaExceeded():
+            headers["Retry-After"] = str(_seconds_to_midnight())
         case errors.TooMany() | errors.QueueFull():
             headers["Retry-After"] = RETRY_WHEN_FINISHED
         case errors.Unavailable():
@@ -85,6 +89,12 @@ def of_error(error: errors.CortexAIError) -> Response:
         case _:
             pass
     return problem(status, error.code, error.message, param=getattr(error, "field", None), headers=headers, **members)
+
+
+def _seconds_to_midnight() -> int:
+    """Until the day ends, in UTC."""
+    now = datetime.now(UTC)
+    return ceil(((now + timedelta(days=1)).replace(hour=0, minute=0, second=0, microsecond=0) - now).total_seconds())
 
 
 def of_validation(found: Sequence[Any]) -> Response:

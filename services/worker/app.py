@@ -12,16 +12,18 @@ from celery import Celery
 from sqlalchemy.exc import SQLAlchemyError
 
 from services.worker.generations.checkpoints import Checkpoints
+from services.worker.generations.desk import Desk
 from services.worker.generations.leases import Leases
 from services.worker.generations.pen import Flusher
-from services.worker.generations.run import MAX_STARTS, Desk
+from services.worker.generations.run import MAX_STARTS
 from services.worker.generations.sweep import sweep
 from services.worker.model import Model
+from services.worker.search import Search
 from shared.database.engine import open_database
 from shared.errors import CortexAIError
 from shared.hints import Hints
 from shared.settings import Settings
-from shared.streams.redis import RedisLog, RedisWriter, connect
+from shared.streams.redis import Asides, RedisLog, RedisWriter, connect
 from shared.streams.stops import Stops
 from shared.telemetry import get_logger
 
@@ -34,6 +36,9 @@ async def open_desk(settings: Settings, celery: Celery) -> AsyncIterator[Desk]:
     async with AsyncExitStack() as stack:
         model = Model(settings)
         stack.push_async_callback(model.aclose)
+        search = _open_search(settings)
+        if search is not None:
+            stack.push_async_callback(search.aclose)
         database = open_database(settings.database_url, pool_size=settings.database_pool_size)
         stack.push_async_callback(database.dispose)
         # A connection of their own: however many replies are being saved, no lease waits for them.
@@ -53,7 +58,10 @@ async def open_desk(settings: Settings, celery: Celery) -> AsyncIterator[Desk]:
             leases=Leases(heartbeats, lease=settings.lease_seconds),
             checkpoints=Checkpoints(database, interval=settings.checkpoint_interval_seconds),
             model=model,
-            send_again=hints.generate,
+            search=search,
+            hints=hints,
+            asides=Asides(redis),
+            fold=_fold,
             starts=asyncio.Semaphore(MAX_STARTS),
         )
         for work in (
@@ -65,6 +73,21 @@ async def open_desk(settings: Settings, celery: Celery) -> AsyncIterator[Desk]:
         ):
             stack.push_async_callback(_cancel, asyncio.create_task(_guarded(work)))
         yield desk
+
+
+async def _fold(_chat_id: object) -> bool:
+    return False
+
+
+def _open_search(settings: Settings) -> Search | None:
+    if settings.tavily_api_key is None:
+        return None
+    return Search(
+        settings.tavily_api_key.get_secret_value(),
+        settings.tavily_base_url,
+        timeout=settings.search_timeout_seconds,
+        max_results=settings.search_max_results,
+    )
 
 
 async def _guarded(work: Coroutine[Any, Any, None]) -> None:

@@ -15,7 +15,7 @@ from services.worker.alive import Alive
 from services.worker.app import open_desk
 from services.worker.celery_app import create_app
 from services.worker.event_loop import EventLoop
-from services.worker.generations.run import Desk
+from services.worker.generations.desk import Desk
 from shared.settings import Settings
 
 

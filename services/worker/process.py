@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from services.worker.event_loop import EventLoop
-from services.worker.generations.run import Desk
+from services.worker.generations.desk import Desk
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from celery import shared_task
 from services.worker import process
 from services.worker.generations.run import run_generation
 from services.worker.generations.sweep import sweep
+from services.worker.titles import make_title
 from shared import jobs
 from shared.ids import GenerationId
 
@@ -23,3 +24,10 @@ def sweep_now() -> None:
     """Find what was left behind and queue it again. Any number of sweeps at once is harmless."""
     held = process.current()
     held.loop.run(sweep(held.desk))
+
+
+@shared_task(name=jobs.TITLE)
+def title(generation_id: str) -> None:
+    """Find a title. A second delivery finds the chat titled already."""
+    held = process.current()
+    held.loop.run(make_title(held.desk, GenerationId(UUID(generation_id))))

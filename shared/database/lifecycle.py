@@ -12,6 +12,7 @@ from uuid import UUID
 from sqlalchemy import (
     ARRAY,
     BigInteger,
+    Boolean,
     Interval,
     Row,
     Select,
@@ -22,6 +23,7 @@ from sqlalchemy import (
     cast,
     exists,
     func,
+    insert,
     literal,
     select,
     tuple_,
@@ -33,18 +35,19 @@ from sqlalchemy.sql.dml import ReturningUpdate
 from sqlalchemy.sql.elements import ColumnElement
 
 from shared.database.engine import Connection
-from shared.database.tables import Generation, Message
+from shared.database.tables import Chat, Generation, Message, ModelCall
 from shared.generation import LIVE, OPEN, TERMINAL, GenerationStatus, MessageStatus, message_status
-from shared.ids import ChatId, GenerationId, MessageId
+from shared.ids import ChatId, GenerationId, MessageId, UserId
 
+Json = dict[str, Any]
 WAITING, QUEUED, RUNNING = GenerationStatus.WAITING, GenerationStatus.QUEUED, GenerationStatus.RUNNING
 FAILED, CANCELLED = GenerationStatus.FAILED, GenerationStatus.CANCELLED
 
 
-def _claim() -> ReturningUpdate[int, int, int, int, str | None, str]:
+def _claim() -> ReturningUpdate[*tuple[Any, ...]]:
     return (
         update(Generation)
-        .where(Generation.id == bindparam("generation"), Generation.status == QUEUED)
+        .where(Generation.id == bindparam("generation"), Generation.status == QUEUED, Chat.id == Generation.chat_id)
         .values(
             status=RUNNING,
             attempt=Generation.attempt + 1,
@@ -53,11 +56,17 @@ def _claim() -> ReturningUpdate[int, int, int, int, str | None, str]:
         )
         .returning(
             Generation.attempt,
+            Generation.user_id,
             Generation.chat_id,
             Generation.user_message_id,
             Generation.assistant_message_id,
             Generation.model,
+            Generation.steps,
             select(Message.content).where(Message.id == Generation.assistant_message_id).scalar_subquery(),
+            Chat.title_by,
+            Chat.summary,
+            Chat.facts,
+            Chat.summary_position,
         )
     )
 
@@ -66,14 +75,23 @@ _CLAIM: Final = _claim()
 
 
 class Claimed(NamedTuple):
-    """What a worker took: the attempt (>= 1), the fence of all later writes; the content that earlier attempts saved."""
+    """What a worker took: the attempt (>= 1), the fence of all later writes; what earlier attempts saved; the chat's memory.
+
+    `summary` and `facts` cover the positions up to `watermark`.
+    """
 
     attempt: int
+    user_id: UserId
     chat_id: ChatId
     user_message_id: MessageId
     assistant_message_id: MessageId
     model: str | None
+    steps: list[Json] | None
     content: str
+    title_by: str | None
+    summary: str | None
+    facts: list[Json] | None
+    watermark: int
 
 
 async def claim(db: Connection, generation_id: GenerationId, lease: timedelta) -> Claimed | None:
@@ -121,8 +139,21 @@ def _finish() -> ReturningUpdate[int]:
             model=func.coalesce(Generation.model, bindparam("final_model")),
             first_token_at=func.now() - cast(bindparam("first_token_ago"), Interval),
         )
-        .returning(Generation.assistant_message_id)
+        .returning(Generation.id, Generation.user_id, Generation.chat_id, Generation.assistant_message_id)
         .cte("ended")
+    )
+    taken = ("prompt_tokens", "completion_tokens", "total_tokens")
+    call = insert(ModelCall).from_select(
+        ("user_id", "chat_id", "generation_id", "purpose", "model", *taken, "is_estimate"),
+        select(
+            ended.c.user_id,
+            ended.c.chat_id,
+            ended.c.id,
+            literal("generation"),
+            bindparam("call_model", type_=Text),
+            *(bindparam(f"call_{name}", type_=BigInteger) for name in taken),
+            bindparam("call_is_estimate", type_=Boolean),
+        ).where(bindparam("call_model", type_=Text).is_not(None)),
     )
     return (
         update(Message)
@@ -131,12 +162,23 @@ def _finish() -> ReturningUpdate[int]:
             content=bindparam("final_content"),
             status=bindparam("final_message_status"),
             usage=bindparam("final_usage"),
+            parts=bindparam("final_parts"),
+            sources=bindparam("final_sources"),
         )
         .returning(Message.id)
+        .add_cte(call.cte("call"))
     )
 
 
 _FINISH: Final = _finish()
+
+
+class Call(NamedTuple):
+    """What a model call took, in tokens as `messageMetadata.usage` has them."""
+
+    model: str
+    usage: dict[str, int]
+    is_estimate: bool
 
 
 async def finish(
@@ -146,6 +188,9 @@ async def finish(
     status: GenerationStatus,
     content: str,
     *,
+    parts: list[Json] | None = None,
+    sources: list[Json] | None = None,
+    call: Call | None = None,
     finish_reason: str | None = None,
     error_code: str | None = None,
     error_message: str | None = None,
@@ -155,7 +200,8 @@ async def finish(
 ) -> bool:
     """End the generation that this attempt holds and save its reply, in one statement: both or neither.
 
-    `first_token_ago` is how long ago this attempt's first token came. Returns False when another has it, or it is gone.
+    `usage` is that of all its model calls, `call` the last of them. `first_token_ago` is how long ago this attempt's first
+    token came. Returns False when another has it, or it is gone.
     """
     values = {
         "generation": generation_id,
@@ -169,8 +215,25 @@ async def finish(
         "first_token_ago": first_token_ago,
         "final_content": content,
         "final_message_status": message_status(status),
+        "final_parts": parts,
+        "final_sources": sources,
+        "call_model": call.model if call else None,
+        "call_prompt_tokens": call.usage["promptTokens"] if call else None,
+        "call_completion_tokens": call.usage["completionTokens"] if call else None,
+        "call_total_tokens": call.usage["totalTokens"] if call else None,
+        "call_is_estimate": call.is_estimate if call else None,
     }
     return (await db.execute(_FINISH, values)).one_or_none() is not None
+
+
+def save_steps(generation_id: GenerationId, attempt: int, steps: list[Json]) -> ReturningUpdate[UUID]:
+    """Save the tool calls of the generation that this attempt holds. Returns no row when another has it."""
+    return (
+        update(Generation)
+        .where(Generation.id == generation_id, Generation.attempt == attempt, Generation.status == RUNNING)
+        .values(steps=steps)
+        .returning(Generation.id)
+    )
 
 
 def checkpoint(replies: Sequence[tuple[GenerationId, int, str]]) -> Update:
@@ -201,9 +264,11 @@ def checkpoint(replies: Sequence[tuple[GenerationId, int, str]]) -> Update:
     return update(Message).where(Message.id == held.c.id).values(content=held.c.content)
 
 
-def save_text(message_id: int, content: str) -> Update:
+def save_text(
+    message_id: int, content: str, parts: list[Json] | None = None, sources: list[Json] | None = None
+) -> Update:
     """Write what readers have seen of a reply whose generation ended without the worker that wrote it."""
-    return update(Message).where(Message.id == message_id).values(content=content)
+    return update(Message).where(Message.id == message_id).values(content=content, parts=parts, sources=sources)
 
 
 class Interrupted(NamedTuple):

@@ -1,11 +1,13 @@
 -- Append frames to a generation's log and publish them, in one atomic step; the fence is here (docs/protocol.md §1).
 -- KEYS: the log (a stream with ids <attempt>-<sequence>), the doorbell (a channel).
--- ARGV: attempt; the sequence to append after, or -1 to open the attempt; expiry in ms; '1' if the last frame is terminal; frames.
--- Answers {verdict, sequence}: ok | superseded | closed | diverged, and the log's last sequence.
+-- ARGV: attempt; the sequence to append after, or -1 to open the attempt; expiry in ms; '1' if the last frame is terminal;
+-- '1' if the frame to append after may be another attempt's; frames.
+-- Answers {verdict, sequence, owner}: ok | superseded | closed | diverged, the log's last sequence and whose it is.
 local attempt = tonumber(ARGV[1])
 local after = tonumber(ARGV[2])
 local terminal = ARGV[4] == '1'
-local frames = #ARGV - 4
+local rejoins = ARGV[5] == '1'
+local frames = #ARGV - 5
 
 -- The log's last entry is its whole state: who wrote it, its sequence, and whether it ended the log.
 local last = redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 1)[1]
@@ -16,19 +18,21 @@ if last then
 end
 
 if owner > attempt then
-    return { 'superseded', sequence }
+    return { 'superseded', sequence, owner }
 end
 if owner == attempt and (after < 0 or sequence == after + frames) then
-    return { 'ok', sequence } -- the same append again: its answer was lost
+    return { 'ok', sequence, owner } -- the same append again: its answer was lost
 end
 if closed then
-    return { 'closed', sequence }
+    return { 'closed', sequence, owner }
 end
-if after >= 0 and after ~= sequence then
-    return { 'diverged', sequence }
+-- A server that lost its last second may have lost this attempt's opening, and an earlier one have written in its place:
+-- the sequence alone does not tell.
+if after > 0 and owner ~= attempt and not rejoins or after >= 0 and after ~= sequence then
+    return { 'diverged', sequence, owner }
 end
 
-for i = 5, #ARGV do
+for i = 6, #ARGV do
     sequence = sequence + 1
     local id = string.format('%d-%d', attempt, sequence)
     if terminal and i == #ARGV then
@@ -41,4 +45,4 @@ for i = 5, #ARGV do
     end
 end
 redis.call('PEXPIRE', KEYS[1], ARGV[3])
-return { 'ok', sequence }
+return { 'ok', sequence, attempt }

@@ -10,15 +10,17 @@ from shared.streams.port import Entry, Ring
 
 MAX_WAITING: Final = 512
 """Frames kept for a reader that does not take them; past that it reads the log instead."""
+MAX_ASIDES: Final = 8
 
 
 class QueueDoorbell:
     """A reader's bounded queue of live frames."""
 
-    __slots__ = ("_entries", "_missed", "_quiet", "_rung")
+    __slots__ = ("_asides", "_entries", "_missed", "_quiet", "_rung")
 
     def __init__(self) -> None:
         self._entries: deque[Entry] = deque()
+        self._asides: deque[bytes] = deque(maxlen=MAX_ASIDES)
         self._missed = False
         self._quiet = False
         self._rung = asyncio.Event()
@@ -29,6 +31,11 @@ class QueueDoorbell:
             self.miss()
             return
         self._entries.append(entry)
+        self._rung.set()
+
+    def aside(self, frame: bytes) -> None:
+        """Pass on what is in no log."""
+        self._asides.append(frame)
         self._rung.set()
 
     def miss(self) -> None:
@@ -46,8 +53,9 @@ class QueueDoorbell:
         """Sleep until there is something to tell (Doorbell)."""
         await self._rung.wait()
         self._rung.clear()
-        ring = Ring(tuple(self._entries), self._missed)
+        ring = Ring(tuple(self._entries), self._missed, tuple(self._asides))
         self._entries.clear()
+        self._asides.clear()
         self._missed = self._quiet = False
         return ring
 

@@ -137,6 +137,10 @@ class Hub:
             return
         if kind == b"message":
             entry = parse(payload)
+            if entry.offset == BEGINNING:
+                for doorbell in self._doorbells.of(generation_id):
+                    doorbell.aside(entry.frame)
+                return
             self._last[generation_id] = entry.offset.sequence
             for doorbell in self._doorbells.of(generation_id):
                 doorbell.ring(entry)
@@ -179,7 +183,7 @@ class Hub:
 
 
 def parse(payload: bytes) -> Entry:
-    r"""The entry that the append script published: `<attempt>-<sequence> <terminal>\n<frame>`."""
+    r"""The entry that the append script published: `<attempt>-<sequence> <terminal>\n<frame>`. An aside is at the beginning."""
     header, _, frame = payload.partition(b"\n")
     offset, _, terminal = header.partition(b" ")
     attempt, _, sequence = offset.partition(b"-")

@@ -31,8 +31,9 @@ class MemoryStreams:
             return sequence
         if closed:
             return LogClosed()
-        if append.after is not None and append.after != sequence:
-            return LogDiverged(sequence)
+        is_others = bool(append.after) and owner != append.attempt and not append.rejoins
+        if is_others or append.after not in {None, sequence}:
+            return LogDiverged(sequence, owner)
         for number, frame in enumerate(append.frames, start=1):
             terminal = append.terminal and number == len(append.frames)
             heard = not terminal or append.generation_id in self._doorbells

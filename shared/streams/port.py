@@ -36,7 +36,8 @@ class Append:
     """Frames that go to the end of one log, all or none.
 
     `after` is the sequence that the writer left the log at; None opens the attempt, wherever the log ends.
-    `terminal` says that the last of the frames closes the log.
+    `terminal` says that the last of the frames closes the log. The frame at `after` must be this attempt's own, since an
+    earlier one may have written where the log lost its end; unless this `rejoins`: it writes the attempt's opening again.
     """
 
     generation_id: GenerationId
@@ -44,6 +45,7 @@ class Append:
     after: int | None
     frames: tuple[bytes, ...]
     terminal: bool = False
+    rejoins: bool = False
 
 
 class Writer(Protocol):
@@ -53,8 +55,8 @@ class Writer(Protocol):
         """Append to several logs in one round trip, each log atomically.
 
         Returns, in order, each log's new last sequence or the refusal: AttemptSuperseded (a later attempt has opened the
-        log), LogClosed, or LogDiverged (the log does not end at `after`). Repeating an append that has
-        succeeded changes nothing and succeeds, so an append whose answer was lost may be sent again.
+        log), LogClosed, or LogDiverged (the log does not end at `after`, or not with this attempt's frame). Repeating an
+        append that has succeeded changes nothing and succeeds, so an append whose answer was lost may be sent again.
 
         Raises:
             StreamsUnavailable: nothing is known about any of them.
@@ -66,11 +68,12 @@ class Writer(Protocol):
 class Ring(NamedTuple):
     """What a doorbell has to tell: frames in the order of their publishing; or that some may have been missed.
 
-    With neither, it was quiet for the keep-alive interval.
+    `asides` are frames that are in no log. With nothing at all, it was quiet for the keep-alive interval.
     """
 
     entries: tuple[Entry, ...] = ()
     missed: bool = False
+    asides: tuple[bytes, ...] = ()
 
 
 class Doorbell(Protocol):

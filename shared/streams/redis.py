@@ -16,7 +16,7 @@ from shared.errors import AppendRefused, AttemptSuperseded, LogClosed, LogDiverg
 from shared.ids import GenerationId
 from shared.streams.doorbells import Doorbells
 from shared.streams.hub import Hub
-from shared.streams.port import Append, Doorbell, Entry, Offset
+from shared.streams.port import BEGINNING, Append, Doorbell, Entry, Offset
 from shared.streams.stops import Stops
 
 APPEND: Final = (files("shared.streams") / "append.lua").read_text()
@@ -86,6 +86,7 @@ class RedisWriter:
                 -1 if append.after is None else append.after,
                 self._ttl_ms,
                 int(append.terminal),
+                int(append.rejoins),
                 *append.frames,
             )
         return await pipeline.execute(raise_on_error=False)
@@ -94,7 +95,7 @@ class RedisWriter:
 def _verdict(reply: Any) -> int | AppendRefused:  # noqa: ANN401
     if isinstance(reply, Exception):
         raise StreamsUnavailable from reply
-    verdict, sequence = reply
+    verdict, sequence, owner = reply
     match verdict:
         case b"ok":
             return int(sequence)
@@ -103,7 +104,7 @@ def _verdict(reply: Any) -> int | AppendRefused:  # noqa: ANN401
         case b"closed":
             return LogClosed()
         case _:
-            return LogDiverged(int(sequence))
+            return LogDiverged(int(sequence), int(owner))
 
 
 class RedisLog:
@@ -164,6 +165,22 @@ def entry_of(raw_id: bytes, fields: dict[bytes, bytes]) -> Entry:
     attempt, _, sequence = raw_id.partition(b"-")
     heard = fields.get(b"terminal")
     return Entry(Offset(int(attempt), int(sequence)), fields[b"frame"], heard is not None, heard != b"0")
+
+
+class Asides:
+    """Tells those who read a log at this moment something that is in no log. Anybody may, whoever writes the log."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+
+    async def tell(self, generation_id: GenerationId, frame: bytes) -> None:
+        """Tell them.
+
+        Raises:
+            StreamsUnavailable: not told.
+
+        """
+        await _answer(self._redis.publish(channel(generation_id), b"%b 0\n%b" % (str(BEGINNING).encode(), frame)))
 
 
 @dataclass(frozen=True, slots=True)

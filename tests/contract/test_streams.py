@@ -100,6 +100,25 @@ async def test_a_log_that_was_lost_ends_at_zero(streams: Streams, generation: Ge
     assert refusal.last_sequence == 0
 
 
+async def test_a_frame_of_another_attempts_in_the_place_of_ones_own_is_noticed(
+    streams: Streams, generation: GenerationId
+) -> None:
+    # As after a crash that lost the second attempt's opening, and with it the fence before the first one.
+    await streams.write(generation, b"a", b"zombie", attempt=1)
+    refusal = await answer(streams, Append(generation, 2, 2, (b"end",), terminal=True))
+    assert isinstance(refusal, LogDiverged)
+    assert (refusal.last_sequence, refusal.owner) == (2, 1)
+    assert [entry.frame for entry in await log_of(streams, generation)] == [b"a", b"zombie"]
+
+
+async def test_an_attempt_writes_its_lost_opening_again_behind_anothers_frame(
+    streams: Streams, generation: GenerationId
+) -> None:
+    await streams.write(generation, b"a", attempt=1)
+    assert await answer(streams, Append(generation, 2, 1, (b"start", b"b"), rejoins=True)) == 3
+    assert [entry.offset for entry in await log_of(streams, generation)] == [Offset(1, 1), Offset(2, 2), Offset(2, 3)]
+
+
 async def test_an_append_whose_answer_was_lost_may_be_sent_again(streams: Streams, generation: GenerationId) -> None:
     appends = [
         Append(generation, 1, None, (b"a",)),

@@ -13,7 +13,7 @@ from services.api.app import create_app
 from services.api.listener import free_vanished
 from services.worker.app import open_desk
 from services.worker.celery_app import create_app as create_celery
-from services.worker.generations.run import Desk
+from services.worker.generations.desk import Desk
 from shared.settings import Settings
 from tests.clients import NO_TLS, Client
 

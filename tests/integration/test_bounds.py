@@ -7,7 +7,8 @@ from collections.abc import Callable
 import pytest
 
 from services.launcher.embedded.valkey import EmbeddedValkey
-from services.worker.generations.run import Desk, run_generation
+from services.worker.generations.desk import Desk
+from services.worker.generations.run import run_generation
 from shared.settings import Settings
 from tests.clients import Client
 from tests.conftest import settings_for

@@ -8,7 +8,8 @@ from uuid import uuid4
 import pytest
 from redis import Redis
 
-from services.worker.generations.run import Desk, run_generation
+from services.worker.generations.desk import Desk
+from services.worker.generations.run import run_generation
 from services.worker.generations.sweep import sweep
 from shared.settings import Settings
 from shared.streams.redis import log_key

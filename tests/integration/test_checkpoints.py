@@ -11,7 +11,8 @@ from redis import Redis
 from services.launcher.embedded.valkey import EmbeddedValkey
 from services.worker.app import open_desk
 from services.worker.celery_app import create_app
-from services.worker.generations.run import Desk, run_generation
+from services.worker.generations.desk import Desk
+from services.worker.generations.run import run_generation
 from services.worker.generations.sweep import sweep
 from shared.database import lifecycle
 from shared.settings import Settings

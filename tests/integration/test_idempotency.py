@@ -6,7 +6,8 @@ from uuid import UUID
 
 import pytest
 
-from services.worker.generations.run import Desk, run_generation
+from services.worker.generations.desk import Desk
+from services.worker.generations.run import run_generation
 from shared.ids import GenerationId
 from tests.clients import Client, numbered, text_of
 from tests.integration.turns import execute, post, speaking

@@ -5,28 +5,35 @@ from dataclasses import replace
 
 import pytest
 
+from services.worker.generations.desk import Desk
 from services.worker.generations.leases import Leases
-from services.worker.generations.run import Desk, run_generation
+from services.worker.generations.run import run_generation
 from services.worker.generations.sweep import sweep
 from shared.ids import GenerationId
 from shared.settings import Settings
 from tests.clients import Client, Event, numbered, text_of
 from tests.doubles import groq_control
-from tests.integration.turns import AGE, execute, post
+from tests.integration.turns import AGE, Noted, execute, post
 
 EXPIRE = "UPDATE generations SET lease_expires_at = now() - interval '1 second' WHERE id = %s"
 
 
 @pytest.fixture
-def sent(desk: Desk) -> list[GenerationId]:
-    """What the desk has sent to workers again."""
-    return []
+def noted() -> Noted:
+    """What the desk has to tell workers."""
+    return Noted()
 
 
 @pytest.fixture
-def watched(desk: Desk, sent: list[GenerationId]) -> Desk:
+def sent(noted: Noted) -> list[GenerationId]:
+    """What the desk has sent to workers."""
+    return noted.generations
+
+
+@pytest.fixture
+def watched(desk: Desk, noted: Noted) -> Desk:
     """The desk, with its sends to be seen."""
-    return replace(desk, send_again=sent.append)
+    return replace(desk, hints=noted)
 
 
 async def test_a_message_whose_job_was_never_sent_is_sent_again(

@@ -11,7 +11,8 @@ import httpx
 import pytest
 from redis import Redis
 
-from services.worker.generations.run import Desk, run_generation
+from services.worker.generations.desk import Desk
+from services.worker.generations.run import run_generation
 from shared.settings import Settings
 from shared.streams.redis import log_key
 from tests.clients import NO_TLS, Client, Event, numbered, text_of, types_of

@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from services.worker.generations.run import Desk, run_generation
+from services.worker.generations.desk import Desk
+from services.worker.generations.run import run_generation
 from services.worker.model import Model
 from shared.settings import Settings
 from tests.clients import Client, Event, numbered, text_of, types_of

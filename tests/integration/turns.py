@@ -4,12 +4,18 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID, uuid4
 
 import psycopg
 
-from services.worker.generations.run import Desk, run_generation
-from shared.ids import GenerationId
+from services.worker.app import open_desk
+from services.worker.celery_app import create_app
+from services.worker.generations.desk import Desk
+from services.worker.generations.run import run_generation
+from shared.hints import Hints
+from shared.ids import ChatId, GenerationId
+from shared.settings import Settings
 from tests.clients import Client, Event, Stream, numbered, text_of
 
 AGE = "UPDATE generations SET queued_at = now() - interval '1 minute', finished_at = finished_at - interval '1 minute'"
@@ -18,12 +24,36 @@ SAID = 5
 """How many tokens have been said when one steps in."""
 
 
+class Noted(Hints):
+    """Hints that are noted instead of sent: what was to be taken, titled and summarized."""
+
+    def __init__(self) -> None:
+        super().__init__(lambda *_: None)
+        self.generations: list[GenerationId] = []
+        self.titles: list[GenerationId] = []
+        self.chats: list[ChatId] = []
+
+    def generate(self, generation_id: GenerationId) -> None:
+        self.generations.append(generation_id)
+
+    def title(self, generation_id: GenerationId) -> None:
+        self.titles.append(generation_id)
+
+    def summarize(self, chat_id: ChatId) -> None:
+        self.chats.append(chat_id)
+
+
 @dataclass(frozen=True)
 class Posted:
     """An accepted message."""
 
     chat_id: int
     generation_id: GenerationId
+
+    @classmethod
+    def of(cls, chat_id: int, accepted: dict[str, Any]) -> "Posted":
+        """What a 202 says."""
+        return cls(chat_id, GenerationId(UUID(accepted["generation"]["id"])))
 
     @property
     def stream_url(self) -> str:
@@ -34,7 +64,16 @@ async def post(client: Client, content: str, chat_id: int | None = None) -> Post
     """Accept a message. No worker is told: these tests have none but their desk."""
     chat_id = chat_id or await client.new_chat()
     accepted = (await client.post_async(chat_id, content)).raise_for_status().json()
-    return Posted(chat_id, GenerationId(UUID(accepted["generation"]["id"])))
+    return Posted.of(chat_id, accepted)
+
+
+@asynccontextmanager
+async def open_desk_for(settings: Settings) -> AsyncIterator[Desk]:
+    """A desk with settings of its own."""
+    celery = create_app(settings)
+    async with open_desk(settings, celery) as opened:
+        yield opened
+    celery.close()
 
 
 async def answer(client: Client, desk: Desk, content: str, chat_id: int | None = None) -> tuple[Posted, list[Event]]:

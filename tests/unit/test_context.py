@@ -1,15 +1,17 @@
 """What the model is told: in order, within the budget, the question always."""
 
+import re
+from datetime import date
 from typing import Literal
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.worker.generations.context import assemble, tokens
-from services.worker.model import Said
+from services.worker.generations.context import Context, Memory, assemble
+from services.worker.model import Said, tokens
 
-SYSTEM_TOKENS = tokens(assemble([Said("user", "?")], written="", budget=10_000)[0])
+TODAY = date(2026, 11, 24)
+SYSTEM_TOKENS = tokens(assemble(Memory(), [Said("user", "?")], budget=10_000, today=TODAY).conversation[0])
 
 roles: st.SearchStrategy[Literal["user", "assistant"]] = st.sampled_from(["user", "assistant"])
 histories = st.builds(
@@ -17,63 +19,88 @@ histories = st.builds(
     st.lists(st.builds(Said, roles, st.text(min_size=1, max_size=60)), max_size=12),
     st.text(min_size=1, max_size=200),
 )
-answers = st.just("") | st.text(min_size=1, max_size=100)
+afters = st.lists(st.builds(Said, st.just("assistant"), st.text(min_size=1, max_size=100)), max_size=2)
+facts = st.builds(lambda text, position: {"text": text, "position": position}, st.text(max_size=80), st.integers(1, 99))
+memories = st.builds(Memory, st.none() | st.text(max_size=2000), st.lists(facts, max_size=10))
 budgets = st.integers(0, 2 * SYSTEM_TOKENS + 100)
 
 
-def parts(history: list[Said], written: str, budget: int) -> tuple[Said, list[Said], list[Said]]:
-    """The system prompt, what was kept of the history, the answer's beginning."""
-    system, *rest = assemble(history, written=written, budget=budget)
-    return (system, rest[:-1], rest[-1:]) if written else (system, rest, [])
+def parts(memory: Memory, history: list[Said], after: list[Said], budget: int) -> tuple[Context, list[Said]]:
+    """What the model is told, and what was kept of the history."""
+    context = assemble(memory, history, after=after, budget=budget, today=TODAY)
+    return context, context.conversation[1 : len(context.conversation) - len(after)]
 
 
-@given(histories, answers, budgets)
+@given(memories, histories, afters, budgets)
 def test_what_is_kept_is_the_newest_part_of_the_history_in_order_and_once(
-    history: list[Said], written: str, budget: int
+    memory: Memory, history: list[Said], after: list[Said], budget: int
 ) -> None:
-    _, kept, _ = parts(history, written, budget)
-    assert kept == history[len(history) - len(kept) :]
+    context, kept = parts(memory, history, after, budget)
+    assert kept == history[context.left_out :]
+    assert len(kept) + context.left_out == len(history)
 
 
-@given(histories, answers, budgets)
-def test_the_question_is_always_asked(history: list[Said], written: str, budget: int) -> None:
-    _, kept, _ = parts(history, written, budget)
+@given(memories, histories, afters, budgets)
+def test_the_question_is_always_asked(memory: Memory, history: list[Said], after: list[Said], budget: int) -> None:
+    _, kept = parts(memory, history, after, budget)
     assert kept[-1:] == history[-1:]
 
 
-@given(histories, answers, budgets)
-def test_the_budget_is_kept_by_all_but_a_lone_question(history: list[Said], written: str, budget: int) -> None:
-    told = assemble(history, written=written, budget=budget)
-    _, kept, _ = parts(history, written, budget)
-    assert len(kept) == 1 or sum(map(tokens, told)) <= budget
-
-
-@given(histories, answers, budgets)
-def test_nothing_is_left_out_that_would_fit(history: list[Said], written: str, budget: int) -> None:
-    told = assemble(history, written=written, budget=budget)
-    _, kept, _ = parts(history, written, budget)
-    if len(kept) < len(history):
-        assert sum(map(tokens, told)) + tokens(history[-len(kept) - 1]) > budget
-
-
-@given(histories, answers, budgets)
-def test_the_system_prompt_comes_first_and_the_answers_beginning_last(
-    history: list[Said], written: str, budget: int
+@given(memories, histories, afters, budgets)
+def test_the_budget_is_kept_by_all_but_a_lone_question(
+    memory: Memory, history: list[Said], after: list[Said], budget: int
 ) -> None:
-    system, kept, prefill = parts(history, written, budget)
-    assert system.role == "system"
+    context, kept = parts(memory, history, after, budget)
+    assert context.tokens == sum(map(tokens, context.conversation))
+    assert len(kept) == 1 or context.tokens <= budget
+
+
+@given(memories, histories, afters, budgets)
+def test_nothing_is_left_out_that_would_fit(
+    memory: Memory, history: list[Said], after: list[Said], budget: int
+) -> None:
+    context, _ = parts(memory, history, after, budget)
+    if context.left_out:
+        assert context.tokens + tokens(history[context.left_out - 1]) > budget
+
+
+@given(memories, histories, afters, budgets)
+def test_the_system_prompt_comes_first_and_the_answers_beginning_last(
+    memory: Memory, history: list[Said], after: list[Said], budget: int
+) -> None:
+    context, kept = parts(memory, history, after, budget)
+    assert context.conversation[0].role == "system"
     assert all(said.role != "system" for said in kept)
-    assert prefill == ([Said("assistant", written)] if written else [])
+    assert context.conversation[len(context.conversation) - len(after) :] == after
 
 
-def test_what_is_written_of_the_answer_takes_its_share_of_the_budget() -> None:
-    history = [Said("user", "x" * 40), Said("assistant", "x" * 40), Said("user", "x" * 40)]
-    budget = SYSTEM_TOKENS + sum(map(tokens, history))
-    assert len(assemble(history, written="", budget=budget)) == 4
-    _, kept, _ = parts(history, "x" * 40, budget)
-    assert kept == history[1:]
+@given(memories, histories, st.integers(0, 4000))
+def test_the_memory_takes_at_most_its_share(memory: Memory, history: list[Said], budget: int) -> None:
+    context, _ = parts(memory, history, [], budget)
+    assert tokens(context.conversation[0]) <= SYSTEM_TOKENS + budget // 2 + 100
 
 
-@pytest.mark.parametrize(("text", "expected"), [("", 4), ("abc", 4), ("abcd", 5), ("x" * 400, 104)])
-def test_a_message_is_counted_by_its_length(text: str, expected: int) -> None:
-    assert tokens(Said("user", text)) == expected
+def test_the_memory_is_told_whole_when_it_fits() -> None:
+    memory = Memory("They plan a trip.", [{"text": "budget is 900", "position": 3}, {"text": "in May", "position": 9}])
+    told = assemble(memory, [Said("user", "?")], budget=4000, today=TODAY).conversation[0].content
+    assert told.index("They plan a trip.") < told.index("- budget is 900") < told.index("- in May")
+
+
+def test_of_facts_that_do_not_fit_the_pinned_and_then_the_newest_are_told() -> None:
+    facts = [{"text": f"fact {n} " + "x" * 50, "position": n, "pinned": n == 2} for n in range(1, 20)]
+    told = assemble(Memory(None, facts), [Said("user", "?")], budget=100, today=TODAY).conversation[0].content
+    assert [n for n in range(1, 20) if f"- fact {n} " in told] == [2, 18, 19]
+
+
+@given(histories, st.integers(0, 12), st.integers(1, 8), st.integers(0, 3))
+def test_whatever_the_watermark_and_however_late_the_summary_nothing_is_missing_or_told_twice(
+    history: list[Said], watermark: int, window: int, behind: int
+) -> None:
+    """The memory covers the positions up to the watermark; the rest is told in full, though it be more than the window."""
+    numbered = [Said(said.role, f"<{position}>") for position, said in enumerate(history, start=1)]
+    covered = max(0, min(watermark, len(history) - window - behind))
+    memory = Memory("".join(said.content for said in numbered[:covered]))
+    context = assemble(memory, numbered[covered:], budget=100_000, today=TODAY)
+    told = "".join(said.content for said in context.conversation)
+    assert re.findall(r"<(\d+)>", told) == [str(position) for position in range(1, len(history) + 1)]
+    assert context.left_out == 0

@@ -3,12 +3,13 @@
 from dataclasses import dataclass, field
 from uuid import UUID
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from shared import frames
 from shared.ids import GenerationId, MessageId
-from shared.streams.transcript import Transcript, read
+from shared.streams.transcript import Transcript, read, tell
 
 START = frames.start(MessageId(1), GenerationId(UUID(int=1)))
 
@@ -76,15 +77,80 @@ def test_what_is_open_at_the_end_is_known(log: Log) -> None:
 def test_reading_a_log_in_two_parts_gives_the_same(log: Log, cut: int) -> None:
     transcript = read(log.frames[:cut])
     for part in log.parts[cut:]:
-        transcript = transcript.after(part)
+        transcript.take(part)
     assert transcript == read(log.frames)
 
 
 def test_a_log_that_is_not_there_says_nothing() -> None:
-    assert read([]) == Transcript(text="", step_open=False, text_open=None, texts=0)
+    assert read([]) == Transcript()
+    assert (read([]).text, read([]).parts()) == ("", None)
 
 
 def test_an_attempt_that_goes_on_finds_the_text_part_open() -> None:
     parts = [START, frames.start_step(), frames.text_start("0"), frames.text_delta("0", "Once upon"), START]
     transcript = read(frames.encode(part) for part in parts)
-    assert transcript == Transcript(text="Once upon", step_open=True, text_open="0", texts=1)
+    assert (transcript.text, transcript.step_text, transcript.length) == ("Once upon", "Once upon", 9)
+    assert (transcript.step_open, transcript.text_open, transcript.texts) == (True, "0", 1)
+    assert transcript.step_is_plain
+
+
+TOOL = [
+    frames.start_step(),
+    frames.text_start("0"),
+    frames.text_delta("0", "Let me look. "),
+    frames.text_end("0"),
+    frames.tool_input("c1", "web_search", {"query": "cortex"}),
+    frames.tool_output("c1", {"results": []}),
+    frames.source("c1-1", "https://example.com", "Example"),
+    frames.finish_step(),
+    frames.start_step(),
+    frames.reasoning_start("r0"),
+    frames.reasoning_delta("r0", "Hm"),
+    frames.reasoning_end("r0"),
+    frames.text_start("1"),
+    frames.text_delta("1", "It is "),
+    frames.text_delta("1", "so."),
+    frames.text_end("1"),
+]
+
+
+def test_a_message_has_its_parts_as_the_ai_sdk_keeps_them() -> None:
+    transcript = read(frames.encode(part) for part in [START, *TOOL])
+    assert transcript.parts() == [
+        {"type": "step-start"},
+        {"type": "text", "text": "Let me look. "},
+        {
+            "type": "dynamic-tool",
+            "toolName": "web_search",
+            "toolCallId": "c1",
+            "state": "output-available",
+            "input": {"query": "cortex"},
+            "output": {"results": []},
+        },
+        {"type": "source-url", "sourceId": "c1-1", "url": "https://example.com", "title": "Example"},
+        {"type": "step-start"},
+        {"type": "reasoning", "text": "Hm"},
+        {"type": "text", "text": "It is so."},
+    ]
+    assert transcript.text == "Let me look. It is so."
+    assert transcript.step_text == "It is so."
+    assert not transcript.step_is_plain
+
+
+def test_a_log_that_is_told_from_its_messages_parts_renders_the_same() -> None:
+    transcript = read(frames.encode(part) for part in [START, *TOOL])
+    again = read(frames.encode(part) for part in [START, *tell(transcript.parts() or [])])
+    assert again.parts() == transcript.parts()
+    assert (again.text, again.sources) == (transcript.text, transcript.sources)
+
+
+def test_text_alone_needs_no_parts() -> None:
+    assert read(frames.encode(part) for part in TOOL[:4]).parts() is None
+
+
+@pytest.mark.parametrize("cut", range(1, len(TOOL)))
+def test_wherever_a_log_breaks_off_what_is_open_can_be_ended(cut: int) -> None:
+    transcript = read(frames.encode(part) for part in TOOL[:cut])
+    for part in transcript.ending():
+        transcript.take(part)
+    assert (transcript.text_open, transcript.reasoning_open) == (None, None)

@@ -22,6 +22,7 @@ _MESSAGE = (
     Message.content,
     Message.position,
     Message.status,
+    Message.parts,
     Message.sources,
     Message.usage,
     Message.created_at,
@@ -51,8 +52,8 @@ async def add_chat(db: Connection, user_id: UserId, title: str | None) -> ChatRo
         TokenInvalid: the account is gone.
 
     """
-    owner = select(User.id, cast(title, Text)).where(User.id == user_id)
-    statement = insert(Chat).from_select(["user_id", "title"], owner).returning(*_CHAT)
+    owner = select(User.id, cast(title, Text), cast("user" if title else None, Text)).where(User.id == user_id)
+    statement = insert(Chat).from_select(["user_id", "title", "title_by"], owner).returning(*_CHAT)
     row = (await db.execute(statement)).one_or_none()
     if row is None:
         raise TokenInvalid
@@ -94,7 +95,10 @@ async def rename_chat(db: Connection, user_id: UserId, chat_id: ChatId, title: s
 
     """
     statement = (
-        update(Chat).where(_owned(chat_id, user_id)).values(title=title, updated_at=func.now()).returning(*_CHAT)
+        update(Chat)
+        .where(_owned(chat_id, user_id))
+        .values(title=title, title_by="user", updated_at=func.now())
+        .returning(*_CHAT)
     )
     row = (await db.execute(statement)).one_or_none()
     if row is None:

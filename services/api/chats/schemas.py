@@ -33,13 +33,17 @@ class Chat(View):
 
 
 class Message(View):
-    """A message. A reply that is still being generated is `pending`."""
+    """A message. A reply that is still being generated is `pending`.
+
+    `parts` are its parts as the AI SDK's UIMessage has them: reasoning, tool calls, sources; null when `content` says it all.
+    """
 
     id: int
     role: Literal["user", "assistant"]
     content: str
     position: int
     status: Literal["pending", "completed", "failed", "cancelled"]
+    parts: list[dict[str, Any]] | None
     sources: list[dict[str, Any]] | None
     usage: dict[str, Any] | None
     created_at: datetime

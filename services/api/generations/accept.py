@@ -35,7 +35,8 @@ async def accept(held: Resources, user_id: UserId, chat_id: ChatId, body: NewMes
 
     """
     status = GenerationStatus.WAITING if body.on_conflict == "enqueue" else GenerationStatus.QUEUED
-    bounds = Bounds(held.settings.user_max_live_generations, held.settings.queue_max_depth)
+    settings = held.settings
+    bounds = Bounds(settings.user_max_live_generations, settings.queue_max_depth, settings.user_daily_tokens)
     for _ in range(TRIES):
         if key is not None:
             async with held.database.connect() as db:
@@ -43,9 +44,11 @@ async def accept(held: Resources, user_id: UserId, chat_id: ChatId, body: NewMes
                     return Acceptance(found, fresh=False)
         try:
             if body.on_conflict == "interrupt":
-                return Acceptance(await _interrupt(held, user_id, chat_id, body.content, key, bounds), fresh=True)
+                return Acceptance(await _interrupt(held, user_id, chat_id, body, key, bounds), fresh=True)
             async with held.database.connect() as db:
-                turn = await turns.open_turn(db, user_id, chat_id, body.content, status=status, key=key, bounds=bounds)
+                turn = await turns.open_turn(
+                    db, user_id, chat_id, body.content, status=status, key=key, bounds=bounds, model=body.model
+                )
                 refusal = await turns.why_refused(db, user_id, chat_id, status, bounds) if turn is None else None
         except IntegrityError as error:
             if turns.violated(error) not in {turns.ONE_LIVE_PER_CHAT, turns.ONE_PER_SLOT, turns.ONE_PER_KEY}:
@@ -67,14 +70,21 @@ async def _is_known(held: Resources, user_id: UserId, key: Key) -> bool:
 
 
 async def _interrupt(
-    held: Resources, user_id: UserId, chat_id: ChatId, content: str, key: Key | None, bounds: Bounds
+    held: Resources, user_id: UserId, chat_id: ChatId, body: NewMessage, key: Key | None, bounds: Bounds
 ) -> Turn:
     """Cancel what the chat has open, and accept the message, or neither."""
     async with held.database.begin() as db:
         await turns.lock_chat(db, user_id, chat_id)
         cancelled = await lifecycle.cancel(db, Generation.chat_id == chat_id)
         turn = await turns.open_turn(
-            db, user_id, chat_id, content, status=GenerationStatus.QUEUED, key=key, bounds=bounds
+            db,
+            user_id,
+            chat_id,
+            body.content,
+            status=GenerationStatus.QUEUED,
+            key=key,
+            bounds=bounds,
+            model=body.model,
         )
         if turn is None:
             refusal = await turns.why_refused(db, user_id, chat_id, GenerationStatus.QUEUED, bounds)

@@ -46,5 +46,5 @@ def keyed(key: str | None, chat_id: ChatId, body: NewMessage) -> Key | None:
     """The key with its body's hash; None without a key."""
     if key is None:
         return None
-    said = json.dumps([chat_id, body.content, body.on_conflict])
+    said = json.dumps([chat_id, body.content, body.on_conflict, *([body.model] if body.model else [])])
     return Key(key, hashlib.sha256(said.encode()).hexdigest())

@@ -84,7 +84,7 @@ async def find_line(db: Connection, limit: int) -> dict[GenerationId, int]:
 
 
 async def find_outcome(db: Connection, generation_id: GenerationId) -> Row[Any] | None:
-    """What a log is rebuilt from: (status, attempt, finish_reason, error_code, error_message, usage, content)."""
+    """What a log is rebuilt from: (status, attempt, finish_reason, error_code, error_message, usage, content, parts)."""
     statement = (
         select(
             Generation.status,
@@ -94,6 +94,7 @@ async def find_outcome(db: Connection, generation_id: GenerationId) -> Row[Any] 
             Generation.error_message,
             Generation.usage,
             Message.content,
+            Message.parts,
         )
         .join(Message, Message.id == Generation.assistant_message_id)
         .where(Generation.id == generation_id)

@@ -3,22 +3,20 @@
 It has fewer frames than the log had, so it has offsets of its own: those of an attempt after the last one.
 """
 
-from typing import Any, Final
+from typing import Any
 
 from sqlalchemy import Row
 
 from shared import frames
 from shared.ids import GenerationId, MessageId
 from shared.streams.port import Entry, Offset
-
-TEXT_ID: Final = "0"
+from shared.streams.transcript import tell
 
 
 def rebuild(generation_id: GenerationId, message_id: MessageId, outcome: Row[Any]) -> list[Entry]:
     """The entries that say the same as the generation's log did, the terminal one last."""
-    parts = [frames.start(message_id, generation_id), frames.start_step()]
-    if outcome.content:
-        parts += [frames.text_start(TEXT_ID), frames.text_delta(TEXT_ID, outcome.content), frames.text_end(TEXT_ID)]
+    rendered = outcome.parts or [{"type": "step-start"}, *_text(outcome.content)]
+    parts = [frames.start(message_id, generation_id), *tell(rendered)]
     parts += frames.ending(
         outcome.status,
         finish_reason=outcome.finish_reason,
@@ -30,3 +28,7 @@ def rebuild(generation_id: GenerationId, message_id: MessageId, outcome: Row[Any
         Entry(Offset(outcome.attempt + 1, sequence), frames.encode(part), terminal=sequence == len(parts))
         for sequence, part in enumerate(parts, start=1)
     ]
+
+
+def _text(content: str) -> list[dict[str, Any]]:
+    return [{"type": "text", "text": content}] if content else []

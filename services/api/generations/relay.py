@@ -60,6 +60,8 @@ async def _bodies(source: Source, reached: Offset) -> AsyncGenerator[bytes, None
     async with source.reader.follow(source.generation_id) as doorbell:
         ring = _LOG_FIRST
         while True:
+            if ring.asides:
+                yield b"".join(ring.asides)
             entries = await _past(source, ring, reached)
             if entries:
                 yield b"".join(event_ids.write(source.message_id, entry.offset) + entry.frame for entry in entries)
@@ -99,6 +101,8 @@ async def _past(source: Source, ring: Ring, reached: Offset) -> Sequence[Entry]:
         return live
     if ring.entries and not live and not ring.missed and ring.entries[-1].offset.attempt == reached.attempt:
         return ()  # an earlier part of the log, written again
+    if ring.asides and not ring.entries and not ring.missed:
+        return ()  # nothing of the log
     if reached == BEGINNING:
         logged = await source.reader.replay(source.generation_id, BEGINNING, limit=PAGE)
     else:

@@ -25,7 +25,7 @@ from services.api.generations.schemas import (
 from services.api.generations.stop import cancel, receipt, receipts
 from services.api.generations.turns import Turn
 from shared.database.tables import Generation
-from shared.errors import ContentTooLong
+from shared.errors import ContentTooLong, ModelNotOffered
 from shared.ids import ChatId, GenerationId, MessageId
 from shared.streams.port import BEGINNING
 
@@ -46,8 +46,8 @@ _SSE: Final[dict[int | str, dict[str, Any]]] = {
         202: {"model": Accepted, "description": "With `Prefer: respond-async` or `Accept: application/json`."},
         404: {"description": "chat_not_found"},
         409: {"description": "generation_in_progress, with the live stream's URL"},
-        422: {"description": "validation_failed, content_too_long, idempotency_key_reused"},
-        429: {"description": "too_many_generations"},
+        422: {"description": "validation_failed, content_too_long, model_not_offered, idempotency_key_reused"},
+        429: {"description": "too_many_generations, quota_exceeded"},
         503: {"description": "queue_full"},
     },
 )
@@ -66,6 +66,8 @@ async def post_message(
     """
     if len(body.content) > held.settings.message_max_chars:
         raise ContentTooLong(held.settings.message_max_chars)
+    if body.model is not None and body.model not in held.settings.offered_models:
+        raise ModelNotOffered(held.settings.offered_models)
     turn, fresh = await accept(held, user_id, ChatId(chat_id), body, keyed(key, ChatId(chat_id), body))
     if wants_json(request.headers):
         return _accepted(turn, body.content, asked_by_prefer=prefers_async(request.headers))

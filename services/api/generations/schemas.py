@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import AfterValidator, computed_field
+from pydantic import AfterValidator, StringConstraints, computed_field
 
 from services.api.fields import Body, Text, View
 
@@ -19,10 +19,12 @@ class NewMessage(Body):
     """What the user says. Its greatest length is a setting (MESSAGE_MAX_CHARS).
 
     `on_conflict` says what becomes of it while the chat is generating: it is refused, it stops that, or it waits its turn.
+    `model` is one of those that are offered (GROQ_MODEL, GROQ_MODELS); without it the first one answers.
     """
 
     content: Annotated[Text, AfterValidator(_not_blank)]
     on_conflict: Literal["reject", "interrupt", "enqueue"] = "reject"
+    model: Annotated[str, StringConstraints(max_length=200)] | None = None
 
 
 Status = Literal["waiting", "queued", "running", "completed", "failed", "cancelled"]

@@ -3,13 +3,28 @@
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import BigInteger, Integer, Text, bindparam, exists, func, insert, literal, or_, select, true, update
+from sqlalchemy import (
+    BigInteger,
+    Integer,
+    Text,
+    bindparam,
+    case,
+    exists,
+    func,
+    insert,
+    literal,
+    or_,
+    select,
+    true,
+    update,
+)
 from sqlalchemy.dialects.postgresql import UUID
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import aliased
 
 from services.api.generations.idempotency import Key
 from services.api.generations.schemas import Status
+from shared.database import usage
 from shared.database.engine import Connection
 from shared.database.tables import Chat, Generation, Message
 from shared.errors import (
@@ -18,6 +33,7 @@ from shared.errors import (
     GenerationInProgress,
     IdempotencyKeyReused,
     QueueFull,
+    QuotaExceeded,
     TooManyGenerations,
 )
 from shared.generation import OPEN, GenerationStatus, MessageStatus
@@ -67,16 +83,21 @@ def _open_turn() -> Any:  # noqa: ANN401 - likewise
         .limit(1)
     )
     others_wait = exists().where(Generation.chat_id == bindparam("chat"), Generation.status == GenerationStatus.WAITING)
+    quota = bindparam("daily_tokens", type_=BigInteger)
+    used = usage.used_today(bindparam("owner", type_=BigInteger)).scalar_subquery()
+    within_quota = case((quota.is_(None), True), else_=used < quota)
     chat = (
         update(Chat)
         .where(Chat.id == slot.c.chat_id, Chat.user_id == bindparam("owner"))
         .where(~queue_is_full.exists())
         .where(or_(bindparam("status", type_=Text) == GenerationStatus.WAITING, ~others_wait))
+        .where(within_quota)
         .values(
             last_position=Chat.last_position + 2,
             last_message_at=func.now(),
             updated_at=func.now(),
             title=func.coalesce(Chat.title, bindparam("first_title")),
+            title_by=case((Chat.title.is_(None), "message"), else_=Chat.title_by),
         )
         .returning(Chat.id, Chat.user_id, Chat.last_position, slot.c.slot)
         .cte("chat")
@@ -119,6 +140,7 @@ def _open_turn() -> Any:  # noqa: ANN401 - likewise
                 "assistant_message_id",
                 "status",
                 "slot",
+                "model",
                 "idempotency_key",
                 "body_hash",
             ),
@@ -130,6 +152,7 @@ def _open_turn() -> Any:  # noqa: ANN401 - likewise
                 reply.c.id,
                 bindparam("status", type_=Text),
                 chat.c.slot,
+                bindparam("model", type_=Text),
                 bindparam("key", type_=Text),
                 bindparam("body_hash", type_=Text),
             ).select_from(chat.join(question, true()).join(reply, true())),
@@ -151,10 +174,11 @@ OPEN_TURN: Final = _open_turn()
 
 
 class Bounds(NamedTuple):
-    """How many generations a user may have open, and how many may be queued."""
+    """How many generations a user may have open, how many may be queued, how many tokens a user may spend a day."""
 
     slots: int
     depth: int
+    daily_tokens: int | None = None
 
 
 async def open_turn(
@@ -166,6 +190,7 @@ async def open_turn(
     status: GenerationStatus,
     key: Key | None,
     bounds: Bounds,
+    model: str | None = None,
 ) -> Turn | None:
     """Accept a message: it gets the chat's next position, its reply the one after, and a generation is queued, or waits.
 
@@ -182,6 +207,7 @@ async def open_turn(
         "first_title": title_of(content),
         "generation": new_generation_id(),
         "status": status.value,
+        "model": model,
         "key": key.key if key else None,
         "body_hash": key.body_hash if key else None,
         **bounds._asdict(),
@@ -233,12 +259,15 @@ async def why_refused(
         first_open.scalar_subquery().label("in_the_way"),
         select(func.count()).where(mine.user_id == user_id, mine.status.in_(OPEN)).scalar_subquery().label("mine"),
         select(func.count()).where(Generation.status == GenerationStatus.QUEUED).scalar_subquery().label("queued"),
+        usage.used_today(literal(user_id)).scalar_subquery().label("used"),
     ).where(Chat.id == chat_id, Chat.user_id == user_id)
     found = (await db.execute(statement)).one_or_none()
     if found is None:
         return ChatNotFound()
     if found.in_the_way is not None and status == GenerationStatus.QUEUED:
         return GenerationInProgress(GenerationId(found.in_the_way))
+    if bounds.daily_tokens is not None and found.used >= bounds.daily_tokens:
+        return QuotaExceeded()
     if found.mine >= bounds.slots:
         return TooManyGenerations()
     return QueueFull() if found.queued > bounds.depth else None

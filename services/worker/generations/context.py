@@ -1,33 +1,68 @@
 """What the model is told. Pure."""
 
 from collections.abc import Sequence
-from typing import Final
+from dataclasses import dataclass
+from datetime import date
+from typing import Any, Final
 
 from services.worker import prompts
-from services.worker.model import Said
+from services.worker.model import Said, tokens
 
 CHARS_PER_TOKEN: Final = 4
-TOKENS_PER_MESSAGE: Final = 4
+MEMORY_SHARE: Final = 2
+"""The memory gets at most one part in so many of the budget."""
 
 
-def assemble(history: Sequence[Said], *, written: str, budget: int) -> list[Said]:
-    """System prompt, then the history up to the question, then what is already written of the answer.
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What stands for the messages that are not told in full: their summary, and facts with `text` and `position`."""
+
+    summary: str | None = None
+    facts: Sequence[dict[str, Any]] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What the model is told, how many tokens that takes, and how many of the history's oldest messages did not fit."""
+
+    conversation: list[Said]
+    tokens: int
+    left_out: int
+
+
+def assemble(
+    memory: Memory, history: Sequence[Said], *, after: Sequence[Said] = (), budget: int, today: date
+) -> Context:
+    """System prompt with the memory, then the history up to the question, then what is already known of the answer.
 
     `budget` is in tokens, the reply not counted; when the history does not fit, its oldest messages are left out, but
-    never the question.
+    never the question. `after` is what the answer's own steps have said, or the text to go on from.
     """
-    system = Said("system", prompts.SYSTEM)
-    prefill = [Said("assistant", written)] if written else []
-    left = budget - sum(tokens(said) for said in (system, *prefill))
+    system = Said("system", _system(memory, today, budget * CHARS_PER_TOKEN // MEMORY_SHARE))
+    taken = sum(tokens(said) for said in (system, *after))
     kept: list[Said] = []
     for said in reversed(history):
-        left -= tokens(said)
-        if left < 0 and kept:
+        size = tokens(said)
+        if taken + size > budget and kept:
             break
+        taken += size
         kept.append(said)
-    return [system, *reversed(kept), *prefill]
+    return Context([system, *reversed(kept), *after], taken, len(history) - len(kept))
 
 
-def tokens(said: Said) -> int:
-    """Roughly how many tokens a message takes."""
-    return len(said.content) // CHARS_PER_TOKEN + TOKENS_PER_MESSAGE
+def _system(memory: Memory, today: date, max_chars: int) -> str:
+    """The system prompt. What the memory's share can't hold of it is cut: the oldest facts, then the summary's end."""
+    text = prompts.system(today)
+    if not memory.summary and not memory.facts:
+        return text
+    summary = (memory.summary or "")[:max_chars]
+    left = max_chars - len(summary)
+    facts: list[str] = []
+    # Pinned ones first, then the newest; they are told in the order in which they were said.
+    for fact in sorted(memory.facts, key=lambda fact: (not fact.get("pinned"), -fact["position"])):
+        left -= len(fact["text"]) + CHARS_PER_TOKEN
+        if left < 0:
+            break
+        facts.append(fact["text"])
+    ordered = [fact["text"] for fact in memory.facts if fact["text"] in facts]
+    return text + prompts.memory(summary, ordered)

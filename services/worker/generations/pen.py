@@ -50,6 +50,7 @@ class Pen:
         self._generation_id = generation_id
         self._attempt = attempt
         self._written = list(written)
+        self._opened_at = len(self._written)
         self._in_flight: tuple[bytes, ...] = ()
         self._waiting: list[frames.Part] = []
         self._closing = False
@@ -113,11 +114,12 @@ class Pen:
             len(self._written),
             self._in_flight,
             terminal=self._closing and not self._waiting,
+            rejoins=len(self._written) < self._opened_at,
         )
 
     def answered(self, answer: int | AppendRefused) -> bool:
         """Take the answer to `next_append`. Returns whether there is more to append."""
-        if isinstance(answer, LogDiverged) and answer.last_sequence < len(self._written):
+        if isinstance(answer, LogDiverged) and self._can_rewrite(answer):
             # Redis lost the end of the log, or all of it. What it lost goes in front of what is in flight.
             log.warning("log_rewritten", generation_id=str(self._generation_id), kept=answer.last_sequence)
             self._in_flight = (*self._written[answer.last_sequence :], *self._in_flight)
@@ -134,6 +136,14 @@ class Pen:
             return True
         self._settled.set()
         return False
+
+    def _can_rewrite(self, log: LogDiverged) -> bool:
+        """Whether what is left of the log is the beginning of what this pen has written.
+
+        It is not where an earlier attempt has written in the place of what was lost.
+        """
+        ours = log.owner == self._attempt
+        return log.last_sequence < (len(self._written) if ours else self._opened_at)
 
 
 class Flusher:

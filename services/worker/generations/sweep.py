@@ -8,7 +8,8 @@ from uuid import UUID
 from sqlalchemy import Row
 from sqlalchemy.exc import IntegrityError
 
-from services.worker.generations.run import Desk, close
+from services.worker.generations.desk import Desk
+from services.worker.generations.run import close
 from shared.closing import Ended, close_log
 from shared.database import lifecycle, upkeep
 from shared.errors import AppendRefused
@@ -32,11 +33,11 @@ async def sweep(desk: Desk) -> None:
     for row in lost:
         log.warning("generation_lost", generation_id=str(row.id), attempt=row.attempt, now=row.status)
         if row.status == GenerationStatus.QUEUED:
-            desk.send_again(GenerationId(row.id))
+            desk.hints.generate(GenerationId(row.id))
     async with desk.database.connect() as db:
         untaken = (await db.execute(upkeep.queued_again(UNTAKEN_AFTER))).scalars().all()
     for generation_id in (*untaken, *await _promoted(desk)):
-        desk.send_again(GenerationId(generation_id))
+        desk.hints.generate(GenerationId(generation_id))
     async with desk.database.connect() as db:
         unclosed = (await db.execute(upkeep.unclosed(UNCLOSED_AFTER))).all()
     for row in unclosed:
@@ -76,4 +77,4 @@ async def _close(desk: Desk, row: Row[Any]) -> None:
         log.warning("close_refused", generation_id=str(generation_id), error=type(refusal).__name__)
         return
     if closed.due is not None:
-        desk.send_again(closed.due)
+        desk.hints.generate(closed.due)

@@ -1,0 +1,39 @@
+"""What generations are made with."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from services.worker.generations.checkpoints import Checkpoints
+from services.worker.generations.leases import Leases
+from services.worker.generations.pen import Flusher
+from services.worker.model import Model
+from services.worker.search import Search
+from shared.database.engine import Database
+from shared.hints import Hints
+from shared.ids import ChatId
+from shared.settings import Settings
+from shared.streams.port import Log, Writer
+from shared.streams.redis import Asides
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """Settings, connections, and the process's background tasks. Without a `search` nothing is looked up.
+
+    `fold` folds a chat's older messages into its summary now, as far as time allows; False when it could not.
+    """
+
+    settings: Settings
+    database: Database
+    writer: Writer
+    stream_log: Log
+    flusher: Flusher
+    leases: Leases
+    checkpoints: Checkpoints
+    model: Model
+    search: Search | None
+    hints: Hints
+    asides: Asides
+    fold: Callable[[ChatId], Awaitable[bool]]
+    starts: asyncio.Semaphore

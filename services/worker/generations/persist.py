@@ -1,0 +1,48 @@
+"""Writing to PostgreSQL what must not be lost, through a restart of it."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from sqlalchemy import Insert
+from sqlalchemy.exc import SQLAlchemyError
+
+from shared.database import usage
+from shared.database.engine import Connection, Database, is_transient
+from shared.database.lifecycle import Call, Claimed
+from shared.ids import GenerationId
+from shared.telemetry import get_logger
+
+log = get_logger(__name__)
+
+RETRY_AFTER: Final = (0.1, 0.3, 1.0, 3.0)
+
+
+async def persist(database: Database, write: Callable[[Connection], Awaitable[bool]], *, together: bool = True) -> bool:
+    """Write in a transaction, five times at most while the database does not answer. Returns what `write` returns.
+
+    `write` may so happen twice, if the answer to the first was lost. Without `together` its one statement stands alone.
+    """
+    for wait in (*RETRY_AFTER, None):
+        try:
+            async with database.begin() if together else database.connect() as db:
+                return await write(db)
+        except SQLAlchemyError as error:
+            if wait is None or not is_transient(error):
+                raise
+            log.warning("save_failed", error=type(error).__name__)
+            await asyncio.sleep(wait)
+    raise AssertionError("the last try returns or raises")
+
+
+def spent(claimed: Claimed, generation_id: GenerationId, call: Call) -> Insert:
+    """Note what a model call of this generation took."""
+    return usage.record(
+        claimed.user_id,
+        "generation",
+        call.model,
+        call.usage,
+        chat_id=claimed.chat_id,
+        generation_id=generation_id,
+        is_estimate=call.is_estimate,
+    )

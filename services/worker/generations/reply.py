@@ -1,0 +1,166 @@
+"""A reply while it is written: what readers have of it, what it has taken, how it ended."""
+
+import time
+from dataclasses import dataclass
+
+from services.worker.generations.pen import Pen
+from services.worker.model import Delta
+from shared import frames
+from shared.database.lifecycle import Call
+from shared.errors import CortexAIError, QuotaExceeded
+from shared.generation import GenerationStatus
+from shared.streams.transcript import Transcript
+
+CHARS_PER_TOKEN = 4
+NEW_PARAGRAPH = "\n\n"
+Usage = dict[str, int]
+
+
+@dataclass(slots=True)
+class UnderWay:
+    """A model call: the tokens that it was sent, the characters that came, and what it says that it took."""
+
+    model: str
+    prompt_tokens: int
+    chars: int = 0
+    usage: Usage | None = None
+
+    @property
+    def is_fresh(self) -> bool:
+        """Whether nothing has come yet."""
+        return not self.chars
+
+    def taken(self) -> Call:
+        """What it took: what the model says, else an estimate."""
+        if self.usage is not None:
+            return Call(self.model, self.usage, is_estimate=False)
+        completion = -(-self.chars // CHARS_PER_TOKEN)
+        usage = {
+            "promptTokens": self.prompt_tokens,
+            "completionTokens": completion,
+            "totalTokens": self.prompt_tokens + completion,
+        }
+        return Call(self.model, usage, is_estimate=True)
+
+
+@dataclass(slots=True)
+class Reply:
+    """What has been written, and with which pen. `left` are the tokens that its user may still spend; None for no bound."""
+
+    pen: Pen
+    transcript: Transcript
+    left: int | None = None
+    thought: int = 0  # characters of reasoning
+    reason: frames.FinishReason = "stop"
+    usage: Usage | None = None
+    call: UnderWay | None = None
+    first_token: float | None = None  # in the monotonic clock's seconds
+    failure: CortexAIError | None = None
+
+    @property
+    def status(self) -> GenerationStatus:
+        """What its generation becomes."""
+        return GenerationStatus.FAILED if self.failure else GenerationStatus.COMPLETED
+
+    def put(self, part: frames.Part, *, at_once: bool = False) -> None:
+        """Write a part.
+
+        Raises:
+            AppendRefused: the log is not this attempt's any more.
+
+        """
+        self.pen.write(part, at_once=at_once)
+        self.transcript.take(part)
+
+    def put_all(self, parts: list[frames.Part]) -> None:
+        """Write parts."""
+        for part in parts:
+            self.put(part)
+
+    def tell(self, status: str, **details: object) -> None:
+        """Tell readers what is being done."""
+        self.pen.write(frames.data("status", {"status": status, **details}))
+
+    def begin_step(self) -> None:
+        """Begin a step, unless one is open in which no tool was called yet."""
+        if self.transcript.step_called:
+            self.put_all([*self.transcript.ending(), frames.finish_step()])
+        if not self.transcript.step_open:
+            self.put(frames.start_step())
+
+    def begin_calls(self) -> None:
+        """End what is being said, and open the step if none is."""
+        self.put_all(self.transcript.ending())
+        if not self.transcript.step_open:
+            self.put(frames.start_step())
+
+    def begin_anew(self, attempt: int) -> None:
+        """Leave what an earlier attempt wrote of the step as it is, say so, and begin a new paragraph."""
+        text = self.transcript.step_text
+        self.put_all(self.transcript.ending())
+        if self.transcript.step_open:
+            self.put(frames.finish_step())
+        self.pen.write(frames.data("retry", {"attempt": attempt}))
+        self.put(frames.start_step())
+        if text:
+            self.say(NEW_PARAGRAPH)
+
+    def take(self, delta: Delta) -> None:
+        """Write one chunk of the model's."""
+        if self.call is not None:
+            self.call.usage = delta.usage or self.call.usage
+            self.call.chars += len(delta.text) + len(delta.reasoning)
+        self.reason = delta.finish_reason or self.reason
+        if not delta.text and not delta.reasoning:
+            return
+        if self.first_token is None:
+            self.first_token = time.monotonic()
+        if delta.reasoning:
+            self._think(delta.reasoning)
+        if delta.text:
+            self.say(delta.text)
+        self._check_quota()
+
+    def _think(self, reasoning: str) -> None:
+        if self.transcript.text_open is not None:
+            self.put(frames.text_end(self.transcript.text_open))
+        if self.transcript.reasoning_open is None:
+            self.put(frames.reasoning_start(f"r{self.transcript.reasonings}"))
+        first = not self.thought
+        self.thought += len(reasoning)
+        self.put(frames.reasoning_delta(str(self.transcript.reasoning_open), reasoning), at_once=first)
+
+    def say(self, text: str) -> None:
+        """Write text."""
+        if self.transcript.reasoning_open is not None:
+            self.put(frames.reasoning_end(self.transcript.reasoning_open))
+        if self.transcript.text_open is None:
+            self.put(frames.text_start(str(self.transcript.texts)))
+        first = not self.transcript.length
+        self.put(frames.text_delta(str(self.transcript.text_open), text), at_once=first)
+
+    def _check_quota(self) -> None:
+        if self.left is not None and self.call is not None:
+            spent = self.call.prompt_tokens + self.call.chars // CHARS_PER_TOKEN
+            if spent > self.left:
+                raise QuotaExceeded
+
+    def end_call(self) -> Call | None:
+        """What the model call took that is under way, added to the whole; None when there is none."""
+        if self.call is None:
+            return None
+        taken, self.call = self.call.taken(), None
+        self.usage = {name: count + (self.usage or {}).get(name, 0) for name, count in taken.usage.items()}
+        if self.left is not None:
+            self.left -= taken.usage["totalTokens"]
+        return taken
+
+    def ending(self) -> list[frames.Part]:
+        """The parts that end the log, the terminal one last."""
+        return self.transcript.ending() + frames.ending(
+            self.status,
+            finish_reason=self.reason,
+            error_code=self.failure.code if self.failure else None,
+            error_message=self.failure.message if self.failure else None,
+            usage=self.usage,
+        )

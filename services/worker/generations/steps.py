@@ -1,0 +1,156 @@
+"""The steps of a reply: what the model said, which tools it called, and what they gave. Saved, so that no retry calls again."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from services.worker import prompts
+from services.worker.model import Call, Said
+from shared import frames
+from shared.streams.transcript import Transcript
+
+SEARCH: Final[str] = prompts.WEB_SEARCH["function"]["name"]
+MAX_CALLS: Final = 3
+"""How many tools one step may call; what the model asks for beyond that is left out."""
+
+
+@dataclass(slots=True)
+class ToolCall:
+    """A call, and its result once it has one: `found` are the results, `error` says why there are none."""
+
+    id: str
+    name: str
+    given: dict[str, Any] | None
+    found: list[dict[str, str]] | None = None
+    error: str | None = None
+
+    @property
+    def is_answered(self) -> bool:
+        """Whether it has its result."""
+        return self.found is not None or self.error is not None
+
+    @property
+    def query(self) -> str | None:
+        """What is to be searched for; None when the model did not say it as it should."""
+        query = (self.given or {}).get("query")
+        return query.strip() if self.name == SEARCH and isinstance(query, str) and query.strip() else None
+
+
+@dataclass(slots=True)
+class Step:
+    """A model call that ended with calls of tools, after `text`."""
+
+    text: str
+    calls: list[ToolCall] = field(default_factory=list)
+
+
+def begun(text: str, calls: Sequence[Call]) -> Step:
+    """A step as the model has asked for it."""
+    return Step(text, [ToolCall(call.id, call.name, call.arguments) for call in calls[:MAX_CALLS]])
+
+
+def dump(steps: Sequence[Step]) -> list[dict[str, Any]]:
+    """The steps as JSON."""
+    return [
+        {
+            "text": step.text,
+            "calls": [
+                {"id": call.id, "name": call.name, "given": call.given, "found": call.found, "error": call.error}
+                for call in step.calls
+            ],
+        }
+        for step in steps
+    ]
+
+
+def load(saved: Sequence[dict[str, Any]] | None) -> list[Step]:
+    """The steps that `dump` made this of."""
+    return [Step(step["text"], [ToolCall(**call) for call in step["calls"]]) for step in saved or ()]
+
+
+def input_of(call: ToolCall) -> frames.Part:
+    """The part that shows a call."""
+    return frames.tool_input(call.id, call.name, call.given or {})
+
+
+def results_of(call: ToolCall, known: set[str]) -> list[frames.Part]:
+    """The parts that show a call's result, and the sources that are not among the `known` URLs."""
+    if call.found is None:
+        return [frames.tool_error(call.id, call.error or "")]
+    shown = [{"title": source["title"], "url": source["url"]} for source in call.found]
+    parts = [frames.tool_output(call.id, {"results": shown})]
+    for number, source in enumerate(call.found, start=1):
+        if source["url"] not in known:
+            known.add(source["url"])
+            parts.append(frames.source(f"{call.id}-{number}", source["url"], source["title"]))
+    return parts
+
+
+def unshown(transcript: Transcript, steps: Sequence[Step]) -> list[frames.Part]:
+    """The parts that lead a reader from what it has rendered to all that is saved of the steps.
+
+    Without more than a crash they are the last step's at most; when the log was lost as well, they may be all.
+    """
+    parts: list[frames.Part] = []
+    step_open, text_from = transcript.step_open, 0
+    texts, shown_text = transcript.texts, transcript.text
+    known = {source["url"] for source in transcript.sources}
+    pending = transcript.ending()
+    for step in steps:
+        text_to = text_from + len(step.text)
+        lacks = step.text[max(0, len(shown_text) - text_from) :] if len(shown_text) < text_to else ""
+        uncalled = [call for call in step.calls if call.id not in transcript.tools]
+        unanswered = [
+            call
+            for call in step.calls
+            if call.is_answered
+            and transcript.tools.get(call.id, {}).get("state", "input-available") == "input-available"
+        ]
+        if lacks or uncalled or unanswered:
+            parts += pending
+            pending = []
+            if parts_called(parts) and step_open:
+                parts.append(frames.finish_step())
+                step_open = False
+            if not step_open:
+                parts.append(frames.start_step())
+                step_open = True
+        if lacks:
+            text_id = str(texts)
+            texts += 1
+            parts += [frames.text_start(text_id), frames.text_delta(text_id, lacks), frames.text_end(text_id)]
+        parts += [input_of(call) for call in uncalled]
+        for call in unanswered:
+            parts += results_of(call, known)
+        text_from = text_to
+    return parts
+
+
+def parts_called(parts: Sequence[frames.Part]) -> bool:
+    """Whether tools are called in these parts, so that what the model says next belongs to another step."""
+    return any(part["type"] == "tool-input-available" for part in parts)
+
+
+def told(steps: Sequence[Step], *, as_tools: bool, max_chars: int) -> list[Said]:
+    """What the model is told of the steps, in at most so many characters of results.
+
+    A model without tools is told the results in a message of the system's.
+    """
+    answered = sum(len(call.found or ()) for step in steps for call in step.calls)
+    share = max(200, max_chars // max(1, answered))
+    said: list[Said] = []
+    for step in steps:
+        results = [_result(call, share) for call in step.calls]
+        if as_tools:
+            calls = tuple(Call(call.id, call.name, call.given) for call in step.calls)
+            said.append(Said("assistant", step.text, calls))
+            said += [Said("tool", result, call_id=call.id) for call, result in zip(step.calls, results, strict=True)]
+        else:
+            said += [Said("system", result) for result in results]
+    return said
+
+
+def _result(call: ToolCall, share: int) -> str:
+    if call.found is None:
+        return prompts.SEARCH_FAILED
+    return prompts.search_results([{**source, "content": source["content"][:share]} for source in call.found])

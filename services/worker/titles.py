@@ -1,0 +1,67 @@
+"""A better title for a chat than its first message's first words: found by the model, beside the answer."""
+
+from typing import Final
+
+from sqlalchemy import func, select, update
+
+from services.worker import prompts
+from services.worker.generations.desk import Desk
+from services.worker.model import Said
+from shared import frames
+from shared.database import usage
+from shared.database.tables import Chat, Generation, Message
+from shared.errors import ModelError, StreamsUnavailable
+from shared.ids import ChatId, GenerationId, UserId
+from shared.telemetry import get_logger
+
+log = get_logger(__name__)
+
+READ_CHARS: Final = 2_000
+MAX_CHARS: Final = 80
+MAX_TOKENS: Final = 256
+"""More than a title takes: some models think first."""
+QUOTES: Final = "\"'`*#“”„«»「」 \t"
+
+
+async def make_title(desk: Desk, generation_id: GenerationId) -> None:
+    """Give the chat of this generation a title, unless its user or an earlier job has done so. Readers are told at once."""
+    statement = (
+        select(Chat.id, Chat.user_id, Message.content)
+        .join(Generation, Generation.chat_id == Chat.id)
+        .join(Message, Message.id == Generation.user_message_id)
+        .where(Generation.id == generation_id, Chat.title_by == "message")
+    )
+    async with desk.database.connect() as db:
+        row = (await db.execute(statement)).one_or_none()
+    if row is None:
+        return
+    question = prompts.quoted(row.content[:READ_CHARS])
+    try:
+        answer = await desk.model.answer([Said("system", prompts.TITLE), Said("user", question)], max_tokens=MAX_TOKENS)
+    except ModelError as error:
+        log.warning("title_failed", error=error.code)
+        return
+    title = tidy(answer.text)
+    named = (
+        update(Chat)
+        .where(Chat.id == row.id, Chat.title_by == "message")
+        .values(title=title, title_by="model", updated_at=func.now())
+        .returning(Chat.id)
+    )
+    async with desk.database.begin() as db:
+        if answer.usage is not None:
+            owner, chat = UserId(row.user_id), ChatId(row.id)
+            await db.execute(usage.record(owner, "title", answer.model, answer.usage, chat_id=chat))
+        changed = bool(title) and (await db.execute(named)).one_or_none() is not None
+    if changed:
+        try:
+            await desk.asides.tell(generation_id, frames.encode(frames.data("title", {"title": title})))
+        except StreamsUnavailable as error:
+            log.warning("title_not_told", error=error.code)
+
+
+def tidy(text: str) -> str:
+    """What the model said as a title: its first line, without the quotation marks and headings that models add."""
+    line = next((line for line in text.splitlines() if line.strip(QUOTES)), "")
+    title = " ".join(line.strip(QUOTES).removeprefix("Title:").strip(QUOTES).rstrip(".").split())
+    return title if len(title) <= MAX_CHARS else title[: MAX_CHARS - 1].rstrip() + "…"

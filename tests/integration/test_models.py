@@ -1,0 +1,132 @@
+"""Which model answers, what it is told besides, what becomes of its reasoning, and what happens when it does not answer."""
+
+from collections.abc import AsyncIterator
+from uuid import uuid4
+
+import pytest
+from redis import Redis
+
+from services.launcher.embedded.valkey import EmbeddedValkey
+from services.worker.generations.desk import Desk
+from services.worker.generations.run import run_generation
+from shared.settings import Settings
+from shared.streams.redis import log_key
+from tests.clients import Client, numbered, text_of, types_of
+from tests.conftest import settings_for
+from tests.doubles import groq_control
+from tests.integration.turns import Posted, answer, execute, open_desk_for, post
+
+
+@pytest.fixture
+def settings(database_url: str, valkey: EmbeddedValkey, groq_url: str) -> Settings:
+    """Two models are offered, and there is a third to fall back to."""
+    return settings_for(
+        database_url, valkey.url, groq_url, groq_models=("double-large",), groq_fallback_model="double-small"
+    )
+
+
+async def ask(client: Client, desk: Desk, content: str, model: str) -> Posted:
+    """A turn, all of it."""
+    chat = await client.new_chat()
+    accepted = (await client.post_async(chat, content, model=model)).raise_for_status().json()
+    posted = Posted.of(chat, accepted)
+    await run_generation(desk, posted.generation_id)
+    return posted
+
+
+async def test_a_message_is_answered_by_the_model_that_it_names(client: Client, desk: Desk, groq_url: str) -> None:
+    words = uuid4().hex
+    posted = await ask(client, desk, f"{words} [[tokens=1]]", model="double-large")
+    (asked,) = await groq_control.requests(groq_url, containing=words, ended=1)
+    assert asked["body"]["model"] == "double-large"
+    seen = (await client.http.get(f"/api/generations/{posted.generation_id}")).json()
+    assert seen["model"] == "double-large"
+
+
+async def test_a_model_that_is_not_offered_is_refused_by_name(client: Client, database_url: str) -> None:
+    chat = await client.new_chat()
+    refused = await client.post_async(chat, "Hello", model="gpt-99")
+    assert (refused.status_code, refused.json()["code"], refused.json()["field"]) == (422, "model_not_offered", "model")
+    assert "double, double-large" in refused.json()["detail"]
+    assert execute(database_url, "SELECT count(*) FROM messages") == [(0,)]
+
+
+async def test_the_fallback_is_only_for_when_others_fail(client: Client) -> None:
+    refused = await client.post_async(await client.new_chat(), "Hello", model="double-small")
+    assert refused.status_code == 422
+
+
+async def test_another_model_under_the_same_key_is_another_message(client: Client) -> None:
+    chat = await client.new_chat()
+    key = {"Idempotency-Key": uuid4().hex}
+    assert (await client.post_async(chat, "Hello", headers=key, model="double")).status_code == 202
+    assert (await client.post_async(chat, "Hello", headers=key, model="double-large")).status_code == 422
+
+
+async def test_when_the_model_does_not_answer_readers_are_told_and_the_fallback_does(
+    client: Client, desk: Desk, groq_url: str
+) -> None:
+    words = uuid4().hex
+    posted, events = await answer(client, desk, f"{words} [[tokens=4 fault=503 retry_after=0 once=3]]")
+    assert text_of(events) == numbered(4)
+    told = [event.part["data"] for event in events if event.part["type"] == "data-status"]
+    assert [status["status"] for status in told] == ["generating", "retrying", "retrying", "retrying"]
+    assert [status.get("model") for status in told[1:]] == ["double", "double", "double-small"]
+    asked = await groq_control.requests(groq_url, containing=words, ended=4)
+    assert [request["body"]["model"] for request in asked] == ["double"] * 3 + ["double-small"]
+    assert (await client.http.get(f"/api/generations/{posted.generation_id}")).json()["model"] == "double-small"
+
+
+async def test_a_rate_limit_longer_than_patience_goes_to_the_fallback_at_once(
+    client: Client, desk: Desk, groq_url: str
+) -> None:
+    words = uuid4().hex
+    _, events = await answer(client, desk, f"{words} [[tokens=2 fault=429 retry_after=120 once=1]]")
+    assert text_of(events) == numbered(2)
+    assert len(await groq_control.requests(groq_url, containing=words, ended=2)) == 2
+
+
+async def test_reasoning_is_streamed_and_kept_apart_from_the_text(client: Client, desk: Desk, groq_url: str) -> None:
+    posted, events = await answer(client, desk, "Think [[tokens=3 reasoning=2]]")
+    kinds = [kind for kind in types_of(events) if kind.startswith(("reasoning", "text"))]
+    assert kinds[0] == "reasoning-start"
+    assert kinds.index("reasoning-end") < kinds.index("text-start")
+    assert text_of(events) == numbered(3)
+    _, reply = await client.messages(posted.chat_id)
+    assert reply["content"] == numbered(3)
+    assert [part["type"] for part in reply["parts"]] == ["step-start", "reasoning", "text"]
+    assert reply["parts"][1]["text"] == "r1 r2 "
+    words = uuid4().hex
+    await answer(client, desk, f"{words} [[tokens=1]]", posted.chat_id)
+    (asked,) = await groq_control.requests(groq_url, containing=words, ended=1)
+    assert [said["content"] for said in asked["body"]["messages"] if said["role"] == "assistant"] == [numbered(3)]
+
+
+async def test_a_lost_log_with_reasoning_is_told_the_same_from_its_row(
+    client: Client, desk: Desk, settings: Settings
+) -> None:
+    posted, events = await answer(client, desk, "Think [[tokens=3 reasoning=2]]")
+    with Redis.from_url(settings.stream_redis_url) as server:
+        server.delete(log_key(posted.generation_id))
+    async with client.read(posted.stream_url) as stream:
+        late = await stream.all()
+    kinds = ["reasoning-start", "reasoning-end", "text-start", "text-end"]
+    assert [kind for kind in types_of(late) if kind in kinds] == [kind for kind in types_of(events) if kind in kinds]
+    assert text_of(late) == text_of(events)
+
+
+@pytest.fixture
+async def qwen(database_url: str, valkey: EmbeddedValkey, groq_url: str) -> AsyncIterator[Desk]:
+    """A desk whose model thinks aloud."""
+    async with open_desk_for(settings_for(database_url, valkey.url, groq_url, groq_model="qwen/qwen3-32b")) as opened:
+        yield opened
+
+
+async def test_a_model_that_thinks_aloud_is_asked_to_keep_its_reasoning_apart(
+    client: Client, qwen: Desk, groq_url: str
+) -> None:
+    words = uuid4().hex
+    posted = await post(client, f"{words} [[tokens=1]]")
+    await run_generation(qwen, posted.generation_id)
+    (asked,) = await groq_control.requests(groq_url, containing=words, ended=1)
+    assert asked["body"]["reasoning_format"] == "parsed"

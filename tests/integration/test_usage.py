@@ -1,0 +1,141 @@
+"""What model calls took is noted, told, and bounded by a daily quota."""
+
+import asyncio
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from uuid import uuid4
+
+import pytest
+
+from services.launcher.embedded.valkey import EmbeddedValkey
+from services.worker.generations.desk import Desk
+from services.worker.generations.run import run_generation
+from shared.settings import Settings
+from tests.clients import Client, numbered, text_of, types_of
+from tests.conftest import settings_for
+from tests.integration.turns import answer, execute, post, speaking
+
+QUOTA = 400
+
+
+async def test_a_reply_says_what_it_took_and_so_does_the_ledger(client: Client, desk: Desk, database_url: str) -> None:
+    posted, events = await answer(client, desk, "[[tokens=7]]")
+    told = events[-1].part["messageMetadata"]["usage"]
+    assert told["completionTokens"] == 7
+    assert told["totalTokens"] == told["promptTokens"] + 7
+    rows = execute(
+        database_url,
+        "SELECT purpose, model, prompt_tokens, completion_tokens, total_tokens, is_estimate, generation_id FROM model_calls",
+    )
+    assert rows == [("generation", "double", told["promptTokens"], 7, told["totalTokens"], False, posted.generation_id)]
+
+
+async def test_usage_is_told_by_day_and_model(client: Client, desk: Desk, database_url: str) -> None:
+    for _ in range(2):
+        await answer(client, desk, "[[tokens=5]]")
+    execute(
+        database_url,
+        "INSERT INTO model_calls (user_id, purpose, model, prompt_tokens, completion_tokens, total_tokens, is_estimate,"
+        " created_at) SELECT id, 'summary', 'other', 10, 20, 30, false, now() - interval '2 days' FROM users",
+    )
+    found = (await client.http.get("/api/usage")).raise_for_status().json()
+    newest, older = found["days"]
+    today = datetime.now(UTC).date()
+    assert (newest["day"], newest["model"], newest["purpose"], newest["calls"]) == (
+        today.isoformat(),
+        "double",
+        "generation",
+        2,
+    )
+    assert newest["completion_tokens"] == 10
+    assert (older["day"], older["total_tokens"]) == ((today - timedelta(days=2)).isoformat(), 30)
+    assert (found["today"]["used"], found["today"]["limit"]) == (newest["total_tokens"], None)
+    assert len((await client.http.get("/api/usage?days=2")).json()["days"]) == 1
+
+
+@pytest.mark.parametrize("days", ["0", "367", "-1", "many"])
+async def test_days_out_of_range_are_refused_by_name(client: Client, days: str) -> None:
+    refused = await client.http.get(f"/api/usage?days={days}")
+    assert (refused.status_code, refused.json()["field"]) == (422, "days")
+
+
+async def test_nobody_sees_anothers_usage(client: Client, desk: Desk, connect: Callable[[], Client]) -> None:
+    await answer(client, desk, "[[tokens=5]]")
+    stranger = connect()
+    await stranger.sign_up()
+    assert (await stranger.http.get("/api/usage")).json()["days"] == []
+
+
+async def test_deleting_a_chat_gives_no_tokens_back(client: Client, desk: Desk) -> None:
+    posted, _ = await answer(client, desk, "[[tokens=5]]")
+    before = (await client.http.get("/api/usage")).json()
+    assert (await client.http.delete(f"/api/chats/{posted.chat_id}")).status_code == 204
+    assert (await client.http.get("/api/usage")).json() == before
+
+
+async def test_a_stopped_answer_is_noted_by_estimate(client: Client, desk: Desk, database_url: str) -> None:
+    async with speaking(client, desk) as speech:
+        await client.http.post(f"/api/generations/{speech.posted.generation_id}/cancel")
+        await speech.end()
+        async with asyncio.timeout(5):
+            noted = "SELECT is_estimate, total_tokens FROM model_calls"
+            while not (rows := await asyncio.to_thread(execute, database_url, noted)):
+                pass
+    ((is_estimate, total),) = rows
+    assert is_estimate
+    assert isinstance(total, int)
+    assert total > 0
+
+
+class TestQuota:
+    """A user has so many tokens a day."""
+
+    @pytest.fixture
+    def settings(self, database_url: str, valkey: EmbeddedValkey, groq_url: str) -> Settings:
+        return settings_for(database_url, valkey.url, groq_url, user_daily_tokens=QUOTA)
+
+    async def test_a_message_past_the_quota_is_refused_until_midnight(
+        self, client: Client, desk: Desk, database_url: str
+    ) -> None:
+        await answer(client, desk, "[[tokens=3]]")
+        execute(database_url, "UPDATE model_calls SET total_tokens = %s", QUOTA)
+        chat = await client.new_chat()
+        refused = await client.post_async(chat, "More")
+        assert (refused.status_code, refused.json()["code"]) == (429, "quota_exceeded")
+        assert 0 < int(refused.headers["Retry-After"]) <= 24 * 3600
+        assert await client.messages(chat) == []
+        found = (await client.http.get("/api/usage")).json()["today"]
+        assert (found["used"], found["limit"]) == (QUOTA, QUOTA)
+        execute(database_url, "UPDATE model_calls SET created_at = now() - interval '1 day'")
+        assert (await client.post_async(chat, "More")).status_code == 202
+
+    async def test_an_answer_that_uses_up_the_quota_ends_there_and_keeps_what_it_said(
+        self, client: Client, desk: Desk
+    ) -> None:
+        posted, events = await answer(client, desk, "[[tokens=2000]]")
+        assert types_of(events)[-2:] == ["text-end", "error"]
+        assert events[-1].part["code"] == "quota_exceeded"
+        _, reply = await client.messages(posted.chat_id)
+        assert reply["content"] == text_of(events)
+        assert numbered(2000).startswith(reply["content"])
+        assert reply["status"] == "failed"
+        used = (await client.http.get("/api/usage")).json()["today"]["used"]
+        assert QUOTA <= used <= QUOTA + 50
+        assert (await client.post_async(posted.chat_id, "More")).status_code == 429
+
+    async def test_what_was_queued_before_the_quota_was_used_up_ends_with_it(
+        self, client: Client, desk: Desk, database_url: str
+    ) -> None:
+        posted = await post(client, f"{uuid4().hex} [[tokens=3]]")
+        execute(
+            database_url,
+            "INSERT INTO model_calls (user_id, purpose, model, prompt_tokens, completion_tokens, total_tokens, is_estimate)"
+            " SELECT id, 'generation', 'double', 0, %s, %s, false FROM users",
+            QUOTA,
+            QUOTA,
+        )
+        await run_generation(desk, posted.generation_id)
+        async with client.read(posted.stream_url) as stream:
+            events = await stream.all()
+        assert types_of(events) == ["start", "error"]
+        assert events[-1].part["code"] == "quota_exceeded"
