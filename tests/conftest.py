@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 from uuid import uuid4
 
 import psycopg
@@ -15,9 +15,11 @@ from psycopg import sql
 import migrations
 from services.launcher.embedded.postgres import EmbeddedPostgres
 from services.launcher.embedded.valkey import EmbeddedValkey
+from services.launcher.guard import Guard
 from shared.settings import Settings
 from shared.telemetry import configure_logging
 from tests.doubles.process import start_groq_double, start_tavily_double
+from tests.system import System
 
 SECRET = "0f1e2d3c4b5a69788796a5b4c3d2e1f00f1e2d3c4b5a6978"
 TEMPLATE = "template_migrated"
@@ -97,6 +99,49 @@ def tavily_url() -> Iterator[str]:
     """The Tavily double."""
     with start_tavily_double() as url:
         yield url
+
+
+class NewSystem(Protocol):
+    """Makes systems, each with a database (unless it is given one) and a Redis of its own. No process of theirs runs yet."""
+
+    def __call__(self, **settings: str) -> System:
+        """Make one, whose processes get these settings too."""
+        ...
+
+
+@pytest.fixture(scope="session")
+def new_system(
+    make_database: Callable[[], str], groq_url: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[NewSystem]:
+    """Makes systems; what still runs of them at the end is killed."""
+    guard = Guard()
+    systems: list[System] = []
+
+    def make(**settings: str) -> System:
+        folder = tmp_path_factory.mktemp("system")
+        valkey = EmbeddedValkey(folder / "valkey")
+        valkey.start()
+        env = {
+            "DATABASE_URL": settings.get("DATABASE_URL") or make_database(),
+            "REDIS_URL": valkey.url,
+            "JWT_SECRET_KEY": SECRET,
+            "GROQ_API_KEY": "test",
+            "GROQ_BASE_URL": groq_url,
+            "GROQ_MODEL": "double",
+            "BCRYPT_ROUNDS": "10",
+            "USER_MAX_LIVE_GENERATIONS": "1000",
+            "LEASE_SECONDS": "4",
+            "WORKER_DRAIN_SECONDS": "1",
+            "LOG_LEVEL": "info",
+            **settings,
+        }
+        systems.append(System(env, folder, guard, valkey))
+        return systems[-1]
+
+    yield make
+    for system in systems:
+        system.end()
+    guard.close()
 
 
 @pytest.fixture

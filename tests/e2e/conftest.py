@@ -1,57 +1,18 @@
 """One system for all tests here: an API, two workers, the upkeep worker, beat."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator
 
 import httpx
 import pytest
 
-from services.launcher.embedded.valkey import EmbeddedValkey
-from services.launcher.guard import Guard
 from tests.clients import NO_TLS, Client
-from tests.conftest import SECRET
-from tests.e2e.system import System
+from tests.conftest import NewSystem
+from tests.system import System
 
 
 @pytest.fixture(scope="session")
-def new_system(
-    make_database: Callable[[], str], groq_url: str, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Callable[[], System]]:
-    """Makes systems, each with a database and a Redis of its own. No process of theirs runs yet."""
-    guard = Guard()
-    systems: list[System] = []
-    servers: list[EmbeddedValkey] = []
-
-    def make() -> System:
-        folder = tmp_path_factory.mktemp("system")
-        servers.append(EmbeddedValkey(folder / "valkey"))
-        servers[-1].start()
-        env = {
-            "DATABASE_URL": make_database(),
-            "REDIS_URL": servers[-1].url,
-            "JWT_SECRET_KEY": SECRET,
-            "GROQ_API_KEY": "test",
-            "GROQ_BASE_URL": groq_url,
-            "GROQ_MODEL": "double",
-            "BCRYPT_ROUNDS": "10",
-            "USER_MAX_LIVE_GENERATIONS": "1000",
-            "LEASE_SECONDS": "4",
-            "WORKER_DRAIN_SECONDS": "1",
-            "LOG_LEVEL": "info",
-        }
-        systems.append(System(env, folder, guard))
-        return systems[-1]
-
-    yield make
-    for system in systems:
-        system.kill_all()
-    guard.close()
-    for server in servers:
-        server.stop()
-
-
-@pytest.fixture(scope="session")
-async def system(new_system: Callable[[], System]) -> System:
+async def system(new_system: NewSystem) -> System:
     """The shared system, all of it running."""
     made = new_system()
     await asyncio.gather(
@@ -78,7 +39,7 @@ async def client(api_url: str) -> AsyncIterator[Client]:
 
 
 @pytest.fixture
-async def new_system_client(new_system: Callable[[], System]) -> AsyncIterator[tuple[System, Client]]:
+async def new_system_client(new_system: NewSystem) -> AsyncIterator[tuple[System, Client]]:
     """A system of the test's own, of which only an API runs, and a logged-in user of it."""
     made = new_system()
     _, url = await made.start_api()

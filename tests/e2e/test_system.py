@@ -10,7 +10,7 @@ import pytest
 
 from tests.clients import Client, Event, numbered, text_of, types_of
 from tests.doubles import groq_control
-from tests.e2e.system import System
+from tests.system import System
 
 
 async def test_a_message_is_answered(client: Client) -> None:

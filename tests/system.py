@@ -5,13 +5,15 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
+import psycopg
 
+from services.launcher.embedded.valkey import EmbeddedValkey
 from services.launcher.guard import Guard
 from services.launcher.program import free_port
 
@@ -30,12 +32,13 @@ class System:
     env: Mapping[str, str]
     folder: Path
     guard: Guard
+    valkey: EmbeddedValkey
     running: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
-    async def start_api(self) -> tuple[subprocess.Popen[bytes], str]:
+    async def start_api(self, **settings: str) -> tuple[subprocess.Popen[bytes], str]:
         """Start an API. Returns it and its URL, once it is ready."""
         port = free_port()
-        process = self._start("services.api", {"PORT": str(port)})
+        process = self._start(["-m", "services.api"], {"PORT": str(port), **settings})
         url = f"http://127.0.0.1:{port}"
         async with httpx.AsyncClient(base_url=url) as http, self._in_time(process):
             while True:
@@ -47,20 +50,22 @@ class System:
                 await self._still_starting(process)
         return process, url
 
-    async def start_worker(self, queues: str = "generations", **settings: str) -> subprocess.Popen[bytes]:
-        """Start a worker. Returns it once it is ready."""
+    async def start_worker(
+        self, queues: str = "generations", *, ahead: float = 0, **settings: str
+    ) -> subprocess.Popen[bytes]:
+        """Start a worker whose wall clock is so many seconds `ahead`. Returns it once it is ready."""
         ready = self.folder / f"ready-{len(self.running)}"
-        process = self._start("services.worker", {"READY_FILE": str(ready), **settings}, queues)
+        clock = ["-m", "tests.doubles.clock", str(ahead)] if ahead else ["-m"]
+        process = self._start([*clock, "services.worker", queues], {"READY_FILE": str(ready), **settings})
         async with self._in_time(process):
             while not ready.exists():
                 await self._still_starting(process)
         return process
 
-    def _start(self, module: str, settings: Mapping[str, str], *arguments: str) -> subprocess.Popen[bytes]:
-        name = f"{module}-{len(self.running)}.log"
-        with (self.folder / name).open("wb") as log:
+    def _start(self, arguments: list[str], settings: Mapping[str, str]) -> subprocess.Popen[bytes]:
+        with (self.folder / f"{len(self.running)}.log").open("wb") as log:
             process = subprocess.Popen(
-                [sys.executable, "-m", module, *arguments],
+                [sys.executable, *arguments],
                 env={**os.environ, **self.env, **settings, **self.guard.marker},
                 stdout=log,
                 stderr=log,
@@ -76,16 +81,32 @@ class System:
             async with asyncio.timeout(READY_WITHIN):
                 yield
         except TimeoutError as error:
-            raise NotReady(self._words(process)) from error
+            raise NotReady(self.words(process)[-4000:]) from error
 
     async def _still_starting(self, process: subprocess.Popen[bytes]) -> None:
         if process.poll() is not None:
-            raise NotReady(self._words(process))
+            raise NotReady(self.words(process)[-4000:])
         await asyncio.sleep(POLL)  # a foreign process offers no event
 
-    def _words(self, process: subprocess.Popen[bytes]) -> str:
-        (log,) = self.folder.glob(f"*-{self.running.index(process)}.log")
-        return log.read_text()[-4000:]
+    def words(self, process: subprocess.Popen[bytes]) -> str:
+        """What a process has logged."""
+        return (self.folder / f"{self.running.index(process)}.log").read_text()
+
+    async def logged(self, process: subprocess.Popen[bytes], event: str, within: float = 20) -> None:
+        """Wait until a process has logged an event."""
+        await eventually(lambda: f'"{event}"' in self.words(process), within)
+
+    def ask(self, statement: str, *values: object) -> list[tuple[object, ...]]:
+        """Ask the database, or change it, behind everybody's back."""
+        with psycopg.connect(self.env["DATABASE_URL"], autocommit=True) as connection:
+            cursor = connection.execute(statement.encode(), values)
+            return cursor.fetchall() if cursor.description else []
+
+    def count(self, table: str, which: str = "true", *values: object) -> int:
+        """How many rows there are."""
+        ((count,),) = self.ask(f"SELECT count(*)::int FROM {table} WHERE {which}", *values)  # noqa: S608 - words of ours
+        assert isinstance(count, int)
+        return count
 
     def kill(self, process: subprocess.Popen[bytes]) -> None:
         """End a process with kill -9."""
@@ -99,9 +120,26 @@ class System:
             if process.poll() is None:
                 self.kill(process)
 
+    def end(self) -> None:
+        """End what still runs, Redis too."""
+        self.kill_all()
+        self.valkey.stop()
+
     async def stop(self, process: subprocess.Popen[bytes]) -> int:
         """Ask a process to leave. Returns its exit code."""
         process.terminate()
         code = await asyncio.to_thread(process.wait, 45)
         self.guard.forget(process.pid)
         return code
+
+
+async def eventually(holds: Callable[[], bool], within: float = 20) -> None:
+    """Wait until something holds of a foreign process, which offers no event.
+
+    Raises:
+        TimeoutError: it did not, `within` so many seconds.
+
+    """
+    async with asyncio.timeout(within):
+        while not await asyncio.to_thread(holds):  # noqa: ASYNC110 - see above
+            await asyncio.sleep(POLL)

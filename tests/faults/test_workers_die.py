@@ -1,0 +1,61 @@
+"""Workers are killed and frozen while they answer."""
+
+import asyncio
+import os
+import signal
+
+from redis import Redis
+
+from shared.ids import GenerationId
+from shared.streams.redis import log_key
+from tests.clients import numbered
+from tests.faults.readers import Reader, User
+from tests.system import System
+
+
+async def test_answers_go_on_though_their_workers_are_killed_again_and_again(system: System, user: User) -> None:
+    workers = list(await asyncio.gather(system.start_worker(), system.start_worker()))
+    before: list[Reader] = []
+    for _ in range(5):
+        readers = await user.ask_many(8, tokens=40, rate=20)
+        await asyncio.gather(*(reader.said(10) for reader in readers))
+        system.kill(workers.pop(0))
+        workers.append(await system.start_worker())
+        # No answer lives through three kills: it would be right for it to fail then.
+        await asyncio.gather(*(reader.end() for reader in before))
+        before = readers
+    await user.all_is_well()
+    assert system.count("generations", "losses > 0") >= 5
+
+
+async def test_jobs_that_a_killed_worker_had_taken_are_all_done_once(system: System, user: User, groq_url: str) -> None:
+    workers = list(await asyncio.gather(system.start_worker(), system.start_worker()))
+    for _ in range(4):
+        await user.ask_many(50, tokens=2)
+        system.kill(workers.pop(0))
+        workers.append(await system.start_worker())
+    await user.all_is_well()
+    assert system.count("messages", "role = 'assistant' AND content = %s", numbered(2)) == 200
+    assert system.count("messages") == 400
+
+
+async def test_a_worker_that_wakes_after_its_lease_writes_nothing_more_and_goes_on_working(
+    system: System, user: User
+) -> None:
+    zombie = await system.start_worker()
+    reader = await user.ask(tokens=140, rate=20)
+    await reader.said(10)
+    successor = await system.start_worker()
+    os.kill(zombie.pid, signal.SIGSTOP)
+    await reader.attempted(2)
+    await reader.said(100)
+    os.kill(zombie.pid, signal.SIGCONT)
+    await system.logged(zombie, "lease_not_renewed")
+    await user.all_is_well()
+    with Redis.from_url(system.valkey.url) as redis:
+        assert redis.xlen(log_key(GenerationId(reader.generation_id))) == reader.sequence  # type: ignore[arg-type]
+    assert zombie.poll() is None
+    assert await system.stop(successor) == 0
+    await user.ask(tokens=5)
+    await user.all_is_well()
+    assert await system.stop(zombie) == 0
