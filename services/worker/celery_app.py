@@ -20,6 +20,7 @@ def create_app(settings: Settings) -> Celery:
         },
         broker_connection_max_retries=None,
         broker_connection_retry_on_startup=True,
+        broker_transport="services.worker.broker:Transport",
         broker_transport_options=dict(jobs.BROKER_TRANSPORT),
         task_acks_late=True,
         task_ignore_result=True,
