@@ -1,16 +1,20 @@
 """What was left behind is found, and what was lost is made again: leases, the sweep, draining."""
 
 import asyncio
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import pytest
 
 from services.worker.generations.desk import Desk
 from services.worker.generations.leases import Leases
+from services.worker.generations.pen import Flusher
 from services.worker.generations.run import run_generation
 from services.worker.generations.sweep import sweep
+from shared.errors import AppendRefused
 from shared.ids import GenerationId
 from shared.settings import Settings
+from shared.streams.port import Append, Writer
 from tests.clients import Client, Event, numbered, text_of
 from tests.doubles import groq_control
 from tests.integration.turns import AGE, Noted, execute, post
@@ -113,6 +117,44 @@ async def test_a_log_that_its_worker_could_not_close_is_closed_from_the_row(
         execute(database_url, AGE)
         await sweep(watched)
         seen += [event async for event in events]
+    assert text_of(seen) == numbered(9)
+    assert seen[-1].part["type"] == "finish"
+    assert [event.sequence for event in seen] == list(range(1, len(seen) + 1))
+
+
+@dataclass
+class DyingWriter:
+    """A writer whose process dies when it is about to append a terminal frame."""
+
+    writer: Writer
+    died: asyncio.Event
+
+    async def append(self, appends: Sequence[Append]) -> list[int | AppendRefused]:
+        if any(append.terminal for append in appends):
+            self.died.set()
+            await asyncio.Event().wait()
+        return await self.writer.append(appends)
+
+
+async def test_a_worker_that_dies_after_the_commit_leaves_its_log_to_the_sweep(
+    client: Client, desk: Desk, database_url: str
+) -> None:
+    writer = DyingWriter(desk.writer, asyncio.Event())
+    flusher = Flusher(writer, interval=0.025)
+    flushing = asyncio.create_task(flusher.run())
+    posted = await post(client, "[[tokens=9]]")
+    dying = asyncio.create_task(run_generation(replace(desk, writer=writer, flusher=flusher), posted.generation_id))
+    async with client.read(posted.stream_url) as stream:
+        reading = asyncio.create_task(stream.all())
+        await writer.died.wait()
+        for task in (dying, flushing):
+            task.cancel()
+            await asyncio.wait([task])
+        assert execute(database_url, "SELECT status, closed_at FROM generations") == [("completed", None)]
+        execute(database_url, AGE)
+        await sweep(desk)
+        seen = await reading
+        assert stream.done
     assert text_of(seen) == numbered(9)
     assert seen[-1].part["type"] == "finish"
     assert [event.sequence for event in seen] == list(range(1, len(seen) + 1))
