@@ -1,13 +1,20 @@
 """The Celery application: it wakes workers for the rows in PostgreSQL, which decide."""
 
+from typing import Final
+
 from celery import Celery
+from kombu.transport import TRANSPORT_ALIASES
 
 from shared import jobs
 from shared.settings import Settings
 
+TRANSPORT: Final = "services.worker.broker:Transport"
+
 
 def create_app(settings: Settings) -> Celery:
     """The application, for workers and for beat. Importing this imports no task and no model."""
+    # By the URL's scheme: with a transport that is given by name, kombu forgets that rediss:// means TLS.
+    TRANSPORT_ALIASES.update(redis=TRANSPORT, rediss=TRANSPORT)
     app = Celery("cortexai", broker=settings.celery_broker_url)
     app.conf.update(
         accept_content=["json"],
@@ -20,7 +27,6 @@ def create_app(settings: Settings) -> Celery:
         },
         broker_connection_max_retries=None,
         broker_connection_retry_on_startup=True,
-        broker_transport="services.worker.broker:Transport",
         broker_transport_options=dict(jobs.BROKER_TRANSPORT),
         task_acks_late=True,
         task_ignore_result=True,
