@@ -15,6 +15,7 @@ CortexAIError
 │   └── GenerationNotFound
 ├── Conflict
 │   ├── EmailTaken
+│   ├── MemoryChanged
 │   └── GenerationInProgress
 ├── TooMany               more than this user may have
 │   ├── TooManyGenerations
@@ -164,6 +165,12 @@ class EmailTaken(Conflict):
 
     code = "email_taken"
     field: ClassVar[str] = "email"
+
+
+class MemoryChanged(Conflict):
+    """The chat's memory has changed since this version; look at it again."""
+
+    code = "memory_changed"
 
 
 class GenerationInProgress(Conflict):

@@ -16,6 +16,7 @@ from services.api.chats import router as chats
 from services.api.generations import queries
 from services.api.generations import router as generations
 from services.api.line import Line
+from services.api.memory import router as memory
 from services.api.middleware import BodyLimit, RequestLog
 from services.api.queue import open_queue
 from services.api.resources import Resources
@@ -66,7 +67,7 @@ def create_app(settings: Settings) -> FastAPI:
         ],
     )
     problems.install(app)
-    for router in (health.router, auth.router, chats.router, generations.router, usage.router):
+    for router in (health.router, auth.router, chats.router, generations.router, memory.router, usage.router):
         app.include_router(router)
     return app
 

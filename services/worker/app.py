@@ -19,6 +19,7 @@ from services.worker.generations.run import MAX_STARTS
 from services.worker.generations.sweep import sweep
 from services.worker.model import Model
 from services.worker.search import Search
+from services.worker.summaries.fold import Folder, fold_now, hint_due
 from shared.database.engine import open_database
 from shared.errors import CortexAIError
 from shared.hints import Hints
@@ -61,7 +62,7 @@ async def open_desk(settings: Settings, celery: Celery) -> AsyncIterator[Desk]:
             search=search,
             hints=hints,
             asides=Asides(redis),
-            fold=_fold,
+            fold=partial(fold_now, Folder(settings, database, model, hints)),
             starts=asyncio.Semaphore(MAX_STARTS),
         )
         for work in (
@@ -75,8 +76,9 @@ async def open_desk(settings: Settings, celery: Celery) -> AsyncIterator[Desk]:
         yield desk
 
 
-async def _fold(_chat_id: object) -> bool:
-    return False
+def folder_of(desk: Desk) -> Folder:
+    """What summaries are made with, on the same connections."""
+    return Folder(desk.settings, desk.database, desk.model, desk.hints)
 
 
 def _open_search(settings: Settings) -> Search | None:
@@ -118,6 +120,7 @@ async def _sweep_for_ever(desk: Desk) -> None:
         await asyncio.sleep(desk.settings.sweep_interval_seconds * random.uniform(0.5, 1.5))  # noqa: S311
         try:
             await sweep(desk)
+            await hint_due(folder_of(desk))
         except (SQLAlchemyError, CortexAIError, OSError) as error:
             log.warning("sweep_failed", error=type(error).__name__)
 

@@ -12,7 +12,7 @@ from celery.exceptions import SecurityWarning
 
 from services.worker import process
 from services.worker.alive import Alive
-from services.worker.app import open_desk
+from services.worker.app import folder_of, open_desk
 from services.worker.celery_app import create_app
 from services.worker.event_loop import EventLoop
 from services.worker.generations.desk import Desk
@@ -29,7 +29,7 @@ def run(settings: Settings, queues: str) -> None:
     with EventLoop() as loop:
         desk: AbstractAsyncContextManager[Desk] = open_desk(settings, celery)
         held = loop.run(_enter(desk))
-        process.install(process.Process(loop, held))
+        process.install(process.Process(loop, held, folder_of(held)))
 
         def drain(**_: Any) -> None:  # noqa: ANN401 - Celery's signals
             loop.start(held.leases.drain(settings.worker_drain_seconds))

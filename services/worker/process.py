@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from services.worker.event_loop import EventLoop
 from services.worker.generations.desk import Desk
+from services.worker.summaries.fold import Folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,6 +13,7 @@ class Process:
 
     loop: EventLoop
     desk: Desk
+    folder: Folder
 
 
 _installed: list[Process] = []

@@ -7,9 +7,10 @@ from celery import shared_task
 from services.worker import process
 from services.worker.generations.run import run_generation
 from services.worker.generations.sweep import sweep
+from services.worker.summaries.fold import fold, hint_due
 from services.worker.titles import make_title
 from shared import jobs
-from shared.ids import GenerationId
+from shared.ids import ChatId, GenerationId
 
 
 @shared_task(name=jobs.GENERATE)
@@ -24,6 +25,14 @@ def sweep_now() -> None:
     """Find what was left behind and queue it again. Any number of sweeps at once is harmless."""
     held = process.current()
     held.loop.run(sweep(held.desk))
+    held.loop.run(hint_due(held.folder))
+
+
+@shared_task(name=jobs.SUMMARIZE)
+def summarize(chat_id: str) -> None:
+    """Fold a chat's older messages into its summary. A delivery for a chat that is not due returns at once."""
+    held = process.current()
+    held.loop.run(fold(held.folder, ChatId(int(chat_id))))
 
 
 @shared_task(name=jobs.TITLE)

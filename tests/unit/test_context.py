@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from services.worker.generations.context import Context, Memory, assemble
 from services.worker.model import Said, tokens
+from shared.memory import Fact
 
 TODAY = date(2026, 11, 24)
 SYSTEM_TOKENS = tokens(assemble(Memory(), [Said("user", "?")], budget=10_000, today=TODAY).conversation[0])
@@ -20,7 +21,7 @@ histories = st.builds(
     st.text(min_size=1, max_size=200),
 )
 afters = st.lists(st.builds(Said, st.just("assistant"), st.text(min_size=1, max_size=100)), max_size=2)
-facts = st.builds(lambda text, position: {"text": text, "position": position}, st.text(max_size=80), st.integers(1, 99))
+facts = st.builds(Fact, st.text(max_size=80), st.integers(1, 99) | st.none(), st.booleans())
 memories = st.builds(Memory, st.none() | st.text(max_size=2000), st.lists(facts, max_size=10))
 budgets = st.integers(0, 2 * SYSTEM_TOKENS + 100)
 
@@ -81,13 +82,13 @@ def test_the_memory_takes_at_most_its_share(memory: Memory, history: list[Said],
 
 
 def test_the_memory_is_told_whole_when_it_fits() -> None:
-    memory = Memory("They plan a trip.", [{"text": "budget is 900", "position": 3}, {"text": "in May", "position": 9}])
+    memory = Memory("They plan a trip.", [Fact("budget is 900", 3), Fact("in May", 9)])
     told = assemble(memory, [Said("user", "?")], budget=4000, today=TODAY).conversation[0].content
     assert told.index("They plan a trip.") < told.index("- budget is 900") < told.index("- in May")
 
 
 def test_of_facts_that_do_not_fit_the_pinned_and_then_the_newest_are_told() -> None:
-    facts = [{"text": f"fact {n} " + "x" * 50, "position": n, "pinned": n == 2} for n in range(1, 20)]
+    facts = [Fact(f"fact {n} " + "x" * 50, n, pinned=n == 2) for n in range(1, 20)]
     told = assemble(Memory(None, facts), [Said("user", "?")], budget=100, today=TODAY).conversation[0].content
     assert [n for n in range(1, 20) if f"- fact {n} " in told] == [2, 18, 19]
 

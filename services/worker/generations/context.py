@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import Any, Final
+from typing import Final
 
 from services.worker import prompts
 from services.worker.model import Said, tokens
+from shared.memory import Fact
 
 CHARS_PER_TOKEN: Final = 4
 MEMORY_SHARE: Final = 2
@@ -15,10 +16,10 @@ MEMORY_SHARE: Final = 2
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """What stands for the messages that are not told in full: their summary, and facts with `text` and `position`."""
+    """What stands for the messages that are not told in full."""
 
     summary: str | None = None
-    facts: Sequence[dict[str, Any]] = ()
+    facts: Sequence[Fact] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +58,11 @@ def _system(memory: Memory, today: date, max_chars: int) -> str:
         return text
     summary = (memory.summary or "")[:max_chars]
     left = max_chars - len(summary)
-    facts: list[str] = []
+    facts: set[Fact] = set()
     # Pinned ones first, then the newest; they are told in the order in which they were said.
-    for fact in sorted(memory.facts, key=lambda fact: (not fact.get("pinned"), -fact["position"])):
-        left -= len(fact["text"]) + CHARS_PER_TOKEN
+    for fact in sorted(memory.facts, key=lambda fact: (not fact.pinned, -(fact.position or 0))):
+        left -= len(fact.text) + CHARS_PER_TOKEN
         if left < 0:
             break
-        facts.append(fact["text"])
-    ordered = [fact["text"] for fact in memory.facts if fact["text"] in facts]
-    return text + prompts.memory(summary, ordered)
+        facts.add(fact)
+    return text + prompts.memory(summary, [fact.text for fact in memory.facts if fact in facts])

@@ -11,6 +11,7 @@ from shared.database.engine import Connection
 from shared.database.lifecycle import Claimed
 from shared.database.tables import Chat, Message
 from shared.ids import ChatId, MessageId
+from shared.memory import read_facts
 
 MAX_MESSAGES: Final = 500
 """More are not read: they would not fit, so the chat's summary is due first."""
@@ -50,7 +51,7 @@ async def recall(db: Connection, claimed: Claimed) -> Recalled:
 
     Messages don't change, so the watermark that was read with the memory says which ones belong to it.
     """
-    memory = Memory(claimed.summary, claimed.facts or ())
+    memory = Memory(claimed.summary, read_facts(claimed.facts))
     return await _with_history(db, memory, claimed.chat_id, claimed.user_message_id, claimed.watermark)
 
 
@@ -58,7 +59,7 @@ async def recall_anew(db: Connection, claimed: Claimed) -> Recalled:
     """The same with the chat's memory as it is now."""
     row = (await db.execute(_MEMORY, {"chat": claimed.chat_id})).one_or_none()
     summary, facts, watermark = row or (None, None, 0)
-    memory = Memory(summary, facts or ())
+    memory = Memory(summary, read_facts(facts))
     return await _with_history(db, memory, claimed.chat_id, claimed.user_message_id, watermark)
 
 

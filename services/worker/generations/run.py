@@ -16,7 +16,7 @@ from services.worker.generations.recall import Recalled, recall
 from services.worker.generations.reply import Reply
 from services.worker.generations.write import write
 from shared import frames
-from shared.database import lifecycle, usage
+from shared.database import lifecycle, memory, usage
 from shared.database.engine import Connection
 from shared.database.lifecycle import Claimed
 from shared.errors import AppendRefused, AttemptSuperseded, LogDiverged, ModelError, ModelTimeout, QuotaExceeded
@@ -109,6 +109,10 @@ async def _attempt(desk: Desk, lease: Lease, claimed: Claimed, recalled: Recalle
         log.warning("close_left_to_the_sweep", generation_id=str(generation_id))
         return
     await close(desk, generation_id, claimed.attempt, pen.sequence)
+    async with desk.database.connect() as db:
+        is_due = await memory.mark_due(db, claimed.chat_id, desk.settings.history_window)
+    if is_due:
+        desk.hints.summarize(claimed.chat_id)
 
 
 async def _within_quota(desk: Desk, lease: Lease, reply: Reply, claimed: Claimed, recalled: Recalled) -> None:

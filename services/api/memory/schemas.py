@@ -1,0 +1,41 @@
+"""Bodies of the memory routes."""
+
+from typing import Annotated, Final
+
+from pydantic import Field, StringConstraints
+
+from services.api.fields import Body, Storable, View
+from shared.ids import MAX_BIGINT
+from shared.memory import FACT_MAX_CHARS
+
+MAX_FACTS: Final = 200
+MAX_SUMMARY_CHARS: Final = 20_000
+
+
+class Fact(Body):
+    """Something that a user said, and where. A pinned one stays until the user removes it; one without position is the user's."""
+
+    text: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=FACT_MAX_CHARS), Storable]
+    position: Annotated[int, Field(ge=1, le=MAX_BIGINT)] | None = None
+    pinned: bool = False
+
+
+class Memory(View):
+    """What the model is told of a chat's beginning: its summary and facts cover the positions up to the watermark.
+
+    `pending` messages lie past it, and are told in full. Whatever changes the memory raises its version.
+    """
+
+    summary: str | None
+    facts: list[Fact]
+    watermark: int
+    pending: int
+    version: int
+
+
+class MemoryChange(Body):
+    """What to correct; what is left out stays. `facts` replace all facts. With a `version`, only if that is the memory's."""
+
+    summary: Annotated[str, StringConstraints(max_length=MAX_SUMMARY_CHARS), Storable] | None = None
+    facts: Annotated[list[Fact], Field(max_length=MAX_FACTS)] | None = None
+    version: Annotated[int, Field(ge=0, le=MAX_BIGINT)] | None = None

@@ -1,0 +1,95 @@
+"""A conversation of 200 messages: what the model is told at each turn, and what is left of it all in the end."""
+
+import random
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
+import pytest
+
+from services.worker.app import folder_of
+from services.worker.generations.desk import Desk
+from services.worker.generations.run import run_generation
+from services.worker.summaries.fold import fold
+from shared.ids import ChatId
+from tests.clients import Client
+from tests.doubles import groq_control
+from tests.integration.test_summaries import memory_of, read_folding
+from tests.integration.turns import Noted, post
+
+TURNS = 100
+PLANTED = {
+    3: "My name is Zelda Quist and my sister is Petra.",
+    9: "The budget is 12,500 euros.",
+    17: "Write to z.quist@example.org when it is booked.",
+    26: "We decided on Lisbon for the offsite.",
+    38: "The booking code is QX-7741-B.",
+    47: 'The motto shall be "slow is smooth".',
+    55: "Forget that, we go to Porto instead of Lisbon.",
+    63: "We leave on 14.05.2027 at 18:30.",
+    74: "I am allergic to peanuts, says Doctor Okafor.",
+    88: "See https://example.org/plan?v=2 for the plan.",
+}
+DISTINCTIVE = (
+    *("Zelda Quist", "Petra", "12,500", "z.quist@example.org", "QX-7741-B", "slow is smooth", "Porto"),
+    *("14.05.2027", "18:30", "Okafor", "https://example.org/plan?v=2"),
+)
+MOST_CHARS = 6_000
+"""What the model is told never takes more, however long the chat has become."""
+
+
+def label(position: int) -> str:
+    """A position in letters: digits would be facts."""
+    return "".join(chr(ord("a") + int(digit)) for digit in str(position))
+
+
+@pytest.fixture
+async def double(groq_url: str) -> AsyncIterator[str]:
+    """The Groq double, without scripts of others or for others."""
+    await groq_control.reset(groq_url)
+    yield groq_url
+    await groq_control.reset(groq_url)
+
+
+async def test_200_messages_are_each_told_once_folded_once_and_their_facts_survive(
+    client: Client, desk: Desk, database_url: str, double: str
+) -> None:
+    late = random.Random(7)  # noqa: S311 - when summaries are late is no secret
+    chat = await client.new_chat()
+    alone = replace(desk, hints=Noted())
+    folder = replace(folder_of(desk), hints=Noted())
+    await groq_control.script(
+        double, marker="Write the new summary", times=1000, reply="They talked about an offsite, at length."
+    )
+    contents: list[str] = []
+    for turn in range(1, TURNS + 1):
+        question = f"<{label(2 * turn - 1)}> {PLANTED.get(turn, 'and so on it goes')} <end>"
+        await groq_control.script(double, marker=question, reply=f"<{label(2 * turn)}> indeed")
+        _, watermark = memory_of(database_url, chat)
+        posted = await post(client, question, chat)
+        await run_generation(alone, posted.generation_id)
+        (asked,) = await groq_control.requests(double, containing=question, ended=1)
+        system, *told = [said["content"] for said in asked["body"]["messages"]]
+        contents += [question]
+        # After the watermark all messages, each once and in order; before it none but through the memory.
+        assert told == contents[int(str(watermark)) :]
+        assert sum(map(len, [system, *told])) < MOST_CHARS
+        contents += [f"<{label(2 * turn)}> indeed"]
+        if late.random() < 0.6:
+            await fold(folder, ChatId(chat))
+    await fold(folder, ChatId(chat))
+
+    assert [message["content"] for message in await client.messages(chat)] == contents
+    asked_to_fold = await groq_control.requests(double, containing="Write the new summary")
+    folded = [read_folding(str(request["user_text"])) for request in asked_to_fold]
+    assert [position for _, positions in folded for position in positions] == list(range(1, 2 * TURNS - 5 + 1))
+    memory = (await client.http.get(f"/api/chats/{chat}/memory")).json()
+    assert (memory["watermark"], memory["pending"]) == (2 * TURNS - 5, 5)
+    facts = [fact["text"] for fact in memory["facts"]]
+    remembered = "\n".join([memory["summary"], *facts])
+    assert [word for word in DISTINCTIVE if word not in remembered] == []
+    # What was decided later stands later.
+    assert next(n for n, fact in enumerate(facts) if "Porto" in fact) > next(
+        n for n, fact in enumerate(facts) if "decided on Lisbon" in fact
+    )
+    positions = {fact["position"] for fact in memory["facts"]}
+    assert positions == {2 * turn - 1 for turn in PLANTED}
