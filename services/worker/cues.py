@@ -19,8 +19,7 @@ _QUOTED: Final = re.compile(
 _CLAUSE_END: Final = re.compile(r"(?<=[.!?,;:])\s+|\n+|\s+-+\s+")
 _COURTESY: Final = re.compile(
     r"(?:\W|\b(?:hi|hello|hey|ok(?:ay)?|so|and|now|please|kindly|thanks|then|(?:can|could|would|will) you"
-    r"|help me(?: to)?"
-    r"|i(?:'d| would) like you to|i (?:want|need) you to|let's|just)\b)*",
+    r"|help me(?: to)?|i(?:'d| would) like you to|i (?:want|need) you to|let's|just)\b)*",
     re.IGNORECASE,
 )
 _URL: Final = re.compile(
@@ -28,9 +27,9 @@ _URL: Final = re.compile(
 )
 
 _DECLINED: Final = _any(
-    r"(?:don'?t|do not|never|without|no need to|not) (?:(?:do|use|run|need|want)(?:ing)? )?(?:an? |any |the )?"
-    r"(?:web ?|internet |online )?(?:search(?:es|ing)?|google|googling|brows(?:e|ing)|look(?:ing)? (?:it |this "
-    r"|that )?up)",
+    r"(?:don'?t|do not|never|without|no need to|not) (?:(?:do|use|run|need|want)(?:ing)? )?(?:an? |any "
+    r"|the )?(?:web ?|internet |online )?(?:search(?:es|ing)?|google|googling|brows(?:e|ing)|look(?:ing)? (?:it "
+    r"|this |that )?up)",
     r"(?:don'?t|do not|without) (?:use|using|access(?:ing)?) the (?:web|internet)",
 )
 _ASKED: Final = _any(
@@ -39,7 +38,7 @@ _ASKED: Final = _any(
     r"|typos?)\b)",
     r"(?:web|internet|online|google) search(?: for| on)?",
     r"(?:look|looking) (?:it |this |that |them |him |her )?up(?! (?:at|to|from|tables?)\b)",
-    r"(?:find|check|see|read|research)(?: \w+){0,6} (?:online|on the (?:web|internet|net))",
+    r"(?:find|check|see|read|research)(?: \w+){0,6} (?:online|(?:on )?the (?:web|internet|net))",
     r"browse(?: the)? (?:web|internet)",
     r"google (?:it|this|that|for|what|who|when|where|how)",
     r"(?:with|cite|citing|give|include|including|provide) (?:me )?(?:your |the |some )?(?:sources|citations"
@@ -50,61 +49,59 @@ _ASKED: Final = _any(
 # What is made up, or made of what the question brings along: the web has no part in it.
 _REWORKING: Final = re.compile(
     r"(?:translate|rewrite|rephrase|reword|paraphrase|proofread|proof-read|correct|edit|polish|shorten|fix|debug"
-    r"|refactor"
-    r"|improve|format|convert|simplify|spell.?check|continue|complete|classify|tokenize)\b",
+    r"|refactor|improve|format"
+    r"|convert(?! \$?[\d.,]+ ?(?:usd|eur|gbp|jpy|chf|inr|dollars?|euros?|pounds?)\b)"
+    r"|simplify|spell.?check|continue|complete|classify|tokenize"
+    r"|summari[sz]e (?:this|the following)(?! (?:week|month|year|morning))(?![^\n]{0,40}https?://))\b",
     re.IGNORECASE,
 )
 _MAKING: Final = re.compile(
     r"(?:(?:write|compose|create|make up|make|invent|tell|draft|generate|give|imagine|implement|code|sing"
-    r"|show)\b)(?: me| us)?"
-    r"\W+(?:\w+\W+){0,5}?(?:poems?|haikus?|limericks?|sonnets?|verses?|rhymes?|stor(?:y|ies)|tales?|fables?"
-    r"|songs?|lyrics|raps?"
-    r"|jokes?|riddles?|puns?|slogans?|dialogues?|novels?|scenes?|plays?|e-?mails?|cover letters?|letters?"
-    r"|birthday cards?"
-    r"|toasts?|speech|functions?|code|scripts?|programs?|class(?:es)?|regex(?:es)?|regular expressions?|quer(?:y"
-    r"|ies)|unit tests?"
-    r"|tests?|components?|snippets?|one-?liners?|algorithms?|api|endpoints?|commit messages?|docstrings?|sql)\b",
+    r"|show)\b)(?: me| us)?\W+(?:\w+\W+){0,5}?(?:poems?|haikus?|limericks?|sonnets?|verses?|rhymes?|stor(?:y|ies)"
+    r"|tales?|fables?|songs?|lyrics|raps?|jokes?|riddles?|puns?|slogans?|dialogues?|novels?|scenes?|plays?|e-?mails?"
+    r"|cover letters?|letters?|birthday cards?|toasts?|speech|functions?|code|scripts?|programs?|class(?:es)?"
+    r"|regex(?:es)?|regular expressions?|quer(?:y|ies)|unit tests?|tests?|components?|snippets?|one-?liners?"
+    r"|algorithms?|api|endpoints?|commit messages?|docstrings?|sql)\b",
     re.IGNORECASE,
 )
 _PLEASANTRY: Final = re.compile(
-    r"\W*(?:(?:hi|hello|hey|hiya|yo|greetings|good (?:morning|afternoon|evening|night|day)|welcome back|thanks?"
-    r"(?: you)?|thx|cheers"
-    r"|bye|goodbye|see you(?: later| tomorrow| soon)?|how are (?:you|things)(?: doing)?|how(?:'s| is) (?:it going"
-    r"|your day(?: going)?)"
-    r"|how do you (?:do|feel)|what(?:'s| is) up|what are you (?:doing|up to)|who are you|what(?:'s| is) your name"
-    r"|what can you do"
-    r"|nice to meet you|ok(?:ay)?|great|cool|perfect|there|so|very|much|a lot|everyone|all|for|your|the|help"
-    r"|today|tonight|now"
-    r"|right now|again|and|this (?:morning|evening|weekend))\b\W*)+",
+    r"\W*(?:(?:hi|hello|hey|hiya|yo|greetings|good (?:morning|afternoon|evening|night|day)|welcome back"
+    r"|thanks?(?: you)?|thx|cheers|bye|goodbye|see you(?: later| tomorrow| soon)?|how are (?:you|things)(?: doing)?"
+    r"|how(?:'s| is) (?:it going|your day(?: going)?)|how do you (?:do|feel)|what(?:'s| is) up|what are you (?:doing"
+    r"|up to)|who are you|what(?:'s| is) your name|what can you do|nice to meet you|ok(?:ay)?|great|cool|perfect"
+    r"|there|so|very|much|a lot|everyone|all|for|your|the|help|today|tonight|now|right now|again|and|this (?:morning"
+    r"|evening|weekend))\b\W*)+",
     re.IGNORECASE,
 )
 _ARITHMETIC: Final = re.compile(
     r"\W*(?:(?:what(?:'s| is| are)|how much is|calculate|compute|solve|evaluate|simplify|factor(?:ize)?|integrate"
-    r"|differentiate"
-    r"|convert|write|is|the|of|and|for|to|in|by|from|an?|plus|minus|times|over|divided|multiplied|squared|cubed"
-    r"|power|percent|sum"
-    r"|difference|product|square|cube|root|sqrt|log|sin|cos|tan|modulo|mod|remainder|derivative|integral|prime"
-    r"|factors?|number|even"
-    r"|odd|divisible|greater|less|than|equals?|roman|numerals?|binary|hex(?:adecimal)?|octal|leap|year|[xyzn]|dx"
-    r"|pi|e)\b|[\d\W])+",
+    r"|differentiate|convert|write|is|the|of|and|for|to|in|by|from|an?|plus|minus|times|over|divided|multiplied"
+    r"|squared|cubed|power|percent|sum|difference|product|square|cube|root|sqrt|log|sin|cos|tan|modulo|mod|remainder"
+    r"|derivative|integral|prime|factors?|number|even|odd|divisible|greater|less|than|equals?|roman|numerals?|binary"
+    r"|hex(?:adecimal)?|octal|leap|year|[xyzn]|dx|pi|e)\b|[\d\W])+",
     re.IGNORECASE,
+)
+_HOW_IN_CODE: Final = _any(
+    r"how (?:do|can|could|would|should|to)(?: i| you| we| one)? [^.!?\n]{1,80} in (?:an? |my |the )?"
+    r"(?:python|javascript|typescript|java"
+    r"|rust|go|kotlin|swift|php|ruby|bash|shell|vim|emacs|sql|postgresql|excel|git|html|css|pandas|numpy|react|django|regex|dict"
+    r"|dictionary|list|array|string|file|loop|script|function|code|terminal)"
 )
 _ABOUT_THE_CHAT: Final = _any(
     r"(?:you|i|we) (?:just |already |have |had )?(?:said|told|mentioned|wrote|asked|talked|discussed|were saying)",
     r"did (?:you|i|we) (?:just )?(?:say|tell|mention|write|ask|mean)",
     r"(?:this|our|the) (?:chat|conversation|discussion)",
-    r"(?:your|my|the) (?:last|previous|latest|current|earlier|first) (?:messages?|answers?|repl(?:y|ies)"
-    r"|questions?|responses?|prompts?)",
+    r"(?:your|my|the) (?:last|previous|latest|current|earlier|first) (?:messages?|answers?|repl(?:y|ies)|questions?"
+    r"|responses?|prompts?)",
     r"(?:above|following|attached|pasted) (?:text|code|message|article|paragraph|list|table|document)",
 )
 
 # "I am sad today" tells of its writer; "I want to know today's exchange rate" does not.
 _OF_ONESELF: Final = re.compile(
     r"\W*(?:(?:today|tonight|yesterday|tomorrow|recently|currently|lately|right now|last \w+|this \w+|so|and|but"
-    r"|well|oh)\W+)*"
-    r"(?:i|i'(?:m|ve|d|ll)|we|we'(?:re|ve|ll)|my|our)\b(?![^.!?]*\b(?:want|need|like|wish|curious|interested"
-    r"|wonder(?:ing)?)\b"
-    r"[^.!?]*\b(?:know|knowing|see|hear|find|learn|about|get|what|who|when|where|how|if|latest|today's)\b)[^?]*$",
+    r"|well|oh)\W+)*(?:i|i'(?:m|ve|d|ll)|we|we'(?:re|ve|ll)|my|our)\b(?![^.!?]*\b(?:want|need|like|wish|curious"
+    r"|interested|wonder(?:ing)?)\b[^.!?]*\b(?:know|knowing|see|hear|find|learn|about|get|what|who|when|where|how|if"
+    r"|latest|today's)\b)[^?]*$",
     re.IGNORECASE,
 )
 _OF_A_WORD: Final = _any(
@@ -113,8 +110,8 @@ _OF_A_WORD: Final = _any(
     r"what do(?:es)? .{1,80} mean",
     r"what(?: is|'s| are) (?:an?|the (?:difference|definition|meaning|purpose|point|formula))",
     r"explain (?:how|what|why|the (?:concept|idea|difference|theory))",
-    r"how (?:do|does|did|is|are|can|to|would|should) .{1,80} (?:work|calculated|computed|determined|measured"
-    r"|formed|made|form|implement|parse|sort)",
+    r"how (?:do|does|did|is|are|can|to|would|should) .{1,80} (?:work|calculated|computed|determined|measured|formed"
+    r"|made|form|implement|parse|sort)",
 )
 
 _TIMES: Final = _any(
@@ -124,15 +121,15 @@ _TIMES: Final = _any(
     r"yesterday(?:'?s)?",
     r"(?:right|just|as of|until|up to) now",
     r"now(?=\W*(?:$|[?!.]))",
+    r"yet(?=\W*$)",
+    r"(?:has|have) [\w' ]{1,40} (?:announced|released|launched|died|resigned)",
     r"nowadays",
     r"these days",
     r"at (?:the|this) (?:moment|present time)",
     r"currently",
     r"(?<!electric )(?<!electrical )(?<!alternating )(?<!direct )(?<!ocean )(?<!eddy )(?<!a )current(?! (?:in an?"
-    r"|account|affairs|"
-    r"director(?:y|ies)|folder|divider|source|density|flow|function|user|value|element|node|thread|state|line|row"
-    r"|index|item|object|"
-    r"branch|page|tab|window|selection|mirror|transformer|through)\b)",
+    r"|account|affairs|director(?:y|ies)|folder|divider|source|density|flow|function|user|value|element|node|thread"
+    r"|state|line|row|index|item|object|branch|page|tab|window|selection|mirror|transformer|through)\b)",
     r"latest",
     r"newest",
     r"(?:most )?recent(?! call)",
@@ -141,8 +138,8 @@ _TIMES: Final = _any(
     r"as of",
     r"so far",
     r"(?:this|last|next|past|previous|coming) (?:week|month|year|quarter|season|weekend|morning|afternoon|evening"
-    r"|night|summer|"
-    r"winter|spring|fall|autumn|decade|monday|tuesday|wednesday|thursday|friday|saturday|sunday)(?:'?s)?",
+    r"|night|summer|winter|spring|fall|autumn|decade|monday|tuesday|wednesday|thursday|friday|saturday"
+    r"|sunday)(?:'?s)?",
     r"last (?:few|couple of|\d+) (?:hours|days|weeks|months)",
     r"still (?:alive|open|available|supported|maintained|in business|running|president|married)",
     r"(?:upcoming|breaking|trending|live)(?! (?:with|in|on|at|a|the|by|together|longer)\b)",
@@ -153,6 +150,8 @@ _TOPICS: Final = _any(
     r"headlines",
     r"weather",
     r"forecasts?",
+    r"(?:rain|snow)(?:ing)? in",
+    r"stock market",
     r"(?:temperature|humidity|air quality|traffic|pollen count) (?:in|at|on|for|outside)",
     r"(?:stock|share|gas|fuel|oil|gold|house|housing|petrol|crypto|bitcoin|btc|ethereum|eth|electricity"
     r"|ticket) prices?",
@@ -161,32 +160,30 @@ _TOPICS: Final = _any(
     r"how much (?:does|do|is|are|would|will)(?: \w+){1,6} (?:cost|worth|selling for)",
     r"(?:exchange|interest|mortgage|inflation|unemployment|conversion) rates?(?= (?:of|for|between|from|in|at)\b"
     r"|\W*$)",
-    r"(?:usd|eur|gbp|jpy|chf|inr) (?:to|in|into|vs) (?:usd|eur|gbp|jpy|chf|inr)",
+    r"(?:usd|eur|gbp|jpy|chf|inr|dollars|euros) (?:to|in|into|vs) (?:usd|eur|gbp|jpy|chf|inr|dollars|euros|pounds|yen)",
     r"market cap",
     r"who(?:'s| is| are)? (?:won|wins|winning|leading|playing|performing|hosting|running for)",
     r"(?:final|match|game|live|latest|the) scores?(?! (?:function|of a|variable|matrix))",
     r"(?:results?|winners?|standings|score|scores) (?:of|for|from|in) (?:the|today|last|this)(?: [\w'-]+){0,4} "
-    r"(?:match|game|final|finals|race|"
-    r"election|elections|vote|tournament|cup|league|grand prix|open|oscars|awards)",
+    r"(?:match|game|final|finals|race|election|elections|vote|tournament|cup|league|grand prix|open|oscars|awards)",
     r"standings",
     r"(?:election|exit poll|opinion poll|lottery) (?:results?|polls?|winner|numbers)",
     r"(?:release|launch|air|premiere|opening|closing) dates?",
     r"when (?:is|are|does|do|will|did)(?: [\w'.:-]+){1,8} (?:releas\w+|coming out|come out|came out|launch\w*"
-    r"|premier\w+|air|airing|open|close|"
-    r"start|begin|play|playing|next|due|scheduled|available|on sale|announced?)",
+    r"|premier\w+|air|airing|open|close|start|begin|play|playing|next|due|scheduled|available|on sale|announced?)",
     r"when(?:'s| is) the next",
     r"(?:opening|business|store|office) hours",
-    r"(?:schedule|timetable|kick-?off|line-?up|showtimes?|fixtures?|itinerary) (?:of|for|time|today|tonight|in|at)",
+    r"(?:schedule|timetable|kick-?off|line-?up|showtimes?|fixtures?|itinerary)"
+    r" (?:of|time|today|tonight|at|for (?:the|today|tonight|this|next))",
     r"(?:train|bus|flight|tv|match|game|race|nba|nfl|nhl|mlb|f1|ferry) (?:schedules?|timetables?|status|times)",
     r"showtimes",
     r"open (?:now|today|late|on)",
     r"(?:near|around|close to) me",
     r"nearby",
     r"who(?:'s| is) (?:the |now |now the )+(?:(?!first|second|third|last|main)[\w'-]+ ){0,3}(?:president"
-    r"|prime minister|chancellor|king|queen|pope|mayor|"
-    r"governor|minister|ceo|cto|cfo|chair(?:man|woman|person)?|head|leader|owner|coach|captain|champion"
-    r"|secretary(?: general)?|"
-    r"director)(?: (?:of|at|in)(?! (?:the )?(?:story|novel|book|film|movie)\b)|\W*$)",
+    r"|prime minister|chancellor|king|queen|pope|mayor|governor|minister|ceo|cto|cfo|chair(?:man|woman|person)?|head"
+    r"|leader|owner|coach|captain|champion|secretary(?: general)?|director)(?: (?:of|at|in)(?! (?:the )?(?:story"
+    r"|novel|book|film|movie)\b)|\W*$)",
     r"who(?:'s| is| are)? the (?:richest|oldest|youngest|tallest|fastest|highest[- ]paid|best[- ]paid|top)",
     r"(?:which|what)(?:'s| is| are)?(?: the)?(?: [\w.'-]+){0,3} versions? (?:of|is|should)",
     r"(?:newest|last|stable|lts) (?:release|version)s?",
@@ -195,8 +192,8 @@ _TOPICS: Final = _any(
     r"what(?:'s| is| has) (?:been )?(?:happening|happened|going on|new) (?:in|with|to|at|on)",
     r"(?:reviews?|ratings?) (?:of|for)(?! (?:code|a)\b)",
     r"best [\w ]{1,40} to (?:buy|visit|watch|eat)",
-    r"where (?:can|could|do|should) (?:i|we) (?:buy|get|find|watch|stream|order)(?! (?:the )?(?:rid|help"
-    r"|motivation|courage)\b)",
+    r"where (?:can|could|do|should) (?:i|we) (?:buy|get|find|watch|stream|order)(?! (?:the )?(?:rid|help|motivation"
+    r"|courage)\b)",
     r"(?:flights?|hotels?|tickets?|restaurants?|concerts?) (?:in|from|to|near|for|at)(?= \w)",
     r"(?:phone number|address|contact details) (?:of|for)",
 )
@@ -209,12 +206,14 @@ def wants_search(question: str) -> bool:
     """
     text = _CODE.sub(" ", question[:MAX_CHARS].replace("\u2019", "'")).strip()
     request = text[_courtesies(text) :]
-    if not request or _DECLINED.search(text) or _PLEASANTRY.fullmatch(request) or _ARITHMETIC.fullmatch(request):
+    if not request or _DECLINED.search(text) or any(kind.fullmatch(request) for kind in (_PLEASANTRY, _ARITHMETIC)):
         return False
     if _REWORKING.match(request) or _MAKING.match(request):
         # What it works on is given after a colon, in quotes or on further lines; only the order itself counts.
         order = _QUOTED.sub(" ", request.partition("\n")[0].partition(": ")[0])
         return bool(_ASKED.search(order))
+    if _HOW_IN_CODE.search(text):
+        return False
     if _ASKED.search(text) or _URL.search(text):
         return True
     return not _ABOUT_THE_CHAT.search(text) and any(map(_has_cue, _CLAUSE_END.split(_QUOTED.sub(" ", text))))

@@ -64,7 +64,12 @@ YES = [
     "Where can I buy a used Brompton?",
     "Reviews of the Framework laptop",
     "Flights from Rome to Madrid",
+    "Is Python 3.14 out yet?",
+    "Has Apple announced the new MacBook?",
+    "How is the stock market doing?",
+    "convert 100 USD to EUR",
     # asked for
+    "Can you check the web for me?",
     "Search the web for the origin of the word 'quiz'",
     "search online: pasta carbonara",
     "Look up the capital of Burkina Faso",
@@ -118,6 +123,11 @@ NO = [
     "Tell me about latesthour, a made-up word",
     "What is an F1 score?",
     "How do I improve my credit?",
+    "How do I look up a value in a dict?",
+    "How do I search for a pattern in vim?",
+    "How do I get the current date in JavaScript?",
+    "Help me plan a weekly schedule for studying",
+    "Reply with exactly: hello",
     # made up
     "Write a poem about today's weather",
     "Write me a short story about a news reporter in 2025",
@@ -138,6 +148,7 @@ NO = [
     "What did you say about the weather?",
     "Summarize our conversation so far",
     "Explain your previous answer",
+    "Summarize this text: The news today is bad.",
     # sums
     "What is 2024 * 3?",
     "2 + 2",

@@ -4,7 +4,7 @@ from typing import Any, Final
 
 DIRECTIVE: Final = re.compile(r"\[\[([^\[\]]*)\]\]")
 STATUS: Final = re.compile(r"[345]\d\d")
-FAULTS: Final = frozenset({"hang", "drop", "cut", "gzip", "chunked"})
+FAULTS: Final = frozenset({"hang", "drop", "cut", "stall", "gzip", "chunked"})
 BODIES: Final = frozenset(
     {
         "found", "hostile", "duplicates", "long", "huge", "null_texts", "number_title", "no_url", "texts",
@@ -25,9 +25,10 @@ class Behaviour:
     * `results`: how many, whatever was asked for; -1 for as many as were asked for.
     * `body`: one of BODIES, see `answers.py`.
     * `delay`: seconds before the answer. `hold`: wait until the control API releases the gate of this name.
-    * `fault`: an HTTP status (a 3xx redirects back here); hang for ever; drop the connection without an answer, or cut it
-      in the middle of one; gzip the answer unasked; send it chunked, without its length. `once=n` limits a fault to the
-      first n requests of the same query (0: no limit). `retry_after` (seconds) goes with a status; -1 for none.
+    * `fault`: an HTTP status (a 3xx redirects back here); hang for ever, or stall in the middle of the answer; drop the
+      connection without an answer, or cut it in the middle of one; gzip the answer unasked; send it chunked, without its
+      length. `once=n` limits a fault to the first n searches for the same query (0: no limit). `retry_after` (seconds)
+      goes with a status; -1 for none.
     """
 
     results: int = -1

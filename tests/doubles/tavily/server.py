@@ -115,9 +115,12 @@ class Connection:
             whole = head + b"%x\r\n%b\r\n0\r\n\r\n" % (len(text), text)
         else:
             whole = response(HTTPStatus.OK, text)
-        await self._send(whole[: len(whole) - len(text) // 2] if fault == "cut" else whole, record)
+        await self._send(whole[: len(whole) - len(text) // 2] if fault in {"cut", "stall"} else whole, record)
         if fault == "cut":
             raise BrokenOff
+        if fault == "stall":
+            self._state.hold(record)
+            await self._wait(asyncio.Event().wait())
         self._state.end(record, "finished")
 
     async def _send(self, data: bytes, record: Record | None = None) -> None:
