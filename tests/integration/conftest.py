@@ -4,6 +4,7 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import httpx
 import pytest
@@ -14,8 +15,10 @@ from services.api.listener import free_vanished
 from services.worker.app import open_desk
 from services.worker.celery_app import create_app as create_celery
 from services.worker.generations.desk import Desk
+from shared.ids import GenerationId
 from shared.settings import Settings
 from tests.clients import NO_TLS, Client
+from tests.integration.turns import Noted
 
 
 @asynccontextmanager
@@ -74,3 +77,21 @@ async def desk(settings: Settings) -> AsyncIterator[Desk]:
     async with open_desk(settings, celery) as opened:
         yield opened
     celery.close()
+
+
+@pytest.fixture
+def noted() -> Noted:
+    """What the desk has to tell workers."""
+    return Noted()
+
+
+@pytest.fixture
+def sent(noted: Noted) -> list[GenerationId]:
+    """What the desk has sent to workers."""
+    return noted.generations
+
+
+@pytest.fixture
+def watched(desk: Desk, noted: Noted) -> Desk:
+    """The desk, with its sends to be seen."""
+    return replace(desk, hints=noted)

@@ -13,9 +13,9 @@ from services.worker.generations.run import run_generation
 from services.worker.generations.sweep import sweep
 from shared.settings import Settings
 from shared.streams.redis import log_key
-from tests.clients import Client, Event, numbered, text_of, types_of
+from tests.clients import Client, numbered, text_of, types_of
 from tests.doubles import groq_control
-from tests.integration.turns import AGE, SAID, Posted, execute, post, speaking
+from tests.integration.turns import AGE, SAID, Posted, abandoned, execute, post, speaking
 
 
 async def cancel(client: Client, posted: Posted) -> dict[str, object]:
@@ -59,17 +59,10 @@ async def test_the_model_is_left_within_250_ms(client: Client, desk: Desk, groq_
 
 
 async def test_an_answer_whose_worker_is_dead_can_be_stopped_at_once(client: Client, desk: Desk) -> None:
-    posted = await post(client, "[[tokens=20 fault=stall after=5]]")
-    dying = asyncio.create_task(run_generation(desk, posted.generation_id))
-    async with client.read(posted.stream_url) as stream:
-        events = stream.events()
-        seen: list[Event] = []
-        while text_of(seen) != numbered(5):
-            seen.append(await anext(events))
-        dying.cancel()
-        await asyncio.wait([dying])
+    async with abandoned(client, desk, "[[tokens=20 fault=stall after=5]]", numbered(5)) as speech:
+        posted = speech.posted
         receipt = await asyncio.wait_for(cancel(client, posted), 3)
-        seen += [event async for event in events]
+        seen = await speech.end()
     assert receipt["sequence"] == seen[-1].sequence
     assert (await client.messages(posted.chat_id))[1]["content"] == numbered(5)
 
@@ -141,15 +134,8 @@ async def test_what_was_saved_is_kept_when_the_log_is_lost_before_the_stop(
 async def test_a_log_that_could_not_be_closed_at_once_is_closed_by_the_sweep(
     client: Client, desk: Desk, database_url: str
 ) -> None:
-    posted = await post(client, "[[tokens=20 fault=stall after=5]]")
-    dying = asyncio.create_task(run_generation(desk, posted.generation_id))
-    async with client.read(posted.stream_url) as stream:
-        events = stream.events()
-        seen: list[Event] = []
-        while text_of(seen) != numbered(5):
-            seen.append(await anext(events))
-        dying.cancel()
-        await asyncio.wait([dying])
+    async with abandoned(client, desk, "[[tokens=20 fault=stall after=5]]", numbered(5)) as speech:
+        posted = speech.posted
         # As after an API that died between the row and the log.
         execute(
             database_url,
@@ -158,7 +144,7 @@ async def test_a_log_that_could_not_be_closed_at_once_is_closed_by_the_sweep(
         )
         execute(database_url, AGE)
         await sweep(desk)
-        seen += [event async for event in events]
+        seen = await speech.end()
     assert types_of(seen)[-2:] == ["text-end", "abort"]
     assert (await client.messages(posted.chat_id))[1]["content"] == text_of(seen) == numbered(5)
 

@@ -19,7 +19,7 @@ from shared.settings import Settings
 from shared.streams.redis import log_key
 from tests.clients import Client, Event, numbered, text_of, types_of
 from tests.conftest import settings_for
-from tests.integration.turns import SAID, Posted, execute, post, speaking
+from tests.integration.turns import SAID, Posted, abandoned, execute, post, speaking
 
 EXPIRE = "UPDATE generations SET lease_expires_at = now() - interval '1 second' WHERE status = 'running'"
 
@@ -127,19 +127,12 @@ async def unable(database_url: str, valkey: EmbeddedValkey, groq_url: str) -> As
 async def test_a_model_that_can_not_go_on_begins_a_new_paragraph_and_says_so(
     client: Client, unable: Desk, database_url: str
 ) -> None:
-    posted = await post(client, "[[tokens=12 fault=stall after=5 once=1]]")
-    dying = asyncio.create_task(run_generation(unable, posted.generation_id))
-    async with client.read(posted.stream_url) as stream:
-        events = stream.events()
-        seen: list[Event] = []
-        while text_of(seen) != numbered(5):
-            seen.append(await anext(events))
-        dying.cancel()
-        await asyncio.wait([dying])
+    async with abandoned(client, unable, "[[tokens=12 fault=stall after=5 once=1]]", numbered(5)) as speech:
+        posted = speech.posted
         execute(database_url, EXPIRE)
         await sweep(unable)
         await run_generation(unable, posted.generation_id)
-        seen += [event async for event in events]
+        seen = await speech.end()
     retry = ["text-end", "finish-step", "data-retry", "start-step", "text-start", "text-delta", "data-status"]
     assert [kind for kind in types_of(seen) if kind in {*retry, "finish"}][4:11] == retry
     assert [event.part["data"] for event in seen if event.part["type"] == "data-retry"] == [{"attempt": 2}]

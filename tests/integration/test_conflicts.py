@@ -2,11 +2,9 @@
 
 import asyncio
 from collections import Counter
-from dataclasses import replace
 from uuid import UUID, uuid4
 
 import httpx
-import pytest
 
 from services.worker.generations.desk import Desk
 from services.worker.generations.run import run_generation
@@ -14,31 +12,13 @@ from services.worker.generations.sweep import sweep
 from shared.ids import GenerationId
 from tests.clients import Client, numbered, text_of, types_of
 from tests.doubles import groq_control
-from tests.integration.turns import Noted, execute, post, speaking
+from tests.integration.turns import execute, post, speaking
 
 
 def generation_of(accepted: httpx.Response) -> GenerationId:
     """The generation of a 202."""
     assert accepted.status_code == 202, accepted.text
     return GenerationId(UUID(accepted.json()["generation"]["id"]))
-
-
-@pytest.fixture
-def noted() -> Noted:
-    """What the desk has to tell workers."""
-    return Noted()
-
-
-@pytest.fixture
-def sent(noted: Noted) -> list[GenerationId]:
-    """What the desk has sent to workers."""
-    return noted.generations
-
-
-@pytest.fixture
-def watched(desk: Desk, noted: Noted) -> Desk:
-    """The desk, with its sends to be seen."""
-    return replace(desk, hints=noted)
 
 
 async def test_a_second_message_is_refused_with_the_way_to_the_first_ones_answer(client: Client) -> None:

@@ -4,8 +4,6 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-import pytest
-
 from services.worker.generations.desk import Desk
 from services.worker.generations.leases import Leases
 from services.worker.generations.pen import Flusher
@@ -17,27 +15,9 @@ from shared.settings import Settings
 from shared.streams.port import Append, Writer
 from tests.clients import Client, Event, numbered, text_of
 from tests.doubles import groq_control
-from tests.integration.turns import AGE, Noted, execute, post
+from tests.integration.turns import AGE, abandoned, execute, post
 
 EXPIRE = "UPDATE generations SET lease_expires_at = now() - interval '1 second' WHERE id = %s"
-
-
-@pytest.fixture
-def noted() -> Noted:
-    """What the desk has to tell workers."""
-    return Noted()
-
-
-@pytest.fixture
-def sent(noted: Noted) -> list[GenerationId]:
-    """What the desk has sent to workers."""
-    return noted.generations
-
-
-@pytest.fixture
-def watched(desk: Desk, noted: Noted) -> Desk:
-    """The desk, with its sends to be seen."""
-    return replace(desk, hints=noted)
 
 
 async def test_a_message_whose_job_was_never_sent_is_sent_again(
@@ -95,15 +75,8 @@ async def test_after_three_lost_attempts_the_reader_is_told(client: Client, watc
 async def test_a_log_that_its_worker_could_not_close_is_closed_from_the_row(
     client: Client, watched: Desk, database_url: str
 ) -> None:
-    posted = await post(client, "[[tokens=9 fault=stall after=5]]")
-    dying = asyncio.create_task(run_generation(watched, posted.generation_id))
-    async with client.read(posted.stream_url) as stream:
-        events = stream.events()
-        seen: list[Event] = []
-        while text_of(seen) != numbered(5):
-            seen.append(await anext(events))
-        dying.cancel()
-        await asyncio.wait([dying])
+    async with abandoned(client, watched, "[[tokens=9 fault=stall after=5]]", numbered(5)) as speech:
+        posted = speech.posted
         # As after a commit whose worker died before it could say so.
         execute(
             database_url,
@@ -116,7 +89,7 @@ async def test_a_log_that_its_worker_could_not_close_is_closed_from_the_row(
         )
         execute(database_url, AGE)
         await sweep(watched)
-        seen += [event async for event in events]
+        seen = await speech.end()
     assert text_of(seen) == numbered(9)
     assert seen[-1].part["type"] == "finish"
     assert [event.sequence for event in seen] == list(range(1, len(seen) + 1))

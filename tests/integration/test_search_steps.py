@@ -18,7 +18,7 @@ from shared.streams.redis import log_key
 from tests.clients import Client, Event, numbered, text_of, types_of
 from tests.conftest import settings_for
 from tests.doubles import groq_control, tavily_control
-from tests.integration.turns import Posted, answer, execute, open_desk_for, post
+from tests.integration.turns import Posted, abandoned, answer, execute, open_desk_for, post
 
 EXPIRE = "UPDATE generations SET lease_expires_at = now() - interval '1 second'"
 KEY = {"tavily_api_key": "tvly-test", "search_timeout_seconds": 2}
@@ -273,20 +273,12 @@ async def test_text_that_was_cut_off_after_a_search_begins_anew_and_says_so(
     query = words()
     await groq_control.script(groq_url, f"tool=1 query={query}", marker=query)
     await groq_control.script(groq_url, "tokens=9 fault=stall after=3", marker=query)
-    posted = await post(client, f"{query} [[tokens=4 tool=1]]")
-    dying = asyncio.create_task(run_generation(desk, posted.generation_id))
-    seen: list[Event] = []
-    async with client.read(posted.stream_url) as stream:
-        events = stream.events()
-        while text_of(seen) != numbered(3):
-            seen.append(await anext(events))
-        dying.cancel()
-        with suppress(asyncio.CancelledError):
-            await dying
+    async with abandoned(client, desk, f"{query} [[tokens=4 tool=1]]", numbered(3)) as speech:
+        posted = speech.posted
         execute(database_url, EXPIRE)
         await sweep(desk)
         await run_generation(desk, posted.generation_id)
-        seen += [event async for event in events]
+        seen = await speech.end()
     assert len(of_type(seen, "data-retry")) == 1
     assert text_of(seen) == numbered(3) + "\n\n" + numbered(4)
     assert (await client.messages(posted.chat_id))[1]["content"] == text_of(seen)

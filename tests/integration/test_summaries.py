@@ -25,12 +25,6 @@ DUE = "UPDATE chats SET summary_due_at = now() WHERE summary_due_at IS NOT NULL"
 
 
 @pytest.fixture
-def noted() -> Noted:
-    """What workers were to be told."""
-    return Noted()
-
-
-@pytest.fixture
 def folder(desk: Desk, noted: Noted) -> Folder:
     """What summaries are made with."""
     return replace(folder_of(desk), hints=noted)

@@ -103,6 +103,20 @@ class Speech:
 
 
 @asynccontextmanager
+async def abandoned(client: Client, desk: Desk, content: str, said: str) -> AsyncIterator[Speech]:
+    """An answer whose worker died when its reader, who reads on, had just this of it."""
+    posted = await post(client, content)
+    dying = asyncio.create_task(run_generation(desk, posted.generation_id))
+    async with client.read(posted.stream_url) as stream:
+        speech = Speech(posted, stream, stream.events(), [])
+        while text_of(speech.seen) != said:
+            speech.seen.append(await anext(speech.events))
+        dying.cancel()
+        await asyncio.wait([dying])
+        yield speech
+
+
+@asynccontextmanager
 async def speaking(client: Client, desk: Desk, words: str = "") -> AsyncIterator[Speech]:
     """An answer that has said five tokens and is held there."""
     posted = await post(client, f"{words} [[tokens=20 after={SAID} hold={uuid4().hex}]]")

@@ -9,7 +9,9 @@ from tests.conftest import settings_for
 
 @pytest.mark.parametrize(("scheme", "has_tls"), [("redis", False), ("rediss", True)])
 def test_the_transport_is_ours_and_speaks_tls_where_the_url_says_so(scheme: str, has_tls: bool) -> None:
-    app = create_app(settings_for("postgresql://127.0.0.1/x", f"{scheme}://:secret@127.0.0.1:1/0", "http://127.0.0.1:2"))
+    app = create_app(
+        settings_for("postgresql://127.0.0.1/x", f"{scheme}://:secret@127.0.0.1:1/0", "http://127.0.0.1:2")
+    )
     with app.connection_for_read() as connection:
         assert isinstance(connection.transport, Transport)
         assert (connection.as_uri().partition(":")[0], bool(connection.ssl)) == (scheme, has_tls)
