@@ -44,6 +44,8 @@ FINISH_REASONS: Final[dict[str, FinishReason]] = {
 }
 _MESSAGES: Final[dict[str, type[BaseMessage]]] = {"system": SystemMessage, "user": HumanMessage, "assistant": AIMessage}
 MAX_ARGUMENTS_CHARS: Final = 20_000
+CHARS_PER_TOKEN: Final = 4
+"""As langchain-core's counter has it, for where only lengths are known."""
 THINKS_ALOUD: Final = ("qwen/qwen3", "deepseek-r1")
 """Models that put their reasoning into the text unless they are told to keep it apart."""
 

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable
-from statistics import quantiles
 from uuid import uuid4
 
 import pytest
@@ -43,19 +42,14 @@ async def test_stopping_twice_gives_the_same_receipt(client: Client, desk: Desk)
     assert await cancel(client, speech.posted) == receipts[0]
 
 
-async def test_the_model_is_left_within_250_ms(client: Client, desk: Desk, groq_url: str) -> None:
-    delays = []
-    clock = asyncio.get_running_loop().time
-    for _ in range(20):
-        words = uuid4().hex
-        async with speaking(client, desk, words) as speech:
-            asked_at = clock()
-            stopping = asyncio.create_task(cancel(client, speech.posted))
-            (asked,) = await groq_control.requests(groq_url, containing=words, ended=1)
-            delays.append(clock() - asked_at)
-            await stopping
-        assert asked["outcome"] == "abandoned"
-    assert quantiles(delays, n=20)[-1] < 0.25
+async def test_the_model_is_left_at_once_not_at_the_next_heartbeat(client: Client, desk: Desk, groq_url: str) -> None:
+    words = uuid4().hex
+    async with speaking(client, desk, words) as speech:
+        stopping = asyncio.create_task(cancel(client, speech.posted))
+        # How soon exactly, bench/stopping.py measures; a heartbeat would take 5 seconds.
+        (asked,) = await groq_control.requests(groq_url, containing=words, ended=1, within=2)
+        await stopping
+    assert asked["outcome"] == "abandoned"
 
 
 async def test_an_answer_whose_worker_is_dead_can_be_stopped_at_once(client: Client, desk: Desk) -> None:

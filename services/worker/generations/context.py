@@ -6,10 +6,9 @@ from datetime import date
 from typing import Final
 
 from services.worker import prompts
-from services.worker.model import Said, tokens
+from services.worker.model import CHARS_PER_TOKEN, Said, tokens
 from shared.memory import Fact
 
-CHARS_PER_TOKEN: Final = 4
 MEMORY_SHARE: Final = 2
 """The memory gets at most one part in so many of the budget."""
 

@@ -2,17 +2,17 @@
 
 import time
 from dataclasses import dataclass
+from typing import Final
 
 from services.worker.generations.pen import Pen
-from services.worker.model import Delta
+from services.worker.model import CHARS_PER_TOKEN, Delta
 from shared import frames
 from shared.database.lifecycle import Call
 from shared.errors import CortexAIError, QuotaExceeded
 from shared.generation import GenerationStatus
 from shared.streams.transcript import Transcript
 
-CHARS_PER_TOKEN = 4
-NEW_PARAGRAPH = "\n\n"
+NEW_PARAGRAPH: Final = "\n\n"
 Usage = dict[str, int]
 
 

@@ -13,7 +13,7 @@ from services.worker.generations.persist import persist, spent
 from services.worker.generations.recall import Recalled, recall_anew
 from services.worker.generations.reply import Reply, UnderWay
 from services.worker.generations.steps import Step, ToolCall
-from services.worker.model import Again, Call, Said
+from services.worker.model import CHARS_PER_TOKEN, Again, Call, Said
 from services.worker.search import wants_search
 from shared.database import lifecycle
 from shared.database.engine import Connection
@@ -25,7 +25,6 @@ from shared.telemetry import get_logger
 log = get_logger(__name__)
 
 QUERY_CHARS: Final = 400
-CHARS_PER_TOKEN: Final = 4
 RESULTS_SHARE: Final = 2
 """Search results get at most one part in so many of what the model may be sent."""
 

@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 from sqlalchemy.exc import SQLAlchemyError
 
 from services.worker import prompts
-from services.worker.model import Answer, Model, Said, tokens
+from services.worker.model import CHARS_PER_TOKEN, Answer, Model, Said, tokens
 from services.worker.summaries.facts import Folded, kept_facts
 from shared.database import memory, usage
 from shared.database.engine import Database
@@ -29,7 +29,6 @@ PASSES_NOW: Final = 3
 NOW_WITHIN: Final = 30.0
 """Seconds that an answer waits for its chat's summary, when it does not fit without."""
 HINT_LOST_AFTER: Final = timedelta(seconds=2)
-CHARS_PER_TOKEN: Final = 3
 MARGIN_TOKENS: Final = 64
 
 
