@@ -75,11 +75,19 @@ def input_of(call: ToolCall) -> frames.Part:
 
 def results_of(call: ToolCall, known: set[str]) -> list[frames.Part]:
     """The parts that show a call's result, and the sources that are not among the `known` URLs."""
+    return [_output_of(call), *_sources_of(call, known)]
+
+
+def _output_of(call: ToolCall) -> frames.Part:
     if call.found is None:
-        return [frames.tool_error(call.id, call.error or "")]
+        return frames.tool_error(call.id, call.error or "")
     shown = [{"title": source["title"], "url": source["url"]} for source in call.found]
-    parts = [frames.tool_output(call.id, {"results": shown})]
-    for number, source in enumerate(call.found, start=1):
+    return frames.tool_output(call.id, {"results": shown})
+
+
+def _sources_of(call: ToolCall, known: set[str]) -> list[frames.Part]:
+    parts = []
+    for number, source in enumerate(call.found or (), start=1):
         if source["url"] not in known:
             known.add(source["url"])
             parts.append(frames.source(f"{call.id}-{number}", source["url"], source["title"]))
@@ -92,43 +100,37 @@ def unshown(transcript: Transcript, steps: Sequence[Step]) -> list[frames.Part]:
     Without more than a crash they are the last step's at most; when the log was lost as well, they may be all.
     """
     parts: list[frames.Part] = []
-    step_open, text_from = transcript.step_open, 0
-    texts, shown_text = transcript.texts, transcript.text
+    step_open, called, text_from = transcript.step_open, transcript.step_called, 0
+    texts, shown_text = transcript.texts, transcript.length
     known = {source["url"] for source in transcript.sources}
     pending = transcript.ending()
     for step in steps:
-        text_to = text_from + len(step.text)
-        lacks = step.text[max(0, len(shown_text) - text_from) :] if len(shown_text) < text_to else ""
+        lacks = step.text[max(0, shown_text - text_from) :]
+        text_from += len(step.text)
         uncalled = [call for call in step.calls if call.id not in transcript.tools]
-        unanswered = [
-            call
-            for call in step.calls
-            if call.is_answered
-            and transcript.tools.get(call.id, {}).get("state", "input-available") == "input-available"
-        ]
-        if lacks or uncalled or unanswered:
-            parts += pending
-            pending = []
-            if parts_called(parts) and step_open:
-                parts.append(frames.finish_step())
-                step_open = False
-            if not step_open:
-                parts.append(frames.start_step())
-                step_open = True
+        results = [part for call in step.calls if call.is_answered for part in _unshown_result(transcript, call, known)]
+        if not (lacks or uncalled or results):
+            continue
+        parts += pending
+        pending = []
+        if called and step_open and len(uncalled) == len(step.calls):
+            # What was called in the open step belongs to the step before.
+            parts.append(frames.finish_step())
+            step_open = False
+        if not step_open:
+            parts.append(frames.start_step())
         if lacks:
             text_id = str(texts)
             texts += 1
             parts += [frames.text_start(text_id), frames.text_delta(text_id, lacks), frames.text_end(text_id)]
-        parts += [input_of(call) for call in uncalled]
-        for call in unanswered:
-            parts += results_of(call, known)
-        text_from = text_to
+        parts += [*(input_of(call) for call in uncalled), *results]
+        step_open = called = True
     return parts
 
 
-def parts_called(parts: Sequence[frames.Part]) -> bool:
-    """Whether tools are called in these parts, so that what the model says next belongs to another step."""
-    return any(part["type"] == "tool-input-available" for part in parts)
+def _unshown_result(transcript: Transcript, call: ToolCall, known: set[str]) -> list[frames.Part]:
+    state = transcript.tools.get(call.id, {}).get("state", "input-available")
+    return results_of(call, known) if state == "input-available" else _sources_of(call, known)
 
 
 def told(steps: Sequence[Step], *, as_tools: bool, max_chars: int) -> list[Said]:
