@@ -1,15 +1,13 @@
-"""The language model: ChatGroq, made once per process. The only module that knows LangChain and Groq."""
+"""The language model: ChatGroq, made once per process. The only module that knows LangChain."""
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from http import HTTPStatus
 from typing import Any, Final, cast
 
 import aiohttp
-import orjson
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
 from langchain_core.messages.utils import count_tokens_approximately
 from langchain_core.outputs import ChatGenerationChunk
@@ -18,6 +16,7 @@ from langchain_groq import ChatGroq
 from pydantic import SecretStr
 
 from services.worker import prompts
+from services.worker.completions import Completions
 from shared import errors
 from shared.frames import FinishReason, clean
 from shared.settings import Settings
@@ -31,9 +30,6 @@ RETRY_DELAYS: Final = (0.25, 1.0)
 """Seconds before each further try, where the model does not name its own."""
 MAX_RETRY_WAIT: Final = 20.0
 """Seconds that all tries together may wait."""
-
-MAX_EVENT_BYTES: Final = 4 * 1024 * 1024
-"""A model that sends more than this without ending an event is not one."""
 
 FINISH_REASONS: Final[dict[str, FinishReason]] = {
     "stop": "stop",
@@ -131,7 +127,7 @@ class Model:
         self._tools = dict(bound.kwargs)
 
     def _make(self, settings: Settings, key: SecretStr, name: str) -> ChatGroq:
-        completions = _Completions(self._http, settings.groq_base_url or GROQ_URL, key.get_secret_value())
+        completions = Completions(self._http, settings.groq_base_url or GROQ_URL, key.get_secret_value())
         return ChatGroq(
             model_name=name,
             api_key=key,
@@ -284,81 +280,6 @@ def _message(said: Said) -> BaseMessage:
     return _MESSAGES[said.role](content=said.content)
 
 
-class _Completions:
-    """What ChatGroq asks: the SDK's completions, with a stream's chunks as plain dicts, which it takes as well.
-
-    The SDK checks and rebuilds each request, and builds an object for each chunk and its parts: half of a token's whole
-    cost, and two thirds of a request's (docs/adr/0005-model-client.md).
-    """
-
-    def __init__(self, http: aiohttp.ClientSession, base_url: str, key: str) -> None:
-        self._http = http
-        self._url = f"{base_url.rstrip('/')}/openai/v1/chat/completions"
-        self._headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
-
-    async def create(self, *, call: AsyncExitStack, **parameters: Any) -> AsyncIterator[dict[str, Any]]:  # noqa: ANN401
-        """Ask. The connection stays open until `call` is left.
-
-        Raises:
-            ModelError: refused.
-            aiohttp.ClientError: unreachable.
-
-        """
-        body = orjson.dumps({name: value for name, value in parameters.items() if value is not None})
-        request = self._http.post(self._url, data=body, headers=self._headers, allow_redirects=False)
-        response = await call.enter_async_context(request)
-        if response.status != HTTPStatus.OK:
-            raise _refusal(response)
-        return _chunks(response.content.iter_any())
-
-
-def _refusal(response: aiohttp.ClientResponse) -> errors.ModelError:
-    """Why the model does not answer. What it says about that may quote the request, so it goes nowhere."""
-    match response.status:
-        case 429:
-            return errors.ModelRateLimited(retry_after=_retry_after(response))
-        case 401 | 403:
-            return errors.ModelAuthFailed()
-        case 408 | 498 | 500 | 502 | 503 | 504:
-            return errors.ModelUnavailable()
-        case _:
-            return errors.ModelRejected()
-
-
-async def _chunks(body: AsyncIterator[bytes]) -> AsyncIterator[dict[str, Any]]:
-    """The JSON of each event.
-
-    Raises:
-        ValueError: an event is no JSON, is an error, or has no end.
-
-    """
-    rest = b""
-    async for piece in body:
-        *lines, rest = (rest + piece).split(b"\n")
-        if len(rest) > MAX_EVENT_BYTES:
-            raise ValueError("an event has no end")
-        for line in lines:
-            if not line.startswith(b"data:"):
-                continue
-            text = line[5:].strip()
-            if text == b"[DONE]":
-                return
-            chunk = _json(text)
-            if chunk.get("error"):
-                raise ValueError("the model reported an error")
-            yield chunk
-
-
-def _json(text: bytes) -> dict[str, Any]:
-    try:
-        chunk: dict[str, Any] = orjson.loads(text)
-    except orjson.JSONDecodeError:
-        chunk = json.loads(text)  # slower, but it takes the lone surrogates that JSON allows
-    if not isinstance(chunk, dict):
-        raise TypeError("a chunk is no object")
-    return chunk
-
-
 def _delta(chunk: ChatGenerationChunk) -> Delta:
     message = chunk.message
     usage = getattr(message, "usage_metadata", None)
@@ -395,10 +316,3 @@ def _failure(error: Exception, *, begun: bool) -> errors.ModelError:
         case _:
             # A connection cut in mid-answer, a chunk that is no JSON or has not what a chunk has, an error in the stream.
             return errors.ModelBadResponse()
-
-
-def _retry_after(response: aiohttp.ClientResponse) -> float | None:
-    try:
-        return max(0.0, float(response.headers["retry-after"]))
-    except (KeyError, ValueError):
-        return None

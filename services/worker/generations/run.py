@@ -95,7 +95,7 @@ async def _attempt(desk: Desk, lease: Lease, claimed: Claimed, recalled: Recalle
         reply.failure = failure
     except TimeoutError:
         reply.failure = ModelTimeout()
-    except BaseException:
+    except (AppendRefused, asyncio.CancelledError):
         await _note_lost_call(desk, lease, claimed, reply)
         raise
     await _settle(pen, generation_id)
