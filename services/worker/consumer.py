@@ -16,6 +16,7 @@ from services.worker.app import folder_of, open_desk
 from services.worker.celery_app import create_app
 from services.worker.event_loop import EventLoop
 from services.worker.generations.desk import Desk
+from services.worker.summaries import fold
 from shared.settings import Settings
 
 
@@ -29,10 +30,12 @@ def run(settings: Settings, queues: str) -> None:
     with EventLoop() as loop:
         desk: AbstractAsyncContextManager[Desk] = open_desk(settings, celery)
         held = loop.run(_enter(desk))
-        process.install(process.Process(loop, held, folder_of(held)))
+        folder = folder_of(held)
+        process.install(process.Process(loop, held, folder))
 
         def drain(**_: Any) -> None:  # noqa: ANN401 - Celery's signals
             loop.start(held.leases.drain(settings.worker_drain_seconds))
+            loop.start(fold.drain(folder, settings.worker_drain_seconds))
 
         signals.worker_ready.connect(lambda **_: alive.begin(lambda: loop.run(asyncio.sleep(0))), weak=False)
         signals.worker_shutting_down.connect(drain, weak=False)

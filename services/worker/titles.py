@@ -1,5 +1,6 @@
 """A better title for a chat than its first message's first words: found by the model, beside the answer."""
 
+import asyncio
 from typing import Final
 
 from sqlalchemy import func, select, update
@@ -16,6 +17,7 @@ from shared.telemetry import get_logger
 
 log = get_logger(__name__)
 
+WITHIN: Final = 20.0
 READ_CHARS: Final = 2_000
 MAX_CHARS: Final = 80
 MAX_TOKENS: Final = 256
@@ -36,10 +38,12 @@ async def make_title(desk: Desk, generation_id: GenerationId) -> None:
     if row is None:
         return
     question = prompts.quoted(row.content[:READ_CHARS])
+    conversation = [Said("system", prompts.TITLE), Said("user", question)]
     try:
-        answer = await desk.model.answer([Said("system", prompts.TITLE), Said("user", question)], max_tokens=MAX_TOKENS)
-    except ModelError as error:
-        log.warning("title_failed", error=error.code)
+        async with asyncio.timeout(WITHIN):
+            answer = await desk.model.answer(conversation, max_tokens=MAX_TOKENS)
+    except (ModelError, TimeoutError) as error:
+        log.warning("title_failed", error=type(error).__name__)
         return
     title = tidy(answer.text)
     named = (

@@ -12,7 +12,7 @@ from services.launcher.embedded.valkey import EmbeddedValkey
 from services.worker.app import folder_of
 from services.worker.generations.desk import Desk
 from services.worker.generations.run import run_generation
-from services.worker.summaries.fold import Folder, fold, fold_now, hint_due
+from services.worker.summaries.fold import Folder, drain, fold, fold_now, hint_due
 from shared.database import memory
 from shared.ids import ChatId
 from shared.settings import Settings
@@ -292,12 +292,10 @@ async def test_a_summary_whose_worker_died_is_made_when_its_time_is_over(
 ) -> None:
     mark = uuid4().hex
     say(database_url, chat, *[f"{mark} {n}" for n in range(1, 9)])
-    await groq_control.script(groq_url, "fault=hang", marker=mark)
-    dying = asyncio.create_task(fold(folder, ChatId(chat)))
-    await groq_control.requests(groq_url, containing=mark, arrived=1)
-    dying.cancel()
-    await asyncio.wait([dying])
+    async with folder.database.connect() as db:
+        assert await memory.claim(db, ChatId(chat), folder.lease) is not None
     await fold(folder, ChatId(chat))
+    assert await foldings(groq_url, mark) == []
     assert memory_of(database_url, chat) == (None, 0)
     execute(database_url, DUE)
     await fold(folder, ChatId(chat))
@@ -352,3 +350,29 @@ async def test_folding_at_once_says_whether_it_did(folder: Folder, chat: int, da
     say(database_url, chat, *["Hello"] * 8)
     assert await fold_now(folder, ChatId(chat))
     assert not await fold_now(folder, ChatId(chat))
+
+
+async def test_a_worker_that_leaves_gives_back_what_it_was_folding(
+    folder: Folder, chat: int, database_url: str, groq_url: str
+) -> None:
+    mark = uuid4().hex
+    say(database_url, chat, *[f"{mark} {n}" for n in range(1, 9)])
+    await groq_control.script(groq_url, "fault=hang", marker=mark)
+    leaving = asyncio.create_task(fold(folder, ChatId(chat)))
+    await groq_control.requests(groq_url, containing=mark, arrived=1)
+    await drain(folder, 0.05)
+    await leaving
+    await fold(folder, ChatId(chat))
+    assert memory_of(database_url, chat)[1] == 3
+
+
+async def test_after_failures_less_is_folded_at_a_time(
+    folder: Folder, chat: int, database_url: str, groq_url: str
+) -> None:
+    mark = uuid4().hex
+    say(database_url, chat, *[f"{mark} {n}" for n in range(1, 31)])
+    await groq_control.script(groq_url, "fault=400", marker=mark)
+    await fold(folder, ChatId(chat))
+    execute(database_url, DUE)
+    await fold(folder, ChatId(chat))
+    assert [len(positions) for _, positions in await foldings(groq_url, mark)] == [20, 10, 15]

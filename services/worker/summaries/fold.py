@@ -2,11 +2,11 @@
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Final, NamedTuple
 
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from services.worker import prompts
 from services.worker.model import CHARS_PER_TOKEN, Answer, Model, Said, tokens
@@ -40,6 +40,7 @@ class Folder:
     database: Database
     model: Model
     hints: Hints
+    running: set[asyncio.Task[None]] = field(default_factory=set)
 
     @property
     def window(self) -> int:
@@ -63,6 +64,26 @@ class Message(NamedTuple):
 
 async def fold(folder: Folder, chat_id: ChatId) -> None:
     """Fold what is due of a chat, chunk by chunk. Does nothing when somebody else is at it, or nothing is due."""
+    folding = asyncio.create_task(_fold(folder, chat_id))
+    folder.running.add(folding)
+    folding.add_done_callback(folder.running.discard)
+    try:
+        await asyncio.wait([folding])
+    finally:
+        folding.cancel()
+    if not folding.cancelled():
+        folding.result()
+
+
+async def drain(folder: Folder, seconds: float) -> None:
+    """Let what is being folded finish for so long, then give it back, so that another worker may begin at once."""
+    if folder.running:
+        _, late = await asyncio.wait(folder.running, timeout=seconds)
+        for folding in late:
+            folding.cancel()
+
+
+async def _fold(folder: Folder, chat_id: ChatId) -> None:
     for _ in range(PASSES):
         if not await _pass(folder, chat_id, at_once=False):
             return
@@ -99,7 +120,9 @@ async def _pass(folder: Folder, chat_id: ChatId, *, at_once: bool) -> bool | Non
         if held is None:
             return None
         upto = held.last - folder.window
-        statement = memory.messages_between(chat_id, held.watermark, upto, folder.settings.summary_chunk_messages)
+        # After failures they are fewer: it may have been too much.
+        limit = max(1, folder.settings.summary_chunk_messages >> held.failures)
+        statement = memory.messages_between(chat_id, held.watermark, upto, limit)
         rows = [Message._make(row) for row in await db.execute(statement)] if upto > held.watermark else []
     if not rows:
         async with folder.database.begin() as db:
@@ -107,7 +130,12 @@ async def _pass(folder: Folder, chat_id: ChatId, *, at_once: bool) -> bool | Non
         return None
     chunk = _that_fits(folder, held, rows)
     said = [row for row in chunk if row.content]
-    answer = await _summarize(folder, held, said) if said else None
+    try:
+        answer = await _summarize(folder, held, said) if said else None
+    except asyncio.CancelledError:
+        async with folder.database.connect() as db:
+            await db.execute(memory.release(held))
+        raise
     if said and answer is None:
         async with folder.database.connect() as db:
             await db.execute(memory.failed(held))
@@ -151,10 +179,27 @@ async def _summarize(folder: Folder, held: Memory, rows: Sequence[Message]) -> A
     except (ModelError, TimeoutError) as error:
         log.warning("summary_failed", chat_id=held.chat_id, error=type(error).__name__)
         return None
+    await _note(folder, held, conversation, answer)
     if answer.finish_reason == "content-filter" or not answer.text.strip():
         log.warning("summary_refused", chat_id=held.chat_id, reason=answer.finish_reason)
         return None
     return answer
+
+
+async def _note(folder: Folder, held: Memory, conversation: Sequence[Said], answer: Answer) -> None:
+    """Note what the model call took, whatever its answer is worth."""
+    taken = answer.usage
+    if taken is None:
+        prompt, completion = sum(tokens(said) for said in conversation), tokens(Said("assistant", answer.text))
+        taken = {"promptTokens": prompt, "completionTokens": completion, "totalTokens": prompt + completion}
+    statement = usage.record(
+        held.user_id, "summary", answer.model, taken, chat_id=held.chat_id, is_estimate=answer.usage is None
+    )
+    try:
+        async with folder.database.connect() as db:
+            await db.execute(statement)
+    except IntegrityError:
+        log.info("usage_not_noted", chat_id=held.chat_id)  # the account is gone
 
 
 def _shortened(text: str, max_chars: int) -> str:
@@ -171,8 +216,6 @@ async def _save(folder: Folder, held: Memory, chunk: Sequence[Message], answer: 
     users = [Folded(row.position, row.content) for row in chunk if row.role == "user"]
     facts = kept_facts(held.facts, users, summary or "", maximum=settings.facts_max)
     async with folder.database.begin() as db:
-        if answer is not None and answer.usage is not None:
-            await db.execute(usage.record(held.user_id, "summary", answer.model, answer.usage, chat_id=held.chat_id))
         saved = await memory.save(db, held, summary, facts, chunk[-1].position, folder.window)
     if saved is None:
         log.info("summary_outrun", chat_id=held.chat_id)
