@@ -8,6 +8,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from shared.errors import SettingsInvalid
 
 MIN_SECRET_BYTES: Final = 32
+MIN_CONTEXT_TOKENS: Final = 512
 KNOWN_SECRETS: Final = ("change", "secret", "example", "default", "password", "your-", "your_", "insecure")
 LOCAL_ORIGINS: Final = (
     "http://localhost:3000",
@@ -91,7 +92,8 @@ class Settings(DatabaseSettings):
     search_timeout_seconds: float = Field(default=8, gt=0, le=60)
     search_max_results: int = Field(default=5, ge=1, le=20)
     search_max_steps: int = Field(default=3, ge=1, le=10)
-    model_context_tokens: int = Field(default=32_000, ge=512)
+    model_context_tokens: int = Field(default=32_000, ge=MIN_CONTEXT_TOKENS)
+    model_contexts: Annotated[tuple[tuple[str, int], ...], NoDecode] = ()
     model_max_tokens: int = Field(default=4_096, ge=1)
     reply_max_chars: int = Field(default=200_000, ge=1000)
     model_temperature: float = Field(default=0.7, ge=0, le=2)
@@ -122,6 +124,29 @@ class Settings(DatabaseSettings):
 
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["json", "console"] = "json"
+
+    @field_validator("model_contexts", mode="before")
+    @classmethod
+    def _read_contexts(cls, text: Any) -> Any:  # noqa: ANN401
+        """`model=tokens,…`."""
+        if not isinstance(text, str):
+            return text
+        return tuple(
+            (name.strip(), size.strip()) for name, _, size in (i.rpartition("=") for i in text.split(",") if i.strip())
+        )
+
+    @field_validator("model_contexts")
+    @classmethod
+    def _are_contexts(cls, contexts: tuple[tuple[str, int], ...]) -> tuple[tuple[str, int], ...]:
+        if not all(name and size >= MIN_CONTEXT_TOKENS for name, size in contexts):
+            raise ValueError(f"must be a list of model=tokens, each of at least {MIN_CONTEXT_TOKENS} tokens")
+        return contexts
+
+    def context_tokens(self, model: str | None = None) -> int:
+        """How many tokens this model reads, and the one that may have to answer in its stead; the default one for None."""
+        contexts = dict(self.model_contexts)
+        names = (model or self.groq_model, *([self.groq_fallback_model] if self.groq_fallback_model else []))
+        return min(contexts.get(name, self.model_context_tokens) for name in names)
 
     @property
     def offered_models(self) -> tuple[str, ...]:

@@ -210,3 +210,18 @@ def test_settings_do_not_change(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = load(monkeypatch)
     with pytest.raises(ValueError, match="frozen"):
         setattr(settings, "port", 1)  # noqa: B010 - the type checker forbids it too
+
+
+def test_a_model_may_read_more_or_less_than_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = load(monkeypatch, GROQ_MODEL="a", GROQ_FALLBACK_MODEL="c", MODEL_CONTEXTS="a=8000, b=131072,c=100000")
+    assert [settings.context_tokens(name) for name in (None, "a", "b", "d")] == [8000, 8000, 100_000, 32_000]
+
+
+@pytest.mark.parametrize("contexts", ["a", "a=", "=900", "a=many", "a=100"])
+def test_a_context_that_is_none_is_refused_by_name(contexts: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(SettingsInvalid, match=r"^MODEL_CONTEXTS: "):
+        load(monkeypatch, MODEL_CONTEXTS=contexts)
+
+
+def test_the_models_on_offer_begin_with_the_default_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert load(monkeypatch, GROQ_MODEL="a", GROQ_MODELS="b, a,c").offered_models == ("a", "b", "c")

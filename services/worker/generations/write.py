@@ -105,7 +105,7 @@ async def _context(
     desk: Desk, reply: Reply, claimed: Claimed, recalled: Recalled, steps: list[Step], written: str
 ) -> Context:
     """What the model is told. When it would not fit, the chat's summary is made first; then the oldest messages go."""
-    budget = desk.settings.model_context_tokens - desk.settings.model_max_tokens
+    budget = desk.settings.context_tokens(claimed.model) - desk.settings.model_max_tokens
     max_chars = budget * CHARS_PER_TOKEN // RESULTS_SHARE
     after = tools.told(steps, as_tools=desk.settings.model_tools, max_chars=max_chars)
     after += [Said("assistant", written)] if written else []

@@ -157,7 +157,7 @@ def _budget(folder: Folder, held: Memory) -> int:
     """The tokens that the quoted messages may take."""
     fixed = tokens(Said("system", prompts.summarize(folder.settings.summary_max_chars)))
     fixed += tokens(Said("user", held.summary or "")) + MARGIN_TOKENS
-    return folder.settings.model_context_tokens - _max_tokens(folder) - fixed
+    return folder.settings.context_tokens() - _max_tokens(folder) - fixed
 
 
 def _max_tokens(folder: Folder) -> int:
