@@ -4,8 +4,10 @@ import asyncio
 import os
 import signal
 
+from celery import Celery
 from redis import Redis
 
+from shared import jobs
 from shared.ids import GenerationId
 from shared.streams.redis import log_key
 from tests.clients import numbered
@@ -37,6 +39,16 @@ async def test_jobs_that_a_killed_worker_had_taken_are_all_done_once(system: Sys
     await user.all_is_well()
     assert system.count("messages", "role = 'assistant' AND content = %s", numbered(2)) == 200
     assert system.count("messages") == 400
+
+
+async def test_jobs_that_are_delivered_ten_times_to_two_workers_are_done_once(system: System, user: User) -> None:
+    readers = await user.ask_many(10, tokens=5)
+    with Celery(broker=system.valkey.url, set_as_current=False) as celery:
+        for reader in readers * 10:
+            celery.send_task(jobs.GENERATE, args=[reader.generation_id], queue=jobs.GENERATIONS_QUEUE)
+    await asyncio.gather(system.start_worker(), system.start_worker())
+    await user.all_is_well()
+    assert system.count("generations", "attempt = 1 AND status = 'completed'") == 10
 
 
 async def test_a_worker_that_wakes_after_its_lease_writes_nothing_more_and_goes_on_working(
