@@ -8,7 +8,7 @@ from typing import Final
 import uvicorn
 
 from services.api.app import create_app
-from services.api.listener import free_vanished
+from services.api.listener import tune
 from services.api.middleware import quiet_cuts
 from shared.errors import SettingsInvalid
 from shared.settings import Settings
@@ -45,7 +45,7 @@ def main() -> int:
     )
     server = uvicorn.Server(config)
     with suppress(KeyboardInterrupt):
-        server.run(sockets=[free_vanished(config.bind_socket())])
+        server.run(sockets=[tune(config.bind_socket())])
     return 0 if server.started else 1
 
 

@@ -10,12 +10,17 @@ PROBE_EVERY: Final = 5
 """Seconds of silence before the kernel asks whether a client is still there, and between two such questions."""
 
 
-def free_vanished(listener: socket.socket) -> socket.socket:
-    """Have clients that vanished without a word (a lost network, a dead battery) found out within 20 seconds.
+def tune(listener: socket.socket) -> socket.socket:
+    """Have accepted connections send at once, and clients that vanished without a word found out within 20 seconds.
 
-    Their streams would hold memory and a subscription until then. The worst case is a ping that is sent just before the probes
-    would have told: from then on the time for sent bytes counts. Returns the socket. Source: tcp(7).
+    asyncio turns Nagle's algorithm off only for sockets that were made with a protocol's number: a small answer in two
+    pieces otherwise takes 40 ms. Clients that vanished (a lost network, a dead battery) would hold memory and a
+    subscription; the worst case is a ping that is sent just before the probes would have told, for from then on the time
+    for sent bytes counts.
+
+    Returns the socket. Source: tcp(7).
     """
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     for name, value in (
         ("TCP_USER_TIMEOUT", USER_TIMEOUT_MS),

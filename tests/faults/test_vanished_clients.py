@@ -12,7 +12,7 @@ from contextlib import suppress
 
 import pytest
 
-from services.api.listener import free_vanished
+from services.api.listener import tune
 
 HOST = "10.213.77.1"
 AWAY = "10.213.77.2"
@@ -50,7 +50,7 @@ def away() -> Iterator[None]:
 @pytest.mark.usefixtures("away")
 @pytest.mark.parametrize("ping_after", [None, 8.0])
 def test_a_vanished_client_is_found_out_within_20_seconds(ping_after: float | None) -> None:
-    with free_vanished(socket.create_server((HOST, 0))) as listener:
+    with tune(socket.create_server((HOST, 0))) as listener:
         code = CLIENT % listener.getsockname()[1]
         command = ["ip", "netns", "exec", NAMESPACE, sys.executable, "-c", code]
         with subprocess.Popen(command) as client, listener.accept()[0] as accepted:

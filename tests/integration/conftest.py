@@ -11,7 +11,7 @@ import pytest
 import uvicorn
 
 from services.api.app import create_app
-from services.api.listener import free_vanished
+from services.api.listener import tune
 from services.worker.app import open_desk
 from services.worker.celery_app import create_app as create_celery
 from services.worker.generations.desk import Desk
@@ -24,7 +24,7 @@ from tests.integration.turns import Noted
 @asynccontextmanager
 async def serve(settings: Settings) -> AsyncIterator[str]:
     """Run the API on a free port. Yields its URL."""
-    listener = free_vanished(socket.create_server(("127.0.0.1", 0)))
+    listener = tune(socket.create_server(("127.0.0.1", 0)))
     server = uvicorn.Server(
         uvicorn.Config(create_app(settings), log_config=None, access_log=False, timeout_graceful_shutdown=1)
     )

@@ -63,6 +63,13 @@ async def test_deleting_a_chat_while_it_is_written_to_does_one_then_the_other(
 async def test_whatever_is_done_to_an_answer_at_once_it_ends_once(
     client: Client, desk: Desk, database_url: str
 ) -> None:
+    for _ in range(7):  # with a stop for each answer and a deletion for each second one, a thousand races
+        await race(client, desk, database_url)
+
+
+async def race(client: Client, desk: Desk, database_url: str) -> None:
+    """A hundred answers, all of them made and stopped, half of them deleted, at the same time."""
+    execute(database_url, "DELETE FROM chats")
     posted = [await post(client, "[[tokens=2]]") for _ in range(100)]
     deleted = [turn.chat_id for turn in posted[::2]]
     work = [run_generation(desk, turn.generation_id) for turn in posted]

@@ -5,13 +5,13 @@ import sys
 
 import pytest
 
-from services.api.listener import free_vanished
+from services.api.listener import tune
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the options are inherited by accepted connections on Linux")
 def test_the_kernel_gives_a_vanished_client_up_within_20_seconds() -> None:
     with (
-        free_vanished(socket.create_server(("127.0.0.1", 0))) as listener,
+        tune(socket.create_server(("127.0.0.1", 0))) as listener,
         socket.create_connection(listener.getsockname()),
         listener.accept()[0] as accepted,
     ):
@@ -19,5 +19,6 @@ def test_the_kernel_gives_a_vanished_client_up_within_20_seconds() -> None:
         unacknowledged_ms = accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT)
         idle = accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE)
         interval = accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL)
+        assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) == 1
     assert 0 < unacknowledged_ms <= 20_000
     assert idle + interval <= 20
