@@ -1,7 +1,7 @@
 """Searching while an answer is written: what readers see, what the model is told, and what a crash must not repeat."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 from uuid import uuid4
@@ -180,8 +180,10 @@ async def test_a_model_that_fails_over_its_tools_is_asked_again_without(
 
 
 @asynccontextmanager
-async def crashed(client: Client, desk: Desk, content: str, until: str) -> AsyncIterator[tuple[Posted, list[Event]]]:
-    """An answer whose worker has died once a part of a type was seen; another makes it in the block's stead."""
+async def crashed(
+    client: Client, desk: Desk, content: str, until: str, *, asked: Awaitable[object]
+) -> AsyncIterator[tuple[Posted, list[Event]]]:
+    """An answer whose worker has died once a part of a type was seen, and it had `asked` for more."""
     posted = await post(client, content)
     dying = asyncio.create_task(run_generation(desk, posted.generation_id))
     seen: list[Event] = []
@@ -192,6 +194,7 @@ async def crashed(client: Client, desk: Desk, content: str, until: str) -> Async
                 break
         else:
             pytest.fail(f"no {until} was seen")
+    await asked
     dying.cancel()
     with suppress(asyncio.CancelledError):
         await dying
@@ -211,8 +214,8 @@ async def test_what_was_found_before_a_crash_is_not_searched_for_again(
     content = f"{query} [[tokens=4 tool=1 after=2 query={query}]]"
     await groq_control.script(groq_url, f"tool=1 after=2 query={query}", marker=query)
     await groq_control.script(groq_url, "fault=stall after=0", marker=query)
-    async with crashed(client, desk, content, "source-url") as (posted, _):
-        await groq_control.requests(groq_url, containing=query, arrived=2)
+    asked = groq_control.requests(groq_url, containing=query, arrived=2)
+    async with crashed(client, desk, content, "source-url", asked=asked) as (posted, _):
         execute(database_url, EXPIRE)
         await sweep(desk)
         await run_generation(desk, posted.generation_id)
@@ -234,8 +237,8 @@ async def test_a_search_that_a_crash_cut_off_is_made_again_under_the_same_call(
     query = words()
     await tavily_control.script(tavily_url, "fault=hang", marker=query)
     content = f"{query} [[tokens=4 tool=1 query={query}]]"
-    async with crashed(client, desk, content, "tool-input-available") as (posted, _):
-        await tavily_control.searches(tavily_url, containing=query, arrived=1)
+    asked = tavily_control.searches(tavily_url, containing=query, arrived=1)
+    async with crashed(client, desk, content, "tool-input-available", asked=asked) as (posted, _):
         execute(database_url, EXPIRE)
         await sweep(desk)
         await run_generation(desk, posted.generation_id)
@@ -253,8 +256,8 @@ async def test_steps_survive_the_loss_of_redis_and_the_worker(
     content = f"{query} [[tokens=4 tool=1 after=2 query={query}]]"
     await groq_control.script(groq_url, f"tool=1 after=2 query={query}", marker=query)
     await groq_control.script(groq_url, "fault=stall after=0", marker=query)
-    async with crashed(client, desk, content, "source-url") as (posted, _):
-        await groq_control.requests(groq_url, containing=query, arrived=2)
+    asked = groq_control.requests(groq_url, containing=query, arrived=2)
+    async with crashed(client, desk, content, "source-url", asked=asked) as (posted, _):
         with Redis.from_url(settings.stream_redis_url) as server:
             server.delete(log_key(posted.generation_id))
         execute(database_url, EXPIRE)

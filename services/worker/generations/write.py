@@ -44,6 +44,7 @@ async def write(desk: Desk, lease: Lease, reply: Reply, claimed: Claimed, recall
         query = recalled.question[:QUERY_CHARS]
         steps.append(Step("", [ToolCall(f"search-{lease.generation_id}", tools.SEARCH, {"query": query})]))
         await _save(desk, lease, claimed, reply, steps)
+    recalled = await _summarized(desk, reply, claimed, recalled)
     while True:
         if steps:
             await _answer_calls(desk, lease, claimed, reply, steps)
@@ -74,7 +75,9 @@ async def _ask(
     offers_tools = desk.search is not None and desk.settings.model_tools
     offers_tools = offers_tools and len(steps) < desk.settings.search_max_steps
     written = _go_on(desk, lease, reply, steps)
-    context = await _context(desk, reply, claimed, recalled, steps, written)
+    context = _context(desk, claimed, recalled, steps, written)
+    if context.left_out or recalled.is_cut:
+        reply.tell("trimmed", messages=context.left_out)
     reply.begin_step()
     reply.tell("generating")
     try:
@@ -101,26 +104,24 @@ def _go_on(desk: Desk, lease: Lease, reply: Reply, steps: list[Step]) -> str:
     return ""
 
 
-async def _context(
-    desk: Desk, reply: Reply, claimed: Claimed, recalled: Recalled, steps: list[Step], written: str
-) -> Context:
-    """What the model is told. When it would not fit, the chat's summary is made first; then the oldest messages go."""
+async def _summarized(desk: Desk, reply: Reply, claimed: Claimed, recalled: Recalled) -> Recalled:
+    """What is known of the chat, its beginning summarized first when all of it would not fit into what the model reads."""
+    if not (_context(desk, claimed, recalled, [], "").left_out or recalled.is_cut):
+        return recalled
+    reply.tell("summarizing")
+    if not await desk.fold(claimed.chat_id):
+        return recalled
+    async with desk.database.connect() as db:
+        return await recall_anew(db, claimed)
+
+
+def _context(desk: Desk, claimed: Claimed, recalled: Recalled, steps: list[Step], written: str) -> Context:
+    """What the model is told."""
     budget = desk.settings.context_tokens(claimed.model) - desk.settings.model_max_tokens
     max_chars = budget * CHARS_PER_TOKEN // RESULTS_SHARE
     after = tools.told(steps, as_tools=desk.settings.model_tools, max_chars=max_chars)
     after += [Said("assistant", written)] if written else []
-    today = datetime.now(UTC).date()
-    context = assemble(recalled.memory, recalled.history, after=after, budget=budget, today=today)
-    if not (context.left_out or recalled.is_cut) or steps:
-        return context
-    reply.tell("summarizing")
-    if await desk.fold(claimed.chat_id):
-        async with desk.database.connect() as db:
-            recalled = await recall_anew(db, claimed)
-        context = assemble(recalled.memory, recalled.history, after=after, budget=budget, today=today)
-    if context.left_out or recalled.is_cut:
-        reply.tell("trimmed", messages=context.left_out)
-    return context
+    return assemble(recalled.memory, recalled.history, after=after, budget=budget, today=datetime.now(UTC).date())
 
 
 async def _stream(
