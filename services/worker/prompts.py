@@ -80,11 +80,15 @@ def summarize(max_chars: int) -> str:
     return _SUMMARIZE.format(words=max_chars // 7)
 
 
-def to_fold(summary: str, messages: Sequence[tuple[int, str, str]]) -> str:
-    """The summary so far and the (position, role, text) of the messages that follow it, all of it as data."""
+def to_fold(summary: str, messages: Sequence[tuple[int, str, str]], pinned: Sequence[str] = ()) -> str:
+    """The summary so far and the (position, role, text) of the messages that follow it, all of it as data.
+
+    `pinned` are facts that the user has confirmed, which are right where the summary says otherwise.
+    """
     quoted = [{"position": position, "role": role, "text": text} for position, role, text in messages]
     return (
         f"The summary so far: {json.dumps(summary, ensure_ascii=False)}\n"
         f"The messages: {json.dumps(quoted, ensure_ascii=False)}\n"
-        "Write the new summary."
+        + (f"The user has confirmed: {json.dumps(pinned, ensure_ascii=False)}\n" if pinned else "")
+        + "Write the new summary."
     )

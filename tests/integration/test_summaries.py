@@ -376,3 +376,42 @@ async def test_after_failures_less_is_folded_at_a_time(
     execute(database_url, DUE)
     await fold(folder, ChatId(chat))
     assert [len(positions) for _, positions in await foldings(groq_url, mark)] == [20, 10, 15]
+
+
+async def test_what_a_new_summary_says_no_more_is_kept_as_a_fact(
+    client: Client, folder: Folder, chat: int, database_url: str, groq_url: str
+) -> None:
+    mark = uuid4().hex
+    await groq_control.script(groq_url, marker=mark, reply="The user is called Zelda Quist.")
+    await groq_control.script(groq_url, marker=mark, reply="The user is still here.")
+    say(database_url, chat, f"I am Zelda Quist. {mark}", *[f"{mark} on"] * 7)
+    await fold(folder, ChatId(chat))
+    assert "Zelda" not in str((await client.http.get(f"/api/chats/{chat}/memory")).json()["facts"])
+    say(database_url, chat, *[f"{mark} and on"] * 2)
+    await fold(folder, ChatId(chat))
+    seen = (await client.http.get(f"/api/chats/{chat}/memory")).json()
+    assert seen["summary"] == "The user is still here."
+    assert {"text": "The user is called Zelda Quist.", "position": 3, "pinned": False} in seen["facts"]
+
+
+async def test_a_summary_that_was_cut_off_ends_with_a_sentence(
+    folder: Folder, chat: int, database_url: str, groq_url: str
+) -> None:
+    mark = uuid4().hex
+    say(database_url, chat, *[f"{mark} {n}" for n in range(1, 9)])
+    await groq_control.script(
+        groq_url, "fault=length", marker=mark, reply="They talked about the sea for a long while. Then they"
+    )
+    await fold(folder, ChatId(chat))
+    assert memory_of(database_url, chat)[0] == "They talked about the sea for a long while."
+
+
+async def test_what_the_user_has_pinned_is_told_to_who_summarizes(
+    client: Client, folder: Folder, chat: int, database_url: str, groq_url: str
+) -> None:
+    mark = uuid4().hex
+    say(database_url, chat, *[f"{mark} {n}" for n in range(1, 9)])
+    await client.http.patch(f"/api/chats/{chat}/memory", json={"facts": [{"text": "I am 40.", "pinned": True}]})
+    await fold(folder, ChatId(chat))
+    (asked,) = await groq_control.requests(groq_url, containing=mark)
+    assert 'The user has confirmed: ["I am 40."]' in asked["user_text"]

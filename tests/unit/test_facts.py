@@ -66,6 +66,11 @@ def test_what_the_summary_has_come_to_say_is_a_fact_no_more_unless_pinned() -> N
     assert kept_facts(known, [], "Budget 900, train at 18:30.", maximum=10) == known[1:]
 
 
+def test_what_only_the_old_summary_said_is_not_lost_with_it() -> None:
+    old = Folded(20, "The user is Anna. She has 900 euros.")
+    assert kept_facts((), [old], "Anna plans a trip.", maximum=10) == (Fact("She has 900 euros.", 20),)
+
+
 def test_of_too_many_the_newest_stay_and_the_pinned_always() -> None:
     known = tuple(Fact(f"Number {n}00.", n, pinned=n == 1) for n in range(1, 8))
     assert [fact.position for fact in kept_facts(known, [], "", maximum=3)] == [1, 6, 7]

@@ -34,7 +34,9 @@ async def change_memory(chat_id: BigIntId, body: MemoryChange, user_id: CurrentU
         facts = [memory.Fact(fact.text, fact.position, fact.pinned) for fact in body.facts or ()]
         values["facts"] = memory.write_facts(facts)
     async with held.database.connect() as db:
-        return _view(await queries.change_memory(db, user_id, ChatId(chat_id), values, body.version))
+        changed = await queries.change_memory(db, user_id, ChatId(chat_id), values, body.version)
+    held.queue.summarize(ChatId(chat_id))  # whoever folded at this moment has to begin again
+    return _view(changed)
 
 
 @router.delete("", status_code=status.HTTP_204_NO_CONTENT)

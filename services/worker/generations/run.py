@@ -20,7 +20,7 @@ from shared.database import lifecycle, memory, usage
 from shared.database.engine import Connection
 from shared.database.lifecycle import Claimed
 from shared.errors import AppendRefused, AttemptSuperseded, LogDiverged, ModelError, ModelTimeout, QuotaExceeded
-from shared.ids import GenerationId
+from shared.ids import ChatId, GenerationId
 from shared.streams.transcript import read
 from shared.telemetry import get_logger
 
@@ -109,10 +109,19 @@ async def _attempt(desk: Desk, lease: Lease, claimed: Claimed, recalled: Recalle
         log.warning("close_left_to_the_sweep", generation_id=str(generation_id))
         return
     await close(desk, generation_id, claimed.attempt, pen.sequence)
-    async with desk.database.connect() as db:
-        is_due = await memory.mark_due(db, claimed.chat_id, desk.settings.history_window)
+    await _ask_for_summary(desk, claimed.chat_id)
+
+
+async def _ask_for_summary(desk: Desk, chat_id: ChatId) -> None:
+    """Have the chat's older messages folded, if there are more than its window. If not now, then after the next reply."""
+    try:
+        async with desk.database.connect() as db:
+            is_due = await memory.mark_due(db, chat_id, desk.settings.history_window)
+    except SQLAlchemyError as error:
+        log.warning("summary_not_asked_for", error=type(error).__name__)
+        return
     if is_due:
-        desk.hints.summarize(claimed.chat_id)
+        desk.hints.summarize(chat_id)
 
 
 async def _within_quota(desk: Desk, lease: Lease, reply: Reply, claimed: Claimed, recalled: Recalled) -> None:

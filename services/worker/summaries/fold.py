@@ -145,7 +145,7 @@ async def _pass(folder: Folder, chat_id: ChatId, *, at_once: bool) -> bool | Non
 
 def _that_fits(folder: Folder, held: Memory, rows: Sequence[Message]) -> Sequence[Message]:
     """As many of the messages as the model can read at once, one at least."""
-    left = _budget(folder, held)
+    left = _budget(folder, held) >> held.failures
     for count, row in enumerate(rows):
         left -= len(row.content) // CHARS_PER_TOKEN + MARGIN_TOKENS // 4
         if left < 0 and count:
@@ -167,11 +167,11 @@ def _max_tokens(folder: Folder) -> int:
 
 async def _summarize(folder: Folder, held: Memory, rows: Sequence[Message]) -> Answer | None:
     """The new summary; None when the model gave none, so that the old one is kept."""
-    max_chars = max(200, _budget(folder, held) * CHARS_PER_TOKEN)
+    max_chars = max(200, (_budget(folder, held) >> held.failures) * CHARS_PER_TOKEN)
     quoted = [(row.position, row.role, _shortened(row.content, max_chars)) for row in rows]
     conversation = [
         Said("system", prompts.summarize(folder.settings.summary_max_chars)),
-        Said("user", prompts.to_fold(held.summary or "", quoted)),
+        Said("user", prompts.to_fold(held.summary or "", quoted, [fact.text for fact in held.facts if fact.pinned])),
     ]
     try:
         async with asyncio.timeout(folder.settings.summary_timeout_seconds):
@@ -212,9 +212,17 @@ def _shortened(text: str, max_chars: int) -> str:
 
 async def _save(folder: Folder, held: Memory, chunk: Sequence[Message], answer: Answer | None) -> bool | None:
     settings = folder.settings
-    summary = at_sentence_end(clean(answer.text).strip(), settings.summary_max_chars) if answer else held.summary
-    users = [Folded(row.position, row.content) for row in chunk if row.role == "user"]
-    facts = kept_facts(held.facts, users, summary or "", maximum=settings.facts_max)
+    summary = held.summary
+    if answer is not None:
+        text = clean(answer.text).strip()
+        most = settings.summary_max_chars
+        summary = at_sentence_end(text, min(most, len(text) - 1) if answer.finish_reason == "length" else most)
+    said = [Folded(row.position, row.content) for row in chunk if row.role == "user"]
+    if held.summary:
+        # What it said of earlier messages, and the new one says no more.
+        said.insert(0, Folded(held.watermark, held.summary))
+    # On a thread, for it may be a good deal of text.
+    facts = await asyncio.to_thread(kept_facts, held.facts, said, summary or "", maximum=settings.facts_max)
     async with folder.database.begin() as db:
         saved = await memory.save(db, held, summary, facts, chunk[-1].position, folder.window)
     if saved is None:
