@@ -20,6 +20,7 @@ from services.worker.generations.sweep import sweep
 from services.worker.model import Model
 from services.worker.search import Search
 from services.worker.summaries.fold import Folder, fold_now, hint_due
+from shared import background
 from shared.database.engine import open_database
 from shared.errors import CortexAIError
 from shared.hints import Hints
@@ -72,7 +73,7 @@ async def open_desk(settings: Settings, celery: Celery) -> AsyncIterator[Desk]:
             _obey(Stops(redis), desk.leases),
             _sweep_for_ever(desk),
         ):
-            stack.push_async_callback(_cancel, asyncio.create_task(_guarded(work)))
+            stack.push_async_callback(background.end, asyncio.create_task(_guarded(work)))
         yield desk
 
 
@@ -100,11 +101,6 @@ async def _guarded(work: Coroutine[Any, Any, None]) -> None:
         log.exception("background_task_died")
         # Generations would hang without it, and so would a polite end. At once, so that others take over when leases expire.
         os._exit(1)
-
-
-async def _cancel(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
 
 
 async def _obey(stops: Stops, leases: Leases) -> None:

@@ -14,6 +14,7 @@ from typing import Any, Final, Self
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import RedisError
 
+from shared import background
 from shared.errors import StreamsUnavailable
 from shared.ids import GenerationId
 from shared.streams.doorbells import Doorbells, QueueDoorbell
@@ -60,9 +61,7 @@ class Hub:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await background.end(*self._tasks)
 
     @property
     def readers(self) -> int:
