@@ -33,6 +33,7 @@ from shared.memory import FACT_MAX_CHARS, Fact, read_facts, write_facts
         ("The order is A4-7781-X.", ["A4-7781-X"]),
         ('He called it "the long way round".', ['"the long way round"']),
         ("It costs 12.50 € at 18:30.", ["12.50 €", "18:30"]),
+        ("About t1 and 5k of abc12.", ["t1", "5k", "abc12"]),
         ("", []),
     ],
 )

@@ -23,8 +23,8 @@ MAX_TOKENS: Final = 200
 # Each repetition is bounded, so that no message, however odd, takes longer than its length allows.
 _ADDRESS: Final = r"https?://[^\s<>\"]{1,2000}|[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,8}"
 _QUOTED: Final = r"\"[^\"\n]{2,80}\"|“[^”\n]{2,80}”|„[^“”\n]{2,80}[“”]|«[^»\n]{2,80}»"
-_CODE: Final = r"\b(?=[\w-]{0,40}\d)(?=[\w-]{0,40}[A-Za-z])\w[\w-]{2,40}\b|\b[A-Z]{2,40}(?:-[A-Z0-9]{1,40}){0,4}\b"
-_NUMBER: Final = r"[$€£¥]?\d{1,40}(?:[.,:/]\d{1,40}){0,8}(?:\s?[%€$£¥])?"
+_CODE: Final = r"\b(?=[\w-]{0,40}\d)(?=[\w-]{0,40}[A-Za-z])\w[\w-]{1,40}\b|\b[A-Z]{2,40}(?:-[A-Z0-9]{1,40}){0,4}\b"
+_NUMBER: Final = r"(?<!\w)[$€£¥]?\d{1,40}(?:[.,:/]\d{1,40}){0,8}(?:\s?[%€$£¥])?"
 _WORD: Final = r"[A-ZÀ-ÖØ-Þ][\w'\u2019-]{0,40}"
 _NAME: Final = rf"\b{_WORD}(?<=[a-zà-öø-ÿ])(?: {_WORD}){{0,4}}"
 _TOKEN: Final = re.compile(
