@@ -65,7 +65,9 @@ async def _end_all(
             log.warning("stop_not_told", error=error.code)
 
     try:
-        async with asyncio.timeout(WITHIN):
-            await asyncio.gather(tell(), *(try_to_end(one) for one in interrupted))
+        # The group waits for all of its tasks, cancelled ones too: none goes on when the request is answered.
+        async with asyncio.timeout(WITHIN), asyncio.TaskGroup() as tasks:
+            for work in (tell(), *(try_to_end(one) for one in interrupted)):
+                tasks.create_task(work)
     except TimeoutError:
         log.warning("end_left_to_the_sweep", generations=len(interrupted), error="TimeoutError")

@@ -72,8 +72,11 @@ def _replace_if_dead(connection: Any, _record: Any, _proxy: Any) -> None:  # noq
         DisconnectionError: it was; the pool opens another.
 
     """
+    driver = connection.driver_connection
+    if driver.closed:  # the driver gives up a connection whose query it could not cancel
+        raise DisconnectionError
     poll = select.poll()
-    poll.register(connection.driver_connection.pgconn.socket, select.POLLIN)
+    poll.register(driver.pgconn.socket, select.POLLIN)
     if poll.poll(0):
         raise DisconnectionError
 

@@ -26,7 +26,13 @@ async def serve(settings: Settings) -> AsyncIterator[str]:
     """Run the API on a free port. Yields its URL."""
     listener = tune(socket.create_server(("127.0.0.1", 0)))
     server = uvicorn.Server(
-        uvicorn.Config(create_app(settings), log_config=None, access_log=False, timeout_graceful_shutdown=1)
+        uvicorn.Config(
+            create_app(settings),
+            log_config=None,
+            access_log=False,
+            timeout_graceful_shutdown=1,
+            timeout_keep_alive=65,  # as the API has it: clients find no connection closed that they are about to use
+        )
     )
     server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
     serving = asyncio.create_task(server._serve([listener]))

@@ -72,12 +72,15 @@ async def race(client: Client, desk: Desk, database_url: str) -> None:
     execute(database_url, "DELETE FROM chats")
     posted = [await post(client, "[[tokens=2]]") for _ in range(100)]
     deleted = [turn.chat_id for turn in posted[::2]]
-    work = [run_generation(desk, turn.generation_id) for turn in posted]
-    stops = [client.http.post(f"/api/generations/{turn.generation_id}/cancel") for turn in posted]
-    deletions = [client.http.delete(f"/api/chats/{chat}") for chat in deleted]
-    _, answers, gone = await asyncio.gather(asyncio.gather(*work), asyncio.gather(*stops), asyncio.gather(*deletions))
-    assert {answer.status_code for answer in answers} <= {200, 404}
-    assert {answer.status_code for answer in gone} == {204}
+    async with asyncio.TaskGroup() as tasks:
+        for turn in posted:
+            tasks.create_task(run_generation(desk, turn.generation_id))
+        stops = [
+            tasks.create_task(client.http.post(f"/api/generations/{turn.generation_id}/cancel")) for turn in posted
+        ]
+        deletions = [tasks.create_task(client.http.delete(f"/api/chats/{chat}")) for chat in deleted]
+    assert {stop.result().status_code for stop in stops} <= {200, 404}
+    assert {deletion.result().status_code for deletion in deletions} == {204}
     left = execute(database_url, "SELECT chat_id, status FROM generations ORDER BY chat_id")
     assert [chat for chat, _ in left] == sorted(turn.chat_id for turn in posted[1::2])
     assert {status for _, status in left} <= {"completed", "cancelled"}
