@@ -10,6 +10,7 @@ import psycopg
 import pytest
 from alembic import command
 from alembic.config import Config
+from hypothesis import settings as hypothesis_settings
 from psycopg import sql
 
 import migrations
@@ -23,6 +24,10 @@ from tests.system import System
 
 SECRET = "0f1e2d3c4b5a69788796a5b4c3d2e1f00f1e2d3c4b5a6978"
 TEMPLATE = "template_migrated"
+
+# The same examples on every run, so that a change is judged by what it changes. To look further:
+# pytest --hypothesis-profile=default
+hypothesis_settings.load_profile("ci")
 
 
 @pytest.fixture(scope="session", autouse=True)

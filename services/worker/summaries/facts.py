@@ -24,7 +24,7 @@ MAX_TOKENS: Final = 200
 _ADDRESS: Final = r"https?://[^\s<>\"]{1,2000}|[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,8}"
 _QUOTED: Final = r"\"[^\"\n]{2,80}\"|“[^”\n]{2,80}”|„[^“”\n]{2,80}[“”]|«[^»\n]{2,80}»"
 _CODE: Final = r"\b(?=[\w-]{0,40}\d)(?=[\w-]{0,40}[A-Za-z])\w[\w-]{1,40}\b|\b[A-Z]{2,40}(?:-[A-Z0-9]{1,40}){0,4}\b"
-_NUMBER: Final = r"(?<!\w)[$€£¥]?\d{1,40}(?:[.,:/]\d{1,40}){0,8}(?:\s?[%€$£¥])?"
+_NUMBER: Final = r"(?<!\w)[$€£¥]?\d{1,40}(?:[.,:/]\d{1,40}){0,8}(?:\s?[%€$£¥](?!\d))?"
 _WORD: Final = r"[A-ZÀ-ÖØ-Þ][\w'\u2019-]{0,40}"
 _NAME: Final = rf"\b{_WORD}(?<=[a-zà-öø-ÿ])(?: {_WORD}){{0,4}}"
 _TOKEN: Final = re.compile(
@@ -36,7 +36,10 @@ SMALL_DIGITS: Final = 2
 """A number of so few digits seldom matters: it counts, or numbers a list."""
 _SENTENCE: Final = re.compile(r"[^.!?\n]+(?:[.!?](?!\s|$)[^.!?\n]*)*[.!?]*")
 _EDGES: Final = "\"“”„«».,;:!?()[]'\u2019 "
-_IN_NUMBERS: Final = re.compile(r"(?<=\d)[,.](?=\d{3}\b)|(?<=[$€£¥])\s(?=\d)|(?<=\d)\s(?=[%€$£¥](?!\d))")
+_IN_NUMBERS: Final = re.compile(
+    r"(?<=\d)[,.](?=\d{3}\b)|(?<!\d[$€£¥])(?<!\d\s[$€£¥])(?<=[$€£¥])\s(?=\d)|(?<=\d)\s(?=[%€$£¥](?!\d))"
+)
+"""What is written in a number or not, as one likes: points between thousands, a space beside the unit."""
 
 # Words that begin sentences, or are written large, without being names of anything.
 _COMMON: Final = frozenset(
