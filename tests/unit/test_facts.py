@@ -84,31 +84,10 @@ def test_the_same_sentence_said_again_is_one_fact_from_where_it_was_said_last() 
 
 
 words = st.sampled_from(
-    (
-        *[
-            "we",
-            "go",
-            "to",
-            "Lisbon",
-            "Anna",
-            "k@example.org",
-            "K7-11",
-            "then",
-            "and",
-            ".",
-            "42",
-            "$9.50",
-            "12%",
-            "1,000",
-            "3.5",
-            "€",
-            "18:30",
-        ],
-        "$ 40",
-        '"so be it"',
-    )
+    ["we", "go", "to", "Lisbon", "Anna", "k@example.org", "K7-11", '"so be it"', "then", "and", "."]
 )
-texts = st.lists(words, max_size=30).map(" ".join)
+figures = st.sampled_from(["42", "$9.50", "$ 40", "9 €", "12%", "1,000", "3.5", "€", "18:30"])
+texts = st.lists(words | figures, max_size=30).map(" ".join)
 messages = st.lists(texts, max_size=8).map(
     lambda said: [Folded(2 * number + 1, text) for number, text in enumerate(said)]
 )
