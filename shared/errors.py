@@ -4,6 +4,7 @@ CortexAIError
 ├── InvalidInput          what was sent can't be used
 │   ├── CursorInvalid
 │   ├── ContentTooLong
+│   ├── MemoryTooLarge
 │   ├── ModelNotOffered
 │   └── IdempotencyKeyReused
 ├── PayloadTooLarge
@@ -92,6 +93,15 @@ class ContentTooLong(InvalidInput):
 
     def __init__(self, limit: int) -> None:
         super().__init__(f"content: must have at most {limit} characters", field="content")
+
+
+class MemoryTooLarge(InvalidInput):
+    """A chat's memory can't hold so much."""
+
+    code = "memory_too_large"
+
+    def __init__(self, field: str, limit: int, unit: str) -> None:
+        super().__init__(f"{field}: must have at most {limit} {unit}", field=field)
 
 
 class ModelNotOffered(InvalidInput):

@@ -115,6 +115,21 @@ async def test_a_reply_that_ends_asks_for_a_summary_when_one_is_due(
         assert noted.chats == ([] if number < 3 else [chat])
 
 
+async def test_a_reply_that_is_stopped_asks_for_a_summary_too(
+    client: Client, desk: Desk, noted: Noted, chat: int, database_url: str
+) -> None:
+    say(database_url, chat, *["Hello"] * 6)
+    posted = await post(client, f"[[tokens=9 after=2 hold={uuid4().hex}]]", chat)
+    making = asyncio.create_task(run_generation(replace(desk, hints=noted), posted.generation_id))
+    async with client.read(posted.stream_url) as stream:
+        events = stream.events()
+        while (await anext(events)).part["type"] != "text-delta":
+            pass
+        (await client.http.post(f"/api/generations/{posted.generation_id}/cancel")).raise_for_status()
+        await making
+    assert noted.chats == [chat]
+
+
 async def test_ten_at_once_fold_each_message_once(folder: Folder, chat: int, database_url: str, groq_url: str) -> None:
     mark = uuid4().hex
     say(database_url, chat, *[f"{mark} {n}" for n in range(1, 21)])

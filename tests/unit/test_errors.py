@@ -78,6 +78,7 @@ def test_an_error_about_a_field_names_it() -> None:
         ("EmailTaken", "email_taken"),
         ("GenerationInProgress", "generation_in_progress"),
         ("GenerationNotFound", "generation_not_found"),
+        ("MemoryTooLarge", "memory_too_large"),
         ("PayloadTooLarge", "payload_too_large"),
         ("StreamsUnavailable", "streams_unavailable"),
         ("TokenInvalid", "token_invalid"),

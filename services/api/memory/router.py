@@ -10,6 +10,7 @@ from services.api.fields import BigIntId
 from services.api.memory import queries
 from services.api.memory.schemas import Fact, Memory, MemoryChange
 from shared import memory
+from shared.errors import MemoryTooLarge
 from shared.ids import ChatId
 
 router = APIRouter(
@@ -24,9 +25,15 @@ async def get_memory(chat_id: BigIntId, user_id: CurrentUser, held: Held) -> Mem
         return _view(await queries.find_memory(db, user_id, ChatId(chat_id)))
 
 
-@router.patch("", responses={409: {"description": "memory_changed"}})
+@router.patch(
+    "", responses={409: {"description": "memory_changed"}, 422: {"description": "validation_failed, memory_too_large"}}
+)
 async def change_memory(chat_id: BigIntId, body: MemoryChange, user_id: CurrentUser, held: Held) -> Memory:
     """Correct the summary, or correct, add, remove and pin facts."""
+    if len(body.summary or "") > held.settings.summary_max_chars:
+        raise MemoryTooLarge("summary", held.settings.summary_max_chars, "characters")
+    if len(body.facts or ()) > held.settings.facts_max:
+        raise MemoryTooLarge("facts", held.settings.facts_max, "facts")
     values: dict[str, Any] = {}
     if "summary" in body.model_fields_set:
         values["summary"] = body.summary or None

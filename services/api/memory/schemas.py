@@ -10,6 +10,7 @@ from shared.memory import FACT_MAX_CHARS
 
 MAX_FACTS: Final = 200
 MAX_SUMMARY_CHARS: Final = 20_000
+"""What any deployment's settings allow at most."""
 
 
 class Fact(Body):

@@ -63,6 +63,8 @@ async def run_generation(desk: Desk, generation_id: GenerationId) -> None:
             )
             if lease.stop is Stop.DRAINED:
                 await _give_back(desk, generation_id, claimed.attempt)
+            elif lease.stop is Stop.ENDED:
+                await _ask_for_summary(desk, claimed.chat_id)
 
 
 async def _tokens_left(desk: Desk, db: Connection, claimed: Claimed) -> int | None:

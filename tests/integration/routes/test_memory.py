@@ -1,9 +1,11 @@
 """A chat's memory: looked at, corrected, pinned, and made anew."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
+from shared.settings import Settings
 from tests.clients import Client
 from tests.integration.turns import execute
 
@@ -79,6 +81,22 @@ async def test_what_can_not_be_kept_is_refused_by_name(
     refused = await client.http.patch(url, json=body)
     assert (refused.status_code, refused.json()["field"]) == (422, field)
     assert (await client.http.get(url)).json()["version"] == 4
+
+
+@pytest.mark.parametrize("unit", ["summary", "facts"])
+async def test_more_than_a_memory_holds_here_is_refused_by_name(
+    client: Client, url: str, settings: Settings, unit: str
+) -> None:
+    most: dict[str, Any] = {
+        "summary": "x" * settings.summary_max_chars,
+        "facts": [{"text": f"{n}"} for n in range(settings.facts_max)],
+    }
+    assert (await client.http.patch(url, json={unit: most[unit]})).status_code == 200
+    refused = await client.http.patch(url, json={unit: most[unit] + most[unit][:1]})
+    assert (refused.status_code, refused.json()["code"], refused.json()["field"]) == (422, "memory_too_large", unit)
+    limit = len(most[unit])
+    assert str(limit) in refused.json()["detail"]
+    assert len((await client.http.get(url)).json()[unit]) == limit
 
 
 async def test_it_is_made_anew_but_for_what_is_pinned(client: Client, url: str, database_url: str) -> None:
