@@ -10,9 +10,12 @@ import pytest
 from services.launcher.embedded.valkey import EmbeddedValkey
 from services.worker.generations.desk import Desk
 from services.worker.generations.run import run_generation
+from shared.database import lifecycle
+from shared.database.tables import Generation
 from shared.settings import Settings
 from tests.clients import Client, numbered, text_of, types_of
 from tests.conftest import settings_for
+from tests.doubles import groq_control
 from tests.integration.turns import answer, execute, post, speaking
 
 QUOTA = 400
@@ -85,6 +88,23 @@ async def test_a_stopped_answer_is_noted_by_estimate(client: Client, desk: Desk,
     assert is_estimate
     assert isinstance(total, int)
     assert total > 0
+
+
+async def test_an_answer_that_was_stopped_unheard_of_is_noted_when_it_is_complete(
+    client: Client, desk: Desk, database_url: str, groq_url: str
+) -> None:
+    gate = uuid4().hex
+    posted = await post(client, f"[[tokens=6 after=2 hold={gate}]]")
+    making = asyncio.create_task(run_generation(desk, posted.generation_id))
+    async with client.read(posted.stream_url) as stream:
+        await anext(stream.events())
+        async with desk.database.connect() as db:  # and its worker is not told
+            assert await lifecycle.cancel(db, Generation.id == posted.generation_id)
+        await groq_control.release(groq_url, gate)
+        await making
+    assert execute(database_url, "SELECT purpose, is_estimate, completion_tokens FROM model_calls") == [
+        ("generation", False, 6)
+    ]
 
 
 class TestQuota:

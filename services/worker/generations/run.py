@@ -18,7 +18,7 @@ from services.worker.generations.write import write
 from shared import frames
 from shared.database import lifecycle, memory, usage
 from shared.database.engine import Connection
-from shared.database.lifecycle import Claimed
+from shared.database.lifecycle import Call, Claimed
 from shared.errors import AppendRefused, AttemptSuperseded, LogDiverged, ModelError, ModelTimeout, QuotaExceeded
 from shared.ids import ChatId, GenerationId
 from shared.streams.transcript import read
@@ -86,21 +86,12 @@ async def _attempt(desk: Desk, lease: Lease, claimed: Claimed, recalled: Recalle
     opening = frames.start(claimed.assistant_message_id, generation_id)
     pen, written = await open_pen(desk.flusher, desk.writer, desk.stream_log, generation_id, claimed.attempt, opening)
     reply = Reply(pen, read(written), left)
-    transcript = reply.transcript
     try:
-        async with asyncio.timeout(desk.settings.generation_timeout_seconds):
-            with desk.checkpoints.keep(
-                generation_id, claimed.attempt, lambda: transcript.length, lambda: transcript.text
-            ):
-                await _within_quota(desk, lease, reply, claimed, recalled)
-    except (ModelError, QuotaExceeded) as failure:
-        reply.failure = failure
-    except TimeoutError:
-        reply.failure = ModelTimeout()
+        await _write_in_time(desk, lease, reply, claimed, recalled)
+        await _settle(pen, generation_id)
     except (AppendRefused, asyncio.CancelledError):
-        await _note_lost_call(desk, lease, claimed, reply)
+        await _note_lost_call(desk, lease, claimed, reply.end_call())
         raise
-    await _settle(pen, generation_id)
     lease.saving = True
     await _save(desk, lease, claimed, reply)
     try:
@@ -124,6 +115,21 @@ async def _ask_for_summary(desk: Desk, chat_id: ChatId) -> None:
         return
     if is_due:
         desk.hints.summarize(chat_id)
+
+
+async def _write_in_time(desk: Desk, lease: Lease, reply: Reply, claimed: Claimed, recalled: Recalled) -> None:
+    """Write the reply, with checkpoints, within its time and its user's quota; what stops it is noted as its failure."""
+    transcript = reply.transcript
+    try:
+        async with asyncio.timeout(desk.settings.generation_timeout_seconds):
+            with desk.checkpoints.keep(
+                lease.generation_id, lease.attempt, lambda: transcript.length, lambda: transcript.text
+            ):
+                await _within_quota(desk, lease, reply, claimed, recalled)
+    except (ModelError, QuotaExceeded) as failure:
+        reply.failure = failure
+    except TimeoutError:
+        reply.failure = ModelTimeout()
 
 
 async def _within_quota(desk: Desk, lease: Lease, reply: Reply, claimed: Claimed, recalled: Recalled) -> None:
@@ -165,9 +171,11 @@ async def _save(desk: Desk, lease: Lease, claimed: Claimed, reply: Reply) -> Non
         AttemptSuperseded: the generation is not this attempt's any more.
 
     """
-    failure, call = reply.failure, reply.end_call()
+    failure, call, tries = reply.failure, reply.end_call(), 0
 
     async def save(db: Connection) -> bool:
+        nonlocal tries
+        tries += 1
         return await lifecycle.finish(
             db,
             lease.generation_id,
@@ -186,12 +194,13 @@ async def _save(desk: Desk, lease: Lease, claimed: Claimed, reply: Reply) -> Non
         )
 
     if not await persist(desk.database, save, together=False):
+        if tries == 1:  # of several, one may have been saved whose answer was lost, and its call with it
+            await _note_lost_call(desk, lease, claimed, call)
         raise AttemptSuperseded("The generation is not this attempt's any more.")
 
 
-async def _note_lost_call(desk: Desk, lease: Lease, claimed: Claimed, reply: Reply) -> None:
-    """Note what a model call took that nobody let finish: it is paid for all the same."""
-    taken = reply.end_call()
+async def _note_lost_call(desk: Desk, lease: Lease, claimed: Claimed, taken: Call | None) -> None:
+    """Note what a model call took whose text nobody wanted any more: it is paid for all the same."""
     if taken is None:
         return
     try:
