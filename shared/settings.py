@@ -1,14 +1,16 @@
 """The one place where environment variables become values. Read once, in each process's composition root."""
 
 from typing import Annotated, Any, Final, Literal, Self
+from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from shared.errors import SettingsInvalid
 
 MIN_SECRET_BYTES: Final = 32
-MIN_CONTEXT_TOKENS: Final = 512
+MIN_PROMPT_TOKENS: Final = 512
+"""What a context has to hold besides the longest reply, for the system prompt, the memory and the question."""
 KNOWN_SECRETS: Final = ("change", "secret", "example", "default", "password", "your-", "your_", "insecure")
 LOCAL_ORIGINS: Final = (
     "http://localhost:3000",
@@ -18,6 +20,25 @@ LOCAL_ORIGINS: Final = (
     "http://127.0.0.1:5173",
     "http://127.0.0.1:8080",
 )
+
+
+DEFAULT_PORTS: Final = {"http": 80, "https": 443}
+
+
+def _origin(text: str) -> str:
+    """An origin in the form that browsers send (RFC 6454, section 6.2).
+
+    Raises:
+        ValueError: it is none.
+
+    """
+    parts = urlsplit(text)
+    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+    alone = not (parts.path or parts.query or parts.fragment or "@" in parts.netloc)
+    if not host or "*" in host or parts.scheme not in DEFAULT_PORTS or not alone:
+        raise ValueError("must be a comma-separated list of origins such as https://app.example.com, without wildcards")
+    port = "" if parts.port in {None, DEFAULT_PORTS[parts.scheme]} else f":{parts.port}"
+    return f"{parts.scheme}://{host}{port}"
 
 
 class DatabaseSettings(BaseSettings):
@@ -92,9 +113,9 @@ class Settings(DatabaseSettings):
     search_timeout_seconds: float = Field(default=8, gt=0, le=60)
     search_max_results: int = Field(default=5, ge=1, le=20)
     search_max_steps: int = Field(default=3, ge=1, le=10)
-    model_context_tokens: int = Field(default=32_000, ge=MIN_CONTEXT_TOKENS)
-    model_contexts: Annotated[tuple[tuple[str, int], ...], NoDecode] = ()
     model_max_tokens: int = Field(default=4_096, ge=1)
+    model_context_tokens: int = Field(default=32_000)
+    model_contexts: Annotated[tuple[tuple[str, int], ...], NoDecode] = ()
     reply_max_chars: int = Field(default=200_000, ge=1000)
     model_temperature: float = Field(default=0.7, ge=0, le=2)
     model_read_timeout_seconds: float = Field(default=60, gt=0)
@@ -135,11 +156,21 @@ class Settings(DatabaseSettings):
             (name.strip(), size.strip()) for name, _, size in (i.rpartition("=") for i in text.split(",") if i.strip())
         )
 
+    @field_validator("model_context_tokens")
+    @classmethod
+    def _is_context(cls, size: int, info: ValidationInfo) -> int:
+        least = info.data.get("model_max_tokens", 0) + MIN_PROMPT_TOKENS
+        if size < least:
+            raise ValueError(f"must be at least {least}, that is {MIN_PROMPT_TOKENS} more than MODEL_MAX_TOKENS")
+        return size
+
     @field_validator("model_contexts")
     @classmethod
-    def _are_contexts(cls, contexts: tuple[tuple[str, int], ...]) -> tuple[tuple[str, int], ...]:
-        if not all(name and size >= MIN_CONTEXT_TOKENS for name, size in contexts):
-            raise ValueError(f"must be a list of model=tokens, each of at least {MIN_CONTEXT_TOKENS} tokens")
+    def _are_contexts(cls, contexts: tuple[tuple[str, int], ...], info: ValidationInfo) -> tuple[tuple[str, int], ...]:
+        if not all(name for name, _ in contexts):
+            raise ValueError("must be a list of model=tokens")
+        for _, size in contexts:
+            cls._is_context(size, info)
         return contexts
 
     def context_tokens(self, model: str | None = None) -> int:
@@ -179,11 +210,9 @@ class Settings(DatabaseSettings):
 
     @field_validator("backend_cors_origins")
     @classmethod
-    def _no_wildcard(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
-        for origin in origins:
-            if not origin.startswith(("http://", "https://")):
-                raise ValueError("must be a comma-separated list of origins such as https://app.example.com")
-        return origins
+    def _are_origins(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
+        """As browsers write them; what could never match one, as a wildcard or a path, is refused."""
+        return tuple(_origin(text) for text in origins)
 
     @model_validator(mode="before")
     @classmethod

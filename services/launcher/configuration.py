@@ -14,29 +14,31 @@ from shared.settings import Settings
 
 LOCAL_KEY: Final = "local"
 
-# The local model reads about a hundred tokens a second where the processor is shared, and has two slots of 2048.
+# What the local model is: two slots of 2048 tokens, without tools. Whatever was given is about another model.
 LOCAL_MODEL: Final[Mapping[str, str]] = {
     "GROQ_API_KEY": LOCAL_KEY,
     "GROQ_MODEL": "smollm2-135m-instruct",
     "MODEL_CONTEXT_TOKENS": "1536",
     "MODEL_MAX_TOKENS": "512",
-    "MODEL_READ_TIMEOUT_SECONDS": "120",
     "MODEL_TOOLS": "false",
+}
+# What suits it, since it reads about a hundred tokens a second where the processor is shared.
+LOCAL_DEFAULTS: Final[Mapping[str, str]] = {
+    "MODEL_READ_TIMEOUT_SECONDS": "120",
     "TITLE_BY_MODEL": "false",
     "SUMMARY_MAX_CHARS": "800",
     "WORKER_CONCURRENCY": "16",
 }
 # JSON, so that the launcher can tell a warning from the rest; one arena, because many small processes share the memory.
-PROCESS: Final[Mapping[str, str]] = {
-    "LOG_FORMAT": "json",
-    "MALLOC_ARENA_MAX": "2",
-    "PYTHONUNBUFFERED": "1",
-    "WORKER_DRAIN_SECONDS": "2",
-}
+PROCESS: Final[Mapping[str, str]] = {"LOG_FORMAT": "json", "MALLOC_ARENA_MAX": "2", "PYTHONUNBUFFERED": "1"}
+PROCESS_DEFAULTS: Final[Mapping[str, str]] = {"WORKER_DRAIN_SECONDS": "2"}
 
 
 class Given(BaseSettings):
-    """The settings that decide what is embedded, from the environment and `.env`. Set to nothing counts as unset."""
+    """The settings that decide what is embedded, and those that win over the launcher's defaults, as text.
+
+    From the environment and `.env`. Set to nothing counts as unset.
+    """
 
     model_config = SettingsConfigDict(
         env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True, hide_input_in_errors=True
@@ -48,6 +50,11 @@ class Given(BaseSettings):
     groq_base_url: str | None = None
     jwt_secret_key: SecretStr | None = None
     port: str | None = None
+    model_read_timeout_seconds: str | None = None
+    title_by_model: str | None = None
+    summary_max_chars: str | None = None
+    worker_concurrency: str | None = None
+    worker_drain_seconds: str | None = None
 
     @property
     def needs_model(self) -> bool:
@@ -66,7 +73,9 @@ class Addresses:
 
 def additions(given: Given, addresses: Addresses, *, jwt_secret_key: str, port: int | None) -> dict[str, str]:
     """The environment variables that the parts get on top of what was given."""
-    added = dict(PROCESS)
+    defaults = PROCESS_DEFAULTS if addresses.model_url is None else {**PROCESS_DEFAULTS, **LOCAL_DEFAULTS}
+    added = {name: value for name, value in defaults.items() if getattr(given, name.lower()) is None}
+    added |= PROCESS
     if addresses.database_url is not None:
         added["DATABASE_URL"] = addresses.database_url
     if addresses.redis_url is not None:

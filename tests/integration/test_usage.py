@@ -107,6 +107,14 @@ async def test_an_answer_that_was_stopped_unheard_of_is_noted_when_it_is_complet
     ]
 
 
+@pytest.mark.parametrize("fault", ["429 retry_after=100", "401", "400"])
+async def test_a_call_that_is_refused_takes_nothing(client: Client, desk: Desk, database_url: str, fault: str) -> None:
+    _, events = await answer(client, desk, f"[[fault={fault}]]")
+    assert types_of(events)[-1] == "error"
+    assert execute(database_url, "SELECT count(*) FROM model_calls") == [(0,)]
+    assert execute(database_url, "SELECT usage FROM generations") == [(None,)]
+
+
 class TestQuota:
     """A user has so many tokens a day."""
 

@@ -1,6 +1,6 @@
 import pytest
 
-from services.launcher.configuration import Addresses, Given, additions, resolve
+from services.launcher.configuration import LOCAL_DEFAULTS, PROCESS_DEFAULTS, Addresses, Given, additions, resolve
 from shared.errors import SettingsInvalid
 
 KEY = "0f1e2d3c4b5a69788796a5b4c3d2e1f00f1e2d3c4b5a6978"
@@ -40,6 +40,19 @@ def test_what_was_given_is_not_replaced(monkeypatch: pytest.MonkeyPatch) -> None
     assert not {"DATABASE_URL", "REDIS_URL", "GROQ_API_KEY", "GROQ_BASE_URL", "GROQ_MODEL", "JWT_SECRET_KEY"} & set(
         added
     )
+
+
+@pytest.mark.parametrize("name", sorted({**PROCESS_DEFAULTS, **LOCAL_DEFAULTS}))
+def test_what_only_suits_the_local_system_gives_way(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert name in additions(given(monkeypatch), EMBEDDED, jwt_secret_key=KEY, port=None)
+    assert name not in additions(given(monkeypatch, **{name: "1"}), EMBEDDED, jwt_secret_key=KEY, port=None)
+
+
+def test_what_the_local_model_is_does_not_give_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = given(monkeypatch, GROQ_MODEL="another", MODEL_CONTEXT_TOKENS="131072", MODEL_MAX_TOKENS="8192")
+    settings = resolve(additions(found, EMBEDDED, jwt_secret_key=KEY, port=None))
+    assert settings.groq_model != "another"
+    assert settings.model_max_tokens < settings.model_context_tokens <= 2048
 
 
 def test_an_endpoint_that_needs_no_key_gets_one_that_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

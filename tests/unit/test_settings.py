@@ -163,6 +163,7 @@ def test_a_secrets_length_is_counted_in_bytes(monkeypatch: pytest.MonkeyPatch) -
             " https://a.example.com/ , http://b.example.com:8080 ,",
             ("https://a.example.com", "http://b.example.com:8080"),
         ),
+        ("https://App.Example.com:443,http://[::1]:3000", ("https://app.example.com", "http://[::1]:3000")),
         (",", ()),
     ],
 )
@@ -170,6 +171,26 @@ def test_origins_are_a_comma_separated_list(
     listed: str, origins: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert load(monkeypatch, BACKEND_CORS_ORIGINS=listed).backend_cors_origins == origins
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "*",
+        "https://*.example.com",
+        "https://a.example.com/app",
+        "https://a.example.com?x",
+        "https://me@a.example.com",
+        "https://a.example.com:port",
+        "ftp://a.example.com",
+        "a.example.com",
+        "https://",
+        "null",
+    ],
+)
+def test_an_origin_that_no_browser_would_send_is_refused(origin: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(SettingsInvalid, match=r"^BACKEND_CORS_ORIGINS: "):
+        load(monkeypatch, BACKEND_CORS_ORIGINS=f"https://app.example.com,{origin}")
 
 
 def test_settings_do_not_show_their_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -221,6 +242,14 @@ def test_a_model_may_read_more_or_less_than_the_others(monkeypatch: pytest.Monke
 def test_a_context_that_is_none_is_refused_by_name(contexts: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(SettingsInvalid, match=r"^MODEL_CONTEXTS: "):
         load(monkeypatch, MODEL_CONTEXTS=contexts)
+
+
+@pytest.mark.parametrize("name", ["MODEL_CONTEXT_TOKENS", "MODEL_CONTEXTS"])
+def test_a_context_that_the_longest_reply_would_fill_is_refused(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    prefix = "a=" if name == "MODEL_CONTEXTS" else ""
+    load(monkeypatch, MODEL_MAX_TOKENS="1000", **{name: f"{prefix}1512"})
+    with pytest.raises(SettingsInvalid, match=rf"^{name}: must be at least 1512,"):
+        load(monkeypatch, MODEL_MAX_TOKENS="1000", **{name: f"{prefix}1511"})
 
 
 def test_the_models_on_offer_begin_with_the_default_one(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,11 +8,19 @@ from services.worker.generations.pen import Pen
 from services.worker.model import CHARS_PER_TOKEN, Delta
 from shared import frames
 from shared.database.lifecycle import Call
-from shared.errors import CortexAIError, QuotaExceeded
+from shared.errors import (
+    CortexAIError,
+    ModelAuthFailed,
+    ModelRateLimited,
+    ModelRejected,
+    ModelUnavailable,
+    QuotaExceeded,
+)
 from shared.generation import GenerationStatus
 from shared.streams.transcript import Transcript
 
 NEW_PARAGRAPH: Final = "\n\n"
+REFUSALS: Final = (ModelRateLimited, ModelAuthFailed, ModelRejected, ModelUnavailable)
 Usage = dict[str, int]
 
 
@@ -144,6 +152,12 @@ class Reply:
             spent = self.call.prompt_tokens + self.call.chars // CHARS_PER_TOKEN
             if spent > self.left:
                 raise QuotaExceeded
+
+    def fail(self, failure: CortexAIError) -> None:
+        """End with a failure. A call that was refused took nothing, so it is none."""
+        self.failure = failure
+        if isinstance(failure, REFUSALS) and self.call is not None and self.call.is_fresh and self.call.usage is None:
+            self.call = None
 
     def end_call(self) -> Call | None:
         """What the model call took that is under way, added to the whole; None when there is none."""

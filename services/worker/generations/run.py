@@ -127,7 +127,7 @@ async def _write_in_time(desk: Desk, lease: Lease, reply: Reply, claimed: Claime
             ):
                 await _within_quota(desk, lease, reply, claimed, recalled)
     except (ModelError, QuotaExceeded) as failure:
-        reply.failure = failure
+        reply.fail(failure)
     except TimeoutError:
         reply.failure = ModelTimeout()
 
