@@ -1,7 +1,8 @@
 """Connections to PostgreSQL, for asyncio. Safe behind PgBouncer in transaction mode: no session state, no named statements."""
 
 import select
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Final
 
 from sqlalchemy import event
@@ -20,11 +21,20 @@ class Database:
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
-        self._transactions = engine.execution_options(isolation_level="READ COMMITTED")
 
-    def begin(self) -> AbstractAsyncContextManager[Connection]:
+    @asynccontextmanager
+    async def begin(self) -> AsyncIterator[Connection]:
         """A transaction: committed at the block's end, rolled back by an exception."""
-        return self._transactions.begin()
+        async with self._engine.connect() as db:
+            try:
+                await db.execution_options(isolation_level="READ COMMITTED")
+            except BaseException:
+                # Cancelled, for psycopg lets others run when the loop was busy: the connection may be switched by half, and
+                # would not be switched back. An engine with this option does the same before its connection has an owner.
+                await db.invalidate()
+                raise
+            async with db.begin():
+                yield db
 
     def connect(self) -> AbstractAsyncContextManager[Connection]:
         """For statements that each stand alone: one round trip each, where a transaction takes two more."""

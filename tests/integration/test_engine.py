@@ -41,7 +41,11 @@ async def test_a_connection_that_died_in_the_pool_is_replaced_before_use(
         assert await _backend(db) != first
 
 
-async def test_whoever_is_cancelled_while_it_uses_the_database_gives_its_connection_back(database: Database) -> None:
+async def test_whoever_is_cancelled_leaves_its_connection_as_it_was(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As when the loop is always busy: psycopg then lets others run, and so be cancelled, at each of its steps.
+    monkeypatch.setattr("psycopg.waiting.MAX_BUSY_TIME", 0)
     chance = random.Random(23)  # noqa: S311 - to choose moments
     cancelled = 0
 
@@ -63,9 +67,13 @@ async def test_whoever_is_cancelled_while_it_uses_the_database_gives_its_connect
         except TimeoutError:
             cancelled += 1
 
-    for _ in range(20):
-        await asyncio.gather(*(hurried() for _ in range(5)))
+    for _ in range(100):
+        await asyncio.gather(*(hurried() for _ in range(3)))
     assert cancelled
     gc.collect()  # a lost connection would be told of as a warning, which is an error here
     async with asyncio.timeout(5), database.connect() as one, database.connect() as another:
         assert await _backend(one) != await _backend(another)
+        for db in (one, another):
+            driver = (await db.get_raw_connection()).driver_connection
+            assert driver is not None
+            assert driver.autocommit
