@@ -65,14 +65,14 @@ async def _close(database: Database, writer: Writer, stream_log: Log, ended: End
     written = await open_attempt(writer, stream_log, ended.generation_id, attempt, opening)
     transcript = read(written)
     content = _content(ended, transcript)
+    parts = missing(transcript, content)
+    for part in parts:
+        transcript.take(part)
     if content != ended.content or (ended.status != GenerationStatus.COMPLETED and transcript.parts()):
         async with database.connect() as db:
             await db.execute(
                 lifecycle.save_text(ended.message_id, content, transcript.parts(), transcript.sources or None)
             )
-    parts = missing(transcript, content)
-    for part in parts:
-        transcript.take(part)
     parts += transcript.ending()
     parts += frames.ending(
         ended.status,

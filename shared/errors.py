@@ -36,7 +36,8 @@ CortexAIError
 │   ├── ModelRejected
 │   ├── ModelTimeout
 │   ├── ModelUnavailable
-│   └── ModelBadResponse
+│   ├── ModelBadResponse
+│   └── SummaryRefused
 ├── SearchError           the web search did not give an answer
 │   ├── SearchRateLimited
 │   ├── SearchAuthFailed
@@ -314,6 +315,12 @@ class ModelBadResponse(ModelError):
     """The language model broke off or sent something unreadable."""
 
     code = "model_bad_response"
+
+
+class SummaryRefused(ModelError):
+    """The language model did not want to summarize this."""
+
+    code = "summary_refused"
 
 
 class SearchError(CortexAIError):

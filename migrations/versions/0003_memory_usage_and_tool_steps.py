@@ -16,6 +16,7 @@ def upgrade() -> None:
     op.add_column("chats", sa.Column("facts", postgresql.JSONB(astext_type=sa.Text()), nullable=True))
     op.add_column("chats", sa.Column("memory_version", sa.BigInteger(), server_default=sa.text("0"), nullable=False))
     op.add_column("chats", sa.Column("summary_due_at", sa.DateTime(timezone=True), nullable=True))
+    op.add_column("chats", sa.Column("summary_hinted_at", sa.DateTime(timezone=True), nullable=True))
     op.add_column("chats", sa.Column("summary_failures", sa.BigInteger(), server_default=sa.text("0"), nullable=False))
     op.create_check_constraint(op.f("ck_chats_title_by"), "chats", "title_by IN ('message', 'model', 'user')")
     op.create_index(

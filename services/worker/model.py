@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import math
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -40,6 +41,9 @@ FINISH_REASONS: Final[dict[str, FinishReason]] = {
 }
 _MESSAGES: Final[dict[str, type[BaseMessage]]] = {"system": SystemMessage, "user": HumanMessage, "assistant": AIMessage}
 MAX_ARGUMENTS_CHARS: Final = 20_000
+MAX_ARGUMENTS_DEPTH: Final = 20
+_MISSHAPEN: Final = (ValueError, TypeError, LookupError, AttributeError, RecursionError)
+"""What langchain-groq, and our reading of what it leaves to us, raise over chunks that are not what they should be."""
 CHARS_PER_TOKEN: Final = 4
 """As langchain-core's counter has it, for where only lengths are known."""
 THINKS_ALOUD: Final = ("qwen/qwen3", "deepseek-r1")
@@ -212,7 +216,8 @@ class Model:
                         delta = _delta(chunk)
                         ended = ended or delta.finish_reason is not None
                         yield delta
-            except (errors.ModelError, aiohttp.ClientError, TimeoutError, ValueError, TypeError, KeyError) as error:
+                made = calls.made()
+            except (errors.ModelError, aiohttp.ClientError, TimeoutError, *_MISSHAPEN) as error:
                 failure = _failure(error, begun=begun)
                 wait = failure.retry_after if isinstance(failure, errors.ModelRateLimited) else None
                 wait = delay if wait is None else wait
@@ -223,7 +228,7 @@ class Model:
                 if not ended:
                     # A body that was cut short but ended cleanly, as a proxy may do: nothing else tells.
                     raise errors.ModelBadResponse
-                if made := calls.made():
+                if made:
                     yield Delta(calls=made)
                 return
             waited += wait
@@ -264,11 +269,34 @@ class _Calls:
 
 
 def _arguments(text: str) -> dict[str, Any] | None:
+    """The arguments, if they are an object that PostgreSQL and every reader of JSON can take."""
     try:
-        arguments = json.loads(text or "{}")
-    except ValueError:
+        arguments = _cleaned(json.loads(text or "{}"), MAX_ARGUMENTS_DEPTH)
+    except (ValueError, RecursionError):
         return None
     return arguments if isinstance(arguments, dict) else None
+
+
+def _cleaned(value: Any, depth: int) -> Any:  # noqa: ANN401 - any JSON
+    """JSON without what it can't hold, though Python's reader takes it: NUL, half a surrogate pair, NaN, infinity.
+
+    Raises:
+        ValueError: a number is no number, or it is nested too deeply.
+
+    """
+    if depth < 0:
+        raise ValueError("nested too deeply")
+    match value:
+        case str():
+            return clean(value)
+        case float() if not math.isfinite(value):
+            raise ValueError("no number")
+        case dict():
+            return {clean(name): _cleaned(item, depth - 1) for name, item in value.items()}
+        case list():
+            return [_cleaned(item, depth - 1) for item in value]
+        case _:
+            return value
 
 
 def _message(said: Said) -> BaseMessage:
@@ -309,6 +337,8 @@ def _failure(error: Exception, *, begun: bool) -> errors.ModelError:
     match error:
         case errors.ModelError():
             return error
+        case aiohttp.ConnectionTimeoutError() if not begun:
+            return errors.ModelUnavailable()
         case TimeoutError():
             return errors.ModelTimeout()
         case aiohttp.ClientConnectionError() if not begun:

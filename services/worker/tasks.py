@@ -1,8 +1,11 @@
 """The Celery tasks: shells around the event loop's work."""
 
+from collections.abc import Coroutine
+from typing import Any
 from uuid import UUID
 
 from celery import shared_task
+from sqlalchemy.exc import SQLAlchemyError
 
 from services.worker import process
 from services.worker.generations.run import run_generation
@@ -10,33 +13,47 @@ from services.worker.generations.sweep import sweep
 from services.worker.summaries.fold import fold, hint_due
 from services.worker.titles import make_title
 from shared import jobs
+from shared.errors import DatabaseUnavailable
 from shared.ids import ChatId, GenerationId
+
+
+def _run(work: Coroutine[Any, Any, None]) -> None:
+    """Run on the process's event loop.
+
+    Raises:
+        DatabaseUnavailable: with nothing of what PostgreSQL said, which may quote what was to be stored: Celery logs it.
+
+    """
+    try:
+        process.current().loop.run(work)
+    except SQLAlchemyError as error:
+        raise DatabaseUnavailable(f"{type(error).__name__}. The lease and the sweep make up for it.") from None
 
 
 @shared_task(name=jobs.GENERATE)
 def generate(generation_id: str) -> None:
     """Idempotent: a delivery that cannot claim the row returns at once."""
     held = process.current()
-    held.loop.run(run_generation(held.desk, GenerationId(UUID(generation_id))))
+    _run(run_generation(held.desk, GenerationId(UUID(generation_id))))
 
 
 @shared_task(name=jobs.SWEEP)
 def sweep_now() -> None:
     """Find what was left behind and queue it again. Any number of sweeps at once is harmless."""
     held = process.current()
-    held.loop.run(sweep(held.desk))
-    held.loop.run(hint_due(held.folder))
+    _run(sweep(held.desk))
+    _run(hint_due(held.folder))
 
 
 @shared_task(name=jobs.SUMMARIZE)
 def summarize(chat_id: str) -> None:
     """Fold a chat's older messages into its summary. A delivery for a chat that is not due returns at once."""
     held = process.current()
-    held.loop.run(fold(held.folder, ChatId(int(chat_id))))
+    _run(fold(held.folder, ChatId(int(chat_id))))
 
 
 @shared_task(name=jobs.TITLE)
 def title(generation_id: str) -> None:
     """Find a title. A second delivery finds the chat titled already."""
     held = process.current()
-    held.loop.run(make_title(held.desk, GenerationId(UUID(generation_id))))
+    _run(make_title(held.desk, GenerationId(UUID(generation_id))))

@@ -267,8 +267,15 @@ def checkpoint(replies: Sequence[tuple[GenerationId, int, str]]) -> Update:
 def save_text(
     message_id: int, content: str, parts: list[Json] | None = None, sources: list[Json] | None = None
 ) -> Update:
-    """Write what readers have seen of a reply whose generation ended without the worker that wrote it."""
-    return update(Message).where(Message.id == message_id).values(content=content, parts=parts, sources=sources)
+    """Write what readers have seen of a reply whose generation ended without the worker that wrote it.
+
+    Parts that the worker has saved stay: they are of all that it wrote, and a log may lack its end.
+    """
+    values: dict[str, Any] = {"content": content}
+    for column, written in ((Message.parts, parts), (Message.sources, sources)):
+        if written:
+            values[column.key] = func.coalesce(column, literal(written, column.type))
+    return update(Message).where(Message.id == message_id).values(values)
 
 
 class Interrupted(NamedTuple):

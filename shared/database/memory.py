@@ -37,6 +37,7 @@ from shared.memory import Fact, read_facts, write_facts
 
 FIRST_BACKOFF: Final = timedelta(seconds=30)
 LAST_BACKOFF: Final = timedelta(hours=1)
+SELDOMEST_HINT: Final = timedelta(minutes=10)
 MAX_DOUBLINGS: Final = 10
 
 
@@ -97,7 +98,7 @@ _CLAIM: Final = (
     update(Chat)
     .where(
         Chat.id == bindparam("chat"),
-        or_(Chat.summary_due_at <= func.now(), bindparam("at_once", type_=Boolean)),
+        or_(Chat.summary_due_at <= func.now(), bindparam("at_once", type_=Boolean) & (Chat.summary_failures == 0)),
     )
     .values(summary_due_at=func.now() + bindparam("lease", type_=Interval))
     .returning(
@@ -116,7 +117,8 @@ _CLAIM: Final = (
 async def claim(db: Connection, chat_id: ChatId, lease: timedelta, *, at_once: bool = False) -> Memory | None:
     """Take a chat whose summary is due; nobody else gets it before the lease is over. None when it is not due.
 
-    `at_once` takes it whether it is due or not, from another folder too: of two, the first to save wins.
+    `at_once` takes it whether it is due or not, from another folder too, unless it has failed a short while ago: of two,
+    the first to save wins.
     """
     values = {"chat": chat_id, "lease": lease, "at_once": at_once}
     row = (await db.execute(_CLAIM, values)).one_or_none()
@@ -262,11 +264,26 @@ def _pinned() -> ColumnElement[Any]:
     return select(func.jsonb_agg(fact.c.value)).where(pinned).correlate(Chat).scalar_subquery()
 
 
-def due(longer_than: timedelta, limit: int = 100) -> Select[int]:
-    """Chats that have been due for so long that their hint may be lost: those due longest, at most so many."""
-    return (
+def hinted_again(longer_than: timedelta, limit: int = 100) -> ReturningUpdate[int]:
+    """Chats that have been due for so long that their hint may be lost, marked as hinted at now: at most so many.
+
+    The longer one waits, the seldomer it is hinted at, down to every 10 minutes: there may just be much to fold, or nobody
+    to do it, and then the hints pile up. Returns their ids.
+    """
+    waited = Chat.summary_hinted_at - Chat.summary_due_at
+    seldomer = func.least(waited, cast(literal(SELDOMEST_HINT), Interval))
+    overdue = (
         select(Chat.id)
-        .where(Chat.summary_due_at < func.now() - cast(literal(longer_than), Interval))
+        .where(
+            Chat.summary_due_at < func.now() - cast(literal(longer_than), Interval),
+            or_(
+                Chat.summary_hinted_at.is_(None),
+                Chat.summary_hinted_at < Chat.summary_due_at,
+                Chat.summary_hinted_at < func.now() - seldomer,
+            ),
+        )
         .order_by(Chat.summary_due_at)
         .limit(limit)
+        .with_for_update(skip_locked=True)
     )
+    return update(Chat).where(Chat.id.in_(overdue)).values(summary_hinted_at=func.now()).returning(Chat.id)

@@ -74,6 +74,7 @@ class Chat(Base):
     facts: Mapped[list[dict[str, Any]] | None]
     memory_version: Mapped[int] = mapped_column(server_default=text("0"))
     summary_due_at: Mapped[datetime | None]
+    summary_hinted_at: Mapped[datetime | None]
     summary_failures: Mapped[int] = mapped_column(server_default=text("0"))
     last_position: Mapped[int] = mapped_column(server_default=text("0"))
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())

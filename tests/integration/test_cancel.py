@@ -12,7 +12,7 @@ from services.worker.generations.run import run_generation
 from services.worker.generations.sweep import sweep
 from shared.settings import Settings
 from shared.streams.redis import log_key
-from tests.clients import Client, numbered, text_of, types_of
+from tests.clients import Client, Event, numbered, text_of, types_of
 from tests.doubles import groq_control
 from tests.integration.turns import AGE, SAID, Posted, abandoned, execute, post, speaking
 
@@ -110,6 +110,29 @@ async def test_the_stream_of_a_stopped_answer_can_be_read_again_also_without_its
     assert (text_of(late), late[-1].part) == (numbered(SAID), seen[-1].part)
     async with client.read(speech.posted.stream_url, seen[-1].id) as stream:
         assert stream.response.status_code == 204
+
+
+async def test_parts_have_all_of_the_text_though_redis_lost_the_logs_end(
+    client: Client, desk: Desk, settings: Settings
+) -> None:
+    posted = await post(client, f"[[tokens=20 reasoning=3 after={SAID + 3} hold={uuid4().hex}]]")
+    dying = asyncio.create_task(run_generation(desk, posted.generation_id))
+    async with client.read(posted.stream_url) as stream:
+        events, seen = stream.events(), list[Event]()
+        while text_of(seen) != numbered(SAID):
+            seen.append(await anext(events))
+        await desk.checkpoints.save()
+    dying.cancel()
+    await asyncio.wait([dying])
+    with Redis.from_url(settings.stream_redis_url) as server:
+        server.xdel(log_key(posted.generation_id), seen[-1].id.rpartition(":")[2])
+    await cancel(client, posted)
+    _, reply = await client.messages(posted.chat_id)
+    assert reply["content"] == numbered(SAID)
+    assert "".join(part["text"] for part in reply["parts"] if part["type"] == "text") == numbered(SAID)
+    assert [part["type"] for part in reply["parts"]][:2] == ["step-start", "reasoning"]
+    async with client.read(posted.stream_url) as stream:
+        assert text_of(await stream.all()) == numbered(SAID)
 
 
 async def test_what_was_saved_is_kept_when_the_log_is_lost_before_the_stop(

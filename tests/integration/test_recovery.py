@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from uuid import uuid4
 
 from services.worker.generations.desk import Desk
 from services.worker.generations.leases import Leases
@@ -15,7 +16,7 @@ from shared.settings import Settings
 from shared.streams.port import Append, Writer
 from tests.clients import Client, Event, numbered, text_of
 from tests.doubles import groq_control
-from tests.integration.turns import AGE, abandoned, execute, post
+from tests.integration.turns import AGE, abandoned, execute, open_desk_for, post
 
 EXPIRE = "UPDATE generations SET lease_expires_at = now() - interval '1 second' WHERE id = %s"
 
@@ -169,7 +170,7 @@ async def test_a_worker_that_lost_its_lease_stops_at_the_next_heartbeat(
 
 
 async def test_a_draining_worker_gives_back_what_it_could_not_finish(
-    client: Client, watched: Desk, sent: list[GenerationId], groq_url: str
+    client: Client, watched: Desk, sent: list[GenerationId], groq_url: str, settings: Settings
 ) -> None:
     posted = await post(client, "[[tokens=8 after=4 hold=draining]]")
     making = asyncio.create_task(run_generation(watched, posted.generation_id))
@@ -182,10 +183,22 @@ async def test_a_draining_worker_gives_back_what_it_could_not_finish(
         await making
         assert sent == [posted.generation_id]
         await groq_control.release(groq_url, "draining")
-        await run_generation(watched, posted.generation_id)
+        async with open_desk_for(settings) as another:
+            await run_generation(another, posted.generation_id)
         seen += [event async for event in events]
     assert text_of(seen) == numbered(8)
     assert [event.sequence for event in seen] == list(range(1, len(seen) + 1))
+
+
+async def test_what_a_draining_worker_was_about_to_begin_is_given_back_too(
+    client: Client, watched: Desk, sent: list[GenerationId], database_url: str
+) -> None:
+    posted = await post(client, f"[[tokens=8 hold={uuid4().hex}]]")
+    await watched.leases.drain(0.05)
+    async with asyncio.timeout(5):
+        await run_generation(watched, posted.generation_id)
+    assert sent == [posted.generation_id]
+    assert execute(database_url, "SELECT status, losses FROM generations") == [("queued", 0)]
 
 
 async def test_a_draining_worker_lets_what_is_nearly_done_finish(

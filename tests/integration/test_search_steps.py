@@ -1,6 +1,7 @@
 """Searching while an answer is written: what readers see, what the model is told, and what a crash must not repeat."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager, suppress
 from typing import Any
@@ -79,6 +80,30 @@ async def test_a_search_is_shown_saved_and_told_to_the_model(
     calls = execute(database_url, "SELECT sum(total_tokens), count(*) FROM model_calls")
     usage = events[-1].part["messageMetadata"]["usage"]
     assert calls == [(usage["totalTokens"], 2)]
+
+
+@pytest.mark.parametrize(
+    ("given", "shown"),
+    [
+        ({"query": "a\0b \ud83d"}, {"query": "a\ufffdb \ufffd"}),
+        ({"query": "a", "more": ["\0", {"\0k": "\0v"}]}, {"query": "a", "more": ["\ufffd", {"\ufffdk": "\ufffdv"}]}),
+        ({"query": "a", "n": float("nan")}, None),
+        ({"query": "a", "n": float("-inf")}, None),
+        ({"query": "a", "n": json.loads("[" * 100 + "]" * 100)}, None),
+    ],
+    ids=["text", "inside", "nan", "infinity", "deep"],
+)
+async def test_arguments_that_can_not_be_kept_do_no_harm(
+    client: Client, desk: Desk, groq_url: str, given: dict[str, object], shown: dict[str, object] | None
+) -> None:
+    mark = words()
+    await groq_control.script(groq_url, "tool=1", marker=mark, arguments=given)
+    posted, events = await answer(client, desk, f"{mark} [[tokens=2]]")
+    assert types_of(events)[-1] == "finish"
+    (call,) = of_type(events, "tool-input-available")
+    assert call["input"] == (shown or {})
+    assert bool(of_type(events, "tool-output-error")) == (shown is None)
+    assert (await client.messages(posted.chat_id))[1]["content"] == text_of(events)
 
 
 async def test_a_model_may_search_so_often_and_then_has_to_answer(

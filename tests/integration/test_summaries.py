@@ -12,7 +12,7 @@ from services.launcher.embedded.valkey import EmbeddedValkey
 from services.worker.app import folder_of
 from services.worker.generations.desk import Desk
 from services.worker.generations.run import run_generation
-from services.worker.summaries.fold import Folder, drain, fold, fold_now, hint_due
+from services.worker.summaries.fold import SKIP_AFTER, Folder, drain, fold, fold_now, hint_due
 from shared.database import memory
 from shared.ids import ChatId
 from shared.settings import Settings
@@ -302,6 +302,53 @@ async def test_a_lost_hint_is_found_by_the_sweep(folder: Folder, chat: int, note
     assert noted.chats == [chat]
 
 
+async def test_the_longer_nobody_folds_the_seldomer_a_chat_is_hinted_at(
+    folder: Folder, chat: int, noted: Noted, database_url: str
+) -> None:
+    say(database_url, chat, *["Hello"] * 8)
+    for due, hinted, hints in (
+        ("60 seconds", "29 seconds", 0),  # 31 seconds had passed then, and as many have not since
+        ("60 seconds", "31 seconds", 1),
+        ("1 day", "9 minutes", 1),
+        ("1 day", "11 minutes", 2),
+        ("5 seconds", "1 hour", 3),  # it has become due again since
+    ):
+        ages = f"summary_due_at = now() - interval '{due}', summary_hinted_at = now() - interval '{hinted}'"
+        execute(database_url, f"UPDATE chats SET {ages}")  # noqa: S608 - ours
+        await hint_due(folder)
+        await hint_due(folder)
+        assert len(noted.chats) == hints
+
+
+async def test_a_message_that_the_model_will_not_summarize_does_not_end_the_memory(
+    folder: Folder, chat: int, database_url: str, groq_url: str
+) -> None:
+    mark, unwanted = uuid4().hex, uuid4().hex
+    await groq_control.script(groq_url, marker=unwanted, times=SKIP_AFTER + 1, reply=" ")
+    say(database_url, chat, f"I am Zelda Quist. {unwanted}", *[f"{mark} {n}" for n in range(2, 31)])
+    for _ in range(SKIP_AFTER + 1):
+        execute(database_url, DUE)
+        await fold(folder, ChatId(chat))
+    asked = await foldings(groq_url, unwanted)
+    assert [len(positions) for _, positions in asked] == [20, 10, 5, 2, 1, 1]
+    assert memory_of(database_url, chat)[1] == 25
+    facts = execute(database_url, "SELECT facts->0->>'text', facts->0->>'position' FROM chats")
+    assert facts == [("I am Zelda Quist.", "1")]
+
+
+async def test_an_answer_does_not_wait_for_a_summary_that_has_just_failed(
+    folder: Folder, chat: int, database_url: str, groq_url: str
+) -> None:
+    mark = uuid4().hex
+    say(database_url, chat, *[f"{mark} {n}" for n in range(1, 9)])
+    await groq_control.script(groq_url, "fault=400", marker=mark)
+    assert not await fold_now(folder, ChatId(chat))
+    assert not await fold_now(folder, ChatId(chat))
+    assert len(await foldings(groq_url, mark)) == 1
+    execute(database_url, DUE)
+    assert await fold_now(folder, ChatId(chat))
+
+
 async def test_a_summary_whose_worker_died_is_made_when_its_time_is_over(
     folder: Folder, chat: int, database_url: str, groq_url: str
 ) -> None:
@@ -377,7 +424,9 @@ async def test_a_worker_that_leaves_gives_back_what_it_was_folding(
     await groq_control.requests(groq_url, containing=mark, arrived=1)
     await drain(folder, 0.05)
     await leaving
-    await fold(folder, ChatId(chat))
+    await fold(folder, ChatId(chat))  # it came too late to this one
+    assert memory_of(database_url, chat)[1] == 0
+    await fold(replace(folder, leaving=asyncio.Event()), ChatId(chat))
     assert memory_of(database_url, chat)[1] == 3
 
 

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.worker.generations.steps import Step, ToolCall, dump, load, told, unshown
+from services.worker.generations.steps import Step, ToolCall, begun, dump, load, told, unshown
+from services.worker.model import Call
 from shared import frames
 from shared.streams.transcript import Transcript, missing
 
@@ -80,6 +81,15 @@ calls = st.builds(
 @given(st.lists(st.builds(Step, st.text(max_size=20), st.lists(calls, max_size=3)), max_size=3))
 def test_steps_are_saved_and_read_again(steps: list[Step]) -> None:
     assert load(dump(steps)) == steps
+
+
+def test_no_two_calls_share_an_id() -> None:
+    asked = [Call("call_0", "web_search", {}), Call("call_0", "web_search", {}), Call("call_0-2", "web_search", {})]
+    first = begun("", asked[:2])
+    second = begun("", asked, [first])
+    ids = [call.id for step in (first, second) for call in step.calls]
+    assert ids[0] == "call_0"
+    assert len(set(ids)) == len(ids) == 5
 
 
 def test_the_model_is_told_calls_and_results_in_their_order() -> None:

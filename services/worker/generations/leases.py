@@ -21,6 +21,7 @@ RENEWALS_PER_LEASE: Final = 3
 MARGIN: Final = 0.2
 """The part of a lease, at its end, in which the process no longer trusts that it holds it."""
 LOOKS_PER_MARGIN: Final = 4
+AGAIN_AFTER: Final = 0.5
 
 
 class Stop(Enum):
@@ -36,6 +37,7 @@ class Lease:
     """What a run holds. `deadline` is in the loop's monotonic time: past it, the run may no longer write.
 
     While it is `saving`, it may be over by the database and not know it yet; then only the database's fence decides.
+    `obeying`, it has heard that it is to stop, and does what is left to do.
     """
 
     generation_id: GenerationId
@@ -44,12 +46,19 @@ class Lease:
     task: asyncio.Task[None]
     stop: Stop | None = None
     saving: bool = False
+    obeying: bool = False
 
     def end(self, stop: Stop) -> None:
         """Stop the run, unless it is saving already."""
         if self.stop is None and not self.saving:
             self.stop = stop
+            self._insist()
+
+    def _insist(self) -> None:
+        """Cancel, and again: Python 3.11's `wait_for`, which redis-py sends with, may lose a cancellation."""
+        if not (self.saving or self.obeying):
             self.task.cancel()
+            asyncio.get_running_loop().call_later(AGAIN_AFTER, self._insist)
 
 
 class Leases:
@@ -60,6 +69,7 @@ class Leases:
         self._length = lease
         self._held: set[Lease] = set()
         self._returned = asyncio.Event()
+        self._leave_at: float | None = None
 
     @property
     def length(self) -> timedelta:
@@ -77,9 +87,15 @@ class Leases:
             raise RuntimeError("a lease is held by a task")
         lease = Lease(generation_id, attempt, self._deadline(since), task)
         self._held.add(lease)
+        leaving = None
+        if self._leave_at is not None:  # it was on its way when the draining began
+            leaving = asyncio.get_running_loop().call_at(self._leave_at, lease.end, Stop.DRAINED)
         try:
             yield lease
         finally:
+            lease.obeying = True
+            if leaving is not None:
+                leaving.cancel()
             self._held.discard(lease)
             self._returned.set()
 
@@ -128,7 +144,11 @@ class Leases:
             lease.end(Stop.ENDED)
 
     async def drain(self, seconds: float) -> None:
-        """Let the runs finish for so long, then stop what still runs, and wait until it has given its lease back."""
+        """Let the runs finish for so long, then stop what still runs, and wait until it has given its lease back.
+
+        What is claimed after this has nothing to wait for is stopped at the same moment.
+        """
+        self._leave_at = asyncio.get_running_loop().time() + seconds
         try:
             async with asyncio.timeout(seconds):
                 await self._empty()

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from itertools import chain, repeat
 from typing import Final
 
 from sqlalchemy import Insert
@@ -15,24 +16,28 @@ from shared.telemetry import get_logger
 
 log = get_logger(__name__)
 
-RETRY_AFTER: Final = (0.1, 0.3, 1.0, 3.0)
+RETRY_AFTER: Final = (0.1, 0.3)
+RETRY_EVERY: Final = 0.5
+PATIENCE: Final = 20.0
+"""Seconds: through a restart of PostgreSQL, but not longer than a worker that is told to leave may take for it."""
 
 
 async def persist(database: Database, write: Callable[[Connection], Awaitable[bool]], *, together: bool = True) -> bool:
-    """Write in a transaction, five times at most while the database does not answer. Returns what `write` returns.
+    """Write in a transaction, again and again for a while if the database does not answer. Returns what `write` returns.
 
     `write` may so happen twice, if the answer to the first was lost. Without `together` its one statement stands alone.
     """
-    for wait in (*RETRY_AFTER, None):
+    give_up_at = asyncio.get_running_loop().time() + PATIENCE
+    for wait in chain(RETRY_AFTER, repeat(RETRY_EVERY)):
         try:
             async with database.begin() if together else database.connect() as db:
                 return await write(db)
         except SQLAlchemyError as error:
-            if wait is None or not is_transient(error):
+            if asyncio.get_running_loop().time() >= give_up_at or not is_transient(error):
                 raise
             log.warning("save_failed", error=type(error).__name__)
             await asyncio.sleep(wait)
-    raise AssertionError("the last try returns or raises")
+    raise AssertionError("each try returns, raises or is followed by another")
 
 
 def spent(claimed: Claimed, generation_id: GenerationId, call: Call) -> Insert:

@@ -56,6 +56,7 @@ async def run_generation(desk: Desk, generation_id: GenerationId) -> None:
                 # Redis has lost the end of the log, and an earlier attempt has written in its place: another goes on from that.
                 await _give_back(desk, generation_id, claimed.attempt)
         except asyncio.CancelledError:
+            lease.obeying = True
             if lease.stop is None:
                 raise
             log.warning(
@@ -90,6 +91,7 @@ async def _attempt(desk: Desk, lease: Lease, claimed: Claimed, recalled: Recalle
         await _write_in_time(desk, lease, reply, claimed, recalled)
         await _settle(pen, generation_id)
     except (AppendRefused, asyncio.CancelledError):
+        lease.obeying = True
         await _note_lost_call(desk, lease, claimed, reply.end_call())
         raise
     lease.saving = True

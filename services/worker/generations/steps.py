@@ -44,9 +44,18 @@ class Step:
     calls: list[ToolCall] = field(default_factory=list)
 
 
-def begun(text: str, calls: Sequence[Call]) -> Step:
-    """A step as the model has asked for it."""
-    return Step(text, [ToolCall(call.id, call.name, call.arguments) for call in calls[:MAX_CALLS]])
+def begun(text: str, calls: Sequence[Call], before: Sequence[Step] = ()) -> Step:
+    """A step as the model has asked for it. No two calls of a reply share an id, though some models number anew each time."""
+    taken = {call.id for step in before for call in step.calls}
+    made = []
+    for call in calls[:MAX_CALLS]:
+        call_id, number = call.id, len(taken)
+        while call_id in taken:
+            number += 1
+            call_id = f"{call.id}-{number}"
+        taken.add(call_id)
+        made.append(ToolCall(call_id, call.name, call.arguments))
+    return Step(text, made)
 
 
 def dump(steps: Sequence[Step]) -> list[dict[str, Any]]:

@@ -51,7 +51,7 @@ async def write(desk: Desk, lease: Lease, reply: Reply, claimed: Claimed, recall
         calls = await _ask(desk, lease, claimed, reply, recalled, steps)
         if not calls:
             return
-        steps.append(tools.begun(reply.transcript.step_text, calls))
+        steps.append(tools.begun(reply.transcript.step_text, calls, steps))
         await _save(desk, lease, claimed, reply, steps)
 
 

@@ -14,7 +14,7 @@ from services.worker.summaries.facts import Folded, kept_facts
 from shared.database import memory, usage
 from shared.database.engine import Database
 from shared.database.memory import Memory
-from shared.errors import ModelError
+from shared.errors import ModelError, ModelRejected, SummaryRefused
 from shared.frames import clean
 from shared.hints import Hints
 from shared.ids import ChatId
@@ -28,6 +28,8 @@ PASSES: Final = 5
 PASSES_NOW: Final = 3
 NOW_WITHIN: Final = 30.0
 """Seconds that an answer waits for its chat's summary, when it does not fit without."""
+SKIP_AFTER: Final = 5
+"""How many failures it takes until a single message that the model refuses is left out of the summary."""
 HINT_LOST_AFTER: Final = timedelta(seconds=2)
 MARGIN_TOKENS: Final = 64
 
@@ -41,6 +43,7 @@ class Folder:
     model: Model
     hints: Hints
     running: set[asyncio.Task[None]] = field(default_factory=set)
+    leaving: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
     def window(self) -> int:
@@ -63,7 +66,12 @@ class Message(NamedTuple):
 
 
 async def fold(folder: Folder, chat_id: ChatId) -> None:
-    """Fold what is due of a chat, chunk by chunk. Does nothing when somebody else is at it, or nothing is due."""
+    """Fold what is due of a chat, chunk by chunk. Does nothing when somebody else is at it, or nothing is due.
+
+    In a process that is leaving, neither: the sweep finds the chat again.
+    """
+    if folder.leaving.is_set():
+        return
     folding = asyncio.create_task(_fold(folder, chat_id))
     folder.running.add(folding)
     folding.add_done_callback(folder.running.discard)
@@ -77,6 +85,7 @@ async def fold(folder: Folder, chat_id: ChatId) -> None:
 
 async def drain(folder: Folder, seconds: float) -> None:
     """Let what is being folded finish for so long, then give it back, so that another worker may begin at once."""
+    folder.leaving.set()
     if folder.running:
         _, late = await asyncio.wait(folder.running, timeout=seconds)
         for folding in late:
@@ -108,7 +117,7 @@ async def fold_now(folder: Folder, chat_id: ChatId) -> bool:
 async def hint_due(folder: Folder) -> None:
     """Send hints for chats whose own may have been lost. Any number of times is harmless."""
     async with folder.database.connect() as db:
-        found = (await db.execute(memory.due(HINT_LOST_AFTER))).scalars().all()
+        found = (await db.execute(memory.hinted_again(HINT_LOST_AFTER))).scalars().all()
     for chat_id in found:
         folder.hints.summarize(ChatId(chat_id))
 
@@ -136,11 +145,21 @@ async def _pass(folder: Folder, chat_id: ChatId, *, at_once: bool) -> bool | Non
         async with folder.database.connect() as db:
             await db.execute(memory.release(held))
         raise
-    if said and answer is None:
-        async with folder.database.connect() as db:
-            await db.execute(memory.failed(held))
-        return None
+    except (ModelError, TimeoutError) as error:
+        log.warning("summary_failed", chat_id=chat_id, error=type(error).__name__)
+        if not (_refuses(error) and len(said) == 1 and held.failures >= SKIP_AFTER):
+            async with folder.database.connect() as db:
+                await db.execute(memory.failed(held))
+            return None
+        # One message must not keep all later ones from being remembered. Its facts are kept.
+        log.warning("message_not_summarized", chat_id=chat_id, position=said[0].position)
+        answer = None
     return await _save(folder, held, chunk, answer)
+
+
+def _refuses(error: Exception) -> bool:
+    """Whether the model does not want this text, as opposed to any."""
+    return isinstance(error, SummaryRefused | ModelRejected)
 
 
 def _that_fits(folder: Folder, held: Memory, rows: Sequence[Message]) -> Sequence[Message]:
@@ -165,24 +184,25 @@ def _max_tokens(folder: Folder) -> int:
     return min(folder.settings.model_max_tokens, folder.settings.summary_max_chars // CHARS_PER_TOKEN + MARGIN_TOKENS)
 
 
-async def _summarize(folder: Folder, held: Memory, rows: Sequence[Message]) -> Answer | None:
-    """The new summary; None when the model gave none, so that the old one is kept."""
+async def _summarize(folder: Folder, held: Memory, rows: Sequence[Message]) -> Answer:
+    """The new summary.
+
+    Raises:
+        ModelError: the model gave none, so that the old one is kept.
+        TimeoutError: not in time.
+
+    """
     max_chars = max(200, (_budget(folder, held) >> held.failures) * CHARS_PER_TOKEN)
     quoted = [(row.position, row.role, _shortened(row.content, max_chars)) for row in rows]
     conversation = [
         Said("system", prompts.summarize(folder.settings.summary_max_chars)),
         Said("user", prompts.to_fold(held.summary or "", quoted, [fact.text for fact in held.facts if fact.pinned])),
     ]
-    try:
-        async with asyncio.timeout(folder.settings.summary_timeout_seconds):
-            answer = await folder.model.answer(conversation, max_tokens=_max_tokens(folder))
-    except (ModelError, TimeoutError) as error:
-        log.warning("summary_failed", chat_id=held.chat_id, error=type(error).__name__)
-        return None
+    async with asyncio.timeout(folder.settings.summary_timeout_seconds):
+        answer = await folder.model.answer(conversation, max_tokens=_max_tokens(folder))
     await _note(folder, held, conversation, answer)
     if answer.finish_reason == "content-filter" or not answer.text.strip():
-        log.warning("summary_refused", chat_id=held.chat_id, reason=answer.finish_reason)
-        return None
+        raise SummaryRefused
     return answer
 
 
