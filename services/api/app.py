@@ -67,8 +67,9 @@ def create_app(settings: Settings) -> FastAPI:
         ],
     )
     problems.install(app)
-    for router in (health.router, auth.router, chats.router, generations.router, memory.router, usage.router):
-        app.include_router(router)
+    app.include_router(health.router)
+    for router in (auth.router, chats.router, generations.router, memory.router, usage.router):
+        app.include_router(router, responses={503: {"description": "database_unavailable"}})
     return app
 
 

@@ -1,14 +1,15 @@
 """The one place where errors become HTTP: problem+json (RFC 9457), with the member that OpenAI's clients read."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from math import ceil
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, ConfigDict
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
@@ -31,6 +32,43 @@ STATUSES: Final[dict[type[errors.CortexAIError], HTTPStatus]] = {
 RETRY_AFTER: Final = "1"
 RETRY_WHEN_FINISHED: Final = "5"
 """Seconds after which one of many answers may be expected to be finished."""
+MEDIA_TYPE: Final = "application/problem+json"
+_REF: Final = "#/components/schemas/{model}"
+
+
+class FieldError(BaseModel):
+    """What is wrong with one field. `code` is pydantic's name for it."""
+
+    field: str
+    code: str
+    message: str
+
+
+class ErrorMember(BaseModel):
+    """The error as OpenAI's clients read it. `param` is the field at fault, null where there is none."""
+
+    message: str
+    type: Literal["invalid_request_error", "server_error"]
+    param: str | None
+    code: str
+
+
+class Problem(BaseModel):
+    """An error (RFC 9457). `code` is stable; `field` and `errors` are there when fields are at fault.
+
+    Some have members of their own: `generation_in_progress` has `generation_id` and `stream_url`.
+    """
+
+    model_config = ConfigDict(extra="allow")
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    field: str | None = None
+    errors: list[FieldError] | None = None
+    error: ErrorMember
 
 
 class StreamCut(Exception):
@@ -50,19 +88,24 @@ def problem(
     **members: Any,  # noqa: ANN401
 ) -> Response:
     """A problem+json response. `param` names the field that was wrong; `members` are problem-specific."""
-    title = HTTPStatus(status).phrase
-    kind = "server_error" if status >= HTTPStatus.INTERNAL_SERVER_ERROR else "invalid_request_error"
-    body = {
-        "type": "about:blank",
-        "title": title,
-        "status": int(status),
-        "detail": detail,
-        "code": code,
-        **({"field": param} if param else {}),
+    if param:
+        members["field"] = param
+    body = Problem(
+        type="about:blank",
+        title=HTTPStatus(status).phrase,
+        status=int(status),
+        detail=detail,
+        code=code,
         **members,
-        "error": {"message": detail, "type": kind, "param": param, "code": code},
-    }
-    return Response(json.dumps(body), int(status), headers, media_type="application/problem+json")
+        error=ErrorMember(
+            message=detail,
+            type="server_error" if status >= HTTPStatus.INTERNAL_SERVER_ERROR else "invalid_request_error",
+            param=param,
+            code=code,
+        ),
+    )
+    # Not pydantic's own JSON, which refuses what a name in the request may hold: half a surrogate pair.
+    return Response(json.dumps(body.model_dump(exclude_unset=True)), int(status), headers, media_type=MEDIA_TYPE)
 
 
 def of_error(error: errors.CortexAIError) -> Response:
@@ -116,8 +159,53 @@ def _field(location: Sequence[Any]) -> str:
     return "body" if location[:1] == ("body",) and (not names or names[0].isdigit()) else ".".join(names)
 
 
+def describe(document: dict[str, Any]) -> None:
+    """Let an OpenAPI document tell of each operation's errors what is true: they are problems, never FastAPI's own.
+
+    A response that a route describes with content keeps it. What every operation of a kind can answer is added.
+    """
+    schema = Problem.model_json_schema(ref_template=_REF)
+    schemas = document["components"]["schemas"]
+    schemas |= {**schema.pop("$defs"), Problem.__name__: schema}
+    for name in ("HTTPValidationError", "ValidationError"):
+        schemas.pop(name, None)
+    content = {MEDIA_TYPE: {"schema": {"$ref": _REF.format(model=Problem.__name__)}}}
+    for operation in (operation for path in document["paths"].values() for operation in path.values()):
+        told = operation["responses"]
+        if "content" in told.get("422", {}):  # FastAPI's; ours say their codes only
+            told["422"] = {"description": "validation_failed"}
+        for status, codes in _implied(operation).items():
+            told.setdefault(status, {"description": codes})
+        for status, response in told.items():
+            if int(status) >= HTTPStatus.BAD_REQUEST:
+                response.setdefault("content", content)
+        operation["responses"] = dict(sorted(told.items()))
+
+
+def _implied(operation: dict[str, Any]) -> dict[str, str]:
+    """The errors that an operation has by what it takes: status → codes."""
+    implied = {}
+    if "security" in operation:
+        implied["401"] = "unauthenticated, token_invalid"
+    if "requestBody" in operation:
+        implied["413"] = "payload_too_large"
+    return implied
+
+
+def _openapi(app: FastAPI) -> Callable[[], dict[str, Any]]:
+    plain = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            describe(plain())  # FastAPI keeps what it has made, and so what is changed in it
+        return plain()
+
+    return openapi
+
+
 def install(app: FastAPI) -> None:
-    """Answer every error that a route lets through."""
+    """Answer every error that a route lets through, and let /openapi.json tell of them."""
+    app.openapi = _openapi(app)  # type: ignore[method-assign]
 
     @app.exception_handler(errors.CortexAIError)
     def own(_request: Request, error: errors.CortexAIError) -> Response:

@@ -1,6 +1,6 @@
 """Accounts: sign up, log in, who am I."""
 
-from typing import Annotated
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Request, Response, status
 from fastapi.exceptions import RequestValidationError
@@ -33,6 +33,7 @@ _LOGIN_BODY = {
         },
     }
 }
+_BUSY: Final[dict[int | str, dict[str, Any]]] = {503: {"description": "database_unavailable, too_busy"}}
 
 
 async def login_body(request: Request) -> Login:
@@ -50,7 +51,7 @@ async def login_body(request: Request) -> Login:
         raise RequestValidationError([{**e, "loc": ("body", *e["loc"])} for e in found]) from error
 
 
-@router.post("/signup", status_code=status.HTTP_201_CREATED, responses={409: {"description": "email_taken"}})
+@router.post("/signup", status_code=status.HTTP_201_CREATED, responses=_BUSY | {409: {"description": "email_taken"}})
 async def signup(body: Signup, held: Held) -> Account:
     """Make an account."""
     password_hash = await held.passwords.hash(body.password)
@@ -59,7 +60,11 @@ async def signup(body: Signup, held: Held) -> Account:
     return Account.model_validate(row)
 
 
-@router.post("/login", openapi_extra=_LOGIN_BODY, responses={401: {"description": "credentials_invalid"}})
+@router.post(
+    "/login",
+    openapi_extra=_LOGIN_BODY,
+    responses=_BUSY | {401: {"description": "credentials_invalid"}, 422: {"description": "validation_failed"}},
+)
 async def login(body: Annotated[Login, Depends(login_body)], held: Held, response: Response) -> Token:
     """Exchange credentials for an access token."""
     async with held.database.connect() as db:
