@@ -189,7 +189,20 @@ def _implied(operation: dict[str, Any]) -> dict[str, str]:
         implied["401"] = "unauthenticated, token_invalid"
     if "requestBody" in operation:
         implied["413"] = "payload_too_large"
+        if operation["requestBody"]["content"].keys() == {"application/json"}:
+            implied["415"] = "unsupported_media_type"
     return implied
+
+
+def _is_unread(error: Any) -> bool:  # noqa: ANN401
+    """Whether an error says that the body is no object: FastAPI hands over as bytes what does not say it is JSON."""
+    return (error["type"], error["loc"]) == ("model_attributes_type", ("body",))
+
+
+def _is_json(content_type: str) -> bool:
+    """Whether a body of this type is read as JSON."""
+    kind = content_type.partition(";")[0].strip().lower()
+    return kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json"))
 
 
 def _openapi(app: FastAPI) -> Callable[[], dict[str, Any]]:
@@ -214,8 +227,13 @@ def install(app: FastAPI) -> None:
         return of_error(error)
 
     @app.exception_handler(RequestValidationError)
-    def invalid(_request: Request, error: RequestValidationError) -> Response:
-        return of_validation(error.errors())
+    def invalid(request: Request, error: RequestValidationError) -> Response:
+        found = error.errors()
+        if any(map(_is_unread, found)) and not _is_json(request.headers.get("content-type", "")):
+            detail = "Content-Type: send the body as application/json"
+            code = "unsupported_media_type"
+            return problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, code, detail, param="Content-Type")
+        return of_validation(found)
 
     @app.exception_handler(HTTPException)
     def http(_request: Request, error: HTTPException) -> Response:

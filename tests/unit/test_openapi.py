@@ -80,16 +80,16 @@ def test_what_takes_a_body_can_say_that_it_is_too_large_or_wrong(document: dict[
     [
         ("GET /", {200}),
         ("GET /readyz", {200, 503}),
-        ("POST /api/auth/signup", {201, 409, 413, 422, 503}),
+        ("POST /api/auth/signup", {201, 409, 413, 415, 422, 503}),
         ("POST /api/auth/login", {200, 401, 413, 422, 503}),
         ("GET /api/auth/me", {200, 401, 503}),
         ("GET /api/chats", {200, 401, 422, 503}),
-        ("POST /api/chats", {201, 401, 413, 422, 503}),
+        ("POST /api/chats", {201, 401, 413, 415, 422, 503}),
         ("GET /api/chats/{chat_id}", {200, 401, 404, 422, 503}),
-        ("POST /api/chats/{chat_id}/messages", {200, 202, 204, 401, 404, 409, 413, 422, 429, 503}),
+        ("POST /api/chats/{chat_id}/messages", {200, 202, 204, 401, 404, 409, 413, 415, 422, 429, 503}),
         ("GET /api/chats/{chat_id}/stream", {200, 204, 401, 404, 422, 503}),
         ("GET /api/generations/{generation_id}/stream", {200, 204, 401, 404, 422, 503}),
-        ("PATCH /api/chats/{chat_id}/memory", {200, 401, 404, 409, 413, 422, 503}),
+        ("PATCH /api/chats/{chat_id}/memory", {200, 401, 404, 409, 413, 415, 422, 503}),
     ],
 )
 def test_a_route_tells_every_status_that_it_has(document: dict[str, Any], name: str, statuses: set[int]) -> None:
