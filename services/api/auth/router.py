@@ -5,6 +5,7 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Depends, Request, Response, status
 from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
+from starlette.exceptions import HTTPException
 
 from services.api.auth.queries import add_user, delete_account, find_account, find_credentials
 from services.api.auth.schemas import Account, Login, Signup, Token
@@ -41,7 +42,7 @@ async def login_body(request: Request) -> Login:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     try:
         if kind == "application/x-www-form-urlencoded":
-            async with request.form(max_fields=10) as form:
+            async with request.form(max_fields=10) as form:  # raises HTTPException for more
                 return Login.model_validate(
                     {to: form[name] for to, name in (("email", "username"), ("password", "password")) if name in form}
                 )
@@ -49,6 +50,8 @@ async def login_body(request: Request) -> Login:
     except ValidationError as error:
         found = error.errors(include_url=False, include_context=False, include_input=False)
         raise RequestValidationError([{**e, "loc": ("body", *e["loc"])} for e in found]) from error
+    except HTTPException as error:
+        raise RequestValidationError([{"loc": ("body",), "type": "form_invalid", "msg": error.detail}]) from error
 
 
 @router.post("/signup", status_code=status.HTTP_201_CREATED, responses=_BUSY | {409: {"description": "email_taken"}})
