@@ -32,11 +32,11 @@ ALLOWED_HEADERS = ["Authorization", "Content-Type", "Idempotency-Key", "Last-Eve
 EXPOSED_HEADERS = [
     "Link",
     "Location",
-    "RateLimit",
-    "RateLimit-Policy",
+    "Preference-Applied",
     "Retry-After",
     "X-Generation-Id",
     "X-Message-Id",
+    "X-Request-Id",
 ]
 
 
