@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
+from starlette.routing import BaseRoute, Match
 
 from shared import errors
 from shared.database.engine import is_transient
@@ -32,6 +33,7 @@ STATUSES: Final[dict[type[errors.CortexAIError], HTTPStatus]] = {
 RETRY_AFTER: Final = "1"
 RETRY_WHEN_FINISHED: Final = "5"
 """Seconds after which one of many answers may be expected to be finished."""
+METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 MEDIA_TYPE: Final = "application/problem+json"
 _REF: Final = "#/components/schemas/{model}"
 
@@ -194,6 +196,25 @@ def _implied(operation: dict[str, Any]) -> dict[str, str]:
     return implied
 
 
+def of_http(request: Request, error: HTTPException) -> Response:
+    """The response to an error that Starlette or FastAPI raised."""
+    if error.status_code == HTTPStatus.BAD_REQUEST and isinstance(error.__cause__, ValueError | RecursionError):
+        # What FastAPI says of a body that is no UTF-8, is nested too deeply, or has a number of too many digits.
+        return of_validation([{"loc": ("body",), "type": "json_invalid", "msg": "can't be read as JSON"}])
+    code = HTTPStatus(error.status_code).phrase.lower().replace(" ", "_").replace("-", "_")
+    headers = dict(error.headers or {})
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        headers["Allow"] = ", ".join(_allowed(request))
+    return problem(error.status_code, code, str(error.detail), headers=headers)
+
+
+def _allowed(request: Request) -> list[str]:
+    """The methods that have a route at a request's path. Starlette names those of the first route that has the path."""
+    routes: Sequence[BaseRoute] = request.app.routes
+    scopes = ({**request.scope, "method": method} for method in METHODS)
+    return [scope["method"] for scope in scopes if any(route.matches(scope)[0] is Match.FULL for route in routes)]
+
+
 def _is_unread(error: Any) -> bool:  # noqa: ANN401
     """Whether an error says that the body is no object: FastAPI hands over as bytes what does not say it is JSON."""
     return (error["type"], error["loc"]) == ("model_attributes_type", ("body",))
@@ -236,12 +257,8 @@ def install(app: FastAPI) -> None:
         return of_validation(found)
 
     @app.exception_handler(HTTPException)
-    def http(_request: Request, error: HTTPException) -> Response:
-        if error.status_code == HTTPStatus.BAD_REQUEST and isinstance(error.__cause__, ValueError | RecursionError):
-            # What FastAPI says of a body that is no UTF-8, is nested too deeply, or has a number of too many digits.
-            return of_validation([{"loc": ("body",), "type": "json_invalid", "msg": "can't be read as JSON"}])
-        code = HTTPStatus(error.status_code).phrase.lower().replace(" ", "_").replace("-", "_")
-        return problem(error.status_code, code, str(error.detail), headers=dict(error.headers or {}))
+    def http(request: Request, error: HTTPException) -> Response:
+        return of_http(request, error)
 
     @app.exception_handler(DBAPIError)
     @app.exception_handler(PoolTimeout)
