@@ -32,11 +32,11 @@ ALLOWED_HEADERS = ["Authorization", "Content-Type", "Idempotency-Key", "Last-Eve
 EXPOSED_HEADERS = [
     "Link",
     "Location",
-    "RateLimit",
-    "RateLimit-Policy",
+    "Preference-Applied",
     "Retry-After",
     "X-Generation-Id",
     "X-Message-Id",
+    "X-Request-Id",
 ]
 
 
@@ -67,8 +67,9 @@ def create_app(settings: Settings) -> FastAPI:
         ],
     )
     problems.install(app)
-    for router in (health.router, auth.router, chats.router, generations.router, memory.router, usage.router):
-        app.include_router(router)
+    app.include_router(health.router)
+    for router in (auth.router, chats.router, generations.router, memory.router, usage.router):
+        app.include_router(router, responses={503: {"description": "database_unavailable"}})
     return app
 
 

@@ -34,7 +34,15 @@ async def livez() -> dict[str, str]:
     return {"status": "ok"}
 
 
-@router.get("/readyz", responses={503: {"description": "A part does not answer, or the migrations are not at head."}})
+@router.get(
+    "/readyz",
+    responses={
+        503: {
+            "description": "A part does not answer, or the migrations are not at head.",
+            "content": {"application/json": {}},
+        }
+    },
+)
 async def readyz(held: Held, response: Response) -> dict[str, Any]:
     """Every part that a request needs answers: PostgreSQL, Redis, and a schema that fits this code."""
     names = ("database", "migrations", "streams")

@@ -1,17 +1,19 @@
 """The one place where errors become HTTP: problem+json (RFC 9457), with the member that OpenAI's clients read."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from math import ceil
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, ConfigDict
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
+from starlette.routing import BaseRoute, Match
 
 from shared import errors
 from shared.database.engine import is_transient
@@ -31,6 +33,44 @@ STATUSES: Final[dict[type[errors.CortexAIError], HTTPStatus]] = {
 RETRY_AFTER: Final = "1"
 RETRY_WHEN_FINISHED: Final = "5"
 """Seconds after which one of many answers may be expected to be finished."""
+METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+MEDIA_TYPE: Final = "application/problem+json"
+_REF: Final = "#/components/schemas/{model}"
+
+
+class FieldError(BaseModel):
+    """What is wrong with one field. `code` is pydantic's name for it."""
+
+    field: str
+    code: str
+    message: str
+
+
+class ErrorMember(BaseModel):
+    """The error as OpenAI's clients read it. `param` is the field at fault, null where there is none."""
+
+    message: str
+    type: Literal["invalid_request_error", "server_error"]
+    param: str | None
+    code: str
+
+
+class Problem(BaseModel):
+    """An error (RFC 9457). `code` is stable; `field` and `errors` are there when fields are at fault.
+
+    Some have members of their own: `generation_in_progress` has `generation_id` and `stream_url`.
+    """
+
+    model_config = ConfigDict(extra="allow")
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    field: str | None = None
+    errors: list[FieldError] | None = None
+    error: ErrorMember
 
 
 class StreamCut(Exception):
@@ -50,19 +90,24 @@ def problem(
     **members: Any,  # noqa: ANN401
 ) -> Response:
     """A problem+json response. `param` names the field that was wrong; `members` are problem-specific."""
-    title = HTTPStatus(status).phrase
-    kind = "server_error" if status >= HTTPStatus.INTERNAL_SERVER_ERROR else "invalid_request_error"
-    body = {
-        "type": "about:blank",
-        "title": title,
-        "status": int(status),
-        "detail": detail,
-        "code": code,
-        **({"field": param} if param else {}),
+    if param:
+        members["field"] = param
+    body = Problem(
+        type="about:blank",
+        title=HTTPStatus(status).phrase,
+        status=int(status),
+        detail=detail,
+        code=code,
         **members,
-        "error": {"message": detail, "type": kind, "param": param, "code": code},
-    }
-    return Response(json.dumps(body), int(status), headers, media_type="application/problem+json")
+        error=ErrorMember(
+            message=detail,
+            type="server_error" if status >= HTTPStatus.INTERNAL_SERVER_ERROR else "invalid_request_error",
+            param=param,
+            code=code,
+        ),
+    )
+    # Not pydantic's own JSON, which refuses what a name in the request may hold: half a surrogate pair.
+    return Response(json.dumps(body.model_dump(exclude_unset=True)), int(status), headers, media_type=MEDIA_TYPE)
 
 
 def of_error(error: errors.CortexAIError) -> Response:
@@ -116,8 +161,85 @@ def _field(location: Sequence[Any]) -> str:
     return "body" if location[:1] == ("body",) and (not names or names[0].isdigit()) else ".".join(names)
 
 
+def describe(document: dict[str, Any]) -> None:
+    """Let an OpenAPI document tell of each operation's errors what is true: they are problems, never FastAPI's own.
+
+    A response that a route describes with content keeps it. What every operation of a kind can answer is added.
+    """
+    schema = Problem.model_json_schema(ref_template=_REF)
+    schemas = document["components"]["schemas"]
+    schemas |= {**schema.pop("$defs"), Problem.__name__: schema}
+    for name in ("HTTPValidationError", "ValidationError"):
+        schemas.pop(name, None)
+    content = {MEDIA_TYPE: {"schema": {"$ref": _REF.format(model=Problem.__name__)}}}
+    for operation in (operation for path in document["paths"].values() for operation in path.values()):
+        told = operation["responses"]
+        if "content" in told.get("422", {}):  # FastAPI's; ours say their codes only
+            told["422"] = {"description": "validation_failed"}
+        for status, codes in _implied(operation).items():
+            told.setdefault(status, {"description": codes})
+        for status, response in told.items():
+            if int(status) >= HTTPStatus.BAD_REQUEST:
+                response.setdefault("content", content)
+        operation["responses"] = dict(sorted(told.items()))
+
+
+def _implied(operation: dict[str, Any]) -> dict[str, str]:
+    """The errors that an operation has by what it takes: status → codes."""
+    implied = {}
+    if "security" in operation:
+        implied["401"] = "unauthenticated, token_invalid"
+    if "requestBody" in operation:
+        implied["413"] = "payload_too_large"
+        if operation["requestBody"]["content"].keys() == {"application/json"}:
+            implied["415"] = "unsupported_media_type"
+    return implied
+
+
+def of_http(request: Request, error: HTTPException) -> Response:
+    """The response to an error that Starlette or FastAPI raised."""
+    if error.status_code == HTTPStatus.BAD_REQUEST and isinstance(error.__cause__, ValueError | RecursionError):
+        # What FastAPI says of a body that is no UTF-8, is nested too deeply, or has a number of too many digits.
+        return of_validation([{"loc": ("body",), "type": "json_invalid", "msg": "can't be read as JSON"}])
+    code = HTTPStatus(error.status_code).phrase.lower().replace(" ", "_").replace("-", "_")
+    headers = dict(error.headers or {})
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        headers["Allow"] = ", ".join(_allowed(request))
+    return problem(error.status_code, code, str(error.detail), headers=headers)
+
+
+def _allowed(request: Request) -> list[str]:
+    """The methods that have a route at a request's path. Starlette names those of the first route that has the path."""
+    routes: Sequence[BaseRoute] = request.app.routes
+    scopes = ({**request.scope, "method": method} for method in METHODS)
+    return [scope["method"] for scope in scopes if any(route.matches(scope)[0] is Match.FULL for route in routes)]
+
+
+def _is_unread(error: Any) -> bool:  # noqa: ANN401
+    """Whether an error says that the body is no object: FastAPI hands over as bytes what does not say it is JSON."""
+    return (error["type"], error["loc"]) == ("model_attributes_type", ("body",))
+
+
+def _is_json(content_type: str) -> bool:
+    """Whether a body of this type is read as JSON."""
+    kind = content_type.partition(";")[0].strip().lower()
+    return kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json"))
+
+
+def _openapi(app: FastAPI) -> Callable[[], dict[str, Any]]:
+    plain = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            describe(plain())  # FastAPI keeps what it has made, and so what is changed in it
+        return plain()
+
+    return openapi
+
+
 def install(app: FastAPI) -> None:
-    """Answer every error that a route lets through."""
+    """Answer every error that a route lets through, and let /openapi.json tell of them."""
+    app.openapi = _openapi(app)  # type: ignore[method-assign]
 
     @app.exception_handler(errors.CortexAIError)
     def own(_request: Request, error: errors.CortexAIError) -> Response:
@@ -126,16 +248,17 @@ def install(app: FastAPI) -> None:
         return of_error(error)
 
     @app.exception_handler(RequestValidationError)
-    def invalid(_request: Request, error: RequestValidationError) -> Response:
-        return of_validation(error.errors())
+    def invalid(request: Request, error: RequestValidationError) -> Response:
+        found = error.errors()
+        if any(map(_is_unread, found)) and not _is_json(request.headers.get("content-type", "")):
+            detail = "Content-Type: send the body as application/json"
+            code = "unsupported_media_type"
+            return problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, code, detail, param="Content-Type")
+        return of_validation(found)
 
     @app.exception_handler(HTTPException)
-    def http(_request: Request, error: HTTPException) -> Response:
-        if error.status_code == HTTPStatus.BAD_REQUEST and isinstance(error.__cause__, ValueError | RecursionError):
-            # What FastAPI says of a body that is no UTF-8, is nested too deeply, or has a number of too many digits.
-            return of_validation([{"loc": ("body",), "type": "json_invalid", "msg": "can't be read as JSON"}])
-        code = HTTPStatus(error.status_code).phrase.lower().replace(" ", "_").replace("-", "_")
-        return problem(error.status_code, code, str(error.detail), headers=dict(error.headers or {}))
+    def http(request: Request, error: HTTPException) -> Response:
+        return of_http(request, error)
 
     @app.exception_handler(DBAPIError)
     @app.exception_handler(PoolTimeout)

@@ -21,7 +21,15 @@ FOREIGN = [
     "*",
 ]
 HEADERS = ["Authorization", "Content-Type", "Idempotency-Key", "Last-Event-ID", "Prefer", "traceparent"]
-EXPOSED = ["Location", "Link", "RateLimit", "RateLimit-Policy", "Retry-After", "X-Message-Id", "X-Generation-Id"]
+EXPOSED = [
+    "Link",
+    "Location",
+    "Preference-Applied",
+    "Retry-After",
+    "X-Generation-Id",
+    "X-Message-Id",
+    "X-Request-Id",
+]
 
 
 @pytest.fixture(scope="module")

@@ -1,10 +1,11 @@
 """Accounts: sign up, log in, who am I."""
 
-from typing import Annotated
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Request, Response, status
 from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
+from starlette.exceptions import HTTPException
 
 from services.api.auth.queries import add_user, delete_account, find_account, find_credentials
 from services.api.auth.schemas import Account, Login, Signup, Token
@@ -33,6 +34,7 @@ _LOGIN_BODY = {
         },
     }
 }
+_BUSY: Final[dict[int | str, dict[str, Any]]] = {503: {"description": "database_unavailable, too_busy"}}
 
 
 async def login_body(request: Request) -> Login:
@@ -40,7 +42,7 @@ async def login_body(request: Request) -> Login:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     try:
         if kind == "application/x-www-form-urlencoded":
-            async with request.form(max_fields=10) as form:
+            async with request.form(max_fields=10) as form:  # raises HTTPException for more
                 return Login.model_validate(
                     {to: form[name] for to, name in (("email", "username"), ("password", "password")) if name in form}
                 )
@@ -48,9 +50,11 @@ async def login_body(request: Request) -> Login:
     except ValidationError as error:
         found = error.errors(include_url=False, include_context=False, include_input=False)
         raise RequestValidationError([{**e, "loc": ("body", *e["loc"])} for e in found]) from error
+    except HTTPException as error:
+        raise RequestValidationError([{"loc": ("body",), "type": "form_invalid", "msg": error.detail}]) from error
 
 
-@router.post("/signup", status_code=status.HTTP_201_CREATED, responses={409: {"description": "email_taken"}})
+@router.post("/signup", status_code=status.HTTP_201_CREATED, responses=_BUSY | {409: {"description": "email_taken"}})
 async def signup(body: Signup, held: Held) -> Account:
     """Make an account."""
     password_hash = await held.passwords.hash(body.password)
@@ -59,7 +63,11 @@ async def signup(body: Signup, held: Held) -> Account:
     return Account.model_validate(row)
 
 
-@router.post("/login", openapi_extra=_LOGIN_BODY, responses={401: {"description": "credentials_invalid"}})
+@router.post(
+    "/login",
+    openapi_extra=_LOGIN_BODY,
+    responses=_BUSY | {401: {"description": "credentials_invalid"}, 422: {"description": "validation_failed"}},
+)
 async def login(body: Annotated[Login, Depends(login_body)], held: Held, response: Response) -> Token:
     """Exchange credentials for an access token."""
     async with held.database.connect() as db:

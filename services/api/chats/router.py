@@ -1,6 +1,6 @@
 """Chats: list, make, read, rename, delete."""
 
-from typing import Annotated
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Query, Request, Response, status
 
@@ -11,12 +11,14 @@ from services.api.endings import end_deleted
 from services.api.fields import BigIntId
 from shared.ids import MAX_BIGINT, ChatId
 
-router = APIRouter(prefix="/api/chats", tags=["chats"], responses={404: {"description": "chat_not_found"}})
+router = APIRouter(prefix="/api/chats", tags=["chats"])
+
+_NOT_FOUND: Final[dict[int | str, dict[str, Any]]] = {404: {"description": "chat_not_found"}}
 
 Limit = Annotated[int, Query(ge=1, le=100, description="Page size.")]
 
 
-@router.get("")
+@router.get("", responses={422: {"description": "validation_failed, cursor_invalid"}})
 async def list_chats(
     request: Request,
     response: Response,
@@ -45,7 +47,7 @@ async def create_chat(user_id: CurrentUser, held: Held, response: Response, body
     return Chat.model_validate(row)
 
 
-@router.get("/{chat_id}")
+@router.get("/{chat_id}", responses=_NOT_FOUND)
 async def get_chat(chat_id: BigIntId, user_id: CurrentUser, held: Held) -> ChatWithMessages:
     """A chat with all of its messages, by position."""
     async with held.database.connect() as db:
@@ -56,7 +58,7 @@ async def get_chat(chat_id: BigIntId, user_id: CurrentUser, held: Held) -> ChatW
     )
 
 
-@router.get("/{chat_id}/messages")
+@router.get("/{chat_id}/messages", responses=_NOT_FOUND)
 async def list_messages(
     request: Request,
     response: Response,
@@ -77,7 +79,7 @@ async def list_messages(
     return page
 
 
-@router.patch("/{chat_id}")
+@router.patch("/{chat_id}", responses=_NOT_FOUND)
 async def rename_chat(chat_id: BigIntId, body: ChatChange, user_id: CurrentUser, held: Held) -> Chat:
     """Give a chat another title."""
     async with held.database.connect() as db:
@@ -85,7 +87,7 @@ async def rename_chat(chat_id: BigIntId, body: ChatChange, user_id: CurrentUser,
     return Chat.model_validate(row)
 
 
-@router.delete("/{chat_id}", status_code=status.HTTP_204_NO_CONTENT)
+@router.delete("/{chat_id}", status_code=status.HTTP_204_NO_CONTENT, responses=_NOT_FOUND)
 async def delete_chat(chat_id: BigIntId, user_id: CurrentUser, held: Held) -> None:
     """Delete a chat and its messages. What it is generating is stopped."""
     async with held.database.begin() as db:

@@ -127,5 +127,5 @@ def _respond(body: AsyncIterator[bytes], generation_id: GenerationId, message_id
 
 
 def _nothing() -> Response:
-    """There is nothing (more) to stream; this stops an EventSource."""
+    """There is nothing (more) to stream. An SSE client does not connect again after a 204 (HTML standard, 9.2)."""
     return Response(status_code=status.HTTP_204_NO_CONTENT)

@@ -34,7 +34,9 @@ router = APIRouter(prefix="/api", tags=["generations"])
 IdempotencyKey = Annotated[str | None, Depends(idempotency_key)]
 LastEventId = Annotated[str | None, Header(alias="Last-Event-ID")]
 _SSE: Final[dict[int | str, dict[str, Any]]] = {
-    200: {"content": {"text/event-stream": {}}, "description": "The frames, from the start or after Last-Event-ID."}
+    200: {"content": {"text/event-stream": {}}, "description": "The frames, from the start or after Last-Event-ID."},
+    204: {"description": "Last-Event-ID is the terminal frame's."},
+    503: {"description": "database_unavailable, streams_unavailable"},
 }
 
 
@@ -44,11 +46,15 @@ _SSE: Final[dict[int | str, dict[str, Any]]] = {
     responses=_SSE
     | {
         202: {"model": Accepted, "description": "With `Prefer: respond-async` or `Accept: application/json`."},
+        204: {"description": "With the Idempotency-Key of an earlier message: Last-Event-ID is its terminal frame's."},
         404: {"description": "chat_not_found"},
         409: {"description": "generation_in_progress, with the live stream's URL"},
-        422: {"description": "validation_failed, content_too_long, model_not_offered, idempotency_key_reused"},
+        422: {
+            "description": "validation_failed, content_too_long, model_not_offered, idempotency_key_reused, "
+            "invalid_request"
+        },
         429: {"description": "too_many_generations, quota_exceeded"},
-        503: {"description": "queue_full"},
+        503: {"description": "queue_full, too_busy, database_unavailable, streams_unavailable"},
     },
 )
 async def post_message(
@@ -106,7 +112,7 @@ async def get_generation(generation_id: UUID, user_id: CurrentUser, held: Held) 
 @router.get(
     "/generations/{generation_id}/stream",
     response_class=Response,
-    responses=_SSE | {204: {"description": "Last-Event-ID is the terminal frame's."}},
+    responses=_SSE | {404: {"description": "generation_not_found"}},
 )
 async def get_stream(
     generation_id: UUID, user_id: CurrentUser, held: Held, last_event_id: LastEventId = None
@@ -120,7 +126,11 @@ async def get_stream(
 @router.get(
     "/chats/{chat_id}/stream",
     response_class=Response,
-    responses=_SSE | {204: {"description": "The chat is not generating, and its last answer was heard."}},
+    responses=_SSE
+    | {
+        204: {"description": "The chat is not generating, and its last answer was heard."},
+        404: {"description": "chat_not_found"},
+    },
 )
 async def get_chat_stream(
     chat_id: BigIntId, user_id: CurrentUser, held: Held, last_event_id: LastEventId = None

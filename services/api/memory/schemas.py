@@ -1,16 +1,12 @@
 """Bodies of the memory routes."""
 
-from typing import Annotated, Final
+from typing import Annotated
 
 from pydantic import Field, StringConstraints
 
-from services.api.fields import Body, Storable, View
+from services.api.fields import Body, Storable, Text, View
 from shared.ids import MAX_BIGINT
 from shared.memory import FACT_MAX_CHARS
-
-MAX_FACTS: Final = 200
-MAX_SUMMARY_CHARS: Final = 20_000
-"""What any deployment's settings allow at most."""
 
 
 class Fact(Body):
@@ -35,8 +31,12 @@ class Memory(View):
 
 
 class MemoryChange(Body):
-    """What to correct; what is left out stays. `facts` replace all facts. With a `version`, only if that is the memory's."""
+    """What to correct; what is left out stays. `facts` replace all facts. With a `version`, only if that is the memory's.
 
-    summary: Annotated[str, StringConstraints(max_length=MAX_SUMMARY_CHARS), Storable] | None = None
-    facts: Annotated[list[Fact], Field(max_length=MAX_FACTS)] | None = None
+    How much a memory holds is a setting, at which the route looks.
+    """
+
+    summary: Text | None = None
+    # The first bad one is enough: a body has room for a hundred thousand, each with errors of its own.
+    facts: Annotated[list[Fact], Field(fail_fast=True)] | None = None
     version: Annotated[int, Field(ge=0, le=MAX_BIGINT)] | None = None

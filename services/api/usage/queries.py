@@ -9,7 +9,8 @@ from sqlalchemy import Date, Row, cast, func, literal, select
 from services.api.usage.schemas import DayUsage
 from shared.database import usage
 from shared.database.engine import Connection
-from shared.database.tables import ModelCall
+from shared.database.tables import ModelCall, User
+from shared.errors import TokenInvalid
 from shared.ids import UserId
 
 _DAY = cast(func.timezone("UTC", ModelCall.created_at), Date)
@@ -36,7 +37,16 @@ async def sum_by_day(db: Connection, user_id: UserId, days: int) -> list[DayUsag
 
 
 async def today(db: Connection, user_id: UserId) -> Row[int, datetime]:
-    """(used, resets_at): the tokens since midnight, UTC, and the next one."""
+    """(used, resets_at): the tokens since midnight, UTC, and the next one.
+
+    Raises:
+        TokenInvalid: the account is gone.
+
+    """
     midnight = func.date_trunc("day", func.now(), "UTC") + func.make_interval(0, 0, 0, 1)
-    statement = select(usage.used_today(literal(user_id)).scalar_subquery().label("used"), midnight.label("resets_at"))
-    return (await db.execute(statement)).one()
+    used = usage.used_today(literal(user_id)).scalar_subquery().label("used")
+    statement = select(used, midnight.label("resets_at")).where(User.id == user_id)
+    row = (await db.execute(statement)).one_or_none()
+    if row is None:
+        raise TokenInvalid
+    return row

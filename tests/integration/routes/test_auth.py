@@ -211,8 +211,16 @@ async def test_with_a_bad_token_one_is_told_so(http: httpx.AsyncClient, token: s
 
 async def test_the_token_of_a_deleted_account_is_worth_nothing(client: Client, database_url: str) -> None:
     me = (await client.http.get("/api/auth/me")).json()["id"]
+    assert (await client.http.get("/api/chats")).json() == []
     with psycopg.connect(database_url) as connection:
         connection.execute("DELETE FROM users WHERE id = %s", (me,))
-    assert (await client.http.get("/api/auth/me")).status_code == 401
-    assert (await client.http.post("/api/chats")).status_code == 401
+    for method, path in [
+        ("GET", "/api/auth/me"),
+        ("GET", "/api/chats"),
+        ("POST", "/api/chats"),
+        ("GET", "/api/usage"),
+        ("DELETE", "/api/auth/me"),
+    ]:
+        refused = await client.http.request(method, path)
+        assert (refused.status_code, refused.json()["code"]) == (401, "token_invalid"), path
     assert (await client.post_async(1, "hello")).status_code == 404

@@ -68,8 +68,6 @@ async def test_a_stale_version_changes_nothing(client: Client, url: str) -> None
         ({"facts": [{"text": "x" * 201}]}, "facts.0.text"),
         ({"facts": [{"text": "a\0b"}]}, "facts.0.text"),
         ({"facts": [{"text": "a", "position": 0}]}, "facts.0.position"),
-        ({"facts": [{"text": "a"}] * 201}, "facts"),
-        ({"summary": "x" * 20_001}, "summary"),
         ({"summary": "a\0b"}, "summary"),
         ({"version": -1}, "version"),
         ({"watermark": 3}, "watermark"),
@@ -97,6 +95,21 @@ async def test_more_than_a_memory_holds_here_is_refused_by_name(
     limit = len(most[unit])
     assert str(limit) in refused.json()["detail"]
     assert len((await client.http.get(url)).json()[unit]) == limit
+
+
+@pytest.mark.parametrize("body", [{"facts": [{"text": "a"}] * 201}, {"summary": "x" * 20_001}])
+async def test_more_than_a_memory_holds_anywhere_is_refused_by_the_same_code(
+    client: Client, url: str, body: dict[str, object]
+) -> None:
+    refused = await client.http.patch(url, json=body)
+    assert (refused.status_code, refused.json()["code"]) == (422, "memory_too_large")
+    assert refused.json()["field"] == next(iter(body))
+    assert (await client.http.get(url)).json()["version"] == 4
+
+
+async def test_of_many_bad_facts_the_first_is_told(client: Client, url: str) -> None:
+    refused = await client.http.patch(url, json={"facts": [{"text": ""}] * 10_000})
+    assert [error["field"] for error in refused.json()["errors"]] == ["facts.0.text"]
 
 
 async def test_it_is_made_anew_but_for_what_is_pinned(client: Client, url: str, database_url: str) -> None:

@@ -52,9 +52,21 @@ async def test_every_error_has_the_same_shape(
     assert (response.status_code, problem_of(response)["code"]) == (status, code)
 
 
-async def test_a_refused_method_says_which_are_not(http: httpx.AsyncClient) -> None:
-    response = await http.put("/api/chats")
-    assert set(response.headers["Allow"].split(", ")) >= {"GET"}
+@pytest.mark.parametrize(
+    ("path", "methods"),
+    [
+        ("/api/chats", ["GET", "POST"]),
+        ("/api/chats/1", ["GET", "PATCH", "DELETE"]),
+        ("/api/chats/1/messages", ["GET", "POST"]),
+        ("/api/chats/1/stop", ["POST"]),
+        ("/api/auth/me", ["GET", "DELETE"]),
+        ("/openapi.json", ["GET", "HEAD"]),
+    ],
+)
+async def test_a_refused_method_says_which_are_not(http: httpx.AsyncClient, path: str, methods: list[str]) -> None:
+    response = await http.put(path)
+    assert (response.status_code, problem_of(response)["code"]) == (405, "method_not_allowed")
+    assert response.headers["Allow"].split(", ") == methods
 
 
 async def test_a_problem_of_fields_lists_them_all(http: httpx.AsyncClient) -> None:

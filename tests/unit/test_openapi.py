@@ -1,0 +1,105 @@
+"""What /openapi.json tells of errors is what the API does."""
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import pytest
+
+from services.api.app import create_app
+from tests.conftest import settings_for
+
+PROBLEM = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+NOT_READY = ("GET /readyz", "503")
+"""Tells the state of each part; it is no problem."""
+
+
+class Operation(NamedTuple):
+    """A route, and what is told of it."""
+
+    name: str
+    told: dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def document() -> dict[str, Any]:
+    """The document, as it is served."""
+    app = create_app(settings_for("postgresql://nobody@127.0.0.1:1/none", "redis://127.0.0.1:1", "http://127.0.0.1:1"))
+    assert app.openapi() == app.openapi()
+    return app.openapi()
+
+
+def operations(document: dict[str, Any]) -> Iterator[Operation]:
+    """Every route of the document."""
+    for path, methods in document["paths"].items():
+        for method, told in methods.items():
+            yield Operation(f"{method.upper()} {path}", told)
+
+
+def test_every_error_is_a_problem(document: dict[str, Any]) -> None:
+    errors = [
+        (operation.name, status, response)
+        for operation in operations(document)
+        for status, response in operation.told["responses"].items()
+        if int(status) >= 400 and (operation.name, status) != NOT_READY
+    ]
+    assert len(errors) > 50
+    for name, status, response in errors:
+        assert response["content"] == PROBLEM, (name, status)
+        assert "_" in response["description"], (name, status)
+
+
+def test_a_problem_is_described_in_full(document: dict[str, Any]) -> None:
+    schemas = document["components"]["schemas"]
+    required = {"type", "title", "status", "detail", "code", "error"}
+    assert set(schemas["Problem"]["required"]) == required
+    assert set(schemas["Problem"]["properties"]) == required | {"field", "errors"}
+    assert schemas["Problem"]["additionalProperties"] is True
+    assert set(schemas["ErrorMember"]["properties"]) == {"message", "type", "param", "code"}
+    assert set(schemas["FieldError"]["properties"]) == {"field", "code", "message"}
+
+
+def test_no_error_is_fastapis_own(document: dict[str, Any]) -> None:
+    assert "ValidationError" not in str(document)
+
+
+def test_what_wants_a_token_can_say_that_there_is_none(document: dict[str, Any]) -> None:
+    secured = [operation for operation in operations(document) if "security" in operation.told]
+    assert len(secured) > 10
+    for operation in secured:
+        assert "401" in operation.told["responses"], operation.name
+
+
+def test_what_takes_a_body_can_say_that_it_is_too_large_or_wrong(document: dict[str, Any]) -> None:
+    for operation in operations(document):
+        if "requestBody" in operation.told:
+            assert operation.told["responses"].keys() >= {"413", "422"}, operation.name
+
+
+@pytest.mark.parametrize(
+    ("name", "statuses"),
+    [
+        ("GET /", {200}),
+        ("GET /readyz", {200, 503}),
+        ("POST /api/auth/signup", {201, 409, 413, 415, 422, 503}),
+        ("POST /api/auth/login", {200, 401, 413, 422, 503}),
+        ("GET /api/auth/me", {200, 401, 503}),
+        ("GET /api/chats", {200, 401, 422, 503}),
+        ("POST /api/chats", {201, 401, 413, 415, 422, 503}),
+        ("GET /api/chats/{chat_id}", {200, 401, 404, 422, 503}),
+        ("POST /api/chats/{chat_id}/messages", {200, 202, 204, 401, 404, 409, 413, 415, 422, 429, 503}),
+        ("GET /api/chats/{chat_id}/stream", {200, 204, 401, 404, 422, 503}),
+        ("GET /api/generations/{generation_id}/stream", {200, 204, 401, 404, 422, 503}),
+        ("PATCH /api/chats/{chat_id}/memory", {200, 401, 404, 409, 413, 415, 422, 503}),
+    ],
+)
+def test_a_route_tells_every_status_that_it_has(document: dict[str, Any], name: str, statuses: set[int]) -> None:
+    told = dict(operations(document))[name]["responses"]
+    assert {int(status) for status in told} == statuses
+
+
+def test_codes_of_a_routes_own_are_named(document: dict[str, Any]) -> None:
+    told = dict(operations(document))["POST /api/chats/{chat_id}/messages"]["responses"]
+    for code in ("idempotency_key_reused", "model_not_offered", "invalid_request"):
+        assert code in told["422"]["description"]
+    for code in ("queue_full", "too_busy", "database_unavailable", "streams_unavailable"):
+        assert code in told["503"]["description"]
