@@ -30,6 +30,8 @@ STATUSES: Final[dict[type[errors.CortexAIError], HTTPStatus]] = {
     errors.TooMany: HTTPStatus.TOO_MANY_REQUESTS,
     errors.Unavailable: HTTPStatus.SERVICE_UNAVAILABLE,
 }
+MAX_ERRORS: Final = 20
+"""How many errors of one request are told. A body may have a hundred thousand, and nobody reads them."""
 RETRY_AFTER: Final = "1"
 RETRY_WHEN_FINISHED: Final = "5"
 """Seconds after which one of many answers may be expected to be finished."""
@@ -146,7 +148,7 @@ def of_validation(found: Sequence[Any]) -> Response:
     """The response to a request that does not fit its schema. Never repeats what was sent: it may be secret or unprintable."""
     details = [
         {"field": _field(error["loc"]), "code": error["type"], "message": error["msg"].removeprefix("Value error, ")}
-        for error in found
+        for error in found[:MAX_ERRORS]
     ]
     first = details[0]
     detail = f"{first['field']}: {first['message']}" if first["field"] else first["message"]

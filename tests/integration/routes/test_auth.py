@@ -224,3 +224,10 @@ async def test_the_token_of_a_deleted_account_is_worth_nothing(client: Client, d
         refused = await client.http.request(method, path)
         assert (refused.status_code, refused.json()["code"]) == (401, "token_invalid"), path
     assert (await client.post_async(1, "hello")).status_code == 404
+
+
+async def test_no_more_errors_are_told_than_anybody_reads(connect: Callable[[], Client]) -> None:
+    refused = await connect().http.post("/api/auth/signup", json={f"key{n}": 0 for n in range(10_000)})
+    assert refused.status_code == 422
+    assert len(refused.json()["errors"]) == 20
+    assert len(refused.content) < 10_000
