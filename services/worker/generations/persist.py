@@ -51,3 +51,14 @@ def spent(claimed: Claimed, generation_id: GenerationId, call: Call) -> Insert:
         generation_id=generation_id,
         is_estimate=call.is_estimate,
     )
+
+
+async def note_lost_call(database: Database, claimed: Claimed, generation_id: GenerationId, taken: Call | None) -> None:
+    """Note what a model call took whose text nobody wanted any more: it is paid for all the same. Never raises."""
+    if taken is None:
+        return
+    try:
+        async with database.connect() as db:
+            await db.execute(spent(claimed, generation_id, taken))
+    except SQLAlchemyError as error:  # the account may be gone, or the database
+        log.warning("usage_not_noted", error=type(error).__name__)

@@ -11,14 +11,14 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from services.worker.generations.desk import Desk
 from services.worker.generations.leases import Lease, Stop
 from services.worker.generations.pen import Pen, open_pen
-from services.worker.generations.persist import persist, spent
+from services.worker.generations.persist import note_lost_call, persist
 from services.worker.generations.recall import Recalled, recall
 from services.worker.generations.reply import Reply
 from services.worker.generations.write import write
 from shared import frames
 from shared.database import lifecycle, memory, usage
 from shared.database.engine import Connection
-from shared.database.lifecycle import Call, Claimed
+from shared.database.lifecycle import Claimed
 from shared.errors import AppendRefused, AttemptSuperseded, LogDiverged, ModelError, ModelTimeout, QuotaExceeded
 from shared.ids import ChatId, GenerationId
 from shared.streams.transcript import read
@@ -92,7 +92,7 @@ async def _attempt(desk: Desk, lease: Lease, claimed: Claimed, recalled: Recalle
         await _settle(pen, generation_id)
     except (AppendRefused, asyncio.CancelledError):
         lease.obeying = True
-        await _note_lost_call(desk, lease, claimed, reply.end_call())
+        await note_lost_call(desk.database, claimed, generation_id, reply.end_call())
         raise
     lease.saving = True
     await _save(desk, lease, claimed, reply)
@@ -197,16 +197,5 @@ async def _save(desk: Desk, lease: Lease, claimed: Claimed, reply: Reply) -> Non
 
     if not await persist(desk.database, save, together=False):
         if tries == 1:  # of several, one may have been saved whose answer was lost, and its call with it
-            await _note_lost_call(desk, lease, claimed, call)
+            await note_lost_call(desk.database, claimed, lease.generation_id, call)
         raise AttemptSuperseded("The generation is not this attempt's any more.")
-
-
-async def _note_lost_call(desk: Desk, lease: Lease, claimed: Claimed, taken: Call | None) -> None:
-    """Note what a model call took whose text nobody wanted any more: it is paid for all the same."""
-    if taken is None:
-        return
-    try:
-        async with desk.database.connect() as db:
-            await db.execute(spent(claimed, lease.generation_id, taken))
-    except SQLAlchemyError as error:  # the account may be gone, or the database
-        log.warning("usage_not_noted", error=type(error).__name__)

@@ -9,7 +9,7 @@ from services.worker.generations import steps as tools
 from services.worker.generations.context import Context, assemble
 from services.worker.generations.desk import Desk
 from services.worker.generations.leases import Lease
-from services.worker.generations.persist import persist, spent
+from services.worker.generations.persist import note_lost_call, persist, spent
 from services.worker.generations.recall import Recalled, recall_anew
 from services.worker.generations.reply import Reply, UnderWay
 from services.worker.generations.steps import Step, ToolCall
@@ -192,4 +192,5 @@ async def _save(desk: Desk, lease: Lease, claimed: Claimed, reply: Reply, steps:
         return True
 
     if not await persist(desk.database, save):
+        await note_lost_call(desk.database, claimed, lease.generation_id, taken)
         raise AttemptSuperseded("The generation is not this attempt's any more.")
