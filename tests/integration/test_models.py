@@ -1,6 +1,8 @@
 """Which model answers, what it is told besides, what becomes of its reasoning, and what happens when it does not answer."""
 
+import socket
 from collections.abc import AsyncIterator
+from contextlib import ExitStack
 from uuid import uuid4
 
 import pytest
@@ -9,6 +11,8 @@ from redis import Redis
 from services.launcher.embedded.valkey import EmbeddedValkey
 from services.worker.generations.desk import Desk
 from services.worker.generations.run import run_generation
+from services.worker.model import Again, Delta, Model, Said
+from shared.errors import ModelUnavailable
 from shared.settings import Settings
 from shared.streams.redis import log_key
 from tests.clients import Client, numbered, text_of, types_of
@@ -130,3 +134,25 @@ async def test_a_model_that_thinks_aloud_is_asked_to_keep_its_reasoning_apart(
     await run_generation(qwen, posted.generation_id)
     (asked,) = await groq_control.requests(groq_url, containing=words, ended=1)
     assert asked["body"]["reasoning_format"] == "parsed"
+
+
+async def test_a_connection_that_is_not_accepted_in_time_is_tried_again(
+    database_url: str, valkey: EmbeddedValkey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.worker.model.CONNECT_TIMEOUT", 0.1)
+    waits: list[Again | Delta] = []
+
+    async def ask(model: Model) -> None:
+        async for said in model.stream([Said("user", "Hello")]):
+            waits.append(said)  # noqa: PERF401 - what came before the failure counts
+
+    with ExitStack() as sockets:
+        full = sockets.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+        for one in [sockets.enter_context(socket.socket()) for _ in range(3)]:
+            one.settimeout(0)
+            one.connect_ex(full.getsockname())
+        model = Model(settings_for(database_url, valkey.url, f"http://127.0.0.1:{full.getsockname()[1]}"))
+        with pytest.raises(ModelUnavailable):
+            await ask(model)
+        await model.aclose()
+    assert [type(again) for again in waits] == [Again, Again]
