@@ -18,7 +18,7 @@ log = get_logger(__name__)
 
 RETRY_AFTER: Final = (0.1, 0.3)
 RETRY_EVERY: Final = 0.5
-PATIENCE: Final = 20.0
+PATIENCE: Final = 15.0
 """Seconds: through a restart of PostgreSQL, but not longer than a worker that is told to leave may take for it."""
 
 
