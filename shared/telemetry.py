@@ -2,6 +2,8 @@
 
 import logging
 import sys
+import traceback
+from collections.abc import Iterator
 from typing import Any, Final, Literal
 
 # structlog imports rich, if it is there, to colour tracebacks on a console: 13 MB in every process, for nothing here.
@@ -24,6 +26,10 @@ QUIET: Final = (
 )
 
 
+QUOTING: Final = ("sqlalchemy", "psycopg", "pydantic", "pydantic_core", "fastapi")
+"""Whose errors may quote what was to be stored, or what was sent: of those a log has the name and the place only."""
+
+
 def configure_logging(*, service: str, level: str, log_format: Literal["json", "console"]) -> None:
     """Send structlog's and the standard library's logs to standard error, one line an event.
 
@@ -35,7 +41,7 @@ def configure_logging(*, service: str, level: str, log_format: Literal["json", "
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         _add(service),
-        structlog.processors.format_exc_info,
+        structlog.processors.ExceptionRenderer(_traceback),
     ]
     renderer: structlog.types.Processor = (
         structlog.processors.JSONRenderer() if log_format == "json" else structlog.dev.ConsoleRenderer()
@@ -58,6 +64,26 @@ def configure_logging(*, service: str, level: str, log_format: Literal["json", "
     root.setLevel(level.upper())
     for name in QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def _traceback(exc_info: structlog.typing.ExcInfo) -> str:
+    """An error with its causes, the first one first, as Python writes it but for the words that may quote somebody."""
+    return "".join(_lines(exc_info[1]))
+
+
+def _lines(error: BaseException) -> Iterator[str]:
+    before = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    if before is not None:
+        yield from _lines(before)
+        yield "\nthen:\n"
+    yield from traceback.format_tb(error.__traceback__)
+    kind = type(error)
+    name = f"{kind.__module__}.{kind.__qualname__}"
+    yield f"{name}\n" if kind.__module__.partition(".")[0] in QUOTING else f"{name}: {error}\n"
+    if isinstance(error, BaseExceptionGroup):
+        for inner in error.exceptions:
+            yield "\nwith:\n"
+            yield from _lines(inner)
 
 
 def _add(service: str) -> structlog.types.Processor:

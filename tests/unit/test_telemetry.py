@@ -1,0 +1,71 @@
+"""What logs say of errors."""
+
+import json
+from collections.abc import Callable
+from typing import cast
+
+import psycopg
+import pytest
+from pydantic import TypeAdapter
+from sqlalchemy.exc import DataError
+
+from shared.telemetry import get_logger
+
+log = get_logger(__name__)
+TEXT = "my PIN is 4711"
+
+
+def database() -> None:
+    """Fail as SQLAlchemy does, with PostgreSQL's words."""
+    try:
+        raise psycopg.DataError(f"invalid input. CONTEXT: {TEXT}")
+    except psycopg.Error as error:
+        raise DataError("UPDATE", {"text": TEXT}, error) from error
+
+
+def validation() -> None:
+    """Fail as pydantic does, with what was sent."""
+    TypeAdapter(int).validate_python(TEXT)
+
+
+def several() -> None:
+    """Fail as a task group does."""
+    errors: list[Exception] = []
+    for fail in (database, validation):
+        try:
+            fail()
+        except Exception as error:  # noqa: BLE001 - any
+            errors.append(error)
+    raise ExceptionGroup("several", errors)
+
+
+def chained() -> None:
+    """Fail over a failure."""
+    try:
+        json.loads("{")
+    except ValueError as error:
+        raise RuntimeError("then this") from error
+
+
+def told_of(fail: Callable[[], None], caplog: pytest.LogCaptureFixture) -> str:
+    """What is logged of a failure."""
+    try:
+        fail()
+    except Exception:
+        log.exception("failed")
+    return str(cast("dict[str, object]", caplog.records[-1].msg)["exception"])
+
+
+@pytest.mark.parametrize("fail", [database, validation, several])
+def test_an_error_that_may_quote_somebody_is_logged_by_name_and_place(
+    fail: Callable[[], None], caplog: pytest.LogCaptureFixture
+) -> None:
+    told = told_of(fail, caplog)
+    assert TEXT not in told
+    assert "Error\n" in told
+    assert f"in {fail.__name__}\n" in told
+
+
+def test_other_errors_are_logged_with_their_words_and_causes(caplog: pytest.LogCaptureFixture) -> None:
+    told = told_of(chained, caplog)
+    assert told.index("JSONDecodeError: Expecting") < told.index("then:") < told.index("RuntimeError: then this")
