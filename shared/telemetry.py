@@ -68,22 +68,28 @@ def configure_logging(*, service: str, level: str, log_format: Literal["json", "
 
 def _traceback(exc_info: structlog.typing.ExcInfo) -> str:
     """An error with its causes, the first one first, as Python writes it but for the words that may quote somebody."""
-    return "".join(_lines(exc_info[1]))
+    return "".join(_lines(exc_info[1], set()))
 
 
-def _lines(error: BaseException) -> Iterator[str]:
+def may_quote(error: BaseException) -> bool:
+    """Whether an error's words may be somebody else's."""
+    return type(error).__module__.partition(".")[0] in QUOTING
+
+
+def _lines(error: BaseException, seen: set[int]) -> Iterator[str]:
+    seen.add(id(error))  # an error may be its own cause
     before = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
-    if before is not None:
-        yield from _lines(before)
+    if before is not None and id(before) not in seen:
+        yield from _lines(before, seen)
         yield "\nthen:\n"
     yield from traceback.format_tb(error.__traceback__)
     kind = type(error)
     name = f"{kind.__module__}.{kind.__qualname__}"
-    yield f"{name}\n" if kind.__module__.partition(".")[0] in QUOTING else f"{name}: {error}\n"
+    yield f"{name}\n" if may_quote(error) else f"{name}: {error}\n"
     if isinstance(error, BaseExceptionGroup):
         for inner in error.exceptions:
             yield "\nwith:\n"
-            yield from _lines(inner)
+            yield from _lines(inner, seen)
 
 
 def _add(service: str) -> structlog.types.Processor:

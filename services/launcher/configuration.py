@@ -30,8 +30,13 @@ LOCAL_DEFAULTS: Final[Mapping[str, str]] = {
     "WORKER_CONCURRENCY": "16",
 }
 # JSON, so that the launcher can tell a warning from the rest; one arena, because many small processes share the memory.
-PROCESS: Final[Mapping[str, str]] = {"LOG_FORMAT": "json", "MALLOC_ARENA_MAX": "2", "PYTHONUNBUFFERED": "1"}
-PROCESS_DEFAULTS: Final[Mapping[str, str]] = {"WORKER_DRAIN_SECONDS": "2"}
+# Whoever presses Ctrl-C does not wait for 20 seconds.
+PROCESS: Final[Mapping[str, str]] = {
+    "LOG_FORMAT": "json",
+    "MALLOC_ARENA_MAX": "2",
+    "PYTHONUNBUFFERED": "1",
+    "WORKER_DRAIN_SECONDS": "2",
+}
 
 
 class Given(BaseSettings):
@@ -54,7 +59,6 @@ class Given(BaseSettings):
     title_by_model: str | None = None
     summary_max_chars: str | None = None
     worker_concurrency: str | None = None
-    worker_drain_seconds: str | None = None
 
     @property
     def needs_model(self) -> bool:
@@ -73,15 +77,14 @@ class Addresses:
 
 def additions(given: Given, addresses: Addresses, *, jwt_secret_key: str, port: int | None) -> dict[str, str]:
     """The environment variables that the parts get on top of what was given."""
-    defaults = PROCESS_DEFAULTS if addresses.model_url is None else {**PROCESS_DEFAULTS, **LOCAL_DEFAULTS}
-    added = {name: value for name, value in defaults.items() if getattr(given, name.lower()) is None}
-    added |= PROCESS
+    added = dict(PROCESS)
     if addresses.database_url is not None:
         added["DATABASE_URL"] = addresses.database_url
     if addresses.redis_url is not None:
         added["REDIS_URL"] = addresses.redis_url
     if addresses.model_url is not None:
         added |= {**LOCAL_MODEL, "GROQ_BASE_URL": addresses.model_url}
+        added |= {name: value for name, value in LOCAL_DEFAULTS.items() if getattr(given, name.lower()) is None}
     elif given.groq_api_key is None:
         added["GROQ_API_KEY"] = LOCAL_KEY
     if given.jwt_secret_key is None:

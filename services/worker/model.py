@@ -222,7 +222,7 @@ class Model:
                 wait = failure.retry_after if isinstance(failure, errors.ModelRateLimited) else None
                 wait = delay if wait is None else wait
                 if begun or delay is None or wait is None or waited + wait > MAX_RETRY_WAIT or not _is_passing(failure):
-                    raise failure from error
+                    raise failure from (None if failure is error else error)
                 log.warning("model_retry", error=failure.code, wait=wait)
             else:
                 if not ended:

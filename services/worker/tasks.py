@@ -5,7 +5,6 @@ from typing import Any
 from uuid import UUID
 
 from celery import shared_task
-from sqlalchemy.exc import SQLAlchemyError
 
 from services.worker import process
 from services.worker.generations.run import run_generation
@@ -13,21 +12,27 @@ from services.worker.generations.sweep import sweep
 from services.worker.summaries.fold import fold, hint_due
 from services.worker.titles import make_title
 from shared import jobs
-from shared.errors import DatabaseUnavailable
+from shared.errors import CortexAIError
 from shared.ids import ChatId, GenerationId
+from shared.telemetry import get_logger, may_quote
+
+log = get_logger(__name__)
 
 
 def _run(work: Coroutine[Any, Any, None]) -> None:
     """Run on the process's event loop.
 
     Raises:
-        DatabaseUnavailable: with nothing of what PostgreSQL said, which may quote what was to be stored: Celery logs it.
+        CortexAIError: instead of an error whose words may quote what was to be stored, since Celery logs them.
 
     """
     try:
         process.current().loop.run(work)
-    except SQLAlchemyError as error:
-        raise DatabaseUnavailable(f"{type(error).__name__}. The lease and the sweep make up for it.") from None
+    except Exception as error:
+        if not may_quote(error):
+            raise
+        log.exception("task_failed")
+        raise CortexAIError(f"{type(error).__name__}. The lease and the sweep make up for it.") from None
 
 
 @shared_task(name=jobs.GENERATE)

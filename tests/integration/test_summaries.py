@@ -336,6 +336,19 @@ async def test_a_message_that_the_model_will_not_summarize_does_not_end_the_memo
     assert facts == [("I am Zelda Quist.", "1")]
 
 
+@pytest.mark.parametrize("fault", ["fault=404", "fault=400", "fault=500"])
+async def test_no_message_is_left_out_because_the_model_fails_over_all_of_them(
+    folder: Folder, chat: int, database_url: str, groq_url: str, fault: str
+) -> None:
+    mark = uuid4().hex
+    await groq_control.script(groq_url, fault, marker=mark, times=100)
+    say(database_url, chat, *[f"{mark} {n}" for n in range(1, 9)])
+    execute(database_url, "UPDATE chats SET summary_failures = 20")
+    await fold(folder, ChatId(chat))
+    assert memory_of(database_url, chat) == (None, 0)
+    assert execute(database_url, "SELECT summary_failures FROM chats") == [(21,)]
+
+
 async def test_an_answer_does_not_wait_for_a_summary_that_has_just_failed(
     folder: Folder, chat: int, database_url: str, groq_url: str
 ) -> None:

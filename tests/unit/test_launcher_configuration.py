@@ -1,6 +1,6 @@
 import pytest
 
-from services.launcher.configuration import LOCAL_DEFAULTS, PROCESS_DEFAULTS, Addresses, Given, additions, resolve
+from services.launcher.configuration import LOCAL_DEFAULTS, Addresses, Given, additions, resolve
 from shared.errors import SettingsInvalid
 
 KEY = "0f1e2d3c4b5a69788796a5b4c3d2e1f00f1e2d3c4b5a6978"
@@ -42,7 +42,7 @@ def test_what_was_given_is_not_replaced(monkeypatch: pytest.MonkeyPatch) -> None
     )
 
 
-@pytest.mark.parametrize("name", sorted({**PROCESS_DEFAULTS, **LOCAL_DEFAULTS}))
+@pytest.mark.parametrize("name", sorted(LOCAL_DEFAULTS))
 def test_what_only_suits_the_local_system_gives_way(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert name in additions(given(monkeypatch), EMBEDDED, jwt_secret_key=KEY, port=None)
     assert name not in additions(given(monkeypatch, **{name: "1"}), EMBEDDED, jwt_secret_key=KEY, port=None)

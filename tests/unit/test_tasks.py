@@ -12,18 +12,22 @@ from services.worker.event_loop import EventLoop
 from services.worker.generations.desk import Desk
 from services.worker.summaries.fold import Folder
 from services.worker.tasks import _run
-from shared.errors import DatabaseUnavailable
+from shared.errors import CortexAIError
+
+PIN = "4711"
 
 
 async def fail() -> None:
-    raise DataError("UPDATE", {"steps": "my PIN"}, psycopg.DataError('CONTEXT: JSON data: "my PIN"'))
+    raise DataError("UPDATE", {"steps": PIN}, psycopg.DataError(f"CONTEXT: JSON data: {PIN}"))
 
 
-def test_what_postgresql_says_of_the_data_is_not_passed_on() -> None:
+def test_what_postgresql_says_of_the_data_is_not_passed_on(caplog: pytest.LogCaptureFixture) -> None:
     with EventLoop() as loop:
         process.install(process.Process(loop, cast("Desk", None), cast("Folder", None)))
-        with pytest.raises(DatabaseUnavailable) as raised:
+        with pytest.raises(CortexAIError) as raised:
             _run(fail())
     told = "".join(traceback.format_exception(raised.value))
     assert "DataError" in told
-    assert "PIN" not in told
+    assert PIN not in told
+    assert PIN not in str(caplog.records[-1].msg)
+    assert "in fail" in str(caplog.records[-1].msg)

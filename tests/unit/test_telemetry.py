@@ -66,6 +66,14 @@ def test_an_error_that_may_quote_somebody_is_logged_by_name_and_place(
     assert f"in {fail.__name__}\n" in told
 
 
+def test_an_error_that_is_its_own_cause_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    def circle() -> None:
+        error = ValueError("round")
+        raise error from error
+
+    assert told_of(circle, caplog).count("ValueError: round") == 1
+
+
 def test_other_errors_are_logged_with_their_words_and_causes(caplog: pytest.LogCaptureFixture) -> None:
     told = told_of(chained, caplog)
     assert told.index("JSONDecodeError: Expecting") < told.index("then:") < told.index("RuntimeError: then this")

@@ -55,6 +55,8 @@ async def run_generation(desk: Desk, generation_id: GenerationId) -> None:
             if isinstance(refusal, LogDiverged):
                 # Redis has lost the end of the log, and an earlier attempt has written in its place: another goes on from that.
                 await _give_back(desk, generation_id, claimed.attempt)
+            else:
+                await _ask_for_summary(desk, claimed.chat_id)
         except asyncio.CancelledError:
             lease.obeying = True
             if lease.stop is None:
@@ -64,7 +66,7 @@ async def run_generation(desk: Desk, generation_id: GenerationId) -> None:
             )
             if lease.stop is Stop.DRAINED:
                 await _give_back(desk, generation_id, claimed.attempt)
-            elif lease.stop is Stop.ENDED:
+            else:  # it is over, or another's
                 await _ask_for_summary(desk, claimed.chat_id)
 
 

@@ -181,9 +181,11 @@ async def _save(desk: Desk, lease: Lease, claimed: Claimed, reply: Reply, steps:
         AttemptSuperseded: the generation is not this attempt's any more.
 
     """
-    taken = reply.end_call()
+    taken, tries = reply.end_call(), 0
 
     async def save(db: Connection) -> bool:
+        nonlocal tries
+        tries += 1
         saved = await db.execute(lifecycle.save_steps(lease.generation_id, lease.attempt, tools.dump(steps)))
         if saved.one_or_none() is None:
             return False
@@ -191,6 +193,14 @@ async def _save(desk: Desk, lease: Lease, claimed: Claimed, reply: Reply, steps:
             await db.execute(spent(claimed, lease.generation_id, taken))
         return True
 
-    if not await persist(desk.database, save):
-        await note_lost_call(desk.database, claimed, lease.generation_id, taken)
+    try:
+        saved = await persist(desk.database, save)
+    except asyncio.CancelledError:
+        lease.obeying = lease.stop is not None
+        if not tries:
+            await note_lost_call(desk.database, claimed, lease.generation_id, taken)
+        raise
+    if not saved:
+        if tries == 1:  # of several, one may have been saved whose answer was lost
+            await note_lost_call(desk.database, claimed, lease.generation_id, taken)
         raise AttemptSuperseded("The generation is not this attempt's any more.")

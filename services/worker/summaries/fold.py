@@ -14,7 +14,7 @@ from services.worker.summaries.facts import Folded, kept_facts
 from shared.database import memory, usage
 from shared.database.engine import Database
 from shared.database.memory import Memory
-from shared.errors import ModelError, ModelRejected, SummaryRefused
+from shared.errors import ModelBadResponse, ModelError, SummaryRefused
 from shared.frames import clean
 from shared.hints import Hints
 from shared.ids import ChatId
@@ -147,7 +147,7 @@ async def _pass(folder: Folder, chat_id: ChatId, *, at_once: bool) -> bool | Non
         raise
     except (ModelError, TimeoutError) as error:
         log.warning("summary_failed", chat_id=chat_id, error=type(error).__name__)
-        if not (_refuses(error) and len(said) == 1 and held.failures >= SKIP_AFTER):
+        if not (isinstance(error, SummaryRefused) and len(said) == 1 and held.failures >= SKIP_AFTER):
             async with folder.database.connect() as db:
                 await db.execute(memory.failed(held))
             return None
@@ -155,11 +155,6 @@ async def _pass(folder: Folder, chat_id: ChatId, *, at_once: bool) -> bool | Non
         log.warning("message_not_summarized", chat_id=chat_id, position=said[0].position)
         answer = None
     return await _save(folder, held, chunk, answer)
-
-
-def _refuses(error: Exception) -> bool:
-    """Whether the model does not want this text, as opposed to any."""
-    return isinstance(error, SummaryRefused | ModelRejected)
 
 
 def _that_fits(folder: Folder, held: Memory, rows: Sequence[Message]) -> Sequence[Message]:
@@ -201,6 +196,8 @@ async def _summarize(folder: Folder, held: Memory, rows: Sequence[Message]) -> A
     async with asyncio.timeout(folder.settings.summary_timeout_seconds):
         answer = await folder.model.answer(conversation, max_tokens=_max_tokens(folder))
     await _note(folder, held, conversation, answer)
+    if answer.finish_reason == "length" and not answer.text.strip():
+        raise ModelBadResponse  # it thought for too long, as it may do over any text
     if answer.finish_reason == "content-filter" or not answer.text.strip():
         raise SummaryRefused
     return answer
