@@ -16,6 +16,8 @@ class Proxy:
         self._open = asyncio.Event()
         self._open.set()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._refusing = False
+        self._refused = asyncio.Semaphore(0)
         self.port = 0
 
     @property
@@ -28,13 +30,29 @@ class Proxy:
         """Let no byte through, in either direction; connections, also new ones, stay as they are."""
         self._open.clear()
 
+    def refuse(self) -> None:
+        """Cut all connections, and turn new ones away: what a server does that is being restarted."""
+        self._refusing = True
+        for task in self._tasks:
+            task.cancel()
+
+    async def refused(self, count: int) -> None:
+        """Wait until so many more connections have been turned away."""
+        for _ in range(count):
+            await self._refused.acquire()
+
     def heal(self) -> None:
-        """Let everything through that was held up."""
+        """Let everything through that was held up, and new connections in."""
+        self._refusing = False
         self._open.set()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serve one client until either end closes."""
         await self._open.wait()
+        if self._refusing:
+            writer.close()
+            self._refused.release()
+            return
         far_reader, far_writer = await asyncio.open_connection(self._server.hostname, self._server.port)
         ways = [
             asyncio.create_task(self._pass(reader, far_writer)),

@@ -22,6 +22,7 @@ MARGIN: Final = 0.2
 """The part of a lease, at its end, in which the process no longer trusts that it holds it."""
 LOOKS_PER_MARGIN: Final = 4
 AGAIN_AFTER: Final = 0.5
+"""Seconds after which a run that has not heard that it is to stop is told again."""
 
 
 class Stop(Enum):

@@ -11,6 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from shared.database import usage
 from shared.database.engine import Connection, Database, is_transient
 from shared.database.lifecycle import Call, Claimed
+from shared.errors import AttemptSuperseded
 from shared.ids import GenerationId
 from shared.telemetry import get_logger
 
@@ -22,12 +23,48 @@ PATIENCE: Final = 15.0
 """Seconds: through a restart of PostgreSQL, but not longer than a worker that is told to leave may take for it."""
 
 
-async def persist(database: Database, write: Callable[[Connection], Awaitable[bool]], *, together: bool = True) -> bool:
-    """Write in a transaction, again and again for a while if the database does not answer. Returns what `write` returns.
+async def persist(
+    database: Database,
+    write: Callable[[Connection], Awaitable[bool]],
+    *,
+    claimed: Claimed,
+    generation_id: GenerationId,
+    call: Call | None,
+    together: bool = True,
+    patience: float = PATIENCE,
+) -> None:
+    """Write what this attempt has, and what the model call before it took, again and again if the database does not answer.
 
-    `write` may so happen twice, if the answer to the first was lost. Without `together` its one statement stands alone.
+    It is one transaction, or without `together` one statement; it may happen twice, if the answer to the first was lost.
+    What the call took is noted when nothing can be written as well. `patience` is in seconds.
+
+    Raises:
+        AttemptSuperseded: the generation is not this attempt's any more.
+
     """
-    give_up_at = asyncio.get_running_loop().time() + PATIENCE
+    tries = 0
+
+    async def tried(db: Connection) -> bool:
+        nonlocal tries
+        tries += 1
+        return await write(db)
+
+    try:
+        written = await _insist(database, tried, together=together, patience=patience)
+    except asyncio.CancelledError:
+        if not tries:
+            await note_lost_call(database, claimed, generation_id, call)
+        raise
+    if not written:
+        if tries == 1:  # of several, one may have been written whose answer was lost, and its call with it
+            await note_lost_call(database, claimed, generation_id, call)
+        raise AttemptSuperseded("The generation is not this attempt's any more.")
+
+
+async def _insist(
+    database: Database, write: Callable[[Connection], Awaitable[bool]], *, together: bool, patience: float
+) -> bool:
+    give_up_at = asyncio.get_running_loop().time() + patience
     for wait in chain(RETRY_AFTER, repeat(RETRY_EVERY)):
         try:
             async with database.begin() if together else database.connect() as db:

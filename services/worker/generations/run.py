@@ -19,7 +19,7 @@ from shared import frames
 from shared.database import lifecycle, memory, usage
 from shared.database.engine import Connection
 from shared.database.lifecycle import Claimed
-from shared.errors import AppendRefused, AttemptSuperseded, LogDiverged, ModelError, ModelTimeout, QuotaExceeded
+from shared.errors import AppendRefused, LogDiverged, ModelError, ModelTimeout, QuotaExceeded
 from shared.ids import ChatId, GenerationId
 from shared.streams.transcript import read
 from shared.telemetry import get_logger
@@ -175,11 +175,9 @@ async def _save(desk: Desk, lease: Lease, claimed: Claimed, reply: Reply) -> Non
         AttemptSuperseded: the generation is not this attempt's any more.
 
     """
-    failure, call, tries = reply.failure, reply.end_call(), 0
+    failure, call = reply.failure, reply.end_call()
 
     async def save(db: Connection) -> bool:
-        nonlocal tries
-        tries += 1
         return await lifecycle.finish(
             db,
             lease.generation_id,
@@ -197,7 +195,4 @@ async def _save(desk: Desk, lease: Lease, claimed: Claimed, reply: Reply) -> Non
             first_token_ago=timedelta(seconds=time.monotonic() - reply.first_token) if reply.first_token else None,
         )
 
-    if not await persist(desk.database, save, together=False):
-        if tries == 1:  # of several, one may have been saved whose answer was lost, and its call with it
-            await note_lost_call(desk.database, claimed, lease.generation_id, call)
-        raise AttemptSuperseded("The generation is not this attempt's any more.")
+    await persist(desk.database, save, claimed=claimed, generation_id=lease.generation_id, call=call, together=False)

@@ -9,7 +9,7 @@ from services.worker.generations import steps as tools
 from services.worker.generations.context import Context, assemble
 from services.worker.generations.desk import Desk
 from services.worker.generations.leases import Lease
-from services.worker.generations.persist import note_lost_call, persist, spent
+from services.worker.generations.persist import persist, spent
 from services.worker.generations.recall import Recalled, recall_anew
 from services.worker.generations.reply import Reply, UnderWay
 from services.worker.generations.steps import Step, ToolCall
@@ -18,7 +18,7 @@ from services.worker.search import wants_search
 from shared.database import lifecycle
 from shared.database.engine import Connection
 from shared.database.lifecycle import Claimed
-from shared.errors import AttemptSuperseded, ModelRejected, SearchError
+from shared.errors import ModelRejected, SearchError
 from shared.streams.transcript import missing
 from shared.telemetry import get_logger
 
@@ -181,26 +181,14 @@ async def _save(desk: Desk, lease: Lease, claimed: Claimed, reply: Reply, steps:
         AttemptSuperseded: the generation is not this attempt's any more.
 
     """
-    taken, tries = reply.end_call(), 0
+    call = reply.end_call()
 
     async def save(db: Connection) -> bool:
-        nonlocal tries
-        tries += 1
         saved = await db.execute(lifecycle.save_steps(lease.generation_id, lease.attempt, tools.dump(steps)))
         if saved.one_or_none() is None:
             return False
-        if taken is not None:
-            await db.execute(spent(claimed, lease.generation_id, taken))
+        if call is not None:
+            await db.execute(spent(claimed, lease.generation_id, call))
         return True
 
-    try:
-        saved = await persist(desk.database, save)
-    except asyncio.CancelledError:
-        lease.obeying = lease.stop is not None
-        if not tries:
-            await note_lost_call(desk.database, claimed, lease.generation_id, taken)
-        raise
-    if not saved:
-        if tries == 1:  # of several, one may have been saved whose answer was lost
-            await note_lost_call(desk.database, claimed, lease.generation_id, taken)
-        raise AttemptSuperseded("The generation is not this attempt's any more.")
+    await persist(desk.database, save, claimed=claimed, generation_id=lease.generation_id, call=call)
