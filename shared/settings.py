@@ -11,6 +11,7 @@ from shared.errors import SettingsInvalid
 MIN_SECRET_BYTES: Final = 32
 MIN_PROMPT_TOKENS: Final = 512
 """What a context has to hold besides the longest reply, for the system prompt, the memory and the question."""
+DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 KNOWN_SECRETS: Final = ("change", "secret", "example", "default", "password", "your-", "your_", "insecure")
 LOCAL_ORIGINS: Final = (
     "http://localhost:3000",
@@ -20,9 +21,6 @@ LOCAL_ORIGINS: Final = (
     "http://127.0.0.1:5173",
     "http://127.0.0.1:8080",
 )
-
-
-DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
 
 def _origin(text: str) -> str:

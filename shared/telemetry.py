@@ -71,11 +71,6 @@ def _traceback(exc_info: structlog.typing.ExcInfo) -> str:
     return "".join(_lines(exc_info[1], set()))
 
 
-def may_quote(error: BaseException) -> bool:
-    """Whether an error's words may be somebody else's."""
-    return type(error).__module__.partition(".")[0] in QUOTING
-
-
 def _lines(error: BaseException, seen: set[int]) -> Iterator[str]:
     seen.add(id(error))  # an error may be its own cause
     before = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
@@ -85,7 +80,7 @@ def _lines(error: BaseException, seen: set[int]) -> Iterator[str]:
     yield from traceback.format_tb(error.__traceback__)
     kind = type(error)
     name = f"{kind.__module__}.{kind.__qualname__}"
-    yield f"{name}\n" if may_quote(error) else f"{name}: {error}\n"
+    yield f"{name}\n" if name.partition(".")[0] in QUOTING else f"{name}: {error}\n"
     if isinstance(error, BaseExceptionGroup):
         for inner in error.exceptions:
             yield "\nwith:\n"

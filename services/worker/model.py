@@ -109,17 +109,17 @@ def tokens(said: Said) -> int:
 class Model:
     """Streams answers. Safe for any number of concurrent streams on one event loop.
 
-    `name` is the model that answers unless another of those that are offered is asked for.
+    `name` is the model that answers unless another of those that are offered is asked for. `connect_timeout` is in seconds.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, connect_timeout: float = CONNECT_TIMEOUT) -> None:
         if settings.groq_api_key is None:
             raise errors.SettingsInvalid("GROQ_API_KEY: is not set")
         self.name = settings.groq_model
         self._http = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=60),
             timeout=aiohttp.ClientTimeout(
-                total=None, sock_connect=CONNECT_TIMEOUT, sock_read=settings.model_read_timeout_seconds
+                total=None, sock_connect=connect_timeout, sock_read=settings.model_read_timeout_seconds
             ),
             trust_env=True,
         )

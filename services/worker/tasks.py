@@ -5,6 +5,8 @@ from typing import Any
 from uuid import UUID
 
 from celery import shared_task
+from pydantic import ValidationError
+from sqlalchemy.exc import SQLAlchemyError
 
 from services.worker import process
 from services.worker.generations.run import run_generation
@@ -14,7 +16,7 @@ from services.worker.titles import make_title
 from shared import jobs
 from shared.errors import CortexAIError
 from shared.ids import ChatId, GenerationId
-from shared.telemetry import get_logger, may_quote
+from shared.telemetry import get_logger
 
 log = get_logger(__name__)
 
@@ -28,9 +30,7 @@ def _run(work: Coroutine[Any, Any, None]) -> None:
     """
     try:
         process.current().loop.run(work)
-    except Exception as error:
-        if not may_quote(error):
-            raise
+    except (SQLAlchemyError, ValidationError) as error:
         log.exception("task_failed")
         raise CortexAIError(f"{type(error).__name__}. The lease and the sweep make up for it.") from None
 

@@ -2,7 +2,7 @@
 
 import select
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import Any, Final
 
 from sqlalchemy import event
@@ -26,13 +26,12 @@ class Database:
     async def begin(self) -> AsyncIterator[Connection]:
         """A transaction: committed at the block's end, rolled back by an exception."""
         async with self._engine.connect() as db:
-            try:
+            # psycopg lets others run when the loop was busy, so this may be cancelled: the connection is then switched by half
+            # and would not be switched back. An engine with this option does the same before its connection has an owner.
+            async with AsyncExitStack() as unless_switched:
+                unless_switched.push_async_callback(db.invalidate)
                 await db.execution_options(isolation_level="READ COMMITTED")
-            except BaseException:
-                # Cancelled, for psycopg lets others run when the loop was busy: the connection may be switched by half, and
-                # would not be switched back. An engine with this option does the same before its connection has an owner.
-                await db.invalidate()
-                raise
+                unless_switched.pop_all()
             async with db.begin():
                 yield db
 
