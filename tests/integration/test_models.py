@@ -137,9 +137,8 @@ async def test_a_model_that_thinks_aloud_is_asked_to_keep_its_reasoning_apart(
 
 
 async def test_a_connection_that_is_not_accepted_in_time_is_tried_again(
-    database_url: str, valkey: EmbeddedValkey, monkeypatch: pytest.MonkeyPatch
+    database_url: str, valkey: EmbeddedValkey
 ) -> None:
-    monkeypatch.setattr("services.worker.model.CONNECT_TIMEOUT", 0.1)
     waits: list[Again | Delta] = []
 
     async def ask(model: Model) -> None:
@@ -151,7 +150,8 @@ async def test_a_connection_that_is_not_accepted_in_time_is_tried_again(
         for one in [sockets.enter_context(socket.socket()) for _ in range(3)]:
             one.settimeout(0)
             one.connect_ex(full.getsockname())
-        model = Model(settings_for(database_url, valkey.url, f"http://127.0.0.1:{full.getsockname()[1]}"))
+        url = f"http://127.0.0.1:{full.getsockname()[1]}"
+        model = Model(settings_for(database_url, valkey.url, url), connect_timeout=0.1)
         with pytest.raises(ModelUnavailable):
             await ask(model)
         await model.aclose()
