@@ -1,4 +1,3 @@
-import os
 import signal
 import subprocess
 import sys
@@ -78,12 +77,12 @@ def test_closing_it_ends_what_is_still_watched() -> None:
 
 
 def test_what_was_reaped_is_not_looked_at_again() -> None:
-    with subprocess.Popen([sys.executable, "-c", CHILD], stdout=subprocess.PIPE, start_new_session=True) as child:
+    with subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()"], start_new_session=True) as child:
         with Guard() as guard:
             guard.watch(child.pid, signal.SIGTERM)
             guard.forget(child.pid)
         assert child.poll() is None
-        os.killpg(child.pid, signal.SIGKILL)
+        child.kill()
 
 
 def test_a_guardian_that_was_killed_is_replaced_and_told_everything() -> None:
