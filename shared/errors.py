@@ -34,6 +34,7 @@ CortexAIError
 │   ├── ModelRateLimited
 │   ├── ModelAuthFailed
 │   ├── ModelRejected
+│   ├── ModelGone
 │   ├── ModelTimeout
 │   ├── ModelUnavailable
 │   ├── ModelBadResponse
@@ -276,6 +277,21 @@ class ModelError(CortexAIError):
 
     code = "model_error"
 
+    # For logs; None where it is not known. The endpoint's own status and error code are never shown to users.
+    model: str | None = None
+    endpoint_status: int | None = None
+    endpoint_code: str | None = None
+
+    @property
+    def log_fields(self) -> dict[str, object]:
+        """What a log line says of this failure: codes and names, no content."""
+        return {
+            "code": self.code,
+            "model": self.model,
+            "endpoint_status": self.endpoint_status,
+            "endpoint_code": self.endpoint_code,
+        }
+
 
 class ModelRateLimited(ModelError):
     """The language model is over its rate limit; try again later."""
@@ -297,6 +313,12 @@ class ModelRejected(ModelError):
     """The language model refused the request."""
 
     code = "model_rejected"
+
+
+class ModelGone(ModelError):
+    """The language model does not exist at its service. Whoever runs this has to name another one in GROQ_MODEL."""
+
+    code = "groq_model_gone"
 
 
 class ModelTimeout(ModelError):

@@ -11,6 +11,8 @@ from shared.errors import SettingsInvalid
 MIN_SECRET_BYTES: Final = 32
 MIN_PROMPT_TOKENS: Final = 512
 """What a context has to hold besides the longest reply, for the system prompt, the memory and the question."""
+GROQ_FALLBACK: Final = "openai/gpt-oss-20b"
+"""The model that stands in for others at Groq. An endpoint of somebody else's need not have it."""
 DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 KNOWN_SECRETS: Final = ("change", "secret", "example", "default", "password", "your-", "your_", "insecure")
 LOCAL_ORIGINS: Final = (
@@ -102,7 +104,7 @@ class Settings(DatabaseSettings):
     message_max_chars: int = Field(default=32_000, ge=1, le=200_000)
 
     groq_api_key: SecretStr | None = None
-    groq_model: str = "llama-3.3-70b-versatile"
+    groq_model: str = "openai/gpt-oss-120b"
     groq_models: Annotated[tuple[str, ...], NoDecode] = ()
     groq_fallback_model: str | None = None
     groq_base_url: str | None = None
@@ -211,6 +213,14 @@ class Settings(DatabaseSettings):
     def _are_origins(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
         """As browsers write them; what could never match one, as a wildcard or a path, is refused."""
         return tuple(_origin(text) for text in origins)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fall_back_at_groq(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """At Groq there is a fallback model unless another is named."""
+        if not values.get("groq_base_url"):
+            values.setdefault("groq_fallback_model", GROQ_FALLBACK)
+        return values
 
     @model_validator(mode="before")
     @classmethod

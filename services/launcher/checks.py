@@ -30,6 +30,7 @@ LOW_DISK_BYTES: Final = 1_000_000_000
 NO_DISK_BYTES: Final = 200_000_000
 GROQ: Final = "https://api.groq.com"
 MAX_ANSWER_BYTES: Final = 4 * 1024 * 1024
+FEW: Final = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,9 +130,22 @@ def model(settings: Settings) -> Finding:
     known = _models(base, settings.groq_api_key.get_secret_value() if settings.groq_api_key is not None else "")
     if isinstance(known, Finding):
         return known
-    if settings.groq_model not in known:
-        return Finding("model", "note", f"{settings.groq_model} is not in the list of {base}", "check GROQ_MODEL")
+    named = {
+        "GROQ_MODEL": (settings.groq_model,),
+        "GROQ_MODELS": settings.groq_models,
+        "GROQ_FALLBACK_MODEL": (settings.groq_fallback_model,) if settings.groq_fallback_model else (),
+    }
+    for setting, names in named.items():
+        if missing := [name for name in names if name not in known]:
+            detail = f"{', '.join(missing)} is not offered by {base}"
+            return Finding("model", "wrong", detail, f"{setting}: name one of {_few(known)}")
     return Finding("model", "ok", f"{settings.groq_model} at {base}")
+
+
+def _few(names: set[str]) -> str:
+    """Some of the names, for a person to choose from."""
+    shown = ", ".join(sorted(names)[:FEW])
+    return f"{shown}, …" if len(names) > FEW else shown or "its models (it lists none)"
 
 
 def _models(base: str, key: str) -> set[str] | Finding:

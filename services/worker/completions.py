@@ -1,6 +1,8 @@
 """The transport below ChatGroq: a chat completion is asked for over HTTP, and its chunks come as plain dicts."""
 
+import asyncio
 import json
+import re
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from http import HTTPStatus
@@ -13,6 +15,13 @@ from shared import errors
 
 MAX_EVENT_BYTES: Final = 4 * 1024 * 1024
 """A model that sends more than this without ending an event is not one."""
+MAX_REFUSAL_BYTES: Final = 64 * 1024
+REFUSAL_WITHIN: Final = 2.0
+"""Seconds to wait for the body of a refusal."""
+CODE: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+"""An error code of an endpoint's. What looks otherwise may be a sentence, which may quote the request."""
+GONE_CODES: Final = frozenset({"model_not_found", "model_decommissioned", "model_not_active", "model_terms_required"})
+"""Groq's error codes for a model that nobody can use any more, or not yet (console.groq.com/docs/errors)."""
 
 
 class Completions:
@@ -39,13 +48,24 @@ class Completions:
         request = self._http.post(self._url, data=body, headers=self._headers, allow_redirects=False)
         response = await call.enter_async_context(request)
         if response.status != HTTPStatus.OK:
-            raise _refusal(response)
+            raise await _refusal(response)
         return _chunks(response.content.iter_any())
 
 
-def _refusal(response: aiohttp.ClientResponse) -> errors.ModelError:
-    """Why the model does not answer. What it says about that may quote the request, so it goes nowhere."""
+async def _refusal(response: aiohttp.ClientResponse) -> errors.ModelError:
+    """Why the model does not answer. The endpoint's sentence about that may quote the request, so only its code is kept."""
+    code = await _error_code(response)
+    failure = _kind_of(response, code)
+    failure.endpoint_status, failure.endpoint_code = response.status, code
+    return failure
+
+
+def _kind_of(response: aiohttp.ClientResponse, code: str | None) -> errors.ModelError:
     match response.status:
+        case 400 | 403 | 404 if code in GONE_CODES:
+            return errors.ModelGone()
+        case 404:  # other endpoints have other codes for it, or none
+            return errors.ModelGone()
         case 429:
             return errors.ModelRateLimited(retry_after=_retry_after(response))
         case 401 | 403:
@@ -56,11 +76,28 @@ def _refusal(response: aiohttp.ClientResponse) -> errors.ModelError:
             return errors.ModelRejected()
 
 
+async def _error_code(response: aiohttp.ClientResponse) -> str | None:
+    """The error code in a refusal's body; None where there is none in time, or none that is a code."""
+    try:
+        async with asyncio.timeout(REFUSAL_WITHIN):
+            body = await response.content.read(MAX_REFUSAL_BYTES)
+            return code_of(orjson.loads(body).get("error"))
+    except (aiohttp.ClientError, TimeoutError, ValueError, AttributeError):
+        return None
+
+
+def code_of(error: object) -> str | None:
+    """The code of an error object as endpoints send it; None where there is none."""
+    code = error.get("code") if isinstance(error, dict) else None
+    return code if isinstance(code, str) and CODE.fullmatch(code) else None
+
+
 async def _chunks(body: AsyncIterator[bytes]) -> AsyncIterator[dict[str, Any]]:
     """The JSON of each event.
 
     Raises:
-        ValueError: an event is no JSON, is an error, or has no end.
+        ValueError: an event is no JSON, or has no end.
+        ModelBadResponse: an event is an error.
 
     """
     rest = b""
@@ -76,7 +113,9 @@ async def _chunks(body: AsyncIterator[bytes]) -> AsyncIterator[dict[str, Any]]:
                 return
             chunk = _json(text)
             if chunk.get("error"):
-                raise ValueError("the model reported an error")
+                failure = errors.ModelBadResponse()
+                failure.endpoint_status, failure.endpoint_code = HTTPStatus.OK.value, code_of(chunk["error"])
+                raise failure
             yield chunk
 
 

@@ -48,6 +48,8 @@ CHARS_PER_TOKEN: Final = 4
 """As langchain-core's counter has it, for where only lengths are known."""
 THINKS_ALOUD: Final = ("qwen/qwen3", "deepseek-r1")
 """Models that put their reasoning into the text unless they are told to keep it apart."""
+GPT_OSS: Final = "openai/gpt-oss"
+"""Models that can't go on from a half-said answer, and think as hard as they are told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +126,7 @@ class Model:
             trust_env=True,
         )
         self._fallback = settings.groq_fallback_model
+        self._prefill = settings.model_prefill
         names = {settings.groq_model, *settings.groq_models, *([self._fallback] if self._fallback else [])}
         # All at once, since making one takes 50 ms.
         self._chats = {name: self._make(settings, settings.groq_api_key, name) for name in sorted(names)}
@@ -145,6 +148,11 @@ class Model:
         """Close its connections."""
         await self._http.close()
 
+    def can_continue(self, model: str | None) -> bool:
+        """Whether an answer can be continued from its first half, by this model and by the one that may have to stand in."""
+        names = (model if model in self._chats else self.name, self._fallback or self.name)
+        return self._prefill and not any(str(name).startswith(GPT_OSS) for name in names)
+
     async def stream(
         self,
         conversation: Sequence[Said],
@@ -152,11 +160,13 @@ class Model:
         model: str | None = None,
         tools: bool = False,
         max_tokens: int | None = None,
+        is_brief: bool = False,
     ) -> AsyncGenerator[Delta | Again, None]:
         """The answer, chunk by chunk. A last message of the assistant's is continued. Closing it hangs up.
 
         What fails before the first chunk, and may go better soon, is tried again, three times in all, and then with the
-        fallback model. With `tools` the model may ask for a web search. A model that is not offered is the default one.
+        fallback model; a model that is gone is replaced by the fallback model at once. With `tools` the model may ask for a
+        web search. With `is_brief` it thinks as little as it can. A model that is not offered is the default one.
 
         Raises:
             ModelError: one of its kinds.
@@ -170,16 +180,18 @@ class Model:
         name = model if model in self._chats else self.name
         begun = False
         try:
-            async for said in self._tries(name, messages, options):
+            async for said in self._tries(name, messages, options, is_brief=is_brief):
                 begun = begun or isinstance(said, Delta)
                 yield said
         except errors.ModelError as failure:
-            if begun or self._fallback in {None, name} or not _is_passing(failure):
+            is_gone = isinstance(failure, errors.ModelGone)
+            if begun or self._fallback in {None, name} or not (is_gone or _is_passing(failure)):
                 raise
+            log.warning("model_fallback", fallback=self._fallback, **failure.log_fields)
         else:
             return
         yield Again(str(self._fallback), 0)
-        async for said in self._tries(str(self._fallback), messages, options):
+        async for said in self._tries(str(self._fallback), messages, options, is_brief=is_brief):
             yield said
 
     async def answer(self, conversation: Sequence[Said], *, model: str | None = None, max_tokens: int) -> Answer:
@@ -192,7 +204,7 @@ class Model:
         name, parts = model if model in self._chats else self.name, list[str]()
         reason: FinishReason = "stop"
         usage = None
-        async for said in self.stream(conversation, model=model, max_tokens=max_tokens):
+        async for said in self.stream(conversation, model=model, max_tokens=max_tokens, is_brief=True):
             if isinstance(said, Again):
                 name = said.model
                 continue
@@ -201,8 +213,10 @@ class Model:
         return Answer("".join(parts), str(name), reason, usage)
 
     async def _tries(
-        self, name: str, messages: list[BaseMessage], options: dict[str, Any]
+        self, name: str, messages: list[BaseMessage], options: dict[str, Any], *, is_brief: bool
     ) -> AsyncGenerator[Delta | Again, None]:
+        if is_brief and name.startswith(GPT_OSS):
+            options = {**options, "reasoning_effort": "low"}
         waited = 0.0
         for delay in (*RETRY_DELAYS, None):
             begun = ended = False
@@ -219,15 +233,18 @@ class Model:
                 made = calls.made()
             except (errors.ModelError, aiohttp.ClientError, TimeoutError, *_MISSHAPEN) as error:
                 failure = _failure(error, begun=begun)
+                failure.model = name
                 wait = failure.retry_after if isinstance(failure, errors.ModelRateLimited) else None
                 wait = delay if wait is None else wait
                 if begun or delay is None or wait is None or waited + wait > MAX_RETRY_WAIT or not _is_passing(failure):
                     raise failure from (None if failure is error else error)
-                log.warning("model_retry", error=failure.code, wait=wait)
+                log.warning("model_retry", wait=wait, **failure.log_fields)
             else:
                 if not ended:
                     # A body that was cut short but ended cleanly, as a proxy may do: nothing else tells.
-                    raise errors.ModelBadResponse
+                    failure = errors.ModelBadResponse()
+                    failure.model = name
+                    raise failure
                 if made:
                     yield Delta(calls=made)
                 return

@@ -20,7 +20,7 @@ log = get_logger(__name__)
 WITHIN: Final = 20.0
 READ_CHARS: Final = 2_000
 MAX_CHARS: Final = 80
-MAX_TOKENS: Final = 256
+MAX_TOKENS: Final = 1_024
 """More than a title takes: some models think first."""
 QUOTES: Final = "\"'`*#“”„«»「」 \t"
 

@@ -21,10 +21,10 @@ def fail_replies(message_ids: Sequence[int]) -> Update:
     return update(Message).where(Message.id.in_(message_ids)).values(status=MessageStatus.FAILED)
 
 
-def take_over_expired(limit: int = 100) -> ReturningUpdate[UUID, str, int, int]:
+def take_over_expired(limit: int = 100) -> ReturningUpdate[UUID, str, int, int, str | None]:
     """Queue again what lost its worker, or fail it when that has happened too often.
 
-    Returns (id, status, attempt, assistant_message_id). A failed one's attempt is raised, so that its worker, should it
+    Returns (id, status, attempt, assistant_message_id, model). A failed one's attempt is raised, so that its worker, should it
     come back, is refused by the log too.
     """
     exhausted = Generation.losses + 1 >= MAX_LOSSES
@@ -48,7 +48,9 @@ def take_over_expired(limit: int = 100) -> ReturningUpdate[UUID, str, int, int]:
             error_code=case((exhausted, WORKER_LOST), else_=None),
             error_message=case((exhausted, "The answer was interrupted too often."), else_=None),
         )
-        .returning(Generation.id, Generation.status, Generation.attempt, Generation.assistant_message_id)
+        .returning(
+            Generation.id, Generation.status, Generation.attempt, Generation.assistant_message_id, Generation.model
+        )
     )
 
 

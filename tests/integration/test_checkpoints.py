@@ -114,10 +114,14 @@ async def test_an_answer_survives_the_loss_of_its_logs_end_and_its_worker(
     assert text_of(events) == numbered(20) == (await client.messages(posted.chat_id))[1]["content"]
 
 
-@pytest.fixture
-async def unable(database_url: str, valkey: EmbeddedValkey, groq_url: str) -> AsyncIterator[Desk]:
+@pytest.fixture(
+    params=[{"model_prefill": False}, {"groq_model": "openai/gpt-oss-120b"}], ids=["by setting", "by model"]
+)
+async def unable(
+    request: pytest.FixtureRequest, database_url: str, valkey: EmbeddedValkey, groq_url: str
+) -> AsyncIterator[Desk]:
     """A desk whose model can't go on where an answer broke off."""
-    settings = settings_for(database_url, valkey.url, groq_url, model_prefill=False)
+    settings = settings_for(database_url, valkey.url, groq_url, **request.param)
     celery = create_app(settings)
     async with open_desk(settings, celery) as opened:
         yield opened
@@ -127,7 +131,8 @@ async def unable(database_url: str, valkey: EmbeddedValkey, groq_url: str) -> As
 async def test_a_model_that_can_not_go_on_begins_a_new_paragraph_and_says_so(
     client: Client, unable: Desk, database_url: str
 ) -> None:
-    async with abandoned(client, unable, "[[tokens=12 fault=stall after=5 once=1]]", numbered(5)) as speech:
+    question = f"{uuid4().hex} [[tokens=12 fault=stall after=5 once=1]]"  # the double counts by conversation
+    async with abandoned(client, unable, question, numbered(5)) as speech:
         posted = speech.posted
         execute(database_url, EXPIRE)
         await sweep(unable)

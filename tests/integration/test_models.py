@@ -18,7 +18,7 @@ from shared.streams.redis import log_key
 from tests.clients import Client, numbered, text_of, types_of
 from tests.conftest import settings_for
 from tests.doubles import groq_control
-from tests.integration.turns import Posted, answer, execute, open_desk_for, post
+from tests.integration.turns import Posted, answer, execute, logged, open_desk_for, post
 
 
 @pytest.fixture
@@ -90,6 +90,31 @@ async def test_a_rate_limit_longer_than_patience_goes_to_the_fallback_at_once(
     assert len(await groq_control.requests(groq_url, containing=words, ended=2)) == 2
 
 
+@pytest.mark.parametrize("gone", ["fault=404", "fault=400 code=model_decommissioned"])
+async def test_a_model_that_is_gone_is_replaced_by_the_fallback_at_once(
+    client: Client, desk: Desk, groq_url: str, caplog: pytest.LogCaptureFixture, gone: str
+) -> None:
+    words = uuid4().hex
+    posted, events = await answer(client, desk, f"{words} [[tokens=4 {gone} once=1]]")
+    assert text_of(events) == numbered(4)
+    asked = await groq_control.requests(groq_url, containing=words, ended=2)
+    assert [request["body"]["model"] for request in asked] == ["double", "double-small"]
+    (line,) = logged(caplog, "model_fallback")
+    assert (line["code"], line["model"], line["fallback"]) == ("groq_model_gone", "double", "double-small")
+    assert line["generation_id"] == str(posted.generation_id)
+    assert logged(caplog, "answer_failed") == []
+
+
+async def test_a_fallback_that_is_gone_too_is_named_in_the_log(
+    client: Client, desk: Desk, caplog: pytest.LogCaptureFixture
+) -> None:
+    _, events = await answer(client, desk, "Hello [[fault=404]]")
+    assert (events[-1].part["type"], events[-1].part["code"]) == ("error", "groq_model_gone")
+    assert "GROQ_MODEL" in events[-1].part["errorText"]
+    (line,) = logged(caplog, "answer_failed")
+    assert (line["model"], line["endpoint_status"]) == ("double-small", 404)
+
+
 async def test_reasoning_is_streamed_and_kept_apart_from_the_text(client: Client, desk: Desk, groq_url: str) -> None:
     posted, events = await answer(client, desk, "Think [[tokens=3 reasoning=2]]")
     kinds = [kind for kind in types_of(events) if kind.startswith(("reasoning", "text"))]
@@ -134,6 +159,36 @@ async def test_a_model_that_thinks_aloud_is_asked_to_keep_its_reasoning_apart(
     await run_generation(qwen, posted.generation_id)
     (asked,) = await groq_control.requests(groq_url, containing=words, ended=1)
     assert asked["body"]["reasoning_format"] == "parsed"
+
+
+@pytest.mark.parametrize(
+    ("model", "fallback", "can"),
+    [
+        ("double", None, True),
+        ("openai/gpt-oss-120b", None, False),
+        ("double", "openai/gpt-oss-20b", False),
+        ("openai/gpt-oss-120b", "double", False),
+    ],
+)
+async def test_an_answer_is_continued_only_where_whoever_may_answer_can(
+    database_url: str, valkey: EmbeddedValkey, groq_url: str, model: str, fallback: str | None, *, can: bool
+) -> None:
+    made = Model(settings_for(database_url, valkey.url, groq_url, groq_model=model, groq_fallback_model=fallback))
+    assert made.can_continue(None) is can
+    await made.aclose()
+
+
+async def test_a_model_thinks_little_of_what_nobody_waits_for(
+    database_url: str, valkey: EmbeddedValkey, groq_url: str
+) -> None:
+    words = uuid4().hex
+    model = Model(settings_for(database_url, valkey.url, groq_url, groq_model="openai/gpt-oss-120b"))
+    await model.answer([Said("user", words)], max_tokens=10)
+    await anext(model.stream([Said("user", words)]))
+    await model.aclose()
+    for_nobody, for_a_reader = await groq_control.requests(groq_url, containing=words, ended=2)
+    assert for_nobody["body"]["reasoning_effort"] == "low"
+    assert "reasoning_effort" not in for_a_reader["body"]
 
 
 async def test_a_connection_that_is_not_accepted_in_time_is_tried_again(

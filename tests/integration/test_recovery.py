@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from uuid import uuid4
 
+import pytest
+
 from services.worker.generations.desk import Desk
 from services.worker.generations.leases import Leases
 from services.worker.generations.pen import Flusher
@@ -16,7 +18,7 @@ from shared.settings import Settings
 from shared.streams.port import Append, Writer
 from tests.clients import Client, Event, numbered, text_of
 from tests.doubles import groq_control
-from tests.integration.turns import AGE, abandoned, execute, open_desk_for, post
+from tests.integration.turns import AGE, abandoned, execute, logged, open_desk_for, post
 
 EXPIRE = "UPDATE generations SET lease_expires_at = now() - interval '1 second' WHERE id = %s"
 
@@ -53,7 +55,9 @@ async def test_a_generation_whose_worker_is_lost_is_made_by_another(
     assert text_of(seen) == numbered(12)
 
 
-async def test_after_three_lost_attempts_the_reader_is_told(client: Client, watched: Desk, database_url: str) -> None:
+async def test_after_three_lost_attempts_the_reader_is_told(
+    client: Client, watched: Desk, database_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
     posted = await post(client, "[[tokens=12 fault=stall after=2]]")
     async with client.read(posted.stream_url) as stream:
         events = stream.events()
@@ -68,6 +72,9 @@ async def test_after_three_lost_attempts_the_reader_is_told(client: Client, watc
             await sweep(watched)
         seen += [event async for event in events]
     assert (seen[-1].part["type"], seen[-1].part["code"]) == ("error", "worker_lost")
+    (line,) = logged(caplog, "answer_failed")
+    assert (line["code"], line["model"]) == ("worker_lost", "double")
+    assert line["generation_id"] == str(posted.generation_id)
     reply = (await client.messages(posted.chat_id))[1]
     assert (reply["content"], reply["status"]) == (numbered(6), "failed")
     assert text_of(seen) == numbered(6)

@@ -13,7 +13,7 @@ from shared.settings import Settings
 from tests.clients import Client, Event, numbered, text_of, types_of
 from tests.doubles import groq_control
 from tests.doubles.groq.text import SPECIALS
-from tests.integration.turns import answer, execute, post
+from tests.integration.turns import answer, execute, logged, post
 
 WHOLE = ["start", "start-step", "data-status", "text-start", "text-delta", "text-end", "finish-step", "finish"]
 
@@ -60,22 +60,32 @@ async def test_the_next_question_is_asked_with_the_conversation_before_it(
 
 
 @pytest.mark.parametrize(
-    ("directive", "code", "text"),
+    ("directive", "code", "text", "endpoint"),
     [
-        ("fault=429 retry_after=0", "model_rate_limited", ""),
-        ("fault=401", "model_auth_failed", ""),
-        ("fault=400", "model_rejected", ""),
-        ("fault=500", "model_unavailable", ""),
-        ("fault=cut after=4", "model_bad_response", numbered(4)),
-        ("fault=reset after=4", "model_bad_response", numbered(4)),
-        ("fault=malformed after=4", "model_bad_response", numbered(4)),
-        ("fault=error after=4", "model_bad_response", numbered(4)),
-        ("fault=truncate after=4", "model_bad_response", numbered(4)),
-        ("fault=drop", "model_unavailable", ""),
+        ("fault=429 retry_after=0", "model_rate_limited", "", (429, "rate_limit_exceeded")),
+        ("fault=401", "model_auth_failed", "", (401, "invalid_api_key")),
+        ("fault=400", "model_rejected", "", (400, "tool_use_failed")),
+        ("fault=400 code=A+sentence,+perhaps+of+the+person's", "model_rejected", "", (400, None)),
+        ("fault=404", "groq_model_gone", "", (404, "model_not_found")),
+        ("fault=400 code=model_decommissioned", "groq_model_gone", "", (400, "model_decommissioned")),
+        ("fault=500", "model_unavailable", "", (500, None)),
+        ("fault=502", "model_unavailable", "", (502, None)),
+        ("fault=cut after=4", "model_bad_response", numbered(4), (None, None)),
+        ("fault=reset after=4", "model_bad_response", numbered(4), (None, None)),
+        ("fault=malformed after=4", "model_bad_response", numbered(4), (None, None)),
+        ("fault=error after=4", "model_bad_response", numbered(4), (200, "model_error")),
+        ("fault=truncate after=4", "model_bad_response", numbered(4), (None, None)),
+        ("fault=drop", "model_unavailable", "", (None, None)),
     ],
 )
 async def test_a_model_that_fails_ends_the_stream_with_an_error_and_keeps_what_it_said(
-    client: Client, desk: Desk, directive: str, code: str, text: str
+    client: Client,
+    desk: Desk,
+    caplog: pytest.LogCaptureFixture,
+    directive: str,
+    code: str,
+    text: str,
+    endpoint: tuple[int | None, str | None],
 ) -> None:
     posted, events = await answer(client, desk, f"[[tokens=20 {directive}]]")
     assert (events[-1].part["type"], events[-1].part["code"]) == ("error", code)
@@ -85,6 +95,9 @@ async def test_a_model_that_fails_ends_the_stream_with_an_error_and_keeps_what_i
     assert (reply["content"], reply["status"]) == (text, "failed")
     generation = (await client.http.get(f"/api/generations/{posted.generation_id}")).json()
     assert (generation["status"], generation["error_code"]) == ("failed", code)
+    (line,) = logged(caplog, "answer_failed")
+    assert (line["code"], line["model"], line["generation_id"]) == (code, "double", str(posted.generation_id))
+    assert (line["endpoint_status"], line["endpoint_code"]) == endpoint
 
 
 @pytest.mark.parametrize("directive", ["fault=hang", "fault=stall after=3"])

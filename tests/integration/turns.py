@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import psycopg
+import pytest
 
 from services.worker.app import open_desk
 from services.worker.celery_app import create_app
@@ -129,6 +130,12 @@ async def speaking(client: Client, desk: Desk, words: str = "") -> AsyncIterator
     making.cancel()
     with suppress(asyncio.CancelledError):
         await making
+
+
+def logged(caplog: pytest.LogCaptureFixture, event: str) -> list[dict[str, Any]]:
+    """The fields of all log lines of this event."""
+    fields: list[dict[str, Any]] = [record.msg for record in caplog.records if isinstance(record.msg, dict)]
+    return [line for line in fields if line["event"] == event]
 
 
 def execute(database_url: str, statement: str, *values: object) -> list[tuple[object, ...]]:

@@ -471,7 +471,7 @@ async def test_a_request_without_a_key_is_refused(groq_url: str) -> None:
 
 def test_the_sdk_lists_the_models(started_groq_url: str) -> None:
     with groq.Groq(base_url=started_groq_url, api_key="x") as client:
-        assert "llama-3.3-70b-versatile" in [listed.id for listed in client.models.list().data]
+        assert "openai/gpt-oss-120b" in [listed.id for listed in client.models.list().data]
 
 
 def test_the_double_tells_that_it_is_well(started_groq_url: str) -> None:

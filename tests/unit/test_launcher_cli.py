@@ -1,4 +1,5 @@
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -124,6 +125,26 @@ def test_the_doctor_finds_a_machine_fit_for_a_start(tmp_path: Path) -> None:
     assert found.returncode == 0
     assert "wrong" not in found.stdout
     assert "embedded parts: everything" in found.stdout
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"GROQ_MODEL": "llama-3.3-70b-versatile"}, "GROQ_MODEL: name one of openai/gpt-oss-120b, "),
+        ({"GROQ_FALLBACK_MODEL": "gone"}, "GROQ_FALLBACK_MODEL: name one of "),
+        ({"GROQ_MODELS": "qwen/qwen3-32b,gone"}, "GROQ_MODELS: name one of "),
+    ],
+)
+def test_the_doctor_finds_a_model_that_is_gone(tmp_path: Path, groq_url: str, given: dict[str, str], said: str) -> None:
+    found = cortexai(tmp_path, "doctor", GROQ_API_KEY="key", GROQ_BASE_URL=groq_url, PORT="0", **given)
+    assert found.returncode == 1
+    assert re.search(rf"wrong +model: \S+ is not offered by {groq_url}", found.stdout)
+    assert said in found.stdout
+
+
+def test_the_doctor_finds_the_default_models_well(tmp_path: Path, groq_url: str) -> None:
+    found = cortexai(tmp_path, "doctor", GROQ_API_KEY="key", GROQ_BASE_URL=groq_url, PORT="0")
+    assert (found.returncode, "model: openai/gpt-oss-120b at" in found.stdout) == (0, True)
 
 
 def test_the_doctor_names_what_is_wrong_and_shows_no_secret(tmp_path: Path) -> None:

@@ -48,6 +48,14 @@ def test_another_broker_is_refused(name: str, url: str, monkeypatch: pytest.Monk
         load(monkeypatch, **{name: url})
 
 
+def test_groqs_own_models_stand_in_for_each_other_at_groq_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = load(monkeypatch)
+    assert (settings.groq_model, settings.groq_fallback_model) == ("openai/gpt-oss-120b", "openai/gpt-oss-20b")
+    assert load(monkeypatch, GROQ_FALLBACK_MODEL="mine").groq_fallback_model == "mine"
+    assert load(monkeypatch, GROQ_FALLBACK_MODEL="", GROQ_BASE_URL="http://mine").groq_fallback_model is None
+    assert load(monkeypatch, GROQ_FALLBACK_MODEL="other").groq_fallback_model == "other"
+
+
 def test_broker_and_stream_logs_live_in_the_one_redis_unless_told_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = load(monkeypatch, STREAM_REDIS_URL="rediss://streams:6380/1")
     assert settings.celery_broker_url == MINIMAL["REDIS_URL"]

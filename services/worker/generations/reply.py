@@ -11,6 +11,7 @@ from shared.database.lifecycle import Call
 from shared.errors import (
     CortexAIError,
     ModelAuthFailed,
+    ModelGone,
     ModelRateLimited,
     ModelRejected,
     ModelUnavailable,
@@ -20,7 +21,7 @@ from shared.generation import GenerationStatus
 from shared.streams.transcript import Transcript
 
 NEW_PARAGRAPH: Final = "\n\n"
-REFUSALS: Final = (ModelRateLimited, ModelAuthFailed, ModelRejected, ModelUnavailable)
+REFUSALS: Final = (ModelRateLimited, ModelAuthFailed, ModelRejected, ModelGone, ModelUnavailable)
 Usage = dict[str, int]
 
 

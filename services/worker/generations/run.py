@@ -7,6 +7,7 @@ from typing import Final
 
 from sqlalchemy import literal
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+from structlog.contextvars import bound_contextvars
 
 from services.worker.generations.desk import Desk
 from services.worker.generations.leases import Lease, Stop
@@ -35,6 +36,11 @@ tokens are not held up by all the rest, and half of them begin in half the time.
 
 async def run_generation(desk: Desk, generation_id: GenerationId) -> None:
     """Make the reply of a queued generation. Does nothing when it is held by another worker, over or gone."""
+    with bound_contextvars(generation_id=str(generation_id)):
+        await _run(desk, generation_id)
+
+
+async def _run(desk: Desk, generation_id: GenerationId) -> None:
     async with desk.starts:
         since = asyncio.get_running_loop().time()
         async with desk.database.connect() as db:
@@ -196,3 +202,7 @@ async def _save(desk: Desk, lease: Lease, claimed: Claimed, reply: Reply) -> Non
         )
 
     await persist(desk.database, save, claimed=claimed, generation_id=lease.generation_id, call=call, together=False)
+    if failure is not None:
+        seen = failure.log_fields if isinstance(failure, ModelError) else {"code": failure.code}
+        model = seen.get("model") or (call.model if call else claimed.model or desk.model.name)
+        log.warning("answer_failed", attempt=lease.attempt, **{**seen, "model": model})

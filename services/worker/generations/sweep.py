@@ -31,9 +31,17 @@ async def sweep(desk: Desk) -> None:
         if failed:
             await db.execute(upkeep.fail_replies(failed))
     for row in lost:
-        log.warning("generation_lost", generation_id=str(row.id), attempt=row.attempt, now=row.status)
         if row.status == GenerationStatus.QUEUED:
+            log.warning("generation_lost", generation_id=str(row.id), attempt=row.attempt)
             desk.hints.generate(GenerationId(row.id))
+        else:
+            log.warning(
+                "answer_failed",
+                generation_id=str(row.id),
+                attempt=row.attempt,
+                code=upkeep.WORKER_LOST,
+                model=row.model or desk.model.name,
+            )
     async with desk.database.connect() as db:
         untaken = (await db.execute(upkeep.queued_again(UNTAKEN_AFTER))).scalars().all()
     for generation_id in (*untaken, *await _promoted(desk)):

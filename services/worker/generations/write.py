@@ -74,7 +74,7 @@ async def _ask(
     """One model call, streamed into the log. Returns the tool calls with which it ended, none at the reply's end."""
     offers_tools = desk.search is not None and desk.settings.model_tools
     offers_tools = offers_tools and len(steps) < desk.settings.search_max_steps
-    written = _go_on(desk, lease, reply, steps)
+    written = _go_on(desk, lease, claimed, reply, steps)
     context = _context(desk, claimed, recalled, steps, written)
     if context.left_out or recalled.is_cut:
         reply.tell("trimmed", messages=context.left_out)
@@ -90,7 +90,7 @@ async def _ask(
         return await _stream(desk, claimed, reply, context, offers_tools=False)
 
 
-def _go_on(desk: Desk, lease: Lease, reply: Reply, steps: list[Step]) -> str:
+def _go_on(desk: Desk, lease: Lease, claimed: Claimed, reply: Reply, steps: list[Step]) -> str:
     """The text of this step that an earlier attempt has written and the model is to go on from.
 
     Where it can't, because of tool calls before, reasoning, or its kind, the step begins anew.
@@ -98,7 +98,7 @@ def _go_on(desk: Desk, lease: Lease, reply: Reply, steps: list[Step]) -> str:
     transcript = reply.transcript
     if transcript.step_called or not (transcript.step_text or not transcript.step_is_plain):
         return ""
-    if desk.settings.model_prefill and transcript.step_is_plain and not steps:
+    if desk.model.can_continue(claimed.model) and transcript.step_is_plain and not steps:
         return transcript.step_text
     reply.begin_anew(lease.attempt)
     return ""

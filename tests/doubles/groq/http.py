@@ -16,7 +16,7 @@ from tests.doubles.groq.pacing import Clock, Ending, Player
 from tests.doubles.groq.plan import Plan, refusal, streamed, whole
 from tests.doubles.groq.state import Outcome, Record, State
 
-MODELS: Final = ("llama-3.3-70b-versatile", "llama-3.1-8b-instant", "openai/gpt-oss-20b", "openai/gpt-oss-120b")
+MODELS: Final = ("openai/gpt-oss-120b", "openai/gpt-oss-20b", "qwen/qwen3-32b")
 MAX_BODY_BYTES: Final = 16 * 1024 * 1024
 
 
