@@ -15,7 +15,7 @@ import psutil
 import uvloop
 from system import PASSWORD, SystemFailed, running_system
 
-from shared.jobs import SUMMARIES_QUEUE, UPKEEP_QUEUE
+from shared.jobs.names import SUMMARIES_QUEUE, UPKEEP_QUEUE
 from tests.doubles.process import start_groq_double
 
 SUMMARIZED_WITHIN: Final = 120.0

@@ -18,9 +18,9 @@ from services.launcher.embedded.postgres import EmbeddedPostgres
 from services.launcher.embedded.valkey import EmbeddedValkey
 from services.launcher.guard import Guard
 from shared.settings import Settings
-from shared.telemetry import configure_logging
+from shared.telemetry.logs import configure_logging
 from tests.doubles.process import start_groq_double, start_tavily_double
-from tests.system import System
+from tests.support.system import System
 
 SECRET = "0f1e2d3c4b5a69788796a5b4c3d2e1f00f1e2d3c4b5a6978"
 TEMPLATE = "template_migrated"

@@ -12,7 +12,7 @@ from services.api.listener import tune
 from services.api.middleware import quiet_cuts
 from shared.errors import SettingsInvalid
 from shared.settings import Settings
-from shared.telemetry import configure_logging
+from shared.telemetry.logs import configure_logging
 
 DRAIN_SECONDS: Final = 20
 BACKLOG: Final = 4096

@@ -11,16 +11,17 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 
 from services.api import health, problems
-from services.api.auth import router as auth
+from services.api.accounts import router as auth
+from services.api.auth.access_tokens import AccessTokens
+from services.api.auth.passwords import Passwords
 from services.api.chats import router as chats
 from services.api.generations import queries
 from services.api.generations import router as generations
-from services.api.line import Line
 from services.api.memory import router as memory
 from services.api.middleware import BodyLimit, RequestLog
 from services.api.queue import open_queue
+from services.api.queue_positions import Line
 from services.api.resources import Resources
-from services.api.security import AccessTokens, Passwords
 from services.api.usage import router as usage
 from shared.database.engine import Database, open_database
 from shared.errors import SettingsInvalid

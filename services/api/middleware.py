@@ -10,7 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.api.problems import StreamCut, of_error
 from shared.errors import PayloadTooLarge
-from shared.telemetry import get_logger
+from shared.telemetry.logs import get_logger
 
 log = get_logger(__name__)
 

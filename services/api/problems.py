@@ -17,7 +17,7 @@ from starlette.routing import BaseRoute, Match
 
 from shared import errors
 from shared.database.engine import is_transient
-from shared.telemetry import get_logger
+from shared.telemetry.logs import get_logger
 
 log = get_logger(__name__)
 

@@ -5,8 +5,8 @@ from contextlib import contextmanager
 
 from celery import Celery
 
-from shared import jobs
-from shared.hints import Hints
+from shared.jobs.names import BROKER_TRANSPORT, PUBLISH_RETRIES
+from shared.jobs.sender import Hints
 
 
 @contextmanager
@@ -14,10 +14,10 @@ def open_queue(broker_url: str) -> Iterator[Hints]:
     """Hints to the workers on this broker. Connects when the first one is sent."""
     celery = Celery("cortexai", broker=broker_url, set_as_current=False)
     celery.conf.update(
-        broker_transport_options=dict(jobs.BROKER_TRANSPORT),
+        broker_transport_options=dict(BROKER_TRANSPORT),
         task_ignore_result=True,
         task_serializer="json",
-        task_publish_retry_policy=dict(jobs.PUBLISH_RETRIES),
+        task_publish_retry_policy=dict(PUBLISH_RETRIES),
     )
 
     def send(task: str, queue: str, argument: str) -> None:

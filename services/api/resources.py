@@ -2,10 +2,11 @@
 
 from dataclasses import dataclass
 
-from services.api.line import Line
-from services.api.security import AccessTokens, Passwords
+from services.api.auth.access_tokens import AccessTokens
+from services.api.auth.passwords import Passwords
+from services.api.queue_positions import Line
 from shared.database.engine import Database
-from shared.hints import Hints
+from shared.jobs.sender import Hints
 from shared.settings import Settings
 from shared.streams.redis import Streams
 

@@ -7,9 +7,9 @@ from typing import Any, Final
 from celery import signals
 
 from shared.errors import SettingsInvalid
-from shared.jobs import QUEUES
+from shared.jobs.names import QUEUES
 from shared.settings import Settings
-from shared.telemetry import configure_logging
+from shared.telemetry.logs import configure_logging
 
 USAGE: Final = f"usage: python -m services.worker QUEUE[,QUEUE...] | beat   (queues: {', '.join(QUEUES)})"
 SWITCH_INTERVAL: Final = 0.0005

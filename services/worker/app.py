@@ -11,23 +11,23 @@ from typing import Any
 from celery import Celery
 from sqlalchemy.exc import SQLAlchemyError
 
+from services.worker.generations.attempt import MAX_STARTS
 from services.worker.generations.checkpoints import Checkpoints
 from services.worker.generations.desk import Desk
 from services.worker.generations.leases import Leases
-from services.worker.generations.pen import Flusher
-from services.worker.generations.run import MAX_STARTS
-from services.worker.generations.sweep import sweep
-from services.worker.model import Model
-from services.worker.search import Search
-from services.worker.summaries.fold import Folder, fold_now, hint_due
+from services.worker.generations.log_writer import Flusher
+from services.worker.generations.recovery import sweep
+from services.worker.models.groq.client import Model
+from services.worker.summaries.summarizer import Folder, fold_now, hint_due
+from services.worker.tools.web_search.tavily import Search
 from shared import background
 from shared.database.engine import open_database
 from shared.errors import CortexAIError
-from shared.hints import Hints
+from shared.jobs.sender import Hints
 from shared.settings import Settings
+from shared.streams.cancel_signals import Stops
 from shared.streams.redis import Asides, RedisLog, RedisWriter, connect
-from shared.streams.stops import Stops
-from shared.telemetry import get_logger
+from shared.telemetry.logs import get_logger
 
 log = get_logger(__name__)
 

@@ -2,8 +2,8 @@
 
 from celery import signals
 
-from services.worker.alive import Alive
 from services.worker.celery_app import create_app
+from services.worker.liveness import Alive
 from shared.settings import Settings
 
 

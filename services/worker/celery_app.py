@@ -5,7 +5,7 @@ from typing import Final
 from celery import Celery
 from kombu.transport import TRANSPORT_ALIASES
 
-from shared import jobs
+from shared.jobs.names import BROKER_TRANSPORT, PUBLISH_RETRIES, SWEEP, UPKEEP_QUEUE
 from shared.settings import Settings
 
 TRANSPORT: Final = "services.worker.broker:Transport"
@@ -20,17 +20,17 @@ def create_app(settings: Settings) -> Celery:
         accept_content=["json"],
         beat_schedule={
             "sweep": {
-                "task": jobs.SWEEP,
+                "task": SWEEP,
                 "schedule": settings.sweep_interval_seconds,
-                "options": {"queue": jobs.UPKEEP_QUEUE, "expires": 2 * settings.sweep_interval_seconds},
+                "options": {"queue": UPKEEP_QUEUE, "expires": 2 * settings.sweep_interval_seconds},
             }
         },
         broker_connection_max_retries=None,
         broker_connection_retry_on_startup=True,
-        broker_transport_options=dict(jobs.BROKER_TRANSPORT),
+        broker_transport_options=dict(BROKER_TRANSPORT),
         task_acks_late=True,
         task_ignore_result=True,
-        task_publish_retry_policy=dict(jobs.PUBLISH_RETRIES),
+        task_publish_retry_policy=dict(PUBLISH_RETRIES),
         task_reject_on_worker_lost=False,
         task_serializer="json",
         worker_cancel_long_running_tasks_on_connection_loss=False,

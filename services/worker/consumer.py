@@ -10,13 +10,13 @@ from typing import Any
 from celery import signals
 from celery.exceptions import SecurityWarning
 
-from services.worker import process
-from services.worker.alive import Alive
+from services.worker import runtime
 from services.worker.app import folder_of, open_desk
 from services.worker.celery_app import create_app
 from services.worker.event_loop import EventLoop
 from services.worker.generations.desk import Desk
-from services.worker.summaries import fold
+from services.worker.liveness import Alive
+from services.worker.summaries import summarizer
 from shared.settings import Settings
 
 
@@ -31,11 +31,11 @@ def run(settings: Settings, queues: str) -> None:
         desk: AbstractAsyncContextManager[Desk] = open_desk(settings, celery)
         held = loop.run(_enter(desk))
         folder = folder_of(held)
-        process.install(process.Process(loop, held, folder))
+        runtime.install(runtime.Process(loop, held, folder))
 
         def drain(**_: Any) -> None:  # noqa: ANN401 - Celery's signals
             loop.start(held.leases.drain(settings.worker_drain_seconds))
-            loop.start(fold.drain(folder, settings.worker_drain_seconds))
+            loop.start(summarizer.drain(folder, settings.worker_drain_seconds))
 
         signals.worker_ready.connect(lambda **_: alive.begin(lambda: loop.run(asyncio.sleep(0))), weak=False)
         signals.worker_shutting_down.connect(drain, weak=False)

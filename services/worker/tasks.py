@@ -8,15 +8,15 @@ from celery import shared_task
 from pydantic import ValidationError
 from sqlalchemy.exc import SQLAlchemyError
 
-from services.worker import process
-from services.worker.generations.run import run_generation
-from services.worker.generations.sweep import sweep
-from services.worker.summaries.fold import fold, hint_due
+from services.worker import runtime
+from services.worker.generations.attempt import run_generation
+from services.worker.generations.recovery import sweep
+from services.worker.summaries.summarizer import fold, hint_due
 from services.worker.titles import make_title
-from shared import jobs
 from shared.errors import CortexAIError
 from shared.ids import ChatId, GenerationId
-from shared.telemetry import get_logger
+from shared.jobs.names import GENERATE, SUMMARIZE, SWEEP, TITLE
+from shared.telemetry.logs import get_logger
 
 log = get_logger(__name__)
 
@@ -29,36 +29,36 @@ def _run(work: Coroutine[Any, Any, None]) -> None:
 
     """
     try:
-        process.current().loop.run(work)
+        runtime.current().loop.run(work)
     except (SQLAlchemyError, ValidationError) as error:
         log.exception("task_failed")
         raise CortexAIError(f"{type(error).__name__}. The lease and the sweep make up for it.") from None
 
 
-@shared_task(name=jobs.GENERATE)
+@shared_task(name=GENERATE)
 def generate(generation_id: str) -> None:
     """Idempotent: a delivery that cannot claim the row returns at once."""
-    held = process.current()
+    held = runtime.current()
     _run(run_generation(held.desk, GenerationId(UUID(generation_id))))
 
 
-@shared_task(name=jobs.SWEEP)
+@shared_task(name=SWEEP)
 def sweep_now() -> None:
     """Find what was left behind and queue it again. Any number of sweeps at once is harmless."""
-    held = process.current()
+    held = runtime.current()
     _run(sweep(held.desk))
     _run(hint_due(held.folder))
 
 
-@shared_task(name=jobs.SUMMARIZE)
+@shared_task(name=SUMMARIZE)
 def summarize(chat_id: str) -> None:
     """Fold a chat's older messages into its summary. A delivery for a chat that is not due returns at once."""
-    held = process.current()
+    held = runtime.current()
     _run(fold(held.folder, ChatId(int(chat_id))))
 
 
-@shared_task(name=jobs.TITLE)
+@shared_task(name=TITLE)
 def title(generation_id: str) -> None:
     """Find a title. A second delivery finds the chat titled already."""
-    held = process.current()
+    held = runtime.current()
     _run(make_title(held.desk, GenerationId(UUID(generation_id))))

@@ -7,13 +7,13 @@ from sqlalchemy import func, select, update
 
 from services.worker import prompts
 from services.worker.generations.desk import Desk
-from services.worker.model import Said
-from shared import frames
-from shared.database import usage
+from services.worker.models.groq.client import Said
+from shared import usage
 from shared.database.tables import Chat, Generation, Message
 from shared.errors import ModelError, StreamsUnavailable
 from shared.ids import ChatId, GenerationId, UserId
-from shared.telemetry import get_logger
+from shared.protocol import frames
+from shared.telemetry.logs import get_logger
 
 log = get_logger(__name__)
 

@@ -9,7 +9,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.schema import MetaData
 
-from shared.generation import GenerationStatus, MessageStatus
+from shared.states import GenerationStatus, MessageStatus
 
 
 class Base(DeclarativeBase):

@@ -17,9 +17,9 @@ from redis.exceptions import RedisError
 from shared import background
 from shared.errors import StreamsUnavailable
 from shared.ids import GenerationId
-from shared.streams.doorbells import Doorbells, QueueDoorbell
 from shared.streams.port import BEGINNING, Entry, Offset
-from shared.telemetry import get_logger
+from shared.streams.subscriptions import Doorbells, QueueDoorbell
+from shared.telemetry.logs import get_logger
 
 log = get_logger(__name__)
 

@@ -1,8 +1,8 @@
 """Opening an attempt: it fences off every earlier one, and only then reads what they said. Source: docs/protocol.md §1."""
 
-from shared import frames
 from shared.errors import AppendRefused
 from shared.ids import GenerationId
+from shared.protocol import frames
 from shared.streams.port import BEGINNING, Append, Log, Writer
 
 

@@ -14,10 +14,10 @@ from redis.exceptions import NoScriptError, RedisError
 
 from shared.errors import AppendRefused, AttemptSuperseded, LogClosed, LogDiverged, StreamsUnavailable
 from shared.ids import GenerationId
-from shared.streams.doorbells import Doorbells
+from shared.streams.cancel_signals import Stops
 from shared.streams.hub import Hub
 from shared.streams.port import BEGINNING, Append, Doorbell, Entry, Offset
-from shared.streams.stops import Stops
+from shared.streams.subscriptions import Doorbells
 
 APPEND: Final = (files("shared.streams") / "append.lua").read_text()
 

@@ -9,7 +9,7 @@ import pytest
 
 from services.launcher.embedded.valkey import EmbeddedValkey
 from shared.ids import GenerationId, new_generation_id
-from shared.streams.memory import MemoryStreams
+from shared.streams.in_memory import MemoryStreams
 from shared.streams.port import Append, Reader, Writer
 from shared.streams.redis import open_streams as open_redis_streams
 

@@ -6,8 +6,8 @@ import pytest
 
 from shared.errors import AppendRefused, AttemptSuperseded, LogClosed, LogDiverged
 from shared.ids import GenerationId, new_generation_id
-from shared.streams.doorbells import MAX_WAITING
 from shared.streams.port import BEGINNING, Append, Doorbell, Entry, Offset, Ring
+from shared.streams.subscriptions import MAX_WAITING
 from tests.contract.conftest import OpenStreams, Streams
 
 SECONDS = 10

@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 
-from tests.clients import NO_TLS, Client
 from tests.conftest import NewSystem
-from tests.system import System
+from tests.support.clients import NO_TLS, Client
+from tests.support.system import System
 
 
 @pytest.fixture(scope="session")

@@ -8,9 +8,9 @@ import sys
 import httpx
 import pytest
 
-from tests.clients import Client, Event, numbered, text_of, types_of
 from tests.doubles import groq_control
-from tests.system import System
+from tests.support.clients import Client, Event, numbered, text_of, types_of
+from tests.support.system import System
 
 
 async def test_a_message_is_answered(client: Client) -> None:

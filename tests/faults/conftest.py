@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from tests.conftest import NewSystem
-from tests.faults.readers import User, user_of
-from tests.system import System
+from tests.support.readers import User, user_of
+from tests.support.system import System
 
 
 @pytest.fixture

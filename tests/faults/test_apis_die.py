@@ -8,9 +8,9 @@ import httpx
 import psycopg
 import pytest
 
-from tests.clients import NO_TLS
-from tests.faults.readers import Reader, user_of
-from tests.system import System, eventually
+from tests.support.clients import NO_TLS
+from tests.support.readers import Reader, user_of
+from tests.support.system import System, eventually
 
 WAITING = (
     "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"

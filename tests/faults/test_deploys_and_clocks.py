@@ -3,8 +3,8 @@
 import asyncio
 from datetime import UTC, datetime, timedelta
 
-from tests.faults.readers import User
-from tests.system import System
+from tests.support.readers import User
+from tests.support.system import System
 
 
 async def test_deploys_one_after_the_other_drop_nothing(system: System, user: User) -> None:

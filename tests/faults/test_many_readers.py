@@ -8,8 +8,8 @@ from statistics import quantiles
 import psutil
 from redis import Redis
 
-from tests.faults.readers import User, user_of
-from tests.system import System, eventually
+from tests.support.readers import User, user_of
+from tests.support.system import System, eventually
 
 STREAMS = 1000
 POOL = 5

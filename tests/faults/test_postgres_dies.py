@@ -8,8 +8,8 @@ from alembic import command
 from services.launcher.embedded.postgres import EmbeddedPostgres
 from tests.conftest import NewSystem, alembic_config
 from tests.doubles.proxy import proxy_to
-from tests.faults.readers import User, user_of
-from tests.system import System, eventually
+from tests.support.readers import User, user_of
+from tests.support.system import System, eventually
 
 
 async def test_a_worker_without_its_database_stops_before_its_lease_ends_and_works_again_when_it_is_back(

@@ -8,9 +8,9 @@ import signal
 import pytest
 from redis import Redis
 
-from tests.clients import numbered
-from tests.faults.readers import User
-from tests.system import System, eventually
+from tests.support.clients import numbered
+from tests.support.readers import User
+from tests.support.system import System, eventually
 
 
 @pytest.mark.parametrize("loses_its_data", [False, True])

@@ -4,12 +4,12 @@ import os
 from itertools import pairwise
 from uuid import uuid4
 
-from tests.clients import logged_in
 from tests.conftest import NewSystem
 from tests.doubles import groq_control
 from tests.integration.test_summaries import read_folding
-from tests.integration.turns import execute
-from tests.system import System
+from tests.support.clients import logged_in
+from tests.support.system import System
+from tests.support.turns import execute
 
 KILLS = int(os.environ.get("SUMMARY_KILLS", "4"))
 """More for a longer run by hand: SUMMARY_KILLS=50."""

@@ -7,12 +7,12 @@ import signal
 from celery import Celery
 from redis import Redis
 
-from shared import jobs
 from shared.ids import GenerationId
+from shared.jobs.names import GENERATE, GENERATIONS_QUEUE
 from shared.streams.redis import log_key
-from tests.clients import numbered
-from tests.faults.readers import Reader, User
-from tests.system import System
+from tests.support.clients import numbered
+from tests.support.readers import Reader, User
+from tests.support.system import System
 
 
 async def test_answers_go_on_though_their_workers_are_killed_again_and_again(system: System, user: User) -> None:
@@ -45,7 +45,7 @@ async def test_jobs_that_are_delivered_ten_times_to_two_workers_are_done_once(sy
     readers = await user.ask_many(10, tokens=5)
     with Celery(broker=system.valkey.url, set_as_current=False) as celery:
         for reader in readers * 10:
-            celery.send_task(jobs.GENERATE, args=[reader.generation_id], queue=jobs.GENERATIONS_QUEUE)
+            celery.send_task(GENERATE, args=[reader.generation_id], queue=GENERATIONS_QUEUE)
     await asyncio.gather(system.start_worker(), system.start_worker())
     await user.all_is_well()
     assert system.count("generations", "attempt = 1 AND status = 'completed'") == 10

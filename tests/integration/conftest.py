@@ -17,8 +17,8 @@ from services.worker.celery_app import create_app as create_celery
 from services.worker.generations.desk import Desk
 from shared.ids import GenerationId
 from shared.settings import Settings
-from tests.clients import NO_TLS, Client
-from tests.integration.turns import Noted
+from tests.support.clients import NO_TLS, Client
+from tests.support.turns import Noted
 
 
 @asynccontextmanager

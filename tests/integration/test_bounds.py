@@ -7,12 +7,12 @@ from collections.abc import Callable
 import pytest
 
 from services.launcher.embedded.valkey import EmbeddedValkey
+from services.worker.generations.attempt import run_generation
 from services.worker.generations.desk import Desk
-from services.worker.generations.run import run_generation
 from shared.settings import Settings
-from tests.clients import Client
 from tests.conftest import settings_for
-from tests.integration.turns import execute, post
+from tests.support.clients import Client
+from tests.support.turns import execute, post
 
 
 @pytest.fixture

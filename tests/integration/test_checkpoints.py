@@ -11,15 +11,15 @@ from redis import Redis
 from services.launcher.embedded.valkey import EmbeddedValkey
 from services.worker.app import open_desk
 from services.worker.celery_app import create_app
+from services.worker.generations.attempt import run_generation
 from services.worker.generations.desk import Desk
-from services.worker.generations.run import run_generation
-from services.worker.generations.sweep import sweep
-from shared.database import lifecycle
+from services.worker.generations.recovery import sweep
+from shared.generations import lifecycle
 from shared.settings import Settings
 from shared.streams.redis import log_key
-from tests.clients import Client, Event, numbered, text_of, types_of
 from tests.conftest import settings_for
-from tests.integration.turns import SAID, Posted, abandoned, execute, post, speaking
+from tests.support.clients import Client, Event, numbered, text_of, types_of
+from tests.support.turns import SAID, Posted, abandoned, execute, post, speaking
 
 EXPIRE = "UPDATE generations SET lease_expires_at = now() - interval '1 second' WHERE status = 'running'"
 

@@ -6,13 +6,13 @@ from uuid import UUID, uuid4
 
 import httpx
 
+from services.worker.generations.attempt import run_generation
 from services.worker.generations.desk import Desk
-from services.worker.generations.run import run_generation
-from services.worker.generations.sweep import sweep
+from services.worker.generations.recovery import sweep
 from shared.ids import GenerationId
-from tests.clients import Client, numbered, text_of, types_of
 from tests.doubles import groq_control
-from tests.integration.turns import execute, post, speaking
+from tests.support.clients import Client, numbered, text_of, types_of
+from tests.support.turns import execute, post, speaking
 
 
 def generation_of(accepted: httpx.Response) -> GenerationId:

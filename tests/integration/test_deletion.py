@@ -6,14 +6,14 @@ from uuid import uuid4
 
 from redis import Redis
 
+from services.worker.generations.attempt import run_generation
 from services.worker.generations.desk import Desk
-from services.worker.generations.run import run_generation
-from services.worker.generations.sweep import sweep
+from services.worker.generations.recovery import sweep
 from shared.settings import Settings
 from shared.streams.redis import log_key
-from tests.clients import Client, types_of
 from tests.doubles import groq_control
-from tests.integration.turns import execute, post, speaking
+from tests.support.clients import Client, types_of
+from tests.support.turns import execute, post, speaking
 
 
 async def test_deleting_a_chat_stops_its_answer(

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import text
 
 from shared.database.engine import Connection, Database, open_database
-from tests.integration.turns import execute
+from tests.support.turns import execute
 
 
 @pytest.fixture

@@ -11,9 +11,9 @@ from alembic import command
 from migrations import HEAD
 from services.launcher.embedded.postgres import EmbeddedPostgres
 from services.launcher.embedded.valkey import EmbeddedValkey
-from tests.clients import NO_TLS
 from tests.conftest import alembic_config, settings_for
 from tests.integration.conftest import serve
+from tests.support.clients import NO_TLS
 
 NOBODY = "http://127.0.0.1:1"
 READY = {"database": "ok", "migrations": "ok", "streams": "ok"}

@@ -6,11 +6,11 @@ from uuid import UUID
 
 import pytest
 
+from services.worker.generations.attempt import run_generation
 from services.worker.generations.desk import Desk
-from services.worker.generations.run import run_generation
 from shared.ids import GenerationId
-from tests.clients import Client, numbered, text_of
-from tests.integration.turns import execute, post, speaking
+from tests.support.clients import Client, numbered, text_of
+from tests.support.turns import execute, post, speaking
 
 KEY = {"Idempotency-Key": "7d3f"}
 

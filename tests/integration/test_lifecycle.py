@@ -10,11 +10,11 @@ from uuid import UUID
 import pytest
 from sqlalchemy import Executable, Row, func, insert, select, update
 
-from shared.database import lifecycle, upkeep
 from shared.database.engine import Database, open_database
 from shared.database.tables import Chat, Generation, Message, User
-from shared.generation import MAX_LOSSES, GenerationStatus
+from shared.generations import lifecycle, recover
 from shared.ids import GenerationId, new_generation_id
+from shared.states import MAX_LOSSES, GenerationStatus
 
 LEASE = timedelta(seconds=60)
 EXPIRED = timedelta(seconds=-1)
@@ -287,7 +287,7 @@ async def test_what_the_worker_could_not_save_can_be_saved_later(database: Datab
 async def test_a_generation_whose_lease_has_expired_is_queued_again(database: Database) -> None:
     (generation,) = await queue(database)
     await claim(database, generation, EXPIRED)
-    (lost,) = await run(database, upkeep.take_over_expired())
+    (lost,) = await run(database, recover.take_over_expired())
     row = await row_of(database, generation)
     assert tuple(lost) == (generation, "queued", 1, row.assistant_message_id)
     assert (row.status, row.lease_expires_at, row.finished_at, row.error_code) == ("queued", None, None, None)
@@ -299,13 +299,13 @@ async def test_a_generation_that_is_held_waits_or_is_over_is_left_alone(database
     await claim(database, held)
     await claim(database, over)
     await finish(database, over, 1)
-    assert await run(database, upkeep.take_over_expired()) == []
+    assert await run(database, recover.take_over_expired()) == []
 
 
 async def test_a_worker_that_comes_back_too_late_can_neither_renew_nor_finish(database: Database) -> None:
     (generation,) = await queue(database)
     await claim(database, generation, EXPIRED)
-    await run(database, upkeep.take_over_expired())
+    await run(database, recover.take_over_expired())
     assert await run(database, lifecycle.renew([(generation, 1)], LEASE)) == []
     assert not await finish(database, generation, 1)
     await claim(database, generation)
@@ -317,16 +317,16 @@ async def test_a_worker_whose_lease_has_expired_unnoticed_may_go_on(database: Da
     (generation,) = await queue(database)
     await claim(database, generation, EXPIRED)
     assert len(await run(database, lifecycle.renew([(generation, 1)], LEASE))) == 1
-    assert await run(database, upkeep.take_over_expired()) == []
+    assert await run(database, recover.take_over_expired()) == []
 
 
 async def test_a_generation_that_lost_too_many_workers_fails(database: Database) -> None:
     (generation,) = await queue(database)
     for attempt in range(1, MAX_LOSSES):
         assert await claim(database, generation, EXPIRED) == attempt
-        assert [row.status for row in await run(database, upkeep.take_over_expired())] == ["queued"]
+        assert [row.status for row in await run(database, recover.take_over_expired())] == ["queued"]
     await claim(database, generation, EXPIRED)
-    (lost,) = await run(database, upkeep.take_over_expired())
+    (lost,) = await run(database, recover.take_over_expired())
     row = await row_of(database, generation)
     assert (lost.status, lost.attempt) == (
         "failed",
@@ -335,7 +335,7 @@ async def test_a_generation_that_lost_too_many_workers_fails(database: Database)
     assert (row.status, row.error_code, row.lease_expires_at) == ("failed", "worker_lost", None)
     assert row.error_message
     assert row.finished_at is not None
-    await run(database, upkeep.fail_replies([lost.assistant_message_id]))
+    await run(database, recover.fail_replies([lost.assistant_message_id]))
     assert (await reply_of(database, generation)).status == "failed"
 
 
@@ -345,7 +345,7 @@ async def test_attempts_that_were_given_back_do_not_count_as_lost(database: Data
         assert await claim(database, generation) == attempt
         assert len(await run(database, lifecycle.release([(generation, attempt)]))) == 1
     await claim(database, generation, EXPIRED)
-    assert [row.status for row in await run(database, upkeep.take_over_expired())] == ["queued"]
+    assert [row.status for row in await run(database, recover.take_over_expired())] == ["queued"]
 
 
 async def test_eight_sweepers_at_once_take_every_lost_generation_once(database: Database) -> None:
@@ -355,7 +355,7 @@ async def test_eight_sweepers_at_once_take_every_lost_generation_once(database: 
 
     async def sweep() -> list[UUID]:
         taken: list[UUID] = []
-        while rows := await run(database, upkeep.take_over_expired(limit=7)):
+        while rows := await run(database, recover.take_over_expired(limit=7)):
             assert len(rows) <= 7
             taken += [row.id for row in rows]
         return taken
@@ -371,9 +371,9 @@ async def test_a_sweeper_does_not_wait_for_a_row_that_another_holds(database: Da
     for generation in (one, other):
         await claim(database, generation, EXPIRED)
     async with database.begin() as db:
-        (first,) = (await db.execute(upkeep.take_over_expired(limit=1))).all()
+        (first,) = (await db.execute(recover.take_over_expired(limit=1))).all()
         async with asyncio.timeout(5):
-            (second,) = await run(database, upkeep.take_over_expired())
+            (second,) = await run(database, recover.take_over_expired())
     assert {first.id, second.id} == {one, other}
 
 
@@ -382,7 +382,7 @@ async def test_what_no_worker_took_is_sent_again_but_not_at_once(database: Datab
     await claim(database, held)
     for generation in (waiting, held):
         await age(database, generation, queued_at=timedelta(seconds=60))
-    again = upkeep.queued_again(timedelta(seconds=5))
+    again = recover.queued_again(timedelta(seconds=5))
     assert [row.id for row in await run(database, again)] == [waiting]
     assert await run(database, again) == []
     assert (await row_of(database, waiting)).status == "queued"
@@ -391,7 +391,7 @@ async def test_what_no_worker_took_is_sent_again_but_not_at_once(database: Datab
 async def test_eight_sweepers_at_once_send_every_waiting_generation_once(database: Database) -> None:
     generations = await queue(database, 100)
     await run(database, update(Generation).values(queued_at=func.now() - timedelta(seconds=60)))
-    again = upkeep.queued_again(timedelta(seconds=5), limit=10)
+    again = recover.queued_again(timedelta(seconds=5), limit=10)
     sent = [await asyncio.gather(*(run(database, again) for _ in range(8))) for _ in range(3)]
     ids = [row.id for sweeps in sent for rows in sweeps for row in rows]
     assert sorted(ids) == sorted(generations)
@@ -405,7 +405,7 @@ async def test_a_log_that_nobody_closed_is_found_after_a_while(database: Databas
     await claim(database, generation)
     row = await row_of(database, generation)
     await finish(database, generation, 1, COMPLETED, "Hello", finish_reason="stop")
-    unclosed = upkeep.unclosed(timedelta(seconds=5))
+    unclosed = recover.unclosed(timedelta(seconds=5))
     assert await run(database, unclosed) == []  # its worker may be about to
     await age(database, generation, finished_at=timedelta(seconds=6))
     (found,) = await run(database, unclosed)
@@ -420,12 +420,12 @@ async def test_a_generation_that_failed_without_a_worker_is_closed_at_once(datab
     (generation,) = await queue(database)
     await run(database, update(Generation).values(losses=MAX_LOSSES - 1))
     await claim(database, generation, EXPIRED)
-    await run(database, upkeep.take_over_expired())
-    found = await run(database, upkeep.unclosed(timedelta(seconds=5)))
+    await run(database, recover.take_over_expired())
+    found = await run(database, recover.unclosed(timedelta(seconds=5)))
     assert [(row.id, row.status, row.error_code) for row in found] == [(generation, "failed", "worker_lost")]
 
 
 async def test_a_live_generation_has_nothing_to_close(database: Database) -> None:
     _queued, running = await queue(database, 2)
     await claim(database, running, EXPIRED)
-    assert await run(database, upkeep.unclosed(timedelta(0))) == []
+    assert await run(database, recover.unclosed(timedelta(0))) == []

@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 from sqlalchemy import delete, func, insert, select, update
 
-from services.api.generations.turns import Bounds, Turn, lock_chat, open_turn
-from shared.database import lifecycle, upkeep
+from services.api.turns.queries import Bounds, Turn, lock_chat, open_turn
 from shared.database.engine import Connection, Database, open_database
 from shared.database.tables import Chat, Generation, Message, User
-from shared.generation import LIVE, MAX_LOSSES, OPEN, TERMINAL, GenerationStatus, is_legal, message_status
+from shared.generations import lifecycle, recover
 from shared.ids import ChatId, GenerationId, MessageId, UserId
+from shared.states import LIVE, MAX_LOSSES, OPEN, TERMINAL, GenerationStatus, is_legal, message_status
 
 T = TypeVar("T")
 Status = GenerationStatus
@@ -225,9 +225,9 @@ class Life(RuleBasedStateMachine):
             async with self.database.begin() as db:
                 past = func.now() - timedelta(seconds=1)
                 await db.execute(update(Generation).where(Generation.id == made.id).values(lease_expires_at=past))
-                lost = list((await db.execute(upkeep.take_over_expired())).all())
+                lost = list((await db.execute(recover.take_over_expired())).all())
                 failed = [row.assistant_message_id for row in lost if row.status == Status.FAILED]
-                await db.execute(upkeep.fail_replies(failed))
+                await db.execute(recover.fail_replies(failed))
                 return lost
 
         (lost,) = self.run(expire())

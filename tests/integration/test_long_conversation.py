@@ -7,14 +7,14 @@ from dataclasses import replace
 import pytest
 
 from services.worker.app import folder_of
+from services.worker.generations.attempt import run_generation
 from services.worker.generations.desk import Desk
-from services.worker.generations.run import run_generation
-from services.worker.summaries.fold import fold
+from services.worker.summaries.summarizer import fold
 from shared.ids import ChatId
-from tests.clients import Client
 from tests.doubles import groq_control
 from tests.integration.test_summaries import memory_of, read_folding
-from tests.integration.turns import Noted, post
+from tests.support.clients import Client
+from tests.support.turns import Noted, post
 
 TURNS = 100
 PLANTED = {

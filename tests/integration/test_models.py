@@ -9,16 +9,16 @@ import pytest
 from redis import Redis
 
 from services.launcher.embedded.valkey import EmbeddedValkey
+from services.worker.generations.attempt import run_generation
 from services.worker.generations.desk import Desk
-from services.worker.generations.run import run_generation
-from services.worker.model import Again, Delta, Model, Said
+from services.worker.models.groq.client import Again, Delta, Model, Said
 from shared.errors import ModelUnavailable
 from shared.settings import Settings
 from shared.streams.redis import log_key
-from tests.clients import Client, numbered, text_of, types_of
 from tests.conftest import settings_for
 from tests.doubles import groq_control
-from tests.integration.turns import Posted, answer, execute, logged, open_desk_for, post
+from tests.support.clients import Client, numbered, text_of, types_of
+from tests.support.turns import Posted, answer, execute, logged, open_desk_for, post
 
 
 @pytest.fixture

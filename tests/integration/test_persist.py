@@ -11,16 +11,16 @@ from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError, OperationalError
 
 from services.launcher.embedded.valkey import EmbeddedValkey
+from services.worker.generations.attempt import run_generation
 from services.worker.generations.persist import persist
-from services.worker.generations.run import run_generation
 from shared.database.engine import Connection, Database, open_database
-from shared.database.lifecycle import Claimed
+from shared.generations.lifecycle import Claimed
 from shared.ids import new_generation_id
-from tests.clients import Client, numbered, text_of, types_of
 from tests.conftest import settings_for
 from tests.doubles import groq_control
 from tests.doubles.proxy import proxy_to
-from tests.integration.turns import execute, open_desk_for, post
+from tests.support.clients import Client, numbered, text_of, types_of
+from tests.support.turns import execute, open_desk_for, post
 
 
 async def test_an_answer_that_ends_while_the_database_is_away_is_made_once(

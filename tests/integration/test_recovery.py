@@ -7,18 +7,18 @@ from uuid import uuid4
 
 import pytest
 
+from services.worker.generations.attempt import run_generation
 from services.worker.generations.desk import Desk
 from services.worker.generations.leases import Leases
-from services.worker.generations.pen import Flusher
-from services.worker.generations.run import run_generation
-from services.worker.generations.sweep import sweep
+from services.worker.generations.log_writer import Flusher
+from services.worker.generations.recovery import sweep
 from shared.errors import AppendRefused
 from shared.ids import GenerationId
 from shared.settings import Settings
 from shared.streams.port import Append, Writer
-from tests.clients import Client, Event, numbered, text_of
 from tests.doubles import groq_control
-from tests.integration.turns import AGE, abandoned, execute, logged, open_desk_for, post
+from tests.support.clients import Client, Event, numbered, text_of
+from tests.support.turns import AGE, abandoned, execute, logged, open_desk_for, post
 
 EXPIRE = "UPDATE generations SET lease_expires_at = now() - interval '1 second' WHERE id = %s"
 

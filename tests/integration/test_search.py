@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from services.worker.search import MAX_CONTENT_CHARS, MAX_TITLE_CHARS, Search, Source
+from services.worker.tools.web_search.tavily import MAX_CONTENT_CHARS, MAX_TITLE_CHARS, Search, Source
 from shared import errors
 from tests.doubles.tavily_control import release, reset, script, searches
 

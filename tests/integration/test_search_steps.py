@@ -11,15 +11,15 @@ import pytest
 from redis import Redis
 
 from services.launcher.embedded.valkey import EmbeddedValkey
+from services.worker.generations.attempt import run_generation
 from services.worker.generations.desk import Desk
-from services.worker.generations.run import run_generation
-from services.worker.generations.sweep import sweep
+from services.worker.generations.recovery import sweep
 from shared.settings import Settings
 from shared.streams.redis import log_key
-from tests.clients import Client, Event, numbered, text_of, types_of
 from tests.conftest import settings_for
 from tests.doubles import groq_control, tavily_control
-from tests.integration.turns import Posted, abandoned, answer, execute, open_desk_for, post
+from tests.support.clients import Client, Event, numbered, text_of, types_of
+from tests.support.turns import Posted, abandoned, answer, execute, open_desk_for, post
 
 EXPIRE = "UPDATE generations SET lease_expires_at = now() - interval '1 second'"
 KEY = {"tavily_api_key": "tvly-test", "search_timeout_seconds": 2}

@@ -11,14 +11,14 @@ import httpx
 import pytest
 from redis import Redis
 
+from services.worker.generations.attempt import run_generation
 from services.worker.generations.desk import Desk
-from services.worker.generations.run import run_generation
 from shared.settings import Settings
 from shared.streams.redis import log_key
-from tests.clients import NO_TLS, Client, Event, numbered, text_of, types_of
 from tests.doubles import groq_control
 from tests.integration.conftest import serve
-from tests.integration.turns import answer, post
+from tests.support.clients import NO_TLS, Client, Event, numbered, text_of, types_of
+from tests.support.turns import answer, post
 
 
 async def test_the_headers_say_what_clients_need(client: Client, desk: Desk) -> None:

@@ -10,16 +10,16 @@ import pytest
 
 from services.launcher.embedded.valkey import EmbeddedValkey
 from services.worker.app import folder_of
+from services.worker.generations.attempt import run_generation
 from services.worker.generations.desk import Desk
-from services.worker.generations.run import run_generation
-from services.worker.summaries.fold import SKIP_AFTER, Folder, drain, fold, fold_now, hint_due
-from shared.database import memory
+from services.worker.summaries.summarizer import SKIP_AFTER, Folder, drain, fold, fold_now, hint_due
 from shared.ids import ChatId
+from shared.memory import summaries
 from shared.settings import Settings
-from tests.clients import Client, numbered, text_of
 from tests.conftest import settings_for
 from tests.doubles import groq_control
-from tests.integration.turns import Noted, answer, execute, open_desk_for, post
+from tests.support.clients import Client, numbered, text_of
+from tests.support.turns import Noted, answer, execute, open_desk_for, post
 
 DUE = "UPDATE chats SET summary_due_at = now() WHERE summary_due_at IS NOT NULL"
 
@@ -284,10 +284,10 @@ async def test_a_change_behind_the_watermark_begins_the_summary_anew(
     say(database_url, chat, *[f"{mark} {n}" for n in range(1, 9)])
     await fold(folder, ChatId(chat))
     async with folder.database.connect() as db:
-        await db.execute(memory.restart_if_covered(ChatId(chat), 4, folder.window))
+        await db.execute(summaries.restart_if_covered(ChatId(chat), 4, folder.window))
     assert memory_of(database_url, chat)[1] == 3
     async with folder.database.connect() as db:
-        await db.execute(memory.restart_if_covered(ChatId(chat), 3, folder.window))
+        await db.execute(summaries.restart_if_covered(ChatId(chat), 3, folder.window))
     assert memory_of(database_url, chat) == (None, 0)
     await fold(folder, ChatId(chat))
     assert [positions for _, positions in await foldings(groq_url, mark)] == [[1, 2, 3], [1, 2, 3]]
@@ -368,7 +368,7 @@ async def test_a_summary_whose_worker_died_is_made_when_its_time_is_over(
     mark = uuid4().hex
     say(database_url, chat, *[f"{mark} {n}" for n in range(1, 9)])
     async with folder.database.connect() as db:
-        assert await memory.claim(db, ChatId(chat), folder.lease) is not None
+        assert await summaries.claim(db, ChatId(chat), folder.lease) is not None
     await fold(folder, ChatId(chat))
     assert await foldings(groq_url, mark) == []
     assert memory_of(database_url, chat) == (None, 0)

@@ -8,14 +8,14 @@ from uuid import uuid4
 import pytest
 
 from services.launcher.embedded.valkey import EmbeddedValkey
+from services.worker.generations.attempt import run_generation
 from services.worker.generations.desk import Desk
-from services.worker.generations.run import run_generation
 from services.worker.titles import make_title, tidy
-from shared import frames
-from tests.clients import Client, Event
+from shared.protocol import frames
 from tests.conftest import settings_for
 from tests.doubles import groq_control
-from tests.integration.turns import Noted, execute, open_desk_for, post
+from tests.support.clients import Client, Event
+from tests.support.turns import Noted, execute, open_desk_for, post
 
 
 async def title_of(client: Client, chat: int) -> object:

@@ -6,14 +6,14 @@ from dataclasses import replace
 
 import pytest
 
+from services.worker.generations.attempt import run_generation
 from services.worker.generations.desk import Desk
-from services.worker.generations.run import run_generation
-from services.worker.model import Model
+from services.worker.models.groq.client import Model
 from shared.settings import Settings
-from tests.clients import Client, Event, numbered, text_of, types_of
 from tests.doubles import groq_control
 from tests.doubles.groq.text import SPECIALS
-from tests.integration.turns import answer, execute, logged, post
+from tests.support.clients import Client, Event, numbered, text_of, types_of
+from tests.support.turns import answer, execute, logged, post
 
 WHOLE = ["start", "start-step", "data-status", "text-start", "text-delta", "text-end", "finish-step", "finish"]
 

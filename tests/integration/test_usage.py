@@ -8,15 +8,15 @@ from uuid import uuid4
 import pytest
 
 from services.launcher.embedded.valkey import EmbeddedValkey
+from services.worker.generations.attempt import run_generation
 from services.worker.generations.desk import Desk
-from services.worker.generations.run import run_generation
-from shared.database import lifecycle
 from shared.database.tables import Generation
+from shared.generations import lifecycle
 from shared.settings import Settings
-from tests.clients import Client, numbered, text_of, types_of
 from tests.conftest import settings_for
 from tests.doubles import groq_control
-from tests.integration.turns import answer, execute, post, speaking
+from tests.support.clients import Client, numbered, text_of, types_of
+from tests.support.turns import answer, execute, post, speaking
 
 QUOTA = 400
 

@@ -25,7 +25,7 @@ from redis.exceptions import AuthenticationError, BusyLoadingError
 from redis.exceptions import ConnectionError as NotConnected
 from redis.retry import Retry
 
-from shared import jobs
+from shared.jobs.names import QUEUES
 from shared.settings import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -101,7 +101,7 @@ def test_every_command_is_a_program_of_the_image(name: str) -> None:
 
 def test_every_queue_has_a_worker() -> None:
     taken = [queue for name in WORKERS for queue in SERVICES[name]["command"][-1].split(",")]
-    assert sorted(taken) == sorted([*jobs.QUEUES, "beat"])
+    assert sorted(taken) == sorted([*QUEUES, "beat"])
 
 
 @pytest.mark.parametrize("name", SERVICES)

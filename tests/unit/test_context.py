@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.worker.generations.context import Context, Memory, assemble
-from services.worker.model import Said, tokens
-from shared.memory import Fact
+from services.worker.models.groq.client import Said, tokens
+from shared.memory.facts import Fact
 
 TODAY = date(2026, 11, 24)
 SYSTEM_TOKENS = tokens(assemble(Memory(), [Said("user", "?")], budget=10_000, today=TODAY).conversation[0])

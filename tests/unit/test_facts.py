@@ -15,8 +15,8 @@ from services.worker.summaries.facts import (
     plain,
     tokens_in,
 )
-from services.worker.summaries.fold import at_sentence_end
-from shared.memory import FACT_MAX_CHARS, Fact, read_facts, write_facts
+from services.worker.summaries.summarizer import at_sentence_end
+from shared.memory.facts import FACT_MAX_CHARS, Fact, read_facts, write_facts
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from shared import frames
 from shared.ids import GenerationId, MessageId
+from shared.protocol import frames
 
 NASTY = (
     "\n",

@@ -4,7 +4,7 @@ from itertools import product
 
 import pytest
 
-from shared.generation import LIVE, OPEN, TERMINAL, GenerationStatus, MessageStatus, is_legal, message_status
+from shared.states import LIVE, OPEN, TERMINAL, GenerationStatus, MessageStatus, is_legal, message_status
 
 LEGAL = {
     ("waiting", "queued"),  # its turn has come

@@ -3,7 +3,7 @@
 import pytest
 from starlette.datastructures import Headers
 
-from services.api.generations.negotiation import prefers_async, wants_json
+from services.api.doors.native.negotiation import prefers_async, wants_json
 
 CHROME = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8"
 

@@ -9,14 +9,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.worker.generations.pen import Flusher, Pen, open_pen
-from shared import frames
+from services.worker.generations.log_writer import Flusher, Pen, open_pen
 from shared.errors import AppendRefused, AttemptSuperseded, LogClosed, LogDiverged, StreamsUnavailable
 from shared.ids import GenerationId, MessageId, new_generation_id
-from shared.streams.memory import MemoryStreams
+from shared.protocol import frames
+from shared.protocol.transcript import read
+from shared.streams.in_memory import MemoryStreams
 from shared.streams.opening import read_log
 from shared.streams.port import BEGINNING, Append, Entry, Offset
-from shared.streams.transcript import read
 
 INTERVAL = 0.01
 NEVER = 60.0

@@ -12,7 +12,8 @@ from typing import Any
 import jwt
 import pytest
 
-from services.api.security import AUDIENCE, CLAIMS, ISSUER, MAX_WAITING, AccessTokens, Passwords
+from services.api.auth.access_tokens import AUDIENCE, CLAIMS, ISSUER, AccessTokens
+from services.api.auth.passwords import MAX_WAITING, Passwords
 from shared.errors import TokenInvalid, TooBusy
 from shared.ids import MAX_BIGINT, UserId
 

@@ -5,9 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.worker.generations.steps import Step, ToolCall, begun, dump, load, told, unshown
-from services.worker.model import Call
-from shared import frames
-from shared.streams.transcript import Transcript, missing
+from services.worker.models.groq.client import Call
+from shared.protocol import frames
+from shared.protocol.transcript import Transcript, missing
 
 FOUND = [{"title": "One", "url": "https://example.org/1", "content": "x" * 900}]
 STEPS = [

@@ -9,7 +9,7 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 from sqlalchemy.exc import DataError
 
-from shared.telemetry import get_logger
+from shared.telemetry.logs import get_logger
 
 log = get_logger(__name__)
 TEXT = "my PIN is 4711"

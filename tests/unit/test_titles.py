@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.api.generations.turns import TITLE_CHARS, title_of
+from services.api.turns.queries import TITLE_CHARS, title_of
 
 texts = st.text() | st.lists(st.text(st.characters(categories=["L", "Zs"]), min_size=1)).map(" ".join)
 

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared import frames
 from shared.ids import GenerationId, MessageId
-from shared.streams.transcript import Transcript, read, tell
+from shared.protocol import frames
+from shared.protocol.transcript import Transcript, read, tell
 
 START = frames.start(MessageId(1), GenerationId(UUID(int=1)))
 

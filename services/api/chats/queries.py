@@ -6,11 +6,11 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Row, Text, cast, delete, func, insert, select, tuple_, update
 
-from shared.database import lifecycle
 from shared.database.engine import Connection
-from shared.database.lifecycle import Interrupted
 from shared.database.tables import Chat, Generation, Message, User
 from shared.errors import ChatNotFound, TokenInvalid
+from shared.generations import lifecycle
+from shared.generations.lifecycle import Interrupted
 from shared.ids import ChatId, UserId
 
 ChatRow = Row[int, str | None, datetime, datetime, datetime]

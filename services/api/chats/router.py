@@ -7,8 +7,8 @@ from fastapi import APIRouter, Query, Request, Response, status
 from services.api.chats import cursors, queries
 from services.api.chats.schemas import Chat, ChatChange, ChatWithMessages, Message, NewChat
 from services.api.dependencies import CurrentUser, Held
-from services.api.endings import end_deleted
 from services.api.fields import BigIntId
+from services.api.generations.cancellation import end_deleted
 from shared.ids import MAX_BIGINT, ChatId
 
 router = APIRouter(prefix="/api/chats", tags=["chats"])

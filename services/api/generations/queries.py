@@ -8,8 +8,8 @@ from sqlalchemy import Row, func, literal, select, union_all
 from shared.database.engine import Connection
 from shared.database.tables import Chat, Generation, Message
 from shared.errors import ChatNotFound, GenerationNotFound
-from shared.generation import LIVE, GenerationStatus
 from shared.ids import ChatId, GenerationId, UserId
+from shared.states import LIVE, GenerationStatus
 
 _VIEW = (
     Generation.id,

@@ -6,12 +6,10 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Header, Request, Response, status
 
 from services.api.dependencies import CurrentUser, Held
+from services.api.doors.native.negotiation import prefers_async, wants_json
 from services.api.fields import BigIntId
 from services.api.generations import queries
-from services.api.generations.accept import accept
-from services.api.generations.attach import attach, attach_unless_heard, stream
-from services.api.generations.idempotency import idempotency_key, keyed
-from services.api.generations.negotiation import prefers_async, wants_json
+from services.api.generations.receipts import cancel, receipt, receipts
 from services.api.generations.schemas import (
     Accepted,
     AcceptedGeneration,
@@ -22,8 +20,10 @@ from services.api.generations.schemas import (
     Stopped,
     stream_url,
 )
-from services.api.generations.stop import cancel, receipt, receipts
-from services.api.generations.turns import Turn
+from services.api.streaming.resume import attach, attach_unless_heard, stream
+from services.api.turns.accept import accept
+from services.api.turns.idempotency import idempotency_key, keyed
+from services.api.turns.queries import Turn
 from shared.database.tables import Generation
 from shared.errors import ContentTooLong, ModelNotOffered
 from shared.ids import ChatId, GenerationId, MessageId

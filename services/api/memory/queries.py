@@ -4,11 +4,11 @@ from typing import Any
 
 from sqlalchemy import Row, case, func, select, update
 
-from shared.database import memory
 from shared.database.engine import Connection
 from shared.database.tables import Chat
 from shared.errors import ChatNotFound, MemoryChanged
 from shared.ids import ChatId, UserId
+from shared.memory import summaries
 
 _MEMORY = (
     Chat.summary,
@@ -68,6 +68,6 @@ async def restart_memory(db: Connection, user_id: UserId, chat_id: ChatId, windo
         ChatNotFound: absent, or another's.
 
     """
-    statement = memory.restart(chat_id, window, Chat.user_id == user_id)
+    statement = summaries.restart(chat_id, window, Chat.user_id == user_id)
     if (await db.execute(statement)).one_or_none() is None:
         raise ChatNotFound

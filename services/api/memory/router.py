@@ -9,9 +9,10 @@ from services.api.dependencies import CurrentUser, Held
 from services.api.fields import BigIntId
 from services.api.memory import queries
 from services.api.memory.schemas import Fact, Memory, MemoryChange
-from shared import memory
 from shared.errors import MemoryTooLarge
 from shared.ids import ChatId
+from shared.memory.facts import Fact as KeptFact
+from shared.memory.facts import read_facts, write_facts
 
 router = APIRouter(
     prefix="/api/chats/{chat_id}/memory", tags=["memory"], responses={404: {"description": "chat_not_found"}}
@@ -38,8 +39,8 @@ async def change_memory(chat_id: BigIntId, body: MemoryChange, user_id: CurrentU
     if "summary" in body.model_fields_set:
         values["summary"] = body.summary or None
     if "facts" in body.model_fields_set:
-        facts = [memory.Fact(fact.text, fact.position, fact.pinned) for fact in body.facts or ()]
-        values["facts"] = memory.write_facts(facts)
+        facts = [KeptFact(fact.text, fact.position, fact.pinned) for fact in body.facts or ()]
+        values["facts"] = write_facts(facts)
     async with held.database.connect() as db:
         changed = await queries.change_memory(db, user_id, ChatId(chat_id), values, body.version)
     held.queue.summarize(ChatId(chat_id))  # whoever folded at this moment has to begin again
@@ -55,5 +56,5 @@ async def restart_memory(chat_id: BigIntId, user_id: CurrentUser, held: Held) ->
 
 
 def _view(row: Row[Any]) -> Memory:
-    facts = [Fact(text=fact.text, position=fact.position, pinned=fact.pinned) for fact in memory.read_facts(row.facts)]
+    facts = [Fact(text=fact.text, position=fact.position, pinned=fact.pinned) for fact in read_facts(row.facts)]
     return Memory(summary=row.summary, facts=facts, watermark=row.watermark, pending=row.pending, version=row.version)

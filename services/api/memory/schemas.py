@@ -6,7 +6,7 @@ from pydantic import Field, StringConstraints
 
 from services.api.fields import Body, Storable, Text, View
 from shared.ids import MAX_BIGINT
-from shared.memory import FACT_MAX_CHARS
+from shared.memory.facts import FACT_MAX_CHARS
 
 
 class Fact(Body):

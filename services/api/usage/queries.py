@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Date, Row, cast, func, literal, select
 
 from services.api.usage.schemas import DayUsage
-from shared.database import usage
+from shared import usage
 from shared.database.engine import Connection
 from shared.database.tables import ModelCall, User
 from shared.errors import TokenInvalid

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from shared.database import lifecycle
 from shared.database.engine import Database
+from shared.generations import lifecycle
 from shared.ids import GenerationId
-from shared.telemetry import get_logger
+from shared.telemetry.logs import get_logger
 
 log = get_logger(__name__)
 

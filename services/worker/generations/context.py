@@ -6,8 +6,8 @@ from datetime import date
 from typing import Final
 
 from services.worker import prompts
-from services.worker.model import CHARS_PER_TOKEN, Said, tokens
-from shared.memory import Fact
+from services.worker.models.groq.client import CHARS_PER_TOKEN, Said, tokens
+from shared.memory.facts import Fact
 
 MEMORY_SHARE: Final = 2
 """The memory gets at most one part in so many of the budget."""

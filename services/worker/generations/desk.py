@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 from services.worker.generations.checkpoints import Checkpoints
 from services.worker.generations.leases import Leases
-from services.worker.generations.pen import Flusher
-from services.worker.model import Model
-from services.worker.search import Search
+from services.worker.generations.log_writer import Flusher
+from services.worker.models.groq.client import Model
+from services.worker.tools.web_search.tavily import Search
 from shared.database.engine import Database
-from shared.hints import Hints
 from shared.ids import ChatId
+from shared.jobs.sender import Hints
 from shared.settings import Settings
 from shared.streams.port import Log, Writer
 from shared.streams.redis import Asides

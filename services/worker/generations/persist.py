@@ -8,12 +8,12 @@ from typing import Final
 from sqlalchemy import Insert
 from sqlalchemy.exc import SQLAlchemyError
 
-from shared.database import usage
+from shared import usage
 from shared.database.engine import Connection, Database, is_transient
-from shared.database.lifecycle import Call, Claimed
 from shared.errors import AttemptSuperseded
+from shared.generations.lifecycle import Call, Claimed
 from shared.ids import GenerationId
-from shared.telemetry import get_logger
+from shared.telemetry.logs import get_logger
 
 log = get_logger(__name__)
 

@@ -4,10 +4,8 @@ import time
 from dataclasses import dataclass
 from typing import Final
 
-from services.worker.generations.pen import Pen
-from services.worker.model import CHARS_PER_TOKEN, Delta
-from shared import frames
-from shared.database.lifecycle import Call
+from services.worker.generations.log_writer import Pen
+from services.worker.models.groq.client import CHARS_PER_TOKEN, Delta
 from shared.errors import (
     CortexAIError,
     ModelAuthFailed,
@@ -17,8 +15,10 @@ from shared.errors import (
     ModelUnavailable,
     QuotaExceeded,
 )
-from shared.generation import GenerationStatus
-from shared.streams.transcript import Transcript
+from shared.generations.lifecycle import Call
+from shared.protocol import frames
+from shared.protocol.transcript import Transcript
+from shared.states import GenerationStatus
 
 NEW_PARAGRAPH: Final = "\n\n"
 REFUSALS: Final = (ModelRateLimited, ModelAuthFailed, ModelRejected, ModelGone, ModelUnavailable)

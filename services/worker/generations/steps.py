@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from services.worker import prompts
-from services.worker.model import Call, Said
-from shared import frames
-from shared.streams.transcript import Transcript
+from services.worker.models.groq.client import Call, Said
+from shared.protocol import frames
+from shared.protocol.transcript import Transcript
 
 SEARCH: Final[str] = prompts.WEB_SEARCH["function"]["name"]
 MAX_CALLS: Final = 3

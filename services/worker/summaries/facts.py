@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from shared.memory import FACT_MAX_CHARS, Fact
+from shared.memory.facts import FACT_MAX_CHARS, Fact
 
 MAX_PER_MESSAGE: Final = 12
 """So that one long message does not drive out what all others said."""

@@ -6,9 +6,9 @@ import httpx
 import pytest
 
 from services.launcher.embedded.valkey import EmbeddedValkey
-from tests.clients import NO_TLS
 from tests.conftest import settings_for
 from tests.integration.conftest import serve
+from tests.support.clients import NO_TLS
 
 NOBODY = "http://127.0.0.1:1"
 """Where no model is: answers stay queued."""

@@ -10,8 +10,8 @@ import jwt
 import psycopg
 import pytest
 
-from tests.clients import PASSWORD, Client
 from tests.conftest import SECRET
+from tests.support.clients import PASSWORD, Client
 
 
 def address() -> str:

@@ -12,11 +12,11 @@ import pytest
 
 from services.launcher.embedded.valkey import EmbeddedValkey
 from shared.ids import MAX_BIGINT
-from tests.clients import NO_TLS, PASSWORD, Client
 from tests.conftest import settings_for
 from tests.integration.conftest import serve
 from tests.integration.routes.conftest import NOBODY
 from tests.integration.routes.test_problems import problem_of
+from tests.support.clients import NO_TLS, PASSWORD, Client
 
 TABLES = ("users", "chats", "messages", "generations")
 JSON = {"Content-Type": "application/json"}

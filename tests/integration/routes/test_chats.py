@@ -10,7 +10,7 @@ import httpx
 import psycopg
 import pytest
 
-from tests.clients import Client, logged_in
+from tests.support.clients import Client, logged_in
 
 
 @pytest.fixture(scope="module")

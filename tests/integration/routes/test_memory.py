@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from shared.settings import Settings
-from tests.clients import Client
-from tests.integration.turns import execute
+from tests.support.clients import Client
+from tests.support.turns import execute
 
 FACT = {"text": "The budget is 900.", "position": 3, "pinned": True}
 

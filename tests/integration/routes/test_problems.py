@@ -10,10 +10,10 @@ from alembic import command
 
 from services.launcher.embedded.postgres import EmbeddedPostgres
 from services.launcher.embedded.valkey import EmbeddedValkey
-from tests.clients import PASSWORD, logged_in
 from tests.conftest import alembic_config, settings_for
 from tests.integration.conftest import serve
 from tests.integration.routes.conftest import NOBODY
+from tests.support.clients import PASSWORD, logged_in
 
 
 def problem_of(response: httpx.Response) -> dict[str, Any]:

@@ -1,0 +1,98 @@
+"""Accounts: sign up, log in, who am I."""
+
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Depends, Request, Response, status
+from fastapi.exceptions import RequestValidationError
+from pydantic import ValidationError
+from starlette.exceptions import HTTPException
+
+from services.api.accounts.queries import add_user, delete_account, find_account, find_credentials
+from services.api.accounts.schemas import Account, Login, Signup, Token
+from services.api.dependencies import CurrentUser, Held
+from services.api.generations.cancellation import end_deleted
+from shared.errors import CredentialsInvalid, TokenInvalid
+from shared.ids import UserId
+
+router = APIRouter(prefix="/api/auth", tags=["auth"])
+
+_FORM = {
+    "type": "object",
+    "required": ["username", "password"],
+    "properties": {
+        "grant_type": {"type": "string", "const": "password"},
+        "username": {"type": "string"},
+        "password": {"type": "string", "format": "password"},
+    },
+}
+_LOGIN_BODY = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {"schema": Login.model_json_schema()},
+            "application/x-www-form-urlencoded": {"schema": _FORM},
+        },
+    }
+}
+_BUSY: Final[dict[int | str, dict[str, Any]]] = {503: {"description": "database_unavailable, too_busy"}}
+
+
+async def login_body(request: Request) -> Login:
+    """The credentials, from JSON or from the OAuth 2.0 password form, whose `username` is the e-mail address."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    try:
+        if kind == "application/x-www-form-urlencoded":
+            async with request.form(max_fields=10) as form:  # raises HTTPException for more
+                return Login.model_validate(
+                    {to: form[name] for to, name in (("email", "username"), ("password", "password")) if name in form}
+                )
+        return Login.model_validate_json(await request.body())
+    except ValidationError as error:
+        found = error.errors(include_url=False, include_context=False, include_input=False)
+        raise RequestValidationError([{**e, "loc": ("body", *e["loc"])} for e in found]) from error
+    except HTTPException as error:
+        raise RequestValidationError([{"loc": ("body",), "type": "form_invalid", "msg": error.detail}]) from error
+
+
+@router.post("/signup", status_code=status.HTTP_201_CREATED, responses=_BUSY | {409: {"description": "email_taken"}})
+async def signup(body: Signup, held: Held) -> Account:
+    """Make an account."""
+    password_hash = await held.passwords.hash(body.password)
+    async with held.database.connect() as db:
+        row = await add_user(db, body.email, password_hash)
+    return Account.model_validate(row)
+
+
+@router.post(
+    "/login",
+    openapi_extra=_LOGIN_BODY,
+    responses=_BUSY | {401: {"description": "credentials_invalid"}, 422: {"description": "validation_failed"}},
+)
+async def login(body: Annotated[Login, Depends(login_body)], held: Held, response: Response) -> Token:
+    """Exchange credentials for an access token."""
+    async with held.database.connect() as db:
+        found = await find_credentials(db, body.email)
+    if not await held.passwords.verify(body.password, found.password_hash if found else None) or found is None:
+        raise CredentialsInvalid
+    response.headers["Cache-Control"] = "no-store"
+    return Token(access_token=held.tokens.issue(UserId(found.id)), expires_in=held.tokens.lifetime)
+
+
+@router.get("/me")
+async def me(user_id: CurrentUser, held: Held) -> Account:
+    """The account that the token belongs to."""
+    async with held.database.connect() as db:
+        row = await find_account(db, user_id)
+    if row is None:
+        raise TokenInvalid
+    return Account.model_validate(row)
+
+
+@router.delete("/me", status_code=status.HTTP_204_NO_CONTENT)
+async def delete_me(user_id: CurrentUser, held: Held) -> None:
+    """Delete the account and all of its chats. What they are generating is stopped."""
+    async with held.database.begin() as db:
+        deleted = await delete_account(db, user_id)
+    if deleted is None:
+        raise TokenInvalid
+    await end_deleted(held, deleted)

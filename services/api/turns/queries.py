@@ -1,0 +1,300 @@
+"""Accepting a message, in the database: its positions, its empty reply, its generation, or why not."""
+
+from datetime import datetime
+from typing import Any, Final, NamedTuple
+
+from sqlalchemy import (
+    BigInteger,
+    Integer,
+    Text,
+    bindparam,
+    case,
+    exists,
+    func,
+    insert,
+    literal,
+    or_,
+    select,
+    true,
+    update,
+)
+from sqlalchemy.dialects.postgresql import UUID
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import aliased
+
+from services.api.generations.schemas import Status
+from services.api.turns.idempotency import Key
+from shared import usage
+from shared.database.engine import Connection
+from shared.database.tables import Chat, Generation, Message
+from shared.errors import (
+    ChatNotFound,
+    CortexAIError,
+    GenerationInProgress,
+    IdempotencyKeyReused,
+    QueueFull,
+    QuotaExceeded,
+    TooManyGenerations,
+)
+from shared.ids import ChatId, GenerationId, UserId, new_generation_id
+from shared.states import OPEN, GenerationStatus, MessageStatus
+
+TITLE_CHARS: Final = 80
+ONE_LIVE_PER_CHAT: Final = "uq_generations_chat_id_live"
+ONE_PER_SLOT: Final = "uq_generations_user_id_slot"
+ONE_PER_KEY: Final = "uq_generations_user_id_idempotency_key"
+
+
+class Turn(NamedTuple):
+    """What accepting a message made: the message, the empty reply, the generation. The times are the message's."""
+
+    generation_id: GenerationId
+    user_message_id: int
+    assistant_message_id: int
+    position: int
+    created_at: datetime
+    status: Status
+
+
+def _free_slot() -> Any:  # noqa: ANN401 - SQLAlchemy's type of it is not worth reading
+    """One of the user's slots that no open generation has; no row when all are taken.
+
+    A random one, so that messages accepted in the same moment seldom want the same. A unique index makes sure.
+    """
+    series = func.generate_series(0, bindparam("slots", type_=Integer) - 1)
+    numbers = series.table_valued("slot").render_derived(name="numbers")
+    taken = exists().where(
+        Generation.user_id == bindparam("owner"), Generation.slot == numbers.c.slot, Generation.status.in_(OPEN)
+    )
+    chat = bindparam("chat", type_=BigInteger).label("chat_id")
+    return select(chat, numbers.c.slot).where(~taken).order_by(func.random()).limit(1)
+
+
+def _open_turn() -> Any:  # noqa: ANN401 - likewise
+    """One statement: allocate two positions by the chat's row, insert the message, its empty reply and the generation.
+
+    No row means that it was refused: `why_refused` knows. Built once, since building it takes longer than running it.
+    """
+    slot = _free_slot().cte("slot")
+    queue_is_full = (
+        select(Generation.id)
+        .where(Generation.status == GenerationStatus.QUEUED)
+        .offset(bindparam("depth", type_=Integer))
+        .limit(1)
+    )
+    others_wait = exists().where(Generation.chat_id == bindparam("chat"), Generation.status == GenerationStatus.WAITING)
+    quota = bindparam("daily_tokens", type_=BigInteger)
+    used = usage.used_today(bindparam("owner", type_=BigInteger)).scalar_subquery()
+    within_quota = case((quota.is_(None), True), else_=used < quota)
+    chat = (
+        update(Chat)
+        .where(Chat.id == slot.c.chat_id, Chat.user_id == bindparam("owner"))
+        .where(~queue_is_full.exists())
+        .where(or_(bindparam("status", type_=Text) == GenerationStatus.WAITING, ~others_wait))
+        .where(within_quota)
+        .values(
+            last_position=Chat.last_position + 2,
+            last_message_at=func.now(),
+            updated_at=func.now(),
+            title=func.coalesce(Chat.title, bindparam("first_title")),
+            title_by=case((Chat.title.is_(None), "message"), else_=Chat.title_by),
+        )
+        .returning(Chat.id, Chat.user_id, Chat.last_position, slot.c.slot)
+        .cte("chat")
+    )
+    columns = ("chat_id", "role", "content", "position", "status")
+    question = (
+        insert(Message)
+        .from_select(
+            columns,
+            select(
+                chat.c.id,
+                literal("user"),
+                bindparam("question", type_=Message.content.type),
+                chat.c.last_position - 1,
+                literal(MessageStatus.COMPLETED.value),
+            ),
+        )
+        .returning(Message.id, Message.created_at)
+        .cte("question")
+    )
+    reply = (
+        insert(Message)
+        .from_select(
+            columns,
+            select(
+                chat.c.id, literal("assistant"), literal(""), chat.c.last_position, literal(MessageStatus.PENDING.value)
+            ),
+        )
+        .returning(Message.id)
+        .cte("reply")
+    )
+    generation = (
+        insert(Generation)
+        .from_select(
+            (
+                "id",
+                "user_id",
+                "chat_id",
+                "user_message_id",
+                "assistant_message_id",
+                "status",
+                "slot",
+                "model",
+                "idempotency_key",
+                "body_hash",
+            ),
+            select(
+                bindparam("generation", type_=UUID(as_uuid=True)),
+                chat.c.user_id,
+                chat.c.id,
+                question.c.id,
+                reply.c.id,
+                bindparam("status", type_=Text),
+                chat.c.slot,
+                bindparam("model", type_=Text),
+                bindparam("key", type_=Text),
+                bindparam("body_hash", type_=Text),
+            ).select_from(chat.join(question, true()).join(reply, true())),
+        )
+        .returning(Generation.id, Generation.status)
+        .cte("generation")
+    )
+    return select(
+        generation.c.id,
+        question.c.id.label("user_message_id"),
+        reply.c.id.label("assistant_message_id"),
+        (chat.c.last_position - 1).label("position"),
+        question.c.created_at,
+        generation.c.status,
+    ).select_from(chat.join(question, true()).join(reply, true()).join(generation, true()))  # each has one row, or none
+
+
+OPEN_TURN: Final = _open_turn()
+
+
+class Bounds(NamedTuple):
+    """How many generations a user may have open, how many may be queued, how many tokens a user may spend a day."""
+
+    slots: int
+    depth: int
+    daily_tokens: int | None = None
+
+
+async def open_turn(
+    db: Connection,
+    user_id: UserId,
+    chat_id: ChatId,
+    content: str,
+    *,
+    status: GenerationStatus,
+    key: Key | None,
+    bounds: Bounds,
+    model: str | None = None,
+) -> Turn | None:
+    """Accept a message: it gets the chat's next position, its reply the one after, and a generation is queued, or waits.
+
+    Returns None when it is refused: `why_refused` knows.
+
+    Raises:
+        IntegrityError: something else happened in the same moment, or the key was used; see the `is_` functions here.
+
+    """
+    values = {
+        "chat": chat_id,
+        "owner": user_id,
+        "question": content,
+        "first_title": title_of(content),
+        "generation": new_generation_id(),
+        "status": status.value,
+        "model": model,
+        "key": key.key if key else None,
+        "body_hash": key.body_hash if key else None,
+        **bounds._asdict(),
+    }
+    row = (await db.execute(OPEN_TURN, values)).one_or_none()
+    return Turn._make(row) if row else None
+
+
+async def find_turn(db: Connection, user_id: UserId, key: Key) -> Turn | None:
+    """The turn that was accepted under this key.
+
+    Raises:
+        IdempotencyKeyReused: its body was another.
+
+    """
+    statement = (
+        select(
+            Generation.id,
+            Generation.user_message_id,
+            Generation.assistant_message_id,
+            Message.position,
+            Message.created_at,
+            Generation.status,
+            Generation.body_hash,
+        )
+        .join(Message, Message.id == Generation.user_message_id)
+        .where(Generation.user_id == user_id, Generation.idempotency_key == key.key)
+    )
+    row = (await db.execute(statement)).one_or_none()
+    if row is None:
+        return None
+    if row.body_hash != key.body_hash:
+        raise IdempotencyKeyReused
+    return Turn._make(row[:-1])
+
+
+async def why_refused(
+    db: Connection, user_id: UserId, chat_id: ChatId, status: GenerationStatus, bounds: Bounds
+) -> CortexAIError | None:
+    """The reason for which a message can't be accepted now; None when there is none any more."""
+    mine, in_chat = aliased(Generation), aliased(Generation)
+    first_open = (
+        select(in_chat.id)
+        .where(in_chat.chat_id == Chat.id, in_chat.status.in_(OPEN))
+        .order_by(in_chat.user_message_id)
+        .limit(1)
+    )
+    statement = select(
+        first_open.scalar_subquery().label("in_the_way"),
+        select(func.count()).where(mine.user_id == user_id, mine.status.in_(OPEN)).scalar_subquery().label("mine"),
+        select(func.count()).where(Generation.status == GenerationStatus.QUEUED).scalar_subquery().label("queued"),
+        usage.used_today(literal(user_id)).scalar_subquery().label("used"),
+    ).where(Chat.id == chat_id, Chat.user_id == user_id)
+    found = (await db.execute(statement)).one_or_none()
+    if found is None:
+        return ChatNotFound()
+    if found.in_the_way is not None and status == GenerationStatus.QUEUED:
+        return GenerationInProgress(GenerationId(found.in_the_way))
+    if bounds.daily_tokens is not None and found.used >= bounds.daily_tokens:
+        return QuotaExceeded()
+    if found.mine >= bounds.slots:
+        return TooManyGenerations()
+    return QueueFull() if found.queued > bounds.depth else None
+
+
+async def lock_chat(db: Connection, user_id: UserId, chat_id: ChatId) -> None:
+    """Let nobody else accept messages in a chat until the transaction ends.
+
+    Raises:
+        ChatNotFound: absent, or another's.
+
+    """
+    statement = select(Chat.id).where(Chat.id == chat_id, Chat.user_id == user_id).with_for_update()
+    if (await db.execute(statement)).one_or_none() is None:
+        raise ChatNotFound
+
+
+def violated(error: IntegrityError) -> str | None:
+    """The name of the constraint that a statement violated."""
+    name: str | None = getattr(getattr(error.orig, "diag", None), "constraint_name", None)
+    return name
+
+
+def title_of(content: str) -> str:
+    """A title from a message: its first words, on one line, at most 80 characters."""
+    line = " ".join(content.split())
+    if len(line) <= TITLE_CHARS:
+        return line
+    cut = line[: TITLE_CHARS - 1]
+    return (cut.rpartition(" ")[0] or cut) + "…"

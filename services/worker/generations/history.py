@@ -1,0 +1,72 @@
+"""What a generation needs to know of its chat: the memory that covers its beginning, and all messages after that."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from sqlalchemy import bindparam, select
+
+from services.worker.generations.context import Memory
+from services.worker.models.groq.client import Said
+from shared.database.engine import Connection
+from shared.database.tables import Chat, Message
+from shared.generations.lifecycle import Claimed
+from shared.ids import ChatId, MessageId
+from shared.memory.facts import read_facts
+
+MAX_MESSAGES: Final = 500
+"""More are not read: they would not fit, so the chat's summary is due first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recalled:
+    """The memory, and the messages after its watermark up to the question, in order. `is_cut` says that there are more."""
+
+    memory: Memory
+    history: list[Said]
+    is_cut: bool
+
+    @property
+    def question(self) -> str:
+        """What is to be answered."""
+        return self.history[-1].content if self.history else ""
+
+
+_HISTORY: Final = (
+    select(Message.role, Message.content)
+    .where(
+        Message.chat_id == bindparam("chat"),
+        Message.position > bindparam("watermark"),
+        Message.position
+        <= select(Message.position).where(Message.id == bindparam("question")).correlate(None).scalar_subquery(),
+        Message.content != "",
+    )
+    .order_by(Message.position.desc())
+    .limit(MAX_MESSAGES + 1)
+)
+_MEMORY: Final = select(Chat.summary, Chat.facts, Chat.summary_position).where(Chat.id == bindparam("chat"))
+
+
+async def recall(db: Connection, claimed: Claimed) -> Recalled:
+    """What the claim says of the memory, and the messages that it does not cover. Replies of which nothing came are left out.
+
+    Messages don't change, so the watermark that was read with the memory says which ones belong to it.
+    """
+    memory = Memory(claimed.summary, read_facts(claimed.facts))
+    return await _with_history(db, memory, claimed.chat_id, claimed.user_message_id, claimed.watermark)
+
+
+async def recall_anew(db: Connection, claimed: Claimed) -> Recalled:
+    """The same with the chat's memory as it is now."""
+    row = (await db.execute(_MEMORY, {"chat": claimed.chat_id})).one_or_none()
+    summary, facts, watermark = row or (None, None, 0)
+    memory = Memory(summary, read_facts(facts))
+    return await _with_history(db, memory, claimed.chat_id, claimed.user_message_id, watermark)
+
+
+async def _with_history(
+    db: Connection, memory: Memory, chat_id: ChatId, question: MessageId, watermark: int
+) -> Recalled:
+    values = {"chat": chat_id, "question": question, "watermark": watermark}
+    rows = (await db.execute(_HISTORY, values)).all()
+    history = [Said(role, content) for role, content in reversed(rows[:MAX_MESSAGES])]
+    return Recalled(memory, history, is_cut=len(rows) > MAX_MESSAGES)

@@ -1,0 +1,192 @@
+"""Writing a stream log: pens coalesce what their generations say, the flusher appends for all of them at once.
+
+The first token goes out at once, later ones every few tens of milliseconds in one pipeline for the whole process.
+Source: docs/protocol.md §1, rules 5 and 6.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Final
+
+from shared.errors import AppendRefused, LogDiverged, StreamsUnavailable
+from shared.ids import GenerationId
+from shared.protocol import frames
+from shared.streams.opening import open_attempt
+from shared.streams.port import Append, Log, Writer
+from shared.telemetry.logs import get_logger
+
+log = get_logger(__name__)
+
+RETRY_AFTER: Final = 0.25
+
+
+async def open_pen(
+    flusher: "Flusher", writer: Writer, stream_log: Log, generation_id: GenerationId, attempt: int, opening: frames.Part
+) -> tuple["Pen", list[bytes]]:
+    """Open an attempt. Returns its pen, and the log up to and with its opening frame. Waits for Redis as long as it takes.
+
+    Raises:
+        AppendRefused: a later attempt has opened the log, or it is closed.
+
+    """
+    while True:
+        try:
+            written = await open_attempt(writer, stream_log, generation_id, attempt, opening)
+        except StreamsUnavailable:
+            log.warning("open_failed", generation_id=str(generation_id))
+            await asyncio.sleep(RETRY_AFTER)
+        else:
+            return Pen(flusher, generation_id, attempt, written), written
+
+
+class Pen:
+    """Writes one generation's log for one attempt.
+
+    Keeps every frame of the log, so that a log that Redis lost in part or in whole is written again under the same sequences.
+    """
+
+    def __init__(self, flusher: "Flusher", generation_id: GenerationId, attempt: int, written: Sequence[bytes]) -> None:
+        self._flusher = flusher
+        self._generation_id = generation_id
+        self._attempt = attempt
+        self._written = list(written)
+        self._opened_at = len(self._written)
+        self._in_flight: tuple[bytes, ...] = ()
+        self._waiting: list[frames.Part] = []
+        self._closing = False
+        self._refusal: AppendRefused | None = None
+        self._settled = asyncio.Event()
+        self._settled.set()
+
+    @property
+    def sequence(self) -> int:
+        """The sequence of the last frame that is in the log."""
+        return len(self._written)
+
+    def write(self, part: frames.Part, *, at_once: bool = False) -> None:
+        """Write a part. A text or reasoning delta joins the one before it if that is still waiting.
+
+        Raises:
+            AppendRefused: the log is not this attempt's any more.
+
+        """
+        if self._refusal is not None:
+            raise self._refusal
+        last = self._waiting[-1] if self._waiting else None
+        if last is not None and "delta" in part and last["type"] == part["type"] and last["id"] == part["id"]:
+            last["delta"] += part["delta"]
+        else:
+            self._waiting.append(part)
+        self._settled.clear()
+        self._flusher.mark(self, at_once=at_once)
+
+    async def close(self, *parts: frames.Part) -> None:
+        """Write the last parts, the terminal one last, and wait until they are in the log, together with what waits.
+
+        Raises:
+            AppendRefused: the log is not this attempt's any more.
+
+        """
+        self._closing = True
+        for part in parts:
+            self.write(part, at_once=True)
+        await self.settled()
+
+    async def settled(self) -> None:
+        """Wait until everything written is in the log.
+
+        Raises:
+            AppendRefused: the log is not this attempt's any more.
+
+        """
+        await self._settled.wait()
+        if self._refusal is not None:
+            raise self._refusal
+
+    def next_append(self) -> Append:
+        """What has to be appended now: the same again if the last append's answer was lost."""
+        if not self._in_flight:
+            self._in_flight = tuple(frames.encode(part) for part in self._waiting)
+            self._waiting.clear()
+        return Append(
+            self._generation_id,
+            self._attempt,
+            len(self._written),
+            self._in_flight,
+            terminal=self._closing and not self._waiting,
+            rejoins=len(self._written) < self._opened_at,
+        )
+
+    def answered(self, answer: int | AppendRefused) -> bool:
+        """Take the answer to `next_append`. Returns whether there is more to append."""
+        if isinstance(answer, LogDiverged) and self._can_rewrite(answer):
+            # Redis lost the end of the log, or all of it. What it lost goes in front of what is in flight.
+            log.warning("log_rewritten", generation_id=str(self._generation_id), kept=answer.last_sequence)
+            self._in_flight = (*self._written[answer.last_sequence :], *self._in_flight)
+            del self._written[answer.last_sequence :]
+            return True
+        if isinstance(answer, AppendRefused):
+            self._refusal = answer
+            self._in_flight = ()
+            self._waiting.clear()
+        else:
+            self._written.extend(self._in_flight)
+            self._in_flight = ()
+        if self._waiting:
+            return True
+        self._settled.set()
+        return False
+
+    def _can_rewrite(self, log: LogDiverged) -> bool:
+        """Whether what is left of the log is the beginning of what this pen has written.
+
+        It is not where an earlier attempt has written in the place of what was lost.
+        """
+        ours = log.owner == self._attempt
+        return log.last_sequence < (len(self._written) if ours else self._opened_at)
+
+
+class Flusher:
+    """Appends for every pen of the process. `interval` is in seconds. Run it as a task."""
+
+    def __init__(self, writer: Writer, *, interval: float) -> None:
+        self._writer = writer
+        self._interval = interval
+        self._marked: dict[Pen, None] = {}
+        self._any = asyncio.Event()
+        self._urgent = asyncio.Event()
+
+    def mark(self, pen: Pen, *, at_once: bool) -> None:
+        """Note that a pen has something to append."""
+        self._marked[pen] = None
+        self._any.set()
+        if at_once:
+            self._urgent.set()
+
+    async def run(self) -> None:
+        """Flush, for ever."""
+        while True:
+            await self._any.wait()
+            try:
+                async with asyncio.timeout(self._interval):
+                    await self._urgent.wait()
+            except TimeoutError:
+                pass
+            await self._flush()
+
+    async def _flush(self) -> None:
+        pens = list(self._marked)
+        self._marked.clear()
+        self._any.clear()
+        self._urgent.clear()
+        try:
+            answers = await self._writer.append([pen.next_append() for pen in pens])
+        except StreamsUnavailable:
+            log.warning("append_failed", logs=len(pens))
+            await asyncio.sleep(RETRY_AFTER)
+            for pen in pens:
+                self.mark(pen, at_once=True)
+            return
+        for pen, answer in zip(pens, answers, strict=True):
+            if pen.answered(answer):
+                self.mark(pen, at_once=True)

@@ -1,0 +1,88 @@
+"""The sweep: find what was left behind, and queue it again or end it. Any process may run it, and several at once."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any, Final
+from uuid import UUID
+
+from sqlalchemy import Row
+from sqlalchemy.exc import IntegrityError
+
+from services.worker.generations.attempt import close
+from services.worker.generations.desk import Desk
+from shared.errors import AppendRefused
+from shared.generations import lifecycle, recover
+from shared.generations.close_log import Ended, close_log
+from shared.ids import GenerationId, MessageId
+from shared.states import GenerationStatus
+from shared.telemetry.logs import get_logger
+
+log = get_logger(__name__)
+
+UNTAKEN_AFTER: Final = timedelta(seconds=5)
+UNCLOSED_AFTER: Final = timedelta(seconds=5)
+
+
+async def sweep(desk: Desk) -> None:
+    """One pass: expired leases, rows that no worker took or whose turn has come, logs that nobody closed."""
+    async with desk.database.begin() as db:
+        lost = (await db.execute(recover.take_over_expired())).all()
+        failed = [row.assistant_message_id for row in lost if row.status == GenerationStatus.FAILED]
+        if failed:
+            await db.execute(recover.fail_replies(failed))
+    for row in lost:
+        if row.status == GenerationStatus.QUEUED:
+            log.warning("generation_lost", generation_id=str(row.id), attempt=row.attempt)
+            desk.hints.generate(GenerationId(row.id))
+        else:
+            log.warning(
+                "answer_failed",
+                generation_id=str(row.id),
+                attempt=row.attempt,
+                code=recover.WORKER_LOST,
+                model=row.model or desk.model.name,
+            )
+    async with desk.database.connect() as db:
+        untaken = (await db.execute(recover.queued_again(UNTAKEN_AFTER))).scalars().all()
+    for generation_id in (*untaken, *await _promoted(desk)):
+        desk.hints.generate(GenerationId(generation_id))
+    async with desk.database.connect() as db:
+        unclosed = (await db.execute(recover.unclosed(UNCLOSED_AFTER))).all()
+    for row in unclosed:
+        await _close(desk, row)
+
+
+async def _promoted(desk: Desk) -> Sequence[UUID]:
+    try:
+        async with desk.database.connect() as db:
+            return (await db.execute(lifecycle.promote())).scalars().all()
+    except IntegrityError:
+        # In one of the chats a message was accepted in this very moment. The next pass looks again.
+        return ()
+
+
+async def _close(desk: Desk, row: Row[Any]) -> None:
+    """Write what the log lacks of a reply that is over. A log that is gone stays gone: the row serves instead."""
+    generation_id = GenerationId(row.id)
+    if await desk.stream_log.head(generation_id) is None:
+        await close(desk, generation_id, row.attempt, None)
+        return
+    ended = Ended(
+        generation_id,
+        MessageId(row.message_id),
+        row.attempt,
+        GenerationStatus(row.status),
+        row.content,
+        row.finish_reason,
+        row.error_code,
+        row.error_message,
+        row.usage,
+    )
+    try:
+        closed = await close_log(desk.database, desk.writer, desk.stream_log, ended)
+    except (AppendRefused, IntegrityError) as refusal:
+        # Somebody else is closing it, or a message was accepted in this moment. The next pass looks again.
+        log.warning("close_refused", generation_id=str(generation_id), error=type(refusal).__name__)
+        return
+    if closed.due is not None:
+        desk.hints.generate(closed.due)

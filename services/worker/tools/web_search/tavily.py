@@ -1,0 +1,239 @@
+"""The web search: Tavily's client, made once per process. The only module that knows Tavily."""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import httpx
+import tavily.errors
+from tavily import AsyncTavilyClient
+
+from services.worker.tools.web_search.search_intent import wants_search
+from shared import errors
+from shared.protocol.frames import clean
+from shared.telemetry.logs import get_logger
+
+__all__ = ["Search", "Source", "wants_search"]
+
+log = get_logger(__name__)
+
+MAX_QUERY_CHARS: Final = 400
+"""What Tavily takes."""
+MAX_TITLE_CHARS: Final = 200
+MAX_URL_CHARS: Final = 2_000
+MAX_CONTENT_CHARS: Final = 1_500
+MAX_BODY_BYTES: Final = 1024 * 1024
+"""Of an answer as it comes over the wire, where it is not compressed. Twenty results have some 100 KB."""
+
+RETRY_DELAY: Final = 0.25
+"""Seconds before the second try, where Tavily does not name its own."""
+MAX_RETRY_WAIT: Final = 2.0
+"""A Retry-After of more seconds than these is not waited for."""
+
+# A key goes into a header; whatever else is in it would be quoted in an error.
+_KEY: Final = re.compile(r"[!-~]+")
+_LINE_ENDS: Final = re.compile("\r\n|[\r\x0b\x0c\x85\u2028\u2029]")
+# What does not show but reaches the model: controls, joiners, marks of direction, tags (which can spell whole sentences).
+_INVISIBLE: Final = re.compile(
+    "[\0-\x08\x0e-\x1f\x7f-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]"
+)
+# Browsers read a backslash as a slash, so that it hides which host is meant; the others end an attribute or a link.
+_NEVER_IN_A_URL: Final = re.compile(r'[\s\\"<>]')
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One result: what may be cited. `content` is an excerpt. Its texts are a stranger's: never instructions, never HTML."""
+
+    url: str
+    title: str
+    content: str
+
+
+class Search:
+    """Searches the web, through Tavily. Safe for any number of concurrent searches on one event loop."""
+
+    def __init__(self, key: str, base_url: str | None, *, timeout: float, max_results: int) -> None:
+        if not _KEY.fullmatch(key):
+            # Without a key the library would ask a public service that has no contract with anybody.
+            raise errors.SettingsInvalid("TAVILY_API_KEY: is not set or has characters that no key has")
+        self._timeout = timeout
+        self._max_results = max_results
+        # The library's own client has no hooks: it reads whatever comes, and takes 403 and a spent plan for the same.
+        self._http = httpx.AsyncClient(
+            limits=httpx.Limits(max_connections=None, max_keepalive_connections=20),
+            headers={"Accept-Encoding": "identity"},
+            event_hooks={"response": [_check]},
+            follow_redirects=False,
+        )
+        self._tavily = AsyncTavilyClient(
+            api_key=key, api_base_url=base_url.rstrip("/") if base_url else None, client=self._http
+        )
+
+    async def aclose(self) -> None:
+        """Close its connections."""
+        await self._http.aclose()
+
+    async def find(self, query: str) -> list[Source]:
+        """The best results, the best one first; none where nothing was found. What may go better soon is tried once more.
+
+        Raises:
+            SearchError: one of its kinds.
+
+        """
+        query = _line(query, MAX_QUERY_CHARS)
+        if not query:
+            raise errors.SearchRejected
+        try:
+            async with asyncio.timeout(self._timeout) as limit:
+                try:
+                    return await self._ask(query)
+                except errors.SearchError as failure:
+                    wait = _wait_before_retry(failure)
+                    if wait is None or asyncio.get_running_loop().time() + wait >= (limit.when() or 0):
+                        raise
+                    log.warning("search_retry", error=failure.code, wait=wait)
+                await asyncio.sleep(wait)
+                return await self._ask(query)
+        except TimeoutError as error:
+            raise errors.SearchTimeout from error
+
+    async def _ask(self, query: str) -> list[Source]:
+        try:
+            # The public method takes an answer without results for one that found nothing.
+            answer = await self._tavily._search(  # noqa: SLF001
+                query, max_results=self._max_results, timeout=self._timeout
+            )
+            return _sources(answer, self._max_results)
+        except (tavily.errors.TimeoutError, httpx.HTTPError, httpx.InvalidURL) as error:
+            raise _failure(error) from error
+        except (ValueError, TypeError, KeyError, RecursionError) as error:
+            # No JSON, JSON that nests too deeply, or without what an answer has.
+            raise errors.SearchBadResponse from error
+
+
+async def _check(response: httpx.Response) -> None:
+    """Before the body is read: refuse all that is no answer, and bound what is one.
+
+    Raises:
+        SearchError: one of its kinds. What Tavily says about it may quote the query, so it goes nowhere.
+
+    """
+    match response.status_code:
+        case HTTPStatus.OK:
+            pass
+        case 401 | 403:
+            raise errors.SearchAuthFailed
+        case 429:
+            raise errors.SearchRateLimited(retry_after=_retry_after(response))
+        case 432 | 433:  # the plan's limit, and the one set for paying as you go: they don't pass in seconds
+            raise errors.SearchRateLimited
+        case 408:
+            raise errors.SearchUnavailable
+        case status if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            raise errors.SearchUnavailable
+        case status if status >= HTTPStatus.BAD_REQUEST:
+            raise errors.SearchRejected
+        case _:
+            raise errors.SearchBadResponse
+    if response.headers.get("content-encoding", "identity") != "identity":
+        raise errors.SearchBadResponse  # not asked for, and a bound on what comes would be none on what it unpacks to
+    if isinstance(response.stream, httpx.AsyncByteStream):
+        response.stream = _Bounded(response.stream)
+
+
+class _Bounded(httpx.AsyncByteStream):
+    """A body of which at most MAX_BODY_BYTES are read."""
+
+    def __init__(self, body: httpx.AsyncByteStream) -> None:
+        self._body = body
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        size = 0
+        async for piece in self._body:
+            size += len(piece)
+            if size > MAX_BODY_BYTES:
+                raise errors.SearchBadResponse
+            yield piece
+
+    async def aclose(self) -> None:
+        await self._body.aclose()
+
+
+def _failure(error: Exception) -> errors.SearchError:
+    match error:
+        case tavily.errors.TimeoutError() | httpx.TimeoutException():
+            return errors.SearchTimeout()
+        case httpx.TransportError():
+            return errors.SearchUnavailable()
+        case _:
+            return errors.SearchBadResponse()
+
+
+def _wait_before_retry(failure: errors.SearchError) -> float | None:
+    """Seconds until it may go better; None when it won't soon."""
+    match failure:
+        case errors.SearchUnavailable():
+            return RETRY_DELAY
+        case errors.SearchRateLimited(retry_after=float(wait)) if wait <= MAX_RETRY_WAIT:
+            return wait
+        case _:
+            return None
+
+
+def _retry_after(response: httpx.Response) -> float | None:
+    try:
+        return max(0.0, float(response.headers["retry-after"]))
+    except (KeyError, ValueError):
+        return None
+
+
+def _sources(answer: Any, limit: int) -> list[Source]:  # noqa: ANN401 - whatever Tavily sent
+    """What can be cited of an answer.
+
+    Raises:
+        TypeError, KeyError: it has not what an answer has.
+
+    """
+    results = answer["results"]
+    if not isinstance(results, list):
+        raise TypeError("the results are no list")
+    found: dict[str, Source] = {}
+    for result in results:
+        url, title, content = result["url"], result.get("title") or "", result.get("content") or ""
+        if not (isinstance(url, str) and isinstance(title, str) and isinstance(content, str)):
+            raise TypeError("a result is not made of texts")
+        host = _host(url)
+        if host and url not in found and len(found) < limit:
+            found[url] = Source(url, _line(title, MAX_TITLE_CHARS) or host, _text(content, MAX_CONTENT_CHARS))
+    return list(found.values())
+
+
+def _host(url: str) -> str | None:
+    """The host of a URL that a reader may be sent to; None when this is none.
+
+    One that is too long is none: cut, it would lead elsewhere.
+    """
+    if len(url) > MAX_URL_CHARS or not url.isprintable() or _NEVER_IN_A_URL.search(url):
+        return None
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return None
+    if parts.scheme not in {"http", "https"} or "@" in parts.netloc:  # https://bank.example@evil.example
+        return None
+    return parts.hostname
+
+
+def _text(text: str, limit: int) -> str:
+    """`text` with plain line ends and nothing invisible, cut."""
+    return clean(_INVISIBLE.sub("", _LINE_ENDS.sub("\n", text))).strip()[:limit].rstrip()
+
+
+def _line(text: str, limit: int) -> str:
+    """Like `_text`, on one line."""
+    return " ".join(_text(text, len(text)).split())[:limit].rstrip()

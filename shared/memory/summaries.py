@@ -1,0 +1,289 @@
+"""A chat's memory as statements: the summary and facts cover the positions up to the watermark, and nothing else does.
+
+The chat's row is the queue: `summary_due_at` says from when somebody may fold. Claiming pushes it into the future, which is
+the lease; whatever changes the memory raises `memory_version`, so that a slower folder's result is refused.
+"""
+
+from datetime import timedelta
+from typing import Any, Final, NamedTuple
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    ColumnElement,
+    DateTime,
+    Integer,
+    Interval,
+    Select,
+    Update,
+    bindparam,
+    case,
+    cast,
+    func,
+    literal,
+    literal_column,
+    null,
+    or_,
+    select,
+    update,
+)
+from sqlalchemy.sql.dml import ReturningUpdate
+
+from shared.database.engine import Connection
+from shared.database.tables import Chat, Message
+from shared.ids import ChatId, UserId
+from shared.memory.facts import Fact, read_facts, write_facts
+from shared.states import MessageStatus
+
+FIRST_BACKOFF: Final = timedelta(seconds=30)
+LAST_BACKOFF: Final = timedelta(hours=1)
+SELDOMEST_HINT: Final = timedelta(minutes=10)
+MAX_DOUBLINGS: Final = 10
+
+
+def _last(watermark: Any) -> ColumnElement[int]:  # noqa: ANN401 - a column or a number
+    """The last position before any reply that is pending; the watermark where there is none past it.
+
+    Of messages alone, without the chat's `last_position`: that is read again when its row was locked by another, while the
+    messages are those of the statement's beginning, so the two may not agree.
+    """
+    pending = func.min(Message.position).filter(Message.status == MessageStatus.PENDING) - 1
+    found = (
+        select(func.coalesce(pending, func.max(Message.position)))
+        .where(Message.chat_id == Chat.id, Message.position > watermark)
+        .correlate(Chat)
+        .scalar_subquery()
+    )
+    return func.coalesce(found, watermark)
+
+
+def _due(watermark: Any, window: Any) -> Any:  # noqa: ANN401 - likewise
+    """What `summary_due_at` becomes: now when more than the window lies past the watermark, else NULL."""
+    return case((_last(watermark) > watermark + window, func.now()), else_=null())
+
+
+_WINDOW: Final = bindparam("window", type_=BigInteger)
+
+_MARK_DUE: Final = (
+    update(Chat)
+    .where(Chat.id == bindparam("chat"), _last(Chat.summary_position) > Chat.summary_position + _WINDOW)
+    # Though it may be due already: the row is locked, so a save that has not seen the newest message is waited for.
+    .values(summary_due_at=func.coalesce(Chat.summary_due_at, func.now()))
+    .returning(Chat.summary_due_at <= func.now())
+)
+
+
+async def mark_due(db: Connection, chat_id: ChatId, window: int) -> bool:
+    """Note that older messages want to be folded, if more than `window` lie past the watermark.
+
+    Returns whether somebody may begin now; False too when somebody is at it, or it has failed a short while ago.
+    """
+    return (await db.execute(_MARK_DUE, {"chat": chat_id, "window": window})).scalar_one_or_none() or False
+
+
+class Memory(NamedTuple):
+    """What a folder took: the memory, its version, and `last`, the last position that is not in the making."""
+
+    chat_id: ChatId
+    user_id: UserId
+    summary: str | None
+    facts: tuple[Fact, ...]
+    watermark: int
+    version: int
+    failures: int
+    last: int
+
+
+_CLAIM: Final = (
+    update(Chat)
+    .where(
+        Chat.id == bindparam("chat"),
+        or_(Chat.summary_due_at <= func.now(), bindparam("at_once", type_=Boolean) & (Chat.summary_failures == 0)),
+    )
+    .values(summary_due_at=func.now() + bindparam("lease", type_=Interval))
+    .returning(
+        Chat.id,
+        Chat.user_id,
+        Chat.summary,
+        Chat.facts,
+        Chat.summary_position,
+        Chat.memory_version,
+        Chat.summary_failures,
+        _last(Chat.summary_position),
+    )
+)
+
+
+async def claim(db: Connection, chat_id: ChatId, lease: timedelta, *, at_once: bool = False) -> Memory | None:
+    """Take a chat whose summary is due; nobody else gets it before the lease is over. None when it is not due.
+
+    `at_once` takes it whether it is due or not, from another folder too, unless it has failed a short while ago: of two,
+    the first to save wins.
+    """
+    values = {"chat": chat_id, "lease": lease, "at_once": at_once}
+    row = (await db.execute(_CLAIM, values)).one_or_none()
+    if row is None:
+        return None
+    chat, user, summary, facts, watermark, version, failures, last = row
+    return Memory(ChatId(chat), UserId(user), summary, read_facts(facts), watermark, version, failures, last)
+
+
+def messages_between(chat_id: ChatId, watermark: int, upto: int, limit: int) -> Select[int, str, str, str]:
+    """The chat's messages with watermark < position <= upto, by position: (position, role, content, status)."""
+    return (
+        select(Message.position, Message.role, Message.content, Message.status)
+        .where(Message.chat_id == chat_id, Message.position > watermark, Message.position <= upto)
+        .order_by(Message.position)
+        .limit(limit)
+    )
+
+
+_LOCK: Final = select(Chat.id).where(Chat.id == bindparam("chat")).with_for_update()
+_HELD: Final = (
+    (Chat.id == bindparam("chat"))
+    & (Chat.summary_position == bindparam("old_watermark"))
+    & (Chat.memory_version == bindparam("version"))
+)
+_SAVE: Final = (
+    update(Chat)
+    .where(_HELD)
+    .values(
+        summary=bindparam("new_summary"),
+        facts=bindparam("new_facts"),
+        summary_position=bindparam("watermark", type_=BigInteger),
+        memory_version=Chat.memory_version + 1,
+        summary_failures=0,
+        summary_due_at=_due(bindparam("watermark", type_=BigInteger), _WINDOW),
+    )
+    .returning(Chat.summary_due_at.is_not(None))
+)
+_REST: Final = update(Chat).where(_HELD).values(summary_due_at=_due(Chat.summary_position, _WINDOW))
+
+
+async def save(
+    db: Connection, held: Memory, summary: str | None, facts: tuple[Fact, ...], watermark: int, window: int
+) -> bool | None:
+    """Move the watermark forward with what now covers it, if nobody has changed the memory since. Belongs in a transaction.
+
+    Returns whether there is more to fold; None when somebody was quicker: then the result is worth nothing.
+    """
+    # Locked first, so that the update looks at the messages that are there once nobody else can mark the chat as due.
+    await db.execute(_LOCK, {"chat": held.chat_id})
+    values = {
+        **_held(held),
+        "new_summary": summary,
+        "new_facts": write_facts(facts),
+        "watermark": watermark,
+        "window": window,
+    }
+    return (await db.execute(_SAVE, values)).scalar_one_or_none()
+
+
+async def rest(db: Connection, held: Memory, window: int) -> None:
+    """Give back a chat in which there is nothing to fold. Belongs in a transaction."""
+    await db.execute(_LOCK, {"chat": held.chat_id})
+    await db.execute(_REST, {**_held(held), "window": window})
+
+
+def _held(held: Memory) -> dict[str, Any]:
+    return {"chat": held.chat_id, "old_watermark": held.watermark, "version": held.version}
+
+
+def release(held: Memory) -> Update:
+    """Give back a chat so that another folder begins at once."""
+    return update(Chat).where(*_is(held)).values(summary_due_at=func.now())
+
+
+def failed(held: Memory) -> Update:
+    """Keep the memory as it is, and try again later: the more often it has failed, the later."""
+    backoff = cast(literal(backoff_after(held.failures)), Interval)
+    return (
+        update(Chat)
+        .where(*_is(held))
+        .values(summary_failures=Chat.summary_failures + 1, summary_due_at=func.now() + backoff)
+    )
+
+
+def backoff_after(failures: int) -> timedelta:
+    """How long to wait after one more failure: 30 s, then twice as long each time, up to an hour."""
+    return min(FIRST_BACKOFF * float(2 ** min(failures, MAX_DOUBLINGS)), LAST_BACKOFF)
+
+
+def _is(held: Memory) -> tuple[ColumnElement[bool], ...]:
+    return Chat.id == held.chat_id, Chat.summary_position == held.watermark, Chat.memory_version == held.version
+
+
+def restart(chat_id: ChatId, window: int, *which: ColumnElement[bool]) -> ReturningUpdate[int]:
+    """Forget the summary and all facts but the pinned ones, and have the chat folded again from its first message.
+
+    Returns the chat's id; no row when there is none such.
+    """
+    return (
+        update(Chat)
+        .where(Chat.id == chat_id, *which)
+        .values(
+            summary=None,
+            summary_position=0,
+            facts=_pinned(),
+            memory_version=Chat.memory_version + 1,
+            summary_failures=0,
+            summary_due_at=_due(literal(0, BigInteger), literal(window, BigInteger)),
+        )
+        .returning(Chat.id)
+    )
+
+
+def restart_if_covered(chat_id: ChatId, position: int, window: int) -> ReturningUpdate[bool]:
+    """For a message that was changed: forget what covers it, as `restart` does, and what a folder is making of it now.
+
+    Returns whether there is something to fold; no row without the chat.
+    """
+    covered = Chat.summary_position >= position
+    nothing, due = literal(0, BigInteger), literal(window, BigInteger)
+    # What is being folded may hold the old text, covered or not: the version refuses it, and it is begun again.
+    again = case((Chat.summary_due_at.is_not(None), func.now()), else_=cast(null(), DateTime(timezone=True)))
+    return (
+        update(Chat)
+        .where(Chat.id == chat_id)
+        .values(
+            summary=case((covered, null()), else_=Chat.summary),
+            summary_position=case((covered, nothing), else_=Chat.summary_position),
+            facts=case((covered, _pinned()), else_=Chat.facts),
+            memory_version=Chat.memory_version + 1,
+            summary_failures=case((covered, literal(0, Integer)), else_=Chat.summary_failures),
+            summary_due_at=case((covered, _due(nothing, due)), else_=again),
+        )
+        .returning(Chat.summary_due_at.is_not(None))
+    )
+
+
+def _pinned() -> ColumnElement[Any]:
+    """The pinned ones of a chat's facts, or NULL."""
+    fact = func.jsonb_array_elements(Chat.facts).table_valued("value").render_derived(name="fact")
+    pinned = fact.c.value.op("->>")(literal_column("'pinned'")) == "true"
+    return select(func.jsonb_agg(fact.c.value)).where(pinned).correlate(Chat).scalar_subquery()
+
+
+def hinted_again(longer_than: timedelta, limit: int = 100) -> ReturningUpdate[int]:
+    """Chats that have been due for so long that their hint may be lost, marked as hinted at now: at most so many.
+
+    The longer one waits, the seldomer it is hinted at, down to every 10 minutes: there may just be much to fold, or nobody
+    to do it, and then the hints pile up. Returns their ids.
+    """
+    waited = Chat.summary_hinted_at - Chat.summary_due_at
+    seldomer = func.least(waited, cast(literal(SELDOMEST_HINT), Interval))
+    overdue = (
+        select(Chat.id)
+        .where(
+            Chat.summary_due_at < func.now() - cast(literal(longer_than), Interval),
+            or_(
+                Chat.summary_hinted_at.is_(None),
+                Chat.summary_hinted_at < Chat.summary_due_at,
+                Chat.summary_hinted_at < func.now() - seldomer,
+            ),
+        )
+        .order_by(Chat.summary_due_at)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    return update(Chat).where(Chat.id.in_(overdue)).values(summary_hinted_at=func.now()).returning(Chat.id)

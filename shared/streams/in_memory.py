@@ -1,0 +1,77 @@
+"""The stream log in one process's memory: the same promises as Redis's, for tests and for reading."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+
+from shared.errors import AppendRefused, AttemptSuperseded, LogClosed, LogDiverged
+from shared.ids import GenerationId
+from shared.streams.port import BEGINNING, Append, Doorbell, Entry, Offset
+from shared.streams.subscriptions import Doorbells
+
+
+class MemoryStreams:
+    """Writer and Reader at once. `keep_alive` is the quiet interval in seconds after which doorbells ring for nothing."""
+
+    def __init__(self, *, keep_alive: float = 15.0) -> None:
+        self._logs: dict[GenerationId, list[Entry]] = {}
+        self._doorbells = Doorbells()
+        self._keep_alive = keep_alive
+
+    async def append(self, appends: Sequence[Append]) -> list[int | AppendRefused]:
+        """Append to several logs (Writer)."""
+        return [self._append(append) for append in appends]
+
+    def _append(self, append: Append) -> int | AppendRefused:
+        log = self._logs.setdefault(append.generation_id, [])
+        (owner, sequence), _, closed, _ = log[-1] if log else Entry(BEGINNING, b"")
+        if owner > append.attempt:
+            return AttemptSuperseded()
+        if owner == append.attempt and (append.after is None or sequence == append.after + len(append.frames)):
+            return sequence
+        if closed:
+            return LogClosed()
+        is_others = bool(append.after) and owner != append.attempt and not append.rejoins
+        if is_others or append.after not in {None, sequence}:
+            return LogDiverged(sequence, owner)
+        for number, frame in enumerate(append.frames, start=1):
+            terminal = append.terminal and number == len(append.frames)
+            heard = not terminal or append.generation_id in self._doorbells
+            entry = Entry(Offset(append.attempt, sequence + number), frame, terminal, heard)
+            log.append(entry)
+            for doorbell in self._doorbells.of(append.generation_id):
+                doorbell.ring(entry)
+        return sequence + len(append.frames)
+
+    async def replay(self, generation_id: GenerationId, after: Offset, *, limit: int = 500) -> list[Entry]:
+        """The frames past an offset (Reader)."""
+        log = self._logs.get(generation_id, [])
+        return [entry for entry in log if entry.offset.sequence > after.sequence][:limit]
+
+    async def head(self, generation_id: GenerationId) -> Entry | None:
+        """The log's last entry (Reader)."""
+        log = self._logs.get(generation_id)
+        return log[-1] if log else None
+
+    @asynccontextmanager
+    async def follow(self, generation_id: GenerationId) -> AsyncIterator[Doorbell]:
+        """Subscribe (Reader)."""
+        doorbell = self._doorbells.hang(generation_id)
+
+        async def tick() -> None:
+            while True:
+                await asyncio.sleep(self._keep_alive)
+                doorbell.tick()
+
+        ticking = asyncio.create_task(tick())
+        try:
+            yield doorbell
+        finally:
+            self._doorbells.remove(generation_id, doorbell)
+            ticking.cancel()
+            with suppress(asyncio.CancelledError):
+                await ticking
+
+    def lose(self, generation_id: GenerationId) -> None:
+        """Forget a log, as a server does that loses its memory or expires it."""
+        self._logs.pop(generation_id, None)

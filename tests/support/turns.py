@@ -1,0 +1,145 @@
+"""A turn in small steps, for tests that want to step in between."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID, uuid4
+
+import psycopg
+import pytest
+
+from services.worker.app import open_desk
+from services.worker.celery_app import create_app
+from services.worker.generations.attempt import run_generation
+from services.worker.generations.desk import Desk
+from shared.ids import ChatId, GenerationId
+from shared.jobs.sender import Hints
+from shared.settings import Settings
+from tests.support.clients import Client, Event, Stream, numbered, text_of
+
+AGE = "UPDATE generations SET queued_at = now() - interval '1 minute', finished_at = finished_at - interval '1 minute'"
+"""Makes what happened seem a minute ago, so that the sweep has been patient enough."""
+SAID = 5
+"""How many tokens have been said when one steps in."""
+
+
+class Noted(Hints):
+    """Hints that are noted instead of sent: what was to be taken, titled and summarized."""
+
+    def __init__(self) -> None:
+        super().__init__(lambda *_: None)
+        self.generations: list[GenerationId] = []
+        self.titles: list[GenerationId] = []
+        self.chats: list[ChatId] = []
+
+    def generate(self, generation_id: GenerationId) -> None:
+        self.generations.append(generation_id)
+
+    def title(self, generation_id: GenerationId) -> None:
+        self.titles.append(generation_id)
+
+    def summarize(self, chat_id: ChatId) -> None:
+        self.chats.append(chat_id)
+
+
+@dataclass(frozen=True)
+class Posted:
+    """An accepted message."""
+
+    chat_id: int
+    generation_id: GenerationId
+
+    @classmethod
+    def of(cls, chat_id: int, accepted: dict[str, Any]) -> "Posted":
+        """What a 202 says."""
+        return cls(chat_id, GenerationId(UUID(accepted["generation"]["id"])))
+
+    @property
+    def stream_url(self) -> str:
+        return f"/api/generations/{self.generation_id}/stream"
+
+
+async def post(client: Client, content: str, chat_id: int | None = None) -> Posted:
+    """Accept a message. No worker is told: these tests have none but their desk."""
+    chat_id = chat_id or await client.new_chat()
+    accepted = (await client.post_async(chat_id, content)).raise_for_status().json()
+    return Posted.of(chat_id, accepted)
+
+
+@asynccontextmanager
+async def open_desk_for(settings: Settings) -> AsyncIterator[Desk]:
+    """A desk with settings of its own."""
+    celery = create_app(settings)
+    async with open_desk(settings, celery) as opened:
+        yield opened
+    celery.close()
+
+
+async def answer(client: Client, desk: Desk, content: str, chat_id: int | None = None) -> tuple[Posted, list[Event]]:
+    """Accept a message, generate its answer, and read it as it is made."""
+    posted = await post(client, content, chat_id)
+    async with client.read(posted.stream_url) as stream:
+        making = asyncio.create_task(run_generation(desk, posted.generation_id))
+        events = await stream.all()
+        assert stream.done
+    await making
+    return posted, events
+
+
+@dataclass
+class Speech:
+    """An answer that is being read while it is made."""
+
+    posted: Posted
+    stream: Stream
+    events: AsyncIterator[Event]
+    seen: list[Event]
+
+    async def end(self) -> list[Event]:
+        """All that was seen, when it has ended."""
+        self.seen += [event async for event in self.events]
+        return self.seen
+
+
+@asynccontextmanager
+async def abandoned(client: Client, desk: Desk, content: str, said: str) -> AsyncIterator[Speech]:
+    """An answer whose worker died when its reader, who reads on, had just this of it."""
+    posted = await post(client, content)
+    dying = asyncio.create_task(run_generation(desk, posted.generation_id))
+    async with client.read(posted.stream_url) as stream:
+        speech = Speech(posted, stream, stream.events(), [])
+        while text_of(speech.seen) != said:
+            speech.seen.append(await anext(speech.events))
+        dying.cancel()
+        await asyncio.wait([dying])
+        yield speech
+
+
+@asynccontextmanager
+async def speaking(client: Client, desk: Desk, words: str = "") -> AsyncIterator[Speech]:
+    """An answer that has said five tokens and is held there."""
+    posted = await post(client, f"{words} [[tokens=20 after={SAID} hold={uuid4().hex}]]")
+    making = asyncio.create_task(run_generation(desk, posted.generation_id))
+    async with client.read(posted.stream_url) as stream:
+        speech = Speech(posted, stream, stream.events(), [])
+        while text_of(speech.seen) != numbered(SAID):
+            speech.seen.append(await anext(speech.events))
+        yield speech
+    making.cancel()
+    with suppress(asyncio.CancelledError):
+        await making
+
+
+def logged(caplog: pytest.LogCaptureFixture, event: str) -> list[dict[str, Any]]:
+    """The fields of all log lines of this event."""
+    fields: list[dict[str, Any]] = [record.msg for record in caplog.records if isinstance(record.msg, dict)]
+    return [line for line in fields if line["event"] == event]
+
+
+def execute(database_url: str, statement: str, *values: object) -> list[tuple[object, ...]]:
+    """Change or ask the database behind everybody's back."""
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        cursor = connection.execute(statement.encode(), values)
+        return cursor.fetchall() if cursor.description else []
