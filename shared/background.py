@@ -9,7 +9,7 @@ AGAIN_AFTER: Final = 1.0
 async def end(*tasks: asyncio.Task[Any]) -> None:
     """Cancel tasks and wait until they have ended, whatever they end with.
 
-    Again and again: a cancellation that meets a connection which is just being cut or opened can get lost in a library.
+    The cancellation is repeated, since one that meets a connection which is just being cut or opened can get lost in a library.
     """
     left = set(tasks)
     while left:

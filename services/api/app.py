@@ -17,10 +17,10 @@ from services.api.auth.passwords import Passwords
 from services.api.chats import router as chats
 from services.api.generations import queries
 from services.api.generations import router as generations
+from services.api.job_sender import open_job_sender
 from services.api.memory import router as memory
 from services.api.middleware import BodyLimit, RequestLog
-from services.api.queue import open_queue
-from services.api.queue_positions import Line
+from services.api.queue_positions import QueuePositions
 from services.api.resources import Resources
 from services.api.usage import router as usage
 from shared.database.engine import Database, open_database
@@ -41,7 +41,7 @@ EXPOSED_HEADERS = [
 ]
 
 
-class State(TypedDict):
+class LifespanState(TypedDict):
     """What the lifespan gives to every request."""
 
     resources: Resources
@@ -74,9 +74,9 @@ def create_app(settings: Settings) -> FastAPI:
     return app
 
 
-def _lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextManager[State]]:
+def _lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextManager[LifespanState]]:
     @asynccontextmanager
-    async def lifespan(_app: FastAPI) -> AsyncIterator[State]:
+    async def lifespan(_app: FastAPI) -> AsyncIterator[LifespanState]:
         if settings.jwt_secret_key is None:
             raise SettingsInvalid("JWT_SECRET_KEY: is not set")
         tokens = AccessTokens(
@@ -85,7 +85,7 @@ def _lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextMan
             settings.access_token_expire_minutes * 60,
         )
         database = open_database(settings.database_url, pool_size=settings.database_pool_size)
-        line = Line(partial(_line, database, settings.queue_max_depth))
+        line = QueuePositions(partial(_line, database, settings.queue_max_depth))
         passwords = Passwords(rounds=settings.bcrypt_rounds)
         try:
             async with open_streams(
@@ -93,7 +93,7 @@ def _lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextMan
                 ttl=settings.stream_ttl_seconds,
                 keep_alive=settings.stream_keep_alive_seconds,
             ) as streams:
-                with open_queue(settings.celery_broker_url) as queue:
+                with open_job_sender(settings.celery_broker_url) as queue:
                     yield {"resources": Resources(settings, database, streams, queue, line, passwords, tokens)}
         finally:
             passwords.close()

@@ -12,15 +12,15 @@ from shared.ids import UserId
 _bearer = OAuth2PasswordBearer(tokenUrl="/api/auth/login", auto_error=False)
 
 
-async def resources(request: Request) -> Resources:
+async def get_resources(request: Request) -> Resources:
     """What the process holds."""
     return cast("Resources", request.state.resources)
 
 
-Held = Annotated[Resources, Depends(resources)]
+AppResources = Annotated[Resources, Depends(get_resources)]
 
 
-async def current_user(token: Annotated[str | None, Depends(_bearer)], held: Held) -> UserId:
+async def current_user(token: Annotated[str | None, Depends(_bearer)], resources: AppResources) -> UserId:
     """The user that the bearer token names (RFC 6750).
 
     Raises:
@@ -30,7 +30,7 @@ async def current_user(token: Annotated[str | None, Depends(_bearer)], held: Hel
     """
     if not token:
         raise Unauthenticated
-    return held.tokens.read(token)
+    return resources.tokens.read(token)
 
 
 CurrentUser = Annotated[UserId, Depends(current_user)]

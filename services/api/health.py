@@ -10,7 +10,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from migrations import HEAD
-from services.api.dependencies import Held
+from services.api.dependencies import AppResources
 from shared.database.engine import Database
 from shared.errors import StreamsUnavailable
 from shared.ids import new_generation_id
@@ -43,11 +43,13 @@ async def livez() -> dict[str, str]:
         }
     },
 )
-async def readyz(held: Held, response: Response) -> dict[str, Any]:
+async def readyz(resources: AppResources, response: Response) -> dict[str, Any]:
     """Every part that a request needs answers: PostgreSQL, Redis, and a schema that fits this code."""
     names = ("database", "migrations", "streams")
     results = await asyncio.gather(
-        _check(_database(held.database)), _check(_migrations(held.database)), _check(_streams(held.streams.reader))
+        _check(_database(resources.database)),
+        _check(_migrations(resources.database)),
+        _check(_streams(resources.streams.reader)),
     )
     ready = all(result == "ok" for result in results)
     if not ready:

@@ -11,7 +11,7 @@ from shared.ids import GenerationId
 FRESH_SECONDS: Final = 1.0
 
 
-class Line:
+class QueuePositions:
     """Positions from 1 of the generations that no worker has taken, and 0 for those that wait for their chat's live one.
 
     `ask` gets them from the database.

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 from services.api.auth.access_tokens import AccessTokens
 from services.api.auth.passwords import Passwords
-from services.api.queue_positions import Line
+from services.api.queue_positions import QueuePositions
 from shared.database.engine import Database
-from shared.jobs.sender import Hints
+from shared.jobs.sender import JobSender
 from shared.settings import Settings
 from shared.streams.redis import Streams
 
@@ -18,7 +18,7 @@ class Resources:
     settings: Settings
     database: Database
     streams: Streams
-    queue: Hints
-    line: Line
+    jobs: JobSender
+    queue_positions: QueuePositions
     passwords: Passwords
     tokens: AccessTokens

@@ -18,15 +18,15 @@ from services.worker.generations.leases import Leases
 from services.worker.generations.log_writer import Flusher
 from services.worker.generations.recovery import sweep
 from services.worker.models.groq.client import Model
-from services.worker.summaries.summarizer import Folder, fold_now, hint_due
+from services.worker.summaries.summarizer import Summarizer, hint_due, summarize_now
 from services.worker.tools.web_search.tavily import Search
 from shared import background
 from shared.database.engine import open_database
 from shared.errors import CortexAIError
-from shared.jobs.sender import Hints
+from shared.jobs.sender import JobSender
 from shared.settings import Settings
-from shared.streams.cancel_signals import Stops
-from shared.streams.redis import Asides, RedisLog, RedisWriter, connect
+from shared.streams.cancel_signals import CancelSignals
+from shared.streams.redis import RedisLog, RedisWriter, TransientFrames, connect
 from shared.telemetry.logs import get_logger
 
 log = get_logger(__name__)
@@ -46,8 +46,8 @@ async def open_desk(settings: Settings, celery: Celery) -> AsyncIterator[Desk]:
         # A connection of their own: however many replies are being saved, no lease waits for them.
         heartbeats = open_database(settings.database_url, pool_size=1)
         stack.push_async_callback(heartbeats.dispose)
-        hints = Hints(partial(_send, celery))
-        stack.callback(hints.close)
+        jobs = JobSender(partial(_send, celery))
+        stack.callback(jobs.close)
         redis = connect(settings.stream_redis_url)
         stack.push_async_callback(redis.aclose)
         writer = RedisWriter(redis, ttl=settings.stream_ttl_seconds)
@@ -61,25 +61,25 @@ async def open_desk(settings: Settings, celery: Celery) -> AsyncIterator[Desk]:
             checkpoints=Checkpoints(database, interval=settings.checkpoint_interval_seconds),
             model=model,
             search=search,
-            hints=hints,
-            asides=Asides(redis),
-            fold=partial(fold_now, Folder(settings, database, model, hints)),
+            jobs=jobs,
+            transient_frames=TransientFrames(redis),
+            fold=partial(summarize_now, Summarizer(settings, database, model, jobs)),
             starts=asyncio.Semaphore(MAX_STARTS),
         )
         for work in (
             desk.flusher.run(),
             desk.leases.beat(),
             desk.checkpoints.save_for_ever(),
-            _obey(Stops(redis), desk.leases),
+            _obey(CancelSignals(redis), desk.leases),
             _sweep_for_ever(desk),
         ):
             stack.push_async_callback(background.end, asyncio.create_task(_guarded(work)))
         yield desk
 
 
-def folder_of(desk: Desk) -> Folder:
+def summarizer_of(desk: Desk) -> Summarizer:
     """What summaries are made with, on the same connections."""
-    return Folder(desk.settings, desk.database, desk.model, desk.hints)
+    return Summarizer(desk.settings, desk.database, desk.model, desk.jobs)
 
 
 def _open_search(settings: Settings) -> Search | None:
@@ -103,9 +103,9 @@ async def _guarded(work: Coroutine[Any, Any, None]) -> None:
         os._exit(1)
 
 
-async def _obey(stops: Stops, leases: Leases) -> None:
+async def _obey(cancel_signals: CancelSignals, leases: Leases) -> None:
     """Stop what was ended from outside."""
-    async for generation_id in stops.hear():
+    async for generation_id in cancel_signals.hear():
         leases.end(generation_id)
 
 
@@ -116,7 +116,7 @@ async def _sweep_for_ever(desk: Desk) -> None:
         await asyncio.sleep(desk.settings.sweep_interval_seconds * random.uniform(0.5, 1.5))  # noqa: S311
         try:
             await sweep(desk)
-            await hint_due(folder_of(desk))
+            await hint_due(summarizer_of(desk))
         except (SQLAlchemyError, CortexAIError, OSError) as error:
             log.warning("sweep_failed", error=type(error).__name__)
 

@@ -3,13 +3,13 @@
 from celery import signals
 
 from services.worker.celery_app import create_app
-from services.worker.liveness import Alive
+from services.worker.liveness import Liveness
 from shared.settings import Settings
 
 
 def run(settings: Settings, _role: str) -> None:
     """Send until SIGTERM."""
-    alive = Alive()
+    alive = Liveness()
     signals.beat_init.connect(lambda **_: alive.begin(lambda: None), weak=False)
     try:
         # Not by Celery's command line, which imports 20 MB of other commands. The schedule is kept in memory: intervals need

@@ -11,11 +11,11 @@ from celery import signals
 from celery.exceptions import SecurityWarning
 
 from services.worker import runtime
-from services.worker.app import folder_of, open_desk
+from services.worker.app import open_desk, summarizer_of
 from services.worker.celery_app import create_app
 from services.worker.event_loop import EventLoop
 from services.worker.generations.desk import Desk
-from services.worker.liveness import Alive
+from services.worker.liveness import Liveness
 from services.worker.summaries import summarizer
 from shared.settings import Settings
 
@@ -24,13 +24,13 @@ def run(settings: Settings, queues: str) -> None:
     """Work until told to stop: then take nothing new, let generations finish for a while, and give back the rest."""
     # It warns of running as root, which is dangerous with pickled messages. Only JSON is accepted here.
     warnings.simplefilter("ignore", SecurityWarning)
-    alive = Alive()
+    alive = Liveness()
     celery = create_app(settings)
     celery.conf.include = ["services.worker.tasks"]
     with EventLoop() as loop:
         desk: AbstractAsyncContextManager[Desk] = open_desk(settings, celery)
         held = loop.run(_enter(desk))
-        folder = folder_of(held)
+        folder = summarizer_of(held)
         runtime.install(runtime.Process(loop, held, folder))
 
         def drain(**_: Any) -> None:  # noqa: ANN401 - Celery's signals

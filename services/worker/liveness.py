@@ -9,7 +9,7 @@ from typing import Final
 EVERY: Final = 5.0
 
 
-class Alive:
+class Liveness:
     """The file named by READY_FILE, if it is."""
 
     def __init__(self) -> None:

@@ -80,7 +80,7 @@ def summarize(max_chars: int) -> str:
     return _SUMMARIZE.format(words=max_chars // 7)
 
 
-def to_fold(summary: str, messages: Sequence[tuple[int, str, str]], pinned: Sequence[str] = ()) -> str:
+def summary_request(summary: str, messages: Sequence[tuple[int, str, str]], pinned: Sequence[str] = ()) -> str:
     """The summary so far and the (position, role, text) of the messages that follow it, all of it as data.
 
     `pinned` are facts that the user has confirmed, which are right where the summary says otherwise.

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from services.worker.event_loop import EventLoop
 from services.worker.generations.desk import Desk
-from services.worker.summaries.summarizer import Folder
+from services.worker.summaries.summarizer import Summarizer
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,7 +13,7 @@ class Process:
 
     loop: EventLoop
     desk: Desk
-    folder: Folder
+    folder: Summarizer
 
 
 _installed: list[Process] = []

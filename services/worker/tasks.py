@@ -11,7 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from services.worker import runtime
 from services.worker.generations.attempt import run_generation
 from services.worker.generations.recovery import sweep
-from services.worker.summaries.summarizer import fold, hint_due
+from services.worker.summaries import summarizer
 from services.worker.titles import make_title
 from shared.errors import CortexAIError
 from shared.ids import ChatId, GenerationId
@@ -47,14 +47,14 @@ def sweep_now() -> None:
     """Find what was left behind and queue it again. Any number of sweeps at once is harmless."""
     held = runtime.current()
     _run(sweep(held.desk))
-    _run(hint_due(held.folder))
+    _run(summarizer.hint_due(held.folder))
 
 
 @shared_task(name=SUMMARIZE)
 def summarize(chat_id: str) -> None:
     """Fold a chat's older messages into its summary. A delivery for a chat that is not due returns at once."""
     held = runtime.current()
-    _run(fold(held.folder, ChatId(int(chat_id))))
+    _run(summarizer.summarize(held.folder, ChatId(int(chat_id))))
 
 
 @shared_task(name=TITLE)

@@ -7,7 +7,7 @@ from sqlalchemy import func, select, update
 
 from services.worker import prompts
 from services.worker.generations.desk import Desk
-from services.worker.models.groq.client import Said
+from services.worker.models.groq.client import ModelMessage
 from shared import usage
 from shared.database.tables import Chat, Generation, Message
 from shared.errors import ModelError, StreamsUnavailable
@@ -38,7 +38,7 @@ async def make_title(desk: Desk, generation_id: GenerationId) -> None:
     if row is None:
         return
     question = prompts.quoted(row.content[:READ_CHARS])
-    conversation = [Said("system", prompts.TITLE), Said("user", question)]
+    conversation = [ModelMessage("system", prompts.TITLE), ModelMessage("user", question)]
     try:
         async with asyncio.timeout(WITHIN):
             answer = await desk.model.answer(conversation, max_tokens=MAX_TOKENS)
@@ -59,7 +59,7 @@ async def make_title(desk: Desk, generation_id: GenerationId) -> None:
         changed = bool(title) and (await db.execute(named)).one_or_none() is not None
     if changed:
         try:
-            await desk.asides.tell(generation_id, frames.encode(frames.data("title", {"title": title})))
+            await desk.transient_frames.tell(generation_id, frames.encode(frames.data("title", {"title": title})))
         except StreamsUnavailable as error:
             log.warning("title_not_told", error=error.code)
 

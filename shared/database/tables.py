@@ -106,7 +106,7 @@ class Message(Base):
 
 
 class Generation(Base):
-    """The making of one reply. This row is the queue: the broker only hints at it.
+    """The making of one reply. This row is the queue: the broker only carries a hint.
 
     `losses` counts attempts that died. `slot` is its place among its user's open ones: there are only so many.
     `final_sequence` is that of the terminal frame, once the log has it. `steps` are the tool calls so far, with results.

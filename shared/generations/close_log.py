@@ -12,7 +12,7 @@ from shared.generations import lifecycle
 from shared.ids import GenerationId, MessageId
 from shared.protocol import frames
 from shared.protocol.frames import FinishReason
-from shared.protocol.transcript import Transcript, missing, read
+from shared.protocol.transcript import Transcript, catch_up_text, read
 from shared.states import GenerationStatus
 from shared.streams.opening import open_attempt
 from shared.streams.port import Append, Log, Offset, Writer
@@ -65,7 +65,7 @@ async def _close(database: Database, writer: Writer, stream_log: Log, ended: End
     written = await open_attempt(writer, stream_log, ended.generation_id, attempt, opening)
     transcript = read(written)
     content = _content(ended, transcript)
-    parts = missing(transcript, content)
+    parts = catch_up_text(transcript, content)
     for part in parts:
         transcript.take(part)
     if content != ended.content or (ended.status != GenerationStatus.COMPLETED and transcript.parts()):

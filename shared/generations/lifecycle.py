@@ -173,7 +173,7 @@ def _finish() -> ReturningUpdate[int]:
 _FINISH: Final = _finish()
 
 
-class Call(NamedTuple):
+class ModelUsage(NamedTuple):
     """What a model call took, in tokens as `messageMetadata.usage` has them."""
 
     model: str
@@ -190,7 +190,7 @@ async def finish(
     *,
     parts: list[Json] | None = None,
     sources: list[Json] | None = None,
-    call: Call | None = None,
+    call: ModelUsage | None = None,
     finish_reason: str | None = None,
     error_code: str | None = None,
     error_message: str | None = None,
@@ -278,7 +278,7 @@ def save_text(
     return update(Message).where(Message.id == message_id).values(values)
 
 
-class Interrupted(NamedTuple):
+class OpenGeneration(NamedTuple):
     """A generation that a request ends or ended, its last attempt, and its reply as it was last saved.
 
     What a worker has written beyond that is in the log; `shared.generations.close_log` saves it.
@@ -290,17 +290,17 @@ class Interrupted(NamedTuple):
     content: str
 
 
-async def find_open(db: Connection, *which: ColumnElement[bool]) -> list[Interrupted]:
+async def find_open(db: Connection, *which: ColumnElement[bool]) -> list[OpenGeneration]:
     """Generations that are not over."""
     statement = (
         select(Generation.id, Generation.attempt, Message.id, Message.content)
         .join(Message, Message.id == Generation.assistant_message_id)
         .where(Generation.status.in_(OPEN), *which)
     )
-    return [_interrupted(row) for row in await db.execute(statement)]
+    return [_open_generation(row) for row in await db.execute(statement)]
 
 
-async def cancel(db: Connection, *which: ColumnElement[bool]) -> list[Interrupted]:
+async def cancel(db: Connection, *which: ColumnElement[bool]) -> list[OpenGeneration]:
     """End open generations on request, whatever they are doing. Returns those that it ended."""
     ended = (
         update(Generation)
@@ -319,12 +319,12 @@ async def cancel(db: Connection, *which: ColumnElement[bool]) -> list[Interrupte
     statement = select(ended.c.id, ended.c.attempt, reply.c.id, reply.c.content).join(
         reply, reply.c.id == ended.c.assistant_message_id
     )
-    return [_interrupted(row) for row in await db.execute(statement)]
+    return [_open_generation(row) for row in await db.execute(statement)]
 
 
-def _interrupted(row: Row[UUID, int, int, str]) -> Interrupted:
+def _open_generation(row: Row[UUID, int, int, str]) -> OpenGeneration:
     generation_id, attempt, message_id, content = row
-    return Interrupted(GenerationId(generation_id), attempt, MessageId(message_id), content)
+    return OpenGeneration(GenerationId(generation_id), attempt, MessageId(message_id), content)
 
 
 _QUEUED_NOW: Final[dict[str, Any]] = {"status": QUEUED, "queued_at": func.now()}

@@ -12,7 +12,7 @@ from shared.database.tables import Generation, Message
 from shared.states import MAX_LOSSES, TERMINAL, GenerationStatus, MessageStatus
 
 WORKER_LOST: Final = "worker_lost"
-SELDOM: Final = timedelta(seconds=30)
+LONGEST_BACKOFF: Final = timedelta(seconds=30)
 QUEUED, RUNNING, FAILED = GenerationStatus.QUEUED, GenerationStatus.RUNNING, GenerationStatus.FAILED
 
 
@@ -57,11 +57,11 @@ def take_over_expired(limit: int = 100) -> ReturningUpdate[UUID, str, int, int, 
 def queued_again(older_than: timedelta, limit: int = 100) -> ReturningUpdate[UUID]:
     """Queued rows that no worker took for a while, marked as sent now. Returns their ids, to be sent again.
 
-    The longer one waits, the seldomer it is sent again, up to every 30 s: the workers may just have much to do.
+    The longer a row waits, the more seldom it is sent again, every 30 s at last: the workers may just have much to do.
     """
     age = extract("epoch", func.now() - Generation.created_at)
-    seldomer = func.make_interval(0, 0, 0, 0, 0, 0, func.least(age / 4, SELDOM.total_seconds()))
-    patience = func.greatest(cast(literal(older_than), Interval), seldomer)
+    backoff = func.make_interval(0, 0, 0, 0, 0, 0, func.least(age / 4, LONGEST_BACKOFF.total_seconds()))
+    patience = func.greatest(cast(literal(older_than), Interval), backoff)
     waiting = (
         select(Generation.id)
         .where(Generation.status == QUEUED, Generation.queued_at < func.now() - patience)

@@ -15,7 +15,7 @@ SENDERS: Final = 4
 MAX_WAITING: Final = 1000
 
 
-class Hints:
+class JobSender:
     """Sends on threads of its own, since a send to the broker blocks its caller for a millisecond, or seconds without a broker.
 
     `send` is given a task's name, its queue and its only argument.
@@ -23,7 +23,7 @@ class Hints:
 
     def __init__(self, send: Callable[[str, str, str], None]) -> None:
         self._send = send
-        self._threads = ThreadPoolExecutor(SENDERS, thread_name_prefix="hints")
+        self._threads = ThreadPoolExecutor(SENDERS, thread_name_prefix="jobs")
         self._waiting = 0
 
     def generate(self, generation_id: GenerationId) -> None:

@@ -37,7 +37,7 @@ from shared.states import MessageStatus
 
 FIRST_BACKOFF: Final = timedelta(seconds=30)
 LAST_BACKOFF: Final = timedelta(hours=1)
-SELDOMEST_HINT: Final = timedelta(minutes=10)
+LONGEST_BACKOFF: Final = timedelta(minutes=10)
 MAX_DOUBLINGS: Final = 10
 
 
@@ -81,7 +81,7 @@ async def mark_due(db: Connection, chat_id: ChatId, window: int) -> bool:
     return (await db.execute(_MARK_DUE, {"chat": chat_id, "window": window})).scalar_one_or_none() or False
 
 
-class Memory(NamedTuple):
+class SummaryClaim(NamedTuple):
     """What a folder took: the memory, its version, and `last`, the last position that is not in the making."""
 
     chat_id: ChatId
@@ -98,7 +98,10 @@ _CLAIM: Final = (
     update(Chat)
     .where(
         Chat.id == bindparam("chat"),
-        or_(Chat.summary_due_at <= func.now(), bindparam("at_once", type_=Boolean) & (Chat.summary_failures == 0)),
+        or_(
+            Chat.summary_due_at <= func.now(),
+            bindparam("even_if_not_due", type_=Boolean) & (Chat.summary_failures == 0),
+        ),
     )
     .values(summary_due_at=func.now() + bindparam("lease", type_=Interval))
     .returning(
@@ -114,18 +117,20 @@ _CLAIM: Final = (
 )
 
 
-async def claim(db: Connection, chat_id: ChatId, lease: timedelta, *, at_once: bool = False) -> Memory | None:
+async def claim(
+    db: Connection, chat_id: ChatId, lease: timedelta, *, even_if_not_due: bool = False
+) -> SummaryClaim | None:
     """Take a chat whose summary is due; nobody else gets it before the lease is over. None when it is not due.
 
-    `at_once` takes it whether it is due or not, from another folder too, unless it has failed a short while ago: of two,
-    the first to save wins.
+    `even_if_not_due` takes it whether it is due or not, from another summarizer too, unless it failed a
+    short while ago: of two, the first to save wins.
     """
-    values = {"chat": chat_id, "lease": lease, "at_once": at_once}
+    values = {"chat": chat_id, "lease": lease, "even_if_not_due": even_if_not_due}
     row = (await db.execute(_CLAIM, values)).one_or_none()
     if row is None:
         return None
     chat, user, summary, facts, watermark, version, failures, last = row
-    return Memory(ChatId(chat), UserId(user), summary, read_facts(facts), watermark, version, failures, last)
+    return SummaryClaim(ChatId(chat), UserId(user), summary, read_facts(facts), watermark, version, failures, last)
 
 
 def messages_between(chat_id: ChatId, watermark: int, upto: int, limit: int) -> Select[int, str, str, str]:
@@ -139,14 +144,14 @@ def messages_between(chat_id: ChatId, watermark: int, upto: int, limit: int) -> 
 
 
 _LOCK: Final = select(Chat.id).where(Chat.id == bindparam("chat")).with_for_update()
-_HELD: Final = (
+_UNCHANGED: Final = (
     (Chat.id == bindparam("chat"))
     & (Chat.summary_position == bindparam("old_watermark"))
     & (Chat.memory_version == bindparam("version"))
 )
 _SAVE: Final = (
     update(Chat)
-    .where(_HELD)
+    .where(_UNCHANGED)
     .values(
         summary=bindparam("new_summary"),
         facts=bindparam("new_facts"),
@@ -157,20 +162,20 @@ _SAVE: Final = (
     )
     .returning(Chat.summary_due_at.is_not(None))
 )
-_REST: Final = update(Chat).where(_HELD).values(summary_due_at=_due(Chat.summary_position, _WINDOW))
+_REST: Final = update(Chat).where(_UNCHANGED).values(summary_due_at=_due(Chat.summary_position, _WINDOW))
 
 
 async def save(
-    db: Connection, held: Memory, summary: str | None, facts: tuple[Fact, ...], watermark: int, window: int
+    db: Connection, claimed: SummaryClaim, summary: str | None, facts: tuple[Fact, ...], watermark: int, window: int
 ) -> bool | None:
     """Move the watermark forward with what now covers it, if nobody has changed the memory since. Belongs in a transaction.
 
     Returns whether there is more to fold; None when somebody was quicker: then the result is worth nothing.
     """
     # Locked first, so that the update looks at the messages that are there once nobody else can mark the chat as due.
-    await db.execute(_LOCK, {"chat": held.chat_id})
+    await db.execute(_LOCK, {"chat": claimed.chat_id})
     values = {
-        **_held(held),
+        **_values_of(claimed),
         "new_summary": summary,
         "new_facts": write_facts(facts),
         "watermark": watermark,
@@ -179,27 +184,27 @@ async def save(
     return (await db.execute(_SAVE, values)).scalar_one_or_none()
 
 
-async def rest(db: Connection, held: Memory, window: int) -> None:
+async def rest(db: Connection, claimed: SummaryClaim, window: int) -> None:
     """Give back a chat in which there is nothing to fold. Belongs in a transaction."""
-    await db.execute(_LOCK, {"chat": held.chat_id})
-    await db.execute(_REST, {**_held(held), "window": window})
+    await db.execute(_LOCK, {"chat": claimed.chat_id})
+    await db.execute(_REST, {**_values_of(claimed), "window": window})
 
 
-def _held(held: Memory) -> dict[str, Any]:
-    return {"chat": held.chat_id, "old_watermark": held.watermark, "version": held.version}
+def _values_of(claimed: SummaryClaim) -> dict[str, Any]:
+    return {"chat": claimed.chat_id, "old_watermark": claimed.watermark, "version": claimed.version}
 
 
-def release(held: Memory) -> Update:
+def release(claimed: SummaryClaim) -> Update:
     """Give back a chat so that another folder begins at once."""
-    return update(Chat).where(*_is(held)).values(summary_due_at=func.now())
+    return update(Chat).where(*_unchanged(claimed)).values(summary_due_at=func.now())
 
 
-def failed(held: Memory) -> Update:
+def failed(claimed: SummaryClaim) -> Update:
     """Keep the memory as it is, and try again later: the more often it has failed, the later."""
-    backoff = cast(literal(backoff_after(held.failures)), Interval)
+    backoff = cast(literal(backoff_after(claimed.failures)), Interval)
     return (
         update(Chat)
-        .where(*_is(held))
+        .where(*_unchanged(claimed))
         .values(summary_failures=Chat.summary_failures + 1, summary_due_at=func.now() + backoff)
     )
 
@@ -209,8 +214,12 @@ def backoff_after(failures: int) -> timedelta:
     return min(FIRST_BACKOFF * float(2 ** min(failures, MAX_DOUBLINGS)), LAST_BACKOFF)
 
 
-def _is(held: Memory) -> tuple[ColumnElement[bool], ...]:
-    return Chat.id == held.chat_id, Chat.summary_position == held.watermark, Chat.memory_version == held.version
+def _unchanged(claimed: SummaryClaim) -> tuple[ColumnElement[bool], ...]:
+    return (
+        Chat.id == claimed.chat_id,
+        Chat.summary_position == claimed.watermark,
+        Chat.memory_version == claimed.version,
+    )
 
 
 def restart(chat_id: ChatId, window: int, *which: ColumnElement[bool]) -> ReturningUpdate[int]:
@@ -267,11 +276,11 @@ def _pinned() -> ColumnElement[Any]:
 def hinted_again(longer_than: timedelta, limit: int = 100) -> ReturningUpdate[int]:
     """Chats that have been due for so long that their hint may be lost, marked as hinted at now: at most so many.
 
-    The longer one waits, the seldomer it is hinted at, down to every 10 minutes: there may just be much to fold, or nobody
-    to do it, and then the hints pile up. Returns their ids.
+    The longer a chat waits, the more seldom its job is sent again, every 10 minutes at last: there may be much to do, or nobody
+    to do it, and then the jobs pile up. Returns their ids.
     """
     waited = Chat.summary_hinted_at - Chat.summary_due_at
-    seldomer = func.least(waited, cast(literal(SELDOMEST_HINT), Interval))
+    backoff = func.least(waited, cast(literal(LONGEST_BACKOFF), Interval))
     overdue = (
         select(Chat.id)
         .where(
@@ -279,7 +288,7 @@ def hinted_again(longer_than: timedelta, limit: int = 100) -> ReturningUpdate[in
             or_(
                 Chat.summary_hinted_at.is_(None),
                 Chat.summary_hinted_at < Chat.summary_due_at,
-                Chat.summary_hinted_at < func.now() - seldomer,
+                Chat.summary_hinted_at < func.now() - backoff,
             ),
         )
         .order_by(Chat.summary_due_at)

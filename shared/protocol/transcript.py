@@ -142,7 +142,7 @@ def read(log: Iterable[bytes]) -> Transcript:
     return transcript
 
 
-def missing(transcript: Transcript, content: str) -> list[frames.Part]:
+def catch_up_text(transcript: Transcript, content: str) -> list[frames.Part]:
     """The parts that lead a reader from what it has rendered to `content`; none where that is no continuation of it."""
     if len(content) <= transcript.length or not content.startswith(transcript.text):
         return []
@@ -154,7 +154,7 @@ def missing(transcript: Transcript, content: str) -> list[frames.Part]:
     return [*opening, frames.text_delta(text_id, content[transcript.length :])]
 
 
-def tell(parts: Sequence[dict[str, Any]]) -> list[frames.Part]:
+def parts_to_frames(parts: Sequence[dict[str, Any]]) -> list[frames.Part]:
     """The parts of a log that render these parts of a message: for when its own log is gone."""
     told: list[frames.Part] = []
     step_open = False

@@ -1,12 +1,12 @@
 -- Append frames to a generation's log and publish them, in one atomic step; the fence is here (docs/protocol.md §1).
--- KEYS: the log (a stream with ids <attempt>-<sequence>), the doorbell (a channel).
+-- KEYS: the log (a stream with ids <attempt>-<sequence>), the channel.
 -- ARGV: attempt; the sequence to append after, or -1 to open the attempt; expiry in ms; '1' if the last frame is terminal;
 -- '1' if the frame to append after may be another attempt's; frames.
 -- Answers {verdict, sequence, owner}: ok | superseded | closed | diverged, the log's last sequence and whose it is.
 local attempt = tonumber(ARGV[1])
 local after = tonumber(ARGV[2])
 local terminal = ARGV[4] == '1'
-local rejoins = ARGV[5] == '1'
+local rewrites_opening = ARGV[5] == '1'
 local frames = #ARGV - 5
 
 -- The log's last entry is its whole state: who wrote it, its sequence, and whether it ended the log.
@@ -28,7 +28,7 @@ if closed then
 end
 -- A server that lost its last second may have lost this attempt's opening, and an earlier one have written in its place:
 -- the sequence alone does not tell.
-if after > 0 and owner ~= attempt and not rejoins or after >= 0 and after ~= sequence then
+if after > 0 and owner ~= attempt and not rewrites_opening or after >= 0 and after ~= sequence then
     return { 'diverged', sequence, owner }
 end
 
@@ -36,9 +36,9 @@ for i = 6, #ARGV do
     sequence = sequence + 1
     local id = string.format('%d-%d', attempt, sequence)
     if terminal and i == #ARGV then
-        -- The entry remembers whether anybody heard it live: an answer that nobody heard is replayed when its chat is opened.
-        local heard = redis.call('PUBLISH', KEYS[2], id .. ' 1\n' .. ARGV[i])
-        redis.call('XADD', KEYS[1], id, 'frame', ARGV[i], 'terminal', heard)
+        -- The entry remembers whether anybody had_subscriber it live: an answer that nobody had_subscriber is replayed when its chat is opened.
+        local had_subscriber = redis.call('PUBLISH', KEYS[2], id .. ' 1\n' .. ARGV[i])
+        redis.call('XADD', KEYS[1], id, 'frame', ARGV[i], 'terminal', had_subscriber)
     else
         redis.call('XADD', KEYS[1], id, 'frame', ARGV[i])
         redis.call('PUBLISH', KEYS[2], id .. ' 0\n' .. ARGV[i])

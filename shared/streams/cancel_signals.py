@@ -19,7 +19,7 @@ LISTEN_SECONDS: Final = 60.0
 RETRY_AFTER: Final = 0.5
 
 
-class Stops:
+class CancelSignals:
     """One channel for all workers: stops are few, and nobody needs to know who holds a generation."""
 
     def __init__(self, redis: Redis) -> None:
@@ -38,7 +38,7 @@ class Stops:
             raise StreamsUnavailable from error
 
     async def hear(self) -> AsyncGenerator[GenerationId, None]:
-        """Each generation that is told to stop, for ever. What is told while Redis is away is not heard."""
+        """Each generation that is told to stop, for ever. What is told while Redis is away is not received."""
         while True:
             try:
                 async with self._redis.pubsub(ignore_subscribe_messages=True) as pubsub:

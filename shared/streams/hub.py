@@ -1,6 +1,6 @@
 """The hub: one pub/sub connection for all the readers of a process, however many there are.
 
-Pub/sub is a doorbell and the log is the truth, so the hub may lose anything as long as it says so: when its connection
+Pub/sub is a subscription and the log is the truth, so the hub may lose anything as long as it says so: when its connection
 breaks, when a subscription is confirmed again, or when a log's head has moved without a message, the readers are told
 that they may have missed something and read the log. Measured reasons: docs/protocol.md §4.
 """
@@ -18,7 +18,7 @@ from shared import background
 from shared.errors import StreamsUnavailable
 from shared.ids import GenerationId
 from shared.streams.port import BEGINNING, Entry, Offset
-from shared.streams.subscriptions import Doorbells, QueueDoorbell
+from shared.streams.subscriptions import QueueSubscription, Subscriptions
 from shared.telemetry.logs import get_logger
 
 log = get_logger(__name__)
@@ -31,7 +31,7 @@ LOOK_EVERY: Final = 1.0
 
 
 class Hub:
-    """Distributes published frames to doorbells. Use it as an async context manager.
+    """Distributes published frames to subscriptions. Use it as an async context manager.
 
     `connect` makes an unconnected connection; `heads` answers the last offset of each of some logs.
     """
@@ -42,13 +42,13 @@ class Hub:
         connect: Callable[[], AbstractConnection],
         heads: Callable[[Sequence[GenerationId]], Awaitable[list[Offset | None]]],
         channel: Callable[[GenerationId], str],
-        doorbells: Doorbells,
+        subscriptions: Subscriptions,
         keep_alive: float,
     ) -> None:
         self._connect = connect
         self._heads = heads
         self._channel = channel
-        self._doorbells = doorbells
+        self._subscriptions = subscriptions
         self._keep_alive = keep_alive
         self._connection: AbstractConnection | None = None
         self._by_channel: dict[bytes, GenerationId] = {}
@@ -65,18 +65,18 @@ class Hub:
 
     @property
     def readers(self) -> int:
-        """How many doorbells hang here."""
-        return len(self._doorbells)
+        """How many subscriptions there are."""
+        return len(self._subscriptions)
 
-    async def subscribe(self, generation_id: GenerationId) -> QueueDoorbell:
-        """Hang a doorbell, and return once Redis has confirmed the subscription.
+    async def subscribe(self, generation_id: GenerationId) -> QueueSubscription:
+        """Add a subscription, and return once Redis has confirmed it.
 
         Raises:
             StreamsUnavailable: not confirmed within 5 seconds.
 
         """
-        first = generation_id not in self._doorbells
-        doorbell = self._doorbells.hang(generation_id)
+        first = generation_id not in self._subscriptions
+        subscription = self._subscriptions.add(generation_id)
         if first:
             self._by_channel[self._channel(generation_id).encode()] = generation_id
             self._confirmed[generation_id] = asyncio.Event()
@@ -86,15 +86,15 @@ class Hub:
                     await self._send("SUBSCRIBE", self._channel(generation_id))
                 await self._confirmed[generation_id].wait()
         except BaseException as error:
-            await self.unsubscribe(generation_id, doorbell)
+            await self.unsubscribe(generation_id, subscription)
             if isinstance(error, TimeoutError):
                 raise StreamsUnavailable from error
             raise
-        return doorbell
+        return subscription
 
-    async def unsubscribe(self, generation_id: GenerationId, doorbell: QueueDoorbell) -> None:
-        """Take a doorbell away, and the subscription with the generation's last one."""
-        if self._doorbells.remove(generation_id, doorbell):
+    async def unsubscribe(self, generation_id: GenerationId, subscription: QueueSubscription) -> None:
+        """Remove a subscription, and with a generation's last one its subscription at Redis."""
+        if self._subscriptions.remove(generation_id, subscription):
             self._by_channel.pop(self._channel(generation_id).encode(), None)
             self._confirmed.pop(generation_id, None)
             self._last.pop(generation_id, None)
@@ -113,7 +113,7 @@ class Hub:
             connection = self._connect()
             try:
                 await connection.connect()  # type: ignore[no-untyped-call]
-                channels = [self._channel(generation_id) for generation_id in self._doorbells.generations()]
+                channels = [self._channel(generation_id) for generation_id in self._subscriptions.generations()]
                 self._connection = connection
                 await connection.send_command("SUBSCRIBE", CONTROL, *channels, check_health=False)
                 while True:
@@ -137,48 +137,48 @@ class Hub:
         if kind == b"message":
             entry = parse(payload)
             if entry.offset == BEGINNING:
-                for doorbell in self._doorbells.of(generation_id):
-                    doorbell.aside(entry.frame)
+                for subscription in self._subscriptions.of(generation_id):
+                    subscription.notify_transient(entry.frame)
                 return
             self._last[generation_id] = entry.offset.sequence
-            for doorbell in self._doorbells.of(generation_id):
-                doorbell.ring(entry)
+            for subscription in self._subscriptions.of(generation_id):
+                subscription.notify(entry)
         elif kind == b"subscribe":
             if self._confirmed[generation_id].is_set():
                 # Confirmed again, after a reconnect: what was published in between is in the log only.
-                for doorbell in self._doorbells.of(generation_id):
-                    doorbell.miss()
+                for subscription in self._subscriptions.of(generation_id):
+                    subscription.miss()
             self._confirmed[generation_id].set()
 
     def _all_missed(self) -> None:
-        for generation_id in self._doorbells.generations():
-            for doorbell in self._doorbells.of(generation_id):
-                doorbell.miss()
+        for generation_id in self._subscriptions.generations():
+            for subscription in self._subscriptions.of(generation_id):
+                subscription.miss()
 
     async def _look(self) -> None:
-        """Once a second, compare quiet logs' heads with what was heard; now and then, ring for the keep-alive."""
+        """Once a second, compare the heads of quiet logs with what has come; notify everybody at each keep-alive interval."""
         clock = asyncio.get_running_loop().time
         next_tick = clock() + self._keep_alive
-        heard: dict[GenerationId, int] = {}
+        had_subscriber: dict[GenerationId, int] = {}
         while True:
             await asyncio.sleep(min(LOOK_EVERY, self._keep_alive))
-            quiet = [g for g in self._doorbells.generations() if heard.get(g) == self._last.get(g, 0)]
-            heard = {g: self._last.get(g, 0) for g in self._doorbells.generations()}
+            quiet = [g for g in self._subscriptions.generations() if had_subscriber.get(g) == self._last.get(g, 0)]
+            had_subscriber = {g: self._last.get(g, 0) for g in self._subscriptions.generations()}
             with suppress(StreamsUnavailable):
                 await self._compare(quiet)
             if clock() >= next_tick:
                 next_tick = clock() + self._keep_alive
-                self._doorbells.tick()
+                self._subscriptions.tick()
 
     async def _compare(self, quiet: Sequence[GenerationId]) -> None:
         if not quiet:
             return
         for generation_id, head in zip(quiet, await self._heads(quiet), strict=True):
             sequence = (head or BEGINNING).sequence
-            if generation_id in self._doorbells and sequence != self._last.get(generation_id, 0):
+            if generation_id in self._subscriptions and sequence != self._last.get(generation_id, 0):
                 self._last[generation_id] = sequence
-                for doorbell in self._doorbells.of(generation_id):
-                    doorbell.miss()
+                for subscription in self._subscriptions.of(generation_id):
+                    subscription.miss()
 
 
 def parse(payload: bytes) -> Entry:

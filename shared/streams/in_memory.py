@@ -6,16 +6,16 @@ from contextlib import asynccontextmanager, suppress
 
 from shared.errors import AppendRefused, AttemptSuperseded, LogClosed, LogDiverged
 from shared.ids import GenerationId
-from shared.streams.port import BEGINNING, Append, Doorbell, Entry, Offset
-from shared.streams.subscriptions import Doorbells
+from shared.streams.port import BEGINNING, Append, Entry, Offset, Subscription
+from shared.streams.subscriptions import Subscriptions
 
 
-class MemoryStreams:
-    """Writer and Reader at once. `keep_alive` is the quiet interval in seconds after which doorbells ring for nothing."""
+class InMemoryStreams:
+    """Writer and Reader at once. After `keep_alive` quiet seconds a subscription gets an empty notification."""
 
     def __init__(self, *, keep_alive: float = 15.0) -> None:
         self._logs: dict[GenerationId, list[Entry]] = {}
-        self._doorbells = Doorbells()
+        self._subscriptions = Subscriptions()
         self._keep_alive = keep_alive
 
     async def append(self, appends: Sequence[Append]) -> list[int | AppendRefused]:
@@ -31,16 +31,16 @@ class MemoryStreams:
             return sequence
         if closed:
             return LogClosed()
-        is_others = bool(append.after) and owner != append.attempt and not append.rejoins
+        is_others = bool(append.after) and owner != append.attempt and not append.rewrites_opening
         if is_others or append.after not in {None, sequence}:
             return LogDiverged(sequence, owner)
         for number, frame in enumerate(append.frames, start=1):
             terminal = append.terminal and number == len(append.frames)
-            heard = not terminal or append.generation_id in self._doorbells
-            entry = Entry(Offset(append.attempt, sequence + number), frame, terminal, heard)
+            had_subscriber = not terminal or append.generation_id in self._subscriptions
+            entry = Entry(Offset(append.attempt, sequence + number), frame, terminal, had_subscriber)
             log.append(entry)
-            for doorbell in self._doorbells.of(append.generation_id):
-                doorbell.ring(entry)
+            for subscription in self._subscriptions.of(append.generation_id):
+                subscription.notify(entry)
         return sequence + len(append.frames)
 
     async def replay(self, generation_id: GenerationId, after: Offset, *, limit: int = 500) -> list[Entry]:
@@ -54,20 +54,20 @@ class MemoryStreams:
         return log[-1] if log else None
 
     @asynccontextmanager
-    async def follow(self, generation_id: GenerationId) -> AsyncIterator[Doorbell]:
+    async def follow(self, generation_id: GenerationId) -> AsyncIterator[Subscription]:
         """Subscribe (Reader)."""
-        doorbell = self._doorbells.hang(generation_id)
+        subscription = self._subscriptions.add(generation_id)
 
         async def tick() -> None:
             while True:
                 await asyncio.sleep(self._keep_alive)
-                doorbell.tick()
+                subscription.tick()
 
         ticking = asyncio.create_task(tick())
         try:
-            yield doorbell
+            yield subscription
         finally:
-            self._doorbells.remove(generation_id, doorbell)
+            self._subscriptions.remove(generation_id, subscription)
             ticking.cancel()
             with suppress(asyncio.CancelledError):
                 await ticking

@@ -23,12 +23,12 @@ BEGINNING = Offset(0, 0)
 
 
 class Entry(NamedTuple):
-    """A frame in its log. The terminal one is the last; `heard` says whether it had a live reader when it was appended."""
+    """A frame in its log. The terminal frame is the last. `had_subscriber`: somebody read live when the frame was appended."""
 
     offset: Offset
     frame: bytes
     terminal: bool = False
-    heard: bool = True
+    had_subscriber: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +36,9 @@ class Append:
     """Frames that go to the end of one log, all or none.
 
     `after` is the sequence that the writer left the log at; None opens the attempt, wherever the log ends.
-    `terminal` says that the last of the frames closes the log. The frame at `after` must be this attempt's own, since an
-    earlier one may have written where the log lost its end; unless this `rejoins`: it writes the attempt's opening again.
+    `terminal` says that the last of the frames closes the log. The frame at `after` must be of this attempt, since an earlier
+    attempt may have written where the log lost its end. The exception is `rewrites_opening`: the attempt's opening is written
+    again.
     """
 
     generation_id: GenerationId
@@ -45,7 +46,7 @@ class Append:
     after: int | None
     frames: tuple[bytes, ...]
     terminal: bool = False
-    rejoins: bool = False
+    rewrites_opening: bool = False
 
 
 class Writer(Protocol):
@@ -65,25 +66,25 @@ class Writer(Protocol):
         ...
 
 
-class Ring(NamedTuple):
-    """What a doorbell has to tell: frames in the order of their publishing; or that some may have been missed.
+class Notification(NamedTuple):
+    """What has come for a subscriber: frames in the order of their publishing; or that some may have been missed.
 
-    `asides` are frames that are in no log. With nothing at all, it was quiet for the keep-alive interval.
+    `transient_frames` are frames that are in no log. With nothing at all, it was quiet for the keep-alive interval.
     """
 
     entries: tuple[Entry, ...] = ()
     missed: bool = False
-    asides: tuple[bytes, ...] = ()
+    transient_frames: tuple[bytes, ...] = ()
 
 
-class Doorbell(Protocol):
+class Subscription(Protocol):
     """One reader's subscription to one log."""
 
-    async def wait(self) -> Ring:
+    async def wait(self) -> Notification:
         """Sleep until there is something to tell."""
         ...
 
-    async def rings(self, within: float) -> bool:
+    async def is_notified(self, within: float) -> bool:
         """Whether there is something to tell within so many seconds. It is still to be told then."""
         ...
 
@@ -113,8 +114,8 @@ class Log(Protocol):
 class Reader(Log, Protocol):
     """Reads what is logged, and what comes."""
 
-    def follow(self, generation_id: GenerationId) -> AbstractAsyncContextManager[Doorbell]:
-        """Subscribe. Once entered, every frame appended from then on rings the doorbell or is reported as missed.
+    def follow(self, generation_id: GenerationId) -> AbstractAsyncContextManager[Subscription]:
+        """Subscribe. Once entered, every frame appended from then on reaches the subscription or is reported as missed.
 
         Raises:
             StreamsUnavailable: the subscription was not confirmed in time.

@@ -1,4 +1,4 @@
-"""The stream log in Redis: one stream a generation for the log, one channel a generation for its doorbell."""
+"""The stream log in Redis: one stream a generation for the log, one channel a generation for its subscribers."""
 
 from collections.abc import AsyncIterator, Awaitable, Sequence
 from contextlib import asynccontextmanager
@@ -14,10 +14,10 @@ from redis.exceptions import NoScriptError, RedisError
 
 from shared.errors import AppendRefused, AttemptSuperseded, LogClosed, LogDiverged, StreamsUnavailable
 from shared.ids import GenerationId
-from shared.streams.cancel_signals import Stops
+from shared.streams.cancel_signals import CancelSignals
 from shared.streams.hub import Hub
-from shared.streams.port import BEGINNING, Append, Doorbell, Entry, Offset
-from shared.streams.subscriptions import Doorbells
+from shared.streams.port import BEGINNING, Append, Entry, Offset, Subscription
+from shared.streams.subscriptions import Subscriptions
 
 APPEND: Final = (files("shared.streams") / "append.lua").read_text()
 
@@ -86,7 +86,7 @@ class RedisWriter:
                 -1 if append.after is None else append.after,
                 self._ttl_ms,
                 int(append.terminal),
-                int(append.rejoins),
+                int(append.rewrites_opening),
                 *append.frames,
             )
         return await pipeline.execute(raise_on_error=False)
@@ -140,13 +140,13 @@ class RedisReader(RedisLog):
         self._hub = hub
 
     @asynccontextmanager
-    async def follow(self, generation_id: GenerationId) -> AsyncIterator[Doorbell]:
+    async def follow(self, generation_id: GenerationId) -> AsyncIterator[Subscription]:
         """Subscribe (Reader)."""
-        doorbell = await self._hub.subscribe(generation_id)
+        subscription = await self._hub.subscribe(generation_id)
         try:
-            yield doorbell
+            yield subscription
         finally:
-            await self._hub.unsubscribe(generation_id, doorbell)
+            await self._hub.unsubscribe(generation_id, subscription)
 
 
 async def _answer(command: Awaitable[Any]) -> Any:  # noqa: ANN401
@@ -163,11 +163,13 @@ def _sequence(raw_id: bytes) -> int:
 def entry_of(raw_id: bytes, fields: dict[bytes, bytes]) -> Entry:
     """The log entry that the append script wrote."""
     attempt, _, sequence = raw_id.partition(b"-")
-    heard = fields.get(b"terminal")
-    return Entry(Offset(int(attempt), int(sequence)), fields[b"frame"], heard is not None, heard != b"0")
+    had_subscriber = fields.get(b"terminal")
+    return Entry(
+        Offset(int(attempt), int(sequence)), fields[b"frame"], had_subscriber is not None, had_subscriber != b"0"
+    )
 
 
-class Asides:
+class TransientFrames:
     """Tells those who read a log at this moment something that is in no log. Anybody may, whoever writes the log."""
 
     def __init__(self, redis: Redis) -> None:
@@ -189,26 +191,26 @@ class Streams:
 
     reader: RedisReader
     writer: RedisWriter
-    stops: Stops
+    cancel_signals: CancelSignals
 
 
 @asynccontextmanager
 async def open_streams(url: str, *, ttl: int, keep_alive: float = 15.0) -> AsyncIterator[Streams]:
     """The streams, with the reader's hub running.
 
-    `ttl` is how long a log lives after its last append, `keep_alive` the interval at which quiet doorbells ring, in seconds.
+    `ttl` is how long a log lives after its last append, `keep_alive` the interval of empty notifications; both are in seconds.
     """
     redis = connect(url)
     hub = Hub(
         connect=lambda: _pubsub_connection(redis),
         heads=lambda generations: _heads(redis, generations),
         channel=channel,
-        doorbells=Doorbells(),
+        subscriptions=Subscriptions(),
         keep_alive=keep_alive,
     )
     try:
         async with hub:
-            yield Streams(RedisReader(redis, hub), RedisWriter(redis, ttl=ttl), Stops(redis))
+            yield Streams(RedisReader(redis, hub), RedisWriter(redis, ttl=ttl), CancelSignals(redis))
     finally:
         await redis.aclose()
 

@@ -9,7 +9,7 @@ import pytest
 
 from services.launcher.embedded.valkey import EmbeddedValkey
 from shared.ids import GenerationId, new_generation_id
-from shared.streams.in_memory import MemoryStreams
+from shared.streams.in_memory import InMemoryStreams
 from shared.streams.port import Append, Reader, Writer
 from shared.streams.redis import open_streams as open_redis_streams
 
@@ -37,7 +37,7 @@ class Streams:
 
 
 class OpenStreams(Protocol):
-    """Opens one adapter's streams, with the keep-alive interval of their doorbells in seconds."""
+    """Opens one adapter's streams, with the keep-alive interval of their subscriptions in seconds."""
 
     def __call__(self, *, keep_alive: float = 15.0) -> AbstractAsyncContextManager[Streams]:
         """Open."""
@@ -47,7 +47,7 @@ class OpenStreams(Protocol):
 @asynccontextmanager
 async def open_memory(*, keep_alive: float = 15.0) -> AsyncIterator[Streams]:
     """The adapter in memory."""
-    streams = MemoryStreams(keep_alive=keep_alive)
+    streams = InMemoryStreams(keep_alive=keep_alive)
     yield Streams(streams, streams)
 
 

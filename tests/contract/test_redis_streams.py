@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 from services.launcher.embedded.valkey import EmbeddedValkey
 from shared.errors import StreamsUnavailable
 from shared.ids import GenerationId, new_generation_id
-from shared.streams.port import BEGINNING, Append, Doorbell, Entry, Offset
+from shared.streams.port import BEGINNING, Append, Entry, Offset, Subscription
 from shared.streams.redis import RedisWriter, channel, log_key
 from tests.contract.conftest import Streams, open_redis
 
@@ -38,14 +38,14 @@ async def admin(server: EmbeddedValkey) -> AsyncIterator[Redis]:
         yield redis
 
 
-async def read_until(streams: Streams, generation: GenerationId, doorbell: Doorbell, last: int) -> list[Entry]:
-    """Read as a reader does: frames that ring if they come next, otherwise the log."""
+async def read_until(streams: Streams, generation: GenerationId, subscription: Subscription, last: int) -> list[Entry]:
+    """Read as a reader does: live frames if they come next, otherwise the log."""
     entries: list[Entry] = []
     async with asyncio.timeout(SECONDS):
         while len(entries) < last:
-            ring = await doorbell.wait()
-            next_ones = [entry for entry in ring.entries if entry.offset.sequence > len(entries)]
-            if ring.missed or (next_ones and next_ones[0].offset.sequence != len(entries) + 1):
+            notification = await subscription.wait()
+            next_ones = [entry for entry in notification.entries if entry.offset.sequence > len(entries)]
+            if notification.missed or (next_ones and next_ones[0].offset.sequence != len(entries) + 1):
                 reached = entries[-1].offset if entries else BEGINNING
                 next_ones = await streams.reader.replay(generation, reached)
             entries += next_ones
@@ -108,14 +108,14 @@ async def test_a_log_without_readers_is_not_subscribed_to(
 async def test_a_cut_subscription_is_reported_and_goes_on(
     streams: Streams, admin: Redis, generation: GenerationId
 ) -> None:
-    async with streams.reader.follow(generation) as doorbell:
+    async with streams.reader.follow(generation) as subscription:
         await streams.write(generation, b"a")
-        assert [entry.frame for entry in await read_until(streams, generation, doorbell, 1)] == [b"a"]
+        assert [entry.frame for entry in await read_until(streams, generation, subscription, 1)] == [b"a"]
         await admin.client_kill_filter(_type="pubsub")
         async with asyncio.timeout(SECONDS):
-            assert (await doorbell.wait()).missed
+            assert (await subscription.wait()).missed
         await streams.write(generation, b"b", after=1)
-        assert [entry.frame for entry in await read_until(streams, generation, doorbell, 2)] == [b"a", b"b"]
+        assert [entry.frame for entry in await read_until(streams, generation, subscription, 2)] == [b"a", b"b"]
 
 
 async def test_a_reader_misses_and_doubles_nothing_while_its_subscription_is_cut_again_and_again(
@@ -127,9 +127,9 @@ async def test_a_reader_misses_and_doubles_nothing_while_its_subscription_is_cut
             if after % 10 == 0:
                 await admin.client_kill_filter(_type="pubsub")
 
-    async with streams.reader.follow(generation) as doorbell:
+    async with streams.reader.follow(generation) as subscription:
         writing = asyncio.create_task(write())
-        entries = await read_until(streams, generation, doorbell, 100)
+        entries = await read_until(streams, generation, subscription, 100)
         await writing
     assert [entry.offset.sequence for entry in entries] == list(range(1, 101))
 
@@ -137,17 +137,17 @@ async def test_a_reader_misses_and_doubles_nothing_while_its_subscription_is_cut
 async def test_a_frame_that_nobody_published_is_found_by_looking(
     streams: Streams, admin: Redis, generation: GenerationId
 ) -> None:
-    async with streams.reader.follow(generation) as doorbell:
+    async with streams.reader.follow(generation) as subscription:
         await admin.xadd(log_key(generation), {"frame": b"silent"}, id="1-1")
         async with asyncio.timeout(SECONDS):
-            assert (await doorbell.wait()).missed
+            assert (await subscription.wait()).missed
     assert await streams.reader.replay(generation, BEGINNING) == [Entry(Offset(1, 1), b"silent")]
 
 
 async def test_a_server_that_is_killed_is_unavailable_and_then_works_again(
     server: EmbeddedValkey, streams: Streams, generation: GenerationId
 ) -> None:
-    async with streams.reader.follow(generation) as doorbell:
+    async with streams.reader.follow(generation) as subscription:
         await streams.write(generation, b"a")
         server.kill()
         with pytest.raises(StreamsUnavailable):
@@ -161,7 +161,7 @@ async def test_a_server_that_is_killed_is_unavailable_and_then_works_again(
                 pass
         server.start()
         assert await streams.write(generation, b"b", after=1) == 2
-        assert [entry.frame for entry in await read_until(streams, generation, doorbell, 2)] == [b"a", b"b"]
+        assert [entry.frame for entry in await read_until(streams, generation, subscription, 2)] == [b"a", b"b"]
 
 
 async def test_a_reader_that_could_not_subscribe_leaves_nothing_behind(
@@ -173,6 +173,6 @@ async def test_a_reader_that_could_not_subscribe_leaves_nothing_behind(
             async with asyncio.timeout(0.05), streams.reader.follow(generation):
                 pass
         server.start()
-        async with asyncio.timeout(SECONDS), streams.reader.follow(generation) as doorbell:
+        async with asyncio.timeout(SECONDS), streams.reader.follow(generation) as subscription:
             await streams.write(generation, b"a")
-            assert [entry.frame for entry in await read_until(streams, generation, doorbell, 1)] == [b"a"]
+            assert [entry.frame for entry in await read_until(streams, generation, subscription, 1)] == [b"a"]

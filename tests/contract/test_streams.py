@@ -6,7 +6,7 @@ import pytest
 
 from shared.errors import AppendRefused, AttemptSuperseded, LogClosed, LogDiverged
 from shared.ids import GenerationId, new_generation_id
-from shared.streams.port import BEGINNING, Append, Doorbell, Entry, Offset, Ring
+from shared.streams.port import BEGINNING, Append, Entry, Notification, Offset, Subscription
 from shared.streams.subscriptions import MAX_WAITING
 from tests.contract.conftest import OpenStreams, Streams
 
@@ -24,14 +24,14 @@ async def answer(streams: Streams, append: Append) -> int | AppendRefused:
     return answered
 
 
-async def heard(doorbell: Doorbell, count: int) -> list[Entry]:
-    """The next frames that ring, none of them missed."""
+async def had_subscriber(subscription: Subscription, count: int) -> list[Entry]:
+    """The next live frames, none of them missed."""
     entries: list[Entry] = []
     async with asyncio.timeout(SECONDS):
         while len(entries) < count:
-            ring = await doorbell.wait()
-            assert not ring.missed
-            entries += ring.entries
+            notification = await subscription.wait()
+            assert not notification.missed
+            entries += notification.entries
     return entries
 
 
@@ -54,9 +54,9 @@ async def test_frames_are_logged_in_order_and_numbered_from_one(streams: Streams
     "frame", [b"", b"\0", b"\n", b"data: {}\n\n", b"\r\n", b"\xff\xfe", "ä\u2028".encode(), b"x" * 1_000_000]
 )
 async def test_a_frames_bytes_are_never_changed(streams: Streams, generation: GenerationId, frame: bytes) -> None:
-    async with streams.reader.follow(generation) as doorbell:
+    async with streams.reader.follow(generation) as subscription:
         await streams.write(generation, frame)
-        (live,) = await heard(doorbell, 1)
+        (live,) = await had_subscriber(subscription, 1)
     (logged,) = await log_of(streams, generation)
     assert logged.frame == live.frame == frame
 
@@ -115,7 +115,7 @@ async def test_an_attempt_writes_its_lost_opening_again_behind_anothers_frame(
     streams: Streams, generation: GenerationId
 ) -> None:
     await streams.write(generation, b"a", attempt=1)
-    assert await answer(streams, Append(generation, 2, 1, (b"start", b"b"), rejoins=True)) == 3
+    assert await answer(streams, Append(generation, 2, 1, (b"start", b"b"), rewrites_opening=True)) == 3
     assert [entry.offset for entry in await log_of(streams, generation)] == [Offset(1, 1), Offset(2, 2), Offset(2, 3)]
 
 
@@ -133,12 +133,12 @@ async def test_an_append_whose_answer_was_lost_may_be_sent_again(streams: Stream
 
 
 async def test_a_repeated_append_does_not_ring_again(streams: Streams, generation: GenerationId) -> None:
-    async with streams.reader.follow(generation) as doorbell:
+    async with streams.reader.follow(generation) as subscription:
         for append in (Append(generation, 1, None, (b"a",)), Append(generation, 1, 1, (b"b",))):
             await answer(streams, append)
             await answer(streams, append)
         await streams.write(generation, b"c", after=2)
-        assert [entry.frame for entry in await heard(doorbell, 3)] == [b"a", b"b", b"c"]
+        assert [entry.frame for entry in await had_subscriber(subscription, 3)] == [b"a", b"b", b"c"]
 
 
 # Attempts
@@ -216,7 +216,7 @@ async def test_the_end_says_whether_anybody_heard_it(streams: Streams) -> None:
         await streams.write(followed, b"end", terminal=True)
     for generation, was_heard in ((alone, False), (followed, True)):
         head = await streams.reader.head(generation)
-        assert head == Entry(Offset(1, 1), b"end", terminal=True, heard=was_heard)
+        assert head == Entry(Offset(1, 1), b"end", terminal=True, had_subscriber=was_heard)
 
 
 async def test_a_reader_that_has_left_does_not_count_as_having_heard(
@@ -229,7 +229,7 @@ async def test_a_reader_that_has_left_does_not_count_as_having_heard(
     await streams.write(generation, b"end", after=1, terminal=True)
     head = await streams.reader.head(generation)
     assert head is not None
-    assert not head.heard
+    assert not head.had_subscriber
 
 
 # Reading what is past
@@ -274,7 +274,7 @@ async def test_the_head_is_the_last_entry(streams: Streams, generation: Generati
     await streams.write(generation, b"a", b"b")
     assert await streams.reader.head(generation) == Entry(Offset(1, 2), b"b")
     await streams.write(generation, b"end", attempt=2, terminal=True)
-    assert await streams.reader.head(generation) == Entry(Offset(2, 3), b"end", terminal=True, heard=False)
+    assert await streams.reader.head(generation) == Entry(Offset(2, 3), b"end", terminal=True, had_subscriber=False)
 
 
 @pytest.mark.parametrize("limit", [1, 3, 500])
@@ -292,42 +292,42 @@ async def test_a_log_that_was_written_again_by_a_later_attempt_goes_on_after_the
 
 
 async def test_what_is_appended_after_subscribing_rings_in_order(streams: Streams, generation: GenerationId) -> None:
-    async with streams.reader.follow(generation) as doorbell:
+    async with streams.reader.follow(generation) as subscription:
         await streams.write(generation, b"a")
         for after in range(1, 50):
             await streams.write(generation, b"%d" % after, after=after)
-        entries = await heard(doorbell, 50)
+        entries = await had_subscriber(subscription, 50)
     assert entries == await log_of(streams, generation)
 
 
 async def test_what_rings_is_what_is_logged_to_the_last_flag(streams: Streams, generation: GenerationId) -> None:
-    async with streams.reader.follow(generation) as doorbell:
+    async with streams.reader.follow(generation) as subscription:
         await streams.write(generation, b"a", b"b", attempt=2)
         await streams.write(generation, b"c", b"end", attempt=3, terminal=True)
-        entries = await heard(doorbell, 4)
+        entries = await had_subscriber(subscription, 4)
     assert entries == await log_of(streams, generation)
 
 
 async def test_what_came_before_subscribing_does_not_ring(streams: Streams, generation: GenerationId) -> None:
     await streams.write(generation, b"before")
-    async with streams.reader.follow(generation) as doorbell:
+    async with streams.reader.follow(generation) as subscription:
         await streams.write(generation, b"after", after=1)
-        assert await heard(doorbell, 1) == [Entry(Offset(1, 2), b"after")]
+        assert await had_subscriber(subscription, 1) == [Entry(Offset(1, 2), b"after")]
 
 
 async def test_what_is_refused_does_not_ring(streams: Streams, generation: GenerationId) -> None:
-    async with streams.reader.follow(generation) as doorbell:
+    async with streams.reader.follow(generation) as subscription:
         await streams.write(generation, b"a", attempt=2)
         await answer(streams, Append(generation, 1, 1, (b"zombie",)))
         await answer(streams, Append(generation, 2, 9, (b"diverged",)))
         await streams.write(generation, b"b", attempt=2, after=1)
-        assert [entry.frame for entry in await heard(doorbell, 2)] == [b"a", b"b"]
+        assert [entry.frame for entry in await had_subscriber(subscription, 2)] == [b"a", b"b"]
 
 
 async def test_every_reader_of_a_log_hears_every_frame(streams: Streams, generation: GenerationId) -> None:
     async with streams.reader.follow(generation) as one, streams.reader.follow(generation) as another:
         await streams.write(generation, b"a", b"b")
-        assert await heard(one, 2) == await heard(another, 2)
+        assert await had_subscriber(one, 2) == await had_subscriber(another, 2)
 
 
 async def test_a_reader_that_leaves_does_not_take_the_others_with_it(
@@ -336,9 +336,9 @@ async def test_a_reader_that_leaves_does_not_take_the_others_with_it(
     async with streams.reader.follow(generation) as stays:
         async with streams.reader.follow(generation) as leaves:
             await streams.write(generation, b"a")
-            await heard(leaves, 1)
+            await had_subscriber(leaves, 1)
         await streams.write(generation, b"b", after=1)
-        assert [entry.frame for entry in await heard(stays, 2)] == [b"a", b"b"]
+        assert [entry.frame for entry in await had_subscriber(stays, 2)] == [b"a", b"b"]
 
 
 async def test_a_reader_hears_its_own_log_only(streams: Streams, generation: GenerationId) -> None:
@@ -346,17 +346,17 @@ async def test_a_reader_hears_its_own_log_only(streams: Streams, generation: Gen
     async with streams.reader.follow(generation) as ours, streams.reader.follow(other) as theirs:
         await streams.write(other, b"theirs")
         await streams.write(generation, b"ours")
-        assert [entry.frame for entry in await heard(ours, 1)] == [b"ours"]
-        assert [entry.frame for entry in await heard(theirs, 1)] == [b"theirs"]
+        assert [entry.frame for entry in await had_subscriber(ours, 1)] == [b"ours"]
+        assert [entry.frame for entry in await had_subscriber(theirs, 1)] == [b"theirs"]
 
 
 async def test_leaving_and_coming_back_misses_nothing_new(streams: Streams, generation: GenerationId) -> None:
     for after in range(20):
-        async with streams.reader.follow(generation) as doorbell:
+        async with streams.reader.follow(generation) as subscription:
             await streams.write(generation, b"%d" % after, after=after)
             async with asyncio.timeout(SECONDS):
-                ring = await doorbell.wait()
-            assert ring.missed or ring.entries[-1].offset.sequence == after + 1
+                notification = await subscription.wait()
+            assert notification.missed or notification.entries[-1].offset.sequence == after + 1
 
 
 async def test_a_reader_that_falls_behind_is_told_and_finds_it_all_in_the_log(
@@ -367,28 +367,28 @@ async def test_a_reader_that_falls_behind_is_told_and_finds_it_all_in_the_log(
         for after in range(0, total, 50):
             frames = [b"%d" % number for number in range(after, min(after + 50, total))]
             await streams.write(generation, *frames, after=after)
-            await heard(quick, len(frames))
-        ring = await slow.wait()
-        assert ring.missed
+            await had_subscriber(quick, len(frames))
+        notification = await slow.wait()
+        assert notification.missed
         assert len(await log_of(streams, generation)) == total
         await streams.write(generation, b"next", after=total)
-        assert (await heard(slow, 1))[0].frame == b"next"
+        assert (await had_subscriber(slow, 1))[0].frame == b"next"
 
 
 async def test_a_quiet_doorbell_rings_for_nothing_now_and_then(open_streams: OpenStreams) -> None:
-    async with open_streams(keep_alive=0.05) as streams, streams.reader.follow(new_generation_id()) as doorbell:
+    async with open_streams(keep_alive=0.05) as streams, streams.reader.follow(new_generation_id()) as subscription:
         async with asyncio.timeout(SECONDS):
-            assert await doorbell.wait() == Ring()
-            assert await doorbell.wait() == Ring()
+            assert await subscription.wait() == Notification()
+            assert await subscription.wait() == Notification()
 
 
 async def test_many_readers_of_many_logs_each_hear_their_own(streams: Streams) -> None:
     generations = [new_generation_id() for _ in range(30)]
 
     async def follow(generation: GenerationId) -> list[Entry]:
-        async with streams.reader.follow(generation) as doorbell:
+        async with streams.reader.follow(generation) as subscription:
             started.release()
-            return await heard(doorbell, 3)
+            return await had_subscriber(subscription, 3)
 
     started = asyncio.Semaphore(0)
     reading = [asyncio.create_task(follow(generation)) for generation in generations]

@@ -100,4 +100,4 @@ def sent(noted: Noted) -> list[GenerationId]:
 @pytest.fixture
 def watched(desk: Desk, noted: Noted) -> Desk:
     """The desk, with its sends to be seen."""
-    return replace(desk, hints=noted)
+    return replace(desk, jobs=noted)

@@ -205,8 +205,8 @@ async def test_of_a_stop_and_an_end_at_once_one_wins(client: Client, desk: Desk,
     chats = [await client.new_chat() for _ in range(60)]
     turns = [await post(client, "[[tokens=2]]", chat) for chat in chats]
     work = [run_generation(desk, turn.generation_id) for turn in turns]
-    stops = [cancel(client, turn) for turn in turns]
-    answers = await asyncio.gather(*(race for pair in zip(work, stops, strict=True) for race in pair))
+    cancel_signals = [cancel(client, turn) for turn in turns]
+    answers = await asyncio.gather(*(race for pair in zip(work, cancel_signals, strict=True) for race in pair))
     rows = execute(
         database_url,
         "SELECT g.id::text, g.status, m.status, m.content FROM generations g"

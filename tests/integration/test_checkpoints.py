@@ -93,7 +93,7 @@ async def test_an_answer_survives_the_loss_of_redis_and_its_worker(
     async with client.read(posted.stream_url, seen[-1].id) as stream:
         events = await stream.all()
         assert stream.done
-    assert stream.asides == [{"type": "data-reset", "data": {}, "transient": True}]
+    assert stream.transient_frames == [{"type": "data-reset", "data": {}, "transient": True}]
     assert [event.sequence for event in events] == list(range(1, len(events) + 1))
     assert text_of(events) == numbered(20) == (await client.messages(posted.chat_id))[1]["content"]
 

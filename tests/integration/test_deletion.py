@@ -75,11 +75,11 @@ async def race(client: Client, desk: Desk, database_url: str) -> None:
     async with asyncio.TaskGroup() as tasks:
         for turn in posted:
             tasks.create_task(run_generation(desk, turn.generation_id))
-        stops = [
+        cancel_signals = [
             tasks.create_task(client.http.post(f"/api/generations/{turn.generation_id}/cancel")) for turn in posted
         ]
         deletions = [tasks.create_task(client.http.delete(f"/api/chats/{chat}")) for chat in deleted]
-    assert {stop.result().status_code for stop in stops} <= {200, 404}
+    assert {stop.result().status_code for stop in cancel_signals} <= {200, 404}
     assert {deletion.result().status_code for deletion in deletions} == {204}
     left = execute(database_url, "SELECT chat_id, status FROM generations ORDER BY chat_id")
     assert [chat for chat, _ in left] == sorted(turn.chat_id for turn in posted[1::2])

@@ -34,7 +34,7 @@ async def test_a_repeated_post_goes_on_where_the_reader_was(client: Client, desk
     await making
     async with client.post(chat, words, headers=KEY | {"Last-Event-ID": seen[-1].id}) as stream:
         seen += await stream.all()
-        assert stream.asides == []
+        assert stream.transient_frames == []
     assert [event.sequence for event in seen] == list(range(1, len(seen) + 1))
     assert text_of(seen) == numbered(20)
     terminal = KEY | {"Last-Event-ID": seen[-1].id}
@@ -103,7 +103,7 @@ async def test_an_interrupting_message_that_is_repeated_does_not_interrupt_itsel
     async with speaking(client, desk) as speech:
         chat = speech.posted.chat_id
         answers = await asyncio.gather(
-            *(client.post_async(chat, "Stop", headers=KEY, on_conflict="interrupt") for _ in range(5))
+            *(client.post_async(chat, "StopReason", headers=KEY, on_conflict="interrupt") for _ in range(5))
         )
     assert len({answer.json()["generation"]["id"] for answer in answers}) == 1
     assert [message["status"] for message in await client.messages(chat)][1::2] == ["cancelled", "pending"]

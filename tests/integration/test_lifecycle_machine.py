@@ -114,7 +114,7 @@ class Life(RuleBasedStateMachine):
         """Cancel what a chat has open."""
         user, chat = self.chats[pick % len(self.chats)]
 
-        async def stop() -> list[lifecycle.Interrupted]:
+        async def stop() -> list[lifecycle.OpenGeneration]:
             async with self.database.begin() as db:
                 await lock_chat(db, user, chat)
                 return await lifecycle.cancel(db, Generation.chat_id == chat)
@@ -127,13 +127,13 @@ class Life(RuleBasedStateMachine):
         """Cancel one, over or not."""
         made = self._some(pick, Status.CANCELLED)
 
-        async def stop() -> list[lifecycle.Interrupted]:
+        async def stop() -> list[lifecycle.OpenGeneration]:
             async with self.database.connect() as db:
                 return await lifecycle.cancel(db, Generation.id == made.id, Generation.user_id == made.user)
 
         self._were_cancelled(self.run(stop()), [made] if made.status in OPEN else [])
 
-    def _were_cancelled(self, stopped: list[lifecycle.Interrupted], expected: list[Made]) -> None:
+    def _were_cancelled(self, stopped: list[lifecycle.OpenGeneration], expected: list[Made]) -> None:
         assert sorted(stopped) == sorted((made.id, made.attempt, made.message, made.content) for made in expected)
         for made in expected:
             made.becomes(Status.CANCELLED)

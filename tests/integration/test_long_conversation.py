@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from services.worker.app import folder_of
+from services.worker.app import summarizer_of
 from services.worker.generations.attempt import run_generation
 from services.worker.generations.desk import Desk
-from services.worker.summaries.summarizer import fold
+from services.worker.summaries.summarizer import summarize
 from shared.ids import ChatId
 from tests.doubles import groq_control
 from tests.integration.test_summaries import memory_of, read_folding
@@ -55,8 +55,8 @@ async def test_200_messages_are_each_told_once_folded_once_and_their_facts_survi
 ) -> None:
     late = random.Random(7)  # noqa: S311 - when summaries are late is no secret
     chat = await client.new_chat()
-    alone = replace(desk, hints=Noted())
-    folder = replace(folder_of(desk), hints=Noted())
+    alone = replace(desk, jobs=Noted())
+    folder = replace(summarizer_of(desk), jobs=Noted())
     await groq_control.script(
         double, marker="Write the new summary", times=1000, reply="They talked about an offsite, at length."
     )
@@ -75,8 +75,8 @@ async def test_200_messages_are_each_told_once_folded_once_and_their_facts_survi
         assert sum(map(len, [system, *told])) < MOST_CHARS
         contents += [f"<{label(2 * turn)}> indeed"]
         if late.random() < 0.6:
-            await fold(folder, ChatId(chat))
-    await fold(folder, ChatId(chat))
+            await summarize(folder, ChatId(chat))
+    await summarize(folder, ChatId(chat))
 
     assert [message["content"] for message in await client.messages(chat)] == contents
     asked_to_fold = await groq_control.requests(double, containing="Write the new summary")

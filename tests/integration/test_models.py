@@ -11,7 +11,7 @@ from redis import Redis
 from services.launcher.embedded.valkey import EmbeddedValkey
 from services.worker.generations.attempt import run_generation
 from services.worker.generations.desk import Desk
-from services.worker.models.groq.client import Again, Delta, Model, Said
+from services.worker.models.groq.client import Model, ModelChunk, ModelMessage, RetryNotice
 from shared.errors import ModelUnavailable
 from shared.settings import Settings
 from shared.streams.redis import log_key
@@ -183,8 +183,8 @@ async def test_a_model_thinks_little_of_what_nobody_waits_for(
 ) -> None:
     words = uuid4().hex
     model = Model(settings_for(database_url, valkey.url, groq_url, groq_model="openai/gpt-oss-120b"))
-    await model.answer([Said("user", words)], max_tokens=10)
-    await anext(model.stream([Said("user", words)]))
+    await model.answer([ModelMessage("user", words)], max_tokens=10)
+    await anext(model.stream([ModelMessage("user", words)]))
     await model.aclose()
     for_nobody, for_a_reader = await groq_control.requests(groq_url, containing=words, ended=2)
     assert for_nobody["body"]["reasoning_effort"] == "low"
@@ -194,10 +194,10 @@ async def test_a_model_thinks_little_of_what_nobody_waits_for(
 async def test_a_connection_that_is_not_accepted_in_time_is_tried_again(
     database_url: str, valkey: EmbeddedValkey
 ) -> None:
-    waits: list[Again | Delta] = []
+    waits: list[RetryNotice | ModelChunk] = []
 
     async def ask(model: Model) -> None:
-        async for said in model.stream([Said("user", "Hello")]):
+        async for said in model.stream([ModelMessage("user", "Hello")]):
             waits.append(said)  # noqa: PERF401 - what came before the failure counts
 
     with ExitStack() as sockets:
@@ -210,4 +210,4 @@ async def test_a_connection_that_is_not_accepted_in_time_is_tried_again(
         with pytest.raises(ModelUnavailable):
             await ask(model)
         await model.aclose()
-    assert [type(again) for again in waits] == [Again, Again]
+    assert [type(again) for again in waits] == [RetryNotice, RetryNotice]

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from services.worker.tools.web_search.tavily import MAX_CONTENT_CHARS, MAX_TITLE_CHARS, Search, Source
+from services.worker.tools.web_search.tavily import MAX_CONTENT_CHARS, MAX_TITLE_CHARS, Search, SearchResult
 from shared import errors
 from tests.doubles.tavily_control import release, reset, script, searches
 
@@ -45,7 +45,7 @@ def unused_port() -> Iterator[int]:
 
 async def test_what_is_found_comes_in_tavilys_order(search: Search) -> None:
     found = await search.find("cats")
-    assert found[0] == Source("https://site1.example/page?number=1", "Page 1", "What page 1 says about cats.")
+    assert found[0] == SearchResult("https://site1.example/page?number=1", "Page 1", "What page 1 says about cats.")
     assert [source.title for source in found] == ["Page 1", "Page 2", "Page 3"]
 
 
@@ -234,7 +234,7 @@ async def test_long_texts_are_cut(search: Search) -> None:
 
 async def test_a_result_without_texts_is_named_by_its_host(search: Search) -> None:
     assert await search.find("cats [[body=null_texts]]") == [
-        Source("https://site1.example/page?number=1", "site1.example", "")
+        SearchResult("https://site1.example/page?number=1", "site1.example", "")
     ]
 
 

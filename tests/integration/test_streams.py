@@ -131,7 +131,7 @@ async def test_a_log_whose_end_redis_lost_after_it_was_closed_is_closed_again(
     async with client.read(posted.stream_url, reached) as stream:
         late = await stream.all()
         assert stream.done
-    assert stream.asides == []
+    assert stream.transient_frames == []
     assert text_of(live[:-4] + late) == numbered(30)
     assert late[0].id.endswith(kept.decode())
     assert late[-1].part == live[-1].part

@@ -26,7 +26,7 @@ async def title_of(client: Client, chat: int) -> object:
 async def test_the_first_attempt_at_a_new_chat_asks_for_a_title(client: Client, desk: Desk) -> None:
     noted = Noted()
     posted = await post(client, "[[tokens=1]]")
-    await run_generation(replace(desk, hints=noted), posted.generation_id)
+    await run_generation(replace(desk, jobs=noted), posted.generation_id)
     assert noted.titles == [posted.generation_id]
 
 
@@ -36,7 +36,7 @@ async def test_the_models_title_replaces_the_first_words_and_readers_are_told(
     words = uuid4().hex
     posted = await post(client, f"How do tides work? {words} [[tokens=20 after=5 hold={words}]]")
     assert str(await title_of(client, posted.chat_id)).startswith("How do tides work?")
-    making = asyncio.create_task(run_generation(replace(desk, hints=Noted()), posted.generation_id))
+    making = asyncio.create_task(run_generation(replace(desk, jobs=Noted()), posted.generation_id))
     await groq_control.requests(groq_url, containing=words, held=1)
     await groq_control.script(groq_url, marker=words, reply='"How Tides Work."\n')
     async with client.read(posted.stream_url) as stream:
@@ -47,7 +47,7 @@ async def test_the_models_title_replaces_the_first_words_and_readers_are_told(
         seen += [event async for event in events]
     await making
     assert await title_of(client, posted.chat_id) == "How Tides Work"
-    assert {"type": "data-title", "data": {"title": "How Tides Work"}, "transient": True} in stream.asides
+    assert {"type": "data-title", "data": {"title": "How Tides Work"}, "transient": True} in stream.transient_frames
     assert [event.sequence for event in seen] == list(range(1, len(seen) + 1))
     assert ("title",) in execute(database_url, "SELECT purpose FROM model_calls")
 
@@ -94,7 +94,7 @@ async def untitled(database_url: str, valkey: EmbeddedValkey, groq_url: str) -> 
 async def test_titles_can_be_turned_off(client: Client, untitled: Desk) -> None:
     noted = Noted()
     posted = await post(client, "[[tokens=1]]")
-    await run_generation(replace(untitled, hints=noted), posted.generation_id)
+    await run_generation(replace(untitled, jobs=noted), posted.generation_id)
     assert noted.titles == []
 
 
@@ -120,11 +120,13 @@ async def test_what_is_told_aside_reaches_those_who_read_and_is_in_no_log(client
     async with client.read(posted.stream_url) as stream:
         events = stream.events()
         first = asyncio.ensure_future(anext(events))
-        while not any(aside["type"] == "data-title" for aside in stream.asides):
-            await desk.asides.tell(posted.generation_id, frames.encode(frames.data("title", {"title": "Aside"})))
+        while not any(aside["type"] == "data-title" for aside in stream.transient_frames):
+            await desk.transient_frames.tell(
+                posted.generation_id, frames.encode(frames.data("title", {"title": "Aside"}))
+            )
             await asyncio.wait([first], timeout=0.05)
-        await run_generation(replace(desk, hints=Noted()), posted.generation_id)
+        await run_generation(replace(desk, jobs=Noted()), posted.generation_id)
         live = [await first] + [event async for event in events]
     async with client.read(posted.stream_url) as late:
         assert [event.part for event in await late.all()] == [event.part for event in live]
-    assert late.asides == []
+    assert late.transient_frames == []

@@ -29,11 +29,11 @@ class Event:
 
 @dataclass
 class Stream:
-    """An open stream; `done` once it has ended with [DONE]. `asides` are the parts that are in no log: they have no id."""
+    """An open stream; `done` once it has ended with [DONE]. `transient_frames` are in no log, so they have no id."""
 
     response: httpx.Response
     done: bool = False
-    asides: list[dict[str, Any]] = field(default_factory=list)
+    transient_frames: list[dict[str, Any]] = field(default_factory=list)
     comments: list[str] = field(default_factory=list)
 
     async def events(self) -> AsyncIterator[Event]:
@@ -53,7 +53,7 @@ class Stream:
                     yield Event(event_id, json.loads(value))
                     event_id = ""
                 elif name == "data":
-                    self.asides.append(json.loads(value))
+                    self.transient_frames.append(json.loads(value))
 
     async def all(self) -> list[Event]:
         """Every event until the stream's end."""

@@ -101,10 +101,10 @@ class Reader:
             self._begin_anew()
         taken = 0
         async for event in stream.events():
-            if any(part["type"] == "data-reset" for part in stream.asides):
+            if any(part["type"] == "data-reset" for part in stream.transient_frames):
                 self.resets += 1
                 self._begin_anew()
-            stream.asides.clear()
+            stream.transient_frames.clear()
             self._take(event)
             taken += 1
             if taken == self.leave_after:

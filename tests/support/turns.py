@@ -15,7 +15,7 @@ from services.worker.celery_app import create_app
 from services.worker.generations.attempt import run_generation
 from services.worker.generations.desk import Desk
 from shared.ids import ChatId, GenerationId
-from shared.jobs.sender import Hints
+from shared.jobs.sender import JobSender
 from shared.settings import Settings
 from tests.support.clients import Client, Event, Stream, numbered, text_of
 
@@ -25,8 +25,8 @@ SAID = 5
 """How many tokens have been said when one steps in."""
 
 
-class Noted(Hints):
-    """Hints that are noted instead of sent: what was to be taken, titled and summarized."""
+class Noted(JobSender):
+    """Jobs that are noted instead of sent: what was to be taken, titled and summarized."""
 
     def __init__(self) -> None:
         super().__init__(lambda *_: None)

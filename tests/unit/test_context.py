@@ -7,26 +7,28 @@ from typing import Literal
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.worker.generations.context import Context, Memory, assemble
-from services.worker.models.groq.client import Said, tokens
+from services.worker.generations.context import ChatMemory, Context, assemble
+from services.worker.models.groq.client import ModelMessage, tokens
 from shared.memory.facts import Fact
 
 TODAY = date(2026, 11, 24)
-SYSTEM_TOKENS = tokens(assemble(Memory(), [Said("user", "?")], budget=10_000, today=TODAY).conversation[0])
+SYSTEM_TOKENS = tokens(assemble(ChatMemory(), [ModelMessage("user", "?")], budget=10_000, today=TODAY).conversation[0])
 
 roles: st.SearchStrategy[Literal["user", "assistant"]] = st.sampled_from(["user", "assistant"])
 histories = st.builds(
-    lambda before, question: [*before, Said("user", question)],
-    st.lists(st.builds(Said, roles, st.text(min_size=1, max_size=60)), max_size=12),
+    lambda before, question: [*before, ModelMessage("user", question)],
+    st.lists(st.builds(ModelMessage, roles, st.text(min_size=1, max_size=60)), max_size=12),
     st.text(min_size=1, max_size=200),
 )
-afters = st.lists(st.builds(Said, st.just("assistant"), st.text(min_size=1, max_size=100)), max_size=2)
+afters = st.lists(st.builds(ModelMessage, st.just("assistant"), st.text(min_size=1, max_size=100)), max_size=2)
 facts = st.builds(Fact, st.text(max_size=80), st.integers(1, 99) | st.none(), st.booleans())
-memories = st.builds(Memory, st.none() | st.text(max_size=2000), st.lists(facts, max_size=10))
+memories = st.builds(ChatMemory, st.none() | st.text(max_size=2000), st.lists(facts, max_size=10))
 budgets = st.integers(0, 2 * SYSTEM_TOKENS + 100)
 
 
-def parts(memory: Memory, history: list[Said], after: list[Said], budget: int) -> tuple[Context, list[Said]]:
+def parts(
+    memory: ChatMemory, history: list[ModelMessage], after: list[ModelMessage], budget: int
+) -> tuple[Context, list[ModelMessage]]:
     """What the model is told, and what was kept of the history."""
     context = assemble(memory, history, after=after, budget=budget, today=TODAY)
     return context, context.conversation[1 : len(context.conversation) - len(after)]
@@ -34,7 +36,7 @@ def parts(memory: Memory, history: list[Said], after: list[Said], budget: int) -
 
 @given(memories, histories, afters, budgets)
 def test_what_is_kept_is_the_newest_part_of_the_history_in_order_and_once(
-    memory: Memory, history: list[Said], after: list[Said], budget: int
+    memory: ChatMemory, history: list[ModelMessage], after: list[ModelMessage], budget: int
 ) -> None:
     context, kept = parts(memory, history, after, budget)
     assert kept == history[context.left_out :]
@@ -42,14 +44,16 @@ def test_what_is_kept_is_the_newest_part_of_the_history_in_order_and_once(
 
 
 @given(memories, histories, afters, budgets)
-def test_the_question_is_always_asked(memory: Memory, history: list[Said], after: list[Said], budget: int) -> None:
+def test_the_question_is_always_asked(
+    memory: ChatMemory, history: list[ModelMessage], after: list[ModelMessage], budget: int
+) -> None:
     _, kept = parts(memory, history, after, budget)
     assert kept[-1:] == history[-1:]
 
 
 @given(memories, histories, afters, budgets)
 def test_the_budget_is_kept_by_all_but_a_lone_question(
-    memory: Memory, history: list[Said], after: list[Said], budget: int
+    memory: ChatMemory, history: list[ModelMessage], after: list[ModelMessage], budget: int
 ) -> None:
     context, kept = parts(memory, history, after, budget)
     assert context.tokens == sum(map(tokens, context.conversation))
@@ -58,7 +62,7 @@ def test_the_budget_is_kept_by_all_but_a_lone_question(
 
 @given(memories, histories, afters, budgets)
 def test_nothing_is_left_out_that_would_fit(
-    memory: Memory, history: list[Said], after: list[Said], budget: int
+    memory: ChatMemory, history: list[ModelMessage], after: list[ModelMessage], budget: int
 ) -> None:
     context, _ = parts(memory, history, after, budget)
     if context.left_out:
@@ -67,7 +71,7 @@ def test_nothing_is_left_out_that_would_fit(
 
 @given(memories, histories, afters, budgets)
 def test_the_system_prompt_comes_first_and_the_answers_beginning_last(
-    memory: Memory, history: list[Said], after: list[Said], budget: int
+    memory: ChatMemory, history: list[ModelMessage], after: list[ModelMessage], budget: int
 ) -> None:
     context, kept = parts(memory, history, after, budget)
     assert context.conversation[0].role == "system"
@@ -76,31 +80,33 @@ def test_the_system_prompt_comes_first_and_the_answers_beginning_last(
 
 
 @given(memories, histories, st.integers(0, 4000))
-def test_the_memory_takes_at_most_its_share(memory: Memory, history: list[Said], budget: int) -> None:
+def test_the_memory_takes_at_most_its_share(memory: ChatMemory, history: list[ModelMessage], budget: int) -> None:
     context, _ = parts(memory, history, [], budget)
     assert tokens(context.conversation[0]) <= SYSTEM_TOKENS + budget // 2 + 100
 
 
 def test_the_memory_is_told_whole_when_it_fits() -> None:
-    memory = Memory("They plan a trip.", [Fact("budget is 900", 3), Fact("in May", 9)])
-    told = assemble(memory, [Said("user", "?")], budget=4000, today=TODAY).conversation[0].content
+    memory = ChatMemory("They plan a trip.", [Fact("budget is 900", 3), Fact("in May", 9)])
+    told = assemble(memory, [ModelMessage("user", "?")], budget=4000, today=TODAY).conversation[0].content
     assert told.index("They plan a trip.") < told.index("- budget is 900") < told.index("- in May")
 
 
 def test_of_facts_that_do_not_fit_the_pinned_and_then_the_newest_are_told() -> None:
     facts = [Fact(f"fact {n} " + "x" * 50, n, pinned=n == 2) for n in range(1, 20)]
-    told = assemble(Memory(None, facts), [Said("user", "?")], budget=100, today=TODAY).conversation[0].content
+    told = (
+        assemble(ChatMemory(None, facts), [ModelMessage("user", "?")], budget=100, today=TODAY).conversation[0].content
+    )
     assert [n for n in range(1, 20) if f"- fact {n} " in told] == [2, 18, 19]
 
 
 @given(histories, st.integers(0, 12), st.integers(1, 8), st.integers(0, 3))
 def test_whatever_the_watermark_and_however_late_the_summary_nothing_is_missing_or_told_twice(
-    history: list[Said], watermark: int, window: int, behind: int
+    history: list[ModelMessage], watermark: int, window: int, behind: int
 ) -> None:
     """The memory covers the positions up to the watermark; the rest is told in full, though it be more than the window."""
-    numbered = [Said(said.role, f"<{position}>") for position, said in enumerate(history, start=1)]
+    numbered = [ModelMessage(said.role, f"<{position}>") for position, said in enumerate(history, start=1)]
     covered = max(0, min(watermark, len(history) - window - behind))
-    memory = Memory("".join(said.content for said in numbered[:covered]))
+    memory = ChatMemory("".join(said.content for said in numbered[:covered]))
     context = assemble(memory, numbered[covered:], budget=100_000, today=TODAY)
     told = "".join(said.content for said in context.conversation)
     assert re.findall(r"<(\d+)>", told) == [str(position) for position in range(1, len(history) + 1)]

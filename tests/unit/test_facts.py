@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from services.worker.summaries.facts import (
     MAX_PER_MESSAGE,
-    Folded,
+    SummarizedMessage,
     covers,
     facts_of,
     kept_facts,
@@ -57,7 +57,7 @@ def test_a_summary_has_a_token_however_it_is_written(summary: str, token: str, c
 
 
 def test_a_fact_is_the_sentence_around_what_the_summary_lacks() -> None:
-    message = Folded(7, "I like trains. My budget is 900 euros, for Anna and me. Anna is a vet.")
+    message = SummarizedMessage(7, "I like trains. My budget is 900 euros, for Anna and me. Anna is a vet.")
     facts = kept_facts((), [message], "The user likes trains and travels with Anna.", maximum=10)
     assert facts == (Fact("My budget is 900 euros, for Anna and me.", 7),)
 
@@ -68,7 +68,7 @@ def test_what_the_summary_has_come_to_say_is_a_fact_no_more_unless_pinned() -> N
 
 
 def test_what_only_the_old_summary_said_is_not_lost_with_it() -> None:
-    old = Folded(20, "The user is Anna. She has 900 euros.")
+    old = SummarizedMessage(20, "The user is Anna. She has 900 euros.")
     assert kept_facts((), [old], "Anna plans a trip.", maximum=10) == (Fact("She has 900 euros.", 20),)
 
 
@@ -79,7 +79,7 @@ def test_of_too_many_the_newest_stay_and_the_pinned_always() -> None:
 
 
 def test_the_same_sentence_said_again_is_one_fact_from_where_it_was_said_last() -> None:
-    messages = [Folded(1, "The code is K7-11."), Folded(9, "the code is K7-11.")]
+    messages = [SummarizedMessage(1, "The code is K7-11."), SummarizedMessage(9, "the code is K7-11.")]
     assert [fact.position for fact in kept_facts((), messages, "", maximum=10)] == [9]
 
 
@@ -89,12 +89,14 @@ words = st.sampled_from(
 figures = st.sampled_from(["42", "$9.50", "$ 40", "9 €", "12%", "1,000", "3.5", "€", "18:30"])
 texts = st.lists(words | figures, max_size=30).map(" ".join)
 messages = st.lists(texts, max_size=8).map(
-    lambda said: [Folded(2 * number + 1, text) for number, text in enumerate(said)]
+    lambda said: [SummarizedMessage(2 * number + 1, text) for number, text in enumerate(said)]
 )
 
 
 @given(messages, texts)
-def test_every_distinctive_token_is_in_the_summary_or_in_a_fact(messages: list[Folded], summary: str) -> None:
+def test_every_distinctive_token_is_in_the_summary_or_in_a_fact(
+    messages: list[SummarizedMessage], summary: str
+) -> None:
     facts = kept_facts((), messages, summary, maximum=1000)
     everything = plain(" ".join([summary, *(fact.text for fact in facts)]))
     for message in messages:
@@ -104,7 +106,7 @@ def test_every_distinctive_token_is_in_the_summary_or_in_a_fact(messages: list[F
 
 @given(st.lists(st.text(max_size=600), max_size=4), st.text(max_size=300), st.integers(0, 12))
 def test_facts_are_bounded_ordered_and_always_the_same(said: list[str], summary: str, maximum: int) -> None:
-    folded = [Folded(number, text) for number, text in enumerate(said, start=1)]
+    folded = [SummarizedMessage(number, text) for number, text in enumerate(said, start=1)]
     facts = kept_facts((), folded, summary, maximum=maximum)
     assert len(facts) <= maximum
     assert all(0 < len(fact.text) <= FACT_MAX_CHARS for fact in facts)
@@ -118,7 +120,7 @@ def test_facts_are_bounded_ordered_and_always_the_same(said: list[str], summary:
 )
 def test_no_message_however_odd_takes_long(text: str) -> None:
     begin = time.process_time()
-    kept_facts((), [Folded(1, text)], "A summary of 12 words. " * 180, maximum=40)
+    kept_facts((), [SummarizedMessage(1, text)], "A summary of 12 words. " * 180, maximum=40)
     assert time.process_time() - begin < 2
 
 

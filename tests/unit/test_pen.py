@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.worker.generations.log_writer import Flusher, Pen, open_pen
+from services.worker.generations.log_writer import Flusher, LogWriter, open_log_writer
 from shared.errors import AppendRefused, AttemptSuperseded, LogClosed, LogDiverged, StreamsUnavailable
 from shared.ids import GenerationId, MessageId, new_generation_id
 from shared.protocol import frames
 from shared.protocol.transcript import read
-from shared.streams.in_memory import MemoryStreams
+from shared.streams.in_memory import InMemoryStreams
 from shared.streams.opening import read_log
 from shared.streams.port import BEGINNING, Append, Entry, Offset
 
@@ -24,10 +24,10 @@ NEVER = 60.0
 
 
 @dataclass
-class Line:
+class QueuePositions:
     """A Writer: the way to a log, which can be cut on the way there or on the way back, or held up."""
 
-    streams: MemoryStreams
+    streams: InMemoryStreams
     cuts: deque[str] = field(default_factory=deque)
     calls: list[list[Append]] = field(default_factory=list)
     free: asyncio.Event = field(default_factory=asyncio.Event)
@@ -56,16 +56,18 @@ class Line:
 class Desk:
     """A log, the line to it, and a running flusher."""
 
-    streams: MemoryStreams
-    line: Line
+    streams: InMemoryStreams
+    line: QueuePositions
     flusher: Flusher
     generation: GenerationId = field(default_factory=new_generation_id)
 
-    async def open(self, attempt: int = 1, generation: GenerationId | None = None) -> Pen:
-        """A pen on the generation's log."""
+    async def open(self, attempt: int = 1, generation: GenerationId | None = None) -> LogWriter:
+        """A log_writer on the generation's log."""
         generation = generation or self.generation
-        pen, _ = await open_pen(self.flusher, self.line, self.streams, generation, attempt, opening(generation))
-        return pen
+        log_writer, _ = await open_log_writer(
+            self.flusher, self.line, self.streams, generation, attempt, opening(generation)
+        )
+        return log_writer
 
     async def entries(self) -> list[Entry]:
         """The log."""
@@ -88,8 +90,8 @@ def said(text: str, text_id: str = "0") -> frames.Part:
 
 async def working(interval: float) -> AsyncIterator[Desk]:
     """A desk whose flusher flushes so often."""
-    streams = MemoryStreams()
-    line = Line(streams)
+    streams = InMemoryStreams()
+    line = QueuePositions(streams)
     line.free.set()
     desk = Desk(streams, line, Flusher(line, interval=interval))
     running = asyncio.create_task(desk.flusher.run())
@@ -113,41 +115,41 @@ async def unhurried() -> AsyncIterator[Desk]:
 
 
 async def test_deltas_that_come_close_together_become_one_frame(desk: Desk) -> None:
-    pen = await desk.open()
+    log_writer = await desk.open()
     for number in range(100):
-        pen.write(said(f"{number} "))
-    await pen.settled()
+        log_writer.write(said(f"{number} "))
+    await log_writer.settled()
     assert await desk.parts() == [said("".join(f"{number} " for number in range(100)))]
 
 
 async def test_the_first_token_does_not_wait_for_others(unhurried: Desk) -> None:
-    pen = await unhurried.open()
-    pen.write(frames.text_start("0"))
-    pen.write(said("Hi"), at_once=True)
+    log_writer = await unhurried.open()
+    log_writer.write(frames.text_start("0"))
+    log_writer.write(said("Hi"), flush_now=True)
     async with asyncio.timeout(5):
-        await pen.settled()
+        await log_writer.settled()
     assert await unhurried.parts() == [frames.text_start("0"), said("Hi")]
 
 
 async def test_what_is_in_no_hurry_waits_for_the_interval(unhurried: Desk) -> None:
-    pen = await unhurried.open()
+    log_writer = await unhurried.open()
     appends = len(unhurried.line.calls)
-    pen.write(said("slow"))
+    log_writer.write(said("slow"))
     with pytest.raises(TimeoutError):
-        await asyncio.wait_for(pen.settled(), 0.05)
+        await asyncio.wait_for(log_writer.settled(), 0.05)
     assert len(unhurried.line.calls) == appends
 
 
 async def test_nothing_waits_for_a_next_token_that_does_not_come(desk: Desk) -> None:
-    pen = await desk.open()
-    pen.write(said("last words"))
+    log_writer = await desk.open()
+    log_writer.write(said("last words"))
     async with asyncio.timeout(5):
-        await pen.settled()
+        await log_writer.settled()
     assert await desk.parts() == [said("last words")]
 
 
 async def test_only_deltas_of_the_same_text_are_joined(desk: Desk) -> None:
-    pen = await desk.open()
+    log_writer = await desk.open()
     written = [
         said("a"),
         said("b", "1"),
@@ -157,8 +159,8 @@ async def test_only_deltas_of_the_same_text_are_joined(desk: Desk) -> None:
         said("e", "1"),
     ]
     for part in written:
-        pen.write(dict(part))
-    await pen.settled()
+        log_writer.write(dict(part))
+    await log_writer.settled()
     assert await desk.parts() == written
 
 
@@ -189,13 +191,13 @@ def test_whatever_is_written_is_logged_once_and_in_order(
 ) -> None:
     async def write() -> list[frames.Part]:
         async for desk in working(0.001):
-            pen = await desk.open()
+            log_writer = await desk.open()
             desk.line.cuts.extend(cuts)
             for part, pause in written:
-                pen.write(dict(part))
+                log_writer.write(dict(part))
                 if pause:
                     await asyncio.sleep(0.002)
-            await pen.settled()
+            await log_writer.settled()
             entries = await desk.entries()
             assert [entry.offset.sequence for entry in entries] == list(range(1, len(entries) + 1))
             return [frames.decode(entry.frame) for entry in entries[1:]]
@@ -205,116 +207,116 @@ def test_whatever_is_written_is_logged_once_and_in_order(
 
 
 async def test_all_pens_of_a_process_share_one_round_trip(desk: Desk) -> None:
-    pens = [await desk.open(generation=new_generation_id()) for _ in range(50)]
+    log_writers = [await desk.open(generation=new_generation_id()) for _ in range(50)]
     desk.line.calls.clear()
-    for pen in pens:
-        pen.write(said("hi"))
-    await asyncio.gather(*(pen.settled() for pen in pens))
+    for log_writer in log_writers:
+        log_writer.write(said("hi"))
+    await asyncio.gather(*(log_writer.settled() for log_writer in log_writers))
     assert [len(call) for call in desk.line.calls] == [50]
 
 
 async def test_what_is_written_while_an_append_is_under_way_comes_after_it(desk: Desk) -> None:
-    pen = await desk.open()
+    log_writer = await desk.open()
     desk.line.hold()
-    pen.write(said("a"), at_once=True)
+    log_writer.write(said("a"), flush_now=True)
     await desk.line.arrived.wait()
-    pen.write(said("b"))
-    pen.write(said("c"))
+    log_writer.write(said("b"))
+    log_writer.write(said("c"))
     desk.line.free.set()
-    await pen.settled()
+    await log_writer.settled()
     assert await desk.parts() == [said("a"), said("bc")]
 
 
 @pytest.mark.parametrize("cut", ["there", "back"])
 async def test_an_append_whose_answer_is_lost_is_in_the_log_once(desk: Desk, cut: str) -> None:
-    pen = await desk.open()
+    log_writer = await desk.open()
     desk.line.cuts.append(cut)
-    pen.write(said("a"), at_once=True)
+    log_writer.write(said("a"), flush_now=True)
     await desk.line.was_cut.wait()
-    pen.write(said("b"))
-    await pen.settled()
+    log_writer.write(said("b"))
+    await log_writer.settled()
     assert await desk.parts() == [said("a"), said("b")]
 
 
 @pytest.mark.parametrize("cut", ["there", "back"])
 async def test_a_lost_answer_to_the_last_append_leaves_one_terminal_frame(desk: Desk, cut: str) -> None:
-    pen = await desk.open()
+    log_writer = await desk.open()
     desk.line.cuts.append(cut)
-    await pen.close(frames.finish("stop"))
+    await log_writer.close(frames.finish("stop"))
     assert [entry.terminal for entry in await desk.entries()] == [False, True]
 
 
 async def test_a_log_that_was_lost_is_written_again_under_the_same_sequences(desk: Desk) -> None:
-    pen = await desk.open()
-    pen.write(said("a"))
-    await pen.settled()
+    log_writer = await desk.open()
+    log_writer.write(said("a"))
+    await log_writer.settled()
     before = await desk.entries()
     desk.streams.lose(desk.generation)
-    pen.write(said("b"))
-    await pen.settled()
+    log_writer.write(said("b"))
+    await log_writer.settled()
     after = await desk.entries()
     assert after[: len(before)] == before
     assert [frames.decode(entry.frame) for entry in after[len(before) :]] == [said("b")]
 
 
 async def test_a_log_that_lost_its_end_gets_it_back(desk: Desk) -> None:
-    pen = await desk.open()
+    log_writer = await desk.open()
     for text in "abc":
-        pen.write(said(text))
-        await pen.settled()
+        log_writer.write(said(text))
+        await log_writer.settled()
     before = await desk.entries()
     desk.streams.lose(desk.generation)
     await desk.streams.append([Append(desk.generation, 1, None, tuple(entry.frame for entry in before[:2]))])
-    pen.write(said("d"))
-    await pen.settled()
+    log_writer.write(said("d"))
+    await log_writer.settled()
     assert (await desk.entries())[:4] == before
     assert await desk.parts() == [said("a"), said("b"), said("c"), said("d")]
 
 
 async def test_a_log_that_is_lost_again_while_it_is_written_again_comes_back_whole(desk: Desk) -> None:
-    pen = await desk.open()
-    pen.write(said("a"))
-    await pen.settled()
+    log_writer = await desk.open()
+    log_writer.write(said("a"))
+    await log_writer.settled()
     desk.streams.lose(desk.generation)
     desk.line.cuts.append("there")
-    pen.write(said("b"), at_once=True)
+    log_writer.write(said("b"), flush_now=True)
     await desk.line.was_cut.wait()
     desk.streams.lose(desk.generation)
-    await pen.close(frames.finish("stop"))
+    await log_writer.close(frames.finish("stop"))
     assert await desk.parts() == [said("a"), said("b"), frames.finish("stop")]
     assert [entry.terminal for entry in await desk.entries()] == [False, False, False, True]
 
 
 async def test_a_later_attempt_stops_the_pen_at_once(desk: Desk) -> None:
-    pen = await desk.open(attempt=1)
+    log_writer = await desk.open(attempt=1)
     await desk.open(attempt=2)
-    pen.write(said("too late"))
+    log_writer.write(said("too late"))
     with pytest.raises(AttemptSuperseded):
-        await pen.settled()
+        await log_writer.settled()
     with pytest.raises(AttemptSuperseded):
-        pen.write(said("still too late"))
+        log_writer.write(said("still too late"))
     with pytest.raises(AttemptSuperseded):
-        await pen.close(frames.finish("stop"))
+        await log_writer.close(frames.finish("stop"))
     assert [entry.offset for entry in await desk.entries()] == [Offset(1, 1), Offset(2, 2)]
 
 
 async def test_a_closed_log_stops_the_pen(desk: Desk) -> None:
-    pen = await desk.open()
+    log_writer = await desk.open()
     await desk.streams.append(
         [Append(desk.generation, 1, 1, (frames.encode(frames.abort("cancelled")),), terminal=True)]
     )
-    pen.write(said("a"))
-    pen.write(said("b", "1"))
+    log_writer.write(said("a"))
+    log_writer.write(said("b", "1"))
     with pytest.raises(LogClosed):
-        await pen.settled()
+        await log_writer.settled()
 
 
 async def test_a_log_that_is_longer_than_the_pen_knows_stops_it(desk: Desk) -> None:
-    pen = await desk.open()
+    log_writer = await desk.open()
     await desk.streams.append([Append(desk.generation, 1, 1, (b"x", b"y", b"z"))])
-    pen.write(said("a"))
+    log_writer.write(said("a"))
     with pytest.raises(LogDiverged) as refused:
-        await pen.settled()
+        await log_writer.settled()
     assert refused.value.last_sequence == 4
 
 
@@ -330,10 +332,10 @@ async def test_a_refused_pen_does_not_hold_up_the_others(desk: Desk) -> None:
 
 
 async def test_closing_goes_out_in_one_append_with_what_still_waits(unhurried: Desk) -> None:
-    pen = await unhurried.open()
-    pen.write(frames.text_start("0"))
-    pen.write(said("all of it"))
-    await pen.close(frames.text_end("0"), frames.finish("stop"))
+    log_writer = await unhurried.open()
+    log_writer.write(frames.text_start("0"))
+    log_writer.write(said("all of it"))
+    await log_writer.close(frames.text_end("0"), frames.finish("stop"))
     (last,) = unhurried.line.calls[-1]
     assert last.terminal
     assert [frames.decode(frame)["type"] for frame in last.frames] == ["text-start", "text-delta", "text-end", "finish"]
@@ -341,11 +343,11 @@ async def test_closing_goes_out_in_one_append_with_what_still_waits(unhurried: D
 
 
 async def test_closing_while_an_append_is_under_way_closes_with_the_next(desk: Desk) -> None:
-    pen = await desk.open()
+    log_writer = await desk.open()
     desk.line.hold()
-    pen.write(said("a"), at_once=True)
+    log_writer.write(said("a"), flush_now=True)
     await desk.line.arrived.wait()
-    closing = asyncio.create_task(pen.close(frames.finish("stop")))
+    closing = asyncio.create_task(log_writer.close(frames.finish("stop")))
     await asyncio.sleep(0)
     desk.line.free.set()
     await closing
@@ -354,11 +356,11 @@ async def test_closing_while_an_append_is_under_way_closes_with_the_next(desk: D
 
 
 async def test_closing_after_a_cut_does_not_close_with_the_repeated_append(desk: Desk) -> None:
-    pen = await desk.open()
+    log_writer = await desk.open()
     desk.line.cuts.append("back")
-    pen.write(said("a"), at_once=True)
+    log_writer.write(said("a"), flush_now=True)
     await desk.line.was_cut.wait()
-    await pen.close(frames.finish("stop"))
+    await log_writer.close(frames.finish("stop"))
     assert [entry.terminal for entry in await desk.entries()] == [False, False, True]
 
 
@@ -366,20 +368,24 @@ async def test_opening_reads_what_earlier_attempts_wrote(desk: Desk) -> None:
     first = await desk.open(attempt=1)
     first.write(said("Once upon "))
     await first.settled()
-    pen, written = await open_pen(desk.flusher, desk.line, desk.streams, desk.generation, 2, opening(desk.generation))
+    log_writer, written = await open_log_writer(
+        desk.flusher, desk.line, desk.streams, desk.generation, 2, opening(desk.generation)
+    )
     assert written == [entry.frame for entry in await desk.entries()]
     assert read(written).text == "Once upon "
-    pen.write(said("a time"))
-    await pen.settled()
+    log_writer.write(said("a time"))
+    await log_writer.settled()
     assert read(entry.frame for entry in await desk.entries()).text == "Once upon a time"
 
 
 @pytest.mark.parametrize("cut", ["there", "back"])
 async def test_opening_waits_for_the_log_to_answer(desk: Desk, cut: str) -> None:
     desk.line.cuts.append(cut)
-    pen, written = await open_pen(desk.flusher, desk.line, desk.streams, desk.generation, 1, opening(desk.generation))
+    log_writer, written = await open_log_writer(
+        desk.flusher, desk.line, desk.streams, desk.generation, 1, opening(desk.generation)
+    )
     assert written == [frames.encode(opening(desk.generation))]
-    await pen.close(frames.finish("stop"))
+    await log_writer.close(frames.finish("stop"))
     assert len(await desk.entries()) == 2
 
 
@@ -390,8 +396,8 @@ async def test_a_stale_attempt_can_not_open_the_log(desk: Desk) -> None:
 
 
 async def test_a_closed_log_can_not_be_opened(desk: Desk) -> None:
-    pen = await desk.open(attempt=1)
-    await pen.close(frames.finish("stop"))
+    log_writer = await desk.open(attempt=1)
+    await log_writer.close(frames.finish("stop"))
     with pytest.raises(LogClosed):
         await desk.open(attempt=2)
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from shared.ids import GenerationId, MessageId
 from shared.protocol import frames
-from shared.protocol.transcript import Transcript, read, tell
+from shared.protocol.transcript import Transcript, parts_to_frames, read
 
 START = frames.start(MessageId(1), GenerationId(UUID(int=1)))
 
@@ -139,7 +139,7 @@ def test_a_message_has_its_parts_as_the_ai_sdk_keeps_them() -> None:
 
 def test_a_log_that_is_told_from_its_messages_parts_renders_the_same() -> None:
     transcript = read(frames.encode(part) for part in [START, *TOOL])
-    again = read(frames.encode(part) for part in [START, *tell(transcript.parts() or [])])
+    again = read(frames.encode(part) for part in [START, *parts_to_frames(transcript.parts() or [])])
     assert again.parts() == transcript.parts()
     assert (again.text, again.sources) == (transcript.text, transcript.sources)
 

@@ -10,7 +10,7 @@ from shared.database.engine import Connection
 from shared.database.tables import Chat, Generation, User
 from shared.errors import EmailTaken
 from shared.generations import lifecycle
-from shared.generations.lifecycle import Interrupted
+from shared.generations.lifecycle import OpenGeneration
 from shared.ids import UserId
 
 AccountRow = Row[int, str, datetime]
@@ -47,7 +47,7 @@ async def find_account(db: Connection, user_id: UserId) -> AccountRow | None:
     return (await db.execute(statement)).one_or_none()
 
 
-async def delete_account(db: Connection, user_id: UserId) -> Sequence[Interrupted] | None:
+async def delete_account(db: Connection, user_id: UserId) -> Sequence[OpenGeneration] | None:
     """Delete an account with all that belongs to it. Belongs in a transaction.
 
     Returns the generations that were open; None when the account is gone already.

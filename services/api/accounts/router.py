@@ -9,7 +9,7 @@ from starlette.exceptions import HTTPException
 
 from services.api.accounts.queries import add_user, delete_account, find_account, find_credentials
 from services.api.accounts.schemas import Account, Login, Signup, Token
-from services.api.dependencies import CurrentUser, Held
+from services.api.dependencies import AppResources, CurrentUser
 from services.api.generations.cancellation import end_deleted
 from shared.errors import CredentialsInvalid, TokenInvalid
 from shared.ids import UserId
@@ -55,10 +55,10 @@ async def login_body(request: Request) -> Login:
 
 
 @router.post("/signup", status_code=status.HTTP_201_CREATED, responses=_BUSY | {409: {"description": "email_taken"}})
-async def signup(body: Signup, held: Held) -> Account:
+async def signup(body: Signup, resources: AppResources) -> Account:
     """Make an account."""
-    password_hash = await held.passwords.hash(body.password)
-    async with held.database.connect() as db:
+    password_hash = await resources.passwords.hash(body.password)
+    async with resources.database.connect() as db:
         row = await add_user(db, body.email, password_hash)
     return Account.model_validate(row)
 
@@ -68,20 +68,20 @@ async def signup(body: Signup, held: Held) -> Account:
     openapi_extra=_LOGIN_BODY,
     responses=_BUSY | {401: {"description": "credentials_invalid"}, 422: {"description": "validation_failed"}},
 )
-async def login(body: Annotated[Login, Depends(login_body)], held: Held, response: Response) -> Token:
+async def login(body: Annotated[Login, Depends(login_body)], resources: AppResources, response: Response) -> Token:
     """Exchange credentials for an access token."""
-    async with held.database.connect() as db:
+    async with resources.database.connect() as db:
         found = await find_credentials(db, body.email)
-    if not await held.passwords.verify(body.password, found.password_hash if found else None) or found is None:
+    if not await resources.passwords.verify(body.password, found.password_hash if found else None) or found is None:
         raise CredentialsInvalid
     response.headers["Cache-Control"] = "no-store"
-    return Token(access_token=held.tokens.issue(UserId(found.id)), expires_in=held.tokens.lifetime)
+    return Token(access_token=resources.tokens.issue(UserId(found.id)), expires_in=resources.tokens.lifetime)
 
 
 @router.get("/me")
-async def me(user_id: CurrentUser, held: Held) -> Account:
+async def me(user_id: CurrentUser, resources: AppResources) -> Account:
     """The account that the token belongs to."""
-    async with held.database.connect() as db:
+    async with resources.database.connect() as db:
         row = await find_account(db, user_id)
     if row is None:
         raise TokenInvalid
@@ -89,10 +89,10 @@ async def me(user_id: CurrentUser, held: Held) -> Account:
 
 
 @router.delete("/me", status_code=status.HTTP_204_NO_CONTENT)
-async def delete_me(user_id: CurrentUser, held: Held) -> None:
+async def delete_me(user_id: CurrentUser, resources: AppResources) -> None:
     """Delete the account and all of its chats. What they are generating is stopped."""
-    async with held.database.begin() as db:
+    async with resources.database.begin() as db:
         deleted = await delete_account(db, user_id)
     if deleted is None:
         raise TokenInvalid
-    await end_deleted(held, deleted)
+    await end_deleted(resources, deleted)

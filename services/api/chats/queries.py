@@ -10,7 +10,7 @@ from shared.database.engine import Connection
 from shared.database.tables import Chat, Generation, Message, User
 from shared.errors import ChatNotFound, TokenInvalid
 from shared.generations import lifecycle
-from shared.generations.lifecycle import Interrupted
+from shared.generations.lifecycle import OpenGeneration
 from shared.ids import ChatId, UserId
 
 ChatRow = Row[int, str | None, datetime, datetime, datetime]
@@ -117,7 +117,7 @@ async def rename_chat(db: Connection, user_id: UserId, chat_id: ChatId, title: s
     return row
 
 
-async def delete_chat(db: Connection, user_id: UserId, chat_id: ChatId) -> Sequence[Interrupted]:
+async def delete_chat(db: Connection, user_id: UserId, chat_id: ChatId) -> Sequence[OpenGeneration]:
     """Delete a chat with all that belongs to it. Belongs in a transaction.
 
     Returns the generations that were open.

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Query, Request, Response, status
 
 from services.api.chats import cursors, queries
 from services.api.chats.schemas import Chat, ChatChange, ChatWithMessages, Message, NewChat
-from services.api.dependencies import CurrentUser, Held
+from services.api.dependencies import AppResources, CurrentUser
 from services.api.fields import BigIntId
 from services.api.generations.cancellation import end_deleted
 from shared.ids import MAX_BIGINT, ChatId
@@ -23,13 +23,13 @@ async def list_chats(
     request: Request,
     response: Response,
     user_id: CurrentUser,
-    held: Held,
+    resources: AppResources,
     cursor: Annotated[str | None, Query(max_length=200)] = None,
     limit: Limit = 50,
 ) -> list[Chat]:
     """The user's chats, newest activity first. The next page is in the `Link` header (RFC 8288)."""
     before = cursors.read(cursor) if cursor else None
-    async with held.database.connect() as db:
+    async with resources.database.connect() as db:
         rows = await queries.list_chats(db, user_id, before=before, limit=limit + 1)
     page = [Chat.model_validate(row) for row in rows[:limit]]
     if len(rows) > limit:
@@ -39,18 +39,20 @@ async def list_chats(
 
 
 @router.post("", status_code=status.HTTP_201_CREATED)
-async def create_chat(user_id: CurrentUser, held: Held, response: Response, body: NewChat | None = None) -> Chat:
+async def create_chat(
+    user_id: CurrentUser, resources: AppResources, response: Response, body: NewChat | None = None
+) -> Chat:
     """Make an empty chat."""
-    async with held.database.connect() as db:
+    async with resources.database.connect() as db:
         row = await queries.add_chat(db, user_id, body.title if body else None)
     response.headers["Location"] = f"/api/chats/{row.id}"
     return Chat.model_validate(row)
 
 
 @router.get("/{chat_id}", responses=_NOT_FOUND)
-async def get_chat(chat_id: BigIntId, user_id: CurrentUser, held: Held) -> ChatWithMessages:
+async def get_chat(chat_id: BigIntId, user_id: CurrentUser, resources: AppResources) -> ChatWithMessages:
     """A chat with all of its messages, by position."""
-    async with held.database.connect() as db:
+    async with resources.database.connect() as db:
         chat = await queries.find_chat(db, user_id, ChatId(chat_id))
         messages = await queries.list_messages(db, user_id, ChatId(chat_id))
     return ChatWithMessages(
@@ -64,12 +66,12 @@ async def list_messages(
     response: Response,
     chat_id: BigIntId,
     user_id: CurrentUser,
-    held: Held,
+    resources: AppResources,
     after: Annotated[int, Query(ge=0, le=MAX_BIGINT, description="Positions past this one.")] = 0,
     limit: Limit = 100,
 ) -> list[Message]:
     """A page of a chat's messages, by position. The next page is in the `Link` header."""
-    async with held.database.connect() as db:
+    async with resources.database.connect() as db:
         await queries.find_chat(db, user_id, ChatId(chat_id))
         rows = await queries.list_messages(db, user_id, ChatId(chat_id), after=after, limit=limit + 1)
     page = [Message.model_validate(row) for row in rows[:limit]]
@@ -80,16 +82,16 @@ async def list_messages(
 
 
 @router.patch("/{chat_id}", responses=_NOT_FOUND)
-async def rename_chat(chat_id: BigIntId, body: ChatChange, user_id: CurrentUser, held: Held) -> Chat:
+async def rename_chat(chat_id: BigIntId, body: ChatChange, user_id: CurrentUser, resources: AppResources) -> Chat:
     """Give a chat another title."""
-    async with held.database.connect() as db:
+    async with resources.database.connect() as db:
         row = await queries.rename_chat(db, user_id, ChatId(chat_id), body.title)
     return Chat.model_validate(row)
 
 
 @router.delete("/{chat_id}", status_code=status.HTTP_204_NO_CONTENT, responses=_NOT_FOUND)
-async def delete_chat(chat_id: BigIntId, user_id: CurrentUser, held: Held) -> None:
+async def delete_chat(chat_id: BigIntId, user_id: CurrentUser, resources: AppResources) -> None:
     """Delete a chat and its messages. What it is generating is stopped."""
-    async with held.database.begin() as db:
+    async with resources.database.begin() as db:
         deleted = await queries.delete_chat(db, user_id, ChatId(chat_id))
-    await end_deleted(held, deleted)
+    await end_deleted(resources, deleted)

@@ -13,7 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from services.api.resources import Resources
 from shared.errors import CortexAIError
 from shared.generations.close_log import Ended, abandon_log, close_log
-from shared.generations.lifecycle import Interrupted
+from shared.generations.lifecycle import OpenGeneration
 from shared.states import GenerationStatus
 from shared.telemetry.logs import get_logger
 
@@ -23,35 +23,35 @@ WITHIN: Final = 3.0
 AT_A_TIME: Final = 8
 
 
-async def end_cancelled(held: Resources, cancelled: Sequence[Interrupted]) -> None:
+async def end_cancelled(resources: Resources, cancelled: Sequence[OpenGeneration]) -> None:
     """Stop the workers of cancelled generations, close the logs, and send whose turn comes with that."""
 
-    async def end(one: Interrupted) -> None:
+    async def end(one: OpenGeneration) -> None:
         ended = Ended(one.id, one.message_id, one.attempt, GenerationStatus.CANCELLED, one.content)
-        closed = await close_log(held.database, held.streams.writer, held.streams.reader, ended)
+        closed = await close_log(resources.database, resources.streams.writer, resources.streams.reader, ended)
         if closed.due is not None:
-            held.queue.generate(closed.due)
+            resources.jobs.generate(closed.due)
 
-    await _end_all(held, cancelled, end)
+    await _end_all(resources, cancelled, end)
 
 
-async def end_deleted(held: Resources, deleted: Sequence[Interrupted]) -> None:
+async def end_deleted(resources: Resources, deleted: Sequence[OpenGeneration]) -> None:
     """Stop the workers of generations whose rows are gone, and tell their readers."""
 
-    async def end(one: Interrupted) -> None:
-        await abandon_log(held.streams.writer, held.streams.reader, one.id, one.message_id, one.attempt)
+    async def end(one: OpenGeneration) -> None:
+        await abandon_log(resources.streams.writer, resources.streams.reader, one.id, one.message_id, one.attempt)
 
-    await _end_all(held, deleted, end)
+    await _end_all(resources, deleted, end)
 
 
 async def _end_all(
-    held: Resources, interrupted: Sequence[Interrupted], end: Callable[[Interrupted], Awaitable[None]]
+    resources: Resources, interrupted: Sequence[OpenGeneration], end: Callable[[OpenGeneration], Awaitable[None]]
 ) -> None:
     if not interrupted:
         return
     free = asyncio.Semaphore(AT_A_TIME)
 
-    async def try_to_end(one: Interrupted) -> None:
+    async def try_to_end(one: OpenGeneration) -> None:
         try:
             async with free:
                 await end(one)
@@ -60,7 +60,7 @@ async def _end_all(
 
     async def tell() -> None:
         try:
-            await held.streams.stops.tell([one.id for one in interrupted])
+            await resources.streams.cancel_signals.tell([one.id for one in interrupted])
         except CortexAIError as error:
             log.warning("stop_not_told", error=error.code)
 

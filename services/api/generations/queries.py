@@ -102,15 +102,15 @@ async def find_outcome(db: Connection, generation_id: GenerationId) -> Row[Any] 
     return (await db.execute(statement)).one_or_none()
 
 
-class State(NamedTuple):
+class GenerationState(NamedTuple):
     """A generation's status, and whether its log is closed as far as the row knows."""
 
     status: str
     closed: bool
 
 
-async def find_state(db: Connection, generation_id: GenerationId) -> State | None:
+async def find_state(db: Connection, generation_id: GenerationId) -> GenerationState | None:
     """Where a generation stands; None when it is gone."""
     statement = select(Generation.status, Generation.closed_at.is_not(None)).where(Generation.id == generation_id)
     row = (await db.execute(statement)).one_or_none()
-    return State._make(row) if row else None
+    return GenerationState._make(row) if row else None

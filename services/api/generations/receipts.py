@@ -19,24 +19,24 @@ from shared.streams.port import Offset
 END_WITHIN: Final = 2.0
 
 
-async def cancel(held: Resources, *which: ColumnElement[bool]) -> list[GenerationId]:
+async def cancel(resources: Resources, *which: ColumnElement[bool]) -> list[GenerationId]:
     """Cancel open generations, waiting ones too. Returns their ids, when their logs are closed or the sweep is to do it."""
-    async with held.database.connect() as db:
+    async with resources.database.connect() as db:
         cancelled = await lifecycle.cancel(db, *which)
-    await end_cancelled(held, cancelled)
+    await end_cancelled(resources, cancelled)
     return [interrupted.id for interrupted in cancelled]
 
 
-async def receipts(held: Resources, generation_ids: Sequence[GenerationId]) -> list[Receipt]:
+async def receipts(resources: Resources, generation_ids: Sequence[GenerationId]) -> list[Receipt]:
     """What is final of these generations."""
-    async with held.database.connect() as db:
+    async with resources.database.connect() as db:
         rows = await queries.find_many(db, generation_ids)
-    return [await receipt(held, row) for row in rows]
+    return [await receipt(resources, row) for row in rows]
 
 
-async def receipt(held: Resources, row: Row[Any]) -> Receipt:
+async def receipt(resources: Resources, row: Row[Any]) -> Receipt:
     """What is final of a generation that is over."""
-    final = await _final(held, row)
+    final = await _final(resources, row)
     return Receipt(
         id=row.id,
         chat_id=row.chat_id,
@@ -47,15 +47,15 @@ async def receipt(held: Resources, row: Row[Any]) -> Receipt:
     )
 
 
-async def _final(held: Resources, row: Row[Any]) -> Offset | None:
+async def _final(resources: Resources, row: Row[Any]) -> Offset | None:
     """The terminal frame's offset; None when the log was lost, or is not closed in time."""
     if row.closed_at is not None:
         return Offset(row.attempt, row.final_sequence) if row.final_sequence else None
     generation_id = GenerationId(row.id)
     try:
-        async with asyncio.timeout(END_WITHIN), held.streams.reader.follow(generation_id) as doorbell:
-            while (head := await held.streams.reader.head(generation_id)) is None or not head.terminal:
-                await doorbell.wait()
+        async with asyncio.timeout(END_WITHIN), resources.streams.reader.follow(generation_id) as subscription:
+            while (head := await resources.streams.reader.head(generation_id)) is None or not head.terminal:
+                await subscription.wait()
             return head.offset
     except (TimeoutError, StreamsUnavailable):
         return None

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Depends, Header, Request, Response, status
 
-from services.api.dependencies import CurrentUser, Held
+from services.api.dependencies import AppResources, CurrentUser
 from services.api.doors.native.negotiation import prefers_async, wants_json
 from services.api.fields import BigIntId
 from services.api.generations import queries
@@ -20,7 +20,7 @@ from services.api.generations.schemas import (
     Stopped,
     stream_url,
 )
-from services.api.streaming.resume import attach, attach_unless_heard, stream
+from services.api.streaming.resume import attach, attach_unless_seen, stream
 from services.api.turns.accept import accept
 from services.api.turns.idempotency import idempotency_key, keyed
 from services.api.turns.queries import Turn
@@ -63,25 +63,25 @@ async def post_message(
     body: NewMessage,
     key: IdempotencyKey,
     user_id: CurrentUser,
-    held: Held,
+    resources: AppResources,
     last_event_id: LastEventId = None,
 ) -> Response:
     """Say something. The answer streams in the response, or, when asked for JSON, is told where to be found.
 
     With an Idempotency-Key, a repeated request makes no second message: it gets the stream of the first.
     """
-    if len(body.content) > held.settings.message_max_chars:
-        raise ContentTooLong(held.settings.message_max_chars)
-    if body.model is not None and body.model not in held.settings.offered_models:
-        raise ModelNotOffered(held.settings.offered_models)
-    turn, fresh = await accept(held, user_id, ChatId(chat_id), body, keyed(key, ChatId(chat_id), body))
+    if len(body.content) > resources.settings.message_max_chars:
+        raise ContentTooLong(resources.settings.message_max_chars)
+    if body.model is not None and body.model not in resources.settings.offered_models:
+        raise ModelNotOffered(resources.settings.offered_models)
+    turn, fresh = await accept(resources, user_id, ChatId(chat_id), body, keyed(key, ChatId(chat_id), body))
     if wants_json(request.headers):
         return _accepted(turn, body.content, asked_by_prefer=prefers_async(request.headers))
     if fresh:
-        return stream(held, turn.generation_id, MessageId(turn.assistant_message_id), BEGINNING)
-    async with held.database.connect() as db:
+        return stream(resources, turn.generation_id, MessageId(turn.assistant_message_id), BEGINNING)
+    async with resources.database.connect() as db:
         row = await queries.find_generation(db, user_id, turn.generation_id)
-    return await attach(held, row, last_event_id)
+    return await attach(resources, row, last_event_id)
 
 
 def _accepted(turn: Turn, content: str, *, asked_by_prefer: bool) -> Response:
@@ -102,9 +102,9 @@ def _accepted(turn: Turn, content: str, *, asked_by_prefer: bool) -> Response:
 
 
 @router.get("/generations/{generation_id}", responses={404: {"description": "generation_not_found"}})
-async def get_generation(generation_id: UUID, user_id: CurrentUser, held: Held) -> GenerationView:
+async def get_generation(generation_id: UUID, user_id: CurrentUser, resources: AppResources) -> GenerationView:
     """Where a generation stands, and what it took."""
-    async with held.database.connect() as db:
+    async with resources.database.connect() as db:
         row = await queries.find_generation(db, user_id, GenerationId(generation_id))
     return GenerationView.model_validate(row)
 
@@ -115,12 +115,12 @@ async def get_generation(generation_id: UUID, user_id: CurrentUser, held: Held) 
     responses=_SSE | {404: {"description": "generation_not_found"}},
 )
 async def get_stream(
-    generation_id: UUID, user_id: CurrentUser, held: Held, last_event_id: LastEventId = None
+    generation_id: UUID, user_id: CurrentUser, resources: AppResources, last_event_id: LastEventId = None
 ) -> Response:
     """A generation's frames: live, late or years later, from the start or after Last-Event-ID."""
-    async with held.database.connect() as db:
+    async with resources.database.connect() as db:
         row = await queries.find_generation(db, user_id, GenerationId(generation_id))
-    return await attach(held, row, last_event_id)
+    return await attach(resources, row, last_event_id)
 
 
 @router.get(
@@ -133,29 +133,29 @@ async def get_stream(
     },
 )
 async def get_chat_stream(
-    chat_id: BigIntId, user_id: CurrentUser, held: Held, last_event_id: LastEventId = None
+    chat_id: BigIntId, user_id: CurrentUser, resources: AppResources, last_event_id: LastEventId = None
 ) -> Response:
     """The chat's live stream, or the last one if it ended while nobody listened."""
-    async with held.database.connect() as db:
+    async with resources.database.connect() as db:
         row = await queries.find_latest(db, user_id, ChatId(chat_id))
     if row is None:
         return Response(status_code=status.HTTP_204_NO_CONTENT)
-    return await attach_unless_heard(held, row, last_event_id)
+    return await attach_unless_seen(resources, row, last_event_id)
 
 
 @router.post("/generations/{generation_id}/cancel", responses={404: {"description": "generation_not_found"}})
-async def cancel_generation(generation_id: UUID, user_id: CurrentUser, held: Held) -> Receipt:
+async def cancel_generation(generation_id: UUID, user_id: CurrentUser, resources: AppResources) -> Receipt:
     """Stop a generation. What was streamed is kept. Of one that is over already, this only tells how it ended."""
-    await cancel(held, Generation.id == generation_id, Generation.user_id == user_id)
-    async with held.database.connect() as db:
+    await cancel(resources, Generation.id == generation_id, Generation.user_id == user_id)
+    async with resources.database.connect() as db:
         row = await queries.find_generation(db, user_id, GenerationId(generation_id))
-    return await receipt(held, row)
+    return await receipt(resources, row)
 
 
 @router.post("/chats/{chat_id}/stop", responses={404: {"description": "chat_not_found"}})
-async def stop_chat(chat_id: BigIntId, user_id: CurrentUser, held: Held) -> Stopped:
+async def stop_chat(chat_id: BigIntId, user_id: CurrentUser, resources: AppResources) -> Stopped:
     """Stop what the chat is generating, and what waits behind it."""
-    async with held.database.connect() as db:
+    async with resources.database.connect() as db:
         await queries.find_latest(db, user_id, ChatId(chat_id))
-    stopped = await cancel(held, Generation.chat_id == chat_id, Generation.user_id == user_id)
-    return Stopped(stopped=await receipts(held, stopped))
+    stopped = await cancel(resources, Generation.chat_id == chat_id, Generation.user_id == user_id)
+    return Stopped(stopped=await receipts(resources, stopped))

@@ -9,7 +9,7 @@ from shared.ids import MAX_BIGINT
 from shared.memory.facts import FACT_MAX_CHARS
 
 
-class Fact(Body):
+class FactView(Body):
     """Something that a user said, and where. A pinned one stays until the user removes it; one without position is the user's."""
 
     text: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=FACT_MAX_CHARS), Storable]
@@ -17,14 +17,14 @@ class Fact(Body):
     pinned: bool = False
 
 
-class Memory(View):
+class MemoryView(View):
     """What the model is told of a chat's beginning: its summary and facts cover the positions up to the watermark.
 
     `pending` messages lie past it, and are told in full. Whatever changes the memory raises its version.
     """
 
     summary: str | None
-    facts: list[Fact]
+    facts: list[FactView]
     watermark: int
     pending: int
     version: int
@@ -38,5 +38,5 @@ class MemoryChange(Body):
 
     summary: Text | None = None
     # The first bad one is enough: a body has room for a hundred thousand, each with errors of its own.
-    facts: Annotated[list[Fact], Field(fail_fast=True)] | None = None
+    facts: Annotated[list[FactView], Field(fail_fast=True)] | None = None
     version: Annotated[int, Field(ge=0, le=MAX_BIGINT)] | None = None

@@ -1,4 +1,4 @@
-"""The relay: log → Server-Sent Events. It neither parses nor re-encodes frames. Source: docs/protocol.md §1."""
+"""The relay: log → Server-Sent Events. It neither parses nor re-encodes frames. FollowedGeneration: docs/protocol.md §1."""
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
@@ -8,22 +8,22 @@ from typing import Final
 from sqlalchemy.exc import SQLAlchemyError
 
 from services.api.doors.native import event_ids
-from services.api.generations.queries import State
+from services.api.generations.queries import GenerationState
 from services.api.problems import StreamCut
 from shared.errors import CortexAIError
 from shared.ids import GenerationId, MessageId
 from shared.protocol import frames
 from shared.states import TERMINAL
-from shared.streams.port import BEGINNING, Doorbell, Entry, Offset, Reader, Ring
+from shared.streams.port import BEGINNING, Entry, Notification, Offset, Reader, Subscription
 
 PAGE: Final = 500
 WAITING_EVERY: Final = 0.5
 """Seconds between two looks at where a generation stands in line."""
-_LOG_FIRST: Final = Ring(missed=True)
+_LOG_FIRST: Final = Notification(missed=True)
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class FollowedGeneration:
     """A generation to relay.
 
     `state` asks its row; None means that it is gone. `reopen` has the log closed once more. `position` is its place in
@@ -33,12 +33,12 @@ class Source:
     generation_id: GenerationId
     message_id: MessageId
     reader: Reader
-    state: Callable[[], Awaitable[State | None]]
+    state: Callable[[], Awaitable[GenerationState | None]]
     reopen: Callable[[], Awaitable[None]]
     position: Callable[[], Awaitable[int | None]]
 
 
-async def relay(source: Source, after: Offset, *, anew: bool = False) -> AsyncGenerator[bytes, None]:
+async def relay(source: FollowedGeneration, after: Offset, *, anew: bool = False) -> AsyncGenerator[bytes, None]:
     """Every frame past `after`, once and in order, until the terminal one: first what is logged, then live.
 
     Until there is one, the client is told where the generation stands in line. `anew` tells it to forget what it has.
@@ -56,32 +56,32 @@ async def relay(source: Source, after: Offset, *, anew: bool = False) -> AsyncGe
         raise StreamCut(type(error).__name__) from error
 
 
-async def _bodies(source: Source, reached: Offset) -> AsyncGenerator[bytes, None]:
-    async with source.reader.follow(source.generation_id) as doorbell:
-        ring = _LOG_FIRST
+async def _bodies(source: FollowedGeneration, reached: Offset) -> AsyncGenerator[bytes, None]:
+    async with source.reader.follow(source.generation_id) as subscription:
+        notification = _LOG_FIRST
         while True:
-            if ring.asides:
-                yield b"".join(ring.asides)
-            entries = await _past(source, ring, reached)
+            if notification.transient_frames:
+                yield b"".join(notification.transient_frames)
+            entries = await _past(source, notification, reached)
             if entries:
                 yield b"".join(event_ids.write(source.message_id, entry.offset) + entry.frame for entry in entries)
                 reached = entries[-1].offset
                 if entries[-1].terminal:
                     yield frames.DONE
                     return
-            elif ring == Ring():
+            elif notification == Notification():
                 yield frames.PING
             if reached == BEGINNING:
-                async for waiting in _in_line(source, doorbell):
+                async for waiting in _in_line(source, subscription):
                     yield waiting
             # A full page may not have been all of it.
-            ring = _LOG_FIRST if len(entries) == PAGE else await doorbell.wait()
+            notification = _LOG_FIRST if len(entries) == PAGE else await subscription.wait()
 
 
-async def _in_line(source: Source, doorbell: Doorbell) -> AsyncGenerator[bytes, None]:
-    """Where the generation stands, whenever that changes, until the doorbell has something to tell."""
+async def _in_line(source: FollowedGeneration, subscription: Subscription) -> AsyncGenerator[bytes, None]:
+    """Where the generation stands, whenever that changes, until the subscription has something to tell."""
     told = None
-    while not await doorbell.rings(WAITING_EVERY):
+    while not await subscription.is_notified(WAITING_EVERY):
         position = await source.position()
         if position is not None and position != told:
             status = {"status": "queued", "position": position} if position else {"status": "waiting"}
@@ -89,19 +89,24 @@ async def _in_line(source: Source, doorbell: Doorbell) -> AsyncGenerator[bytes, 
             told = position
 
 
-async def _past(source: Source, ring: Ring, reached: Offset) -> Sequence[Entry]:
+async def _past(source: FollowedGeneration, notification: Notification, reached: Offset) -> Sequence[Entry]:
     """The next frames: those that rang, if they are just the next ones; otherwise what the log says.
 
     Raises:
         StreamCut: the log is not the one that was relayed so far; a client that resumes gets it all again.
 
     """
-    live = [entry for entry in ring.entries if entry.offset.sequence > reached.sequence]
-    if live and not ring.missed and _follows(reached, live):
+    live = [entry for entry in notification.entries if entry.offset.sequence > reached.sequence]
+    if live and not notification.missed and _follows(reached, live):
         return live
-    if ring.entries and not live and not ring.missed and ring.entries[-1].offset.attempt == reached.attempt:
+    if (
+        notification.entries
+        and not live
+        and not notification.missed
+        and notification.entries[-1].offset.attempt == reached.attempt
+    ):
         return ()  # an earlier part of the log, written again
-    if ring.asides and not ring.entries and not ring.missed:
+    if notification.transient_frames and not notification.entries and not notification.missed:
         return ()  # nothing of the log
     if reached == BEGINNING:
         logged = await source.reader.replay(source.generation_id, BEGINNING, limit=PAGE)
@@ -112,7 +117,7 @@ async def _past(source: Source, ring: Ring, reached: Offset) -> Sequence[Entry]:
         if logged and logged[0].offset != reached:
             raise StreamCut("log_changed")
         logged = logged[1:]
-    if not logged and ring is not _LOG_FIRST:
+    if not logged and notification is not _LOG_FIRST:
         await _still_there(source, reached)
     return logged
 
@@ -123,7 +128,7 @@ def _follows(reached: Offset, live: Sequence[Entry]) -> bool:
     return last.sequence == reached.sequence + len(live) and (reached == BEGINNING or last.attempt == reached.attempt)
 
 
-async def _still_there(source: Source, reached: Offset) -> None:
+async def _still_there(source: FollowedGeneration, reached: Offset) -> None:
     """Nothing new is logged: that is right while the generation is live, or until the sweep has closed its log.
 
     Raises:

@@ -9,14 +9,14 @@ from sqlalchemy import Row
 
 from shared.ids import GenerationId, MessageId
 from shared.protocol import frames
-from shared.protocol.transcript import tell
+from shared.protocol.transcript import parts_to_frames
 from shared.streams.port import Entry, Offset
 
 
 def rebuild(generation_id: GenerationId, message_id: MessageId, outcome: Row[Any]) -> list[Entry]:
     """The entries that say the same as the generation's log did, the terminal one last."""
     rendered = outcome.parts or [{"type": "step-start"}, *_text(outcome.content)]
-    parts = [frames.start(message_id, generation_id), *tell(rendered)]
+    parts = [frames.start(message_id, generation_id), *parts_to_frames(rendered)]
     parts += frames.ending(
         outcome.status,
         finish_reason=outcome.finish_reason,

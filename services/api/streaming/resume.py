@@ -9,9 +9,9 @@ from sse_starlette import EventSourceResponse
 
 from services.api.doors.native import event_ids
 from services.api.generations import queries
-from services.api.generations.queries import State
+from services.api.generations.queries import GenerationState
 from services.api.resources import Resources
-from services.api.streaming.follow import Source, relay
+from services.api.streaming.follow import FollowedGeneration, relay
 from services.api.streaming.rebuild import rebuild
 from shared.errors import GenerationNotFound
 from shared.generations import lifecycle
@@ -27,7 +27,7 @@ SEND_TIMEOUT: Final = 10.0
 """Seconds that a client may refuse to take bytes before it is cut off."""
 
 
-async def attach(held: Resources, row: Row[Any], last_event_id: str | None) -> Response:
+async def attach(resources: Resources, row: Row[Any], last_event_id: str | None) -> Response:
     """The frames of a generation past what the client has, or 204 when it has them all.
 
     An event id of another message, or of no frame in the log, can't be honoured: the client is told to begin anew, and
@@ -37,65 +37,65 @@ async def attach(held: Resources, row: Row[Any], last_event_id: str | None) -> R
     has = event_ids.read(last_event_id, message_id)
     if has is not None and has == Offset(row.attempt, row.final_sequence or 0):
         return _nothing()
-    head = await held.streams.reader.head(generation_id)
+    head = await resources.streams.reader.head(generation_id)
     if head is None and row.status in TERMINAL:
-        return await _from_row(held, generation_id, message_id, has, anew=bool(last_event_id))
+        return await _from_row(resources, generation_id, message_id, has, anew=bool(last_event_id))
     if head is not None and head.terminal and has == head.offset:
         return _nothing()
     if head is not None and not head.terminal and row.closed_at is not None:
-        await _reopen(held, generation_id)
-    after = await _known(held, generation_id, has)
-    return stream(held, generation_id, message_id, after, anew=bool(last_event_id) and after == BEGINNING)
+        await _reopen(resources, generation_id)
+    after = await _known(resources, generation_id, has)
+    return stream(resources, generation_id, message_id, after, anew=bool(last_event_id) and after == BEGINNING)
 
 
-async def attach_unless_heard(held: Resources, row: Row[Any], last_event_id: str | None) -> Response:
-    """The same for a chat's newest generation; 204 when that is over and its end was heard or is only in the row."""
+async def attach_unless_seen(resources: Resources, row: Row[Any], last_event_id: str | None) -> Response:
+    """The same for a chat's newest generation; 204 when that is over and was read live, or is only in the row."""
     if row.status in TERMINAL and event_ids.read(last_event_id, MessageId(row.assistant_message_id)) is None:
-        head = await held.streams.reader.head(GenerationId(row.id))
-        if head is None or (head.terminal and head.heard):
+        head = await resources.streams.reader.head(GenerationId(row.id))
+        if head is None or (head.terminal and head.had_subscriber):
             return _nothing()
-    return await attach(held, row, last_event_id)
+    return await attach(resources, row, last_event_id)
 
 
 def stream(
-    held: Resources, generation_id: GenerationId, message_id: MessageId, after: Offset, *, anew: bool = False
+    resources: Resources, generation_id: GenerationId, message_id: MessageId, after: Offset, *, anew: bool = False
 ) -> Response:
     """The response that relays a generation's log past an offset; `anew` tells the client to forget what it has."""
 
-    async def state() -> State | None:
-        async with held.database.connect() as db:
+    async def state() -> GenerationState | None:
+        async with resources.database.connect() as db:
             return await queries.find_state(db, generation_id)
 
     async def reopen() -> None:
-        await _reopen(held, generation_id)
+        await _reopen(resources, generation_id)
 
     async def position() -> int | None:
-        return await held.line.position(generation_id)
+        return await resources.queue_positions.position(generation_id)
 
-    source = Source(generation_id, message_id, held.streams.reader, state, reopen, position)
+    source = FollowedGeneration(generation_id, message_id, resources.streams.reader, state, reopen, position)
     return _respond(relay(source, after, anew=anew), generation_id, message_id)
 
 
-async def _reopen(held: Resources, generation_id: GenerationId) -> None:
+async def _reopen(resources: Resources, generation_id: GenerationId) -> None:
     """Redis has lost the end of a log that was closed. The sweep writes it again, and the stream goes on."""
     log.warning("log_end_lost", generation_id=str(generation_id))
-    async with held.database.connect() as db:
+    async with resources.database.connect() as db:
         await db.execute(lifecycle.reopen(generation_id))
 
 
-async def _known(held: Resources, generation_id: GenerationId, has: Offset | None) -> Offset:
+async def _known(resources: Resources, generation_id: GenerationId, has: Offset | None) -> Offset:
     """The offset to go on from: the client's, if the log has just that frame."""
     if has is None:
         return BEGINNING
-    found = await held.streams.reader.replay(generation_id, Offset(has.attempt, has.sequence - 1), limit=1)
+    found = await resources.streams.reader.replay(generation_id, Offset(has.attempt, has.sequence - 1), limit=1)
     return has if found and found[0].offset == has else BEGINNING
 
 
 async def _from_row(
-    held: Resources, generation_id: GenerationId, message_id: MessageId, has: Offset | None, *, anew: bool
+    resources: Resources, generation_id: GenerationId, message_id: MessageId, has: Offset | None, *, anew: bool
 ) -> Response:
     """The log is gone, the row is not."""
-    async with held.database.connect() as db:
+    async with resources.database.connect() as db:
         outcome = await queries.find_outcome(db, generation_id)
     if outcome is None:
         raise GenerationNotFound

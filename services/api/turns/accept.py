@@ -27,7 +27,9 @@ class Acceptance(NamedTuple):
     fresh: bool
 
 
-async def accept(held: Resources, user_id: UserId, chat_id: ChatId, body: NewMessage, key: Key | None) -> Acceptance:
+async def accept(
+    resources: Resources, user_id: UserId, chat_id: ChatId, body: NewMessage, key: Key | None
+) -> Acceptance:
     """Accept a message and send its generation to a worker.
 
     Raises:
@@ -35,17 +37,17 @@ async def accept(held: Resources, user_id: UserId, chat_id: ChatId, body: NewMes
 
     """
     status = GenerationStatus.WAITING if body.on_conflict == "enqueue" else GenerationStatus.QUEUED
-    settings = held.settings
+    settings = resources.settings
     bounds = Bounds(settings.user_max_live_generations, settings.queue_max_depth, settings.user_daily_tokens)
     for _ in range(TRIES):
         if key is not None:
-            async with held.database.connect() as db:
+            async with resources.database.connect() as db:
                 if (found := await queries.find_turn(db, user_id, key)) is not None:
                     return Acceptance(found, fresh=False)
         try:
             if body.on_conflict == "interrupt":
-                return Acceptance(await _interrupt(held, user_id, chat_id, body, key, bounds), fresh=True)
-            async with held.database.connect() as db:
+                return Acceptance(await _interrupt(resources, user_id, chat_id, body, key, bounds), fresh=True)
+            async with resources.database.connect() as db:
                 turn = await queries.open_turn(
                     db, user_id, chat_id, body.content, status=status, key=key, bounds=bounds, model=body.model
                 )
@@ -53,27 +55,27 @@ async def accept(held: Resources, user_id: UserId, chat_id: ChatId, body: NewMes
         except IntegrityError as error:
             if queries.violated(error) not in {queries.ONE_LIVE_PER_CHAT, queries.ONE_PER_SLOT, queries.ONE_PER_KEY}:
                 raise
-            async with held.database.connect() as db:
+            async with resources.database.connect() as db:
                 turn, refusal = None, await queries.why_refused(db, user_id, chat_id, status, bounds)
         if turn is not None:
-            await _send(held, chat_id, turn)
+            await _send(resources, chat_id, turn)
             return Acceptance(turn, fresh=True)
-        if refusal is not None and not (key is not None and await _is_known(held, user_id, key)):
+        if refusal is not None and not (key is not None and await _is_known(resources, user_id, key)):
             raise refusal
     raise TooBusy
 
 
-async def _is_known(held: Resources, user_id: UserId, key: Key) -> bool:
+async def _is_known(resources: Resources, user_id: UserId, key: Key) -> bool:
     """Whether the same message was accepted a moment ago, which then is what is in the way."""
-    async with held.database.connect() as db:
+    async with resources.database.connect() as db:
         return await queries.find_turn(db, user_id, key) is not None
 
 
 async def _interrupt(
-    held: Resources, user_id: UserId, chat_id: ChatId, body: NewMessage, key: Key | None, bounds: Bounds
+    resources: Resources, user_id: UserId, chat_id: ChatId, body: NewMessage, key: Key | None, bounds: Bounds
 ) -> Turn:
     """Cancel what the chat has open, and accept the message, or neither."""
-    async with held.database.begin() as db:
+    async with resources.database.begin() as db:
         await queries.lock_chat(db, user_id, chat_id)
         cancelled = await lifecycle.cancel(db, Generation.chat_id == chat_id)
         turn = await queries.open_turn(
@@ -90,20 +92,20 @@ async def _interrupt(
             refusal = await queries.why_refused(db, user_id, chat_id, GenerationStatus.QUEUED, bounds)
             raise refusal or TooBusy
     # Before the new one is sent: it is to be told the whole of what was said before.
-    await end_cancelled(held, cancelled)
-    held.queue.generate(turn.generation_id)
+    await end_cancelled(resources, cancelled)
+    resources.jobs.generate(turn.generation_id)
     return turn
 
 
-async def _send(held: Resources, chat_id: ChatId, turn: Turn) -> None:
+async def _send(resources: Resources, chat_id: ChatId, turn: Turn) -> None:
     """Send what can be made now: the turn's generation, unless it waits."""
     if turn.status == "queued":
-        held.queue.generate(turn.generation_id)
+        resources.jobs.generate(turn.generation_id)
         return
     try:
-        async with held.database.connect() as db:
+        async with resources.database.connect() as db:
             due = (await db.execute(lifecycle.promote(chat_id))).scalar_one_or_none()
     except IntegrityError:
         return  # another message was accepted in this moment; this one is behind it
     if due is not None:
-        held.queue.generate(GenerationId(due))
+        resources.jobs.generate(GenerationId(due))

@@ -8,18 +8,18 @@ from typing import Final
 from services.worker.generations import steps as tools
 from services.worker.generations.context import Context, assemble
 from services.worker.generations.desk import Desk
-from services.worker.generations.history import Recalled, recall_anew
+from services.worker.generations.history import ChatHistory, reload_history
 from services.worker.generations.leases import Lease
 from services.worker.generations.persist import persist, spent
-from services.worker.generations.reply import Reply, UnderWay
-from services.worker.generations.steps import Step, ToolCall
-from services.worker.models.groq.client import CHARS_PER_TOKEN, Again, Call, Said
+from services.worker.generations.reply import Reply, UsageMeter
+from services.worker.generations.steps import Step, ToolUse
+from services.worker.models.groq.client import CHARS_PER_TOKEN, ModelMessage, RetryNotice, ToolCall
 from services.worker.tools.web_search.tavily import wants_search
 from shared.database.engine import Connection
 from shared.errors import ModelRejected, SearchError
 from shared.generations import lifecycle
 from shared.generations.lifecycle import Claimed
-from shared.protocol.transcript import missing
+from shared.protocol.transcript import catch_up_text
 from shared.telemetry.logs import get_logger
 
 log = get_logger(__name__)
@@ -29,7 +29,7 @@ RESULTS_SHARE: Final = 2
 """Search results get at most one part in so many of what the model may be sent."""
 
 
-async def write(desk: Desk, lease: Lease, reply: Reply, claimed: Claimed, recalled: Recalled) -> None:
+async def write(desk: Desk, lease: Lease, reply: Reply, claimed: Claimed, recalled: ChatHistory) -> None:
     """Write the reply to its end. What an earlier attempt has said, or has found, is neither said nor looked for again.
 
     Raises:
@@ -42,7 +42,7 @@ async def write(desk: Desk, lease: Lease, reply: Reply, claimed: Claimed, recall
     _show_saved(reply, claimed, steps)
     if not steps and not reply.transcript.length and _decides_in_code(desk, recalled.question):
         query = recalled.question[:QUERY_CHARS]
-        steps.append(Step("", [ToolCall(f"search-{lease.generation_id}", tools.SEARCH, {"query": query})]))
+        steps.append(Step("", [ToolUse(f"search-{lease.generation_id}", tools.SEARCH, {"query": query})]))
         await _save(desk, lease, claimed, reply, steps)
     recalled = await _summarized(desk, reply, claimed, recalled)
     while True:
@@ -51,7 +51,7 @@ async def write(desk: Desk, lease: Lease, reply: Reply, claimed: Claimed, recall
         calls = await _ask(desk, lease, claimed, reply, recalled, steps)
         if not calls:
             return
-        steps.append(tools.begun(reply.transcript.step_text, calls, steps))
+        steps.append(tools.new_step(reply.transcript.step_text, calls, steps))
         await _save(desk, lease, claimed, reply, steps)
 
 
@@ -62,15 +62,15 @@ def _decides_in_code(desk: Desk, question: str) -> bool:
 
 def _show_saved(reply: Reply, claimed: Claimed, steps: list[Step]) -> None:
     """Bring the log to what is saved: more than it has where a worker died in between, or Redis lost it, or its end."""
-    reply.put_all(tools.unshown(reply.transcript, steps))
-    if parts := missing(reply.transcript, claimed.content):
+    reply.put_all(tools.catch_up_steps(reply.transcript, steps))
+    if parts := catch_up_text(reply.transcript, claimed.content):
         reply.begin_step()
         reply.put_all(parts)
 
 
 async def _ask(
-    desk: Desk, lease: Lease, claimed: Claimed, reply: Reply, recalled: Recalled, steps: list[Step]
-) -> tuple[Call, ...]:
+    desk: Desk, lease: Lease, claimed: Claimed, reply: Reply, recalled: ChatHistory, steps: list[Step]
+) -> tuple[ToolCall, ...]:
     """One model call, streamed into the log. Returns the tool calls with which it ended, none at the reply's end."""
     offers_tools = desk.search is not None and desk.settings.model_tools
     offers_tools = offers_tools and len(steps) < desk.settings.search_max_steps
@@ -104,7 +104,7 @@ def _go_on(desk: Desk, lease: Lease, claimed: Claimed, reply: Reply, steps: list
     return ""
 
 
-async def _summarized(desk: Desk, reply: Reply, claimed: Claimed, recalled: Recalled) -> Recalled:
+async def _summarized(desk: Desk, reply: Reply, claimed: Claimed, recalled: ChatHistory) -> ChatHistory:
     """What is known of the chat, its beginning summarized first when all of it would not fit into what the model reads."""
     if not (_context(desk, claimed, recalled, [], "").left_out or recalled.is_cut):
         return recalled
@@ -112,27 +112,27 @@ async def _summarized(desk: Desk, reply: Reply, claimed: Claimed, recalled: Reca
     if not await desk.fold(claimed.chat_id):
         return recalled
     async with desk.database.connect() as db:
-        return await recall_anew(db, claimed)
+        return await reload_history(db, claimed)
 
 
-def _context(desk: Desk, claimed: Claimed, recalled: Recalled, steps: list[Step], written: str) -> Context:
+def _context(desk: Desk, claimed: Claimed, recalled: ChatHistory, steps: list[Step], written: str) -> Context:
     """What the model is told."""
     budget = desk.settings.context_tokens(claimed.model) - desk.settings.model_max_tokens
     max_chars = budget * CHARS_PER_TOKEN // RESULTS_SHARE
-    after = tools.told(steps, as_tools=desk.settings.model_tools, max_chars=max_chars)
-    after += [Said("assistant", written)] if written else []
+    after = tools.to_model_messages(steps, as_tools=desk.settings.model_tools, max_chars=max_chars)
+    after += [ModelMessage("assistant", written)] if written else []
     return assemble(recalled.memory, recalled.history, after=after, budget=budget, today=datetime.now(UTC).date())
 
 
 async def _stream(
     desk: Desk, claimed: Claimed, reply: Reply, context: Context, *, offers_tools: bool
-) -> tuple[Call, ...]:
-    calls: tuple[Call, ...] = ()
-    reply.call = UnderWay(claimed.model or desk.model.name, context.tokens)
+) -> tuple[ToolCall, ...]:
+    calls: tuple[ToolCall, ...] = ()
+    reply.call = UsageMeter(claimed.model or desk.model.name, context.tokens)
     stream = desk.model.stream(context.conversation, model=claimed.model, tools=offers_tools)
     async with aclosing(stream) as chunks:
         async for chunk in chunks:
-            if isinstance(chunk, Again):
+            if isinstance(chunk, RetryNotice):
                 reply.call.model = chunk.model
                 reply.tell("retrying", model=chunk.model, seconds=chunk.wait)
                 continue
@@ -152,7 +152,7 @@ async def _answer_calls(desk: Desk, lease: Lease, claimed: Claimed, reply: Reply
     reply.begin_calls()
     for call in calls:
         if call.id not in reply.transcript.tools:
-            reply.put(tools.input_of(call), at_once=True)
+            reply.put(tools.input_of(call), flush_now=True)
     reply.tell("searching")
     await asyncio.gather(*(_find(desk, call) for call in calls))
     await _save(desk, lease, claimed, reply, steps)
@@ -161,7 +161,7 @@ async def _answer_calls(desk: Desk, lease: Lease, claimed: Claimed, reply: Reply
         reply.put_all(tools.results_of(call, known))
 
 
-async def _find(desk: Desk, call: ToolCall) -> None:
+async def _find(desk: Desk, call: ToolUse) -> None:
     if desk.search is None or (query := call.query) is None:
         call.error = "There is no such tool, or its arguments are not usable."
         return

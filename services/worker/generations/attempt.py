@@ -11,9 +11,9 @@ from structlog.contextvars import bound_contextvars
 
 from services.worker.generations.answer_loop import write
 from services.worker.generations.desk import Desk
-from services.worker.generations.history import Recalled, recall
-from services.worker.generations.leases import Lease, Stop
-from services.worker.generations.log_writer import Pen, open_pen
+from services.worker.generations.history import ChatHistory, load_history
+from services.worker.generations.leases import Lease, StopReason
+from services.worker.generations.log_writer import LogWriter, open_log_writer
 from services.worker.generations.persist import note_lost_call, persist
 from services.worker.generations.reply import Reply
 from shared import usage
@@ -49,10 +49,10 @@ async def _run(desk: Desk, generation_id: GenerationId) -> None:
             claimed = await lifecycle.claim(db, generation_id, desk.leases.length)
             if claimed is None:
                 return
-            recalled = await recall(db, claimed)
+            recalled = await load_history(db, claimed)
             left = await _tokens_left(desk, db, claimed)
     if claimed.attempt == 1 and claimed.title_by == "message" and desk.settings.title_by_model:
-        desk.hints.title(generation_id)
+        desk.jobs.title(generation_id)
     with desk.leases.hold(generation_id, claimed.attempt, since) as lease:
         try:
             await _attempt(desk, lease, claimed, recalled, left)
@@ -72,7 +72,7 @@ async def _run(desk: Desk, generation_id: GenerationId) -> None:
             log.warning(
                 "attempt_stopped", generation_id=str(generation_id), attempt=claimed.attempt, why=lease.stop.value
             )
-            if lease.stop is Stop.DRAINED:
+            if lease.stop is StopReason.DRAINED:
                 await _give_back(desk, generation_id, claimed.attempt)
             else:  # it is over, or another's
                 await _ask_for_summary(desk, claimed.chat_id)
@@ -88,18 +88,20 @@ async def _tokens_left(desk: Desk, db: Connection, claimed: Claimed) -> int | No
 async def _give_back(desk: Desk, generation_id: GenerationId, attempt: int) -> None:
     async with desk.database.connect() as db:
         await db.execute(lifecycle.release([(generation_id, attempt)]))
-    desk.hints.generate(generation_id)
+    desk.jobs.generate(generation_id)
 
 
-async def _attempt(desk: Desk, lease: Lease, claimed: Claimed, recalled: Recalled, left: int | None) -> None:
+async def _attempt(desk: Desk, lease: Lease, claimed: Claimed, recalled: ChatHistory, left: int | None) -> None:
     """One worker's try, from the opening frame to the terminal one."""
     generation_id = lease.generation_id
     opening = frames.start(claimed.assistant_message_id, generation_id)
-    pen, written = await open_pen(desk.flusher, desk.writer, desk.stream_log, generation_id, claimed.attempt, opening)
-    reply = Reply(pen, read(written), left)
+    log_writer, written = await open_log_writer(
+        desk.flusher, desk.writer, desk.stream_log, generation_id, claimed.attempt, opening
+    )
+    reply = Reply(log_writer, read(written), left)
     try:
         await _write_in_time(desk, lease, reply, claimed, recalled)
-        await _settle(pen, generation_id)
+        await _settle(log_writer, generation_id)
     except (AppendRefused, asyncio.CancelledError):
         lease.obeying = True
         await note_lost_call(desk.database, claimed, generation_id, reply.end_call())
@@ -108,12 +110,12 @@ async def _attempt(desk: Desk, lease: Lease, claimed: Claimed, recalled: Recalle
     await _save(desk, lease, claimed, reply)
     try:
         async with asyncio.timeout(CLOSE_WITHIN):
-            await pen.close(*reply.ending())
+            await log_writer.close(*reply.ending())
     except TimeoutError:
         # Redis does not answer. The reply is safe, so nothing here needs to wait for it: the sweep closes.
         log.warning("close_left_to_the_sweep", generation_id=str(generation_id))
         return
-    await close(desk, generation_id, claimed.attempt, pen.sequence)
+    await close(desk, generation_id, claimed.attempt, log_writer.sequence)
     await _ask_for_summary(desk, claimed.chat_id)
 
 
@@ -126,10 +128,10 @@ async def _ask_for_summary(desk: Desk, chat_id: ChatId) -> None:
         log.warning("summary_not_asked_for", error=type(error).__name__)
         return
     if is_due:
-        desk.hints.summarize(chat_id)
+        desk.jobs.summarize(chat_id)
 
 
-async def _write_in_time(desk: Desk, lease: Lease, reply: Reply, claimed: Claimed, recalled: Recalled) -> None:
+async def _write_in_time(desk: Desk, lease: Lease, reply: Reply, claimed: Claimed, recalled: ChatHistory) -> None:
     """Write the reply, with checkpoints, within its time and its user's quota; what stops it is noted as its failure."""
     transcript = reply.transcript
     try:
@@ -144,7 +146,7 @@ async def _write_in_time(desk: Desk, lease: Lease, reply: Reply, claimed: Claime
         reply.failure = ModelTimeout()
 
 
-async def _within_quota(desk: Desk, lease: Lease, reply: Reply, claimed: Claimed, recalled: Recalled) -> None:
+async def _within_quota(desk: Desk, lease: Lease, reply: Reply, claimed: Claimed, recalled: ChatHistory) -> None:
     if reply.left is not None and reply.left <= 0:
         raise QuotaExceeded
     await write(desk, lease, reply, claimed, recalled)
@@ -159,10 +161,10 @@ async def close(desk: Desk, generation_id: GenerationId, attempt: int, final_seq
         # A message was accepted in this very moment, so it is not the waiting one's turn yet. The sweep closes.
         return
     if due is not None:
-        desk.hints.generate(due)
+        desk.jobs.generate(due)
 
 
-async def _settle(pen: Pen, generation_id: GenerationId) -> None:
+async def _settle(log_writer: LogWriter, generation_id: GenerationId) -> None:
     """Wait until readers have what the row is about to say. Without Redis the row has to do; the sweep makes up for it.
 
     Raises:
@@ -171,7 +173,7 @@ async def _settle(pen: Pen, generation_id: GenerationId) -> None:
     """
     try:
         async with asyncio.timeout(SETTLE_WITHIN):
-            await pen.settled()
+            await log_writer.settled()
     except TimeoutError:
         log.warning("log_behind", generation_id=str(generation_id))
 
@@ -203,7 +205,9 @@ async def _save(desk: Desk, lease: Lease, claimed: Claimed, reply: Reply) -> Non
             first_token_ago=timedelta(seconds=time.monotonic() - reply.first_token) if reply.first_token else None,
         )
 
-    await persist(desk.database, save, claimed=claimed, generation_id=lease.generation_id, call=call, together=False)
+    await persist(
+        desk.database, save, claimed=claimed, generation_id=lease.generation_id, call=call, in_transaction=False
+    )
     if failure is not None:
         seen = failure.log_fields if isinstance(failure, ModelError) else {"code": failure.code}
         model = seen.get("model") or (call.model if call else claimed.model or desk.model.name)

@@ -6,7 +6,7 @@ from datetime import date
 from typing import Final
 
 from services.worker import prompts
-from services.worker.models.groq.client import CHARS_PER_TOKEN, Said, tokens
+from services.worker.models.groq.client import CHARS_PER_TOKEN, ModelMessage, tokens
 from shared.memory.facts import Fact
 
 MEMORY_SHARE: Final = 2
@@ -14,7 +14,7 @@ MEMORY_SHARE: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Memory:
+class ChatMemory:
     """What stands for the messages that are not told in full."""
 
     summary: str | None = None
@@ -25,22 +25,22 @@ class Memory:
 class Context:
     """What the model is told, how many tokens that takes, and how many of the history's oldest messages did not fit."""
 
-    conversation: list[Said]
+    conversation: list[ModelMessage]
     tokens: int
     left_out: int
 
 
 def assemble(
-    memory: Memory, history: Sequence[Said], *, after: Sequence[Said] = (), budget: int, today: date
+    memory: ChatMemory, history: Sequence[ModelMessage], *, after: Sequence[ModelMessage] = (), budget: int, today: date
 ) -> Context:
     """System prompt with the memory, then the history up to the question, then what is already known of the answer.
 
     `budget` is in tokens, the reply not counted; when the history does not fit, its oldest messages are left out, but
     never the question. `after` is what the answer's own steps have said, or the text to go on from.
     """
-    system = Said("system", _system(memory, today, budget * CHARS_PER_TOKEN // MEMORY_SHARE))
+    system = ModelMessage("system", _system(memory, today, budget * CHARS_PER_TOKEN // MEMORY_SHARE))
     taken = sum(tokens(said) for said in (system, *after))
-    kept: list[Said] = []
+    kept: list[ModelMessage] = []
     for said in reversed(history):
         size = tokens(said)
         if taken + size > budget and kept:
@@ -50,7 +50,7 @@ def assemble(
     return Context([system, *reversed(kept), *after], taken, len(history) - len(kept))
 
 
-def _system(memory: Memory, today: date, max_chars: int) -> str:
+def _system(memory: ChatMemory, today: date, max_chars: int) -> str:
     """The system prompt. What the memory's share can't hold of it is cut: the oldest facts, then the summary's end."""
     text = prompts.system(today)
     if not memory.summary and not memory.facts:

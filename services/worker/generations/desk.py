@@ -11,10 +11,10 @@ from services.worker.models.groq.client import Model
 from services.worker.tools.web_search.tavily import Search
 from shared.database.engine import Database
 from shared.ids import ChatId
-from shared.jobs.sender import Hints
+from shared.jobs.sender import JobSender
 from shared.settings import Settings
 from shared.streams.port import Log, Writer
-from shared.streams.redis import Asides
+from shared.streams.redis import TransientFrames
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class Desk:
     checkpoints: Checkpoints
     model: Model
     search: Search | None
-    hints: Hints
-    asides: Asides
+    jobs: JobSender
+    transient_frames: TransientFrames
     fold: Callable[[ChatId], Awaitable[bool]]
     starts: asyncio.Semaphore

@@ -5,8 +5,8 @@ from typing import Final
 
 from sqlalchemy import bindparam, select
 
-from services.worker.generations.context import Memory
-from services.worker.models.groq.client import Said
+from services.worker.generations.context import ChatMemory
+from services.worker.models.groq.client import ModelMessage
 from shared.database.engine import Connection
 from shared.database.tables import Chat, Message
 from shared.generations.lifecycle import Claimed
@@ -18,11 +18,11 @@ MAX_MESSAGES: Final = 500
 
 
 @dataclass(frozen=True, slots=True)
-class Recalled:
+class ChatHistory:
     """The memory, and the messages after its watermark up to the question, in order. `is_cut` says that there are more."""
 
-    memory: Memory
-    history: list[Said]
+    memory: ChatMemory
+    history: list[ModelMessage]
     is_cut: bool
 
     @property
@@ -46,27 +46,27 @@ _HISTORY: Final = (
 _MEMORY: Final = select(Chat.summary, Chat.facts, Chat.summary_position).where(Chat.id == bindparam("chat"))
 
 
-async def recall(db: Connection, claimed: Claimed) -> Recalled:
+async def load_history(db: Connection, claimed: Claimed) -> ChatHistory:
     """What the claim says of the memory, and the messages that it does not cover. Replies of which nothing came are left out.
 
     Messages don't change, so the watermark that was read with the memory says which ones belong to it.
     """
-    memory = Memory(claimed.summary, read_facts(claimed.facts))
+    memory = ChatMemory(claimed.summary, read_facts(claimed.facts))
     return await _with_history(db, memory, claimed.chat_id, claimed.user_message_id, claimed.watermark)
 
 
-async def recall_anew(db: Connection, claimed: Claimed) -> Recalled:
+async def reload_history(db: Connection, claimed: Claimed) -> ChatHistory:
     """The same with the chat's memory as it is now."""
     row = (await db.execute(_MEMORY, {"chat": claimed.chat_id})).one_or_none()
     summary, facts, watermark = row or (None, None, 0)
-    memory = Memory(summary, read_facts(facts))
+    memory = ChatMemory(summary, read_facts(facts))
     return await _with_history(db, memory, claimed.chat_id, claimed.user_message_id, watermark)
 
 
 async def _with_history(
-    db: Connection, memory: Memory, chat_id: ChatId, question: MessageId, watermark: int
-) -> Recalled:
+    db: Connection, memory: ChatMemory, chat_id: ChatId, question: MessageId, watermark: int
+) -> ChatHistory:
     values = {"chat": chat_id, "question": question, "watermark": watermark}
     rows = (await db.execute(_HISTORY, values)).all()
-    history = [Said(role, content) for role, content in reversed(rows[:MAX_MESSAGES])]
-    return Recalled(memory, history, is_cut=len(rows) > MAX_MESSAGES)
+    history = [ModelMessage(role, content) for role, content in reversed(rows[:MAX_MESSAGES])]
+    return ChatHistory(memory, history, is_cut=len(rows) > MAX_MESSAGES)

@@ -25,7 +25,7 @@ AGAIN_AFTER: Final = 0.5
 """Seconds after which a run that has not heard that it is to stop is told again."""
 
 
-class Stop(Enum):
+class StopReason(Enum):
     """Why a generation's run was stopped from outside."""
 
     LOST = "lost"
@@ -45,11 +45,11 @@ class Lease:
     attempt: int
     deadline: float
     task: asyncio.Task[None]
-    stop: Stop | None = None
+    stop: StopReason | None = None
     saving: bool = False
     obeying: bool = False
 
-    def end(self, stop: Stop) -> None:
+    def end(self, stop: StopReason) -> None:
         """Stop the run, unless it is saving already."""
         if self.stop is None and not self.saving:
             self.stop = stop
@@ -68,7 +68,7 @@ class Leases:
     def __init__(self, database: Database, *, lease: float) -> None:
         self._database = database
         self._length = lease
-        self._held: set[Lease] = set()
+        self._leases: set[Lease] = set()
         self._returned = asyncio.Event()
         self._leave_at: float | None = None
 
@@ -87,17 +87,17 @@ class Leases:
         if task is None:
             raise RuntimeError("a lease is held by a task")
         lease = Lease(generation_id, attempt, self._deadline(since), task)
-        self._held.add(lease)
+        self._leases.add(lease)
         leaving = None
         if self._leave_at is not None:  # it was on its way when the draining began
-            leaving = asyncio.get_running_loop().call_at(self._leave_at, lease.end, Stop.DRAINED)
+            leaving = asyncio.get_running_loop().call_at(self._leave_at, lease.end, StopReason.DRAINED)
         try:
             yield lease
         finally:
             lease.obeying = True
             if leaving is not None:
                 leaving.cancel()
-            self._held.discard(lease)
+            self._leases.discard(lease)
             self._returned.set()
 
     def _deadline(self, since: float) -> float:
@@ -112,7 +112,7 @@ class Leases:
     async def _renew_for_ever(self) -> None:
         while True:
             await asyncio.sleep(self._length / RENEWALS_PER_LEASE)
-            if self._held:
+            if self._leases:
                 await self._renew()
 
     async def _watch(self) -> None:
@@ -120,12 +120,12 @@ class Leases:
         while True:
             await asyncio.sleep(self._length * MARGIN / LOOKS_PER_MARGIN)
             now = asyncio.get_running_loop().time()
-            for lease in [lease for lease in self._held if lease.deadline < now]:
+            for lease in [lease for lease in self._leases if lease.deadline < now]:
                 log.warning("lease_not_renewed", generation_id=str(lease.generation_id))
-                lease.end(Stop.LOST)
+                lease.end(StopReason.LOST)
 
     async def _renew(self) -> None:
-        leases = {(lease.generation_id, lease.attempt): lease for lease in self._held}
+        leases = {(lease.generation_id, lease.attempt): lease for lease in self._leases}
         since = asyncio.get_running_loop().time()
         try:
             async with asyncio.timeout(self._length / RENEWALS_PER_LEASE), self._database.connect() as db:
@@ -137,12 +137,12 @@ class Leases:
             if generation_id in renewed:
                 lease.deadline = self._deadline(since)
             else:
-                lease.end(Stop.LOST)
+                lease.end(StopReason.LOST)
 
     def end(self, generation_id: GenerationId) -> None:
         """Stop the run of a generation that was ended from outside, if it is this process's."""
-        for lease in [lease for lease in self._held if lease.generation_id == generation_id]:
-            lease.end(Stop.ENDED)
+        for lease in [lease for lease in self._leases if lease.generation_id == generation_id]:
+            lease.end(StopReason.ENDED)
 
     async def drain(self, seconds: float) -> None:
         """Let the runs finish for so long, then stop what still runs, and wait until it has given its lease back.
@@ -154,11 +154,11 @@ class Leases:
             async with asyncio.timeout(seconds):
                 await self._empty()
         except TimeoutError:
-            for lease in list(self._held):
-                lease.end(Stop.DRAINED)
+            for lease in list(self._leases):
+                lease.end(StopReason.DRAINED)
             await self._empty()
 
     async def _empty(self) -> None:
-        while self._held:
+        while self._leases:
             self._returned.clear()
             await self._returned.wait()

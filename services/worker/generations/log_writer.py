@@ -1,7 +1,7 @@
-"""Writing a stream log: pens coalesce what their generations say, the flusher appends for all of them at once.
+"""Writing a stream log: log writers coalesce what their generations say; the flusher appends for all of them at once.
 
 The first token goes out at once, later ones every few tens of milliseconds in one pipeline for the whole process.
-Source: docs/protocol.md §1, rules 5 and 6.
+SearchResult: docs/protocol.md §1, rules 5 and 6.
 """
 
 import asyncio
@@ -20,10 +20,10 @@ log = get_logger(__name__)
 RETRY_AFTER: Final = 0.25
 
 
-async def open_pen(
+async def open_log_writer(
     flusher: "Flusher", writer: Writer, stream_log: Log, generation_id: GenerationId, attempt: int, opening: frames.Part
-) -> tuple["Pen", list[bytes]]:
-    """Open an attempt. Returns its pen, and the log up to and with its opening frame. Waits for Redis as long as it takes.
+) -> tuple["LogWriter", list[bytes]]:
+    """Open an attempt. Returns its log writer, and the log up to and with its opening frame. Waits for Redis as long as it takes.
 
     Raises:
         AppendRefused: a later attempt has opened the log, or it is closed.
@@ -36,10 +36,10 @@ async def open_pen(
             log.warning("open_failed", generation_id=str(generation_id))
             await asyncio.sleep(RETRY_AFTER)
         else:
-            return Pen(flusher, generation_id, attempt, written), written
+            return LogWriter(flusher, generation_id, attempt, written), written
 
 
-class Pen:
+class LogWriter:
     """Writes one generation's log for one attempt.
 
     Keeps every frame of the log, so that a log that Redis lost in part or in whole is written again under the same sequences.
@@ -63,7 +63,7 @@ class Pen:
         """The sequence of the last frame that is in the log."""
         return len(self._written)
 
-    def write(self, part: frames.Part, *, at_once: bool = False) -> None:
+    def write(self, part: frames.Part, *, flush_now: bool = False) -> None:
         """Write a part. A text or reasoning delta joins the one before it if that is still waiting.
 
         Raises:
@@ -78,7 +78,7 @@ class Pen:
         else:
             self._waiting.append(part)
         self._settled.clear()
-        self._flusher.mark(self, at_once=at_once)
+        self._flusher.mark(self, flush_now=flush_now)
 
     async def close(self, *parts: frames.Part) -> None:
         """Write the last parts, the terminal one last, and wait until they are in the log, together with what waits.
@@ -89,7 +89,7 @@ class Pen:
         """
         self._closing = True
         for part in parts:
-            self.write(part, at_once=True)
+            self.write(part, flush_now=True)
         await self.settled()
 
     async def settled(self) -> None:
@@ -114,7 +114,7 @@ class Pen:
             len(self._written),
             self._in_flight,
             terminal=self._closing and not self._waiting,
-            rejoins=len(self._written) < self._opened_at,
+            rewrites_opening=len(self._written) < self._opened_at,
         )
 
     def answered(self, answer: int | AppendRefused) -> bool:
@@ -138,7 +138,7 @@ class Pen:
         return False
 
     def _can_rewrite(self, log: LogDiverged) -> bool:
-        """Whether what is left of the log is the beginning of what this pen has written.
+        """Whether what is left of the log is the beginning of what this log writer has written.
 
         It is not where an earlier attempt has written in the place of what was lost.
         """
@@ -147,20 +147,20 @@ class Pen:
 
 
 class Flusher:
-    """Appends for every pen of the process. `interval` is in seconds. Run it as a task."""
+    """Appends for every log writer of the process. `interval` is in seconds. Run it as a task."""
 
     def __init__(self, writer: Writer, *, interval: float) -> None:
         self._writer = writer
         self._interval = interval
-        self._marked: dict[Pen, None] = {}
+        self._marked: dict[LogWriter, None] = {}
         self._any = asyncio.Event()
         self._urgent = asyncio.Event()
 
-    def mark(self, pen: Pen, *, at_once: bool) -> None:
-        """Note that a pen has something to append."""
-        self._marked[pen] = None
+    def mark(self, log_writer: LogWriter, *, flush_now: bool) -> None:
+        """Note that a log writer has something to append."""
+        self._marked[log_writer] = None
         self._any.set()
-        if at_once:
+        if flush_now:
             self._urgent.set()
 
     async def run(self) -> None:
@@ -175,18 +175,18 @@ class Flusher:
             await self._flush()
 
     async def _flush(self) -> None:
-        pens = list(self._marked)
+        log_writers = list(self._marked)
         self._marked.clear()
         self._any.clear()
         self._urgent.clear()
         try:
-            answers = await self._writer.append([pen.next_append() for pen in pens])
+            answers = await self._writer.append([log_writer.next_append() for log_writer in log_writers])
         except StreamsUnavailable:
-            log.warning("append_failed", logs=len(pens))
+            log.warning("append_failed", logs=len(log_writers))
             await asyncio.sleep(RETRY_AFTER)
-            for pen in pens:
-                self.mark(pen, at_once=True)
+            for log_writer in log_writers:
+                self.mark(log_writer, flush_now=True)
             return
-        for pen, answer in zip(pens, answers, strict=True):
-            if pen.answered(answer):
-                self.mark(pen, at_once=True)
+        for log_writer, answer in zip(log_writers, answers, strict=True):
+            if log_writer.answered(answer):
+                self.mark(log_writer, flush_now=True)

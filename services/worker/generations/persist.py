@@ -11,7 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from shared import usage
 from shared.database.engine import Connection, Database, is_transient
 from shared.errors import AttemptSuperseded
-from shared.generations.lifecycle import Call, Claimed
+from shared.generations.lifecycle import Claimed, ModelUsage
 from shared.ids import GenerationId
 from shared.telemetry.logs import get_logger
 
@@ -29,13 +29,13 @@ async def persist(
     *,
     claimed: Claimed,
     generation_id: GenerationId,
-    call: Call | None,
-    together: bool = True,
+    call: ModelUsage | None,
+    in_transaction: bool = True,
     patience: float = PATIENCE,
 ) -> None:
     """Write what this attempt has, and what the model call before it took, again and again if the database does not answer.
 
-    It is one transaction, or without `together` one statement; it may happen twice, if the answer to the first was lost.
+    It is one transaction, or without `in_transaction` one statement; it may happen twice, if the answer to the first was lost.
     What the call took is noted when nothing can be written as well. `patience` is in seconds.
 
     Raises:
@@ -50,7 +50,7 @@ async def persist(
         return await write(db)
 
     try:
-        written = await _insist(database, tried, together=together, patience=patience)
+        written = await _insist(database, tried, in_transaction=in_transaction, patience=patience)
     except asyncio.CancelledError:
         if not tries:
             await note_lost_call(database, claimed, generation_id, call)
@@ -62,12 +62,12 @@ async def persist(
 
 
 async def _insist(
-    database: Database, write: Callable[[Connection], Awaitable[bool]], *, together: bool, patience: float
+    database: Database, write: Callable[[Connection], Awaitable[bool]], *, in_transaction: bool, patience: float
 ) -> bool:
     give_up_at = asyncio.get_running_loop().time() + patience
     for wait in chain(RETRY_AFTER, repeat(RETRY_EVERY)):
         try:
-            async with database.begin() if together else database.connect() as db:
+            async with database.begin() if in_transaction else database.connect() as db:
                 return await write(db)
         except SQLAlchemyError as error:
             if asyncio.get_running_loop().time() >= give_up_at or not is_transient(error):
@@ -77,7 +77,7 @@ async def _insist(
     raise AssertionError("each try returns, raises or is followed by another")
 
 
-def spent(claimed: Claimed, generation_id: GenerationId, call: Call) -> Insert:
+def spent(claimed: Claimed, generation_id: GenerationId, call: ModelUsage) -> Insert:
     """Note what a model call of this generation took."""
     return usage.record(
         claimed.user_id,
@@ -90,7 +90,9 @@ def spent(claimed: Claimed, generation_id: GenerationId, call: Call) -> Insert:
     )
 
 
-async def note_lost_call(database: Database, claimed: Claimed, generation_id: GenerationId, taken: Call | None) -> None:
+async def note_lost_call(
+    database: Database, claimed: Claimed, generation_id: GenerationId, taken: ModelUsage | None
+) -> None:
     """Note what a model call took whose text nobody wanted any more: it is paid for all the same. Never raises."""
     if taken is None:
         return

@@ -33,7 +33,7 @@ async def sweep(desk: Desk) -> None:
     for row in lost:
         if row.status == GenerationStatus.QUEUED:
             log.warning("generation_lost", generation_id=str(row.id), attempt=row.attempt)
-            desk.hints.generate(GenerationId(row.id))
+            desk.jobs.generate(GenerationId(row.id))
         else:
             log.warning(
                 "answer_failed",
@@ -45,7 +45,7 @@ async def sweep(desk: Desk) -> None:
     async with desk.database.connect() as db:
         untaken = (await db.execute(recover.queued_again(UNTAKEN_AFTER))).scalars().all()
     for generation_id in (*untaken, *await _promoted(desk)):
-        desk.hints.generate(GenerationId(generation_id))
+        desk.jobs.generate(GenerationId(generation_id))
     async with desk.database.connect() as db:
         unclosed = (await db.execute(recover.unclosed(UNCLOSED_AFTER))).all()
     for row in unclosed:
@@ -85,4 +85,4 @@ async def _close(desk: Desk, row: Row[Any]) -> None:
         log.warning("close_refused", generation_id=str(generation_id), error=type(refusal).__name__)
         return
     if closed.due is not None:
-        desk.hints.generate(closed.due)
+        desk.jobs.generate(closed.due)

@@ -4,8 +4,8 @@ import time
 from dataclasses import dataclass
 from typing import Final
 
-from services.worker.generations.log_writer import Pen
-from services.worker.models.groq.client import CHARS_PER_TOKEN, Delta
+from services.worker.generations.log_writer import LogWriter
+from services.worker.models.groq.client import CHARS_PER_TOKEN, ModelChunk
 from shared.errors import (
     CortexAIError,
     ModelAuthFailed,
@@ -15,7 +15,7 @@ from shared.errors import (
     ModelUnavailable,
     QuotaExceeded,
 )
-from shared.generations.lifecycle import Call
+from shared.generations.lifecycle import ModelUsage
 from shared.protocol import frames
 from shared.protocol.transcript import Transcript
 from shared.states import GenerationStatus
@@ -26,7 +26,7 @@ Usage = dict[str, int]
 
 
 @dataclass(slots=True)
-class UnderWay:
+class UsageMeter:
     """A model call: the tokens that it was sent, the characters that came, and what it says that it took."""
 
     model: str
@@ -39,30 +39,30 @@ class UnderWay:
         """Whether nothing has come yet."""
         return not self.chars
 
-    def taken(self) -> Call:
+    def taken(self) -> ModelUsage:
         """What it took: what the model says, else an estimate."""
         if self.usage is not None:
-            return Call(self.model, self.usage, is_estimate=False)
+            return ModelUsage(self.model, self.usage, is_estimate=False)
         completion = -(-self.chars // CHARS_PER_TOKEN)
         usage = {
             "promptTokens": self.prompt_tokens,
             "completionTokens": completion,
             "totalTokens": self.prompt_tokens + completion,
         }
-        return Call(self.model, usage, is_estimate=True)
+        return ModelUsage(self.model, usage, is_estimate=True)
 
 
 @dataclass(slots=True)
 class Reply:
-    """What has been written, and with which pen. `left` are the tokens that its user may still spend; None for no bound."""
+    """What has been written, and by which log writer. `left` are the tokens that its user may still spend; None for no bound."""
 
-    pen: Pen
+    log_writer: LogWriter
     transcript: Transcript
     left: int | None = None
     thought: int = 0  # characters of reasoning
     reason: frames.FinishReason = "stop"
     usage: Usage | None = None
-    call: UnderWay | None = None
+    call: UsageMeter | None = None
     first_token: float | None = None  # in the monotonic clock's seconds
     failure: CortexAIError | None = None
 
@@ -71,14 +71,14 @@ class Reply:
         """What its generation becomes."""
         return GenerationStatus.FAILED if self.failure else GenerationStatus.COMPLETED
 
-    def put(self, part: frames.Part, *, at_once: bool = False) -> None:
+    def put(self, part: frames.Part, *, flush_now: bool = False) -> None:
         """Write a part.
 
         Raises:
             AppendRefused: the log is not this attempt's any more.
 
         """
-        self.pen.write(part, at_once=at_once)
+        self.log_writer.write(part, flush_now=flush_now)
         self.transcript.take(part)
 
     def put_all(self, parts: list[frames.Part]) -> None:
@@ -88,7 +88,7 @@ class Reply:
 
     def tell(self, status: str, **details: object) -> None:
         """Tell readers what is being done."""
-        self.pen.write(frames.data("status", {"status": status, **details}))
+        self.log_writer.write(frames.data("status", {"status": status, **details}))
 
     def begin_step(self) -> None:
         """Begin a step, unless one is open in which no tool was called yet."""
@@ -109,12 +109,12 @@ class Reply:
         self.put_all(self.transcript.ending())
         if self.transcript.step_open:
             self.put(frames.finish_step())
-        self.pen.write(frames.data("retry", {"attempt": attempt}))
+        self.log_writer.write(frames.data("retry", {"attempt": attempt}))
         self.put(frames.start_step())
         if text:
             self.say(NEW_PARAGRAPH)
 
-    def take(self, delta: Delta) -> None:
+    def take(self, delta: ModelChunk) -> None:
         """Write one chunk of the model's."""
         if self.call is not None:
             self.call.usage = delta.usage or self.call.usage
@@ -137,7 +137,7 @@ class Reply:
             self.put(frames.reasoning_start(f"r{self.transcript.reasonings}"))
         first = not self.thought
         self.thought += len(reasoning)
-        self.put(frames.reasoning_delta(str(self.transcript.reasoning_open), reasoning), at_once=first)
+        self.put(frames.reasoning_delta(str(self.transcript.reasoning_open), reasoning), flush_now=first)
 
     def say(self, text: str) -> None:
         """Write text."""
@@ -146,7 +146,7 @@ class Reply:
         if self.transcript.text_open is None:
             self.put(frames.text_start(str(self.transcript.texts)))
         first = not self.transcript.length
-        self.put(frames.text_delta(str(self.transcript.text_open), text), at_once=first)
+        self.put(frames.text_delta(str(self.transcript.text_open), text), flush_now=first)
 
     def _check_quota(self) -> None:
         if self.left is not None and self.call is not None:
@@ -160,7 +160,7 @@ class Reply:
         if isinstance(failure, REFUSALS) and self.call is not None and self.call.is_fresh and self.call.usage is None:
             self.call = None
 
-    def end_call(self) -> Call | None:
+    def end_call(self) -> ModelUsage | None:
         """What the model call took that is under way, added to the whole; None when there is none."""
         if self.call is None:
             return None

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from services.worker import prompts
-from services.worker.models.groq.client import Call, Said
+from services.worker.models.groq.client import ModelMessage, ToolCall
 from shared.protocol import frames
 from shared.protocol.transcript import Transcript
 
@@ -15,7 +15,7 @@ MAX_CALLS: Final = 3
 
 
 @dataclass(slots=True)
-class ToolCall:
+class ToolUse:
     """A call, and its result once it has one: `found` are the results, `error` says why there are none."""
 
     id: str
@@ -41,10 +41,10 @@ class Step:
     """A model call that ended with calls of tools, after `text`."""
 
     text: str
-    calls: list[ToolCall] = field(default_factory=list)
+    calls: list[ToolUse] = field(default_factory=list)
 
 
-def begun(text: str, calls: Sequence[Call], before: Sequence[Step] = ()) -> Step:
+def new_step(text: str, calls: Sequence[ToolCall], before: Sequence[Step] = ()) -> Step:
     """A step as the model has asked for it. No two calls of a reply share an id, though some models number anew each time."""
     taken = {call.id for step in before for call in step.calls}
     made = []
@@ -54,7 +54,7 @@ def begun(text: str, calls: Sequence[Call], before: Sequence[Step] = ()) -> Step
             number += 1
             call_id = f"{call.id}-{number}"
         taken.add(call_id)
-        made.append(ToolCall(call_id, call.name, call.arguments))
+        made.append(ToolUse(call_id, call.name, call.arguments))
     return Step(text, made)
 
 
@@ -74,27 +74,27 @@ def dump(steps: Sequence[Step]) -> list[dict[str, Any]]:
 
 def load(saved: Sequence[dict[str, Any]] | None) -> list[Step]:
     """The steps that `dump` made this of."""
-    return [Step(step["text"], [ToolCall(**call) for call in step["calls"]]) for step in saved or ()]
+    return [Step(step["text"], [ToolUse(**call) for call in step["calls"]]) for step in saved or ()]
 
 
-def input_of(call: ToolCall) -> frames.Part:
+def input_of(call: ToolUse) -> frames.Part:
     """The part that shows a call."""
     return frames.tool_input(call.id, call.name, call.given or {})
 
 
-def results_of(call: ToolCall, known: set[str]) -> list[frames.Part]:
+def results_of(call: ToolUse, known: set[str]) -> list[frames.Part]:
     """The parts that show a call's result, and the sources that are not among the `known` URLs."""
     return [_output_of(call), *_sources_of(call, known)]
 
 
-def _output_of(call: ToolCall) -> frames.Part:
+def _output_of(call: ToolUse) -> frames.Part:
     if call.found is None:
         return frames.tool_error(call.id, call.error or "")
     shown = [{"title": source["title"], "url": source["url"]} for source in call.found]
     return frames.tool_output(call.id, {"results": shown})
 
 
-def _sources_of(call: ToolCall, known: set[str]) -> list[frames.Part]:
+def _sources_of(call: ToolUse, known: set[str]) -> list[frames.Part]:
     parts = []
     for number, source in enumerate(call.found or (), start=1):
         if source["url"] not in known:
@@ -103,7 +103,7 @@ def _sources_of(call: ToolCall, known: set[str]) -> list[frames.Part]:
     return parts
 
 
-def unshown(transcript: Transcript, steps: Sequence[Step]) -> list[frames.Part]:
+def catch_up_steps(transcript: Transcript, steps: Sequence[Step]) -> list[frames.Part]:
     """The parts that lead a reader from what it has rendered to all that is saved of the steps.
 
     Without more than a crash they are the last step's at most; when the log was lost as well, they may be all.
@@ -137,31 +137,33 @@ def unshown(transcript: Transcript, steps: Sequence[Step]) -> list[frames.Part]:
     return parts
 
 
-def _unshown_result(transcript: Transcript, call: ToolCall, known: set[str]) -> list[frames.Part]:
+def _unshown_result(transcript: Transcript, call: ToolUse, known: set[str]) -> list[frames.Part]:
     state = transcript.tools.get(call.id, {}).get("state", "input-available")
     return results_of(call, known) if state == "input-available" else _sources_of(call, known)
 
 
-def told(steps: Sequence[Step], *, as_tools: bool, max_chars: int) -> list[Said]:
+def to_model_messages(steps: Sequence[Step], *, as_tools: bool, max_chars: int) -> list[ModelMessage]:
     """What the model is told of the steps, in at most so many characters of results.
 
     A model without tools is told the results in a message of the system's.
     """
     answered = sum(len(call.found or ()) for step in steps for call in step.calls)
     share = max(200, max_chars // max(1, answered))
-    said: list[Said] = []
+    said: list[ModelMessage] = []
     for step in steps:
         results = [_result(call, share) for call in step.calls]
         if as_tools:
-            calls = tuple(Call(call.id, call.name, call.given) for call in step.calls)
-            said.append(Said("assistant", step.text, calls))
-            said += [Said("tool", result, call_id=call.id) for call, result in zip(step.calls, results, strict=True)]
+            calls = tuple(ToolCall(call.id, call.name, call.given) for call in step.calls)
+            said.append(ModelMessage("assistant", step.text, calls))
+            said += [
+                ModelMessage("tool", result, call_id=call.id) for call, result in zip(step.calls, results, strict=True)
+            ]
         else:
-            said += [Said("system", result) for result in results]
+            said += [ModelMessage("system", result) for result in results]
     return said
 
 
-def _result(call: ToolCall, share: int) -> str:
+def _result(call: ToolUse, share: int) -> str:
     if call.found is None:
         return prompts.SEARCH_FAILED
     return prompts.search_results([{**source, "content": source["content"][:share]} for source in call.found])

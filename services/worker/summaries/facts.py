@@ -96,14 +96,14 @@ def plain(text: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Folded:
+class SummarizedMessage:
     """A user's message that the summary is to cover from now on."""
 
     position: int
     text: str
 
 
-def facts_of(message: Folded, summary: str) -> list[Fact]:
+def facts_of(message: SummarizedMessage, summary: str) -> list[Fact]:
     """The facts of a message that the summary, made `plain`, lacks: its sentences around distinctive tokens.
 
     If there are too many, those with the most and weightiest.
@@ -140,7 +140,9 @@ def _line(text: str) -> str:
     return " ".join(text.split())[:FACT_MAX_CHARS]
 
 
-def kept_facts(known: Sequence[Fact], messages: Sequence[Folded], summary: str, *, maximum: int) -> tuple[Fact, ...]:
+def kept_facts(
+    known: Sequence[Fact], messages: Sequence[SummarizedMessage], summary: str, *, maximum: int
+) -> tuple[Fact, ...]:
     """The facts to keep beside a summary that now covers these messages too, by position.
 
     If there are too many, the pinned ones stay, then the newest of those that matter.

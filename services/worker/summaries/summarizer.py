@@ -9,15 +9,15 @@ from typing import Final, NamedTuple
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from services.worker import prompts
-from services.worker.models.groq.client import CHARS_PER_TOKEN, Answer, Model, Said, tokens
-from services.worker.summaries.facts import Folded, kept_facts
+from services.worker.models.groq.client import CHARS_PER_TOKEN, Answer, Model, ModelMessage, tokens
+from services.worker.summaries.facts import SummarizedMessage, kept_facts
 from shared import usage
 from shared.database.engine import Database
 from shared.errors import ModelBadResponse, ModelError, SummaryRefused
 from shared.ids import ChatId
-from shared.jobs.sender import Hints
+from shared.jobs.sender import JobSender
 from shared.memory import summaries
-from shared.memory.summaries import Memory
+from shared.memory.summaries import SummaryClaim
 from shared.protocol.frames import clean
 from shared.settings import Settings
 from shared.telemetry.logs import get_logger
@@ -36,13 +36,13 @@ MARGIN_TOKENS: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
-class Folder:
+class Summarizer:
     """What summaries are made with."""
 
     settings: Settings
     database: Database
     model: Model
-    hints: Hints
+    jobs: JobSender
     running: set[asyncio.Task[None]] = field(default_factory=set)
     leaving: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -57,8 +57,8 @@ class Folder:
         return timedelta(seconds=self.settings.summary_timeout_seconds)
 
 
-class Message(NamedTuple):
-    """A message that is to be folded."""
+class SummaryMessage(NamedTuple):
+    """A message that is to be summarized."""
 
     position: int
     role: str
@@ -66,101 +66,103 @@ class Message(NamedTuple):
     status: str
 
 
-async def fold(folder: Folder, chat_id: ChatId) -> None:
+async def summarize(summarizer: Summarizer, chat_id: ChatId) -> None:
     """Fold what is due of a chat, chunk by chunk. Does nothing when somebody else is at it, or nothing is due.
 
     In a process that is leaving, neither: the sweep finds the chat again.
     """
-    if folder.leaving.is_set():
+    if summarizer.leaving.is_set():
         return
-    folding = asyncio.create_task(_fold(folder, chat_id))
-    folder.running.add(folding)
-    folding.add_done_callback(folder.running.discard)
+    running = asyncio.create_task(_summarize_chunks(summarizer, chat_id))
+    summarizer.running.add(running)
+    running.add_done_callback(summarizer.running.discard)
     try:
-        await asyncio.wait([folding])
+        await asyncio.wait([running])
     finally:
-        folding.cancel()
-    if not folding.cancelled():
-        folding.result()
+        running.cancel()
+    if not running.cancelled():
+        running.result()
 
 
-async def drain(folder: Folder, seconds: float) -> None:
-    """Let what is being folded finish for so long, then give it back, so that another worker may begin at once."""
-    folder.leaving.set()
-    if folder.running:
-        _, late = await asyncio.wait(folder.running, timeout=seconds)
-        for folding in late:
-            folding.cancel()
+async def drain(summarizer: Summarizer, seconds: float) -> None:
+    """Let what is being summarized finish for so long, then give it back, so that another worker may begin at once."""
+    summarizer.leaving.set()
+    if summarizer.running:
+        _, late = await asyncio.wait(summarizer.running, timeout=seconds)
+        for running in late:
+            running.cancel()
 
 
-async def _fold(folder: Folder, chat_id: ChatId) -> None:
+async def _summarize_chunks(summarizer: Summarizer, chat_id: ChatId) -> None:
     for _ in range(PASSES):
-        if not await _pass(folder, chat_id, at_once=False):
+        if not await _pass(summarizer, chat_id, even_if_not_due=False):
             return
-    folder.hints.summarize(chat_id)
+    summarizer.jobs.summarize(chat_id)
 
 
-async def fold_now(folder: Folder, chat_id: ChatId) -> bool:
+async def summarize_now(summarizer: Summarizer, chat_id: ChatId) -> bool:
     """Fold a few chunks at once, due or not, for an answer that would not fit otherwise. Returns whether any was."""
-    folded = False
+    summarized = False
     try:
         async with asyncio.timeout(NOW_WITHIN):
             for _ in range(PASSES_NOW):
-                more = await _pass(folder, chat_id, at_once=True)
-                folded = folded or more is not None
+                more = await _pass(summarizer, chat_id, even_if_not_due=True)
+                summarized = summarized or more is not None
                 if not more:
                     break
     except (TimeoutError, SQLAlchemyError) as error:
-        log.warning("fold_now_failed", error=type(error).__name__)
-    return folded
+        log.warning("summarize_now_failed", error=type(error).__name__)
+    return summarized
 
 
-async def hint_due(folder: Folder) -> None:
-    """Send hints for chats whose own may have been lost. Any number of times is harmless."""
-    async with folder.database.connect() as db:
+async def hint_due(summarizer: Summarizer) -> None:
+    """Send jobs again for chats whose job may have been lost. Any number of times is harmless."""
+    async with summarizer.database.connect() as db:
         found = (await db.execute(summaries.hinted_again(HINT_LOST_AFTER))).scalars().all()
     for chat_id in found:
-        folder.hints.summarize(ChatId(chat_id))
+        summarizer.jobs.summarize(ChatId(chat_id))
 
 
-async def _pass(folder: Folder, chat_id: ChatId, *, at_once: bool) -> bool | None:
-    """Fold one chunk. Returns whether there is more; None when nothing was folded."""
-    async with folder.database.connect() as db:
-        held = await summaries.claim(db, chat_id, folder.lease, at_once=at_once)
-        if held is None:
+async def _pass(summarizer: Summarizer, chat_id: ChatId, *, even_if_not_due: bool) -> bool | None:
+    """Fold one chunk. Returns whether there is more; None when nothing was summarized."""
+    async with summarizer.database.connect() as db:
+        claimed = await summaries.claim(db, chat_id, summarizer.lease, even_if_not_due=even_if_not_due)
+        if claimed is None:
             return None
-        upto = held.last - folder.window
+        upto = claimed.last - summarizer.window
         # After failures they are fewer: it may have been too much.
-        limit = max(1, folder.settings.summary_chunk_messages >> held.failures)
-        statement = summaries.messages_between(chat_id, held.watermark, upto, limit)
-        rows = [Message._make(row) for row in await db.execute(statement)] if upto > held.watermark else []
+        limit = max(1, summarizer.settings.summary_chunk_messages >> claimed.failures)
+        statement = summaries.messages_between(chat_id, claimed.watermark, upto, limit)
+        rows = [SummaryMessage._make(row) for row in await db.execute(statement)] if upto > claimed.watermark else []
     if not rows:
-        async with folder.database.begin() as db:
-            await summaries.rest(db, held, folder.window)
+        async with summarizer.database.begin() as db:
+            await summaries.rest(db, claimed, summarizer.window)
         return None
-    chunk = _that_fits(folder, held, rows)
+    chunk = _that_fits(summarizer, claimed, rows)
     said = [row for row in chunk if row.content]
     try:
-        answer = await _summarize(folder, held, said) if said else None
+        answer = await _ask_for_summary(summarizer, claimed, said) if said else None
     except asyncio.CancelledError:
-        async with folder.database.connect() as db:
-            await db.execute(summaries.release(held))
+        async with summarizer.database.connect() as db:
+            await db.execute(summaries.release(claimed))
         raise
     except (ModelError, TimeoutError) as error:
         log.warning("summary_failed", chat_id=chat_id, error=type(error).__name__)
-        if not (isinstance(error, SummaryRefused) and len(said) == 1 and held.failures >= SKIP_AFTER):
-            async with folder.database.connect() as db:
-                await db.execute(summaries.failed(held))
+        if not (isinstance(error, SummaryRefused) and len(said) == 1 and claimed.failures >= SKIP_AFTER):
+            async with summarizer.database.connect() as db:
+                await db.execute(summaries.failed(claimed))
             return None
         # One message must not keep all later ones from being remembered. Its facts are kept.
         log.warning("message_not_summarized", chat_id=chat_id, position=said[0].position)
         answer = None
-    return await _save(folder, held, chunk, answer)
+    return await _save(summarizer, claimed, chunk, answer)
 
 
-def _that_fits(folder: Folder, held: Memory, rows: Sequence[Message]) -> Sequence[Message]:
+def _that_fits(
+    summarizer: Summarizer, claimed: SummaryClaim, rows: Sequence[SummaryMessage]
+) -> Sequence[SummaryMessage]:
     """As many of the messages as the model can read at once, one at least."""
-    left = _budget(folder, held) >> held.failures
+    left = _budget(summarizer, claimed) >> claimed.failures
     for count, row in enumerate(rows):
         left -= len(row.content) // CHARS_PER_TOKEN + MARGIN_TOKENS // 4
         if left < 0 and count:
@@ -168,19 +170,21 @@ def _that_fits(folder: Folder, held: Memory, rows: Sequence[Message]) -> Sequenc
     return rows
 
 
-def _budget(folder: Folder, held: Memory) -> int:
+def _budget(summarizer: Summarizer, claimed: SummaryClaim) -> int:
     """The tokens that the quoted messages may take."""
-    fixed = tokens(Said("system", prompts.summarize(folder.settings.summary_max_chars)))
-    fixed += tokens(Said("user", held.summary or "")) + MARGIN_TOKENS
-    return folder.settings.context_tokens() - _max_tokens(folder) - fixed
+    fixed = tokens(ModelMessage("system", prompts.summarize(summarizer.settings.summary_max_chars)))
+    fixed += tokens(ModelMessage("user", claimed.summary or "")) + MARGIN_TOKENS
+    return summarizer.settings.context_tokens() - _max_tokens(summarizer) - fixed
 
 
-def _max_tokens(folder: Folder) -> int:
+def _max_tokens(summarizer: Summarizer) -> int:
     """What a summary may take. Models count other than we do, and are cut off if they say too much."""
-    return min(folder.settings.model_max_tokens, folder.settings.summary_max_chars // CHARS_PER_TOKEN + MARGIN_TOKENS)
+    return min(
+        summarizer.settings.model_max_tokens, summarizer.settings.summary_max_chars // CHARS_PER_TOKEN + MARGIN_TOKENS
+    )
 
 
-async def _summarize(folder: Folder, held: Memory, rows: Sequence[Message]) -> Answer:
+async def _ask_for_summary(summarizer: Summarizer, claimed: SummaryClaim, rows: Sequence[SummaryMessage]) -> Answer:
     """The new summary.
 
     Raises:
@@ -188,15 +192,20 @@ async def _summarize(folder: Folder, held: Memory, rows: Sequence[Message]) -> A
         TimeoutError: not in time.
 
     """
-    max_chars = max(200, (_budget(folder, held) >> held.failures) * CHARS_PER_TOKEN)
+    max_chars = max(200, (_budget(summarizer, claimed) >> claimed.failures) * CHARS_PER_TOKEN)
     quoted = [(row.position, row.role, _shortened(row.content, max_chars)) for row in rows]
     conversation = [
-        Said("system", prompts.summarize(folder.settings.summary_max_chars)),
-        Said("user", prompts.to_fold(held.summary or "", quoted, [fact.text for fact in held.facts if fact.pinned])),
+        ModelMessage("system", prompts.summarize(summarizer.settings.summary_max_chars)),
+        ModelMessage(
+            "user",
+            prompts.summary_request(
+                claimed.summary or "", quoted, [fact.text for fact in claimed.facts if fact.pinned]
+            ),
+        ),
     ]
-    async with asyncio.timeout(folder.settings.summary_timeout_seconds):
-        answer = await folder.model.answer(conversation, max_tokens=_max_tokens(folder))
-    await _note(folder, held, conversation, answer)
+    async with asyncio.timeout(summarizer.settings.summary_timeout_seconds):
+        answer = await summarizer.model.answer(conversation, max_tokens=_max_tokens(summarizer))
+    await _note(summarizer, claimed, conversation, answer)
     if answer.finish_reason == "length" and not answer.text.strip():
         raise ModelBadResponse  # it thought for too long, as it may do over any text
     if answer.finish_reason == "content-filter" or not answer.text.strip():
@@ -204,20 +213,22 @@ async def _summarize(folder: Folder, held: Memory, rows: Sequence[Message]) -> A
     return answer
 
 
-async def _note(folder: Folder, held: Memory, conversation: Sequence[Said], answer: Answer) -> None:
+async def _note(
+    summarizer: Summarizer, claimed: SummaryClaim, conversation: Sequence[ModelMessage], answer: Answer
+) -> None:
     """Note what the model call took, whatever its answer is worth."""
     taken = answer.usage
     if taken is None:
-        prompt, completion = sum(tokens(said) for said in conversation), tokens(Said("assistant", answer.text))
+        prompt, completion = sum(tokens(said) for said in conversation), tokens(ModelMessage("assistant", answer.text))
         taken = {"promptTokens": prompt, "completionTokens": completion, "totalTokens": prompt + completion}
     statement = usage.record(
-        held.user_id, "summary", answer.model, taken, chat_id=held.chat_id, is_estimate=answer.usage is None
+        claimed.user_id, "summary", answer.model, taken, chat_id=claimed.chat_id, is_estimate=answer.usage is None
     )
     try:
-        async with folder.database.connect() as db:
+        async with summarizer.database.connect() as db:
             await db.execute(statement)
     except IntegrityError:
-        log.info("usage_not_noted", chat_id=held.chat_id)  # the account is gone
+        log.info("usage_not_noted", chat_id=claimed.chat_id)  # the account is gone
 
 
 def _shortened(text: str, max_chars: int) -> str:
@@ -228,23 +239,25 @@ def _shortened(text: str, max_chars: int) -> str:
     return f"{text[:half]} … {text[-half:]}"
 
 
-async def _save(folder: Folder, held: Memory, chunk: Sequence[Message], answer: Answer | None) -> bool | None:
-    settings = folder.settings
-    summary = held.summary
+async def _save(
+    summarizer: Summarizer, claimed: SummaryClaim, chunk: Sequence[SummaryMessage], answer: Answer | None
+) -> bool | None:
+    settings = summarizer.settings
+    summary = claimed.summary
     if answer is not None:
         text = clean(answer.text).strip()
         most = settings.summary_max_chars
         summary = at_sentence_end(text, min(most, len(text) - 1) if answer.finish_reason == "length" else most)
-    said = [Folded(row.position, row.content) for row in chunk if row.role == "user"]
-    if held.summary:
+    said = [SummarizedMessage(row.position, row.content) for row in chunk if row.role == "user"]
+    if claimed.summary:
         # What it said of earlier messages, and the new one says no more.
-        said.insert(0, Folded(held.watermark, held.summary))
+        said.insert(0, SummarizedMessage(claimed.watermark, claimed.summary))
     # On a thread, for it may be a good deal of text.
-    facts = await asyncio.to_thread(kept_facts, held.facts, said, summary or "", maximum=settings.facts_max)
-    async with folder.database.begin() as db:
-        saved = await summaries.save(db, held, summary, facts, chunk[-1].position, folder.window)
+    facts = await asyncio.to_thread(kept_facts, claimed.facts, said, summary or "", maximum=settings.facts_max)
+    async with summarizer.database.begin() as db:
+        saved = await summaries.save(db, claimed, summary, facts, chunk[-1].position, summarizer.window)
     if saved is None:
-        log.info("summary_outrun", chat_id=held.chat_id)
+        log.info("summary_outrun", chat_id=claimed.chat_id)
     return saved
 
 

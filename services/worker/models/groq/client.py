@@ -53,7 +53,7 @@ GPT_OSS: Final = "openai/gpt-oss"
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class ToolCall:
     """A tool call that the model asks for. `arguments` is None when what it sent is no JSON object."""
 
     id: str
@@ -62,7 +62,7 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class ModelMessage:
     """One message of a conversation as the model is told it. Its role is system, user, assistant or tool.
 
     `calls` are what the assistant asked of its tools, `call_id` names the one that a tool's message answers.
@@ -70,23 +70,23 @@ class Said:
 
     role: str
     content: str
-    calls: tuple[Call, ...] = ()
+    calls: tuple[ToolCall, ...] = ()
     call_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Delta:
+class ModelChunk:
     """What one chunk adds. `usage` counts tokens; it, the finish reason and the calls come with the last chunk."""
 
     text: str = ""
     reasoning: str = ""
     finish_reason: FinishReason | None = None
     usage: dict[str, int] | None = None
-    calls: tuple[Call, ...] = ()
+    calls: tuple[ToolCall, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Again:
+class RetryNotice:
     """The model did not answer: after `wait` seconds, `model` is asked."""
 
     model: str
@@ -103,7 +103,7 @@ class Answer:
     usage: dict[str, int] | None
 
 
-def tokens(said: Said) -> int:
+def tokens(said: ModelMessage) -> int:
     """Roughly how many tokens a message takes (langchain-core's counter)."""
     return count_tokens_approximately([_message(said)])
 
@@ -155,13 +155,13 @@ class Model:
 
     async def stream(
         self,
-        conversation: Sequence[Said],
+        conversation: Sequence[ModelMessage],
         *,
         model: str | None = None,
         tools: bool = False,
         max_tokens: int | None = None,
         is_brief: bool = False,
-    ) -> AsyncGenerator[Delta | Again, None]:
+    ) -> AsyncGenerator[ModelChunk | RetryNotice, None]:
         """The answer, chunk by chunk. A last message of the assistant's is continued. Closing it hangs up.
 
         What fails before the first chunk, and may go better soon, is tried again, three times in all, and then with the
@@ -181,7 +181,7 @@ class Model:
         begun = False
         try:
             async for said in self._tries(name, messages, options, is_brief=is_brief):
-                begun = begun or isinstance(said, Delta)
+                begun = begun or isinstance(said, ModelChunk)
                 yield said
         except errors.ModelError as failure:
             is_gone = isinstance(failure, errors.ModelGone)
@@ -190,11 +190,13 @@ class Model:
             log.warning("model_fallback", fallback=self._fallback, **failure.log_fields)
         else:
             return
-        yield Again(str(self._fallback), 0)
+        yield RetryNotice(str(self._fallback), 0)
         async for said in self._tries(str(self._fallback), messages, options, is_brief=is_brief):
             yield said
 
-    async def answer(self, conversation: Sequence[Said], *, model: str | None = None, max_tokens: int) -> Answer:
+    async def answer(
+        self, conversation: Sequence[ModelMessage], *, model: str | None = None, max_tokens: int
+    ) -> Answer:
         """The whole answer at once, for what nobody reads as it is written.
 
         Raises:
@@ -205,7 +207,7 @@ class Model:
         reason: FinishReason = "stop"
         usage = None
         async for said in self.stream(conversation, model=model, max_tokens=max_tokens, is_brief=True):
-            if isinstance(said, Again):
+            if isinstance(said, RetryNotice):
                 name = said.model
                 continue
             parts.append(said.text)
@@ -214,13 +216,13 @@ class Model:
 
     async def _tries(
         self, name: str, messages: list[BaseMessage], options: dict[str, Any], *, is_brief: bool
-    ) -> AsyncGenerator[Delta | Again, None]:
+    ) -> AsyncGenerator[ModelChunk | RetryNotice, None]:
         if is_brief and name.startswith(GPT_OSS):
             options = {**options, "reasoning_effort": "low"}
         waited = 0.0
         for delay in (*RETRY_DELAYS, None):
             begun = ended = False
-            calls = _Calls()
+            calls = _ToolCallPieces()
             try:
                 async with AsyncExitStack() as call:
                     # astream would merge all chunks at the end, which blocks the loop for milliseconds.
@@ -246,14 +248,14 @@ class Model:
                     failure.model = name
                     raise failure
                 if made:
-                    yield Delta(calls=made)
+                    yield ModelChunk(calls=made)
                 return
             waited += wait
-            yield Again(name, wait)
+            yield RetryNotice(name, wait)
             await asyncio.sleep(wait)
 
 
-class _Calls:
+class _ToolCallPieces:
     """Puts tool calls together from their pieces."""
 
     def __init__(self) -> None:
@@ -277,10 +279,10 @@ class _Calls:
             if self._length > MAX_ARGUMENTS_CHARS:
                 raise ValueError("a tool call has no end")
 
-    def made(self) -> tuple[Call, ...]:
+    def made(self) -> tuple[ToolCall, ...]:
         """The calls, in the model's order."""
         return tuple(
-            Call(clean(call["id"]) or f"call_{index}", clean(call["name"]), _arguments(call["arguments"]))
+            ToolCall(clean(call["id"]) or f"call_{index}", clean(call["name"]), _arguments(call["arguments"]))
             for index, call in sorted(self._by_index.items())
         )
 
@@ -316,7 +318,7 @@ def _cleaned(value: Any, depth: int) -> Any:  # noqa: ANN401 - any JSON
             return value
 
 
-def _message(said: Said) -> BaseMessage:
+def _message(said: ModelMessage) -> BaseMessage:
     if said.role == "tool":
         return ToolMessage(content=said.content, tool_call_id=said.call_id)
     if said.calls:
@@ -325,11 +327,11 @@ def _message(said: Said) -> BaseMessage:
     return _MESSAGES[said.role](content=said.content)
 
 
-def _delta(chunk: ChatGenerationChunk) -> Delta:
+def _delta(chunk: ChatGenerationChunk) -> ModelChunk:
     message = chunk.message
     usage = getattr(message, "usage_metadata", None)
     reason = (chunk.generation_info or {}).get("finish_reason")
-    return Delta(
+    return ModelChunk(
         text=clean(message.content) if isinstance(message.content, str) else "",
         reasoning=clean(message.additional_kwargs.get("reasoning_content") or ""),
         finish_reason=FINISH_REASONS.get(reason, "other") if reason else None,

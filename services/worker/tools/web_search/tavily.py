@@ -17,7 +17,7 @@ from shared import errors
 from shared.protocol.frames import clean
 from shared.telemetry.logs import get_logger
 
-__all__ = ["Search", "Source", "wants_search"]
+__all__ = ["Search", "SearchResult", "wants_search"]
 
 log = get_logger(__name__)
 
@@ -46,7 +46,7 @@ _NEVER_IN_A_URL: Final = re.compile(r'[\s\\"<>]')
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class SearchResult:
     """One result: what may be cited. `content` is an excerpt. Its texts are a stranger's: never instructions, never HTML."""
 
     url: str
@@ -78,7 +78,7 @@ class Search:
         """Close its connections."""
         await self._http.aclose()
 
-    async def find(self, query: str) -> list[Source]:
+    async def find(self, query: str) -> list[SearchResult]:
         """The best results, the best one first; none where nothing was found. What may go better soon is tried once more.
 
         Raises:
@@ -102,7 +102,7 @@ class Search:
         except TimeoutError as error:
             raise errors.SearchTimeout from error
 
-    async def _ask(self, query: str) -> list[Source]:
+    async def _ask(self, query: str) -> list[SearchResult]:
         try:
             # The public method takes an answer without results for one that found nothing.
             answer = await self._tavily._search(  # noqa: SLF001
@@ -192,7 +192,7 @@ def _retry_after(response: httpx.Response) -> float | None:
         return None
 
 
-def _sources(answer: Any, limit: int) -> list[Source]:  # noqa: ANN401 - whatever Tavily sent
+def _sources(answer: Any, limit: int) -> list[SearchResult]:  # noqa: ANN401 - whatever Tavily sent
     """What can be cited of an answer.
 
     Raises:
@@ -202,14 +202,14 @@ def _sources(answer: Any, limit: int) -> list[Source]:  # noqa: ANN401 - whateve
     results = answer["results"]
     if not isinstance(results, list):
         raise TypeError("the results are no list")
-    found: dict[str, Source] = {}
+    found: dict[str, SearchResult] = {}
     for result in results:
         url, title, content = result["url"], result.get("title") or "", result.get("content") or ""
         if not (isinstance(url, str) and isinstance(title, str) and isinstance(content, str)):
             raise TypeError("a result is not made of texts")
         host = _host(url)
         if host and url not in found and len(found) < limit:
-            found[url] = Source(url, _line(title, MAX_TITLE_CHARS) or host, _text(content, MAX_CONTENT_CHARS))
+            found[url] = SearchResult(url, _line(title, MAX_TITLE_CHARS) or host, _text(content, MAX_CONTENT_CHARS))
     return list(found.values())
 
 

@@ -1,4 +1,4 @@
-"""The way to the workers: hints, sent through Celery."""
+"""The sender of jobs to the workers, through Celery."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -6,12 +6,12 @@ from contextlib import contextmanager
 from celery import Celery
 
 from shared.jobs.names import BROKER_TRANSPORT, PUBLISH_RETRIES
-from shared.jobs.sender import Hints
+from shared.jobs.sender import JobSender
 
 
 @contextmanager
-def open_queue(broker_url: str) -> Iterator[Hints]:
-    """Hints to the workers on this broker. Connects when the first one is sent."""
+def open_job_sender(broker_url: str) -> Iterator[JobSender]:
+    """The sender of jobs to the workers on this broker. It connects when the first job is sent."""
     celery = Celery("cortexai", broker=broker_url, set_as_current=False)
     celery.conf.update(
         broker_transport_options=dict(BROKER_TRANSPORT),
@@ -23,9 +23,9 @@ def open_queue(broker_url: str) -> Iterator[Hints]:
     def send(task: str, queue: str, argument: str) -> None:
         celery.send_task(task, args=[argument], queue=queue)
 
-    hints = Hints(send)
+    jobs = JobSender(send)
     try:
-        yield hints
+        yield jobs
     finally:
-        hints.close()
+        jobs.close()
         celery.close()
