@@ -7,19 +7,23 @@ from importlib.metadata import version
 from typing import TypedDict
 
 from fastapi import FastAPI
-from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
+from starlette.middleware.exceptions import ExceptionMiddleware
 
-from services.api import health, problems
-from services.api.accounts import router as auth
+from services.api import health
+from services.api.accounts import router as accounts
 from services.api.auth.access_tokens import AccessTokens
 from services.api.auth.passwords import Passwords
 from services.api.chats import router as chats
+from services.api.doors.door import Door
+from services.api.doors.native import problem_json
+from services.api.doors.native.openapi import describe_errors
 from services.api.generations import queries
 from services.api.generations import router as generations
 from services.api.job_sender import open_job_sender
 from services.api.memory import router as memory
 from services.api.middleware import BodyLimit, RequestLog
+from services.api.problems.handlers import expected_errors, unexpected_errors
 from services.api.queue_positions import QueuePositions
 from services.api.resources import Resources
 from services.api.usage import router as usage
@@ -29,6 +33,7 @@ from shared.ids import GenerationId
 from shared.settings import Settings
 from shared.streams.redis import open_streams
 
+DOORS = (Door(prefix="", router=generations.router, error_form=problem_json.respond),)
 ALLOWED_HEADERS = ["Authorization", "Content-Type", "Idempotency-Key", "Last-Event-ID", "Prefer", "traceparent"]
 EXPOSED_HEADERS = [
     "Link",
@@ -49,28 +54,31 @@ class LifespanState(TypedDict):
 
 def create_app(settings: Settings) -> FastAPI:
     """The application. It connects to nothing before it is started."""
+    forms = {door.prefix: door.error_form for door in DOORS}
+    handlers = expected_errors(forms)
     app = FastAPI(
         title="CortexAI",
         version=version("cortexai"),
         summary="Chats whose answers are never lost.",
         lifespan=_lifespan(settings),
-        middleware=[
-            Middleware(RequestLog),
-            Middleware(
-                CORSMiddleware,
-                allow_origins=list(settings.backend_cors_origins),
-                allow_credentials=True,
-                allow_methods=["GET", "POST", "PATCH", "DELETE"],
-                allow_headers=ALLOWED_HEADERS,
-                expose_headers=EXPOSED_HEADERS,
-            ),
-            Middleware(BodyLimit, limit=settings.max_body_bytes),
-        ],
+        exception_handlers={**handlers, **unexpected_errors(forms)},
     )
-    problems.install(app)
     app.include_router(health.router)
-    for router in (auth.router, chats.router, generations.router, memory.router, usage.router):
+    for router in (accounts.router, chats.router, *(door.router for door in DOORS), memory.router, usage.router):
         app.include_router(router, responses={503: {"description": "database_unavailable"}})
+    describe_errors(app)
+    # From the innermost to the outermost.
+    app.add_middleware(BodyLimit, limit=settings.max_body_bytes)
+    app.add_middleware(ExceptionMiddleware, handlers=handlers)
+    app.add_middleware(
+        CORSMiddleware,
+        allow_origins=list(settings.backend_cors_origins),
+        allow_credentials=True,
+        allow_methods=["GET", "POST", "PATCH", "DELETE"],
+        allow_headers=ALLOWED_HEADERS,
+        expose_headers=EXPOSED_HEADERS,
+    )
+    app.add_middleware(RequestLog)
     return app
 
 

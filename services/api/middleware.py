@@ -2,59 +2,61 @@
 
 import logging
 import time
+from http import HTTPStatus
 from typing import Final
 from uuid import uuid4
 
 import structlog
+from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from services.api.problems import StreamCut, of_error
-from shared.errors import PayloadTooLarge
+from services.api.streaming.follow import StreamCut
 from shared.telemetry.logs import get_logger
 
 log = get_logger(__name__)
 
-# uvicorn's complaint about a response without an end. Cutting a stream is how its client learns to resume, so it is no fault.
+# uvicorn's complaint about a response without an end. A stream is cut on purpose, so that its client resumes.
 CUT: Final = "ASGI callable returned without completing response."
 QUIET_PATHS: Final = frozenset({"/livez", "/readyz"})
 
 
 class BodyLimit:
-    """Refuses a body of more than `limit` bytes, by its length if that is told, else once so much has come."""
+    """Refuses a body of more than `limit` bytes: by its declared length, else once more bytes have come.
+
+    FastAPI has such a limit (`max_body_size`), which is left unset: it stands outside of every middleware and answers a
+    declared length in plain text, without CORS headers, a request id or a problem.
+    """
 
     def __init__(self, app: ASGIApp, limit: int) -> None:
         self.app = app
         self.limit = limit
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on unless its body is too large."""
+        """Pass a request on.
+
+        Raises:
+            HTTPException: 413, the body is too large. FastAPI lets this exception pass when it reads a body; it takes
+                every other one for a bad request.
+
+        """
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        told = dict(scope["headers"]).get(b"content-length", b"0")
-        if told.isdigit() and int(told) > self.limit:
-            await of_error(PayloadTooLarge())(scope, receive, send)
-            return
-        taken, begun = 0, False
+        declared = Headers(scope=scope).get("content-length", "")
+        if declared.isdecimal() and int(declared) > self.limit:
+            raise HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+        taken = 0
 
         async def bounded() -> Message:
             nonlocal taken
             message = await receive()
             taken += len(message.get("body", b""))
             if taken > self.limit:
-                raise PayloadTooLarge
+                raise HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
             return message
 
-        async def answered(message: Message) -> None:
-            # FastAPI takes whatever ends the reading of a body for a bad request. That answer is not sent.
-            nonlocal begun
-            if begun or taken <= self.limit:
-                begun = True
-                await send(message)
-
-        await self.app(scope, bounded, answered)
-        if taken > self.limit and not begun:
-            await of_error(PayloadTooLarge())(scope, receive, send)
+        await self.app(scope, bounded, send)
 
 
 class RequestLog:
@@ -64,7 +66,7 @@ class RequestLog:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on, and note how it went."""
+        """Pass a request on, and log its status and duration."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return

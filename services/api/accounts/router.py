@@ -51,6 +51,8 @@ async def login_body(request: Request) -> Login:
         found = error.errors(include_url=False, include_context=False, include_input=False)
         raise RequestValidationError([{**e, "loc": ("body", *e["loc"])} for e in found]) from error
     except HTTPException as error:
+        if error.status_code != status.HTTP_400_BAD_REQUEST:
+            raise  # the body is too large
         raise RequestValidationError([{"loc": ("body",), "type": "form_invalid", "msg": error.detail}]) from error
 
 
