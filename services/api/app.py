@@ -15,6 +15,7 @@ from services.api.accounts import router as accounts
 from services.api.auth.access_tokens import AccessTokens
 from services.api.auth.passwords import Passwords
 from services.api.chats import router as chats
+from services.api.dependencies import SecuredRoutes
 from services.api.doors.door import Door
 from services.api.doors.native import problem_json
 from services.api.doors.native.openapi import describe_errors
@@ -22,7 +23,7 @@ from services.api.generations import queries
 from services.api.generations import router as generations
 from services.api.job_sender import open_job_sender
 from services.api.memory import router as memory
-from services.api.middleware import BodyLimit, RequestLog
+from services.api.middleware import Authentication, BodyLimit, RequestLog
 from services.api.problems.handlers import expected_errors, unexpected_errors
 from services.api.queue_positions import QueuePositions
 from services.api.resources import Resources
@@ -69,6 +70,7 @@ def create_app(settings: Settings) -> FastAPI:
     describe_errors(app)
     # From the innermost to the outermost.
     app.add_middleware(BodyLimit, limit=settings.max_body_bytes)
+    app.add_middleware(Authentication, needs_principal=SecuredRoutes(app.routes).has)
     app.add_middleware(ExceptionMiddleware, handlers=handlers)
     app.add_middleware(
         CORSMiddleware,

@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Final
 from uuid import uuid4
@@ -11,6 +12,8 @@ from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from services.api.auth.authenticate import authenticate
+from services.api.resources import Resources
 from services.api.streaming.follow import StreamCut
 from shared.telemetry.logs import get_logger
 
@@ -19,6 +22,32 @@ log = get_logger(__name__)
 # uvicorn's complaint about a response without an end. A stream is cut on purpose, so that its client resumes.
 CUT: Final = "ASGI callable returned without completing response."
 QUIET_PATHS: Final = frozenset({"/livez", "/readyz"})
+
+
+class Authentication:
+    """Finds the principal of each request that needs one, and puts it into the request's state.
+
+    FastAPI reads a request's body before it runs a route's dependencies. This runs before both, so that nobody who is
+    refused can make the API read a body. `needs_principal` tells which requests need one. Other requests pass without
+    a look at their credentials: an open route ignores a bad token, and an unknown path is 404 for everybody.
+    """
+
+    def __init__(self, app: ASGIApp, needs_principal: Callable[[Scope], bool]) -> None:
+        self.app = app
+        self.needs_principal = needs_principal
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on.
+
+        Raises:
+            Unauthenticated: the request needs a principal and names none, or one that is not valid.
+
+        """
+        if scope["type"] == "http" and self.needs_principal(scope):
+            resources: Resources = scope["state"]["resources"]
+            authorization = Headers(scope=scope).get("authorization")
+            scope["state"]["principal"] = await authenticate(authorization, resources.tokens, resources.database)
+        await self.app(scope, receive, send)
 
 
 class BodyLimit:
