@@ -1,6 +1,7 @@
 """The API's composition root: settings become resources, routers become an application."""
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from collections.abc import Set as AbstractSet
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 from importlib.metadata import version
@@ -13,6 +14,8 @@ from starlette.middleware.exceptions import ExceptionMiddleware
 from services.api import health
 from services.api.accounts import router as accounts
 from services.api.auth.access_tokens import AccessTokens
+from services.api.auth.account_lookup import AccountLookup
+from services.api.auth.authenticate import find_users
 from services.api.auth.passwords import Passwords
 from services.api.chats import router as chats
 from services.api.dependencies import SecuredRoutes
@@ -30,7 +33,7 @@ from services.api.resources import Resources
 from services.api.usage import router as usage
 from shared.database.engine import Database, open_database
 from shared.errors import SettingsInvalid
-from shared.ids import GenerationId
+from shared.ids import GenerationId, UserId
 from shared.settings import Settings
 from shared.streams.redis import open_streams
 
@@ -96,6 +99,7 @@ def _lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextMan
         )
         database = open_database(settings.database_url, pool_size=settings.database_pool_size)
         line = QueuePositions(partial(_line, database, settings.queue_max_depth))
+        accounts = AccountLookup(partial(_find_users, database))
         passwords = Passwords(rounds=settings.bcrypt_rounds)
         try:
             async with open_streams(
@@ -104,7 +108,9 @@ def _lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextMan
                 keep_alive=settings.stream_keep_alive_seconds,
             ) as streams:
                 with open_job_sender(settings.celery_broker_url) as queue:
-                    yield {"resources": Resources(settings, database, streams, queue, line, passwords, tokens)}
+                    yield {
+                        "resources": Resources(settings, database, streams, queue, line, passwords, tokens, accounts)
+                    }
         finally:
             passwords.close()
             await database.dispose()
@@ -115,3 +121,8 @@ def _lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextMan
 async def _line(database: Database, limit: int) -> Mapping[GenerationId, int]:
     async with database.connect() as db:
         return await queries.find_line(db, limit)
+
+
+async def _find_users(database: Database, user_ids: Collection[UserId]) -> AbstractSet[UserId]:
+    async with database.connect() as db:
+        return await find_users(db, user_ids)

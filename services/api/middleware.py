@@ -46,7 +46,7 @@ class Authentication:
         if scope["type"] == "http" and self.needs_principal(scope):
             resources: Resources = scope["state"]["resources"]
             authorization = Headers(scope=scope).get("authorization")
-            scope["state"]["principal"] = await authenticate(authorization, resources.tokens, resources.database)
+            scope["state"]["principal"] = await authenticate(authorization, resources.tokens, resources.accounts)
         await self.app(scope, receive, send)
 
 
