@@ -2,10 +2,10 @@
 
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from collections.abc import Set as AbstractSet
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from functools import partial
 from importlib.metadata import version
-from typing import TypedDict
+from typing import Final, TypedDict
 
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
@@ -19,12 +19,12 @@ from services.api.auth.authenticate import find_users
 from services.api.auth.passwords import Passwords
 from services.api.chats import router as chats
 from services.api.dependencies import SecuredRoutes
-from services.api.doors.door import Door
-from services.api.doors.native import problem_json
+from services.api.doors import native
 from services.api.doors.native.openapi import describe_errors
 from services.api.generations import queries
 from services.api.generations import router as generations
 from services.api.job_sender import open_job_sender
+from services.api.limits import Limits
 from services.api.memory import router as memory
 from services.api.middleware import Authentication, BodyLimit, RequestLog
 from services.api.problems.handlers import expected_errors, unexpected_errors
@@ -37,7 +37,8 @@ from shared.ids import GenerationId, UserId
 from shared.settings import Settings
 from shared.streams.redis import open_streams
 
-DOORS = (Door(prefix="", router=generations.router, error_form=problem_json.respond),)
+DOORS: Final = (native.DOOR,)
+"""The front doors. A path belongs to the door with the longest prefix."""
 ALLOWED_HEADERS = ["Authorization", "Content-Type", "Idempotency-Key", "Last-Event-ID", "Prefer", "traceparent"]
 EXPOSED_HEADERS = [
     "Link",
@@ -51,7 +52,7 @@ EXPOSED_HEADERS = [
 
 
 class LifespanState(TypedDict):
-    """What the lifespan gives to every request."""
+    """The state of the application, as every request has it."""
 
     resources: Resources
 
@@ -68,7 +69,14 @@ def create_app(settings: Settings) -> FastAPI:
         exception_handlers={**handlers, **unexpected_errors(forms)},
     )
     app.include_router(health.router)
-    for router in (accounts.router, chats.router, *(door.router for door in DOORS), memory.router, usage.router):
+    for router in (
+        accounts.router,
+        chats.router,
+        *(door.router for door in DOORS),
+        generations.router,
+        memory.router,
+        usage.router,
+    ):
         app.include_router(router, responses={503: {"description": "database_unavailable"}})
     describe_errors(app)
     # From the innermost to the outermost.
@@ -90,37 +98,66 @@ def create_app(settings: Settings) -> FastAPI:
 def _lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextManager[LifespanState]]:
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[LifespanState]:
-        if settings.jwt_secret_key is None:
-            raise SettingsInvalid("JWT_SECRET_KEY: is not set")
-        tokens = AccessTokens(
-            settings.jwt_secret_key.get_secret_value(),
-            settings.jwt_algorithm,
-            settings.access_token_expire_minutes * 60,
-        )
-        database = open_database(settings.database_url, pool_size=settings.database_pool_size)
-        line = QueuePositions(partial(_line, database, settings.queue_max_depth))
-        accounts = AccountLookup(partial(_find_users, database))
-        passwords = Passwords(rounds=settings.bcrypt_rounds)
-        try:
-            async with open_streams(
-                settings.stream_redis_url,
-                ttl=settings.stream_ttl_seconds,
-                keep_alive=settings.stream_keep_alive_seconds,
-            ) as streams:
-                with open_job_sender(settings.celery_broker_url) as queue:
-                    yield {
-                        "resources": Resources(settings, database, streams, queue, line, passwords, tokens, accounts)
-                    }
-        finally:
-            passwords.close()
-            await database.dispose()
+        async with _open_resources(settings) as resources:
+            yield {"resources": resources}
 
     return lifespan
 
 
-async def _line(database: Database, limit: int) -> Mapping[GenerationId, int]:
+@asynccontextmanager
+async def _open_resources(settings: Settings) -> AsyncIterator[Resources]:
+    """What the process needs to serve, until it ends.
+
+    Raises:
+        SettingsInvalid: there is no key to sign tokens with.
+
+    """
+    if settings.jwt_secret_key is None:
+        raise SettingsInvalid("JWT_SECRET_KEY: is not set")
+    async with AsyncExitStack() as stack:
+        database = open_database(settings.database_url, pool_size=settings.database_pool_size)
+        stack.push_async_callback(database.dispose)
+        passwords = Passwords(rounds=settings.bcrypt_rounds)
+        stack.callback(passwords.close)
+        streams = await stack.enter_async_context(
+            open_streams(
+                settings.stream_redis_url,
+                ttl=settings.stream_ttl_seconds,
+                keep_alive=settings.stream_keep_alive_seconds,
+            )
+        )
+        yield Resources(
+            limits=_limits(settings),
+            database=database,
+            streams=streams,
+            jobs=stack.enter_context(open_job_sender(settings.celery_broker_url)),
+            queue_positions=QueuePositions(partial(_find_queue_positions, database, settings.queue_max_depth)),
+            passwords=passwords,
+            tokens=AccessTokens(
+                settings.jwt_secret_key.get_secret_value(),
+                settings.jwt_algorithm,
+                settings.access_token_expire_minutes * 60,
+            ),
+            accounts=AccountLookup(partial(_find_users, database)),
+        )
+
+
+def _limits(settings: Settings) -> Limits:
+    return Limits(
+        message_chars=settings.message_max_chars,
+        offered_models=settings.offered_models,
+        live_generations=settings.user_max_live_generations,
+        queue_depth=settings.queue_max_depth,
+        daily_tokens=settings.user_daily_tokens,
+        summary_chars=settings.summary_max_chars,
+        facts=settings.facts_max,
+        history_window=settings.history_window,
+    )
+
+
+async def _find_queue_positions(database: Database, limit: int) -> Mapping[GenerationId, int]:
     async with database.connect() as db:
-        return await queries.find_line(db, limit)
+        return await queries.find_queue_positions(db, limit)
 
 
 async def _find_users(database: Database, user_ids: Collection[UserId]) -> AbstractSet[UserId]:

@@ -1,4 +1,4 @@
-"""The line: how many generations are to be taken before one. Asked of the database once a second at most, for all readers."""
+"""Queue positions: how many generations a worker takes before one. Asked of the database once a second for all readers."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
@@ -9,12 +9,14 @@ from sqlalchemy.exc import SQLAlchemyError
 from shared.ids import GenerationId
 
 FRESH_SECONDS: Final = 1.0
+"""Seconds for which an answer of the database is used."""
 
 
 class QueuePositions:
-    """Positions from 1 of the generations that no worker has taken, and 0 for those that wait for their chat's live one.
+    """The positions of all generations that no worker has taken.
 
-    `ask` gets them from the database.
+    A queued generation has its position from 1. A generation that waits for its chat's live one has 0. `ask` gets all
+    positions from the database.
     """
 
     def __init__(self, ask: Callable[[], Awaitable[Mapping[GenerationId, int]]]) -> None:
@@ -24,7 +26,7 @@ class QueuePositions:
         self._asking = asyncio.Lock()
 
     async def position(self, generation_id: GenerationId) -> int | None:
-        """Where a generation stands; None when it stands there no more, or that can't be known now."""
+        """A generation's position; None when it is not queued any more, or when the database does not answer."""
         async with self._asking:
             clock = asyncio.get_running_loop().time
             if clock() >= self._fresh_until:

@@ -1,22 +1,22 @@
-"""What the process holds while it serves: made by the composition root, handed to routes by dependencies."""
+"""The connections, keys and limits of a process that serves. Made by app.py; routes get it as a dependency."""
 
 from dataclasses import dataclass
 
 from services.api.auth.access_tokens import AccessTokens
 from services.api.auth.account_lookup import AccountLookup
 from services.api.auth.passwords import Passwords
+from services.api.limits import Limits
 from services.api.queue_positions import QueuePositions
 from shared.database.engine import Database
 from shared.jobs.sender import JobSender
-from shared.settings import Settings
 from shared.streams.redis import Streams
 
 
 @dataclass(frozen=True, slots=True)
 class Resources:
-    """The process's connections and keys."""
+    """What routes take from. A function below a route gets the few things that it uses, never all of them."""
 
-    settings: Settings
+    limits: Limits
     database: Database
     streams: Streams
     jobs: JobSender

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.api.doors.native import event_ids
+from services.api import event_ids
 from shared.ids import MAX_BIGINT, MessageId
 from shared.streams.port import Offset
 

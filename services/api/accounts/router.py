@@ -94,4 +94,4 @@ async def delete_me(principal: CurrentPrincipal, resources: AppResources) -> Non
     """Delete the account and all of its chats. What they are generating is stopped."""
     async with resources.database.begin() as db:
         deleted = await delete_account(db, principal.user_id)
-    await end_deleted(resources, deleted)
+    await end_deleted(resources.streams, deleted)

@@ -96,4 +96,4 @@ async def delete_chat(chat_id: BigIntId, principal: CurrentPrincipal, resources:
     """Delete a chat and its messages. What it is generating is stopped."""
     async with resources.database.begin() as db:
         deleted = await queries.delete_chat(db, principal.user_id, ChatId(chat_id))
-    await end_deleted(resources, deleted)
+    await end_deleted(resources.streams, deleted)

@@ -1,53 +1,78 @@
-"""What follows when a generation was ended by a request: its worker stops, its readers get the end.
+"""What follows when a request has ended generations: their workers stop, and their readers get the end.
 
-The row is the truth and is terminal already; this is bounded in time and never raises. What does not succeed here, the
-sweep, the heartbeat and the readers' own look at the row make up for.
+The rows are terminal, or gone, before this begins. So this is bounded in time and never raises: where it fails, the
+sweep closes the log, the heartbeat stops the worker, and readers look at the row themselves.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
+from sqlalchemy import ColumnElement
 from sqlalchemy.exc import SQLAlchemyError
 
-from services.api.resources import Resources
+from shared.database.engine import Database
 from shared.errors import CortexAIError
+from shared.generations import lifecycle
 from shared.generations.close_log import Ended, abandon_log, close_log
 from shared.generations.lifecycle import OpenGeneration
+from shared.ids import GenerationId
+from shared.jobs.sender import JobSender
 from shared.states import GenerationStatus
+from shared.streams.cancel_signals import CancelSignals
+from shared.streams.redis import Streams
 from shared.telemetry.logs import get_logger
 
 log = get_logger(__name__)
 
 WITHIN: Final = 3.0
+"""Seconds after which the rest is left to the sweep."""
 AT_A_TIME: Final = 8
+"""How many logs are closed at the same time."""
 
 
-async def end_cancelled(resources: Resources, cancelled: Sequence[OpenGeneration]) -> None:
-    """Stop the workers of cancelled generations, close the logs, and send whose turn comes with that."""
+async def cancel(
+    database: Database, streams: Streams, jobs: JobSender, *which: ColumnElement[bool]
+) -> list[GenerationId]:
+    """Cancel open generations, waiting ones too. Returns the ids of those that this call has cancelled.
+
+    When it returns, their logs are closed, or the sweep will close them.
+    """
+    async with database.connect() as db:
+        cancelled = await lifecycle.cancel(db, *which)
+    await end_cancelled(database, streams, jobs, cancelled)
+    return [generation.id for generation in cancelled]
+
+
+async def end_cancelled(
+    database: Database, streams: Streams, jobs: JobSender, cancelled: Sequence[OpenGeneration]
+) -> None:
+    """Stop the workers of cancelled generations, close the logs, and send the generations that waited behind them."""
 
     async def end(one: OpenGeneration) -> None:
         ended = Ended(one.id, one.message_id, one.attempt, GenerationStatus.CANCELLED, one.content)
-        closed = await close_log(resources.database, resources.streams.writer, resources.streams.reader, ended)
+        closed = await close_log(database, streams.writer, streams.reader, ended)
         if closed.due is not None:
-            resources.jobs.generate(closed.due)
+            jobs.generate(closed.due)
 
-    await _end_all(resources, cancelled, end)
+    await _end_all(streams.cancel_signals, cancelled, end)
 
 
-async def end_deleted(resources: Resources, deleted: Sequence[OpenGeneration]) -> None:
+async def end_deleted(streams: Streams, deleted: Sequence[OpenGeneration]) -> None:
     """Stop the workers of generations whose rows are gone, and tell their readers."""
 
     async def end(one: OpenGeneration) -> None:
-        await abandon_log(resources.streams.writer, resources.streams.reader, one.id, one.message_id, one.attempt)
+        await abandon_log(streams.writer, streams.reader, one.id, one.message_id, one.attempt)
 
-    await _end_all(resources, deleted, end)
+    await _end_all(streams.cancel_signals, deleted, end)
 
 
 async def _end_all(
-    resources: Resources, interrupted: Sequence[OpenGeneration], end: Callable[[OpenGeneration], Awaitable[None]]
+    cancel_signals: CancelSignals,
+    generations: Sequence[OpenGeneration],
+    end: Callable[[OpenGeneration], Awaitable[None]],
 ) -> None:
-    if not interrupted:
+    if not generations:
         return
     free = asyncio.Semaphore(AT_A_TIME)
 
@@ -58,16 +83,16 @@ async def _end_all(
         except (CortexAIError, SQLAlchemyError, OSError) as error:
             log.warning("end_left_to_the_sweep", generation_id=str(one.id), error=type(error).__name__)
 
-    async def tell() -> None:
+    async def tell_workers() -> None:
         try:
-            await resources.streams.cancel_signals.tell([one.id for one in interrupted])
+            await cancel_signals.tell([one.id for one in generations])
         except CortexAIError as error:
             log.warning("stop_not_told", error=error.code)
 
     try:
-        # The group waits for all of its tasks, cancelled ones too: none goes on when the request is answered.
+        # The group waits for all of its tasks, cancelled ones too, so none goes on after the request is answered.
         async with asyncio.timeout(WITHIN), asyncio.TaskGroup() as tasks:
-            for work in (tell(), *(try_to_end(one) for one in interrupted)):
+            for work in (tell_workers(), *(try_to_end(one) for one in generations)):
                 tasks.create_task(work)
     except TimeoutError:
-        log.warning("end_left_to_the_sweep", generations=len(interrupted), error="TimeoutError")
+        log.warning("end_left_to_the_sweep", generations=len(generations), error="TimeoutError")

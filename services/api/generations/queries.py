@@ -1,56 +1,83 @@
-"""Generations in the database."""
+"""Generations in the database. Ownership is in the WHERE clause: what belongs to another user is not found."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import Row, func, literal, select, union_all
+from sqlalchemy import func, literal, select, union_all
 
 from shared.database.engine import Connection
 from shared.database.tables import Chat, Generation, Message
 from shared.errors import ChatNotFound, GenerationNotFound
-from shared.ids import ChatId, GenerationId, UserId
+from shared.ids import ChatId, GenerationId, MessageId, UserId
+from shared.protocol.frames import FinishReason
 from shared.states import LIVE, GenerationStatus
 
-_VIEW = (
-    Generation.id,
-    Generation.chat_id,
-    Generation.user_message_id,
-    Generation.assistant_message_id,
-    Generation.status,
-    Generation.attempt,
-    Generation.model,
-    Generation.usage,
-    Generation.finish_reason,
-    Generation.error_code,
-    Generation.error_message,
-    Generation.created_at,
-    Generation.started_at,
-    Generation.first_token_at,
-    Generation.finished_at,
-    Generation.closed_at,
-    Generation.final_sequence,
-)
+
+class GenerationRow(NamedTuple):
+    """A generation. Times are None until reached; `final_sequence` is None until the log is closed, or was lost."""
+
+    id: GenerationId
+    chat_id: ChatId
+    user_message_id: MessageId
+    assistant_message_id: MessageId
+    status: str
+    attempt: int
+    model: str | None
+    usage: dict[str, Any] | None
+    finish_reason: str | None
+    error_code: str | None
+    error_message: str | None
+    created_at: datetime
+    started_at: datetime | None
+    first_token_at: datetime | None
+    finished_at: datetime | None
+    closed_at: datetime | None
+    final_sequence: int | None
 
 
-async def find_generation(db: Connection, user_id: UserId, generation_id: GenerationId) -> Row[Any]:
+_ROW = tuple(getattr(Generation, name) for name in GenerationRow._fields)
+
+
+class SavedReply(NamedTuple):
+    """What a log is rebuilt from: how the generation ended, and the message that it made."""
+
+    status: str
+    attempt: int
+    finish_reason: FinishReason | None
+    error_code: str | None
+    error_message: str | None
+    usage: dict[str, int] | None
+    content: str
+    parts: list[dict[str, Any]] | None
+
+
+class GenerationState(NamedTuple):
+    """A generation's status, and whether its row says that its log is closed."""
+
+    status: str
+    is_closed: bool
+
+
+async def find_generation(db: Connection, user_id: UserId, generation_id: GenerationId) -> GenerationRow:
     """One generation.
 
     Raises:
-        GenerationNotFound: absent, or another's.
+        GenerationNotFound: absent, or another user's.
 
     """
-    statement = select(*_VIEW).where(Generation.id == generation_id, Generation.user_id == user_id)
+    statement = select(*_ROW).where(Generation.id == generation_id, Generation.user_id == user_id)
     row = (await db.execute(statement)).one_or_none()
     if row is None:
         raise GenerationNotFound
-    return row
+    return GenerationRow._make(row)
 
 
-async def find_latest(db: Connection, user_id: UserId, chat_id: ChatId) -> Row[Any] | None:
-    """The chat's live generation, else its newest; None when it has none.
+async def find_latest(db: Connection, user_id: UserId, chat_id: ChatId) -> GenerationRow | None:
+    """The chat's live generation, else its newest; None when the chat has none.
 
     Raises:
-        ChatNotFound: absent, or another's.
+        ChatNotFound: absent, or another user's.
 
     """
     owned = select(Chat.id).where(Chat.id == chat_id, Chat.user_id == user_id)
@@ -60,18 +87,18 @@ async def find_latest(db: Connection, user_id: UserId, chat_id: ChatId) -> Row[A
     live = in_chat.where(Generation.status.in_(LIVE))
     newest = in_chat.order_by(Generation.created_at.desc()).limit(1)
     one = func.coalesce(live.scalar_subquery(), newest.scalar_subquery())
-    statement = select(*_VIEW).where(Generation.id == one)
-    return (await db.execute(statement)).one_or_none()
+    row = (await db.execute(select(*_ROW).where(Generation.id == one))).one_or_none()
+    return GenerationRow._make(row) if row else None
 
 
-async def find_many(db: Connection, generation_ids: Sequence[GenerationId]) -> Sequence[Row[Any]]:
+async def find_many(db: Connection, generation_ids: Sequence[GenerationId]) -> list[GenerationRow]:
     """These generations, in the order of their messages."""
-    statement = select(*_VIEW).where(Generation.id.in_(generation_ids)).order_by(Generation.user_message_id)
-    return (await db.execute(statement)).all()
+    statement = select(*_ROW).where(Generation.id.in_(generation_ids)).order_by(Generation.user_message_id)
+    return [GenerationRow._make(row) for row in await db.execute(statement)]
 
 
-async def find_line(db: Connection, limit: int) -> dict[GenerationId, int]:
-    """The positions from 1 of queued generations, and 0 for waiting ones; at most `limit` of each."""
+async def find_queue_positions(db: Connection, limit: int) -> dict[GenerationId, int]:
+    """The positions from 1 of queued generations, and 0 for each waiting one; at most `limit` of each kind."""
     queued = (
         select(Generation.id, func.row_number().over(order_by=(Generation.created_at, Generation.id)))
         .where(Generation.status == GenerationStatus.QUEUED)
@@ -83,8 +110,8 @@ async def find_line(db: Connection, limit: int) -> dict[GenerationId, int]:
     return {GenerationId(generation_id): position for generation_id, position in rows}
 
 
-async def find_outcome(db: Connection, generation_id: GenerationId) -> Row[Any] | None:
-    """What a log is rebuilt from: (status, attempt, finish_reason, error_code, error_message, usage, content, parts)."""
+async def find_saved_reply(db: Connection, generation_id: GenerationId) -> SavedReply | None:
+    """What the log of a generation is rebuilt from; None when the generation is gone."""
     statement = (
         select(
             Generation.status,
@@ -99,18 +126,12 @@ async def find_outcome(db: Connection, generation_id: GenerationId) -> Row[Any] 
         .join(Message, Message.id == Generation.assistant_message_id)
         .where(Generation.id == generation_id)
     )
-    return (await db.execute(statement)).one_or_none()
-
-
-class GenerationState(NamedTuple):
-    """A generation's status, and whether its log is closed as far as the row knows."""
-
-    status: str
-    closed: bool
+    row = (await db.execute(statement)).one_or_none()
+    return SavedReply._make(row) if row else None
 
 
 async def find_state(db: Connection, generation_id: GenerationId) -> GenerationState | None:
-    """Where a generation stands; None when it is gone."""
+    """The state of a generation; None when the generation is gone."""
     statement = select(Generation.status, Generation.closed_at.is_not(None)).where(Generation.id == generation_id)
     row = (await db.execute(statement)).one_or_none()
     return GenerationState._make(row) if row else None

@@ -32,10 +32,10 @@ async def change_memory(
     chat_id: BigIntId, body: MemoryChange, principal: CurrentPrincipal, resources: AppResources
 ) -> MemoryView:
     """Correct the summary, or correct, add, remove and pin facts."""
-    if len(body.summary or "") > resources.settings.summary_max_chars:
-        raise MemoryTooLarge("summary", resources.settings.summary_max_chars, "characters")
-    if len(body.facts or ()) > resources.settings.facts_max:
-        raise MemoryTooLarge("facts", resources.settings.facts_max, "facts")
+    if len(body.summary or "") > resources.limits.summary_chars:
+        raise MemoryTooLarge("summary", resources.limits.summary_chars, "characters")
+    if len(body.facts or ()) > resources.limits.facts:
+        raise MemoryTooLarge("facts", resources.limits.facts, "facts")
     values: dict[str, Any] = {}
     if "summary" in body.model_fields_set:
         values["summary"] = body.summary or None
@@ -52,7 +52,7 @@ async def change_memory(
 async def restart_memory(chat_id: BigIntId, principal: CurrentPrincipal, resources: AppResources) -> None:
     """Forget the summary and what is not pinned, and make both anew from the messages."""
     async with resources.database.connect() as db:
-        await queries.restart_memory(db, principal.user_id, ChatId(chat_id), resources.settings.history_window)
+        await queries.restart_memory(db, principal.user_id, ChatId(chat_id), resources.limits.history_window)
     resources.jobs.summarize(ChatId(chat_id))
 
 

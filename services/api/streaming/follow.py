@@ -1,24 +1,26 @@
-"""The relay: log → Server-Sent Events. It neither parses nor re-encodes frames. FollowedGeneration: docs/protocol.md §1."""
+"""Following a generation: every frame of its log, once and in order, first from the log, then live.
+
+Frames are not parsed and not encoded again: what the worker wrote into the log goes to the reader as the same bytes.
+What a reader may rely on: docs/protocol.md §1.
+"""
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from services.api.doors.native import event_ids
 from services.api.generations.queries import GenerationState
 from shared.errors import CortexAIError
-from shared.ids import GenerationId, MessageId
-from shared.protocol import frames
+from shared.ids import GenerationId
 from shared.states import TERMINAL
 from shared.streams.port import BEGINNING, Entry, Notification, Offset, Reader, Subscription
 
 PAGE: Final = 500
-WAITING_EVERY: Final = 0.5
-"""Seconds between two looks at where a generation stands in line."""
-_LOG_FIRST: Final = Notification(missed=True)
+"""How many entries are read from the log at a time."""
+POSITION_EVERY: Final = 0.5
+"""Seconds between two looks at a generation's queue position."""
+_READ_LOG: Final = Notification(missed=True)
 
 
 class StreamCut(Exception):
@@ -28,82 +30,98 @@ class StreamCut(Exception):
     """
 
 
+class Logged(NamedTuple):
+    """The next entries of the log, at least one. The stream is over when the last one is terminal."""
+
+    entries: Sequence[Entry]
+
+
+class Transient(NamedTuple):
+    """Frames that are in no log. They have no offset."""
+
+    frames: Sequence[bytes]
+
+
+class InQueue(NamedTuple):
+    """No worker has the generation yet. `position` counts from 1; 0 means that it waits for its chat's live generation."""
+
+    position: int
+
+
+class Quiet(NamedTuple):
+    """Nothing has come for the keep-alive interval."""
+
+
+StreamEvent = Logged | Transient | InQueue | Quiet
+
+
 @dataclass(frozen=True, slots=True)
 class FollowedGeneration:
-    """A generation to relay.
+    """A generation to follow.
 
-    `state` asks its row; None means that it is gone. `reopen` has the log closed once more. `position` is its place in
-    line, 0 behind its chat's live one, None when it does not wait.
+    `state` reads its row; None means that the row is gone. `reopen` has its log closed once more. `position` is its
+    queue position, as `InQueue` has it, or None when it is in no queue.
     """
 
     generation_id: GenerationId
-    message_id: MessageId
     reader: Reader
     state: Callable[[], Awaitable[GenerationState | None]]
     reopen: Callable[[], Awaitable[None]]
     position: Callable[[], Awaitable[int | None]]
 
 
-async def relay(source: FollowedGeneration, after: Offset, *, anew: bool = False) -> AsyncGenerator[bytes, None]:
-    """Every frame past `after`, once and in order, until the terminal one: first what is logged, then live.
+async def follow(generation: FollowedGeneration, after: Offset) -> AsyncGenerator[StreamEvent, None]:
+    """What happens to a generation past an offset, until its terminal frame. No frame is lost, doubled or reordered.
 
-    Until there is one, the client is told where the generation stands in line. `anew` tells it to forget what it has.
+    Holds no database connection while it waits. Its user closes it (`contextlib.aclosing`).
 
     Raises:
-        StreamCut: it can't go on here: Redis or the database does not answer, or the log or the generation is gone.
+        StreamCut: Redis or the database does not answer, or the log or the generation is gone.
 
     """
-    yield frames.OPENING + (frames.RESET if anew else b"")
+    reached = after
     try:
-        async with aclosing(_bodies(source, after)) as bodies:
-            async for body in bodies:
-                yield body
+        async with generation.reader.follow(generation.generation_id) as subscription:
+            notification = _READ_LOG
+            while True:
+                if notification.transient_frames:
+                    yield Transient(notification.transient_frames)
+                entries = await _next_entries(generation, notification, reached)
+                if entries:
+                    yield Logged(entries)
+                    reached = entries[-1].offset
+                    if entries[-1].terminal:
+                        return
+                elif notification == Notification():
+                    yield Quiet()
+                if reached == BEGINNING:
+                    async for in_queue in _queue_positions(generation, subscription):
+                        yield in_queue
+                # After a full page the log may have more.
+                notification = _READ_LOG if len(entries) == PAGE else await subscription.wait()
     except (CortexAIError, SQLAlchemyError, OSError) as error:
         raise StreamCut(type(error).__name__) from error
 
 
-async def _bodies(source: FollowedGeneration, reached: Offset) -> AsyncGenerator[bytes, None]:
-    async with source.reader.follow(source.generation_id) as subscription:
-        notification = _LOG_FIRST
-        while True:
-            if notification.transient_frames:
-                yield b"".join(notification.transient_frames)
-            entries = await _past(source, notification, reached)
-            if entries:
-                yield b"".join(event_ids.write(source.message_id, entry.offset) + entry.frame for entry in entries)
-                reached = entries[-1].offset
-                if entries[-1].terminal:
-                    yield frames.DONE
-                    return
-            elif notification == Notification():
-                yield frames.PING
-            if reached == BEGINNING:
-                async for waiting in _in_line(source, subscription):
-                    yield waiting
-            # A full page may not have been all of it.
-            notification = _LOG_FIRST if len(entries) == PAGE else await subscription.wait()
+async def _queue_positions(generation: FollowedGeneration, subscription: Subscription) -> AsyncGenerator[InQueue, None]:
+    """The generation's queue position, each time that it changes, until the subscription has a notification."""
+    last = None
+    while not await subscription.is_notified(POSITION_EVERY):
+        position = await generation.position()
+        if position is not None and position != last:
+            yield InQueue(position)
+            last = position
 
 
-async def _in_line(source: FollowedGeneration, subscription: Subscription) -> AsyncGenerator[bytes, None]:
-    """Where the generation stands, whenever that changes, until the subscription has something to tell."""
-    told = None
-    while not await subscription.is_notified(WAITING_EVERY):
-        position = await source.position()
-        if position is not None and position != told:
-            status = {"status": "queued", "position": position} if position else {"status": "waiting"}
-            yield frames.encode(frames.data("status", status))
-            told = position
-
-
-async def _past(source: FollowedGeneration, notification: Notification, reached: Offset) -> Sequence[Entry]:
-    """The next frames: those that rang, if they are just the next ones; otherwise what the log says.
+async def _next_entries(generation: FollowedGeneration, notification: Notification, reached: Offset) -> Sequence[Entry]:
+    """The entries past `reached`: those of the notification if they are the next ones, else those of the log.
 
     Raises:
-        StreamCut: the log is not the one that was relayed so far; a client that resumes gets it all again.
+        StreamCut: this is not the log that was followed so far. A client that resumes gets all of it again.
 
     """
     live = [entry for entry in notification.entries if entry.offset.sequence > reached.sequence]
-    if live and not notification.missed and _follows(reached, live):
+    if live and not notification.missed and _are_next(live, reached):
         return live
     if (
         notification.entries
@@ -111,46 +129,46 @@ async def _past(source: FollowedGeneration, notification: Notification, reached:
         and not notification.missed
         and notification.entries[-1].offset.attempt == reached.attempt
     ):
-        return ()  # an earlier part of the log, written again
+        return ()  # the worker has written an earlier part of the log again
     if notification.transient_frames and not notification.entries and not notification.missed:
-        return ()  # nothing of the log
+        return ()
     if reached == BEGINNING:
-        logged = await source.reader.replay(source.generation_id, BEGINNING, limit=PAGE)
+        logged = await generation.reader.replay(generation.generation_id, BEGINNING, limit=PAGE)
     else:
-        # With the last one sent: Redis may have lost it, and a later attempt have written another in its place.
+        # The last entry sent is read again: Redis may have lost it, and a later attempt may have written another one there.
         before = Offset(reached.attempt, reached.sequence - 1)
-        logged = await source.reader.replay(source.generation_id, before, limit=PAGE + 1)
+        logged = await generation.reader.replay(generation.generation_id, before, limit=PAGE + 1)
         if logged and logged[0].offset != reached:
             raise StreamCut("log_changed")
         logged = logged[1:]
-    if not logged and notification is not _LOG_FIRST:
-        await _still_there(source, reached)
+    if not logged and notification is not _READ_LOG:
+        await _check_alive(generation, reached)
     return logged
 
 
-def _follows(reached: Offset, live: Sequence[Entry]) -> bool:
-    """Whether live frames are the next ones, of the attempt that was relayed so far."""
+def _are_next(live: Sequence[Entry], reached: Offset) -> bool:
+    """Whether live entries come right after `reached`, and are of the attempt that was followed so far."""
     last = live[-1].offset
     return last.sequence == reached.sequence + len(live) and (reached == BEGINNING or last.attempt == reached.attempt)
 
 
-async def _still_there(source: FollowedGeneration, reached: Offset) -> None:
-    """Nothing new is logged: that is right while the generation is live, or until the sweep has closed its log.
+async def _check_alive(generation: FollowedGeneration, reached: Offset) -> None:
+    """Make sure that more can come. The log has nothing new; it may while the generation is live, or is not closed yet.
 
     Raises:
-        StreamCut: the generation is gone; or over and its log lost; or the log has begun anew, behind what was relayed.
+        StreamCut: the generation is gone; or it is over and its log is lost; or the log has begun again behind `reached`.
 
     """
-    state = await source.state()
+    state = await generation.state()
     if state is None:
         raise StreamCut("deleted")
-    head = await source.reader.head(source.generation_id)
+    head = await generation.reader.head(generation.generation_id)
     if head is None:
         if state.status in TERMINAL:
             raise StreamCut("log_lost")
         return
-    if state.closed and not head.terminal:
-        await source.reopen()
-    behind = head.offset.sequence <= reached.sequence
-    if behind and (head.terminal or head.offset.attempt > reached.attempt):
+    if state.is_closed and not head.terminal:
+        await generation.reopen()
+    is_behind = head.offset.sequence <= reached.sequence
+    if is_behind and (head.terminal or head.offset.attempt > reached.attempt):
         raise StreamCut("log_changed")

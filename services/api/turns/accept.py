@@ -1,111 +1,135 @@
-"""Accepting a message: at once, after stopping what is in the way, in line behind it, or as one accepted before."""
+"""Accepting a message, whatever door it came through: it becomes a turn, and its generation is sent to a worker."""
 
-from typing import Final, NamedTuple
+from typing import Final, Literal
 
 from sqlalchemy.exc import IntegrityError
 
 from services.api.generations.cancellation import end_cancelled
-from services.api.generations.schemas import NewMessage
-from services.api.resources import Resources
+from services.api.limits import Limits
 from services.api.turns import queries
-from services.api.turns.idempotency import Key
+from services.api.turns.idempotency import Key, hashed_key
+from services.api.turns.limits import check_message
 from services.api.turns.queries import Bounds, Turn
+from shared.database.engine import Database
 from shared.database.tables import Generation
 from shared.errors import TooBusy
 from shared.generations import lifecycle
 from shared.ids import ChatId, GenerationId, UserId
+from shared.jobs.sender import JobSender
 from shared.states import GenerationStatus
+from shared.streams.redis import Streams
+
+OnConflict = Literal["reject", "interrupt", "enqueue"]
+"""What becomes of a message whose chat is generating: refused; the generation is stopped; or the message waits behind it."""
 
 TRIES: Final = 20
-"""How often others may be quicker. Each time, one of them has been accepted or refused."""
-
-
-class Acceptance(NamedTuple):
-    """A turn, and whether it was made now rather than found under its key."""
-
-    turn: Turn
-    fresh: bool
+"""How often other messages may be quicker. Each time, one of them has been accepted or refused."""
 
 
 async def accept(
-    resources: Resources, user_id: UserId, chat_id: ChatId, body: NewMessage, key: Key | None
-) -> Acceptance:
-    """Accept a message and send its generation to a worker.
+    database: Database,
+    streams: Streams,
+    jobs: JobSender,
+    limits: Limits,
+    user_id: UserId,
+    chat_id: ChatId,
+    content: str,
+    *,
+    on_conflict: OnConflict = "reject",
+    model: str | None = None,
+    key: str | None = None,
+) -> Turn:
+    """Accept a message. The generation's stream may be read from now on.
+
+    A message with a `key` that was accepted before is not accepted again: its turn is returned, with `is_repeated`.
+    Without a `model`, the default model answers.
 
     Raises:
-        CortexAIError: it is refused; nothing was written.
+        ContentTooLong: see `limits`.
+        ModelNotOffered: see `limits`.
+        ChatNotFound: absent, or another user's.
+        GenerationInProgress: the chat is generating, and `on_conflict` is "reject".
+        IdempotencyKeyReused: the key was used before, with another message.
+        TooManyGenerations: the user has too many open generations.
+        QuotaExceeded: the user's tokens for today are used up.
+        QueueFull: too many generations are queued.
+        TooBusy: other messages were quicker, again and again.
 
     """
-    status = GenerationStatus.WAITING if body.on_conflict == "enqueue" else GenerationStatus.QUEUED
-    settings = resources.settings
-    bounds = Bounds(settings.user_max_live_generations, settings.queue_max_depth, settings.user_daily_tokens)
+    check_message(content, model, limits)
+    hashed = None if key is None else hashed_key(key, chat_id, content, on_conflict, model)
+    status = GenerationStatus.WAITING if on_conflict == "enqueue" else GenerationStatus.QUEUED
+    bounds = Bounds(limits.live_generations, limits.queue_depth, limits.daily_tokens)
     for _ in range(TRIES):
-        if key is not None:
-            async with resources.database.connect() as db:
-                if (found := await queries.find_turn(db, user_id, key)) is not None:
-                    return Acceptance(found, fresh=False)
+        if hashed is not None and (repeated := await _find_repeated(database, user_id, hashed)):
+            return repeated
         try:
-            if body.on_conflict == "interrupt":
-                return Acceptance(await _interrupt(resources, user_id, chat_id, body, key, bounds), fresh=True)
-            async with resources.database.connect() as db:
+            if on_conflict == "interrupt":
+                return await _interrupt(
+                    database, streams, jobs, user_id, chat_id, content, key=hashed, bounds=bounds, model=model
+                )
+            async with database.connect() as db:
                 turn = await queries.open_turn(
-                    db, user_id, chat_id, body.content, status=status, key=key, bounds=bounds, model=body.model
+                    db, user_id, chat_id, content, status=status, key=hashed, bounds=bounds, model=model
                 )
                 refusal = await queries.why_refused(db, user_id, chat_id, status, bounds) if turn is None else None
         except IntegrityError as error:
-            if queries.violated(error) not in {queries.ONE_LIVE_PER_CHAT, queries.ONE_PER_SLOT, queries.ONE_PER_KEY}:
+            if queries.violated(error) not in queries.ACCEPTED_AT_ONCE:
                 raise
-            async with resources.database.connect() as db:
+            async with database.connect() as db:
                 turn, refusal = None, await queries.why_refused(db, user_id, chat_id, status, bounds)
         if turn is not None:
-            await _send(resources, chat_id, turn)
-            return Acceptance(turn, fresh=True)
-        if refusal is not None and not (key is not None and await _is_known(resources, user_id, key)):
+            await _send(database, jobs, chat_id, turn)
+            return turn
+        # What is in the way may be the same message, which was accepted a moment ago.
+        if refusal is not None and not (hashed is not None and await _find_repeated(database, user_id, hashed)):
             raise refusal
     raise TooBusy
 
 
-async def _is_known(resources: Resources, user_id: UserId, key: Key) -> bool:
-    """Whether the same message was accepted a moment ago, which then is what is in the way."""
-    async with resources.database.connect() as db:
-        return await queries.find_turn(db, user_id, key) is not None
+async def _find_repeated(database: Database, user_id: UserId, key: Key) -> Turn | None:
+    async with database.connect() as db:
+        return await queries.find_turn(db, user_id, key)
 
 
 async def _interrupt(
-    resources: Resources, user_id: UserId, chat_id: ChatId, body: NewMessage, key: Key | None, bounds: Bounds
+    database: Database,
+    streams: Streams,
+    jobs: JobSender,
+    user_id: UserId,
+    chat_id: ChatId,
+    content: str,
+    *,
+    key: Key | None,
+    bounds: Bounds,
+    model: str | None,
 ) -> Turn:
-    """Cancel what the chat has open, and accept the message, or neither."""
-    async with resources.database.begin() as db:
+    """Cancel the chat's open generations and accept the message, or do neither."""
+    status = GenerationStatus.QUEUED
+    async with database.begin() as db:
         await queries.lock_chat(db, user_id, chat_id)
         cancelled = await lifecycle.cancel(db, Generation.chat_id == chat_id)
         turn = await queries.open_turn(
-            db,
-            user_id,
-            chat_id,
-            body.content,
-            status=GenerationStatus.QUEUED,
-            key=key,
-            bounds=bounds,
-            model=body.model,
+            db, user_id, chat_id, content, status=status, key=key, bounds=bounds, model=model
         )
         if turn is None:
-            refusal = await queries.why_refused(db, user_id, chat_id, GenerationStatus.QUEUED, bounds)
+            refusal = await queries.why_refused(db, user_id, chat_id, status, bounds)
             raise refusal or TooBusy
-    # Before the new one is sent: it is to be told the whole of what was said before.
-    await end_cancelled(resources, cancelled)
-    resources.jobs.generate(turn.generation_id)
+    # First the cancelled logs are closed, then the new generation is sent: its model reads what the cancelled ones said.
+    await end_cancelled(database, streams, jobs, cancelled)
+    jobs.generate(turn.generation_id)
     return turn
 
 
-async def _send(resources: Resources, chat_id: ChatId, turn: Turn) -> None:
-    """Send what can be made now: the turn's generation, unless it waits."""
-    if turn.status == "queued":
-        resources.jobs.generate(turn.generation_id)
+async def _send(database: Database, jobs: JobSender, chat_id: ChatId, turn: Turn) -> None:
+    """Send the generation that a worker may take now: the turn's own, or the one whose turn has come in its chat."""
+    if turn.status == GenerationStatus.QUEUED:
+        jobs.generate(turn.generation_id)
         return
     try:
-        async with resources.database.connect() as db:
+        async with database.connect() as db:
             due = (await db.execute(lifecycle.promote(chat_id))).scalar_one_or_none()
     except IntegrityError:
-        return  # another message was accepted in this moment; this one is behind it
+        return  # another message was accepted at the same moment, and this one waits behind it
     if due is not None:
-        resources.jobs.generate(GenerationId(due))
+        jobs.generate(GenerationId(due))

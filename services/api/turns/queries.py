@@ -1,4 +1,4 @@
-"""Accepting a message, in the database: its positions, its empty reply, its generation, or why not."""
+"""Turns in the database: a message gets its position, its empty reply and its generation, or the reason of a refusal."""
 
 from datetime import datetime
 from typing import Any, Final, NamedTuple
@@ -22,7 +22,6 @@ from sqlalchemy.dialects.postgresql import UUID
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import aliased
 
-from services.api.generations.schemas import Status
 from services.api.turns.idempotency import Key
 from shared import usage
 from shared.database.engine import Connection
@@ -36,30 +35,37 @@ from shared.errors import (
     QuotaExceeded,
     TooManyGenerations,
 )
-from shared.ids import ChatId, GenerationId, UserId, new_generation_id
+from shared.ids import ChatId, GenerationId, MessageId, UserId, new_generation_id
 from shared.states import OPEN, GenerationStatus, MessageStatus
 
 TITLE_CHARS: Final = 80
 ONE_LIVE_PER_CHAT: Final = "uq_generations_chat_id_live"
 ONE_PER_SLOT: Final = "uq_generations_user_id_slot"
 ONE_PER_KEY: Final = "uq_generations_user_id_idempotency_key"
+ACCEPTED_AT_ONCE: Final = frozenset({ONE_LIVE_PER_CHAT, ONE_PER_SLOT, ONE_PER_KEY})
+"""The constraints that a message violates when another one is accepted at the same moment."""
 
 
 class Turn(NamedTuple):
-    """What accepting a message made: the message, the empty reply, the generation. The times are the message's."""
+    """An accepted message, its empty reply, and its generation. `position` and `created_at` are the message's.
+
+    `is_repeated` says that the message was accepted before, and was found by its key.
+    """
 
     generation_id: GenerationId
-    user_message_id: int
-    assistant_message_id: int
+    user_message_id: MessageId
+    assistant_message_id: MessageId
     position: int
     created_at: datetime
-    status: Status
+    status: str
+    is_repeated: bool = False
 
 
 def _free_slot() -> Any:  # noqa: ANN401 - SQLAlchemy's type of it is not worth reading
-    """One of the user's slots that no open generation has; no row when all are taken.
+    """One of the user's slots that no open generation has; no row when all slots are taken.
 
-    A random one, so that messages accepted in the same moment seldom want the same. A unique index makes sure.
+    The slot is a random one, so that messages accepted at the same moment seldom want the same slot. A unique index
+    refuses two that do.
     """
     series = func.generate_series(0, bindparam("slots", type_=Integer) - 1)
     numbers = series.table_valued("slot").render_derived(name="numbers")
@@ -73,7 +79,8 @@ def _free_slot() -> Any:  # noqa: ANN401 - SQLAlchemy's type of it is not worth 
 def _open_turn() -> Any:  # noqa: ANN401 - likewise
     """One statement: allocate two positions by the chat's row, insert the message, its empty reply and the generation.
 
-    No row means that it was refused: `why_refused` knows. Built once, since building it takes longer than running it.
+    It returns no row when the message is refused; `why_refused` finds the reason. It is built once, since building it
+    takes longer than running it.
     """
     slot = _free_slot().cte("slot")
     queue_is_full = (
@@ -167,14 +174,17 @@ def _open_turn() -> Any:  # noqa: ANN401 - likewise
         (chat.c.last_position - 1).label("position"),
         question.c.created_at,
         generation.c.status,
-    ).select_from(chat.join(question, true()).join(reply, true()).join(generation, true()))  # each has one row, or none
+    ).select_from(chat.join(question, true()).join(reply, true()).join(generation, true()))  # one row each, or none
 
 
 OPEN_TURN: Final = _open_turn()
 
 
 class Bounds(NamedTuple):
-    """How many generations a user may have open, how many may be queued, how many tokens a user may spend a day."""
+    """Limits of the statement: open generations of one user, queued generations of all, tokens of one user a day.
+
+    `daily_tokens` is None for no limit.
+    """
 
     slots: int
     depth: int
@@ -192,12 +202,13 @@ async def open_turn(
     bounds: Bounds,
     model: str | None = None,
 ) -> Turn | None:
-    """Accept a message: it gets the chat's next position, its reply the one after, and a generation is queued, or waits.
+    """Accept a message, with its reply at the position after its own. `status` is that of its generation: queued or waiting.
 
-    Returns None when it is refused: `why_refused` knows.
+    Returns None when the message is refused; `why_refused` finds the reason.
 
     Raises:
-        IntegrityError: something else happened in the same moment, or the key was used; see the `is_` functions here.
+        IntegrityError: another message was accepted at the same moment, in this chat, slot or with this key. `violated`
+            names the constraint, one of ACCEPTED_AT_ONCE.
 
     """
     values = {
@@ -213,14 +224,14 @@ async def open_turn(
         **bounds._asdict(),
     }
     row = (await db.execute(OPEN_TURN, values)).one_or_none()
-    return Turn._make(row) if row else None
+    return Turn(*row) if row else None
 
 
 async def find_turn(db: Connection, user_id: UserId, key: Key) -> Turn | None:
-    """The turn that was accepted under this key.
+    """The turn that was accepted with this key, as it is now; None when the key is new.
 
     Raises:
-        IdempotencyKeyReused: its body was another.
+        IdempotencyKeyReused: the turn's message is another one.
 
     """
     statement = (
@@ -241,13 +252,21 @@ async def find_turn(db: Connection, user_id: UserId, key: Key) -> Turn | None:
         return None
     if row.body_hash != key.body_hash:
         raise IdempotencyKeyReused
-    return Turn._make(row[:-1])
+    return Turn(
+        GenerationId(row.id),
+        MessageId(row.user_message_id),
+        MessageId(row.assistant_message_id),
+        row.position,
+        row.created_at,
+        row.status,
+        is_repeated=True,
+    )
 
 
 async def why_refused(
     db: Connection, user_id: UserId, chat_id: ChatId, status: GenerationStatus, bounds: Bounds
 ) -> CortexAIError | None:
-    """The reason for which a message can't be accepted now; None when there is none any more."""
+    """Why a message can't be accepted now; None when it could be accepted by now."""
     mine, in_chat = aliased(Generation), aliased(Generation)
     first_open = (
         select(in_chat.id)
@@ -274,10 +293,10 @@ async def why_refused(
 
 
 async def lock_chat(db: Connection, user_id: UserId, chat_id: ChatId) -> None:
-    """Let nobody else accept messages in a chat until the transaction ends.
+    """Keep every other message out of a chat until the transaction ends.
 
     Raises:
-        ChatNotFound: absent, or another's.
+        ChatNotFound: absent, or another user's.
 
     """
     statement = select(Chat.id).where(Chat.id == chat_id, Chat.user_id == user_id).with_for_update()
@@ -286,7 +305,7 @@ async def lock_chat(db: Connection, user_id: UserId, chat_id: ChatId) -> None:
 
 
 def violated(error: IntegrityError) -> str | None:
-    """The name of the constraint that a statement violated."""
+    """The name of the constraint that a statement violated; None when PostgreSQL does not name one."""
     name: str | None = getattr(getattr(error.orig, "diag", None), "constraint_name", None)
     return name
 

@@ -22,5 +22,5 @@ async def get_usage(
         today = await queries.today(db, principal.user_id)
         by_day = await queries.sum_by_day(db, principal.user_id, days)
     return Usage(
-        today=Today(used=today.used, limit=resources.settings.user_daily_tokens, resets_at=today.resets_at), days=by_day
+        today=Today(used=today.used, limit=resources.limits.daily_tokens, resets_at=today.resets_at), days=by_day
     )

@@ -1,4 +1,4 @@
-"""Stream, or JSON with the stream's address? Source: docs/protocol.md §3; RFC 7240 (Prefer), RFC 9110 §12.5.1 (Accept)."""
+"""A stream, or JSON with the stream's path? Source: docs/protocol.md §3; RFC 7240 (Prefer), RFC 9110 §12.5.1 (Accept)."""
 
 from starlette.datastructures import Headers
 
@@ -10,7 +10,7 @@ def prefers_async(headers: Headers) -> bool:
 
 
 def wants_json(headers: Headers) -> bool:
-    """Whether the client asked for 202: by `Prefer`, or by an Accept with application/json and without a stream or */*."""
+    """Whether the client asks for 202: by `Prefer`, or by an Accept with application/json and without a stream or */*."""
     if prefers_async(headers):
         return True
     accepted = [_range(item) for item in ",".join(headers.getlist("accept")).split(",")]
@@ -19,6 +19,7 @@ def wants_json(headers: Headers) -> bool:
 
 
 def _range(item: str) -> tuple[str, float]:
+    """A media range and its weight. A weight that is no number counts as 1."""
     kind, *parameters = (part.strip().lower() for part in item.split(";"))
     quality = next((value.removeprefix("q=") for value in parameters if value.startswith("q=")), "1")
     try:

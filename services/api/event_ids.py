@@ -1,4 +1,4 @@
-"""Event ids: opaque to clients, `<message id>:<attempt>-<sequence>` to us."""
+"""Event ids: `<message id>:<attempt>-<sequence>`. They are opaque to clients. Source: docs/protocol.md §2."""
 
 import re
 from typing import Final
@@ -20,7 +20,7 @@ def text(message_id: MessageId, offset: Offset) -> str:
 
 
 def read(event_id: str | None, message_id: MessageId) -> Offset | None:
-    """The offset that a client has reached in this message; None for anything that is not one of its event ids."""
+    """The offset that a client has reached in this message; None for any text that is not an event id of this message."""
     found = _FORM.fullmatch(event_id or "")
     if found is None or int(found[1]) != message_id or int(found[1]) > MAX_BIGINT:
         return None

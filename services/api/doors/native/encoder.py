@@ -1,0 +1,48 @@
+"""The native door's encoder: a stream's events as Server-Sent Events. Source: docs/protocol.md §2.
+
+A frame in the log is already the bytes of an SSE event, so the encoder only puts the frame's `id:` line before it.
+"""
+
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+
+from services.api import event_ids
+from services.api.streaming.follow import InQueue, Logged, Quiet, Transient, follow
+from services.api.streaming.resume import Live, Saved
+from shared.ids import MessageId
+from shared.protocol import frames
+from shared.streams.port import Entry
+
+
+async def encode(stream: Saved | Live, message_id: MessageId, *, reset: bool) -> AsyncGenerator[bytes, None]:
+    """The body of a stream. `reset` tells the client to forget what it has of this message.
+
+    Raises:
+        StreamCut: the stream can't go on here.
+
+    """
+    yield frames.OPENING + (frames.RESET if reset else b"")
+    if isinstance(stream, Saved):
+        yield _encode_entries(message_id, stream.entries)
+        return
+    async with aclosing(follow(stream.generation, stream.after)) as events:
+        async for event in events:
+            match event:
+                case Logged(entries):
+                    yield _encode_entries(message_id, entries)
+                case Transient(transient_frames):
+                    yield b"".join(transient_frames)
+                case InQueue(position):
+                    yield _encode_position(position)
+                case Quiet():
+                    yield frames.PING
+
+
+def _encode_entries(message_id: MessageId, entries: Sequence[Entry]) -> bytes:
+    encoded = b"".join(event_ids.write(message_id, entry.offset) + entry.frame for entry in entries)
+    return encoded + frames.DONE if entries[-1].terminal else encoded
+
+
+def _encode_position(position: int) -> bytes:
+    status = {"status": "queued", "position": position} if position else {"status": "waiting"}
+    return frames.encode(frames.data("status", status))

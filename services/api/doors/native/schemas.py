@@ -1,0 +1,55 @@
+"""Bodies of the native door's routes."""
+
+from datetime import datetime
+from typing import Annotated, Literal
+from uuid import UUID
+
+from pydantic import AfterValidator, StringConstraints
+
+from services.api.fields import Body, Text, View
+from services.api.generations.schemas import Status
+
+
+def _not_blank(text: str) -> str:
+    if not text.strip():
+        raise ValueError("must not be blank")
+    return text
+
+
+class NewMessage(Body):
+    """A user's message. Its greatest length is a setting (MESSAGE_MAX_CHARS).
+
+    `on_conflict` says what happens while the chat is generating: the message is refused; it stops what is generated; or
+    it waits behind that. `model` is one of the offered models (GROQ_MODEL, GROQ_MODELS), the first one by default.
+    """
+
+    content: Annotated[Text, AfterValidator(_not_blank)]
+    on_conflict: Literal["reject", "interrupt", "enqueue"] = "reject"
+    model: Annotated[str, StringConstraints(max_length=200)] | None = None
+
+
+class AcceptedMessage(View):
+    """The user's message as it was saved."""
+
+    id: int
+    role: Literal["user"] = "user"
+    content: str
+    position: int
+    status: Literal["completed"] = "completed"
+    created_at: datetime
+
+
+class AcceptedGeneration(View):
+    """The generation that answers the message."""
+
+    id: UUID
+    assistant_message_id: int
+    status: Status
+
+
+class Accepted(View):
+    """An accepted message, and the path of its answer."""
+
+    message: AcceptedMessage
+    generation: AcceptedGeneration
+    stream_url: str

@@ -1,0 +1,23 @@
+"""What requests may ask for here. The values are settings; the composition root reads them."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Limits of requests, and choices that requests have.
+
+    `message_chars` and `summary_chars` are in characters, `facts` is a number of facts, `history_window` a number of
+    messages. `live_generations` is the number of open generations of one user, `queue_depth` the number of queued
+    generations of all users, `daily_tokens` the tokens of one user a day (UTC), None for no limit. `offered_models`
+    has at least one model, the default one first.
+    """
+
+    message_chars: int
+    offered_models: tuple[str, ...]
+    live_generations: int
+    queue_depth: int
+    daily_tokens: int | None
+    summary_chars: int
+    facts: int
+    history_window: int
