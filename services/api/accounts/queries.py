@@ -1,9 +1,9 @@
 """Accounts in the database."""
 
-from collections.abc import Sequence
 from datetime import datetime
+from typing import NamedTuple
 
-from sqlalchemy import Row, delete, func, select
+from sqlalchemy import delete, func, select
 from sqlalchemy.dialects.postgresql import insert
 
 from shared.database.engine import Connection
@@ -13,14 +13,27 @@ from shared.generations import lifecycle
 from shared.generations.lifecycle import OpenGeneration
 from shared.ids import UserId
 
-AccountRow = Row[int, str, datetime]
+
+class AccountRow(NamedTuple):
+    """An account as its owner sees it."""
+
+    id: UserId
+    email: str
+    created_at: datetime
+
+
+class Credentials(NamedTuple):
+    """What a password is checked with."""
+
+    id: UserId
+    password_hash: str
 
 
 async def add_user(db: Connection, email: str, password_hash: str) -> AccountRow:
-    """Make an account. Returns (id, email, created_at).
+    """Make an account.
 
     Raises:
-        EmailTaken: one with this address, in whatever case, exists.
+        EmailTaken: an account has this address already, in upper or lower case.
 
     """
     statement = (
@@ -32,17 +45,18 @@ async def add_user(db: Connection, email: str, password_hash: str) -> AccountRow
     row = (await db.execute(statement)).one_or_none()
     if row is None:
         raise EmailTaken
-    return row
+    return AccountRow._make(row)
 
 
-async def find_credentials(db: Connection, email: str) -> Row[int, str] | None:
-    """(id, password_hash) of the account with this address, in whatever case."""
+async def find_credentials(db: Connection, email: str) -> Credentials | None:
+    """The credentials of the account with this address, in upper or lower case; None when no account has it."""
     statement = select(User.id, User.password_hash).where(func.lower(User.email) == func.lower(email))
-    return (await db.execute(statement)).one_or_none()
+    row = (await db.execute(statement)).one_or_none()
+    return Credentials._make(row) if row else None
 
 
 async def find_account(db: Connection, user_id: UserId) -> AccountRow:
-    """(id, email, created_at) of an account.
+    """One account.
 
     Raises:
         TokenInvalid: the account was deleted after its request was let in.
@@ -52,15 +66,15 @@ async def find_account(db: Connection, user_id: UserId) -> AccountRow:
     row = (await db.execute(statement)).one_or_none()
     if row is None:
         raise TokenInvalid
-    return row
+    return AccountRow._make(row)
 
 
-async def delete_account(db: Connection, user_id: UserId) -> Sequence[OpenGeneration]:
+async def delete_account(db: Connection, user_id: UserId) -> list[OpenGeneration]:
     """Delete an account with everything that belongs to it. Needs a transaction.
 
     Returns the generations that were open.
     """
-    # In the order in which accepting a message locks: its chat, then its user.
+    # Accepting a message locks its chat, then its user. The same order here avoids deadlocks.
     await db.execute(select(Chat.id).where(Chat.user_id == user_id).order_by(Chat.id).with_for_update())
     open_ones = await lifecycle.find_open(db, Generation.user_id == user_id)
     await db.execute(delete(User).where(User.id == user_id))

@@ -1,4 +1,4 @@
-"""Accounts: sign up, log in, who am I."""
+"""Accounts: sign up, log in, look at the account, delete it."""
 
 from http import HTTPStatus
 from typing import Annotated, Any, Final
@@ -13,7 +13,6 @@ from services.api.accounts.schemas import Account, Login, Signup, Token
 from services.api.dependencies import AppResources, CurrentPrincipal
 from services.api.generations.cancellation import end_deleted
 from shared.errors import CredentialsInvalid
-from shared.ids import UserId
 
 router = APIRouter(prefix="/api/auth", tags=["auth"])
 
@@ -39,11 +38,16 @@ _BUSY: Final[dict[int | str, dict[str, Any]]] = {503: {"description": "database_
 
 
 async def login_body(request: Request) -> Login:
-    """The credentials, from JSON or from the OAuth 2.0 password form, whose `username` is the e-mail address."""
+    """The credentials, from JSON or from the OAuth 2.0 password form. The form's `username` is the e-mail address.
+
+    Raises:
+        RequestValidationError: the body is neither, or has wrong fields.
+
+    """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     try:
         if kind == "application/x-www-form-urlencoded":
-            async with request.form(max_fields=10) as form:  # raises HTTPException for more
+            async with request.form(max_fields=10) as form:  # raises HTTPException for more fields
                 return Login.model_validate(
                     {to: form[name] for to, name in (("email", "username"), ("password", "password")) if name in form}
                 )
@@ -78,7 +82,7 @@ async def login(body: Annotated[Login, Depends(login_body)], resources: AppResou
     if not await resources.passwords.verify(body.password, found.password_hash if found else None) or found is None:
         raise CredentialsInvalid
     response.headers["Cache-Control"] = "no-store"
-    return Token(access_token=resources.tokens.issue(UserId(found.id)), expires_in=resources.tokens.lifetime)
+    return Token(access_token=resources.tokens.issue(found.id), expires_in=resources.tokens.lifetime)
 
 
 @router.get("/me")
@@ -91,7 +95,7 @@ async def me(principal: CurrentPrincipal, resources: AppResources) -> Account:
 
 @router.delete("/me", status_code=status.HTTP_204_NO_CONTENT)
 async def delete_me(principal: CurrentPrincipal, resources: AppResources) -> None:
-    """Delete the account and all of its chats. What they are generating is stopped."""
+    """Delete the account with all of its chats. Their generations are stopped."""
     async with resources.database.begin() as db:
         deleted = await delete_account(db, principal.user_id)
     await end_deleted(resources.streams, deleted)

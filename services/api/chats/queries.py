@@ -1,32 +1,44 @@
-"""Chats in the database. Ownership is part of every WHERE: what is not yours is not there."""
+"""Chats in the database. Ownership is in the WHERE clause: what belongs to another user is not found."""
 
-from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Row, Text, cast, delete, func, insert, select, tuple_, update
+from sqlalchemy import ColumnElement, Text, cast, delete, func, insert, select, tuple_, update
 
 from shared.database.engine import Connection
 from shared.database.tables import Chat, Generation, Message, User
 from shared.errors import ChatNotFound, TokenInvalid
 from shared.generations import lifecycle
 from shared.generations.lifecycle import OpenGeneration
-from shared.ids import ChatId, UserId
+from shared.ids import ChatId, MessageId, UserId
 
-ChatRow = Row[int, str | None, datetime, datetime, datetime]
 
-_CHAT = (Chat.id, Chat.title, Chat.created_at, Chat.updated_at, Chat.last_message_at)
-_MESSAGE = (
-    Message.id,
-    Message.role,
-    Message.content,
-    Message.position,
-    Message.status,
-    Message.parts,
-    Message.sources,
-    Message.usage,
-    Message.created_at,
-)
+class ChatRow(NamedTuple):
+    """A chat. `last_message_at` is when its last message was accepted, or when the chat was made."""
+
+    id: ChatId
+    title: str | None
+    created_at: datetime
+    updated_at: datetime
+    last_message_at: datetime
+
+
+class MessageRow(NamedTuple):
+    """A message. `parts`, `sources` and `usage` are None where there are none."""
+
+    id: MessageId
+    role: str
+    content: str
+    position: int
+    status: str
+    parts: list[dict[str, Any]] | None
+    sources: list[dict[str, Any]] | None
+    usage: dict[str, Any] | None
+    created_at: datetime
+
+
+_CHAT = tuple(getattr(Chat, name) for name in ChatRow._fields)
+_MESSAGE = tuple(getattr(Message, name) for name in MessageRow._fields)
 
 
 def _owned(chat_id: ChatId, user_id: UserId) -> ColumnElement[bool]:
@@ -35,14 +47,14 @@ def _owned(chat_id: ChatId, user_id: UserId) -> ColumnElement[bool]:
 
 async def list_chats(
     db: Connection, user_id: UserId, *, before: tuple[datetime, int] | None, limit: int
-) -> Sequence[ChatRow]:
-    """The user's chats, newest activity first, past the (last_message_at, id) of the last one seen."""
+) -> list[ChatRow]:
+    """The user's chats, newest activity first, past the chat whose (last_message_at, id) is `before`."""
     statement = (
         select(*_CHAT).where(Chat.user_id == user_id).order_by(Chat.last_message_at.desc(), Chat.id.desc()).limit(limit)
     )
     if before is not None:
         statement = statement.where(tuple_(Chat.last_message_at, Chat.id) < before)
-    return (await db.execute(statement)).all()
+    return [ChatRow._make(row) for row in await db.execute(statement)]
 
 
 async def add_chat(db: Connection, user_id: UserId, title: str | None) -> ChatRow:
@@ -57,26 +69,26 @@ async def add_chat(db: Connection, user_id: UserId, title: str | None) -> ChatRo
     row = (await db.execute(statement)).one_or_none()
     if row is None:
         raise TokenInvalid
-    return row
+    return ChatRow._make(row)
 
 
 async def find_chat(db: Connection, user_id: UserId, chat_id: ChatId) -> ChatRow:
     """One chat.
 
     Raises:
-        ChatNotFound: absent, or another's.
+        ChatNotFound: absent, or another user's.
 
     """
     row = (await db.execute(select(*_CHAT).where(_owned(chat_id, user_id)))).one_or_none()
     if row is None:
         raise ChatNotFound
-    return row
+    return ChatRow._make(row)
 
 
 async def list_messages(
     db: Connection, user_id: UserId, chat_id: ChatId, *, after: int = 0, limit: int | None = None
-) -> Sequence[Row[*tuple[Any, ...]]]:
-    """The chat's messages by position, past a position; all of them without a limit."""
+) -> list[MessageRow]:
+    """The chat's messages with positions greater than `after`, by position; all of them without a limit."""
     statement = (
         select(*_MESSAGE)
         .join(Chat, Chat.id == Message.chat_id)
@@ -84,14 +96,14 @@ async def list_messages(
         .order_by(Message.position)
         .limit(limit)
     )
-    return (await db.execute(statement)).all()
+    return [MessageRow._make(row) for row in await db.execute(statement)]
 
 
 async def rename_chat(db: Connection, user_id: UserId, chat_id: ChatId, title: str) -> ChatRow:
     """Give a chat a title.
 
     Raises:
-        ChatNotFound: absent, or another's.
+        ChatNotFound: absent, or another user's.
 
     """
     statement = (
@@ -103,19 +115,19 @@ async def rename_chat(db: Connection, user_id: UserId, chat_id: ChatId, title: s
     row = (await db.execute(statement)).one_or_none()
     if row is None:
         raise ChatNotFound
-    return row
+    return ChatRow._make(row)
 
 
-async def delete_chat(db: Connection, user_id: UserId, chat_id: ChatId) -> Sequence[OpenGeneration]:
-    """Delete a chat with all that belongs to it. Belongs in a transaction.
+async def delete_chat(db: Connection, user_id: UserId, chat_id: ChatId) -> list[OpenGeneration]:
+    """Delete a chat with everything that belongs to it. Needs a transaction.
 
     Returns the generations that were open.
 
     Raises:
-        ChatNotFound: absent, or another's.
+        ChatNotFound: absent, or another user's.
 
     """
-    # Locked first: a message that is accepted in this moment is either before, and found here, or refused.
+    # The lock comes first: a message accepted at the same moment is either found here, or refused.
     if (await db.execute(select(Chat.id).where(_owned(chat_id, user_id)).with_for_update())).one_or_none() is None:
         raise ChatNotFound
     open_ones = await lifecycle.find_open(db, Generation.chat_id == chat_id)

@@ -1,13 +1,13 @@
-"""What is remembered of a chat's beginning: look at it, correct it, have it made anew."""
+"""A chat's memory, which stands for the chat's older messages: look at it, correct it, have it made again."""
 
 from typing import Any
 
 from fastapi import APIRouter, status
-from sqlalchemy import Row
 
 from services.api.dependencies import AppResources, CurrentPrincipal
 from services.api.fields import BigIntId
 from services.api.memory import queries
+from services.api.memory.queries import MemoryRow
 from services.api.memory.schemas import FactView, MemoryChange, MemoryView
 from shared.errors import MemoryTooLarge
 from shared.ids import ChatId
@@ -44,19 +44,19 @@ async def change_memory(
         values["facts"] = write_facts(facts)
     async with resources.database.connect() as db:
         changed = await queries.change_memory(db, principal.user_id, ChatId(chat_id), values, body.version)
-    resources.jobs.summarize(ChatId(chat_id))  # whoever summarizes at this moment has to begin again
+    resources.jobs.summarize(ChatId(chat_id))  # a worker that is summarizing has to begin again
     return _view(changed)
 
 
 @router.delete("", status_code=status.HTTP_204_NO_CONTENT)
 async def restart_memory(chat_id: BigIntId, principal: CurrentPrincipal, resources: AppResources) -> None:
-    """Forget the summary and what is not pinned, and make both anew from the messages."""
+    """Forget the summary and the facts that are not pinned, and have both made again from the messages."""
     async with resources.database.connect() as db:
         await queries.restart_memory(db, principal.user_id, ChatId(chat_id), resources.limits.history_window)
     resources.jobs.summarize(ChatId(chat_id))
 
 
-def _view(row: Row[Any]) -> MemoryView:
+def _view(row: MemoryRow) -> MemoryView:
     facts = [FactView(text=fact.text, position=fact.position, pinned=fact.pinned) for fact in read_facts(row.facts)]
     return MemoryView(
         summary=row.summary, facts=facts, watermark=row.watermark, pending=row.pending, version=row.version

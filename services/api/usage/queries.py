@@ -1,10 +1,9 @@
-"""What model calls took, in the database."""
+"""The tokens of model calls, in the database."""
 
-from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import NamedTuple
 
-from sqlalchemy import Date, Row, cast, func, literal, select
+from sqlalchemy import Date, cast, func, literal, select
 
 from services.api.usage.schemas import DayUsage
 from shared import usage
@@ -15,8 +14,15 @@ from shared.ids import UserId
 _DAY = cast(func.timezone("UTC", ModelCall.created_at), Date)
 
 
+class UsedToday(NamedTuple):
+    """The tokens that a user has used since midnight (UTC), and the next midnight."""
+
+    used: int
+    resets_at: datetime
+
+
 async def sum_by_day(db: Connection, user_id: UserId, days: int) -> list[DayUsage]:
-    """The user's calls of the last so many days, today included, summed by day, model and purpose."""
+    """The tokens of the last `days` days (UTC), today included, by day, model and purpose; newest day first."""
     since = func.date_trunc("day", func.now(), "UTC") - func.make_interval(0, 0, 0, days - 1)
     by = (_DAY.label("day"), ModelCall.model, ModelCall.purpose)
     statement = (
@@ -31,12 +37,12 @@ async def sum_by_day(db: Connection, user_id: UserId, days: int) -> list[DayUsag
         .group_by(*by)
         .order_by(_DAY.desc(), ModelCall.model, ModelCall.purpose)
     )
-    rows: Sequence[Row[*tuple[Any, ...]]] = (await db.execute(statement)).all()
-    return [DayUsage.model_validate(row) for row in rows]
+    return [DayUsage.model_validate(row) for row in await db.execute(statement)]
 
 
-async def today(db: Connection, user_id: UserId) -> Row[int, datetime]:
-    """(used, resets_at): the tokens since midnight, UTC, and the next midnight."""
+async def today(db: Connection, user_id: UserId) -> UsedToday:
+    """The tokens that a user has used today."""
     midnight = func.date_trunc("day", func.now(), "UTC") + func.make_interval(0, 0, 0, 1)
     used = usage.used_today(literal(user_id)).scalar_subquery().label("used")
-    return (await db.execute(select(used, midnight.label("resets_at")))).one()
+    row = (await db.execute(select(used, midnight.label("resets_at")))).one()
+    return UsedToday._make(row)
