@@ -17,11 +17,11 @@ from shared.telemetry.logs import configure_logging
 DRAIN_SECONDS: Final = 20
 BACKLOG: Final = 4096
 SWITCH_INTERVAL: Final = 0.0005
-"""Seconds that a thread may keep others from Python. The default, 5 ms, is an age for the event loop."""
+"""Seconds after which a thread lets others run Python. The default, 5 ms, is too long for the event loop to wait."""
 
 
 def main() -> int:
-    """Run. Returns the exit code: 1 when it could not start, 2 for unusable settings."""
+    """Serve. Returns the exit code: 1 when the server could not start, 2 for unusable settings."""
     try:
         settings = Settings.load(require=("jwt_secret_key",))
     except SettingsInvalid as error:
@@ -30,7 +30,7 @@ def main() -> int:
     configure_logging(service="api", level=settings.log_level, log_format=settings.log_format)
     quiet_cuts()
     sys.setswitchinterval(SWITCH_INTERVAL)
-    # uvicorn drains, restores this, and raises the signal again. Having left in good order is success.
+    # uvicorn drains, restores this handler, and raises the signal again. An end in good order is a success.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     config = uvicorn.Config(
         create_app(settings),

@@ -20,7 +20,7 @@ def text(message_id: MessageId, offset: Offset) -> str:
 
 
 def read(event_id: str | None, message_id: MessageId) -> Offset | None:
-    """The offset that a client has reached in this message; None for any text that is not an event id of this message."""
+    """The offset that a client has reached in this message; None for any text that is no event id of the message."""
     found = _FORM.fullmatch(event_id or "")
     if found is None or int(found[1]) != message_id or int(found[1]) > MAX_BIGINT:
         return None

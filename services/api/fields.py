@@ -14,7 +14,7 @@ NUL: Final = "\0"
 
 
 def _storable(text: str) -> str:
-    """Refuse what PostgreSQL's text can't hold. Pydantic lets lone surrogates pass unless a constraint makes it look."""
+    """Refuse a text that PostgreSQL can't store. Pydantic lets lone surrogates pass where a text has no constraint."""
     if NUL in text:
         raise ValueError("must not contain the NUL character")
     try:
@@ -25,13 +25,13 @@ def _storable(text: str) -> str:
 
 
 Storable = AfterValidator(_storable)
-"""Comes after the constraints of a text, which would otherwise be those of any value: other codes, and no stripping first."""
+"""Stands after a text's constraints. Before them, pydantic would check any value, with other codes and no stripping."""
 
 Text = Annotated[str, Storable]
 
 
 class Body(BaseModel):
-    """A request's body. What it does not name is refused, so that no client believes to have set it."""
+    """A request's body. A field that it does not have is refused, so that no client believes to have set it."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

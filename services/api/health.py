@@ -1,4 +1,4 @@
-"""For operators and orchestrators: who this is, is it alive, can it serve."""
+"""For operators and orchestrators: the name of this service, whether it is alive, and whether it can serve."""
 
 import asyncio
 from collections.abc import Awaitable
@@ -30,7 +30,7 @@ async def root() -> dict[str, str]:
 
 @router.get("/livez")
 async def livez() -> dict[str, str]:
-    """The process answers; nothing else is looked at."""
+    """The process answers. Nothing else is checked."""
     return {"status": "ok"}
 
 
@@ -44,7 +44,7 @@ async def livez() -> dict[str, str]:
     },
 )
 async def readyz(resources: AppResources, response: Response) -> dict[str, Any]:
-    """Every part that a request needs answers: PostgreSQL, Redis, and a schema that fits this code."""
+    """Whether each part that a request needs is there: PostgreSQL, Redis, and a schema that fits this code."""
     names = ("database", "migrations", "streams")
     results = await asyncio.gather(
         _check(_database(resources.database)),
@@ -80,5 +80,5 @@ async def _streams(reader: Reader) -> str:
 async def _migrations(database: Database) -> str:
     async with database.connect() as db:
         found = (await db.execute(text("SELECT version_num FROM alembic_version"))).scalar_one_or_none()
-    # Later ones fit as well: in an upgrade the migration comes first.
+    # A later schema fits as well: in an upgrade, the migration comes before the code.
     return "ok" if found is not None and found >= HEAD else f"at {found}, needs {HEAD}"

@@ -1,4 +1,4 @@
-"""The sender of jobs to the workers, through Celery."""
+"""Jobs for the workers, sent through Celery."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +11,7 @@ from shared.jobs.sender import JobSender
 
 @contextmanager
 def open_job_sender(broker_url: str) -> Iterator[JobSender]:
-    """The sender of jobs to the workers on this broker. It connects when the first job is sent."""
+    """A sender of jobs to the workers at this broker. It connects when the first job is sent."""
     celery = Celery("cortexai", broker=broker_url, set_as_current=False)
     celery.conf.update(
         broker_transport_options=dict(BROKER_TRANSPORT),

@@ -1,4 +1,4 @@
-"""Pure ASGI middleware: BaseHTTPMiddleware would buffer streams and turn a cut one into a clean end (docs/protocol.md §4)."""
+"""Pure ASGI middleware. BaseHTTPMiddleware buffers streams, and ends a cut one cleanly (docs/protocol.md §4)."""
 
 import logging
 import time

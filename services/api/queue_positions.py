@@ -1,4 +1,4 @@
-"""Queue positions: how many generations a worker takes before one. Asked of the database once a second for all readers."""
+"""Queue positions: how far a generation is from a worker. One query a second finds them for all readers."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping

@@ -12,7 +12,7 @@ Password = Annotated[str, StringConstraints(min_length=8, max_length=1024), Stor
 
 
 def _as_kept(email: str) -> str:
-    """The address as signing up has kept it (its domain decoded, say); what is no address stays, and is unknown."""
+    """The address in the form that signing up has saved, with its domain decoded. Any other text stays as it is."""
     try:
         return validate_email(email)[1]
     except PydanticCustomError:
@@ -27,7 +27,7 @@ class Signup(Body):
 
 
 class Login(Body):
-    """Credentials. What they may look like is not checked: they are right or wrong."""
+    """Credentials. Their form is not checked: they are right or wrong."""
 
     email: Annotated[str, StringConstraints(max_length=1024), Storable, AfterValidator(_as_kept)]
     password: Annotated[str, StringConstraints(max_length=1024), Storable]

@@ -17,7 +17,7 @@ CLAIMS: Final = ("exp", "iat", "jti", "iss", "aud", "sub", "typ")
 
 @dataclass(frozen=True, slots=True)
 class AccessTokens:
-    """Issues and reads access tokens. `lifetime` is in seconds."""
+    """Issues and reads access tokens. `lifetime` is a token's, in seconds."""
 
     secret: str
     algorithm: str
@@ -41,7 +41,7 @@ class AccessTokens:
         """The user that a token names.
 
         Raises:
-            TokenInvalid: anything about it is not as `issue` makes it.
+            TokenInvalid: the token is not one that `issue` made, or it has expired.
 
         """
         try:

@@ -14,20 +14,20 @@ MAX_WAITING: Final = 200
 
 
 class Passwords:
-    """Hashes passwords on threads of its own: one bcrypt takes a quarter of a second, which no event loop may wait for.
+    """Hashes passwords on threads of its own, since a bcrypt hash takes a quarter of a second.
 
-    The scheme is bcrypt_sha256, since plain bcrypt refuses what is longer than 72 bytes.
+    The scheme is bcrypt_sha256, since plain bcrypt refuses passwords of more than 72 bytes.
     """
 
     def __init__(self, *, rounds: int) -> None:
         self._context = CryptContext(schemes=["bcrypt_sha256"], bcrypt_sha256__rounds=rounds)
         self._threads = ThreadPoolExecutor(HASHERS, thread_name_prefix="password")
         self._waiting = 0
-        # What a password is compared with when there is no such account, so that both answers take the same time.
+        # A password without an account is compared with this hash, so that both answers take the same time.
         self._nobody: str = self._context.hash(uuid4().hex)
 
     async def hash(self, password: str) -> str:
-        """The hash to keep.
+        """The hash of a password.
 
         Raises:
             TooBusy: too many passwords are being hashed.
@@ -37,7 +37,7 @@ class Passwords:
         return hashed
 
     async def verify(self, password: str, password_hash: str | None) -> bool:
-        """Whether the password is right; without a hash it is not, which takes as long to say.
+        """Whether the password is right. Without a hash the answer is no, and takes as long.
 
         Raises:
             TooBusy: too many passwords are being hashed.

@@ -1,4 +1,4 @@
-"""Cursors: opaque to clients, a place in an order to us."""
+"""Cursors: where a page of a list begins. They are opaque to clients."""
 
 import binascii
 from base64 import urlsafe_b64decode, urlsafe_b64encode
@@ -9,7 +9,7 @@ from shared.ids import MAX_BIGINT
 
 
 def write(at: datetime, row_id: int) -> str:
-    """The cursor of a row in an order by (time, id)."""
+    """The cursor of a row in a list that is ordered by (time, id)."""
     return urlsafe_b64encode(f"{at.astimezone(UTC).isoformat()}/{row_id}".encode()).decode().rstrip("=")
 
 
@@ -17,7 +17,7 @@ def read(cursor: str) -> tuple[datetime, int]:
     """The (time, id) of a cursor.
 
     Raises:
-        CursorInvalid: `write` did not make it.
+        CursorInvalid: the text is no cursor that `write` made.
 
     """
     try:
@@ -25,7 +25,7 @@ def read(cursor: str) -> tuple[datetime, int]:
         place = datetime.fromisoformat(at), int(row_id)
     except (ValueError, binascii.Error) as error:
         raise CursorInvalid(field="cursor") from error
-    # Base64, times and numbers have other spellings that Python reads; a cursor has one.
+    # Python reads several spellings of base64, times and numbers. A cursor has only one.
     if place[0].tzinfo != UTC or not 0 < place[1] <= MAX_BIGINT or write(*place) != cursor:
         raise CursorInvalid(field="cursor")
     return place

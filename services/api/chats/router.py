@@ -85,7 +85,7 @@ async def list_messages(
 async def rename_chat(
     chat_id: BigIntId, body: ChatChange, principal: CurrentPrincipal, resources: AppResources
 ) -> Chat:
-    """Give a chat another title."""
+    """Change a chat's title."""
     async with resources.database.connect() as db:
         row = await queries.rename_chat(db, principal.user_id, ChatId(chat_id), body.title)
     return Chat.model_validate(row)
@@ -93,7 +93,7 @@ async def rename_chat(
 
 @router.delete("/{chat_id}", status_code=status.HTTP_204_NO_CONTENT, responses=_NOT_FOUND)
 async def delete_chat(chat_id: BigIntId, principal: CurrentPrincipal, resources: AppResources) -> None:
-    """Delete a chat and its messages. What it is generating is stopped."""
+    """Delete a chat and its messages. Its generations are stopped."""
     async with resources.database.begin() as db:
         deleted = await queries.delete_chat(db, principal.user_id, ChatId(chat_id))
     await end_deleted(resources.streams, deleted)

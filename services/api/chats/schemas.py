@@ -11,13 +11,13 @@ Title = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, ma
 
 
 class NewChat(Body):
-    """A chat to make. Without a title it gets one from its first message."""
+    """A chat to make. Without a title, the chat gets one from its first message."""
 
     title: Title | None = None
 
 
 class ChatChange(Body):
-    """What to change of a chat."""
+    """A chat's new title."""
 
     title: Title
 
@@ -33,9 +33,9 @@ class Chat(View):
 
 
 class Message(View):
-    """A message. A reply that is still being generated is `pending`.
+    """A message. A reply is `pending` until its generation is over.
 
-    `parts` are its parts as the AI SDK's UIMessage has them: reasoning, tool calls, sources; null when `content` says it all.
+    `parts` are the parts of the AI SDK's UIMessage (reasoning, tool calls, sources). Null when `content` is all.
     """
 
     id: int

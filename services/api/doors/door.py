@@ -13,7 +13,7 @@ from services.api.problems.failure import ErrorForm
 
 
 class Door(NamedTuple):
-    """A front door. Every failure at a path that begins with `prefix`, a 404 or a 401 too, is written by `error_form`."""
+    """A front door. `error_form` writes each failure at a path that begins with `prefix`, a 404 or a 401 too."""
 
     prefix: str
     router: APIRouter

@@ -14,7 +14,7 @@ Status = Literal["waiting", "queued", "running", "completed", "failed", "cancell
 class GenerationView(View):
     """A generation: its status, and what it took.
 
-    Times are null until they are reached. `final_sequence`, the terminal frame's sequence, is null until the log is closed.
+    Times are null until they are reached. `final_sequence` is the terminal frame's, null until the log is closed.
     """
 
     id: UUID

@@ -10,7 +10,10 @@ from shared.memory.facts import FACT_MAX_CHARS
 
 
 class FactView(Body):
-    """Something that a user said, and where. A pinned one stays until the user removes it; one without position is the user's."""
+    """Something that the user said, at a position of the chat, or wrote into the memory, without a position.
+
+    A pinned fact stays until the user removes it.
+    """
 
     text: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=FACT_MAX_CHARS), Storable]
     position: Annotated[int, Field(ge=1, le=MAX_BIGINT)] | None = None
@@ -18,9 +21,9 @@ class FactView(Body):
 
 
 class MemoryView(View):
-    """What the model is told of a chat's beginning: its summary and facts cover the positions up to the watermark.
+    """What the model reads of a chat's older messages: a summary and facts for the positions up to the watermark.
 
-    `pending` messages lie past it, and are told in full. Whatever changes the memory raises its version.
+    The model reads the `pending` messages, after the watermark, in full. Each change of the memory raises its version.
     """
 
     summary: str | None
@@ -31,12 +34,12 @@ class MemoryView(View):
 
 
 class MemoryChange(Body):
-    """What to correct; what is left out stays. `facts` replace all facts. With a `version`, only if that is the memory's.
+    """Corrections. A field that is left out stays as it is; `facts` replace all facts.
 
-    How much a memory holds is a setting, at which the route looks.
+    With a `version`, the memory is only corrected when it has that version. The greatest size of a memory is a setting.
     """
 
     summary: Text | None = None
-    # The first bad one is enough: a body has room for a hundred thousand, each with errors of its own.
+    # Validation stops at the first bad fact: a body has room for a hundred thousand, each with errors of its own.
     facts: Annotated[list[FactView], Field(fail_fast=True)] | None = None
     version: Annotated[int, Field(ge=0, le=MAX_BIGINT)] | None = None

@@ -71,7 +71,7 @@ def _of_validation(request: Request, error: RequestValidationError) -> Failure:
 
 
 def _is_unread(error: Any) -> bool:  # noqa: ANN401
-    """Whether an error says that the body is no object: FastAPI hands over as bytes a body that is not declared as JSON."""
+    """Whether a body was read as bytes instead of an object, as FastAPI reads a body that is not declared as JSON."""
     return (error["type"], error["loc"]) == ("model_attributes_type", ("body",))
 
 

@@ -43,7 +43,7 @@ class Transient(NamedTuple):
 
 
 class InQueue(NamedTuple):
-    """No worker has the generation yet. `position` counts from 1; 0 means that it waits for its chat's live generation."""
+    """No worker has the generation yet. `position` counts from 1; with 0 it waits for its chat's live generation."""
 
     position: int
 
@@ -135,7 +135,7 @@ async def _next_entries(generation: FollowedGeneration, notification: Notificati
     if reached == BEGINNING:
         logged = await generation.reader.replay(generation.generation_id, BEGINNING, limit=PAGE)
     else:
-        # The last entry sent is read again: Redis may have lost it, and a later attempt may have written another one there.
+        # The last entry sent is read again: Redis may have lost it, and a later attempt may have put another there.
         before = Offset(reached.attempt, reached.sequence - 1)
         logged = await generation.reader.replay(generation.generation_id, before, limit=PAGE + 1)
         if logged and logged[0].offset != reached:
@@ -156,7 +156,7 @@ async def _check_alive(generation: FollowedGeneration, reached: Offset) -> None:
     """Make sure that more can come. The log has nothing new; it may while the generation is live, or is not closed yet.
 
     Raises:
-        StreamCut: the generation is gone; or it is over and its log is lost; or the log has begun again behind `reached`.
+        StreamCut: the generation is gone; or it is over and its log is lost; or the log has begun again.
 
     """
     state = await generation.state()

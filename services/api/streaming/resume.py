@@ -23,7 +23,7 @@ log = get_logger(__name__)
 
 
 class Saved(NamedTuple):
-    """The log is gone, and the row tells the end: these entries, rebuilt from the row, are all that comes past `after`."""
+    """The log is gone. These entries, rebuilt from the row, are all that comes past `after`; the last is terminal."""
 
     entries: Sequence[Entry]
     after: Offset

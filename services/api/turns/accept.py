@@ -20,7 +20,7 @@ from shared.states import GenerationStatus
 from shared.streams.redis import Streams
 
 OnConflict = Literal["reject", "interrupt", "enqueue"]
-"""What becomes of a message whose chat is generating: refused; the generation is stopped; or the message waits behind it."""
+"""A message whose chat is generating is refused, or stops the generation, or waits behind it."""
 
 TRIES: Final = 20
 """How often other messages may be quicker. Each time, one of them has been accepted or refused."""
@@ -115,7 +115,7 @@ async def _interrupt(
         if turn is None:
             refusal = await queries.why_refused(db, user_id, chat_id, status, bounds)
             raise refusal or TooBusy
-    # First the cancelled logs are closed, then the new generation is sent: its model reads what the cancelled ones said.
+    # The logs are closed before the new generation is sent: its model reads what the cancelled generations said.
     await end_cancelled(database, streams, jobs, cancelled)
     jobs.generate(turn.generation_id)
     return turn

@@ -1,4 +1,4 @@
-"""Turns in the database: a message gets its position, its empty reply and its generation, or the reason of a refusal."""
+"""Turns in the database: a message gets a position, an empty reply and a generation, or is refused for a reason."""
 
 from datetime import datetime
 from typing import Any, Final, NamedTuple
@@ -202,7 +202,7 @@ async def open_turn(
     bounds: Bounds,
     model: str | None = None,
 ) -> Turn | None:
-    """Accept a message, with its reply at the position after its own. `status` is that of its generation: queued or waiting.
+    """Accept a message, with its reply at the next position. The generation begins with `status`, queued or waiting.
 
     Returns None when the message is refused; `why_refused` finds the reason.
 

@@ -8,7 +8,7 @@ from services.api.fields import View
 class DayUsage(View):
     """The tokens that a user's model calls took on a day (UTC), with one model, for one purpose.
 
-    Those of a call that was cut off are estimates: the model did not say.
+    The tokens of a call that was cut off are estimates, since the model did not count them.
     """
 
     day: date
@@ -21,7 +21,7 @@ class DayUsage(View):
 
 
 class Today(View):
-    """What was used since midnight, UTC, and what may be. `limit` is null where there is none."""
+    """The tokens used since midnight (UTC), and the most that may be used. `limit` is null for no limit."""
 
     used: int
     limit: int | None
@@ -29,7 +29,7 @@ class Today(View):
 
 
 class Usage(View):
-    """What a user's model calls took, newest day first."""
+    """The tokens that a user's model calls took, newest day first."""
 
     today: Today
     days: list[DayUsage]

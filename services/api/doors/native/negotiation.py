@@ -1,4 +1,4 @@
-"""A stream, or JSON with the stream's path? Source: docs/protocol.md §3; RFC 7240 (Prefer), RFC 9110 §12.5.1 (Accept)."""
+"""A stream, or JSON with the stream's path? Source: docs/protocol.md §3; RFC 7240 (Prefer), RFC 9110 (Accept)."""
 
 from starlette.datastructures import Headers
 
@@ -10,7 +10,7 @@ def prefers_async(headers: Headers) -> bool:
 
 
 def wants_json(headers: Headers) -> bool:
-    """Whether the client asks for 202: by `Prefer`, or by an Accept with application/json and without a stream or */*."""
+    """Whether the client asks for 202: by `Prefer`, or by an `Accept` that has JSON and neither a stream nor */*."""
     if prefers_async(headers):
         return True
     accepted = [_range(item) for item in ",".join(headers.getlist("accept")).split(",")]
