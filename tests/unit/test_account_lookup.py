@@ -4,8 +4,10 @@ import asyncio
 from collections.abc import Collection
 
 import pytest
+from sqlalchemy.exc import OperationalError
 
 from services.api.auth.account_lookup import AccountLookup
+from shared.errors import DatabaseUnavailable
 from shared.ids import UserId
 
 ONE, TWO, THREE = UserId(1), UserId(2), UserId(3)
@@ -19,7 +21,7 @@ class Database:
         self.asked: list[set[UserId]] = []
         self.free = asyncio.Event()
         self.free.set()
-        self.error: OSError | None = None
+        self.error: OperationalError | None = None
 
     async def find(self, user_ids: Collection[UserId]) -> set[UserId]:
         self.asked.append(set(user_ids))
@@ -76,9 +78,10 @@ async def test_a_query_that_fails_fails_all_that_share_it_and_no_others() -> Non
     await started(first)
     sharing = [asyncio.create_task(accounts.exists(ONE)) for _ in range(50)]
     await started(*sharing)
-    database.error = ConnectionRefusedError()
+    database.error = OperationalError("SELECT", {}, ConnectionRefusedError())
     database.free.set()
-    assert all(isinstance(error, OSError) for error in await asyncio.gather(first, *sharing, return_exceptions=True))
+    errors = await asyncio.gather(first, *sharing, return_exceptions=True)
+    assert all(error is database.error for error in errors)
     assert len(database.asked) == 2
     database.error = None
     assert await accounts.exists(ONE)
@@ -95,3 +98,17 @@ async def test_a_request_that_goes_away_takes_nothing_from_those_that_share_its_
     await started(*sharing)
     database.free.set()
     assert await asyncio.gather(*sharing) == [True, True]
+
+
+async def test_a_query_that_hangs_is_given_up_and_the_next_one_is_asked() -> None:
+    database = Database(ONE)
+    accounts = AccountLookup(database.find, within=0.05)
+    database.free.clear()
+    hanging = asyncio.create_task(accounts.exists(TWO))
+    await started(hanging)
+    waiting = [asyncio.create_task(accounts.exists(ONE)) for _ in range(3)]
+    with pytest.raises(DatabaseUnavailable):
+        await hanging
+    database.free.set()
+    assert await asyncio.gather(*waiting) == [True] * 3
+    assert await accounts.exists(ONE)

@@ -4,10 +4,15 @@ import asyncio
 from collections.abc import Awaitable, Callable, Collection
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
+from typing import Final
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from shared.errors import DatabaseUnavailable
 from shared.ids import UserId
+
+ANSWER_WITHIN: Final = 5.0
+"""Seconds after which a query is given up, so that one connection that hangs does not stop every request."""
 
 
 @dataclass(slots=True)
@@ -16,7 +21,7 @@ class _Batch:
 
     user_ids: set[UserId] = field(default_factory=set)
     found: AbstractSet[UserId] | None = None
-    error: SQLAlchemyError | OSError | None = None
+    error: SQLAlchemyError | DatabaseUnavailable | None = None
 
 
 class AccountLookup:
@@ -27,8 +32,11 @@ class AccountLookup:
     requests at the same time take one connection, where a query each would keep messages waiting for theirs.
     """
 
-    def __init__(self, find: Callable[[Collection[UserId]], Awaitable[AbstractSet[UserId]]]) -> None:
+    def __init__(
+        self, find: Callable[[Collection[UserId]], Awaitable[AbstractSet[UserId]]], *, within: float = ANSWER_WITHIN
+    ) -> None:
         self._find = find
+        self._within = within
         self._asking = asyncio.Lock()
         self._next = _Batch()
 
@@ -36,8 +44,8 @@ class AccountLookup:
         """Whether this account exists now.
 
         Raises:
-            SQLAlchemyError: the database does not answer.
-            OSError: the database can't be reached.
+            SQLAlchemyError: the database can't be reached, or fails.
+            DatabaseUnavailable: the database does not answer in time.
 
         """
         batch = self._next
@@ -49,8 +57,12 @@ class AccountLookup:
                 if batch is self._next:
                     self._next = _Batch()
                 try:
-                    batch.found = await self._find(batch.user_ids)
-                except (SQLAlchemyError, OSError) as error:
+                    async with asyncio.timeout(self._within):
+                        batch.found = await self._find(batch.user_ids)
+                except TimeoutError:
+                    batch.error = DatabaseUnavailable()
+                    raise batch.error from None
+                except SQLAlchemyError as error:
                     batch.error = error
                     raise
         return user_id in batch.found
