@@ -60,7 +60,7 @@ async def make_title(desk: Desk, generation_id: GenerationId) -> None:
         changed = bool(title) and (await db.execute(named)).one_or_none() is not None
     if changed:
         try:
-            await desk.transient_frames.tell(generation_id, encode(frames.title(title)))
+            await desk.transient_frames.send(generation_id, encode(frames.title(title)))
         except StreamsUnavailable as error:
             log.warning("title_not_told", error=error.code)
 

@@ -73,26 +73,26 @@ class Claimed(NamedTuple):
 
 
 async def claim(db: Connection, generation_id: GenerationId, lease: timedelta) -> Claimed | None:
-    """Take a queued generation. None when it is held, over or gone."""
+    """Take a queued generation. None when another worker has the generation, or when it is over or gone."""
     row = (await db.execute(_CLAIM, {"generation": generation_id, "lease": lease})).one_or_none()
     return Claimed._make(row) if row else None
 
 
-def renew(held: Iterable[tuple[GenerationId, int]], lease: timedelta) -> ReturningUpdate[UUID]:
-    """Prolong the leases of (generation, attempt) pairs. Returns the ids that are still held."""
+def renew(attempts: Iterable[tuple[GenerationId, int]], lease: timedelta) -> ReturningUpdate[UUID]:
+    """Prolong the leases of (generation, attempt) pairs. Returns the ids of those that the attempts still have."""
     return (
         update(Generation)
-        .where(tuple_(Generation.id, Generation.attempt).in_(list(held)), Generation.status == RUNNING)
+        .where(tuple_(Generation.id, Generation.attempt).in_(list(attempts)), Generation.status == RUNNING)
         .values(lease_expires_at=_in(lease))
         .returning(Generation.id)
     )
 
 
-def release(held: Iterable[tuple[GenerationId, int]]) -> ReturningUpdate[UUID]:
-    """Give generations back so that another worker continues at once. It is not counted as a loss."""
+def release(attempts: Iterable[tuple[GenerationId, int]]) -> ReturningUpdate[UUID]:
+    """Give generations back so that another worker continues at once. This does not count as a loss."""
     return (
         update(Generation)
-        .where(tuple_(Generation.id, Generation.attempt).in_(list(held)), Generation.status == RUNNING)
+        .where(tuple_(Generation.id, Generation.attempt).in_(list(attempts)), Generation.status == RUNNING)
         .values(status=QUEUED, lease_expires_at=None, queued_at=func.now())
         .returning(Generation.id)
     )

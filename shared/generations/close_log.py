@@ -75,7 +75,7 @@ async def _append_end(
 async def abandon_log(
     writer: Writer, stream_log: Log, generation_id: GenerationId, message_id: MessageId, attempt: int
 ) -> None:
-    """Close the log of a generation whose row is gone: its readers are told, its worker is fenced off.
+    """Close the log of a generation whose row is gone: readers get an `abort` frame, the worker is fenced off.
 
     Raises:
         AppendRefused: the log is closed, or a later attempt is opening it.

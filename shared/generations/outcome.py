@@ -1,4 +1,4 @@
-"""How a generation ended: one value, made by whoever ends the generation, and used wherever the end is saved or told."""
+"""How a generation ended: one value, made by whoever ends the generation, and used wherever the end is saved or shown."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -61,7 +61,7 @@ def take_over_expired(limit: int = 100) -> ReturningUpdate[UUID, str, int, int, 
 def queued_again(older_than: timedelta, limit: int = 100) -> ReturningUpdate[UUID]:
     """Queued rows that no worker took for a while, marked as sent now. Returns their ids, to be sent again.
 
-    The longer a row waits, the more seldom it is sent again, every 30 s at last: the workers may just have much to do.
+    The longer a row waits, the longer the pause until its job is sent again, up to 30 s: the workers may just have much to do.
     """
     age = extract("epoch", func.now() - Generation.created_at)
     backoff = func.make_interval(0, 0, 0, 0, 0, 0, func.least(age / 4, LONGEST_BACKOFF.total_seconds()))

@@ -1,4 +1,4 @@
-"""Opening an attempt: it fences off every earlier one, and only then reads what they said. Source: docs/protocol.md §1."""
+"""Opening an attempt: the opening fences off every earlier attempt; only then is their log read. Source: docs/protocol.md §1."""
 
 from shared.errors import AppendRefused
 from shared.ids import GenerationId

@@ -122,7 +122,7 @@ async def test_what_is_told_aside_reaches_those_who_read_and_is_in_no_log(client
         events = stream.events()
         first = asyncio.ensure_future(anext(events))
         while not any(aside["type"] == "data-title" for aside in stream.transient_frames):
-            await desk.transient_frames.tell(posted.generation_id, encode(frames.title("Aside")))
+            await desk.transient_frames.send(posted.generation_id, encode(frames.title("Aside")))
             await asyncio.wait([first], timeout=0.05)
         await run_generation(replace(desk, jobs=Noted()), posted.generation_id)
         live = [await first] + [event async for event in events]

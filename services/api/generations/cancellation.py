@@ -60,7 +60,7 @@ async def _end_all(
 
     async def tell() -> None:
         try:
-            await resources.streams.cancel_signals.tell([one.id for one in interrupted])
+            await resources.streams.cancel_signals.send([one.id for one in interrupted])
         except CortexAIError as error:
             log.warning("stop_not_told", error=error.code)
 

@@ -119,7 +119,7 @@ async def summarize_now(summarizer: Summarizer, chat_id: ChatId) -> bool:
 async def hint_due(summarizer: Summarizer) -> None:
     """Send jobs again for chats whose job may have been lost. Any number of times is harmless."""
     async with summarizer.database.connect() as db:
-        found = (await db.execute(summaries.hinted_again(HINT_LOST_AFTER))).scalars().all()
+        found = (await db.execute(summaries.mark_resent(HINT_LOST_AFTER))).scalars().all()
     for chat_id in found:
         summarizer.jobs.summarize(ChatId(chat_id))
 
