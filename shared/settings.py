@@ -1,10 +1,12 @@
 """The one place where environment variables become values. Read once, in each process's composition root."""
 
+import re
 from typing import Annotated, Any, Final, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from shared.errors import SettingsInvalid
 
@@ -12,6 +14,7 @@ MIN_SECRET_BYTES: Final = 32
 MIN_PROMPT_TOKENS: Final = 512
 """What a context has to hold besides the longest reply, for the system prompt, the memory and the question."""
 DEFAULT_PORTS: Final = {"http": 80, "https": 443}
+KEY: Final = re.compile(r"[!-~]+")
 KNOWN_SECRETS: Final = ("change", "secret", "example", "default", "password", "your-", "your_", "insecure")
 LOCAL_ORIGINS: Final = (
     "http://localhost:3000",
@@ -39,12 +42,46 @@ def _origin(text: str) -> str:
     return f"{parts.scheme}://{host}{port}"
 
 
-class DatabaseSettings(BaseSettings):
-    """What a process needs that only talks to the database, such as a migration."""
+class EnvironmentSettings(BaseSettings):
+    """Settings from the environment and `.env`. Spaces and line ends around a value are no part of it.
+
+    Files that hold secrets end in a newline, and so do many values that are made from such files.
+    """
 
     model_config = SettingsConfigDict(
         env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True, hide_input_in_errors=True
     )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003 - pydantic-settings gives them by name
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Where values come from, the first one wins (pydantic-settings)."""
+        return init_settings, _Stripped(env_settings), _Stripped(dotenv_settings), file_secret_settings
+
+
+class _Stripped(PydanticBaseSettingsSource):
+    """Another source, without what surrounds its values. A value of nothing but spaces counts as unset."""
+
+    def __init__(self, source: PydanticBaseSettingsSource) -> None:
+        super().__init__(source.settings_cls)
+        self._source = source
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        return self._source.get_field_value(field, field_name)
+
+    def __call__(self) -> dict[str, Any]:
+        values = {name: value.strip() if isinstance(value, str) else value for name, value in self._source().items()}
+        return {name: value for name, value in values.items() if value != ""}
+
+
+class DatabaseSettings(EnvironmentSettings):
+    """What a process needs that only talks to the database, such as a migration."""
 
     database_url: str = Field(repr=False)  # URLs hold passwords
 
@@ -83,7 +120,8 @@ class DatabaseSettings(BaseSettings):
 class Settings(DatabaseSettings):
     """All settings, by the names of their environment variables (in any case); `.env` is read too.
 
-    A variable that is set to nothing counts as unset. Sizes are in bytes, times in seconds, unless a name says otherwise.
+    A variable that is set to nothing, or to nothing but spaces, counts as unset. Sizes are in bytes, times in seconds,
+    unless a name says otherwise.
     """
 
     database_pool_size: int = Field(default=10, ge=1, le=200)
@@ -188,6 +226,14 @@ class Settings(DatabaseSettings):
         if url and not url.startswith(("redis://", "rediss://")):
             raise ValueError("must start with redis:// or rediss://")
         return url
+
+    @field_validator("groq_api_key", "tavily_api_key")
+    @classmethod
+    def _fits_a_header(cls, key: SecretStr | None) -> SecretStr | None:
+        """A key is sent in a header, and each request would fail over a line end or a letter that a header can't hold."""
+        if key is not None and not KEY.fullmatch(key.get_secret_value()):
+            raise ValueError("has characters that no key has")
+        return key
 
     @field_validator("jwt_secret_key")
     @classmethod

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
 from shared.errors import SettingsInvalid
 from shared.settings import LOCAL_ORIGINS, DatabaseSettings, Settings
@@ -88,6 +89,64 @@ def test_a_variable_that_is_set_to_nothing_counts_as_unset(monkeypatch: pytest.M
 def test_a_needed_variable_that_is_set_to_nothing_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(SettingsInvalid, match=r"^REDIS_URL: is not set$"):
         load(monkeypatch, REDIS_URL="")
+
+
+SURROUNDED = ["{}\n", "{}\r\n", " {} ", "\t{}", "\n {}\n\n"]
+
+
+@pytest.mark.parametrize("around", SURROUNDED)
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("DATABASE_URL", "postgresql+psycopg://db/cortexai"),
+        ("REDIS_URL", "redis://redis/0"),
+        ("CELERY_BROKER_URL", "redis://broker/0"),
+        ("STREAM_REDIS_URL", "redis://streams/0"),
+        ("GROQ_BASE_URL", "http://model"),
+        ("GROQ_API_KEY", "gsk_x"),
+        ("TAVILY_API_KEY", "tvly_x"),
+        ("JWT_SECRET_KEY", STRONG),
+        ("GROQ_MODEL", "a"),
+        ("HOST", "::"),
+        ("PORT", "8001"),
+        ("MODEL_TEMPERATURE", "0.5"),
+        ("MODEL_TOOLS", "False"),
+        ("JWT_ALGORITHM", "HS512"),
+        ("LOG_LEVEL", "debug"),
+    ],
+)
+def test_what_surrounds_a_value_is_no_part_of_it(
+    name: str, value: str, around: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = getattr(load(monkeypatch, **{name: around.format(value)}), name.lower())
+    assert str(read.get_secret_value() if isinstance(read, SecretStr) else read) == value
+
+
+@pytest.mark.parametrize("around", SURROUNDED)
+def test_what_surrounds_an_item_of_a_list_is_no_part_of_it(around: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = load(
+        monkeypatch,
+        GROQ_MODELS=f"{around.format('a')},{around.format('b')}",
+        BACKEND_CORS_ORIGINS=f"{around.format('https://a.example')},{around.format('https://b.example')}",
+        MODEL_CONTEXTS=f"{around.format('a')}={around.format('9000')},{around.format('b')}={around.format('9001')}",
+    )
+    assert settings.groq_models == ("a", "b")
+    assert settings.backend_cors_origins == ("https://a.example", "https://b.example")
+    assert settings.model_contexts == (("a", 9000), ("b", 9001))
+
+
+def test_a_variable_of_nothing_but_spaces_counts_as_unset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / ".env").write_text("PORT=9001\n")
+    settings = load(monkeypatch, PORT=" \n", GROQ_API_KEY="\n", LOG_LEVEL=" ", STREAM_REDIS_URL="\t")
+    assert (settings.port, settings.groq_api_key, settings.log_level) == (9001, None, "info")
+    assert settings.stream_redis_url == MINIMAL["REDIS_URL"]
+
+
+@pytest.mark.parametrize("name", ["GROQ_API_KEY", "TAVILY_API_KEY"])
+@pytest.mark.parametrize("key", ["two lines\nof it", "gsk_x gsk_y", "gsk_ä", "gsk_\x1b"])
+def test_a_key_that_no_header_can_hold_is_refused(name: str, key: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(SettingsInvalid, match=rf"^{name}: has characters that no key has$"):
+        load(monkeypatch, **{name: key})
 
 
 def test_names_are_taken_in_any_case(monkeypatch: pytest.MonkeyPatch) -> None:
