@@ -1,8 +1,8 @@
 """The one place where environment variables become values. Read once, in each process's composition root."""
 
 import re
+from ipaddress import IPv6Address
 from typing import Annotated, Any, Final, Literal, Self
-from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic.fields import FieldInfo
@@ -14,6 +14,15 @@ MIN_SECRET_BYTES: Final = 32
 MIN_PROMPT_TOKENS: Final = 512
 """What a context has to hold besides the longest reply, for the system prompt, the memory and the question."""
 DEFAULT_PORTS: Final = {"http": 80, "https": 443}
+SCHEMES_WITHOUT_ORIGIN: Final = frozenset(
+    {"about", "blob", "data", "file", "filesystem", "ftp", "javascript", "mailto", "ws", "wss"}
+)
+ORIGIN: Final = re.compile(
+    r"(?P<scheme>[a-z][a-z0-9+.-]*)://(?P<host>\[[0-9a-f:.]+\]|[a-z0-9._~-]*)(?::(?P<port>[0-9]{1,5}))?/?",
+    re.IGNORECASE | re.ASCII,
+)
+MAX_PORT: Final = 65535
+MAX_QUOTED_CHARS: Final = 200
 KEY: Final = re.compile(r"[!-~]+")
 KNOWN_SECRETS: Final = ("change", "secret", "example", "default", "password", "your-", "your_", "insecure")
 LOCAL_ORIGINS: Final = (
@@ -27,19 +36,37 @@ LOCAL_ORIGINS: Final = (
 
 
 def _origin(text: str) -> str:
-    """An origin in the form that browsers send (RFC 6454, section 6.2).
+    """An origin in the form that browsers send (RFC 6454, section 6.2; of opaque hosts, the URL Standard).
+
+    Any scheme is taken that pages can come from, since apps and extensions have schemes of their own. Only a web page's
+    scheme has a default port and needs a host: `app://` is what Chromium sends for a scheme without hosts.
 
     Raises:
-        ValueError: it is none.
+        ValueError: it is none. The message quotes it: origins are no secrets.
 
     """
-    parts = urlsplit(text)
-    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
-    alone = not (parts.path or parts.query or parts.fragment or "@" in parts.netloc)
-    if not host or "*" in host or parts.scheme not in DEFAULT_PORTS or not alone:
-        raise ValueError("must be a comma-separated list of origins such as https://app.example.com, without wildcards")
-    port = "" if parts.port in {None, DEFAULT_PORTS[parts.scheme]} else f":{parts.port}"
-    return f"{parts.scheme}://{host}{port}"
+    quoted = repr(text[:MAX_QUOTED_CHARS])  # on one line, whatever is in it
+    if "*" in text:
+        raise ValueError(f"{quoted}: a wildcard is refused, name each origin")
+    if text.lower() == "null":
+        raise ValueError(f"{quoted}: any sandboxed page and any file sends this, so it names nobody")
+    match = ORIGIN.fullmatch(text)
+    if match is None:
+        raise ValueError(f"{quoted}: is no origin such as https://app.example.com or tauri://localhost")
+    scheme, host, port = match["scheme"].lower(), match["host"].lower(), match["port"]
+    if scheme in SCHEMES_WITHOUT_ORIGIN:
+        raise ValueError(f"{quoted}: browsers send no origin for {scheme}: pages")
+    if scheme in DEFAULT_PORTS and not host:
+        raise ValueError(f"{quoted}: has no host")
+    if host.startswith("["):
+        try:
+            host = f"[{IPv6Address(host[1:-1]).compressed}]"
+        except ValueError as error:
+            raise ValueError(f"{quoted}: is no IPv6 address") from error
+    if port and (not host or int(port) > MAX_PORT):
+        raise ValueError(f"{quoted}: has a port that is none")
+    told = "" if port is None or int(port) == DEFAULT_PORTS.get(scheme) else f":{int(port)}"
+    return f"{scheme}://{host}{told}"
 
 
 class EnvironmentSettings(BaseSettings):
@@ -250,12 +277,12 @@ class Settings(DatabaseSettings):
     @field_validator("backend_cors_origins", "groq_models", mode="before")
     @classmethod
     def _split(cls, items: Any) -> Any:  # noqa: ANN401
-        return tuple(i.strip().rstrip("/") for i in items.split(",") if i.strip()) if isinstance(items, str) else items
+        return tuple(i.strip() for i in items.split(",") if i.strip()) if isinstance(items, str) else items
 
     @field_validator("backend_cors_origins")
     @classmethod
     def _are_origins(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
-        """As browsers write them; what could never match one, as a wildcard or a path, is refused."""
+        """As browsers write them; what could never match one, as a wildcard or a path, is refused and quoted."""
         return tuple(_origin(text) for text in origins)
 
     @model_validator(mode="before")

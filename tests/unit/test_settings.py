@@ -223,6 +223,29 @@ def test_a_secrets_length_is_counted_in_bytes(monkeypatch: pytest.MonkeyPatch) -
             ("https://a.example.com", "http://b.example.com:8080"),
         ),
         ("https://App.Example.com:443,http://[::1]:3000", ("https://app.example.com", "http://[::1]:3000")),
+        ("http://[0:0::1]:0080,HTTPS://a.example:8443", ("http://[::1]", "https://a.example:8443")),
+        ("capacitor://localhost,ionic://localhost/", ("capacitor://localhost", "ionic://localhost")),
+        (
+            "tauri://localhost,http://tauri.localhost,https://Tauri.localhost/",
+            ("tauri://localhost", "http://tauri.localhost", "https://tauri.localhost"),
+        ),
+        (
+            "app://-,app://.,App://Obsidian.md,tauri://localhost:1420",
+            ("app://-", "app://.", "app://obsidian.md", "tauri://localhost:1420"),
+        ),
+        ("ionic://,app:///", ("ionic://", "app://")),
+        (
+            "chrome-extension://abcdefghijklmnopabcdefghijklmnop,moz-extension://17bbc9d4-ad92-4d4f-b2cc-3f5ff0c8c5a0/",
+            (
+                "chrome-extension://abcdefghijklmnopabcdefghijklmnop",
+                "moz-extension://17bbc9d4-ad92-4d4f-b2cc-3f5ff0c8c5a0",
+            ),
+        ),
+        (
+            "vscode-webview://0dk3v8a9,vscode-file://vscode-app",
+            ("vscode-webview://0dk3v8a9", "vscode-file://vscode-app"),
+        ),
+        ("custom://localhost:80,custom://localhost:443", ("custom://localhost:80", "custom://localhost:443")),
         (",", ()),
     ],
 )
@@ -233,23 +256,54 @@ def test_origins_are_a_comma_separated_list(
 
 
 @pytest.mark.parametrize(
-    "origin",
+    ("origin", "reason"),
     [
-        "*",
-        "https://*.example.com",
-        "https://a.example.com/app",
-        "https://a.example.com?x",
-        "https://me@a.example.com",
-        "https://a.example.com:port",
-        "ftp://a.example.com",
-        "a.example.com",
-        "https://",
-        "null",
+        ("*", "wildcard"),
+        ("https://*.example.com", "wildcard"),
+        ("chrome-extension://*", "wildcard"),
+        ("https://a.example.com/app", "is no origin"),
+        ("https://a.example.com//", "is no origin"),
+        ("tauri://localhost/index.html", "is no origin"),
+        ("https://a.example.com?x", "is no origin"),
+        ("https://a.example.com#x", "is no origin"),
+        ("https://me@a.example.com", "is no origin"),
+        ("https://a.example.com:port", "is no origin"),
+        ("https://a.example.com:65536", "port"),
+        ("app://:80", "port"),
+        ("https://a example.com", "is no origin"),
+        ("https://bücher.example", "is no origin"),
+        ("a.example.com", "is no origin"),
+        ("localhost:3000", "is no origin"),
+        ("tauri", "is no origin"),
+        ("tauri:", "is no origin"),
+        ("://localhost", "is no origin"),
+        ("https://", "has no host"),
+        ("http://[::1", "is no origin"),
+        ("http://[1:2]", "no IPv6 address"),
+        ("null", "names nobody"),
+        ("file://", "for file: pages"),
+        ("file:///index.html", "is no origin"),
+        ("ftp://a.example.com", "for ftp: pages"),
+        ("ws://a.example.com", "for ws: pages"),
+        ("data:text/html", "is no origin"),
     ],
 )
-def test_an_origin_that_no_browser_would_send_is_refused(origin: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(SettingsInvalid, match=r"^BACKEND_CORS_ORIGINS: "):
+def test_an_origin_that_no_browser_would_send_is_refused_and_quoted(
+    origin: str, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(SettingsInvalid, match=r"^BACKEND_CORS_ORIGINS: ") as refused:
         load(monkeypatch, BACKEND_CORS_ORIGINS=f"https://app.example.com,{origin}")
+    assert repr(origin) in refused.value.message
+    assert reason in refused.value.message
+    assert "app.example.com," not in refused.value.message
+
+
+def test_the_quotation_of_an_origin_is_one_line_of_bounded_length(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(SettingsInvalid) as refused:
+        load(monkeypatch, BACKEND_CORS_ORIGINS=f"https://a.example\nhttps://{'b' * 10_000}")
+    assert r"https://a.example\nhttps://b" in refused.value.message
+    assert "\n" not in refused.value.message
+    assert len(refused.value.message) < 400
 
 
 def test_settings_do_not_show_their_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
