@@ -8,7 +8,6 @@ from typing import TypedDict
 
 from fastapi import FastAPI
 from starlette.middleware import Middleware
-from starlette.middleware.cors import CORSMiddleware
 
 from services.api import health, problems
 from services.api.auth import router as auth
@@ -18,6 +17,7 @@ from services.api.generations import router as generations
 from services.api.line import Line
 from services.api.memory import router as memory
 from services.api.middleware import BodyLimit, RequestLog
+from services.api.origins import AllowedOrigins
 from services.api.queue import open_queue
 from services.api.resources import Resources
 from services.api.security import AccessTokens, Passwords
@@ -27,17 +27,6 @@ from shared.errors import SettingsInvalid
 from shared.ids import GenerationId
 from shared.settings import Settings
 from shared.streams.redis import open_streams
-
-ALLOWED_HEADERS = ["Authorization", "Content-Type", "Idempotency-Key", "Last-Event-ID", "Prefer", "traceparent"]
-EXPOSED_HEADERS = [
-    "Link",
-    "Location",
-    "Preference-Applied",
-    "Retry-After",
-    "X-Generation-Id",
-    "X-Message-Id",
-    "X-Request-Id",
-]
 
 
 class State(TypedDict):
@@ -55,14 +44,7 @@ def create_app(settings: Settings) -> FastAPI:
         lifespan=_lifespan(settings),
         middleware=[
             Middleware(RequestLog),
-            Middleware(
-                CORSMiddleware,
-                allow_origins=list(settings.backend_cors_origins),
-                allow_credentials=True,
-                allow_methods=["GET", "POST", "PATCH", "DELETE"],
-                allow_headers=ALLOWED_HEADERS,
-                expose_headers=EXPOSED_HEADERS,
-            ),
+            Middleware(AllowedOrigins, origins=settings.backend_cors_origins),
             Middleware(BodyLimit, limit=settings.max_body_bytes),
         ],
     )
