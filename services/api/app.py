@@ -8,6 +8,7 @@ from typing import TypedDict
 
 from fastapi import FastAPI
 from starlette.middleware import Middleware
+from starlette.middleware.errors import ServerErrorMiddleware
 
 from services.api import health, problems
 from services.api.auth import router as auth
@@ -45,6 +46,7 @@ def create_app(settings: Settings) -> FastAPI:
         middleware=[
             Middleware(RequestLog),
             Middleware(AllowedOrigins, origins=settings.backend_cors_origins),
+            Middleware(ServerErrorMiddleware, handler=problems.of_unexpected),
             Middleware(BodyLimit, limit=settings.max_body_bytes),
         ],
     )

@@ -4,8 +4,12 @@ from collections.abc import AsyncIterator, Callable
 
 import httpx
 import pytest
+from fastapi.responses import StreamingResponse
 
+from services.api.app import create_app
+from services.api.problems import StreamCut
 from services.launcher.embedded.valkey import EmbeddedValkey
+from shared.settings import LOCAL_ORIGINS
 from tests.clients import NO_TLS
 from tests.conftest import settings_for
 from tests.integration.conftest import serve
@@ -155,3 +159,38 @@ async def test_a_request_of_no_page_needs_no_permission(http: httpx.AsyncClient)
     response = await http.get("/livez")
     assert response.status_code == 200
     assert "Access-Control-Allow-Origin" not in response.headers
+
+
+async def test_our_page_may_read_of_a_fault_of_ours_which_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    app = create_app(settings_for("postgresql://127.0.0.1:1/none", "redis://127.0.0.1:1", "http://127.0.0.1:1"))
+
+    @app.get("/fault")
+    async def fault() -> None:
+        raise RuntimeError("unforeseen")
+
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://api", verify=NO_TLS) as opened:
+        response = await opened.get("/fault", headers={"Origin": LOCAL_ORIGINS[0]})
+    assert (response.status_code, response.json()["code"]) == (500, "internal_error")
+    assert response.headers["Access-Control-Allow-Origin"] == LOCAL_ORIGINS[0]
+    assert response.headers["X-Request-Id"]
+    assert caplog.text.count("unexpected_error") == 1
+
+
+async def test_a_cut_stream_is_no_fault_of_ours(caplog: pytest.LogCaptureFixture) -> None:
+    app = create_app(settings_for("postgresql://127.0.0.1:1/none", "redis://127.0.0.1:1", "http://127.0.0.1:1"))
+
+    async def body() -> AsyncIterator[bytes]:
+        yield b": open"
+        raise StreamCut("drains")
+
+    @app.get("/cut")
+    async def cut() -> StreamingResponse:
+        return StreamingResponse(body())
+
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://api", verify=NO_TLS) as opened:
+        with pytest.raises(AssertionError):  # httpx's own, since the body never ended
+            await opened.get("/cut")
+    assert "stream_cut" in caplog.text
+    assert "unexpected_error" not in caplog.text
