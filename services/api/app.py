@@ -10,7 +10,7 @@ from fastapi import FastAPI
 from starlette.middleware import Middleware
 from starlette.middleware.errors import ServerErrorMiddleware
 
-from services.api import health, problems
+from services.api import docs, health, problems
 from services.api.auth import router as auth
 from services.api.chats import router as chats
 from services.api.generations import queries
@@ -43,6 +43,9 @@ def create_app(settings: Settings) -> FastAPI:
         version=version("cortexai"),
         summary="Chats whose answers are never lost.",
         lifespan=_lifespan(settings),
+        # FastAPI's own pages load their scripts from other hosts.
+        docs_url=None,
+        redoc_url=None,
         middleware=[
             Middleware(RequestLog),
             Middleware(AllowedOrigins, origins=settings.backend_cors_origins),
@@ -52,6 +55,7 @@ def create_app(settings: Settings) -> FastAPI:
     )
     problems.install(app)
     app.include_router(health.router)
+    app.include_router(docs.router)
     for router in (auth.router, chats.router, generations.router, memory.router, usage.router):
         app.include_router(router, responses={503: {"description": "database_unavailable"}})
     return app
