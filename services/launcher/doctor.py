@@ -59,6 +59,7 @@ def examine(directory: Path) -> Iterator[Finding]:
     if given.redis_url is not None or addresses.redis_url is not None:
         yield from checks.redis_servers(settings)
     if not given.needs_model or addresses.model_url is not None:
+        yield from checks.proxy(settings)
         yield checks.model(settings)
     yield checks.web_search(settings)
     yield checks.disk(directory)
