@@ -17,6 +17,7 @@ import redis
 from sqlalchemy.exc import SQLAlchemyError
 
 from services.launcher import migrations
+from services.launcher.data_dir import nearest_existing
 from services.launcher.errors import LauncherError
 from services.launcher.program import why_not_listen
 from shared.proxies import Way, find_way
@@ -189,7 +190,7 @@ def port(settings: Settings) -> Finding:
 
 def disk(directory: Path) -> Finding:
     """There is room for the data folder, or for the one that will be made."""
-    existing = next(path for path in (directory.absolute(), *directory.absolute().parents) if path.exists())
+    existing = nearest_existing(directory)
     free = shutil.disk_usage(existing).free
     detail = f"{free / 1e9:.1f} GB free at {existing}"
     if free >= LOW_DISK_BYTES:
