@@ -17,13 +17,14 @@ from services.worker.generations.leases import Leases
 from services.worker.generations.pen import Flusher
 from services.worker.generations.run import MAX_STARTS
 from services.worker.generations.sweep import sweep
-from services.worker.model import Model
-from services.worker.search import Search
+from services.worker.model import GROQ_URL, Model
+from services.worker.search import PROXY_SCHEMES, TAVILY_URL, Search
 from services.worker.summaries.fold import Folder, fold_now, hint_due
 from shared import background
 from shared.database.engine import open_database
 from shared.errors import CortexAIError
 from shared.hints import Hints
+from shared.proxies import find_way
 from shared.settings import Settings
 from shared.streams.redis import Asides, RedisLog, RedisWriter, connect
 from shared.streams.stops import Stops
@@ -35,6 +36,7 @@ log = get_logger(__name__)
 @asynccontextmanager
 async def open_desk(settings: Settings, celery: Celery) -> AsyncIterator[Desk]:
     """What generations are made with, background tasks running."""
+    _tell_of_proxies(settings)
     async with AsyncExitStack() as stack:
         model = Model(settings)
         stack.push_async_callback(model.aclose)
@@ -91,6 +93,16 @@ def _open_search(settings: Settings) -> Search | None:
         timeout=settings.search_timeout_seconds,
         max_results=settings.search_max_results,
     )
+
+
+def _tell_of_proxies(settings: Settings) -> None:
+    """Warn of variables that name a proxy which can't be used, and so isn't: their values may hold a password."""
+    ways = {"model": find_way(settings.groq_base_url or GROQ_URL)}
+    if settings.tavily_api_key is not None:
+        ways["search"] = find_way(settings.tavily_base_url or TAVILY_URL, PROXY_SCHEMES)
+    for what, way in ways.items():
+        for variable in way.passed_over:
+            log.warning("proxy_not_used", variable=variable, to=what, used="another" if way.proxy else "none")
 
 
 async def _guarded(work: Coroutine[Any, Any, None]) -> None:
