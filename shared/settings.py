@@ -1,10 +1,12 @@
 """The one place where environment variables become values. Read once, in each process's composition root."""
 
+import re
+from ipaddress import IPv6Address
 from typing import Annotated, Any, Final, Literal, Self
-from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from shared.errors import SettingsInvalid
 
@@ -14,6 +16,16 @@ MIN_PROMPT_TOKENS: Final = 512
 GROQ_FALLBACK: Final = "openai/gpt-oss-20b"
 """The model that stands in for others at Groq. An endpoint of somebody else's need not have it."""
 DEFAULT_PORTS: Final = {"http": 80, "https": 443}
+SCHEMES_WITHOUT_ORIGIN: Final = frozenset(
+    {"about", "blob", "data", "file", "filesystem", "ftp", "javascript", "mailto", "ws", "wss"}
+)
+ORIGIN: Final = re.compile(
+    r"(?P<scheme>[a-z][a-z0-9+.-]*)://(?P<host>\[[0-9a-f:.]+\]|[a-z0-9._~-]*)(?::(?P<port>[0-9]{1,5}))?/?",
+    re.IGNORECASE | re.ASCII,
+)
+MAX_PORT: Final = 65535
+MAX_QUOTED_CHARS: Final = 200
+KEY: Final = re.compile(r"[!-~]+")
 KNOWN_SECRETS: Final = ("change", "secret", "example", "default", "password", "your-", "your_", "insecure")
 LOCAL_ORIGINS: Final = (
     "http://localhost:3000",
@@ -26,27 +38,79 @@ LOCAL_ORIGINS: Final = (
 
 
 def _origin(text: str) -> str:
-    """An origin in the form that browsers send (RFC 6454, section 6.2).
+    """An origin in the form that browsers send (RFC 6454, section 6.2; of opaque hosts, the URL Standard).
+
+    Any scheme is taken that pages can come from, since apps and extensions have schemes of their own. Only a web page's
+    scheme has a default port and needs a host: `app://` is what Chromium sends for a scheme without hosts.
 
     Raises:
-        ValueError: it is none.
+        ValueError: it is none. The message quotes it: origins are no secrets.
 
     """
-    parts = urlsplit(text)
-    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
-    alone = not (parts.path or parts.query or parts.fragment or "@" in parts.netloc)
-    if not host or "*" in host or parts.scheme not in DEFAULT_PORTS or not alone:
-        raise ValueError("must be a comma-separated list of origins such as https://app.example.com, without wildcards")
-    port = "" if parts.port in {None, DEFAULT_PORTS[parts.scheme]} else f":{parts.port}"
-    return f"{parts.scheme}://{host}{port}"
+    quoted = repr(text[:MAX_QUOTED_CHARS])  # on one line, whatever is in it
+    if "*" in text:
+        raise ValueError(f"{quoted}: a wildcard is refused, name each origin")
+    if text.lower() == "null":
+        raise ValueError(f"{quoted}: any sandboxed page and any file sends this, so it names nobody")
+    match = ORIGIN.fullmatch(text)
+    if match is None:
+        raise ValueError(f"{quoted}: is no origin such as https://app.example.com or tauri://localhost")
+    scheme, host, port = match["scheme"].lower(), match["host"].lower(), match["port"]
+    if scheme in SCHEMES_WITHOUT_ORIGIN:
+        raise ValueError(f"{quoted}: browsers send no origin for {scheme}: pages")
+    if scheme in DEFAULT_PORTS and not host:
+        raise ValueError(f"{quoted}: has no host")
+    if host.startswith("["):
+        try:
+            host = f"[{IPv6Address(host[1:-1]).compressed}]"
+        except ValueError as error:
+            raise ValueError(f"{quoted}: is no IPv6 address") from error
+    if port and (not host or int(port) > MAX_PORT):
+        raise ValueError(f"{quoted}: has a port that is none")
+    told = "" if port is None or int(port) == DEFAULT_PORTS.get(scheme) else f":{int(port)}"
+    return f"{scheme}://{host}{told}"
 
 
-class DatabaseSettings(BaseSettings):
-    """What a process needs that only talks to the database, such as a migration."""
+class EnvironmentSettings(BaseSettings):
+    """Settings from the environment and `.env`. Spaces and line ends around a value are no part of it.
+
+    Files that hold secrets end in a newline, and so do many values that are made from such files.
+    """
 
     model_config = SettingsConfigDict(
         env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True, hide_input_in_errors=True
     )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003 - pydantic-settings gives them by name
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Where values come from, the first one wins (pydantic-settings)."""
+        return init_settings, _Stripped(env_settings), _Stripped(dotenv_settings), file_secret_settings
+
+
+class _Stripped(PydanticBaseSettingsSource):
+    """Another source, without what surrounds its values. A value of nothing but spaces counts as unset."""
+
+    def __init__(self, source: PydanticBaseSettingsSource) -> None:
+        super().__init__(source.settings_cls)
+        self._source = source
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        return self._source.get_field_value(field, field_name)
+
+    def __call__(self) -> dict[str, Any]:
+        values = {name: value.strip() if isinstance(value, str) else value for name, value in self._source().items()}
+        return {name: value for name, value in values.items() if value != ""}
+
+
+class DatabaseSettings(EnvironmentSettings):
+    """What a process needs that only talks to the database, such as a migration."""
 
     database_url: str = Field(repr=False)  # URLs hold passwords
 
@@ -85,7 +149,8 @@ class DatabaseSettings(BaseSettings):
 class Settings(DatabaseSettings):
     """All settings, by the names of their environment variables (in any case); `.env` is read too.
 
-    A variable that is set to nothing counts as unset. Sizes are in bytes, times in seconds, unless a name says otherwise.
+    A variable that is set to nothing, or to nothing but spaces, counts as unset. Sizes are in bytes, times in seconds,
+    unless a name says otherwise.
     """
 
     database_pool_size: int = Field(default=10, ge=1, le=200)
@@ -191,6 +256,14 @@ class Settings(DatabaseSettings):
             raise ValueError("must start with redis:// or rediss://")
         return url
 
+    @field_validator("groq_api_key", "tavily_api_key")
+    @classmethod
+    def _fits_a_header(cls, key: SecretStr | None) -> SecretStr | None:
+        """A key is sent in a header, and each request would fail over a line end or a letter that a header can't hold."""
+        if key is not None and not KEY.fullmatch(key.get_secret_value()):
+            raise ValueError("has characters that no key has")
+        return key
+
     @field_validator("jwt_secret_key")
     @classmethod
     def _is_strong(cls, secret: SecretStr | None) -> SecretStr | None:
@@ -206,12 +279,12 @@ class Settings(DatabaseSettings):
     @field_validator("backend_cors_origins", "groq_models", mode="before")
     @classmethod
     def _split(cls, items: Any) -> Any:  # noqa: ANN401
-        return tuple(i.strip().rstrip("/") for i in items.split(",") if i.strip()) if isinstance(items, str) else items
+        return tuple(i.strip() for i in items.split(",") if i.strip()) if isinstance(items, str) else items
 
     @field_validator("backend_cors_origins")
     @classmethod
     def _are_origins(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
-        """As browsers write them; what could never match one, as a wildcard or a path, is refused."""
+        """As browsers write them; what could never match one, as a wildcard or a path, is refused and quoted."""
         return tuple(_origin(text) for text in origins)
 
     @model_validator(mode="before")

@@ -8,9 +8,9 @@ from typing import TypedDict
 
 from fastapi import FastAPI
 from starlette.middleware import Middleware
-from starlette.middleware.cors import CORSMiddleware
+from starlette.middleware.errors import ServerErrorMiddleware
 
-from services.api import health, problems
+from services.api import docs, health, problems
 from services.api.accounts import router as auth
 from services.api.auth.access_tokens import AccessTokens
 from services.api.auth.passwords import Passwords
@@ -20,6 +20,7 @@ from services.api.generations import router as generations
 from services.api.job_sender import open_job_sender
 from services.api.memory import router as memory
 from services.api.middleware import BodyLimit, RequestLog
+from services.api.origins import AllowedOrigins
 from services.api.queue_positions import QueuePositions
 from services.api.resources import Resources
 from services.api.usage import router as usage
@@ -28,17 +29,6 @@ from shared.errors import SettingsInvalid
 from shared.ids import GenerationId
 from shared.settings import Settings
 from shared.streams.redis import open_streams
-
-ALLOWED_HEADERS = ["Authorization", "Content-Type", "Idempotency-Key", "Last-Event-ID", "Prefer", "traceparent"]
-EXPOSED_HEADERS = [
-    "Link",
-    "Location",
-    "Preference-Applied",
-    "Retry-After",
-    "X-Generation-Id",
-    "X-Message-Id",
-    "X-Request-Id",
-]
 
 
 class LifespanState(TypedDict):
@@ -54,21 +44,19 @@ def create_app(settings: Settings) -> FastAPI:
         version=version("cortexai"),
         summary="Chats whose answers are never lost.",
         lifespan=_lifespan(settings),
+        # FastAPI's own pages load their scripts from other hosts.
+        docs_url=None,
+        redoc_url=None,
         middleware=[
             Middleware(RequestLog),
-            Middleware(
-                CORSMiddleware,
-                allow_origins=list(settings.backend_cors_origins),
-                allow_credentials=True,
-                allow_methods=["GET", "POST", "PATCH", "DELETE"],
-                allow_headers=ALLOWED_HEADERS,
-                expose_headers=EXPOSED_HEADERS,
-            ),
+            Middleware(AllowedOrigins, origins=settings.backend_cors_origins),
+            Middleware(ServerErrorMiddleware, handler=problems.of_unexpected),
             Middleware(BodyLimit, limit=settings.max_body_bytes),
         ],
     )
     problems.install(app)
     app.include_router(health.router)
+    app.include_router(docs.router)
     for router in (auth.router, chats.router, generations.router, memory.router, usage.router):
         app.include_router(router, responses={503: {"description": "database_unavailable"}})
     return app

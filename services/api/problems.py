@@ -217,6 +217,17 @@ def _allowed(request: Request) -> list[str]:
     return [scope["method"] for scope in scopes if any(route.matches(scope)[0] is Match.FULL for route in routes)]
 
 
+def of_unexpected(_request: Request, error: Exception) -> Response:
+    """The response to an error that nobody foresaw; it is logged.
+
+    For Starlette's ServerErrorMiddleware inside of ours: the one that every application begins with is outside of them,
+    so that its answer has no headers for pages of other origins and no request id.
+    """
+    if not isinstance(error, StreamCut):
+        log.error("unexpected_error", exc_info=error)
+    return problem(HTTPStatus.INTERNAL_SERVER_ERROR, "internal_error", "Something went wrong on our side.")
+
+
 def _is_unread(error: Any) -> bool:  # noqa: ANN401
     """Whether an error says that the body is no object: FastAPI hands over as bytes what does not say it is JSON."""
     return (error["type"], error["loc"]) == ("model_attributes_type", ("body",))
@@ -268,9 +279,4 @@ def install(app: FastAPI) -> None:
         if is_transient(error):
             log.warning("database_unavailable", error=type(error).__name__)
             return of_error(errors.DatabaseUnavailable())
-        return unexpected(_request, error)
-
-    @app.exception_handler(Exception)
-    def unexpected(_request: Request, error: Exception) -> Response:
-        log.error("unexpected_error", exc_info=error)
-        return problem(HTTPStatus.INTERNAL_SERVER_ERROR, "internal_error", "Something went wrong on our side.")
+        return of_unexpected(_request, error)

@@ -110,8 +110,9 @@ def compose(given: Given, data: DataDir, port: int | None) -> System:
 
 
 def _model(port: int, data: DataDir) -> Part:
-    environment = openmp_environment(data.path / "run")
-    program = _python("services.launcher.embedded.local_model", "--port", str(port), env=environment)
+    folder = data.path / "run"
+    module = "services.launcher.embedded.local_model"
+    program = _python(module, "--port", str(port), env=openmp_environment(folder), cwd=folder)
     return Part("model", lambda: program, _answers(LOOPBACK, port, "/health"))
 
 

@@ -21,6 +21,7 @@ from services.worker.models.groq.transport import Completions
 from shared import errors
 from shared.protocol.encoding import clean
 from shared.protocol.frames import FinishReason
+from shared.proxies import find_way
 from shared.settings import Settings
 from shared.telemetry.logs import get_logger
 from shared.token_usage import TokenUsage
@@ -125,12 +126,11 @@ class Model:
             timeout=aiohttp.ClientTimeout(
                 total=None, sock_connect=connect_timeout, sock_read=settings.model_read_timeout_seconds
             ),
-            trust_env=True,
+            proxy=find_way(settings.groq_base_url or GROQ_URL).proxy,
         )
         self._fallback = settings.groq_fallback_model
         self._prefill = settings.model_prefill
         names = {settings.groq_model, *settings.groq_models, *([self._fallback] if self._fallback else [])}
-        # All at once, since making one takes 50 ms.
         self._chats = {name: self._make(settings, settings.groq_api_key, name) for name in sorted(names)}
         bound = cast("RunnableBinding[Any, Any]", self._chats[self.name].bind_tools([prompts.WEB_SEARCH]))
         self._tools = dict(bound.kwargs)
@@ -144,6 +144,8 @@ class Model:
             max_tokens=settings.model_max_tokens,
             reasoning_format="parsed" if name.startswith(THINKS_ALOUD) else None,
             async_client=completions,
+            # Without one it makes a synchronous client too, which nobody uses, and which dies of some NO_PROXY and ALL_PROXY.
+            client=completions,
         )
 
     async def aclose(self) -> None:
