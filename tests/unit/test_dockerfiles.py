@@ -57,6 +57,14 @@ def test_an_image_installs_the_lock_with_its_own_extras_only(dockerfile: str) ->
 
 
 @pytest.mark.parametrize("dockerfile", DOCKERFILES)
+def test_an_image_shares_its_cache_for_the_dependencies_only(dockerfile: str) -> None:
+    """The project's wheel is kept under a name that says nothing of the code in it: a shared one may be another image's."""
+    dependencies, project = (rest for word, rest in instructions(dockerfile) if word == "RUN" and "uv sync" in rest)
+    assert "--mount=type=cache" in dependencies
+    assert "--mount" not in project
+
+
+@pytest.mark.parametrize("dockerfile", DOCKERFILES)
 def test_an_image_runs_as_the_user_that_compose_names(dockerfile: str) -> None:
     words = instructions(dockerfile)
     assert {service["user"] for service in users_of(dockerfile)} == {rest for word, rest in words if word == "USER"}
