@@ -85,7 +85,7 @@ def test_every_base_image_is_pinned_to_a_minor_version(dockerfile: str) -> None:
 @pytest.mark.parametrize("dockerfile", DOCKERFILES)
 def test_an_image_holds_every_module_that_its_services_start(dockerfile: str) -> None:
     commands = [service["command"] for service in users_of(dockerfile)]
-    started = {command[2] for command in commands if command[0] == "python" and command[2] != "celery"}
+    started = {command[2] for command in commands if command[0] == "python"}
     if any(command[0] == "cortexai" for command in commands):
         started.add(PROJECT["scripts"]["cortexai"].rpartition(".")[0])
     for folder in (module.replace(".", "/") for module in started):
