@@ -43,7 +43,7 @@ SETTINGS = {name.upper() for name in Settings.model_fields}
 OF_OTHERS = {"POSTGRES_USER", "POSTGRES_DB", "POSTGRES_PASSWORD", "POSTGRES_INITDB_ARGS", "REDISCLI_AUTH"}
 OF_OTHERS |= {"FLOWER_BASIC_AUTH", "FLOWER_ADDRESS", "FORWARDED_ALLOW_IPS", "READY_FILE"}
 COMPOSE_ONLY = {"POSTGRES_PASSWORD", "REDIS_PASSWORD", "FLOWER_BASIC_AUTH", "FLOWER_PORT", "BIND_ADDRESS"}
-COMPOSE_ONLY |= {"FORWARDED_ALLOW_IPS"}
+COMPOSE_ONLY |= {"FORWARDED_ALLOW_IPS", "WORKER_REPLICAS"}
 SECRETS = {"POSTGRES_PASSWORD", "REDISCLI_AUTH", "FLOWER_BASIC_AUTH", "JWT_SECRET_KEY", "GROQ_API_KEY"}
 OPTIONAL_SECRETS = {"TAVILY_API_KEY"}
 
@@ -185,6 +185,11 @@ def test_a_process_has_longer_to_stop_than_a_worker_drains(name: str) -> None:
 @pytest.mark.parametrize("name", SERVICES)
 def test_a_service_can_be_scaled(name: str) -> None:
     assert "container_name" not in SERVICES[name]
+
+
+def test_only_the_workers_are_as_many_as_a_setting_says() -> None:
+    replicas = {name: service["deploy"]["replicas"] for name, service in SERVICES.items() if "deploy" in service}
+    assert replicas == {"worker": "${WORKER_REPLICAS:-1}", "upkeep": 1}, "upkeep would inherit the workers' number"
 
 
 @pytest.mark.parametrize("name", SERVICES)
