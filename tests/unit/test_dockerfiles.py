@@ -104,6 +104,14 @@ def test_an_image_copies_only_what_exists_and_is_in_the_build_context(dockerfile
     assert {source for copy in copies for source in copy} >= {"pyproject.toml", "uv.lock", "shared", "migrations"}
 
 
+def test_the_documented_backup_gets_into_no_commit_and_no_image() -> None:
+    operations = (ROOT / "docs/operations.md").read_text(encoding="utf-8")
+    (backup,) = re.findall(r"pg_dump .* > (\S+)", operations)
+    suffix = Path(backup).suffix
+    assert f"*{suffix}" in (ROOT / ".gitignore").read_text(encoding="utf-8").splitlines()
+    assert (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()[-1] == f"**/*{suffix}"
+
+
 def test_the_build_context_has_no_secrets_and_no_history() -> None:
     ignore = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
     assert not {line for line in ignore if line.startswith("!.")}
