@@ -200,9 +200,10 @@ def test_nothing_is_published_to_the_world_unasked(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["postgres", "redis"])
-def test_the_data_is_on_a_network_without_a_way_in_or_out(name: str) -> None:
+def test_the_data_is_on_a_network_that_leads_nowhere_and_has_no_published_port(name: str) -> None:
     assert SERVICES[name]["networks"] == ["data"]
     assert COMPOSE["networks"]["data"] == {"internal": True}
+    assert "ports" not in SERVICES[name]
 
 
 def health(name: str) -> list[str]:
