@@ -1,5 +1,6 @@
 """The API's composition root: settings become resources, routers become an application."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
@@ -23,6 +24,7 @@ from services.api.queue import open_queue
 from services.api.resources import Resources
 from services.api.security import AccessTokens, Passwords
 from services.api.usage import router as usage
+from shared import strays
 from shared.database.engine import Database, open_database
 from shared.errors import SettingsInvalid
 from shared.ids import GenerationId
@@ -64,6 +66,7 @@ def create_app(settings: Settings) -> FastAPI:
 def _lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextManager[State]]:
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[State]:
+        strays.watch(asyncio.get_running_loop())
         if settings.jwt_secret_key is None:
             raise SettingsInvalid("JWT_SECRET_KEY: is not set")
         tokens = AccessTokens(
