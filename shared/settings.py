@@ -109,19 +109,11 @@ class _Stripped(PydanticBaseSettingsSource):
         return {name: value for name, value in values.items() if value != ""}
 
 
-class DatabaseSettings(EnvironmentSettings):
-    """What a process needs that only talks to the database, such as a migration."""
+class LogSettings(EnvironmentSettings):
+    """What every process needs."""
 
-    database_url: str = Field(repr=False)  # URLs hold passwords
-
-    @field_validator("database_url")
-    @classmethod
-    def _to_psycopg(cls, url: str) -> str:
-        """Take every usual spelling of a PostgreSQL URL (Heroku's, Neon's, psycopg2's) to psycopg 3."""
-        scheme, separator, rest = url.partition("://")
-        if not separator or scheme.partition("+")[0] not in {"postgres", "postgresql"}:
-            raise ValueError("must start with postgresql://")
-        return f"postgresql+psycopg://{rest}"
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["json", "console"] = "json"
 
     @classmethod
     def load(cls, *, require: tuple[str, ...] = (), **overrides: Any) -> Self:  # noqa: ANN401
@@ -146,7 +138,46 @@ class DatabaseSettings(EnvironmentSettings):
         return settings
 
 
-class Settings(DatabaseSettings):
+class DatabaseSettings(LogSettings):
+    """What a process needs that only talks to the database, such as a migration."""
+
+    database_url: str = Field(repr=False)  # URLs hold passwords
+
+    @field_validator("database_url")
+    @classmethod
+    def _to_psycopg(cls, url: str) -> str:
+        """Take every usual spelling of a PostgreSQL URL (Heroku's, Neon's, psycopg2's) to psycopg 3."""
+        scheme, separator, rest = url.partition("://")
+        if not separator or scheme.partition("+")[0] not in {"postgres", "postgresql"}:
+            raise ValueError("must start with postgresql://")
+        return f"postgresql+psycopg://{rest}"
+
+
+class RedisSettings(LogSettings):
+    """What a process needs that only talks to Redis, such as Flower."""
+
+    redis_url: str = Field(repr=False)
+    celery_broker_url: str = Field(default="", repr=False)
+    stream_redis_url: str = Field(default="", repr=False)
+
+    @field_validator("redis_url", "celery_broker_url", "stream_redis_url")
+    @classmethod
+    def _is_redis(cls, url: str) -> str:
+        if url and not url.startswith(("redis://", "rediss://")):
+            raise ValueError("must start with redis:// or rediss://")
+        return url
+
+    @model_validator(mode="before")
+    @classmethod
+    def _share_redis(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """The broker and the stream logs live in REDIS_URL unless they are given a server of their own."""
+        if isinstance(values.get("redis_url"), str):
+            values.setdefault("celery_broker_url", values["redis_url"])
+            values.setdefault("stream_redis_url", values["redis_url"])
+        return values
+
+
+class Settings(RedisSettings, DatabaseSettings):
     """All settings, by the names of their environment variables (in any case); `.env` is read too.
 
     A variable that is set to nothing, or to nothing but spaces, counts as unset. Sizes are in bytes, times in seconds,
@@ -154,9 +185,6 @@ class Settings(DatabaseSettings):
     """
 
     database_pool_size: int = Field(default=10, ge=1, le=200)
-    redis_url: str = Field(repr=False)
-    celery_broker_url: str = Field(default="", repr=False)
-    stream_redis_url: str = Field(default="", repr=False)
 
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65535)
@@ -208,9 +236,6 @@ class Settings(DatabaseSettings):
     stream_ttl_seconds: int = Field(default=900, ge=10)
     stream_keep_alive_seconds: float = Field(default=15, ge=0.1, le=60)
 
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
-    log_format: Literal["json", "console"] = "json"
-
     @field_validator("model_contexts", mode="before")
     @classmethod
     def _read_contexts(cls, text: Any) -> Any:  # noqa: ANN401
@@ -249,13 +274,6 @@ class Settings(DatabaseSettings):
         """The models that a message may ask for, the default one first."""
         return tuple(dict.fromkeys((self.groq_model, *self.groq_models)))
 
-    @field_validator("redis_url", "celery_broker_url", "stream_redis_url")
-    @classmethod
-    def _is_redis(cls, url: str) -> str:
-        if url and not url.startswith(("redis://", "rediss://")):
-            raise ValueError("must start with redis:// or rediss://")
-        return url
-
     @field_validator("groq_api_key", "tavily_api_key")
     @classmethod
     def _fits_a_header(cls, key: SecretStr | None) -> SecretStr | None:
@@ -293,13 +311,4 @@ class Settings(DatabaseSettings):
         """At Groq there is a fallback model unless another is named."""
         if not values.get("groq_base_url"):
             values.setdefault("groq_fallback_model", GROQ_FALLBACK)
-        return values
-
-    @model_validator(mode="before")
-    @classmethod
-    def _share_redis(cls, values: dict[str, Any]) -> dict[str, Any]:
-        """The broker and the stream logs live in REDIS_URL unless they are given a server of their own."""
-        if isinstance(values.get("redis_url"), str):
-            values.setdefault("celery_broker_url", values["redis_url"])
-            values.setdefault("stream_redis_url", values["redis_url"])
         return values

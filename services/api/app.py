@@ -1,5 +1,6 @@
 """The API's composition root: settings become resources, routers become an application."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
@@ -29,6 +30,7 @@ from shared.errors import SettingsInvalid
 from shared.ids import GenerationId
 from shared.settings import Settings
 from shared.streams.redis import open_streams
+from shared.telemetry import capture
 
 
 class LifespanState(TypedDict):
@@ -65,6 +67,7 @@ def create_app(settings: Settings) -> FastAPI:
 def _lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextManager[LifespanState]]:
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[LifespanState]:
+        capture.watch(asyncio.get_running_loop())
         if settings.jwt_secret_key is None:
             raise SettingsInvalid("JWT_SECRET_KEY: is not set")
         tokens = AccessTokens(

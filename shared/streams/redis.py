@@ -5,9 +5,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from redis.asyncio import BlockingConnectionPool, Redis
-from redis.asyncio.connection import AbstractConnection
+from redis.asyncio.connection import AbstractConnection, parse_url
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
 from redis.exceptions import NoScriptError, RedisError
@@ -16,6 +17,7 @@ from shared.errors import AppendRefused, AttemptSuperseded, LogClosed, LogDiverg
 from shared.ids import GenerationId
 from shared.streams.cancel_signals import CancelSignals
 from shared.streams.hub import Hub
+from shared.streams.named import NamedConnection, NamedTLSConnection
 from shared.streams.port import BEGINNING, Append, Entry, Offset, Subscription
 from shared.streams.subscriptions import Subscriptions
 
@@ -37,19 +39,19 @@ def connect(url: str, *, connections: int = 16) -> Redis:
 
     Connects when first used; gives up on a silent server, or on waiting for a connection, after 5 seconds.
     """
-    return Redis.from_pool(
-        BlockingConnectionPool.from_url(
-            url,
-            timeout=5,
-            protocol=2,
-            max_connections=connections,
-            socket_timeout=5,
-            socket_connect_timeout=2,
-            socket_keepalive=True,
-            health_check_interval=15,
-            retry=Retry(ExponentialBackoff(cap=0.5, base=0.05), 2),
-        )
-    )
+    options: dict[str, Any] = {
+        "timeout": 5,
+        "protocol": 2,
+        "max_connections": connections,
+        "socket_timeout": 5,
+        "socket_connect_timeout": 2,
+        "socket_keepalive": True,
+        "health_check_interval": 15,
+        "retry": Retry(ExponentialBackoff(cap=0.5, base=0.05), 2),
+        **parse_url(url),
+        "connection_class": NamedTLSConnection if urlsplit(url).scheme == "rediss" else NamedConnection,
+    }
+    return Redis.from_pool(BlockingConnectionPool(**options))
 
 
 class RedisWriter:
