@@ -1,10 +1,12 @@
 """The one place where environment variables become values. Read once, in each process's composition root."""
 
+import re
+from ipaddress import IPv6Address
 from typing import Annotated, Any, Final, Literal, Self
-from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from shared.errors import SettingsInvalid
 
@@ -14,6 +16,16 @@ MIN_PROMPT_TOKENS: Final = 512
 GROQ_FALLBACK: Final = "openai/gpt-oss-20b"
 """The model that stands in for others at Groq. An endpoint of somebody else's need not have it."""
 DEFAULT_PORTS: Final = {"http": 80, "https": 443}
+SCHEMES_WITHOUT_ORIGIN: Final = frozenset(
+    {"about", "blob", "data", "file", "filesystem", "ftp", "javascript", "mailto", "ws", "wss"}
+)
+ORIGIN: Final = re.compile(
+    r"(?P<scheme>[a-z][a-z0-9+.-]*)://(?P<host>\[[0-9a-f:.]+\]|[a-z0-9._~-]*)(?::(?P<port>[0-9]{1,5}))?/?",
+    re.IGNORECASE | re.ASCII,
+)
+MAX_PORT: Final = 65535
+MAX_QUOTED_CHARS: Final = 200
+KEY: Final = re.compile(r"[!-~]+")
 KNOWN_SECRETS: Final = ("change", "secret", "example", "default", "password", "your-", "your_", "insecure")
 LOCAL_ORIGINS: Final = (
     "http://localhost:3000",
@@ -26,38 +38,82 @@ LOCAL_ORIGINS: Final = (
 
 
 def _origin(text: str) -> str:
-    """An origin in the form that browsers send (RFC 6454, section 6.2).
+    """An origin in the form that browsers send (RFC 6454, section 6.2; of opaque hosts, the URL Standard).
+
+    Any scheme is taken that pages can come from, since apps and extensions have schemes of their own. Only a web page's
+    scheme has a default port and needs a host: `app://` is what Chromium sends for a scheme without hosts.
 
     Raises:
-        ValueError: it is none.
+        ValueError: it is none. The message quotes it: origins are no secrets.
 
     """
-    parts = urlsplit(text)
-    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
-    alone = not (parts.path or parts.query or parts.fragment or "@" in parts.netloc)
-    if not host or "*" in host or parts.scheme not in DEFAULT_PORTS or not alone:
-        raise ValueError("must be a comma-separated list of origins such as https://app.example.com, without wildcards")
-    port = "" if parts.port in {None, DEFAULT_PORTS[parts.scheme]} else f":{parts.port}"
-    return f"{parts.scheme}://{host}{port}"
+    quoted = repr(text[:MAX_QUOTED_CHARS])  # on one line, whatever is in it
+    if "*" in text:
+        raise ValueError(f"{quoted}: a wildcard is refused, name each origin")
+    if text.lower() == "null":
+        raise ValueError(f"{quoted}: any sandboxed page and any file sends this, so it names nobody")
+    match = ORIGIN.fullmatch(text)
+    if match is None:
+        raise ValueError(f"{quoted}: is no origin such as https://app.example.com or tauri://localhost")
+    scheme, host, port = match["scheme"].lower(), match["host"].lower(), match["port"]
+    if scheme in SCHEMES_WITHOUT_ORIGIN:
+        raise ValueError(f"{quoted}: browsers send no origin for {scheme}: pages")
+    if scheme in DEFAULT_PORTS and not host:
+        raise ValueError(f"{quoted}: has no host")
+    if host.startswith("["):
+        try:
+            host = f"[{IPv6Address(host[1:-1]).compressed}]"
+        except ValueError as error:
+            raise ValueError(f"{quoted}: is no IPv6 address") from error
+    if port and (not host or int(port) > MAX_PORT):
+        raise ValueError(f"{quoted}: has a port that is none")
+    told = "" if port is None or int(port) == DEFAULT_PORTS.get(scheme) else f":{int(port)}"
+    return f"{scheme}://{host}{told}"
 
 
-class DatabaseSettings(BaseSettings):
-    """What a process needs that only talks to the database, such as a migration."""
+class EnvironmentSettings(BaseSettings):
+    """Settings from the environment and `.env`. Spaces and line ends around a value are no part of it.
+
+    Files that hold secrets end in a newline, and so do many values that are made from such files.
+    """
 
     model_config = SettingsConfigDict(
         env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True, hide_input_in_errors=True
     )
 
-    database_url: str = Field(repr=False)  # URLs hold passwords
-
-    @field_validator("database_url")
     @classmethod
-    def _to_psycopg(cls, url: str) -> str:
-        """Take every usual spelling of a PostgreSQL URL (Heroku's, Neon's, psycopg2's) to psycopg 3."""
-        scheme, separator, rest = url.partition("://")
-        if not separator or scheme.partition("+")[0] not in {"postgres", "postgresql"}:
-            raise ValueError("must start with postgresql://")
-        return f"postgresql+psycopg://{rest}"
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003 - pydantic-settings gives them by name
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Where values come from, the first one wins (pydantic-settings)."""
+        return init_settings, _Stripped(env_settings), _Stripped(dotenv_settings), file_secret_settings
+
+
+class _Stripped(PydanticBaseSettingsSource):
+    """Another source, without what surrounds its values. A value of nothing but spaces counts as unset."""
+
+    def __init__(self, source: PydanticBaseSettingsSource) -> None:
+        super().__init__(source.settings_cls)
+        self._source = source
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        return self._source.get_field_value(field, field_name)
+
+    def __call__(self) -> dict[str, Any]:
+        values = {name: value.strip() if isinstance(value, str) else value for name, value in self._source().items()}
+        return {name: value for name, value in values.items() if value != ""}
+
+
+class LogSettings(EnvironmentSettings):
+    """What every process needs."""
+
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["json", "console"] = "json"
 
     @classmethod
     def load(cls, *, require: tuple[str, ...] = (), **overrides: Any) -> Self:  # noqa: ANN401
@@ -82,16 +138,53 @@ class DatabaseSettings(BaseSettings):
         return settings
 
 
-class Settings(DatabaseSettings):
-    """All settings, by the names of their environment variables (in any case); `.env` is read too.
+class DatabaseSettings(LogSettings):
+    """What a process needs that only talks to the database, such as a migration."""
 
-    A variable that is set to nothing counts as unset. Sizes are in bytes, times in seconds, unless a name says otherwise.
-    """
+    database_url: str = Field(repr=False)  # URLs hold passwords
 
-    database_pool_size: int = Field(default=10, ge=1, le=200)
+    @field_validator("database_url")
+    @classmethod
+    def _to_psycopg(cls, url: str) -> str:
+        """Take every usual spelling of a PostgreSQL URL (Heroku's, Neon's, psycopg2's) to psycopg 3."""
+        scheme, separator, rest = url.partition("://")
+        if not separator or scheme.partition("+")[0] not in {"postgres", "postgresql"}:
+            raise ValueError("must start with postgresql://")
+        return f"postgresql+psycopg://{rest}"
+
+
+class RedisSettings(LogSettings):
+    """What a process needs that only talks to Redis, such as Flower."""
+
     redis_url: str = Field(repr=False)
     celery_broker_url: str = Field(default="", repr=False)
     stream_redis_url: str = Field(default="", repr=False)
+
+    @field_validator("redis_url", "celery_broker_url", "stream_redis_url")
+    @classmethod
+    def _is_redis(cls, url: str) -> str:
+        if url and not url.startswith(("redis://", "rediss://")):
+            raise ValueError("must start with redis:// or rediss://")
+        return url
+
+    @model_validator(mode="before")
+    @classmethod
+    def _share_redis(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """The broker and the stream logs live in REDIS_URL unless they are given a server of their own."""
+        if isinstance(values.get("redis_url"), str):
+            values.setdefault("celery_broker_url", values["redis_url"])
+            values.setdefault("stream_redis_url", values["redis_url"])
+        return values
+
+
+class Settings(RedisSettings, DatabaseSettings):
+    """All settings, by the names of their environment variables (in any case); `.env` is read too.
+
+    A variable that is set to nothing, or to nothing but spaces, counts as unset. Sizes are in bytes, times in seconds,
+    unless a name says otherwise.
+    """
+
+    database_pool_size: int = Field(default=10, ge=1, le=200)
 
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65535)
@@ -143,9 +236,6 @@ class Settings(DatabaseSettings):
     stream_ttl_seconds: int = Field(default=900, ge=10)
     stream_keep_alive_seconds: float = Field(default=15, ge=0.1, le=60)
 
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
-    log_format: Literal["json", "console"] = "json"
-
     @field_validator("model_contexts", mode="before")
     @classmethod
     def _read_contexts(cls, text: Any) -> Any:  # noqa: ANN401
@@ -184,12 +274,13 @@ class Settings(DatabaseSettings):
         """The models that a message may ask for, the default one first."""
         return tuple(dict.fromkeys((self.groq_model, *self.groq_models)))
 
-    @field_validator("redis_url", "celery_broker_url", "stream_redis_url")
+    @field_validator("groq_api_key", "tavily_api_key")
     @classmethod
-    def _is_redis(cls, url: str) -> str:
-        if url and not url.startswith(("redis://", "rediss://")):
-            raise ValueError("must start with redis:// or rediss://")
-        return url
+    def _fits_a_header(cls, key: SecretStr | None) -> SecretStr | None:
+        """A key is sent in a header, and each request would fail over a line end or a letter that a header can't hold."""
+        if key is not None and not KEY.fullmatch(key.get_secret_value()):
+            raise ValueError("has characters that no key has")
+        return key
 
     @field_validator("jwt_secret_key")
     @classmethod
@@ -206,12 +297,12 @@ class Settings(DatabaseSettings):
     @field_validator("backend_cors_origins", "groq_models", mode="before")
     @classmethod
     def _split(cls, items: Any) -> Any:  # noqa: ANN401
-        return tuple(i.strip().rstrip("/") for i in items.split(",") if i.strip()) if isinstance(items, str) else items
+        return tuple(i.strip() for i in items.split(",") if i.strip()) if isinstance(items, str) else items
 
     @field_validator("backend_cors_origins")
     @classmethod
     def _are_origins(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
-        """As browsers write them; what could never match one, as a wildcard or a path, is refused."""
+        """As browsers write them; what could never match one, as a wildcard or a path, is refused and quoted."""
         return tuple(_origin(text) for text in origins)
 
     @model_validator(mode="before")
@@ -220,13 +311,4 @@ class Settings(DatabaseSettings):
         """At Groq there is a fallback model unless another is named."""
         if not values.get("groq_base_url"):
             values.setdefault("groq_fallback_model", GROQ_FALLBACK)
-        return values
-
-    @model_validator(mode="before")
-    @classmethod
-    def _share_redis(cls, values: dict[str, Any]) -> dict[str, Any]:
-        """The broker and the stream logs live in REDIS_URL unless they are given a server of their own."""
-        if isinstance(values.get("redis_url"), str):
-            values.setdefault("celery_broker_url", values["redis_url"])
-            values.setdefault("stream_redis_url", values["redis_url"])
         return values

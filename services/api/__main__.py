@@ -12,7 +12,10 @@ from services.api.listener import tune
 from services.api.middleware import quiet_cuts
 from shared.errors import SettingsInvalid
 from shared.settings import Settings
-from shared.telemetry.logs import configure_logging
+from shared.telemetry import capture
+from shared.telemetry.logs import get_logger
+
+log = get_logger(__name__)
 
 DRAIN_SECONDS: Final = 20
 BACKLOG: Final = 4096
@@ -22,12 +25,12 @@ SWITCH_INTERVAL: Final = 0.0005
 
 def main() -> int:
     """Serve. Returns the exit code: 1 when the server could not start, 2 for unusable settings."""
+    capture.log_everything("api")
     try:
         settings = Settings.load(require=("jwt_secret_key",))
     except SettingsInvalid as error:
-        print(error, file=sys.stderr)  # noqa: T201 - logging is not configured yet, and this is for a person
+        log.critical("settings_invalid", error=error.message)
         return 2
-    configure_logging(service="api", level=settings.log_level, log_format=settings.log_format)
     quiet_cuts()
     sys.setswitchinterval(SWITCH_INTERVAL)
     # uvicorn drains, restores this handler, and raises the signal again. An end in good order is a success.

@@ -1,5 +1,6 @@
 """The API's composition root: settings become resources, routers become an application."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from collections.abc import Set as AbstractSet
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
@@ -8,10 +9,10 @@ from importlib.metadata import version
 from typing import Final, TypedDict
 
 from fastapi import FastAPI
-from starlette.middleware.cors import CORSMiddleware
+from starlette.middleware.errors import ServerErrorMiddleware
 from starlette.middleware.exceptions import ExceptionMiddleware
 
-from services.api import health
+from services.api import docs, health
 from services.api.accounts import router as accounts
 from services.api.auth.access_tokens import AccessTokens
 from services.api.auth.account_lookup import AccountLookup
@@ -27,28 +28,21 @@ from services.api.job_sender import open_job_sender
 from services.api.limits import Limits
 from services.api.memory import router as memory
 from services.api.middleware import Authentication, BodyLimit, RequestLog
-from services.api.problems.handlers import expected_errors, unexpected_errors
+from services.api.origins import AllowedOrigins
+from services.api.problems.handlers import expected_errors, unexpected_error
 from services.api.queue_positions import QueuePositions
 from services.api.resources import Resources
+from services.api.streaming.follow import StreamCut
 from services.api.usage import router as usage
 from shared.database.engine import Database, open_database
 from shared.errors import SettingsInvalid
 from shared.ids import GenerationId, UserId
 from shared.settings import Settings
 from shared.streams.redis import open_streams
+from shared.telemetry import capture
 
 DOORS: Final = (native.DOOR,)
 """The front doors. A path belongs to the door with the longest prefix."""
-ALLOWED_HEADERS = ["Authorization", "Content-Type", "Idempotency-Key", "Last-Event-ID", "Prefer", "traceparent"]
-EXPOSED_HEADERS = [
-    "Link",
-    "Location",
-    "Preference-Applied",
-    "Retry-After",
-    "X-Generation-Id",
-    "X-Message-Id",
-    "X-Request-Id",
-]
 
 
 class LifespanState(TypedDict):
@@ -66,9 +60,13 @@ def create_app(settings: Settings) -> FastAPI:
         version=version("cortexai"),
         summary="Chats whose answers are never lost.",
         lifespan=_lifespan(settings),
-        exception_handlers={**handlers, **unexpected_errors(forms)},
+        # FastAPI's own pages load their scripts from other hosts.
+        docs_url=None,
+        redoc_url=None,
+        exception_handlers=handlers,
     )
     app.include_router(health.router)
+    app.include_router(docs.router)
     for router in (
         accounts.router,
         chats.router,
@@ -83,14 +81,9 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(BodyLimit, limit=settings.max_body_bytes)
     app.add_middleware(Authentication, needs_principal=SecuredRoutes(app.routes).has)
     app.add_middleware(ExceptionMiddleware, handlers=handlers)
-    app.add_middleware(
-        CORSMiddleware,
-        allow_origins=list(settings.backend_cors_origins),
-        allow_credentials=True,
-        allow_methods=["GET", "POST", "PATCH", "DELETE"],
-        allow_headers=ALLOWED_HEADERS,
-        expose_headers=EXPOSED_HEADERS,
-    )
+    # Starlette has one of these outside of all others, where an answer gets no CORS headers and no request id.
+    app.add_middleware(ServerErrorMiddleware, handler=unexpected_error(forms, unlogged=(StreamCut,)))
+    app.add_middleware(AllowedOrigins, origins=settings.backend_cors_origins)
     app.add_middleware(RequestLog)
     return app
 
@@ -98,6 +91,7 @@ def create_app(settings: Settings) -> FastAPI:
 def _lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextManager[LifespanState]]:
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[LifespanState]:
+        capture.watch(asyncio.get_running_loop())
         async with _open_resources(settings) as resources:
             yield {"resources": resources}
 

@@ -17,8 +17,10 @@ import redis
 from sqlalchemy.exc import SQLAlchemyError
 
 from services.launcher import migrations
+from services.launcher.data_dir import nearest_existing
 from services.launcher.errors import LauncherError
 from services.launcher.program import why_not_listen
+from shared.proxies import Way, find_way
 from shared.settings import Settings
 
 State = Literal["ok", "note", "wrong"]
@@ -169,10 +171,19 @@ def _models(base: str, key: str) -> set[str] | Finding:
 
 
 def _opener(base: str) -> urllib.request.OpenerDirector:
-    """Without a proxy for this machine's own endpoints."""
-    if urlsplit(base).hostname in {"localhost", "127.0.0.1", "::1"}:
-        return urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    return urllib.request.build_opener()
+    """By the workers' proxy, and without one for this machine's own endpoints."""
+    parts = urlsplit(base)
+    way = find_way(base) if parts.hostname not in {"localhost", "127.0.0.1", "::1"} else Way(None)
+    proxies = {parts.scheme: way.proxy} if way.proxy is not None else {}
+    return urllib.request.build_opener(urllib.request.ProxyHandler(proxies))
+
+
+def proxy(settings: Settings) -> Iterator[Finding]:
+    """The environment names none that the workers would pass over."""
+    way = find_way(settings.groq_base_url or GROQ)
+    for variable in way.passed_over:
+        detail = f"{variable} names none that the workers can use for the model"
+        yield Finding("proxy", "note", detail, "name an HTTP proxy (http://host:port), or list the host in NO_PROXY")
 
 
 def web_search(settings: Settings) -> Finding:
@@ -193,7 +204,7 @@ def port(settings: Settings) -> Finding:
 
 def disk(directory: Path) -> Finding:
     """There is room for the data folder, or for the one that will be made."""
-    existing = next(path for path in (directory.absolute(), *directory.absolute().parents) if path.exists())
+    existing = nearest_existing(directory)
     free = shutil.disk_usage(existing).free
     detail = f"{free / 1e9:.1f} GB free at {existing}"
     if free >= LOW_DISK_BYTES:

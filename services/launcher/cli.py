@@ -40,6 +40,7 @@ def parser() -> argparse.ArgumentParser:
     up.set_defaults(run=_up)
 
     migrate = commands.add_parser("migrate", help="take DATABASE_URL to the newest schema")
+    migrate.add_argument("--log", action="store_true", help="tell it as the services do: by LOG_FORMAT and LOG_LEVEL")
     migrate.set_defaults(run=_migrate)
 
     doctor = commands.add_parser("doctor", help="check every part, and say what is wrong and how to mend it")
@@ -71,10 +72,12 @@ def _up(options: argparse.Namespace) -> int:
     return 0
 
 
-def _migrate(_: argparse.Namespace) -> int:
-    from services.launcher.migrations import migrate  # noqa: PLC0415
+def _migrate(options: argparse.Namespace) -> int:
+    from services.launcher.migrations import migrate, migrate_and_log  # noqa: PLC0415
     from shared.settings import DatabaseSettings  # noqa: PLC0415
 
+    if options.log:
+        return migrate_and_log()
     revision = migrate(DatabaseSettings.load().database_url)
     print(f"the database is at revision {revision}")  # noqa: T201
     return 0

@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from pydantic import SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from services.launcher.program import LOOPBACK
 from shared.errors import SettingsInvalid
-from shared.settings import Settings
+from shared.settings import EnvironmentSettings, Settings
 
 LOCAL_KEY: Final = "local"
 
@@ -39,15 +38,11 @@ PROCESS: Final[Mapping[str, str]] = {
 }
 
 
-class Given(BaseSettings):
+class Given(EnvironmentSettings):
     """The settings that decide what is embedded, and those that win over the launcher's defaults, as text.
 
     From the environment and `.env`. Set to nothing counts as unset.
     """
-
-    model_config = SettingsConfigDict(
-        env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True, hide_input_in_errors=True
-    )
 
     database_url: str | None = None
     redis_url: str | None = None

@@ -22,6 +22,10 @@ from services.launcher.errors import AlreadyRunning, DataDirUnusable
 
 DEFAULT: Final = Path(".cortexai")
 LEFTOVERS_SECONDS: Final = 15.0
+MAX_PATH_BYTES: Final = 900
+"""PostgreSQL has room for 1,023 bytes, and what is in the folder needs some of them. Nothing else limits the path."""
+MAX_NAME_BYTES: Final = 255
+"""Of a file or a folder, on nearly every file system."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,11 +88,13 @@ def hold(path: Path) -> Iterator[DataDir]:
     Processes that a killed launcher left behind are being ended by its guardian; this waits for that.
 
     Raises:
-        DataDirUnusable: it is a file, can't be written, or is damaged.
+        DataDirUnusable: it is a file, can't be written, is damaged, or its path is too long.
         AlreadyRunning: somebody else holds it.
 
     """
     path = path.absolute()
+    if obstacle := why_no_folder(path):
+        raise DataDirUnusable(f"{obstacle}: choose another --data-dir")
     with contextlib.ExitStack() as stack:
         try:
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -109,6 +115,25 @@ def hold(path: Path) -> Iterator[DataDir]:
             raise DataDirUnusable(f"{path} can't be used: {error.strerror}") from error
         yield data
         data.withdraw()
+
+
+def why_no_folder(path: Path) -> str:
+    """What is wrong with the path itself, whatever is there; empty when nothing is."""
+    length = len(os.fsencode(os.path.realpath(path)))
+    if length > MAX_PATH_BYTES:
+        return f"the data folder's path has {length} bytes, and PostgreSQL takes no more than {MAX_PATH_BYTES}"
+    longest = max((os.fsencode(part) for part in path.parts), key=len)
+    if len(longest) > MAX_NAME_BYTES:
+        return (
+            f"a name in the data folder's path has {len(longest)} bytes, and Linux takes no more than {MAX_NAME_BYTES}"
+        )
+    return ""
+
+
+def nearest_existing(path: Path) -> Path:
+    """What is there already of a path: itself, or the nearest of the folders that it would be in."""
+    path = path.absolute()
+    return next(place for place in (path, *path.parents) if os.path.exists(place))  # noqa: PTH110 - Path's raises for some
 
 
 def is_held(path: Path) -> bool:

@@ -11,7 +11,7 @@ from rich.text import Text
 from services.launcher import checks
 from services.launcher.checks import Finding
 from services.launcher.configuration import Addresses, Given, additions, resolve
-from services.launcher.data_dir import Running, Secrets, is_held, read_running
+from services.launcher.data_dir import Running, Secrets, is_held, nearest_existing, read_running, why_no_folder
 from services.launcher.embedded.postgres import EmbeddedPostgres
 from services.launcher.embedded.valkey import EmbeddedValkey
 from services.launcher.errors import PackagesMissing
@@ -59,6 +59,7 @@ def examine(directory: Path) -> Iterator[Finding]:
     if given.redis_url is not None or addresses.redis_url is not None:
         yield from checks.redis_servers(settings)
     if not given.needs_model or addresses.model_url is not None:
+        yield from checks.proxy(settings)
         yield checks.model(settings)
     yield checks.web_search(settings)
     yield checks.disk(directory)
@@ -72,8 +73,10 @@ def could_start(directory: Path, given: Given) -> Iterator[Finding]:
         yield Finding("embedded parts", "wrong", error.message)
     else:
         yield Finding("embedded parts", "ok", "everything that is not configured is installed")
-    existing = next(path for path in (directory.absolute(), *directory.absolute().parents) if path.exists())
-    if not existing.is_dir():
+    existing = nearest_existing(directory)
+    if obstacle := why_no_folder(directory.absolute()):
+        yield Finding("data folder", "wrong", obstacle, "choose another --data-dir")
+    elif not existing.is_dir():
         yield Finding("data folder", "wrong", f"{existing} is not a folder", "choose another --data-dir")
     elif not os.access(existing, os.W_OK | os.X_OK):
         yield Finding("data folder", "wrong", f"{existing} can't be written", "choose another --data-dir")

@@ -16,6 +16,11 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from services.launcher.errors import MigrationFailed
 from shared.errors import SettingsInvalid
+from shared.settings import DatabaseSettings
+from shared.telemetry import capture
+from shared.telemetry.logs import get_logger
+
+log = get_logger(__name__)
 
 WAIT_SECONDS: Final = 30.0
 POLL_SECONDS: Final = 0.2
@@ -47,6 +52,21 @@ def migrate(database_url: str, *, wait_seconds: float = WAIT_SECONDS) -> str:
     except (SQLAlchemyError, CommandError) as error:
         raise MigrationFailed(f"the migration failed: {first_line(error)}") from error
     return head(database_url)
+
+
+def migrate_and_log() -> int:
+    """Migrate as a service of a deployment. Returns the exit code; what there is to tell is in the log."""
+    capture.log_everything("migrate")
+    try:
+        revision = migrate(DatabaseSettings.load().database_url)
+    except SettingsInvalid as error:
+        log.critical("settings_invalid", error=error.message)
+        return 2
+    except MigrationFailed as error:
+        log.critical("migration_failed", error=error.message)
+        return error.exit_code
+    log.info("migrated", revision=revision)
+    return 0
 
 
 def await_database(database_url: str, seconds: float) -> None:

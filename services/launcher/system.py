@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from services.launcher.configuration import Addresses, Given, additions, resolve, whole_number
+from services.launcher.configuration import PROCESS, Addresses, Given, additions, resolve, whole_number
 from services.launcher.data_dir import DataDir, Running
 from services.launcher.embedded.openmp import openmp_environment
 from services.launcher.embedded.postgres import EmbeddedPostgres
@@ -110,8 +110,9 @@ def compose(given: Given, data: DataDir, port: int | None) -> System:
 
 
 def _model(port: int, data: DataDir) -> Part:
-    environment = openmp_environment(data.path / "run")
-    program = _python("services.launcher.embedded.local_model", "--port", str(port), env=environment)
+    folder = data.path / "run"
+    module = "services.launcher.embedded.local_model"
+    program = _python(module, "--port", str(port), env=openmp_environment(folder), cwd=folder)
     return Part("model", lambda: program, _answers(LOOPBACK, port, "/health"))
 
 
@@ -134,12 +135,14 @@ def _worker(name: str, role: str, data: DataDir, added: Mapping[str, str], needs
 
 def _flower(settings: Settings, data: DataDir, port: int, needs: tuple[str, ...]) -> Part:
     environment = {
+        **PROCESS,
+        "REDIS_URL": settings.celery_broker_url,
         "CELERY_BROKER_URL": settings.celery_broker_url,
+        "FLOWER_ADDRESS": LOOPBACK,
+        "FLOWER_PORT": str(port),
         "FLOWER_BASIC_AUTH": f"{FLOWER_USER}:{data.secrets.flower_password}",
     }
-    program = _python(
-        "celery", "--quiet", "flower", f"--address={LOOPBACK}", f"--port={port}", env=environment, cwd=data.path / "run"
-    )
+    program = _python("services.worker", "flower", env=environment)
     return Part("flower", lambda: program, _answers(LOOPBACK, port, "/healthcheck"), needs)
 
 

@@ -1,4 +1,7 @@
-"""`python -m services.worker QUEUE[,QUEUE…]`: work on these queues until SIGTERM. `… beat`: send the periodic jobs."""
+"""`python -m services.worker QUEUE[,QUEUE…]`: work on these queues until SIGTERM. `… beat`: send the periodic jobs.
+
+`… flower`: show the workers.
+"""
 
 import sys
 from importlib import import_module
@@ -8,10 +11,13 @@ from celery import signals
 
 from shared.errors import SettingsInvalid
 from shared.jobs.names import QUEUES
-from shared.settings import Settings
-from shared.telemetry.logs import configure_logging
+from shared.settings import RedisSettings, Settings
+from shared.telemetry import capture
+from shared.telemetry.logs import get_logger
 
-USAGE: Final = f"usage: python -m services.worker QUEUE[,QUEUE...] | beat   (queues: {', '.join(QUEUES)})"
+log = get_logger(__name__)
+
+USAGE: Final = f"usage: python -m services.worker QUEUE[,QUEUE...] | beat | flower   (queues: {', '.join(QUEUES)})"
 SWITCH_INTERVAL: Final = 0.0005
 """Seconds that a thread may keep others from Python. The default, 5 ms, is an age for the event loop's thread."""
 
@@ -19,20 +25,27 @@ SWITCH_INTERVAL: Final = 0.0005
 def main(arguments: list[str]) -> int:
     """Run. Returns the exit code: 2 for unusable settings or arguments."""
     role = arguments[0] if len(arguments) == 1 else ""
-    if role != "beat" and not set(role.split(",")) <= set(QUEUES):
-        print(USAGE, file=sys.stderr)  # noqa: T201 - for a person, before logging is configured
+    if role not in {"beat", "flower"} and not set(role.split(",")) <= set(QUEUES):
+        print(USAGE, file=sys.stderr)  # noqa: T201 - for a person at a terminal
         return 2
-    try:
-        settings = Settings.load(require=() if role == "beat" else ("groq_api_key",))
-    except SettingsInvalid as error:
-        print(error, file=sys.stderr)  # noqa: T201 - likewise
-        return 2
-    configure_logging(service=f"worker:{role}", level=settings.log_level, log_format=settings.log_format)
+    capture.log_everything(f"worker:{role}")
     signals.setup_logging.connect(_keep_logging, weak=False)
-    sys.setswitchinterval(SWITCH_INTERVAL)
-    # Only what the role needs is imported: beat without the model's client starts in half the time and memory.
-    import_module("services.worker.beat" if role == "beat" else "services.worker.consumer").run(settings, role)
+    try:
+        _run(role)
+    except SettingsInvalid as error:
+        log.critical("settings_invalid", error=error.message)
+        return 2
     return 0
+
+
+def _run(role: str) -> None:
+    """Only what the role needs is imported: beat without the model's client starts in half the time and memory."""
+    if role == "flower":
+        import_module("services.worker.flower").run(RedisSettings.load())
+        return
+    settings = Settings.load(require=() if role == "beat" else ("groq_api_key",))
+    sys.setswitchinterval(SWITCH_INTERVAL)
+    import_module("services.worker.beat" if role == "beat" else "services.worker.consumer").run(settings, role)
 
 
 def _keep_logging(**_: Any) -> None:  # noqa: ANN401 - Celery's signals

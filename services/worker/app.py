@@ -17,13 +17,14 @@ from services.worker.generations.desk import Desk
 from services.worker.generations.leases import Leases
 from services.worker.generations.log_writer import Flusher
 from services.worker.generations.recovery import sweep
-from services.worker.models.groq.client import Model
+from services.worker.models.groq.client import GROQ_URL, Model
 from services.worker.summaries.summarizer import Summarizer, hint_due, summarize_now
-from services.worker.tools.web_search.tavily import Search
+from services.worker.tools.web_search.tavily import PROXY_SCHEMES, TAVILY_URL, Search
 from shared import background
 from shared.database.engine import open_database
 from shared.errors import CortexAIError
 from shared.jobs.sender import JobSender
+from shared.proxies import find_way
 from shared.settings import Settings
 from shared.streams.cancel_signals import CancelSignals
 from shared.streams.redis import RedisLog, RedisWriter, TransientFrames, connect
@@ -35,6 +36,7 @@ log = get_logger(__name__)
 @asynccontextmanager
 async def open_desk(settings: Settings, celery: Celery) -> AsyncIterator[Desk]:
     """What generations are made with, background tasks running."""
+    _tell_of_proxies(settings)
     async with AsyncExitStack() as stack:
         model = Model(settings)
         stack.push_async_callback(model.aclose)
@@ -93,6 +95,16 @@ def _open_search(settings: Settings) -> Search | None:
     )
 
 
+def _tell_of_proxies(settings: Settings) -> None:
+    """Warn of variables that name a proxy which can't be used, and so isn't: their values may hold a password."""
+    ways = {"model": find_way(settings.groq_base_url or GROQ_URL)}
+    if settings.tavily_api_key is not None:
+        ways["search"] = find_way(settings.tavily_base_url or TAVILY_URL, PROXY_SCHEMES)
+    for what, way in ways.items():
+        for variable in way.passed_over:
+            log.warning("proxy_not_used", variable=variable, to=what, used="another" if way.proxy else "none")
+
+
 async def _guarded(work: Coroutine[Any, Any, None]) -> None:
     """Run a background task; should it ever fail, that must not go unnoticed."""
     try:
@@ -105,7 +117,7 @@ async def _guarded(work: Coroutine[Any, Any, None]) -> None:
 
 async def _obey(cancel_signals: CancelSignals, leases: Leases) -> None:
     """Stop what was ended from outside."""
-    async for generation_id in cancel_signals.hear():
+    async for generation_id in cancel_signals.listen():
         leases.end(generation_id)
 
 

@@ -7,6 +7,8 @@ from typing import Any, Self, TypeVar
 
 import uvloop
 
+from shared.telemetry import capture
+
 T = TypeVar("T")
 
 
@@ -15,6 +17,7 @@ class EventLoop:
 
     def __init__(self) -> None:
         self._loop = uvloop.new_event_loop()
+        capture.watch(self._loop)
         self._thread = threading.Thread(target=self._loop.run_forever, name="event-loop", daemon=True)
 
     def __enter__(self) -> Self:

@@ -5,9 +5,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from redis.asyncio import BlockingConnectionPool, Redis
-from redis.asyncio.connection import AbstractConnection
+from redis.asyncio.connection import AbstractConnection, parse_url
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
 from redis.exceptions import NoScriptError, RedisError
@@ -16,6 +17,7 @@ from shared.errors import AppendRefused, AttemptSuperseded, LogClosed, LogDiverg
 from shared.ids import GenerationId
 from shared.streams.cancel_signals import CancelSignals
 from shared.streams.hub import Hub
+from shared.streams.named import NamedConnection, NamedTLSConnection
 from shared.streams.port import BEGINNING, Append, Entry, Offset, Subscription
 from shared.streams.subscriptions import Subscriptions
 
@@ -37,19 +39,19 @@ def connect(url: str, *, connections: int = 16) -> Redis:
 
     Connects when first used; gives up on a silent server, or on waiting for a connection, after 5 seconds.
     """
-    return Redis.from_pool(
-        BlockingConnectionPool.from_url(
-            url,
-            timeout=5,
-            protocol=2,
-            max_connections=connections,
-            socket_timeout=5,
-            socket_connect_timeout=2,
-            socket_keepalive=True,
-            health_check_interval=15,
-            retry=Retry(ExponentialBackoff(cap=0.5, base=0.05), 2),
-        )
-    )
+    options: dict[str, Any] = {
+        "timeout": 5,
+        "protocol": 2,
+        "max_connections": connections,
+        "socket_timeout": 5,
+        "socket_connect_timeout": 2,
+        "socket_keepalive": True,
+        "health_check_interval": 15,
+        "retry": Retry(ExponentialBackoff(cap=0.5, base=0.05), 2),
+        **parse_url(url),
+        "connection_class": NamedTLSConnection if urlsplit(url).scheme == "rediss" else NamedConnection,
+    }
+    return Redis.from_pool(BlockingConnectionPool(**options))
 
 
 class RedisWriter:
@@ -163,23 +165,21 @@ def _sequence(raw_id: bytes) -> int:
 def entry_of(raw_id: bytes, fields: dict[bytes, bytes]) -> Entry:
     """The log entry that the append script wrote."""
     attempt, _, sequence = raw_id.partition(b"-")
-    had_subscriber = fields.get(b"terminal")
-    return Entry(
-        Offset(int(attempt), int(sequence)), fields[b"frame"], had_subscriber is not None, had_subscriber != b"0"
-    )
+    subscribers = fields.get(b"terminal")  # how many there were when the terminal frame was published
+    return Entry(Offset(int(attempt), int(sequence)), fields[b"frame"], subscribers is not None, subscribers != b"0")
 
 
 class TransientFrames:
-    """Tells those who read a log at this moment something that is in no log. Anybody may, whoever writes the log."""
+    """Frames for those who read a log at this moment; they are in no log. Anybody may send them, not only the log's writer."""
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
 
-    async def tell(self, generation_id: GenerationId, frame: bytes) -> None:
-        """Tell them.
+    async def send(self, generation_id: GenerationId, frame: bytes) -> None:
+        """Send a frame to the log's current readers.
 
         Raises:
-            StreamsUnavailable: not told.
+            StreamsUnavailable: the frame was not sent.
 
         """
         await _answer(self._redis.publish(channel(generation_id), b"%b 0\n%b" % (str(BEGINNING).encode(), frame)))

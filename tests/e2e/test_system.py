@@ -1,6 +1,7 @@
 """The whole way, in processes of their own: API, Celery workers, Redis, PostgreSQL, the Groq double."""
 
 import asyncio
+import json
 import os
 import subprocess
 import sys
@@ -152,7 +153,9 @@ async def test_an_unusable_setting_is_one_line_and_exit_code_2(
     process = await asyncio.to_thread(run_module, system, module, arguments, {setting: value})
     assert process.returncode == 2
     assert process.stderr.count("\n") == 1
-    assert process.stderr.startswith(f"{setting}: ")
+    told = json.loads(process.stderr)
+    assert (told["event"], told["level"]) == ("settings_invalid", "critical")
+    assert told["error"].startswith(f"{setting}: ")
     assert not value or value not in process.stderr
 
 

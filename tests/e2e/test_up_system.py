@@ -121,7 +121,8 @@ def ask(client: httpx.Client, content: str) -> tuple[int, str]:
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    with up(tmp_path_factory.mktemp("up") / "data") as running:
+    # Every other program that gets this name would misread it in a setting or a command line of its own.
+    with up(tmp_path_factory.mktemp("up") / 'a "data" [folder] \\ #1 $HOME it\'s ü') as running:
         yield running
 
 
@@ -136,8 +137,9 @@ def client(running: Running) -> Iterator[httpx.Client]:
 
 def test_it_says_where_everything_is_and_shows_no_warning(running: Running) -> None:
     text = running.output.read_text()
+    shown = re.sub(r"[│\s]", "", text)  # the table breaks what is long
     for expected in (running.url, f"{running.url}/docs", str(running.known["flower_port"]), str(running.folder)):
-        assert expected in text.replace("│\n│               │ ", "")
+        assert re.sub(r"\s", "", expected) in shown
     first, _, _ = text.partition("CortexAI is ready")
     assert all(re.fullmatch(r"[a-z-]+: ready after \d+\.\d s|\s*", line) for line in first.splitlines()), first
 

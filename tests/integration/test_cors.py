@@ -4,8 +4,12 @@ from collections.abc import AsyncIterator, Callable
 
 import httpx
 import pytest
+from fastapi.responses import StreamingResponse
 
+from services.api.app import create_app
+from services.api.streaming.follow import StreamCut
 from services.launcher.embedded.valkey import EmbeddedValkey
+from shared.settings import LOCAL_ORIGINS
 from tests.conftest import settings_for
 from tests.integration.conftest import serve
 from tests.support.clients import NO_TLS
@@ -20,7 +24,18 @@ FOREIGN = [
     "null",
     "*",
 ]
+SHELL = "tauri://localhost"
 HEADERS = ["Authorization", "Content-Type", "Idempotency-Key", "Last-Event-ID", "Prefer", "traceparent"]
+FOREIGN_HEADERS = [
+    "sentry-trace",
+    "baggage",
+    "tracestate",
+    "user-agent",
+    "x-request-id",
+    "x-requested-with",
+    "cache-control",
+    "x-of-tomorrow",
+]
 EXPOSED = [
     "Link",
     "Location",
@@ -35,7 +50,7 @@ EXPOSED = [
 @pytest.fixture(scope="module")
 async def api(make_database: Callable[[], str], valkey: EmbeddedValkey) -> AsyncIterator[str]:
     """An API that a page of one origin may use."""
-    settings = settings_for(make_database(), valkey.url, "http://127.0.0.1:1", backend_cors_origins=f"{OURS}/")
+    settings = settings_for(make_database(), valkey.url, "http://127.0.0.1:1", backend_cors_origins=f"{OURS}/,{SHELL}")
     async with serve(settings) as url:
         yield url
 
@@ -52,17 +67,18 @@ def listed(response: httpx.Response, name: str) -> set[str]:
     return {item.strip().lower() for item in response.headers[name].split(",")}
 
 
-async def preflight(http: httpx.AsyncClient, origin: str, method: str, *headers: str) -> httpx.Response:
+async def preflight(http: httpx.AsyncClient, origin: str, method: str, *headers: str, **others: str) -> httpx.Response:
     """What a browser asks before it sends such a request."""
-    asked = {"Origin": origin, "Access-Control-Request-Method": method}
+    asked = {"Origin": origin, "Access-Control-Request-Method": method, **others}
     if headers:
         asked["Access-Control-Request-Headers"] = ",".join(headers).lower()
     return await http.options("/api/chats/1/messages", headers=asked)
 
 
-async def test_our_page_may_read_answers(http: httpx.AsyncClient) -> None:
-    response = await http.get("/livez", headers={"Origin": OURS})
-    assert response.headers["Access-Control-Allow-Origin"] == OURS
+@pytest.mark.parametrize("origin", [OURS, SHELL])
+async def test_our_page_may_read_answers(http: httpx.AsyncClient, origin: str) -> None:
+    response = await http.get("/livez", headers={"Origin": origin})
+    assert response.headers["Access-Control-Allow-Origin"] == origin
     assert response.headers["Access-Control-Allow-Credentials"] == "true"
     assert "origin" in listed(response, "Vary")
 
@@ -93,27 +109,88 @@ async def test_a_foreign_page_may_not_read_answers(http: httpx.AsyncClient, orig
 
 
 @pytest.mark.parametrize("origin", FOREIGN)
-async def test_a_foreign_page_is_refused_before_it_sends_anything(http: httpx.AsyncClient, origin: str) -> None:
-    response = await preflight(http, origin, "POST", "Authorization")
-    assert response.status_code == 400
-    assert "Access-Control-Allow-Origin" not in response.headers
+async def test_a_foreign_page_is_refused_and_told_nothing(http: httpx.AsyncClient, origin: str) -> None:
+    private = {"Access-Control-Request-Private-Network": "true"}
+    for method, others in (("POST", {}), ("PUT", {}), ("POST", private)):
+        response = await preflight(http, origin, method, "Authorization", **others)
+        assert response.status_code == 400
+        assert not [name for name in response.headers if name.startswith("access-control-")]
+        assert "origin" in listed(response, "Vary")
+        assert response.text == "Disallowed CORS origin"
 
 
 @pytest.mark.parametrize("method", ["GET", "POST", "PATCH", "DELETE"])
-async def test_our_page_may_send_what_the_protocol_says(http: httpx.AsyncClient, method: str) -> None:
-    response = await preflight(http, OURS, method, *HEADERS)
+@pytest.mark.parametrize("origin", [OURS, SHELL])
+async def test_our_page_may_send_what_the_protocol_says(http: httpx.AsyncClient, origin: str, method: str) -> None:
+    response = await preflight(http, origin, method, *HEADERS)
     assert response.status_code == 200
-    assert response.headers["Access-Control-Allow-Origin"] == OURS
-    assert method in response.headers["Access-Control-Allow-Methods"]
-    assert listed(response, "Access-Control-Allow-Headers") >= {name.lower() for name in HEADERS}
+    assert response.headers["Access-Control-Allow-Origin"] == origin
+    assert response.headers["Access-Control-Allow-Credentials"] == "true"
+    assert listed(response, "Access-Control-Allow-Methods") == {"get", "post", "patch", "delete"}
+    assert listed(response, "Access-Control-Allow-Headers") == {name.lower() for name in HEADERS}
+    assert listed(response, "Vary") >= {"origin", "access-control-request-headers", "access-control-request-method"}
+    assert int(response.headers["Access-Control-Max-Age"]) > 0
 
 
-async def test_our_page_may_send_nothing_else(http: httpx.AsyncClient) -> None:
+async def test_our_page_may_send_whatever_its_libraries_add(http: httpx.AsyncClient) -> None:
+    for headers in (*((name,) for name in FOREIGN_HEADERS), (*HEADERS, *FOREIGN_HEADERS)):
+        response = await preflight(http, OURS, "POST", *headers)
+        assert response.status_code == 200
+        assert listed(response, "Access-Control-Allow-Headers") == {name.lower() for name in headers}
+
+
+async def test_our_page_may_not_use_a_method_that_no_route_has(http: httpx.AsyncClient) -> None:
     assert (await preflight(http, OURS, "PUT")).status_code == 400
-    assert (await preflight(http, OURS, "POST", "X-Forwarded-For")).status_code == 400
+
+
+async def test_what_is_sent_back_of_a_preflight_is_bounded(http: httpx.AsyncClient) -> None:
+    response = await preflight(http, OURS, "POST", *(f"x-{number}" for number in range(2000)))
+    assert response.status_code == 400
+    assert len(str(response.headers)) < 1000
+
+
+async def test_our_page_may_call_an_api_on_its_readers_own_network(http: httpx.AsyncClient) -> None:
+    response = await preflight(http, OURS, "POST", **{"Access-Control-Request-Private-Network": "true"})
+    assert response.status_code == 200
+    assert response.headers["Access-Control-Allow-Private-Network"] == "true"
 
 
 async def test_a_request_of_no_page_needs_no_permission(http: httpx.AsyncClient) -> None:
     response = await http.get("/livez")
     assert response.status_code == 200
     assert "Access-Control-Allow-Origin" not in response.headers
+
+
+async def test_our_page_may_read_of_a_fault_of_ours_which_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    app = create_app(settings_for("postgresql://127.0.0.1:1/none", "redis://127.0.0.1:1", "http://127.0.0.1:1"))
+
+    @app.get("/fault")
+    async def fault() -> None:
+        raise RuntimeError("unforeseen")
+
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://api", verify=NO_TLS) as opened:
+        response = await opened.get("/fault", headers={"Origin": LOCAL_ORIGINS[0]})
+    assert (response.status_code, response.json()["code"]) == (500, "internal_error")
+    assert response.headers["Access-Control-Allow-Origin"] == LOCAL_ORIGINS[0]
+    assert response.headers["X-Request-Id"]
+    assert caplog.text.count("unexpected_error") == 1
+
+
+async def test_a_cut_stream_is_no_fault_of_ours(caplog: pytest.LogCaptureFixture) -> None:
+    app = create_app(settings_for("postgresql://127.0.0.1:1/none", "redis://127.0.0.1:1", "http://127.0.0.1:1"))
+
+    async def body() -> AsyncIterator[bytes]:
+        yield b": open"
+        raise StreamCut("drains")
+
+    @app.get("/cut")
+    async def cut() -> StreamingResponse:
+        return StreamingResponse(body())
+
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://api", verify=NO_TLS) as opened:
+        with pytest.raises(AssertionError):  # httpx's own, since the body never ended
+            await opened.get("/cut")
+    assert "stream_cut" in caplog.text
+    assert "unexpected_error" not in caplog.text

@@ -25,10 +25,11 @@ COUNT = [{"role": "user", "content": "Count to ten in words."}, {"role": "assist
 @pytest.fixture(scope="module")
 def local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The program with the real model."""
-    port = free_port()
+    port, folder = free_port(), tmp_path_factory.mktemp("openmp")
     with subprocess.Popen(
         [sys.executable, "-m", "services.launcher.embedded.local_model", "--port", str(port)],
-        env=openmp_environment(tmp_path_factory.mktemp("openmp")),
+        env=openmp_environment(folder),
+        cwd=folder,
     ) as process:
         url = f"http://127.0.0.1:{port}"
         try:
@@ -158,10 +159,13 @@ async def test_a_body_without_end_is_refused() -> None:
     assert refused.status_code == 413
 
 
-def test_where_the_system_has_no_openmp_the_copy_of_another_wheel_is_linked(
+def test_where_the_system_has_no_openmp_the_copy_of_another_wheel_is_loaded_from_a_link(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("services.launcher.embedded.openmp.LIBRARY", "libgomp.so.none")
-    environment = openmp_environment(tmp_path)
-    assert environment == {**QUIET_THREADS, "LD_LIBRARY_PATH": str(tmp_path)}
-    assert (tmp_path / "libgomp.so.none").resolve() == bundled_library()
+    folder = tmp_path / 'a:b;c $ORIGIN [d] "e"'
+    environment = openmp_environment(folder)
+    assert environment.keys() == {*QUIET_THREADS, "LD_LIBRARY_PATH"}
+    assert (folder / "libgomp.so.none").resolve() == bundled_library()
+    load = "import ctypes; ctypes.CDLL('libgomp.so.none')"
+    subprocess.run([sys.executable, "-c", load], cwd=folder, env=environment, check=True)

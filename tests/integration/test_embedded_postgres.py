@@ -13,6 +13,7 @@ import pytest
 from services.launcher.embedded.account import DAC_OVERRIDE, NOBODY, USER_NAMESPACE, Account, works
 from services.launcher.embedded.postgres import EmbeddedPostgres, binaries, end_orphan
 from services.launcher.errors import DataDirUnusable, PartFailed
+from tests.support.paths import ODDEST
 
 ROOT = os.geteuid() == 0
 ACCOUNTS = {
@@ -96,6 +97,21 @@ def test_another_object_opens_the_folder_with_the_password(server: EmbeddedPostg
     server.stop()
     with EmbeddedPostgres(server.directory, password=server.password, durable=False) as again:
         assert value(again.url, b"SELECT number FROM kept") == 7
+
+
+@pytest.mark.parametrize("name", [ODDEST, "x" * 200 + ("/" + "y" * 199) * 3], ids=["odd", "long"])
+def test_it_runs_in_a_folder_of_any_name(tmp_path: Path, name: str) -> None:
+    with EmbeddedPostgres(shared(tmp_path / "root") / name / "postgres", durable=False) as server:
+        assert value(server.url, b"SELECT 1") == 1
+        server.kill()
+        server.start()
+        assert value(server.url, b"SELECT 1") == 1
+
+
+def test_a_setting_of_any_text_is_kept(tmp_path: Path) -> None:
+    text = "it's a \\ # %s"
+    with EmbeddedPostgres(tmp_path / "postgres", durable=False, settings={"cluster_name": text}) as server:
+        assert value(server.url, b"SHOW cluster_name") == text
 
 
 def test_an_initdb_that_was_interrupted_is_done_again(tmp_path: Path) -> None:

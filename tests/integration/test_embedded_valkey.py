@@ -1,11 +1,16 @@
 import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import redis
+from redis.backoff import ConstantBackoff, NoBackoff
+from redis.retry import Retry
 
-from services.launcher.embedded.valkey import EmbeddedValkey
+from services.launcher.embedded.valkey import EmbeddedValkey, binary
+from services.launcher.program import free_port
+from tests.support.paths import ODD
 
 
 @pytest.fixture
@@ -34,6 +39,54 @@ def test_it_asks_for_its_password_and_listens_on_this_machine_only(server: Embed
     ):
         stranger.ping()
     assert client.config_get("bind") == {"bind": "127.0.0.1"}
+
+
+@pytest.mark.parametrize("name", [*ODD, "x" * 200 + ("/" + "y" * 199) * 3], ids=ascii)
+def test_in_a_folder_of_any_name_it_asks_for_its_password_and_writes_nowhere_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    with EmbeddedValkey(tmp_path / "root" / name / "valkey") as server:
+        with redis.from_url(server.url) as client:
+            assert client.config_get("port") == {"port": str(server.port)}
+            client.set("kept", "7")
+        with (
+            redis.Redis(port=server.port, retry=Retry(NoBackoff(), 0)) as stranger,
+            pytest.raises(redis.AuthenticationError),
+        ):
+            stranger.ping()
+        server.kill()
+        server.start()
+        with redis.from_url(server.url) as client:
+            assert client.get("kept") == b"7"
+        assert (server.directory / "appendonlydir").is_dir()
+    assert not list((tmp_path / "elsewhere").iterdir())
+
+
+def test_a_server_that_asks_for_no_password_is_not_taken_for_it(tmp_path: Path) -> None:
+    port = free_port()
+    arguments = [str(binary()), "--port", str(port), "--bind", "127.0.0.1", "--save", ""]
+    ours = EmbeddedValkey(tmp_path, port=port)
+    with subprocess.Popen(arguments, cwd=tmp_path, stdout=subprocess.DEVNULL) as other:
+        try:
+            with redis.Redis(port=port, retry=Retry(ConstantBackoff(0.02), 500)) as client:
+                assert client.ping()
+                assert not ours.is_ready()
+                client.config_set("requirepass", "another")
+                assert not ours.is_ready()
+            with redis.Redis(port=port, password="another") as client:
+                client.config_set("requirepass", ours.password)
+            assert ours.is_ready()
+        finally:
+            other.terminate()
+
+
+def test_a_configuration_that_is_gone_is_no_reason_to_start_without_one(tmp_path: Path) -> None:
+    program = EmbeddedValkey(tmp_path).prepare()
+    (tmp_path / "valkey.conf").unlink()
+    refused = subprocess.run(program.argv, cwd=program.cwd, capture_output=True, timeout=20, check=False)
+    assert refused.returncode != 0
 
 
 def test_its_password_is_on_no_command_line_and_its_file_is_private(server: EmbeddedValkey) -> None:

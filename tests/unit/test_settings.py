@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
 from shared.errors import SettingsInvalid
 from shared.settings import LOCAL_ORIGINS, DatabaseSettings, Settings
@@ -98,6 +99,64 @@ def test_a_needed_variable_that_is_set_to_nothing_is_missing(monkeypatch: pytest
         load(monkeypatch, REDIS_URL="")
 
 
+SURROUNDED = ["{}\n", "{}\r\n", " {} ", "\t{}", "\n {}\n\n"]
+
+
+@pytest.mark.parametrize("around", SURROUNDED)
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("DATABASE_URL", "postgresql+psycopg://db/cortexai"),
+        ("REDIS_URL", "redis://redis/0"),
+        ("CELERY_BROKER_URL", "redis://broker/0"),
+        ("STREAM_REDIS_URL", "redis://streams/0"),
+        ("GROQ_BASE_URL", "http://model"),
+        ("GROQ_API_KEY", "gsk_x"),
+        ("TAVILY_API_KEY", "tvly_x"),
+        ("JWT_SECRET_KEY", STRONG),
+        ("GROQ_MODEL", "a"),
+        ("HOST", "::"),
+        ("PORT", "8001"),
+        ("MODEL_TEMPERATURE", "0.5"),
+        ("MODEL_TOOLS", "False"),
+        ("JWT_ALGORITHM", "HS512"),
+        ("LOG_LEVEL", "debug"),
+    ],
+)
+def test_what_surrounds_a_value_is_no_part_of_it(
+    name: str, value: str, around: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = getattr(load(monkeypatch, **{name: around.format(value)}), name.lower())
+    assert str(read.get_secret_value() if isinstance(read, SecretStr) else read) == value
+
+
+@pytest.mark.parametrize("around", SURROUNDED)
+def test_what_surrounds_an_item_of_a_list_is_no_part_of_it(around: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = load(
+        monkeypatch,
+        GROQ_MODELS=f"{around.format('a')},{around.format('b')}",
+        BACKEND_CORS_ORIGINS=f"{around.format('https://a.example')},{around.format('https://b.example')}",
+        MODEL_CONTEXTS=f"{around.format('a')}={around.format('9000')},{around.format('b')}={around.format('9001')}",
+    )
+    assert settings.groq_models == ("a", "b")
+    assert settings.backend_cors_origins == ("https://a.example", "https://b.example")
+    assert settings.model_contexts == (("a", 9000), ("b", 9001))
+
+
+def test_a_variable_of_nothing_but_spaces_counts_as_unset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / ".env").write_text("PORT=9001\n")
+    settings = load(monkeypatch, PORT=" \n", GROQ_API_KEY="\n", LOG_LEVEL=" ", STREAM_REDIS_URL="\t")
+    assert (settings.port, settings.groq_api_key, settings.log_level) == (9001, None, "info")
+    assert settings.stream_redis_url == MINIMAL["REDIS_URL"]
+
+
+@pytest.mark.parametrize("name", ["GROQ_API_KEY", "TAVILY_API_KEY"])
+@pytest.mark.parametrize("key", ["two lines\nof it", "gsk_x gsk_y", "gsk_ä", "gsk_\x1b"])
+def test_a_key_that_no_header_can_hold_is_refused(name: str, key: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(SettingsInvalid, match=rf"^{name}: has characters that no key has$"):
+        load(monkeypatch, **{name: key})
+
+
 def test_names_are_taken_in_any_case(monkeypatch: pytest.MonkeyPatch) -> None:
     assert load(monkeypatch, log_level="debug").log_level == "debug"
 
@@ -172,6 +231,29 @@ def test_a_secrets_length_is_counted_in_bytes(monkeypatch: pytest.MonkeyPatch) -
             ("https://a.example.com", "http://b.example.com:8080"),
         ),
         ("https://App.Example.com:443,http://[::1]:3000", ("https://app.example.com", "http://[::1]:3000")),
+        ("http://[0:0::1]:0080,HTTPS://a.example:8443", ("http://[::1]", "https://a.example:8443")),
+        ("capacitor://localhost,ionic://localhost/", ("capacitor://localhost", "ionic://localhost")),
+        (
+            "tauri://localhost,http://tauri.localhost,https://Tauri.localhost/",
+            ("tauri://localhost", "http://tauri.localhost", "https://tauri.localhost"),
+        ),
+        (
+            "app://-,app://.,App://Obsidian.md,tauri://localhost:1420",
+            ("app://-", "app://.", "app://obsidian.md", "tauri://localhost:1420"),
+        ),
+        ("ionic://,app:///", ("ionic://", "app://")),
+        (
+            "chrome-extension://abcdefghijklmnopabcdefghijklmnop,moz-extension://17bbc9d4-ad92-4d4f-b2cc-3f5ff0c8c5a0/",
+            (
+                "chrome-extension://abcdefghijklmnopabcdefghijklmnop",
+                "moz-extension://17bbc9d4-ad92-4d4f-b2cc-3f5ff0c8c5a0",
+            ),
+        ),
+        (
+            "vscode-webview://0dk3v8a9,vscode-file://vscode-app",
+            ("vscode-webview://0dk3v8a9", "vscode-file://vscode-app"),
+        ),
+        ("custom://localhost:80,custom://localhost:443", ("custom://localhost:80", "custom://localhost:443")),
         (",", ()),
     ],
 )
@@ -182,23 +264,54 @@ def test_origins_are_a_comma_separated_list(
 
 
 @pytest.mark.parametrize(
-    "origin",
+    ("origin", "reason"),
     [
-        "*",
-        "https://*.example.com",
-        "https://a.example.com/app",
-        "https://a.example.com?x",
-        "https://me@a.example.com",
-        "https://a.example.com:port",
-        "ftp://a.example.com",
-        "a.example.com",
-        "https://",
-        "null",
+        ("*", "wildcard"),
+        ("https://*.example.com", "wildcard"),
+        ("chrome-extension://*", "wildcard"),
+        ("https://a.example.com/app", "is no origin"),
+        ("https://a.example.com//", "is no origin"),
+        ("tauri://localhost/index.html", "is no origin"),
+        ("https://a.example.com?x", "is no origin"),
+        ("https://a.example.com#x", "is no origin"),
+        ("https://me@a.example.com", "is no origin"),
+        ("https://a.example.com:port", "is no origin"),
+        ("https://a.example.com:65536", "port"),
+        ("app://:80", "port"),
+        ("https://a example.com", "is no origin"),
+        ("https://bücher.example", "is no origin"),
+        ("a.example.com", "is no origin"),
+        ("localhost:3000", "is no origin"),
+        ("tauri", "is no origin"),
+        ("tauri:", "is no origin"),
+        ("://localhost", "is no origin"),
+        ("https://", "has no host"),
+        ("http://[::1", "is no origin"),
+        ("http://[1:2]", "no IPv6 address"),
+        ("null", "names nobody"),
+        ("file://", "for file: pages"),
+        ("file:///index.html", "is no origin"),
+        ("ftp://a.example.com", "for ftp: pages"),
+        ("ws://a.example.com", "for ws: pages"),
+        ("data:text/html", "is no origin"),
     ],
 )
-def test_an_origin_that_no_browser_would_send_is_refused(origin: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(SettingsInvalid, match=r"^BACKEND_CORS_ORIGINS: "):
+def test_an_origin_that_no_browser_would_send_is_refused_and_quoted(
+    origin: str, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(SettingsInvalid, match=r"^BACKEND_CORS_ORIGINS: ") as refused:
         load(monkeypatch, BACKEND_CORS_ORIGINS=f"https://app.example.com,{origin}")
+    assert repr(origin) in refused.value.message
+    assert reason in refused.value.message
+    assert "app.example.com," not in refused.value.message
+
+
+def test_the_quotation_of_an_origin_is_one_line_of_bounded_length(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(SettingsInvalid) as refused:
+        load(monkeypatch, BACKEND_CORS_ORIGINS=f"https://a.example\nhttps://{'b' * 10_000}")
+    assert r"https://a.example\nhttps://b" in refused.value.message
+    assert "\n" not in refused.value.message
+    assert len(refused.value.message) < 400
 
 
 def test_settings_do_not_show_their_secrets(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,12 +13,12 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from shared.database.engine import Database
 from shared.errors import CortexAIError
-from shared.generations import lifecycle
-from shared.generations.close_log import Ended, abandon_log, close_log
-from shared.generations.lifecycle import OpenGeneration
+from shared.generations.cancel import OpenGeneration
+from shared.generations.cancel import cancel as cancel_generations
+from shared.generations.close_log import abandon_log, close_log
+from shared.generations.outcome import Outcome
 from shared.ids import GenerationId
 from shared.jobs.sender import JobSender
-from shared.states import GenerationStatus
 from shared.streams.cancel_signals import CancelSignals
 from shared.streams.redis import Streams
 from shared.telemetry.logs import get_logger
@@ -39,7 +39,7 @@ async def cancel(
     When it returns, their logs are closed, or the sweep will close them.
     """
     async with database.connect() as db:
-        cancelled = await lifecycle.cancel(db, *which)
+        cancelled = await cancel_generations(db, *which)
     await end_cancelled(database, streams, jobs, cancelled)
     return [generation.id for generation in cancelled]
 
@@ -50,8 +50,7 @@ async def end_cancelled(
     """Stop the workers of cancelled generations, close the logs, and send the generations that waited behind them."""
 
     async def end(one: OpenGeneration) -> None:
-        ended = Ended(one.id, one.message_id, one.attempt, GenerationStatus.CANCELLED, one.content)
-        closed = await close_log(database, streams.writer, streams.reader, ended)
+        closed = await close_log(database, streams.writer, streams.reader, one, Outcome.cancelled())
         if closed.due is not None:
             jobs.generate(closed.due)
 
@@ -85,7 +84,7 @@ async def _end_all(
 
     async def tell_workers() -> None:
         try:
-            await cancel_signals.tell([one.id for one in generations])
+            await cancel_signals.send([one.id for one in generations])
         except CortexAIError as error:
             log.warning("stop_not_told", error=error.code)
 

@@ -2,15 +2,16 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from sqlalchemy import func, literal, select, union_all
 
 from shared.database.engine import Connection
 from shared.database.tables import Chat, Generation, Message
 from shared.errors import ChatNotFound, GenerationNotFound
+from shared.generations.outcome import Outcome
 from shared.ids import ChatId, GenerationId, MessageId, UserId
-from shared.protocol.frames import FinishReason
+from shared.protocol.message_parts import MessagePart
 from shared.states import LIVE, GenerationStatus
 
 
@@ -39,17 +40,13 @@ class GenerationRow(NamedTuple):
 _ROW = tuple(getattr(Generation, name) for name in GenerationRow._fields)
 
 
-class SavedReply(NamedTuple):
-    """What a log is rebuilt from: how the generation ended, and the message that it made."""
+class EndedGeneration(NamedTuple):
+    """A generation that is over, as its rows have it: what a log is rebuilt from. `parts` is None for plain text."""
 
-    status: str
     attempt: int
-    finish_reason: FinishReason | None
-    error_code: str | None
-    error_message: str | None
-    usage: dict[str, int] | None
+    outcome: Outcome
     content: str
-    parts: list[dict[str, Any]] | None
+    parts: list[MessagePart] | None
 
 
 class GenerationState(NamedTuple):
@@ -110,8 +107,8 @@ async def find_queue_positions(db: Connection, limit: int) -> dict[GenerationId,
     return {GenerationId(generation_id): position for generation_id, position in rows}
 
 
-async def find_saved_reply(db: Connection, generation_id: GenerationId) -> SavedReply | None:
-    """What the log of a generation is rebuilt from; None when the generation is gone."""
+async def find_ended(db: Connection, generation_id: GenerationId) -> EndedGeneration | None:
+    """A generation that is over, with its reply; None when the generation is gone."""
     statement = (
         select(
             Generation.status,
@@ -127,7 +124,10 @@ async def find_saved_reply(db: Connection, generation_id: GenerationId) -> Saved
         .where(Generation.id == generation_id)
     )
     row = (await db.execute(statement)).one_or_none()
-    return SavedReply._make(row) if row else None
+    if row is None:
+        return None
+    outcome = Outcome.from_row(row.status, row.finish_reason, row.error_code, row.error_message, row.usage)
+    return EndedGeneration(row.attempt, outcome, row.content, cast("list[MessagePart] | None", row.parts))
 
 
 async def find_state(db: Connection, generation_id: GenerationId) -> GenerationState | None:

@@ -1,12 +1,12 @@
 """Bodies of the generation routes."""
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Literal
 from uuid import UUID
 
 from pydantic import computed_field
 
-from services.api.fields import View
+from services.api.fields import View, WireUsage
 
 Status = Literal["waiting", "queued", "running", "completed", "failed", "cancelled"]
 
@@ -24,7 +24,7 @@ class GenerationView(View):
     status: Status
     attempt: int
     model: str | None
-    usage: dict[str, Any] | None
+    usage: WireUsage
     finish_reason: str | None
     error_code: str | None
     error_message: str | None

@@ -41,9 +41,17 @@ def expected_errors(forms: Mapping[str, ErrorForm]) -> Handlers:
     }
 
 
-def unexpected_errors(forms: Mapping[str, ErrorForm]) -> Handlers:
-    """The handler of every other exception, which is a fault of this service. The answer says no more; the log does."""
-    return {Exception: _answer(forms, _of_fault)}
+def unexpected_error(forms: Mapping[str, ErrorForm], *, unlogged: tuple[type[Exception], ...]) -> Handler:
+    """The handler of every other exception, which is a fault of this service. The answer says no more; the log does.
+
+    Starlette also calls the handler for an exception in the middle of a body, without sending its answer. `unlogged` are
+    those of these exceptions that are no faults.
+    """
+
+    def failure_of(request: Request, error: Exception) -> Failure:
+        return failure.INTERNAL_ERROR if isinstance(error, unlogged) else _of_fault(request, error)
+
+    return _answer(forms, failure_of)
 
 
 def _answer(forms: Mapping[str, ErrorForm], failure_of: Callable[[Request, Any], Failure]) -> Handler:

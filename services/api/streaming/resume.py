@@ -13,7 +13,7 @@ from services.api.streaming.follow import FollowedGeneration
 from services.api.streaming.rebuild import rebuild
 from shared.database.engine import Database
 from shared.errors import GenerationNotFound
-from shared.generations import lifecycle
+from shared.generations import turn_order
 from shared.ids import GenerationId
 from shared.states import TERMINAL
 from shared.streams.port import BEGINNING, Entry, Offset, Reader
@@ -112,7 +112,7 @@ async def _reopen(database: Database, generation_id: GenerationId) -> None:
     """Have the sweep close a log once more: the row says that the log is closed, but Redis has lost the log's end."""
     log.warning("log_end_lost", generation_id=str(generation_id))
     async with database.connect() as db:
-        await db.execute(lifecycle.reopen(generation_id))
+        await db.execute(turn_order.reopen(generation_id))
 
 
 async def _is_logged(reader: Reader, generation_id: GenerationId, offset: Offset) -> bool:
@@ -124,10 +124,10 @@ async def _is_logged(reader: Reader, generation_id: GenerationId, offset: Offset
 async def _from_row(database: Database, generation: GenerationRow, has: Offset | None) -> Saved | None:
     """What comes of a generation whose log is gone. A reader may have offsets of a log that was rebuilt before."""
     async with database.connect() as db:
-        reply = await queries.find_saved_reply(db, generation.id)
-    if reply is None:
+        ended = await queries.find_ended(db, generation.id)
+    if ended is None:
         raise GenerationNotFound
-    entries = rebuild(generation.id, generation.assistant_message_id, reply)
+    entries = rebuild(generation.id, generation.assistant_message_id, ended)
     offsets = [entry.offset for entry in entries]
     if has is None or has not in offsets:
         return Saved(entries, BEGINNING)

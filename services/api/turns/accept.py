@@ -13,7 +13,8 @@ from services.api.turns.queries import Bounds, Turn
 from shared.database.engine import Database
 from shared.database.tables import Generation
 from shared.errors import TooBusy
-from shared.generations import lifecycle
+from shared.generations.cancel import cancel
+from shared.generations.turn_order import promote
 from shared.ids import ChatId, GenerationId, UserId
 from shared.jobs.sender import JobSender
 from shared.states import GenerationStatus
@@ -108,7 +109,7 @@ async def _interrupt(
     status = GenerationStatus.QUEUED
     async with database.begin() as db:
         await queries.lock_chat(db, user_id, chat_id)
-        cancelled = await lifecycle.cancel(db, Generation.chat_id == chat_id)
+        cancelled = await cancel(db, Generation.chat_id == chat_id)
         turn = await queries.open_turn(
             db, user_id, chat_id, content, status=status, key=key, bounds=bounds, model=model
         )
@@ -128,7 +129,7 @@ async def _send(database: Database, jobs: JobSender, chat_id: ChatId, turn: Turn
         return
     try:
         async with database.connect() as db:
-            due = (await db.execute(lifecycle.promote(chat_id))).scalar_one_or_none()
+            due = (await db.execute(promote(chat_id))).scalar_one_or_none()
     except IntegrityError:
         return  # another message was accepted at the same moment, and this one waits behind it
     if due is not None:

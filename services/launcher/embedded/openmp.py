@@ -14,7 +14,11 @@ QUIET_THREADS: Final[Mapping[str, str]] = {"OMP_WAIT_POLICY": "passive", "GOMP_S
 
 
 def openmp_environment(folder: Path) -> dict[str, str]:
-    """What a process that uses OpenMP needs in its environment. `folder` is for a link to the runtime, if need be."""
+    """What a process that uses OpenMP needs in its environment.
+
+    `folder` is for a link to the runtime, if need be, and has to be the process's working folder: a list of folders has
+    no way to name one with a colon in it.
+    """
     environment = dict(QUIET_THREADS)
     bundled = None if is_installed() else bundled_library()
     if bundled is not None:
@@ -23,7 +27,7 @@ def openmp_environment(folder: Path) -> dict[str, str]:
         link.unlink(missing_ok=True)
         link.symlink_to(bundled)
         environment["LD_LIBRARY_PATH"] = os.pathsep.join(
-            filter(None, (str(folder), os.environ.get("LD_LIBRARY_PATH", "")))
+            filter(None, (os.curdir, os.environ.get("LD_LIBRARY_PATH", "")))
         )
     return environment
 

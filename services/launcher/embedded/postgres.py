@@ -123,7 +123,7 @@ class EmbeddedPostgres(EmbeddedServer):
         self._check_version()
         end_orphan(self.cluster)
         self._write(
-            "postgresql.conf", "".join(f"{name} = '{value}'\n" for name, value in self._configuration().items())
+            "postgresql.conf", "".join(f"{name} = {_quoted(value)}\n" for name, value in self._configuration().items())
         )
         self._write("pg_hba.conf", f"host all all {LOOPBACK}/32 scram-sha-256\n")
         return Program(
@@ -193,6 +193,12 @@ class EmbeddedPostgres(EmbeddedServer):
         path.write_text(text)
         if self._account is not None and self._account.owner != os.geteuid():
             os.chown(path, self._account.owner, self._account.owner)
+
+
+def _quoted(value: str) -> str:
+    """A value as postgresql.conf has it (PostgreSQL's documentation, section 19.1.2), on one line."""
+    escaped = value.replace("\\", "\\\\").replace("'", "''").replace("\n", "\\n")
+    return f"'{escaped}'"
 
 
 def run_once(argv: tuple[str, ...], account: Account, text: str = "") -> None:

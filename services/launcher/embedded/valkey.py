@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Final, Literal
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from services.launcher.embedded.server import EmbeddedServer
 from services.launcher.errors import PackagesMissing
@@ -72,7 +74,6 @@ class EmbeddedValkey(EmbeddedServer):
             f"bind {LOOPBACK}\n"
             f"port {self.port}\n"
             f"requirepass {self.password}\n"
-            f'dir "{self.directory}"\n'
             "daemonize no\n"
             'save ""\n'
             f"appendonly {'yes' if self._appendonly else 'no'}\n"
@@ -80,14 +81,33 @@ class EmbeddedValkey(EmbeddedServer):
             "maxmemory-policy noeviction\n"
             "set-proc-title no\n"
         )
-        return Program((str(server), str(configuration)))
+        # No path of ours is in the configuration or on the command line: Valkey takes [, ? and * in the name of its file for
+        # patterns, and one that matches nothing for a file without content, that is for no password and port 6379.
+        return Program(("/bin/sh", "-c", f'exec "$0" - <{configuration.name}', str(server)), cwd=self.directory)
 
     def is_ready(self) -> bool:
-        """Whether it answers PING: not before its content is loaded."""
+        """Whether it answers PING, which it does not before its content is loaded, and to nobody without the password."""
+        try:
+            return not self._answers(None) and self._answers(self.password)
+        except (redis.ConnectionError, redis.TimeoutError):
+            return False
+
+    def _answers(self, password: str | None) -> bool:
+        """Whether PING is answered with this password.
+
+        Raises:
+            redis.ConnectionError, redis.TimeoutError: nobody says so or otherwise.
+
+        """
         with redis.Redis(
-            host=LOOPBACK, port=self.port, password=self.password, socket_timeout=2, socket_connect_timeout=2
+            host=LOOPBACK,
+            port=self.port,
+            password=password,
+            socket_timeout=2,
+            socket_connect_timeout=2,
+            retry=Retry(NoBackoff(), 0),  # whoever waits for it asks again
         ) as client:
             try:
                 return bool(client.ping())
-            except (redis.ConnectionError, redis.TimeoutError):
+            except redis.AuthenticationError:
                 return False

@@ -22,11 +22,11 @@ class _Lifeline(asyncio.Protocol):
         self._over.set()
 
 
-async def serve(port: int, port_file: Path | None, *, until_stdin_closes: bool) -> None:
-    """Serve on loopback until SIGTERM or SIGINT; the port is printed, alone on a line, once it is listening."""
+async def serve(host: str, port: int, port_file: Path | None, *, until_stdin_closes: bool) -> None:
+    """Serve until SIGTERM or SIGINT; the port is printed, alone on a line, once it is listening."""
     loop, over = asyncio.get_running_loop(), asyncio.Event()
     state, clock = State(), Clock(loop)
-    server = await loop.create_server(lambda: Connection(state, clock), "127.0.0.1", port, backlog=4096)
+    server = await loop.create_server(lambda: Connection(state, clock), host, port, backlog=4096)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, over.set)
     if until_stdin_closes:
@@ -49,11 +49,12 @@ def _announce(port: int, port_file: Path | None) -> None:
 def main() -> None:
     """Read the command line and serve."""
     parser = argparse.ArgumentParser(prog="python -m tests.doubles.groq", description="Stands in for Groq.")
+    parser.add_argument("--host", default="127.0.0.1", help="the address to listen on")
     parser.add_argument("--port", type=int, default=0, help="0 for a free one")
     parser.add_argument("--port-file", type=Path, help="write the port here when ready")
     parser.add_argument("--until-stdin-closes", action="store_true", help="end with the process that started this one")
     options = parser.parse_args()
-    uvloop.run(serve(options.port, options.port_file, until_stdin_closes=options.until_stdin_closes))
+    uvloop.run(serve(options.host, options.port, options.port_file, until_stdin_closes=options.until_stdin_closes))
 
 
 if __name__ == "__main__":

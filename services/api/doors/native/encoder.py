@@ -10,7 +10,7 @@ from services.api import event_ids
 from services.api.streaming.follow import InQueue, Logged, Transient, follow
 from services.api.streaming.resume import Live, Saved
 from shared.ids import MessageId
-from shared.protocol import frames
+from shared.protocol import encoding, frames
 from shared.streams.port import Entry
 
 
@@ -21,7 +21,7 @@ async def encode(stream: Saved | Live, message_id: MessageId, *, reset: bool) ->
         StreamCut: the stream can't go on here.
 
     """
-    yield frames.OPENING + (frames.RESET if reset else b"")
+    yield encoding.OPENING + (encoding.RESET if reset else b"")
     if isinstance(stream, Saved):
         yield _encode_entries(message_id, stream.entries)
         return
@@ -34,14 +34,14 @@ async def encode(stream: Saved | Live, message_id: MessageId, *, reset: bool) ->
             elif isinstance(event, InQueue):
                 yield _encode_position(event.position)
             else:
-                yield frames.PING
+                yield encoding.PING
 
 
 def _encode_entries(message_id: MessageId, entries: Sequence[Entry]) -> bytes:
     encoded = b"".join([event_ids.write(message_id, entry.offset) + entry.frame for entry in entries])
-    return encoded + frames.DONE if entries[-1].terminal else encoded
+    return encoded + encoding.DONE if entries[-1].terminal else encoded
 
 
 def _encode_position(position: int) -> bytes:
-    status = {"status": "queued", "position": position} if position else {"status": "waiting"}
-    return frames.encode(frames.data("status", status))
+    status: frames.StatusData = {"status": "queued", "position": position} if position else {"status": "waiting"}
+    return encoding.encode(frames.status(status))

@@ -19,9 +19,12 @@ from pydantic import SecretStr
 from services.worker import prompts
 from services.worker.models.groq.transport import Completions
 from shared import errors
-from shared.protocol.frames import FinishReason, clean
+from shared.protocol.encoding import clean
+from shared.protocol.frames import FinishReason
+from shared.proxies import find_way
 from shared.settings import Settings
 from shared.telemetry.logs import get_logger
+from shared.token_usage import TokenUsage
 
 log = get_logger(__name__)
 
@@ -81,7 +84,7 @@ class ModelChunk:
     text: str = ""
     reasoning: str = ""
     finish_reason: FinishReason | None = None
-    usage: dict[str, int] | None = None
+    usage: TokenUsage | None = None
     calls: tuple[ToolCall, ...] = ()
 
 
@@ -100,7 +103,7 @@ class Answer:
     text: str
     model: str
     finish_reason: FinishReason
-    usage: dict[str, int] | None
+    usage: TokenUsage | None
 
 
 def tokens(said: ModelMessage) -> int:
@@ -123,12 +126,11 @@ class Model:
             timeout=aiohttp.ClientTimeout(
                 total=None, sock_connect=connect_timeout, sock_read=settings.model_read_timeout_seconds
             ),
-            trust_env=True,
+            proxy=find_way(settings.groq_base_url or GROQ_URL).proxy,
         )
         self._fallback = settings.groq_fallback_model
         self._prefill = settings.model_prefill
         names = {settings.groq_model, *settings.groq_models, *([self._fallback] if self._fallback else [])}
-        # All at once, since making one takes 50 ms.
         self._chats = {name: self._make(settings, settings.groq_api_key, name) for name in sorted(names)}
         bound = cast("RunnableBinding[Any, Any]", self._chats[self.name].bind_tools([prompts.WEB_SEARCH]))
         self._tools = dict(bound.kwargs)
@@ -142,6 +144,8 @@ class Model:
             max_tokens=settings.model_max_tokens,
             reasoning_format="parsed" if name.startswith(THINKS_ALOUD) else None,
             async_client=completions,
+            # Without one it makes a synchronous client too, which nobody uses, and which dies of some NO_PROXY and ALL_PROXY.
+            client=completions,
         )
 
     async def aclose(self) -> None:
@@ -339,12 +343,8 @@ def _delta(chunk: ChatGenerationChunk) -> ModelChunk:
     )
 
 
-def _usage(usage: Any) -> dict[str, int]:  # noqa: ANN401 - LangChain's TypedDict
-    return {
-        "promptTokens": usage["input_tokens"],
-        "completionTokens": usage["output_tokens"],
-        "totalTokens": usage["total_tokens"],
-    }
+def _usage(usage: Any) -> TokenUsage:  # noqa: ANN401 - LangChain's TypedDict
+    return TokenUsage(usage["input_tokens"], usage["output_tokens"], usage["total_tokens"])
 
 
 def _is_passing(failure: errors.ModelError) -> bool:

@@ -14,13 +14,16 @@ from tavily import AsyncTavilyClient
 
 from services.worker.tools.web_search.search_intent import wants_search
 from shared import errors
-from shared.protocol.frames import clean
+from shared.protocol.encoding import clean
+from shared.proxies import find_way
 from shared.telemetry.logs import get_logger
 
 __all__ = ["Search", "SearchResult", "wants_search"]
 
 log = get_logger(__name__)
 
+TAVILY_URL: Final = "https://api.tavily.com"
+PROXY_SCHEMES: Final = frozenset({"http", "https"})
 MAX_QUERY_CHARS: Final = 400
 """What Tavily takes."""
 MAX_TITLE_CHARS: Final = 200
@@ -63,16 +66,19 @@ class Search:
             raise errors.SettingsInvalid("TAVILY_API_KEY: is not set or has characters that no key has")
         self._timeout = timeout
         self._max_results = max_results
+        base_url = base_url.rstrip("/") if base_url else TAVILY_URL
         # The library's own client has no hooks: it reads whatever comes, and takes 403 and a spent plan for the same.
         self._http = httpx.AsyncClient(
-            limits=httpx.Limits(max_connections=None, max_keepalive_connections=20),
+            # A transport of our own, because the client can't be made over some of the proxies that the environment has.
+            transport=httpx.AsyncHTTPTransport(
+                proxy=find_way(base_url, PROXY_SCHEMES).proxy,
+                limits=httpx.Limits(max_connections=None, max_keepalive_connections=20),
+            ),
             headers={"Accept-Encoding": "identity"},
             event_hooks={"response": [_check]},
             follow_redirects=False,
         )
-        self._tavily = AsyncTavilyClient(
-            api_key=key, api_base_url=base_url.rstrip("/") if base_url else None, client=self._http
-        )
+        self._tavily = AsyncTavilyClient(api_key=key, api_base_url=base_url, client=self._http)
 
     async def aclose(self) -> None:
         """Close its connections."""

@@ -1,0 +1,34 @@
+"""Flower, which shows the workers to operators. It reads FLOWER_BASIC_AUTH and every other FLOWER_… variable itself."""
+
+import logging
+import signal
+
+from celery import Celery
+from flower.app import Flower
+from flower.command import apply_env_options, extract_settings, setup_logging
+from flower.urls import settings as web
+from tornado.options import options
+
+from shared.settings import RedisSettings
+from shared.telemetry.logs import get_logger
+
+log = get_logger(__name__)
+
+LOOPBACK = "127.0.0.1"
+
+
+def run(settings: RedisSettings) -> None:
+    """Serve until SIGTERM; on loopback, unless FLOWER_ADDRESS says otherwise."""
+    # Not by Flower's command line: that would set up logging of its own, and print.
+    apply_env_options()
+    options.address = options.address or LOOPBACK
+    extract_settings()
+    setup_logging()
+    # It warns whenever it asks the workers for something and none answers, as at the start of a deployment.
+    logging.getLogger("flower.inspector").setLevel(logging.ERROR)
+    flower = Flower(capp=Celery("cortexai", broker=settings.celery_broker_url), options=options, **web)
+    signal.signal(signal.SIGTERM, lambda *_: flower.io_loop.add_callback_from_signal(flower.io_loop.stop))
+    port = flower.start_http_server()
+    log.info("flower_listens", address=options.address, port=port)
+    flower.start()
+    flower.stop()
