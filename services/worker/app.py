@@ -23,7 +23,7 @@ from services.worker.tools.web_search.tavily import Search
 from shared import background
 from shared.database.engine import open_database
 from shared.errors import CortexAIError
-from shared.jobs.sender import JobSender
+from shared.jobs.sender import JobSender, send
 from shared.settings import Settings
 from shared.streams.cancel_signals import CancelSignals
 from shared.streams.redis import RedisLog, RedisWriter, TransientFrames, connect
@@ -46,7 +46,7 @@ async def open_desk(settings: Settings, celery: Celery) -> AsyncIterator[Desk]:
         # A connection of their own: however many replies are being saved, no lease waits for them.
         heartbeats = open_database(settings.database_url, pool_size=1)
         stack.push_async_callback(heartbeats.dispose)
-        jobs = JobSender(partial(_send, celery))
+        jobs = JobSender(partial(send, celery))
         stack.callback(jobs.close)
         redis = connect(settings.stream_redis_url)
         stack.push_async_callback(redis.aclose)
@@ -119,7 +119,3 @@ async def _sweep_for_ever(desk: Desk) -> None:
             await hint_due(summarizer_of(desk))
         except (SQLAlchemyError, CortexAIError, OSError) as error:
             log.warning("sweep_failed", error=type(error).__name__)
-
-
-def _send(celery: Celery, task: str, queue: str, argument: str) -> None:
-    celery.send_task(task, args=[argument], queue=queue)
