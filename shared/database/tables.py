@@ -110,6 +110,7 @@ class Generation(Base):
 
     `losses` counts attempts that died. `slot` is its place among its user's open ones: there are only so many.
     `final_sequence` is that of the terminal frame, once the log has it. `steps` are the tool calls so far, with results.
+    `traceparent` is the trace of the request that asked for it; empty for those that an earlier release accepted.
     """
 
     __tablename__ = "generations"
@@ -165,6 +166,7 @@ class Generation(Base):
     cancel_requested_at: Mapped[datetime | None]
     idempotency_key: Mapped[str | None]
     body_hash: Mapped[str | None]
+    traceparent: Mapped[str | None]
     model: Mapped[str | None]
     steps: Mapped[list[dict[str, Any]] | None]
     usage: Mapped[dict[str, Any] | None]

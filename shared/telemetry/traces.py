@@ -12,7 +12,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Final
 
-from structlog.contextvars import bound_contextvars
+from structlog.contextvars import bind_contextvars, bound_contextvars
 
 TRACEPARENT: Final = "traceparent"
 """The name of the header: of an HTTP request, and of a job's message."""
@@ -70,6 +70,12 @@ def current_trace() -> TraceContext | None:
     A task has the context of the moment when it was created: work on a generation in another task binds its trace itself.
     """
     return _current.get()
+
+
+def bind_trace(trace: TraceContext) -> None:
+    """Do what follows in this task in this trace, to the task's end: its log lines carry `trace_id`."""
+    _current.set(trace)
+    bind_contextvars(trace_id=trace.trace_id)
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from typing import Annotated, Any, Final
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Header, Request, Response, status
+from structlog.contextvars import bind_contextvars
 
 from services.api.dependencies import AppResources, CurrentUser
 from services.api.doors.native.negotiation import prefers_async, wants_json
@@ -75,6 +76,7 @@ async def post_message(
     if body.model is not None and body.model not in resources.settings.offered_models:
         raise ModelNotOffered(resources.settings.offered_models)
     turn, fresh = await accept(resources, user_id, ChatId(chat_id), body, keyed(key, ChatId(chat_id), body))
+    bind_contextvars(generation_id=str(turn.generation_id))
     if wants_json(request.headers):
         return _accepted(turn, body.content, asked_by_prefer=prefers_async(request.headers))
     if fresh:
@@ -104,6 +106,7 @@ def _accepted(turn: Turn, content: str, *, asked_by_prefer: bool) -> Response:
 @router.get("/generations/{generation_id}", responses={404: {"description": "generation_not_found"}})
 async def get_generation(generation_id: UUID, user_id: CurrentUser, resources: AppResources) -> GenerationView:
     """Where a generation stands, and what it took."""
+    bind_contextvars(generation_id=str(generation_id))
     async with resources.database.connect() as db:
         row = await queries.find_generation(db, user_id, GenerationId(generation_id))
     return GenerationView.model_validate(row)
@@ -146,6 +149,7 @@ async def get_chat_stream(
 @router.post("/generations/{generation_id}/cancel", responses={404: {"description": "generation_not_found"}})
 async def cancel_generation(generation_id: UUID, user_id: CurrentUser, resources: AppResources) -> Receipt:
     """Stop a generation. What was streamed is kept. Of one that is over already, this only tells how it ended."""
+    bind_contextvars(generation_id=str(generation_id))
     await cancel(resources, Generation.id == generation_id, Generation.user_id == user_id)
     async with resources.database.connect() as db:
         row = await queries.find_generation(db, user_id, GenerationId(generation_id))

@@ -6,6 +6,7 @@ from typing import Any, Final
 from fastapi import Response, status
 from sqlalchemy import Row
 from sse_starlette import EventSourceResponse
+from structlog.contextvars import bind_contextvars
 
 from services.api.doors.native import event_ids
 from services.api.generations import queries
@@ -34,6 +35,7 @@ async def attach(resources: Resources, row: Row[Any], last_event_id: str | None)
     gets it all again.
     """
     generation_id, message_id = GenerationId(row.id), MessageId(row.assistant_message_id)
+    bind_contextvars(generation_id=str(generation_id))
     has = event_ids.read(last_event_id, message_id)
     if has is not None and has == Offset(row.attempt, row.final_sequence or 0):
         return _nothing()
