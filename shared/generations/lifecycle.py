@@ -67,6 +67,7 @@ def _claim() -> ReturningUpdate[*tuple[Any, ...]]:
             Chat.summary,
             Chat.facts,
             Chat.summary_position,
+            Generation.traceparent,
         )
     )
 
@@ -92,6 +93,7 @@ class Claimed(NamedTuple):
     summary: str | None
     facts: list[Json] | None
     watermark: int
+    traceparent: str | None
 
 
 async def claim(db: Connection, generation_id: GenerationId, lease: timedelta) -> Claimed | None:

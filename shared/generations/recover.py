@@ -21,11 +21,11 @@ def fail_replies(message_ids: Sequence[int]) -> Update:
     return update(Message).where(Message.id.in_(message_ids)).values(status=MessageStatus.FAILED)
 
 
-def take_over_expired(limit: int = 100) -> ReturningUpdate[UUID, str, int, int, str | None]:
+def take_over_expired(limit: int = 100) -> ReturningUpdate[UUID, str, int, int, str | None, str | None]:
     """Queue again what lost its worker, or fail it when that has happened too often.
 
-    Returns (id, status, attempt, assistant_message_id, model). A failed one's attempt is raised, so that its worker, should it
-    come back, is refused by the log too.
+    Returns (id, status, attempt, assistant_message_id, model, traceparent). A failed one's attempt is raised, so that its
+    worker, should it come back, is refused by the log too.
     """
     exhausted = Generation.losses + 1 >= MAX_LOSSES
     lost = (
@@ -49,7 +49,12 @@ def take_over_expired(limit: int = 100) -> ReturningUpdate[UUID, str, int, int, 
             error_message=case((exhausted, "The answer was interrupted too often."), else_=None),
         )
         .returning(
-            Generation.id, Generation.status, Generation.attempt, Generation.assistant_message_id, Generation.model
+            Generation.id,
+            Generation.status,
+            Generation.attempt,
+            Generation.assistant_message_id,
+            Generation.model,
+            Generation.traceparent,
         )
     )
 
@@ -75,7 +80,7 @@ def queued_again(older_than: timedelta, limit: int = 100) -> ReturningUpdate[UUI
 def unclosed(older_than: timedelta, limit: int = 100) -> Select[Any]:
     """Terminal generations whose log may still be open, with their reply's text.
 
-    Returns (id, attempt, status, finish_reason, error_code, error_message, usage, message id, content).
+    Returns (id, attempt, status, finish_reason, error_code, error_message, usage, traceparent, message id, content).
     """
     return (
         select(
@@ -86,6 +91,7 @@ def unclosed(older_than: timedelta, limit: int = 100) -> Select[Any]:
             Generation.error_code,
             Generation.error_message,
             Generation.usage,
+            Generation.traceparent,
             Message.id.label("message_id"),
             Message.content,
         )

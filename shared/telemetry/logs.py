@@ -99,3 +99,8 @@ def get_logger(name: str) -> structlog.typing.FilteringBoundLogger:
     """A logger that carries its module's name."""
     logger: structlog.typing.FilteringBoundLogger = structlog.get_logger(name)
     return logger
+
+
+def with_bound_fields(logger: structlog.typing.FilteringBoundLogger) -> structlog.typing.FilteringBoundLogger:
+    """The logger with the fields that are bound now, for lines that another task writes about the same thing."""
+    return logger.bind(**structlog.contextvars.get_contextvars())

@@ -26,6 +26,7 @@ from shared.memory import summaries
 from shared.protocol import frames
 from shared.protocol.transcript import read
 from shared.telemetry.logs import get_logger
+from shared.telemetry.traces import bound_trace, read_traceparent
 
 log = get_logger(__name__)
 
@@ -51,9 +52,10 @@ async def _run(desk: Desk, generation_id: GenerationId) -> None:
                 return
             recalled = await load_history(db, claimed)
             left = await _tokens_left(desk, db, claimed)
-    if claimed.attempt == 1 and claimed.title_by == "message" and desk.settings.title_by_model:
-        desk.jobs.title(generation_id)
-    with desk.leases.hold(generation_id, claimed.attempt, since) as lease:
+    trace = read_traceparent(claimed.traceparent)
+    with bound_trace(trace), desk.leases.hold(generation_id, claimed.attempt, since) as lease:
+        if claimed.attempt == 1 and claimed.title_by == "message" and desk.settings.title_by_model:
+            desk.jobs.title(generation_id)
         try:
             await _attempt(desk, lease, claimed, recalled, left)
         except AppendRefused as refusal:

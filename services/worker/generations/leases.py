@@ -3,17 +3,18 @@
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import Enum
 from typing import Final
 
 from sqlalchemy.exc import SQLAlchemyError
+from structlog.typing import FilteringBoundLogger
 
 from shared.database.engine import Database
 from shared.generations import lifecycle
 from shared.ids import GenerationId
-from shared.telemetry.logs import get_logger
+from shared.telemetry.logs import get_logger, with_bound_fields
 
 log = get_logger(__name__)
 
@@ -48,6 +49,7 @@ class Lease:
     stop: StopReason | None = None
     saving: bool = False
     obeying: bool = False
+    log: FilteringBoundLogger = field(default_factory=lambda: with_bound_fields(log))
 
     def end(self, stop: StopReason) -> None:
         """Stop the run, unless it is saving already."""
@@ -121,7 +123,7 @@ class Leases:
             await asyncio.sleep(self._length * MARGIN / LOOKS_PER_MARGIN)
             now = asyncio.get_running_loop().time()
             for lease in [lease for lease in self._leases if lease.deadline < now]:
-                log.warning("lease_not_renewed", generation_id=str(lease.generation_id))
+                lease.log.warning("lease_not_renewed", generation_id=str(lease.generation_id))
                 lease.end(StopReason.LOST)
 
     async def _renew(self) -> None:

@@ -13,7 +13,7 @@ from shared.ids import GenerationId
 from shared.protocol import frames
 from shared.streams.opening import open_attempt
 from shared.streams.port import Append, Log, Writer
-from shared.telemetry.logs import get_logger
+from shared.telemetry.logs import get_logger, with_bound_fields
 
 log = get_logger(__name__)
 
@@ -57,6 +57,7 @@ class LogWriter:
         self._refusal: AppendRefused | None = None
         self._settled = asyncio.Event()
         self._settled.set()
+        self._log = with_bound_fields(log)  # the flusher's task writes for all generations
 
     @property
     def sequence(self) -> int:
@@ -121,7 +122,7 @@ class LogWriter:
         """Take the answer to `next_append`. Returns whether there is more to append."""
         if isinstance(answer, LogDiverged) and self._can_rewrite(answer):
             # Redis lost the end of the log, or all of it. What it lost goes in front of what is in flight.
-            log.warning("log_rewritten", generation_id=str(self._generation_id), kept=answer.last_sequence)
+            self._log.warning("log_rewritten", generation_id=str(self._generation_id), kept=answer.last_sequence)
             self._in_flight = (*self._written[answer.last_sequence :], *self._in_flight)
             del self._written[answer.last_sequence :]
             return True

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from sqlalchemy import Row
 from sqlalchemy.exc import IntegrityError
+from structlog.contextvars import bound_contextvars
 
 from services.worker.generations.attempt import close
 from services.worker.generations.desk import Desk
@@ -16,6 +17,7 @@ from shared.generations.close_log import Ended, close_log
 from shared.ids import GenerationId, MessageId
 from shared.states import GenerationStatus
 from shared.telemetry.logs import get_logger
+from shared.telemetry.traces import bound_trace, read_traceparent
 
 log = get_logger(__name__)
 
@@ -31,17 +33,13 @@ async def sweep(desk: Desk) -> None:
         if failed:
             await db.execute(recover.fail_replies(failed))
     for row in lost:
-        if row.status == GenerationStatus.QUEUED:
-            log.warning("generation_lost", generation_id=str(row.id), attempt=row.attempt)
-            desk.jobs.generate(GenerationId(row.id))
-        else:
-            log.warning(
-                "answer_failed",
-                generation_id=str(row.id),
-                attempt=row.attempt,
-                code=recover.WORKER_LOST,
-                model=row.model or desk.model.name,
-            )
+        with bound_contextvars(generation_id=str(row.id)), bound_trace(read_traceparent(row.traceparent)):
+            if row.status == GenerationStatus.QUEUED:
+                log.warning("generation_lost", attempt=row.attempt)
+                desk.jobs.generate(GenerationId(row.id))
+            else:
+                model = row.model or desk.model.name
+                log.warning("answer_failed", attempt=row.attempt, code=recover.WORKER_LOST, model=model)
     async with desk.database.connect() as db:
         untaken = (await db.execute(recover.queued_again(UNTAKEN_AFTER))).scalars().all()
     for generation_id in (*untaken, *await _promoted(desk)):
@@ -49,7 +47,8 @@ async def sweep(desk: Desk) -> None:
     async with desk.database.connect() as db:
         unclosed = (await db.execute(recover.unclosed(UNCLOSED_AFTER))).all()
     for row in unclosed:
-        await _close(desk, row)
+        with bound_contextvars(generation_id=str(row.id)), bound_trace(read_traceparent(row.traceparent)):
+            await _close(desk, row)
 
 
 async def _promoted(desk: Desk) -> Sequence[UUID]:
@@ -82,7 +81,7 @@ async def _close(desk: Desk, row: Row[Any]) -> None:
         closed = await close_log(desk.database, desk.writer, desk.stream_log, ended)
     except (AppendRefused, IntegrityError) as refusal:
         # Somebody else is closing it, or a message was accepted in this moment. The next pass looks again.
-        log.warning("close_refused", generation_id=str(generation_id), error=type(refusal).__name__)
+        log.warning("close_refused", error=type(refusal).__name__)
         return
     if closed.due is not None:
         desk.jobs.generate(closed.due)
