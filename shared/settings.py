@@ -143,6 +143,9 @@ class Settings(DatabaseSettings):
     stream_ttl_seconds: int = Field(default=900, ge=10)
     stream_keep_alive_seconds: float = Field(default=15, ge=0.1, le=60)
 
+    metrics_host: str = "127.0.0.1"
+    metrics_port: int | None = Field(default=None, ge=1, le=65535)
+
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["json", "console"] = "json"
 
@@ -183,6 +186,11 @@ class Settings(DatabaseSettings):
     def offered_models(self) -> tuple[str, ...]:
         """The models that a message may ask for, the default one first."""
         return tuple(dict.fromkeys((self.groq_model, *self.groq_models)))
+
+    @property
+    def known_models(self) -> tuple[str, ...]:
+        """The models that may be asked: those on offer, and the one that may have to answer in their stead."""
+        return (*self.offered_models, *([self.groq_fallback_model] if self.groq_fallback_model else []))
 
     @field_validator("redis_url", "celery_broker_url", "stream_redis_url")
     @classmethod
