@@ -13,6 +13,7 @@ from services.api.middleware import quiet_cuts
 from shared.errors import SettingsInvalid
 from shared.settings import Settings
 from shared.telemetry.logs import configure_logging
+from shared.telemetry.metrics import open_metrics
 
 DRAIN_SECONDS: Final = 20
 BACKLOG: Final = 4096
@@ -24,6 +25,7 @@ def main() -> int:
     """Run. Returns the exit code: 1 when it could not start, 2 for unusable settings."""
     try:
         settings = Settings.load(require=("jwt_secret_key",))
+        metrics = open_metrics(settings.metrics_host, settings.metrics_port)
     except SettingsInvalid as error:
         print(error, file=sys.stderr)  # noqa: T201 - logging is not configured yet, and this is for a person
         return 2
@@ -33,7 +35,7 @@ def main() -> int:
     # uvicorn drains, restores this, and raises the signal again. Having left in good order is success.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     config = uvicorn.Config(
-        create_app(settings),
+        create_app(settings, metrics),
         host=settings.host,
         port=settings.port,
         log_config=None,

@@ -28,6 +28,7 @@ from shared.errors import SettingsInvalid
 from shared.ids import GenerationId
 from shared.settings import Settings
 from shared.streams.redis import open_streams
+from shared.telemetry.metrics import Metrics, NullMetrics
 
 ALLOWED_HEADERS = ["Authorization", "Content-Type", "Idempotency-Key", "Last-Event-ID", "Prefer", "traceparent"]
 EXPOSED_HEADERS = [
@@ -47,13 +48,13 @@ class LifespanState(TypedDict):
     resources: Resources
 
 
-def create_app(settings: Settings) -> FastAPI:
-    """The application. It connects to nothing before it is started."""
+def create_app(settings: Settings, metrics: Metrics | None = None) -> FastAPI:
+    """The application. It connects to nothing before it is started. Without `metrics`, nothing is measured."""
     app = FastAPI(
         title="CortexAI",
         version=version("cortexai"),
         summary="Chats whose answers are never lost.",
-        lifespan=_lifespan(settings),
+        lifespan=_lifespan(settings, metrics or NullMetrics()),
         middleware=[
             Middleware(RequestLog),
             Middleware(
@@ -74,7 +75,7 @@ def create_app(settings: Settings) -> FastAPI:
     return app
 
 
-def _lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextManager[LifespanState]]:
+def _lifespan(settings: Settings, metrics: Metrics) -> Callable[[FastAPI], AbstractAsyncContextManager[LifespanState]]:
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[LifespanState]:
         if settings.jwt_secret_key is None:
@@ -93,8 +94,10 @@ def _lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextMan
                 ttl=settings.stream_ttl_seconds,
                 keep_alive=settings.stream_keep_alive_seconds,
             ) as streams:
+                metrics.open_streams(streams.reader.open_subscriptions)
                 with open_job_sender(settings.celery_broker_url) as queue:
-                    yield {"resources": Resources(settings, database, streams, queue, line, passwords, tokens)}
+                    resources = Resources(settings, database, streams, queue, line, passwords, tokens, metrics)
+                    yield {"resources": resources}
         finally:
             passwords.close()
             await database.dispose()

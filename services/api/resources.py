@@ -9,6 +9,7 @@ from shared.database.engine import Database
 from shared.jobs.sender import JobSender
 from shared.settings import Settings
 from shared.streams.redis import Streams
+from shared.telemetry.metrics import Metrics
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,3 +23,4 @@ class Resources:
     queue_positions: QueuePositions
     passwords: Passwords
     tokens: AccessTokens
+    metrics: Metrics

@@ -23,18 +23,21 @@ from services.worker.tools.web_search.tavily import Search
 from shared import background
 from shared.database.engine import open_database
 from shared.errors import CortexAIError
+from shared.generations import recover
 from shared.jobs.sender import JobSender, send
 from shared.settings import Settings
 from shared.streams.cancel_signals import CancelSignals
 from shared.streams.redis import RedisLog, RedisWriter, TransientFrames, connect
 from shared.telemetry.logs import get_logger
+from shared.telemetry.metrics import Metrics, NullMetrics
 
 log = get_logger(__name__)
 
 
 @asynccontextmanager
-async def open_desk(settings: Settings, celery: Celery) -> AsyncIterator[Desk]:
-    """What generations are made with, background tasks running."""
+async def open_desk(settings: Settings, celery: Celery, metrics: Metrics | None = None) -> AsyncIterator[Desk]:
+    """What generations are made with, background tasks running. Without `metrics`, nothing is measured."""
+    metrics = metrics or NullMetrics()
     async with AsyncExitStack() as stack:
         model = Model(settings)
         stack.push_async_callback(model.aclose)
@@ -63,8 +66,9 @@ async def open_desk(settings: Settings, celery: Celery) -> AsyncIterator[Desk]:
             search=search,
             jobs=jobs,
             transient_frames=TransientFrames(redis),
-            fold=partial(summarize_now, Summarizer(settings, database, model, jobs)),
+            fold=partial(summarize_now, Summarizer(settings, database, model, jobs, metrics)),
             starts=asyncio.Semaphore(MAX_STARTS),
+            metrics=metrics,
         )
         for work in (
             desk.flusher.run(),
@@ -79,7 +83,7 @@ async def open_desk(settings: Settings, celery: Celery) -> AsyncIterator[Desk]:
 
 def summarizer_of(desk: Desk) -> Summarizer:
     """What summaries are made with, on the same connections."""
-    return Summarizer(desk.settings, desk.database, desk.model, desk.jobs)
+    return Summarizer(desk.settings, desk.database, desk.model, desk.jobs, desk.metrics)
 
 
 def _open_search(settings: Settings) -> Search | None:
@@ -117,5 +121,6 @@ async def _sweep_for_ever(desk: Desk) -> None:
         try:
             await sweep(desk)
             await hint_due(summarizer_of(desk))
+            await desk.metrics.queue_age(partial(recover.oldest_queued, desk.database))
         except (SQLAlchemyError, CortexAIError, OSError) as error:
             log.warning("sweep_failed", error=type(error).__name__)

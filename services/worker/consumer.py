@@ -18,17 +18,19 @@ from services.worker.generations.desk import Desk
 from services.worker.liveness import Liveness
 from services.worker.summaries import summarizer
 from shared.settings import Settings
+from shared.telemetry.metrics import open_metrics
 
 
 def run(settings: Settings, queues: str) -> None:
     """Work until told to stop: then take nothing new, let generations finish for a while, and give back the rest."""
     # It warns of running as root, which is dangerous with pickled messages. Only JSON is accepted here.
     warnings.simplefilter("ignore", SecurityWarning)
+    metrics = open_metrics(settings.metrics_host, settings.metrics_port, settings.known_models)
     alive = Liveness()
     celery = create_app(settings)
     celery.conf.include = ["services.worker.tasks"]
     with EventLoop() as loop:
-        desk: AbstractAsyncContextManager[Desk] = open_desk(settings, celery)
+        desk: AbstractAsyncContextManager[Desk] = open_desk(settings, celery, metrics)
         held = loop.run(_enter(desk))
         folder = summarizer_of(held)
         runtime.install(runtime.Process(loop, held, folder))

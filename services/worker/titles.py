@@ -57,6 +57,9 @@ async def make_title(desk: Desk, generation_id: GenerationId) -> None:
             owner, chat = UserId(row.user_id), ChatId(row.id)
             await db.execute(usage.record(owner, "title", answer.model, answer.usage, chat_id=chat))
         changed = bool(title) and (await db.execute(named)).one_or_none() is not None
+    if answer.usage is not None:
+        taken = answer.usage
+        desk.metrics.tokens(answer.model, prompt=taken["promptTokens"], completion=taken["completionTokens"])
     if changed:
         try:
             await desk.transient_frames.tell(generation_id, frames.encode(frames.data("title", {"title": title})))

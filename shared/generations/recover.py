@@ -8,6 +8,7 @@ from uuid import UUID
 from sqlalchemy import Interval, Select, Update, case, cast, extract, func, literal, or_, select, update
 from sqlalchemy.sql.dml import ReturningUpdate
 
+from shared.database.engine import Database
 from shared.database.tables import Generation, Message
 from shared.states import MAX_LOSSES, TERMINAL, GenerationStatus, MessageStatus
 
@@ -107,3 +108,14 @@ def unclosed(older_than: timedelta, limit: int = 100) -> Select[Any]:
         .order_by(Generation.finished_at)
         .limit(limit)
     )
+
+
+async def oldest_queued(database: Database) -> float:
+    """The seconds since the oldest queued generation was accepted; 0 when none is queued.
+
+    Not since it was queued: the sweep sets that time anew whenever it sends the job again.
+    """
+    age = extract("epoch", func.now() - func.min(Generation.created_at))
+    async with database.connect() as db:
+        oldest = await db.execute(select(func.coalesce(age, 0)).where(Generation.status == QUEUED))
+        return float(oldest.scalar_one())

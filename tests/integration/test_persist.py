@@ -16,6 +16,7 @@ from services.worker.generations.persist import persist
 from shared.database.engine import Connection, Database, open_database
 from shared.generations.lifecycle import Claimed
 from shared.ids import new_generation_id
+from shared.telemetry.metrics import NullMetrics
 from tests.conftest import settings_for
 from tests.doubles import groq_control
 from tests.doubles.proxy import proxy_to
@@ -72,6 +73,7 @@ async def test_a_database_that_stays_away_is_given_up(absent: Database) -> None:
             claimed=cast("Claimed", None),
             generation_id=new_generation_id(),
             call=None,
+            metrics=NullMetrics(),
             patience=0.2,
         )
 
@@ -87,6 +89,13 @@ async def test_what_is_refused_is_not_tried_again(database_url: str) -> None:
 
     database = open_database(database_url.replace("postgresql://", "postgresql+psycopg://"), pool_size=1)
     with pytest.raises(IntegrityError):
-        await persist(database, save, claimed=cast("Claimed", None), generation_id=new_generation_id(), call=None)
+        await persist(
+            database,
+            save,
+            claimed=cast("Claimed", None),
+            generation_id=new_generation_id(),
+            call=None,
+            metrics=NullMetrics(),
+        )
     await database.dispose()
     assert tries == 1

@@ -25,6 +25,7 @@ AT_A_TIME: Final = 8
 
 async def end_cancelled(resources: Resources, cancelled: Sequence[OpenGeneration]) -> None:
     """Stop the workers of cancelled generations, close the logs, and send whose turn comes with that."""
+    resources.metrics.generation_ended(GenerationStatus.CANCELLED, len(cancelled))
 
     async def end(one: OpenGeneration) -> None:
         ended = Ended(one.id, one.message_id, one.attempt, GenerationStatus.CANCELLED, one.content)

@@ -191,4 +191,6 @@ async def _save(desk: Desk, lease: Lease, claimed: Claimed, reply: Reply, steps:
             await db.execute(spent(claimed, lease.generation_id, call))
         return True
 
-    await persist(desk.database, save, claimed=claimed, generation_id=lease.generation_id, call=call)
+    await persist(
+        desk.database, save, claimed=claimed, generation_id=lease.generation_id, call=call, metrics=desk.metrics
+    )

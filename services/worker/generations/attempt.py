@@ -50,6 +50,7 @@ async def _run(desk: Desk, generation_id: GenerationId) -> None:
             claimed = await lifecycle.claim(db, generation_id, desk.leases.length)
             if claimed is None:
                 return
+            accepted = time.monotonic() - claimed.waited.total_seconds()
             recalled = await load_history(db, claimed)
             left = await _tokens_left(desk, db, claimed)
     trace = read_traceparent(claimed.traceparent)
@@ -57,7 +58,7 @@ async def _run(desk: Desk, generation_id: GenerationId) -> None:
         if claimed.attempt == 1 and claimed.title_by == "message" and desk.settings.title_by_model:
             desk.jobs.title(generation_id)
         try:
-            await _attempt(desk, lease, claimed, recalled, left)
+            await _attempt(desk, lease, claimed, recalled, left, accepted)
         except AppendRefused as refusal:
             log.warning(
                 "attempt_refused", generation_id=str(generation_id), attempt=claimed.attempt, error=refusal.code
@@ -93,21 +94,27 @@ async def _give_back(desk: Desk, generation_id: GenerationId, attempt: int) -> N
     desk.jobs.generate(generation_id)
 
 
-async def _attempt(desk: Desk, lease: Lease, claimed: Claimed, recalled: ChatHistory, left: int | None) -> None:
-    """One worker's try, from the opening frame to the terminal one."""
+async def _attempt(
+    desk: Desk, lease: Lease, claimed: Claimed, recalled: ChatHistory, left: int | None, accepted: float
+) -> None:
+    """One worker's try, from the opening frame to the terminal one. `accepted` is a time of the monotonic clock."""
     generation_id = lease.generation_id
     opening = frames.start(claimed.assistant_message_id, generation_id)
     log_writer, written = await open_log_writer(
         desk.flusher, desk.writer, desk.stream_log, generation_id, claimed.attempt, opening
     )
     reply = Reply(log_writer, read(written), left)
+    begins = not (reply.transcript.length or reply.transcript.reasonings)
     try:
         await _write_in_time(desk, lease, reply, claimed, recalled)
         await _settle(log_writer, generation_id)
     except (AppendRefused, asyncio.CancelledError):
         lease.obeying = True
-        await note_lost_call(desk.database, claimed, generation_id, reply.end_call())
+        await note_lost_call(desk.database, claimed, generation_id, reply.end_call(), desk.metrics)
         raise
+    finally:
+        if begins and reply.first_token is not None:
+            desk.metrics.first_token(reply.first_token - accepted)
     lease.saving = True
     await _save(desk, lease, claimed, reply)
     try:
@@ -208,8 +215,15 @@ async def _save(desk: Desk, lease: Lease, claimed: Claimed, reply: Reply) -> Non
         )
 
     await persist(
-        desk.database, save, claimed=claimed, generation_id=lease.generation_id, call=call, in_transaction=False
+        desk.database,
+        save,
+        claimed=claimed,
+        generation_id=lease.generation_id,
+        call=call,
+        metrics=desk.metrics,
+        in_transaction=False,
     )
+    desk.metrics.generation_ended(reply.status)
     if failure is not None:
         seen = failure.log_fields if isinstance(failure, ModelError) else {"code": failure.code}
         model = seen.get("model") or (call.model if call else claimed.model or desk.model.name)

@@ -15,6 +15,7 @@ from shared.jobs.sender import JobSender
 from shared.settings import Settings
 from shared.streams.port import Log, Writer
 from shared.streams.redis import TransientFrames
+from shared.telemetry.metrics import Metrics
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,3 +38,4 @@ class Desk:
     transient_frames: TransientFrames
     fold: Callable[[ChatId], Awaitable[bool]]
     starts: asyncio.Semaphore
+    metrics: Metrics

@@ -14,6 +14,7 @@ from shared.errors import AttemptSuperseded
 from shared.generations.lifecycle import Claimed, ModelUsage
 from shared.ids import GenerationId
 from shared.telemetry.logs import get_logger
+from shared.telemetry.metrics import Metrics
 
 log = get_logger(__name__)
 
@@ -30,6 +31,7 @@ async def persist(
     claimed: Claimed,
     generation_id: GenerationId,
     call: ModelUsage | None,
+    metrics: Metrics,
     in_transaction: bool = True,
     patience: float = PATIENCE,
 ) -> None:
@@ -53,12 +55,14 @@ async def persist(
         written = await _insist(database, tried, in_transaction=in_transaction, patience=patience)
     except asyncio.CancelledError:
         if not tries:
-            await note_lost_call(database, claimed, generation_id, call)
+            await note_lost_call(database, claimed, generation_id, call, metrics)
         raise
     if not written:
         if tries == 1:  # of several, one may have been written whose answer was lost, and its call with it
-            await note_lost_call(database, claimed, generation_id, call)
+            await note_lost_call(database, claimed, generation_id, call, metrics)
         raise AttemptSuperseded("The generation is not this attempt's any more.")
+    if call is not None:
+        count_tokens(metrics, call)
 
 
 async def _insist(
@@ -91,13 +95,19 @@ def spent(claimed: Claimed, generation_id: GenerationId, call: ModelUsage) -> In
 
 
 async def note_lost_call(
-    database: Database, claimed: Claimed, generation_id: GenerationId, taken: ModelUsage | None
+    database: Database, claimed: Claimed, generation_id: GenerationId, taken: ModelUsage | None, metrics: Metrics
 ) -> None:
     """Note what a model call took whose text nobody wanted any more: it is paid for all the same. Never raises."""
     if taken is None:
         return
+    count_tokens(metrics, taken)
     try:
         async with database.connect() as db:
             await db.execute(spent(claimed, generation_id, taken))
     except SQLAlchemyError as error:  # the account may be gone, or the database
         log.warning("usage_not_noted", error=type(error).__name__)
+
+
+def count_tokens(metrics: Metrics, call: ModelUsage) -> None:
+    """Count what a model call took."""
+    metrics.tokens(call.model, prompt=call.usage["promptTokens"], completion=call.usage["completionTokens"])

@@ -40,6 +40,7 @@ async def sweep(desk: Desk) -> None:
             else:
                 model = row.model or desk.model.name
                 log.warning("answer_failed", attempt=row.attempt, code=recover.WORKER_LOST, model=model)
+                desk.metrics.generation_ended(GenerationStatus.FAILED)
     async with desk.database.connect() as db:
         untaken = (await db.execute(recover.queued_again(UNTAKEN_AFTER))).scalars().all()
     for generation_id in (*untaken, *await _promoted(desk)):

@@ -21,6 +21,7 @@ from shared.memory.summaries import SummaryClaim
 from shared.protocol.frames import clean
 from shared.settings import Settings
 from shared.telemetry.logs import get_logger
+from shared.telemetry.metrics import Metrics
 
 log = get_logger(__name__)
 
@@ -43,6 +44,7 @@ class Summarizer:
     database: Database
     model: Model
     jobs: JobSender
+    metrics: Metrics
     running: set[asyncio.Task[None]] = field(default_factory=set)
     leaving: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -221,6 +223,7 @@ async def _note(
     if taken is None:
         prompt, completion = sum(tokens(said) for said in conversation), tokens(ModelMessage("assistant", answer.text))
         taken = {"promptTokens": prompt, "completionTokens": completion, "totalTokens": prompt + completion}
+    summarizer.metrics.tokens(answer.model, prompt=taken["promptTokens"], completion=taken["completionTokens"])
     statement = usage.record(
         claimed.user_id, "summary", answer.model, taken, chat_id=claimed.chat_id, is_estimate=answer.usage is None
     )
