@@ -13,6 +13,7 @@ from shared.database.tables import Chat, Generation, Message
 from shared.errors import ModelError, StreamsUnavailable
 from shared.ids import ChatId, GenerationId, UserId
 from shared.protocol import frames
+from shared.protocol.encoding import encode
 from shared.telemetry.logs import get_logger
 
 log = get_logger(__name__)
@@ -58,11 +59,10 @@ async def make_title(desk: Desk, generation_id: GenerationId) -> None:
             await db.execute(usage.record(owner, "title", answer.model, answer.usage, chat_id=chat))
         changed = bool(title) and (await db.execute(named)).one_or_none() is not None
     if answer.usage is not None:
-        taken = answer.usage
-        desk.metrics.tokens(answer.model, prompt=taken["promptTokens"], completion=taken["completionTokens"])
+        desk.metrics.tokens(answer.model, answer.usage)
     if changed:
         try:
-            await desk.transient_frames.tell(generation_id, frames.encode(frames.data("title", {"title": title})))
+            await desk.transient_frames.send(generation_id, encode(frames.title(title)))
         except StreamsUnavailable as error:
             log.warning("title_not_told", error=error.code)
 

@@ -1,4 +1,4 @@
-"""Telling workers that there is something to do. The rows are the queue and a job only a hint: a failed send is no failure."""
+"""Sending jobs to the workers. The rows are the queue and a job only wakes a worker, so a failed send loses nothing."""
 
 import asyncio
 from collections.abc import Callable
@@ -26,7 +26,7 @@ def send(celery: Celery, job: Job) -> None:
 
 
 class JobSender:
-    """Sends on threads of its own, since a send to the broker blocks its caller for a millisecond, or seconds without a broker.
+    """Sends jobs on threads of its own: a send blocks its thread for a millisecond, and for seconds when the broker is away.
 
     A job carries the trace that is bound where it is sent. `send` sends one job.
     """
@@ -37,15 +37,15 @@ class JobSender:
         self._waiting = 0
 
     def generate(self, generation_id: GenerationId) -> None:
-        """Have a queued generation taken. Returns at once and never raises: the sweep sends again what got lost."""
+        """Wake a worker for a queued generation. Returns at once and never raises: the sweep sends lost jobs again."""
         self._put(Job(GENERATE, GENERATIONS_QUEUE, str(generation_id), current_trace()))
 
     def summarize(self, chat_id: ChatId) -> None:
-        """Have a chat's older messages summarized. A job that got lost is sent again by the sweep."""
+        """Wake a worker to summarize a chat's older messages. The sweep sends lost jobs again."""
         self._put(Job(SUMMARIZE, SUMMARIES_QUEUE, str(chat_id), current_trace()))
 
     def title(self, generation_id: GenerationId) -> None:
-        """Have a better title made. When the job gets lost, the chat keeps the title that it has."""
+        """Wake a worker to find a better title. If the job gets lost, the chat keeps the title that it has."""
         self._put(Job(TITLE, SUMMARIES_QUEUE, str(generation_id), current_trace()))
 
     def _put(self, job: Job) -> None:
@@ -62,5 +62,5 @@ class JobSender:
             log.warning("send_failed", error=type(error).__name__, **job.log_fields)
 
     def close(self) -> None:
-        """Drop what was not sent yet, and end the threads."""
+        """Drop the jobs that are not sent yet, and end the threads."""
         self._threads.shutdown(wait=False, cancel_futures=True)

@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import Protocol, cast
 
 from shared.states import GenerationStatus
+from shared.token_usage import TokenUsage
 
 
 class Metrics(Protocol):
@@ -18,7 +19,7 @@ class Metrics(Protocol):
         """Note how long after its message was accepted an answer had its first token."""
         ...
 
-    def tokens(self, model: str, *, prompt: int, completion: int) -> None:
+    def tokens(self, model: str, usage: TokenUsage) -> None:
         """Count the tokens that a model call took."""
         ...
 
@@ -41,7 +42,7 @@ class NullMetrics:
     def first_token(self, seconds: float) -> None:
         """Do nothing."""
 
-    def tokens(self, model: str, *, prompt: int, completion: int) -> None:
+    def tokens(self, model: str, usage: TokenUsage) -> None:
         """Do nothing."""
 
     def generation_ended(self, outcome: GenerationStatus, count: int = 1) -> None:

@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, make
 
 from shared.errors import SettingsInvalid
 from shared.states import GenerationStatus
+from shared.token_usage import TokenUsage
 
 OTHER: Final = "other"
 """The label of what has no configured name."""
@@ -55,11 +56,11 @@ class PrometheusMetrics:
         """Note how long after its message was accepted an answer had its first token."""
         self._first_token.observe(seconds)
 
-    def tokens(self, model: str, *, prompt: int, completion: int) -> None:
+    def tokens(self, model: str, usage: TokenUsage) -> None:
         """Count the tokens that a model call took."""
         name = model if model in self._models else OTHER
-        self._tokens.labels(name, "prompt").inc(prompt)
-        self._tokens.labels(name, "completion").inc(completion)
+        self._tokens.labels(name, "prompt").inc(usage.prompt_tokens)
+        self._tokens.labels(name, "completion").inc(usage.completion_tokens)
 
     def generation_ended(self, outcome: GenerationStatus, count: int = 1) -> None:
         """Count generations that have reached a terminal status."""

@@ -10,6 +10,7 @@ from shared.errors import SettingsInvalid
 from shared.states import GenerationStatus
 from shared.telemetry.metrics import Metrics, NullMetrics, open_metrics
 from shared.telemetry.prometheus import PrometheusMetrics
+from shared.token_usage import TokenUsage
 
 HOST = "127.0.0.1"
 
@@ -47,8 +48,8 @@ async def use(metrics: Metrics) -> None:
         return 4.5
 
     metrics.first_token(0.4)
-    metrics.tokens("big", prompt=20, completion=5)
-    metrics.tokens("big", prompt=1, completion=1)
+    metrics.tokens("big", TokenUsage(20, 5, 25))
+    metrics.tokens("big", TokenUsage(1, 1, 2))
     metrics.generation_ended(GenerationStatus.COMPLETED)
     metrics.generation_ended(GenerationStatus.CANCELLED, 3)
     metrics.open_streams(lambda: 7)
@@ -76,7 +77,7 @@ def test_what_was_never_measured_is_not_told(scraped: Scraped) -> None:
 
 def test_a_model_without_a_configured_name_is_counted_with_the_others(scraped: Scraped) -> None:
     for name in ("small", "what a user has made up", "and another"):
-        scraped.metrics.tokens(name, prompt=1, completion=1)
+        scraped.metrics.tokens(name, TokenUsage(1, 1, 2))
     assert {series for series in scraped.values() if series.startswith("cortexai_tokens_total")} == {
         f'cortexai_tokens_total{{kind="{kind}",model="{model}"}}'
         for kind in ("prompt", "completion")

@@ -7,7 +7,9 @@ from hypothesis import strategies as st
 from services.worker.generations.steps import Step, ToolUse, catch_up_steps, dump, load, new_step, to_model_messages
 from services.worker.models.groq.client import ToolCall
 from shared.protocol import frames
-from shared.protocol.transcript import Transcript, catch_up_text
+from shared.protocol.catch_up import catch_up_text
+from shared.protocol.frames import Frame
+from shared.protocol.transcript import Transcript
 
 FOUND = [{"title": "One", "url": "https://example.org/1", "content": "x" * 900}]
 STEPS = [
@@ -20,7 +22,7 @@ STEPS = [
 ]
 
 
-def render(parts: list[frames.Part]) -> Transcript:
+def render(parts: list[Frame]) -> Transcript:
     """What a reader has of these parts."""
     transcript = Transcript()
     for part in parts:

@@ -11,7 +11,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from shared import usage
 from shared.database.engine import Connection, Database, is_transient
 from shared.errors import AttemptSuperseded
-from shared.generations.lifecycle import Claimed, ModelUsage
+from shared.generations.claim import Claimed
+from shared.generations.finish import ModelUsage
 from shared.ids import GenerationId
 from shared.telemetry.logs import get_logger
 from shared.telemetry.metrics import Metrics
@@ -62,7 +63,7 @@ async def persist(
             await note_lost_call(database, claimed, generation_id, call, metrics)
         raise AttemptSuperseded("The generation is not this attempt's any more.")
     if call is not None:
-        count_tokens(metrics, call)
+        metrics.tokens(call.model, call.usage)
 
 
 async def _insist(
@@ -100,14 +101,9 @@ async def note_lost_call(
     """Note what a model call took whose text nobody wanted any more: it is paid for all the same. Never raises."""
     if taken is None:
         return
-    count_tokens(metrics, taken)
+    metrics.tokens(taken.model, taken.usage)
     try:
         async with database.connect() as db:
             await db.execute(spent(claimed, generation_id, taken))
     except SQLAlchemyError as error:  # the account may be gone, or the database
         log.warning("usage_not_noted", error=type(error).__name__)
-
-
-def count_tokens(metrics: Metrics, call: ModelUsage) -> None:
-    """Count what a model call took."""
-    metrics.tokens(call.model, prompt=call.usage["promptTokens"], completion=call.usage["completionTokens"])

@@ -2,19 +2,20 @@
 
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
-from sqlalchemy import Row
 from sqlalchemy.exc import IntegrityError
 from structlog.contextvars import bound_contextvars
 
 from services.worker.generations.attempt import close
 from services.worker.generations.desk import Desk
 from shared.errors import AppendRefused
-from shared.generations import lifecycle, recover
-from shared.generations.close_log import Ended, close_log
-from shared.ids import GenerationId, MessageId
+from shared.generations import recover
+from shared.generations.close_log import close_log
+from shared.generations.recover import UnclosedLog
+from shared.generations.turn_order import promote
+from shared.ids import GenerationId
 from shared.states import GenerationStatus
 from shared.telemetry.logs import get_logger
 from shared.telemetry.traces import bound_trace, read_traceparent
@@ -46,40 +47,29 @@ async def sweep(desk: Desk) -> None:
     for generation_id in (*untaken, *await _promoted(desk)):
         desk.jobs.generate(GenerationId(generation_id))
     async with desk.database.connect() as db:
-        unclosed = (await db.execute(recover.unclosed(UNCLOSED_AFTER))).all()
-    for row in unclosed:
-        with bound_contextvars(generation_id=str(row.id)), bound_trace(read_traceparent(row.traceparent)):
-            await _close(desk, row)
+        unclosed = await recover.find_unclosed(db, UNCLOSED_AFTER)
+    for one in unclosed:
+        with bound_contextvars(generation_id=str(one.generation.id)), bound_trace(read_traceparent(one.traceparent)):
+            await _close(desk, one)
 
 
 async def _promoted(desk: Desk) -> Sequence[UUID]:
     try:
         async with desk.database.connect() as db:
-            return (await db.execute(lifecycle.promote())).scalars().all()
+            return (await db.execute(promote())).scalars().all()
     except IntegrityError:
         # In one of the chats a message was accepted in this very moment. The next pass looks again.
         return ()
 
 
-async def _close(desk: Desk, row: Row[Any]) -> None:
+async def _close(desk: Desk, unclosed: UnclosedLog) -> None:
     """Write what the log lacks of a reply that is over. A log that is gone stays gone: the row serves instead."""
-    generation_id = GenerationId(row.id)
-    if await desk.stream_log.head(generation_id) is None:
-        await close(desk, generation_id, row.attempt, None)
+    generation, outcome, _ = unclosed
+    if await desk.stream_log.head(generation.id) is None:
+        await close(desk, generation.id, generation.attempt, None)
         return
-    ended = Ended(
-        generation_id,
-        MessageId(row.message_id),
-        row.attempt,
-        GenerationStatus(row.status),
-        row.content,
-        row.finish_reason,
-        row.error_code,
-        row.error_message,
-        row.usage,
-    )
     try:
-        closed = await close_log(desk.database, desk.writer, desk.stream_log, ended)
+        closed = await close_log(desk.database, desk.writer, desk.stream_log, generation, outcome)
     except (AppendRefused, IntegrityError) as refusal:
         # Somebody else is closing it, or a message was accepted in this moment. The next pass looks again.
         log.warning("close_refused", error=type(refusal).__name__)

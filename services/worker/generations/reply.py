@@ -1,6 +1,7 @@
 """A reply while it is written: what readers have of it, what it has taken, how it ended."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -15,14 +16,15 @@ from shared.errors import (
     ModelUnavailable,
     QuotaExceeded,
 )
-from shared.generations.lifecycle import ModelUsage
+from shared.generations.finish import ModelUsage
+from shared.generations.outcome import Outcome
 from shared.protocol import frames
+from shared.protocol.frames import Frame
 from shared.protocol.transcript import Transcript
-from shared.states import GenerationStatus
+from shared.token_usage import TokenUsage, estimate
 
 NEW_PARAGRAPH: Final = "\n\n"
 REFUSALS: Final = (ModelRateLimited, ModelAuthFailed, ModelRejected, ModelGone, ModelUnavailable)
-Usage = dict[str, int]
 
 
 @dataclass(slots=True)
@@ -32,7 +34,7 @@ class UsageMeter:
     model: str
     prompt_tokens: int
     chars: int = 0
-    usage: Usage | None = None
+    usage: TokenUsage | None = None
 
     @property
     def is_fresh(self) -> bool:
@@ -44,12 +46,7 @@ class UsageMeter:
         if self.usage is not None:
             return ModelUsage(self.model, self.usage, is_estimate=False)
         completion = -(-self.chars // CHARS_PER_TOKEN)
-        usage = {
-            "promptTokens": self.prompt_tokens,
-            "completionTokens": completion,
-            "totalTokens": self.prompt_tokens + completion,
-        }
-        return ModelUsage(self.model, usage, is_estimate=True)
+        return ModelUsage(self.model, estimate(self.prompt_tokens, completion), is_estimate=True)
 
 
 @dataclass(slots=True)
@@ -61,34 +58,29 @@ class Reply:
     left: int | None = None
     thought: int = 0  # characters of reasoning
     reason: frames.FinishReason = "stop"
-    usage: Usage | None = None
+    usage: TokenUsage | None = None
     call: UsageMeter | None = None
     first_token: float | None = None  # in the monotonic clock's seconds
     failure: CortexAIError | None = None
 
-    @property
-    def status(self) -> GenerationStatus:
-        """What its generation becomes."""
-        return GenerationStatus.FAILED if self.failure else GenerationStatus.COMPLETED
-
-    def put(self, part: frames.Part, *, flush_now: bool = False) -> None:
+    def put(self, frame: Frame, *, flush_now: bool = False) -> None:
         """Write a part.
 
         Raises:
             AppendRefused: the log is not this attempt's any more.
 
         """
-        self.log_writer.write(part, flush_now=flush_now)
-        self.transcript.take(part)
+        self.log_writer.write(frame, flush_now=flush_now)
+        self.transcript.take(frame)
 
-    def put_all(self, parts: list[frames.Part]) -> None:
+    def put_all(self, written: Sequence[Frame]) -> None:
         """Write parts."""
-        for part in parts:
-            self.put(part)
+        for frame in written:
+            self.put(frame)
 
-    def tell(self, status: str, **details: object) -> None:
+    def tell(self, status: frames.StatusData) -> None:
         """Tell readers what is being done."""
-        self.log_writer.write(frames.data("status", {"status": status, **details}))
+        self.log_writer.write(frames.status(status))
 
     def begin_step(self) -> None:
         """Begin a step, unless one is open in which no tool was called yet."""
@@ -109,7 +101,7 @@ class Reply:
         self.put_all(self.transcript.ending())
         if self.transcript.step_open:
             self.put(frames.finish_step())
-        self.log_writer.write(frames.data("retry", {"attempt": attempt}))
+        self.log_writer.write(frames.retry(attempt))
         self.put(frames.start_step())
         if text:
             self.say(NEW_PARAGRAPH)
@@ -165,17 +157,13 @@ class Reply:
         if self.call is None:
             return None
         taken, self.call = self.call.taken(), None
-        self.usage = {name: count + (self.usage or {}).get(name, 0) for name, count in taken.usage.items()}
+        self.usage = taken.usage if self.usage is None else self.usage + taken.usage
         if self.left is not None:
-            self.left -= taken.usage["totalTokens"]
+            self.left -= taken.usage.total_tokens
         return taken
 
-    def ending(self) -> list[frames.Part]:
-        """The parts that end the log, the terminal one last."""
-        return self.transcript.ending() + frames.ending(
-            self.status,
-            finish_reason=self.reason,
-            error_code=self.failure.code if self.failure else None,
-            error_message=self.failure.message if self.failure else None,
-            usage=self.usage,
-        )
+    def outcome(self) -> Outcome:
+        """How the generation ends. Ask once all model calls have ended."""
+        if self.failure is not None:
+            return Outcome.failed(self.failure, self.usage)
+        return Outcome.completed(self.reason, self.usage)

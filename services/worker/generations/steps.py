@@ -7,6 +7,7 @@ from typing import Any, Final
 from services.worker import prompts
 from services.worker.models.groq.client import ModelMessage, ToolCall
 from shared.protocol import frames
+from shared.protocol.frames import Frame
 from shared.protocol.transcript import Transcript
 
 SEARCH: Final[str] = prompts.WEB_SEARCH["function"]["name"]
@@ -77,38 +78,38 @@ def load(saved: Sequence[dict[str, Any]] | None) -> list[Step]:
     return [Step(step["text"], [ToolUse(**call) for call in step["calls"]]) for step in saved or ()]
 
 
-def input_of(call: ToolUse) -> frames.Part:
+def input_of(call: ToolUse) -> Frame:
     """The part that shows a call."""
     return frames.tool_input(call.id, call.name, call.given or {})
 
 
-def results_of(call: ToolUse, known: set[str]) -> list[frames.Part]:
+def results_of(call: ToolUse, known: set[str]) -> list[Frame]:
     """The parts that show a call's result, and the sources that are not among the `known` URLs."""
     return [_output_of(call), *_sources_of(call, known)]
 
 
-def _output_of(call: ToolUse) -> frames.Part:
+def _output_of(call: ToolUse) -> Frame:
     if call.found is None:
         return frames.tool_error(call.id, call.error or "")
     shown = [{"title": source["title"], "url": source["url"]} for source in call.found]
     return frames.tool_output(call.id, {"results": shown})
 
 
-def _sources_of(call: ToolUse, known: set[str]) -> list[frames.Part]:
-    parts = []
+def _sources_of(call: ToolUse, known: set[str]) -> list[Frame]:
+    parts: list[Frame] = []
     for number, source in enumerate(call.found or (), start=1):
         if source["url"] not in known:
             known.add(source["url"])
-            parts.append(frames.source(f"{call.id}-{number}", source["url"], source["title"]))
+            parts.append(frames.source_url(f"{call.id}-{number}", source["url"], source["title"]))
     return parts
 
 
-def catch_up_steps(transcript: Transcript, steps: Sequence[Step]) -> list[frames.Part]:
+def catch_up_steps(transcript: Transcript, steps: Sequence[Step]) -> list[Frame]:
     """The parts that lead a reader from what it has rendered to all that is saved of the steps.
 
     Without more than a crash they are the last step's at most; when the log was lost as well, they may be all.
     """
-    parts: list[frames.Part] = []
+    parts: list[Frame] = []
     step_open, called, text_from = transcript.step_open, transcript.step_called, 0
     texts, shown_text = transcript.texts, transcript.length
     known = {source["url"] for source in transcript.sources}
@@ -137,8 +138,8 @@ def catch_up_steps(transcript: Transcript, steps: Sequence[Step]) -> list[frames
     return parts
 
 
-def _unshown_result(transcript: Transcript, call: ToolUse, known: set[str]) -> list[frames.Part]:
-    state = transcript.tools.get(call.id, {}).get("state", "input-available")
+def _unshown_result(transcript: Transcript, call: ToolUse, known: set[str]) -> list[Frame]:
+    state = transcript.tools[call.id]["state"] if call.id in transcript.tools else "input-available"
     return results_of(call, known) if state == "input-available" else _sources_of(call, known)
 
 

@@ -18,10 +18,11 @@ from shared.ids import ChatId
 from shared.jobs.sender import JobSender
 from shared.memory import summaries
 from shared.memory.summaries import SummaryClaim
-from shared.protocol.frames import clean
+from shared.protocol.encoding import clean
 from shared.settings import Settings
 from shared.telemetry.logs import get_logger
 from shared.telemetry.metrics import Metrics
+from shared.token_usage import estimate
 
 log = get_logger(__name__)
 
@@ -120,7 +121,7 @@ async def summarize_now(summarizer: Summarizer, chat_id: ChatId) -> bool:
 async def hint_due(summarizer: Summarizer) -> None:
     """Send jobs again for chats whose job may have been lost. Any number of times is harmless."""
     async with summarizer.database.connect() as db:
-        found = (await db.execute(summaries.hinted_again(HINT_LOST_AFTER))).scalars().all()
+        found = (await db.execute(summaries.mark_resent(HINT_LOST_AFTER))).scalars().all()
     for chat_id in found:
         summarizer.jobs.summarize(ChatId(chat_id))
 
@@ -222,8 +223,8 @@ async def _note(
     taken = answer.usage
     if taken is None:
         prompt, completion = sum(tokens(said) for said in conversation), tokens(ModelMessage("assistant", answer.text))
-        taken = {"promptTokens": prompt, "completionTokens": completion, "totalTokens": prompt + completion}
-    summarizer.metrics.tokens(answer.model, prompt=taken["promptTokens"], completion=taken["completionTokens"])
+        taken = estimate(prompt, completion)
+    summarizer.metrics.tokens(answer.model, taken)
     statement = usage.record(
         claimed.user_id, "summary", answer.model, taken, chat_id=claimed.chat_id, is_estimate=answer.usage is None
     )

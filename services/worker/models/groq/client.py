@@ -19,9 +19,11 @@ from pydantic import SecretStr
 from services.worker import prompts
 from services.worker.models.groq.transport import Completions
 from shared import errors
-from shared.protocol.frames import FinishReason, clean
+from shared.protocol.encoding import clean
+from shared.protocol.frames import FinishReason
 from shared.settings import Settings
 from shared.telemetry.logs import get_logger
+from shared.token_usage import TokenUsage
 
 log = get_logger(__name__)
 
@@ -81,7 +83,7 @@ class ModelChunk:
     text: str = ""
     reasoning: str = ""
     finish_reason: FinishReason | None = None
-    usage: dict[str, int] | None = None
+    usage: TokenUsage | None = None
     calls: tuple[ToolCall, ...] = ()
 
 
@@ -100,7 +102,7 @@ class Answer:
     text: str
     model: str
     finish_reason: FinishReason
-    usage: dict[str, int] | None
+    usage: TokenUsage | None
 
 
 def tokens(said: ModelMessage) -> int:
@@ -339,12 +341,8 @@ def _delta(chunk: ChatGenerationChunk) -> ModelChunk:
     )
 
 
-def _usage(usage: Any) -> dict[str, int]:  # noqa: ANN401 - LangChain's TypedDict
-    return {
-        "promptTokens": usage["input_tokens"],
-        "completionTokens": usage["output_tokens"],
-        "totalTokens": usage["total_tokens"],
-    }
+def _usage(usage: Any) -> TokenUsage:  # noqa: ANN401 - LangChain's TypedDict
+    return TokenUsage(usage["input_tokens"], usage["output_tokens"], usage["total_tokens"])
 
 
 def _is_passing(failure: errors.ModelError) -> bool:

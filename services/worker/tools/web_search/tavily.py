@@ -14,7 +14,7 @@ from tavily import AsyncTavilyClient
 
 from services.worker.tools.web_search.search_intent import wants_search
 from shared import errors
-from shared.protocol.frames import clean
+from shared.protocol.encoding import clean
 from shared.telemetry.logs import get_logger
 
 __all__ = ["Search", "SearchResult", "wants_search"]
