@@ -1,4 +1,4 @@
-"""Pens and their flusher, over a real log in memory and a connection to it that fails on demand."""
+"""Log writers and their flusher, over a real log in memory and a connection to it that fails on demand."""
 
 import asyncio
 from collections import deque
