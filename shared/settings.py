@@ -173,12 +173,6 @@ class Settings(DatabaseSettings):
             cls._is_context(size, info)
         return contexts
 
-    def context_tokens(self, model: str | None = None) -> int:
-        """How many tokens this model reads, and the one that may have to answer in its stead; the default one for None."""
-        contexts = dict(self.model_contexts)
-        names = (model or self.groq_model, *([self.groq_fallback_model] if self.groq_fallback_model else []))
-        return min(contexts.get(name, self.model_context_tokens) for name in names)
-
     @property
     def offered_models(self) -> tuple[str, ...]:
         """The models that a message may ask for, the default one first."""

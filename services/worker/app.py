@@ -17,12 +17,14 @@ from services.worker.generations.desk import Desk
 from services.worker.generations.leases import Leases
 from services.worker.generations.log_writer import Flusher
 from services.worker.generations.recovery import sweep
-from services.worker.models.groq.client import Model
+from services.worker.models.capabilities import ModelCatalog
+from services.worker.models.groq.client import CONNECT_TIMEOUT, GroqModel
+from services.worker.models.retry import RetryingModel
 from services.worker.summaries.summarizer import Summarizer, hint_due, summarize_now
 from services.worker.tools.web_search.tavily import Search
 from shared import background
 from shared.database.engine import open_database
-from shared.errors import CortexAIError
+from shared.errors import CortexAIError, SettingsInvalid
 from shared.jobs.sender import JobSender
 from shared.settings import Settings
 from shared.streams.cancel_signals import CancelSignals
@@ -36,8 +38,10 @@ log = get_logger(__name__)
 async def open_desk(settings: Settings, celery: Celery) -> AsyncIterator[Desk]:
     """What generations are made with, background tasks running."""
     async with AsyncExitStack() as stack:
-        model = Model(settings)
-        stack.push_async_callback(model.aclose)
+        models = model_catalog(settings)
+        groq = groq_model(settings, models)
+        stack.push_async_callback(groq.aclose)
+        model = RetryingModel(groq, fallback=models.fallback)
         search = _open_search(settings)
         if search is not None:
             stack.push_async_callback(search.aclose)
@@ -60,10 +64,11 @@ async def open_desk(settings: Settings, celery: Celery) -> AsyncIterator[Desk]:
             leases=Leases(heartbeats, lease=settings.lease_seconds),
             checkpoints=Checkpoints(database, interval=settings.checkpoint_interval_seconds),
             model=model,
+            models=models,
             search=search,
             jobs=jobs,
             transient_frames=TransientFrames(redis),
-            fold=partial(summarize_now, Summarizer(settings, database, model, jobs)),
+            fold=partial(summarize_now, Summarizer(settings, database, model, models, jobs)),
             starts=asyncio.Semaphore(MAX_STARTS),
         )
         for work in (
@@ -79,7 +84,40 @@ async def open_desk(settings: Settings, celery: Celery) -> AsyncIterator[Desk]:
 
 def summarizer_of(desk: Desk) -> Summarizer:
     """What summaries are made with, on the same connections."""
-    return Summarizer(desk.settings, desk.database, desk.model, desk.jobs)
+    return Summarizer(desk.settings, desk.database, desk.model, desk.models, desk.jobs)
+
+
+def model_catalog(settings: Settings) -> ModelCatalog:
+    """The models that are offered, with what the settings say of them."""
+    return ModelCatalog(
+        default=settings.groq_model,
+        others=settings.groq_models,
+        fallback=settings.groq_fallback_model,
+        tools=settings.model_tools,
+        prefill=settings.model_prefill,
+        context_tokens=settings.model_context_tokens,
+        contexts=dict(settings.model_contexts),
+        max_output_tokens=settings.model_max_tokens,
+    )
+
+
+def groq_model(settings: Settings, models: ModelCatalog, *, connect_timeout: float = CONNECT_TIMEOUT) -> GroqModel:
+    """The model client. `connect_timeout` is in seconds.
+
+    Raises:
+        SettingsInvalid: there is no key.
+
+    """
+    if settings.groq_api_key is None:
+        raise SettingsInvalid("GROQ_API_KEY: is not set")
+    return GroqModel(
+        models,
+        key=settings.groq_api_key,
+        base_url=settings.groq_base_url,
+        temperature=settings.model_temperature,
+        read_timeout=settings.model_read_timeout_seconds,
+        connect_timeout=connect_timeout,
+    )
 
 
 def _open_search(settings: Settings) -> Search | None:

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.worker.generations.steps import Step, ToolUse, catch_up_steps, dump, load, new_step, to_model_messages
-from services.worker.models.groq.client import ToolCall
+from services.worker.models.port import ToolCall
 from shared.protocol import frames
 from shared.protocol.transcript import Transcript, catch_up_text
 

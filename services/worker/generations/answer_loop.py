@@ -5,6 +5,7 @@ from contextlib import aclosing
 from datetime import UTC, datetime
 from typing import Final
 
+from services.worker import prompts
 from services.worker.generations import steps as tools
 from services.worker.generations.context import Context, assemble
 from services.worker.generations.desk import Desk
@@ -13,7 +14,8 @@ from services.worker.generations.leases import Lease
 from services.worker.generations.persist import persist, spent
 from services.worker.generations.reply import Reply, UsageMeter
 from services.worker.generations.steps import Step, ToolUse
-from services.worker.models.groq.client import CHARS_PER_TOKEN, ModelMessage, RetryNotice, ToolCall
+from services.worker.models.port import ModelMessage, ModelRequest, RetryNotice, ToolCall, ToolDescription
+from services.worker.models.tokens import CHARS_PER_TOKEN
 from services.worker.tools.web_search.tavily import wants_search
 from shared.database.engine import Connection
 from shared.errors import ModelRejected, SearchError
@@ -98,7 +100,7 @@ def _go_on(desk: Desk, lease: Lease, claimed: Claimed, reply: Reply, steps: list
     transcript = reply.transcript
     if transcript.step_called or not (transcript.step_text or not transcript.step_is_plain):
         return ""
-    if desk.model.can_continue(claimed.model) and transcript.step_is_plain and not steps:
+    if desk.models.with_fallback(desk.models.choose(claimed.model)).prefill and transcript.step_is_plain and not steps:
         return transcript.step_text
     reply.begin_anew(lease.attempt)
     return ""
@@ -117,7 +119,7 @@ async def _summarized(desk: Desk, reply: Reply, claimed: Claimed, recalled: Chat
 
 def _context(desk: Desk, claimed: Claimed, recalled: ChatHistory, steps: list[Step], written: str) -> Context:
     """What the model is told."""
-    budget = desk.settings.context_tokens(claimed.model) - desk.settings.model_max_tokens
+    budget = desk.models.with_fallback(desk.models.choose(claimed.model)).prompt_tokens
     max_chars = budget * CHARS_PER_TOKEN // RESULTS_SHARE
     after = tools.to_model_messages(steps, as_tools=desk.settings.model_tools, max_chars=max_chars)
     after += [ModelMessage("assistant", written)] if written else []
@@ -128,8 +130,11 @@ async def _stream(
     desk: Desk, claimed: Claimed, reply: Reply, context: Context, *, offers_tools: bool
 ) -> tuple[ToolCall, ...]:
     calls: tuple[ToolCall, ...] = ()
-    reply.call = UsageMeter(claimed.model or desk.model.name, context.tokens)
-    stream = desk.model.stream(context.conversation, model=claimed.model, tools=offers_tools)
+    model = desk.models.choose(claimed.model)
+    reply.call = UsageMeter(model, context.tokens)
+    function = prompts.WEB_SEARCH["function"]
+    tool = ToolDescription(function["name"], function["description"], function["parameters"])
+    stream = desk.model.stream(ModelRequest(model, context.conversation, tools=(tool,) if offers_tools else ()))
     async with aclosing(stream) as chunks:
         async for chunk in chunks:
             if isinstance(chunk, RetryNotice):

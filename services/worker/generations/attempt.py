@@ -16,6 +16,7 @@ from services.worker.generations.leases import Lease, StopReason
 from services.worker.generations.log_writer import LogWriter, open_log_writer
 from services.worker.generations.persist import note_lost_call, persist
 from services.worker.generations.reply import Reply
+from services.worker.models.usage import to_json
 from shared import usage
 from shared.database.engine import Connection
 from shared.errors import AppendRefused, LogDiverged, ModelError, ModelTimeout, QuotaExceeded
@@ -200,8 +201,8 @@ async def _save(desk: Desk, lease: Lease, claimed: Claimed, reply: Reply) -> Non
             finish_reason=None if failure else reply.reason,
             error_code=failure.code if failure else None,
             error_message=failure.message if failure else None,
-            usage=reply.usage,
-            model=call.model if call else claimed.model or desk.model.name,
+            usage=to_json(reply.usage) if reply.usage else None,
+            model=call.model if call else desk.models.choose(claimed.model),
             first_token_ago=timedelta(seconds=time.monotonic() - reply.first_token) if reply.first_token else None,
         )
 
@@ -210,5 +211,5 @@ async def _save(desk: Desk, lease: Lease, claimed: Claimed, reply: Reply) -> Non
     )
     if failure is not None:
         seen = failure.log_fields if isinstance(failure, ModelError) else {"code": failure.code}
-        model = seen.get("model") or (call.model if call else claimed.model or desk.model.name)
+        model = seen.get("model") or (call.model if call else desk.models.choose(claimed.model))
         log.warning("answer_failed", attempt=lease.attempt, **{**seen, "model": model})

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from services.worker.generations.checkpoints import Checkpoints
 from services.worker.generations.leases import Leases
 from services.worker.generations.log_writer import Flusher
-from services.worker.models.groq.client import Model
+from services.worker.models.capabilities import ModelCatalog
+from services.worker.models.port import ChatModel
 from services.worker.tools.web_search.tavily import Search
 from shared.database.engine import Database
 from shared.ids import ChatId
@@ -31,7 +32,8 @@ class Desk:
     flusher: Flusher
     leases: Leases
     checkpoints: Checkpoints
-    model: Model
+    model: ChatModel
+    models: ModelCatalog
     search: Search | None
     jobs: JobSender
     transient_frames: TransientFrames

@@ -40,7 +40,7 @@ async def sweep(desk: Desk) -> None:
                 generation_id=str(row.id),
                 attempt=row.attempt,
                 code=recover.WORKER_LOST,
-                model=row.model or desk.model.name,
+                model=row.model or desk.models.default,
             )
     async with desk.database.connect() as db:
         untaken = (await db.execute(recover.queued_again(UNTAKEN_AFTER))).scalars().all()

@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from services.worker.generations.log_writer import LogWriter
-from services.worker.models.groq.client import CHARS_PER_TOKEN, ModelChunk
+from services.worker.models.port import ModelChunk, TokenUsage
+from services.worker.models.tokens import CHARS_PER_TOKEN
+from services.worker.models.usage import to_json
 from shared.errors import (
     CortexAIError,
     ModelAuthFailed,
@@ -22,7 +24,6 @@ from shared.states import GenerationStatus
 
 NEW_PARAGRAPH: Final = "\n\n"
 REFUSALS: Final = (ModelRateLimited, ModelAuthFailed, ModelRejected, ModelGone, ModelUnavailable)
-Usage = dict[str, int]
 
 
 @dataclass(slots=True)
@@ -32,24 +33,19 @@ class UsageMeter:
     model: str
     prompt_tokens: int
     chars: int = 0
-    usage: Usage | None = None
+    usage: TokenUsage | None = None
 
     @property
     def is_fresh(self) -> bool:
         """Whether nothing has come yet."""
         return not self.chars
 
-    def taken(self) -> ModelUsage:
+    def taken(self) -> TokenUsage:
         """What it took: what the model says, else an estimate."""
         if self.usage is not None:
-            return ModelUsage(self.model, self.usage, is_estimate=False)
+            return self.usage
         completion = -(-self.chars // CHARS_PER_TOKEN)
-        usage = {
-            "promptTokens": self.prompt_tokens,
-            "completionTokens": completion,
-            "totalTokens": self.prompt_tokens + completion,
-        }
-        return ModelUsage(self.model, usage, is_estimate=True)
+        return TokenUsage(self.prompt_tokens, completion, self.prompt_tokens + completion)
 
 
 @dataclass(slots=True)
@@ -61,7 +57,7 @@ class Reply:
     left: int | None = None
     thought: int = 0  # characters of reasoning
     reason: frames.FinishReason = "stop"
-    usage: Usage | None = None
+    usage: TokenUsage | None = None
     call: UsageMeter | None = None
     first_token: float | None = None  # in the monotonic clock's seconds
     failure: CortexAIError | None = None
@@ -164,11 +160,12 @@ class Reply:
         """What the model call took that is under way, added to the whole; None when there is none."""
         if self.call is None:
             return None
-        taken, self.call = self.call.taken(), None
-        self.usage = {name: count + (self.usage or {}).get(name, 0) for name, count in taken.usage.items()}
+        call, self.call = self.call, None
+        taken = call.taken()
+        self.usage = taken if self.usage is None else self.usage + taken
         if self.left is not None:
-            self.left -= taken.usage["totalTokens"]
-        return taken
+            self.left -= taken.total_tokens
+        return ModelUsage(call.model, to_json(taken), is_estimate=call.usage is None)
 
     def ending(self) -> list[frames.Part]:
         """The parts that end the log, the terminal one last."""
@@ -177,5 +174,5 @@ class Reply:
             finish_reason=self.reason,
             error_code=self.failure.code if self.failure else None,
             error_message=self.failure.message if self.failure else None,
-            usage=self.usage,
+            usage=to_json(self.usage) if self.usage else None,
         )

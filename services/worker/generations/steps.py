@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from services.worker import prompts
-from services.worker.models.groq.client import ModelMessage, ToolCall
+from services.worker.models.port import ModelMessage, ToolCall
 from shared.protocol import frames
 from shared.protocol.transcript import Transcript
 
