@@ -108,6 +108,7 @@ class Settings(DatabaseSettings):
     groq_models: Annotated[tuple[str, ...], NoDecode] = ()
     groq_fallback_model: str | None = None
     groq_base_url: str | None = None
+    tools: Annotated[tuple[str, ...], NoDecode] = ("web_search",)
     tavily_api_key: SecretStr | None = None
     tavily_base_url: str | None = None
     search_timeout_seconds: float = Field(default=8, gt=0, le=60)
@@ -197,7 +198,7 @@ class Settings(DatabaseSettings):
             raise ValueError("looks like a default or a guessable text; make one with: openssl rand -hex 32")
         return secret
 
-    @field_validator("backend_cors_origins", "groq_models", mode="before")
+    @field_validator("backend_cors_origins", "groq_models", "tools", mode="before")
     @classmethod
     def _split(cls, items: Any) -> Any:  # noqa: ANN401
         return tuple(i.strip().rstrip("/") for i in items.split(",") if i.strip()) if isinstance(items, str) else items

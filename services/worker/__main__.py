@@ -31,7 +31,12 @@ def main(arguments: list[str]) -> int:
     signals.setup_logging.connect(_keep_logging, weak=False)
     sys.setswitchinterval(SWITCH_INTERVAL)
     # Only what the role needs is imported: beat without the model's client starts in half the time and memory.
-    import_module("services.worker.beat" if role == "beat" else "services.worker.consumer").run(settings, role)
+    module = import_module("services.worker.beat" if role == "beat" else "services.worker.consumer")
+    try:
+        module.run(settings, role)
+    except SettingsInvalid as error:  # found by what is made of the settings, such as a tool that there is not
+        print(error, file=sys.stderr)  # noqa: T201 - likewise
+        return 2
     return 0
 
 

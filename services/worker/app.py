@@ -21,7 +21,8 @@ from services.worker.models.capabilities import ModelCatalog
 from services.worker.models.groq.client import CONNECT_TIMEOUT, GroqModel
 from services.worker.models.retry import RetryingModel
 from services.worker.summaries.summarizer import Summarizer, hint_due, summarize_now
-from services.worker.tools.web_search.tavily import Search
+from services.worker.tools.registry import ToolSettings, make_tools
+from services.worker.tools.toolset import Toolset
 from shared import background
 from shared.database.engine import open_database
 from shared.errors import CortexAIError, SettingsInvalid
@@ -42,9 +43,8 @@ async def open_desk(settings: Settings, celery: Celery) -> AsyncIterator[Desk]:
         groq = groq_model(settings, models)
         stack.push_async_callback(groq.aclose)
         model = RetryingModel(groq, fallback=models.fallback)
-        search = _open_search(settings)
-        if search is not None:
-            stack.push_async_callback(search.aclose)
+        tools = _tools(settings)
+        stack.push_async_callback(tools.aclose)
         database = open_database(settings.database_url, pool_size=settings.database_pool_size)
         stack.push_async_callback(database.dispose)
         # A connection of their own: however many replies are being saved, no lease waits for them.
@@ -65,7 +65,7 @@ async def open_desk(settings: Settings, celery: Celery) -> AsyncIterator[Desk]:
             checkpoints=Checkpoints(database, interval=settings.checkpoint_interval_seconds),
             model=model,
             models=models,
-            search=search,
+            tools=tools,
             jobs=jobs,
             transient_frames=TransientFrames(redis),
             fold=partial(summarize_now, Summarizer(settings, database, model, models, jobs)),
@@ -120,15 +120,15 @@ def groq_model(settings: Settings, models: ModelCatalog, *, connect_timeout: flo
     )
 
 
-def _open_search(settings: Settings) -> Search | None:
-    if settings.tavily_api_key is None:
-        return None
-    return Search(
-        settings.tavily_api_key.get_secret_value(),
-        settings.tavily_base_url,
-        timeout=settings.search_timeout_seconds,
-        max_results=settings.search_max_results,
+def _tools(settings: Settings) -> Toolset:
+    key = settings.tavily_api_key
+    given = ToolSettings(
+        search_key=key.get_secret_value() if key else None,
+        search_url=settings.tavily_base_url,
+        search_timeout=settings.search_timeout_seconds,
+        search_max_results=settings.search_max_results,
     )
+    return make_tools(settings.tools, given)
 
 
 async def _guarded(work: Coroutine[Any, Any, None]) -> None:

@@ -9,7 +9,7 @@ from services.worker.generations.leases import Leases
 from services.worker.generations.log_writer import Flusher
 from services.worker.models.capabilities import ModelCatalog
 from services.worker.models.port import ChatModel
-from services.worker.tools.web_search.tavily import Search
+from services.worker.tools.toolset import Toolset
 from shared.database.engine import Database
 from shared.ids import ChatId
 from shared.jobs.sender import JobSender
@@ -20,7 +20,7 @@ from shared.streams.redis import TransientFrames
 
 @dataclass(frozen=True, slots=True)
 class Desk:
-    """Settings, connections, and the process's background tasks. Without a `search` nothing is looked up.
+    """Settings, connections, and the process's background tasks.
 
     `fold` folds a chat's older messages into its summary now, as far as time allows; False when it could not.
     """
@@ -34,7 +34,7 @@ class Desk:
     checkpoints: Checkpoints
     model: ChatModel
     models: ModelCatalog
-    search: Search | None
+    tools: Toolset
     jobs: JobSender
     transient_frames: TransientFrames
     fold: Callable[[ChatId], Awaitable[bool]]
