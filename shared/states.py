@@ -42,7 +42,7 @@ TRANSITIONS: Final = {
 }
 
 MAX_LOSSES: Final = 3
-"""After so many attempts that died with their workers a generation fails, and the reader is told."""
+"""After so many attempts that died with their workers, a generation fails with an `error` frame."""
 
 
 def is_legal(before: GenerationStatus, after: GenerationStatus) -> bool:

@@ -6,6 +6,7 @@ from sqlalchemy import ColumnElement, Insert, Select, func, insert, select
 
 from shared.database.tables import ModelCall
 from shared.ids import ChatId, GenerationId, UserId
+from shared.token_usage import TokenUsage
 
 Purpose = Literal["generation", "summary", "title"]
 
@@ -14,22 +15,22 @@ def record(
     user_id: UserId,
     purpose: Purpose,
     model: str,
-    usage: dict[str, int],
+    usage: TokenUsage,
     *,
     chat_id: ChatId | None = None,
     generation_id: GenerationId | None = None,
     is_estimate: bool = False,
 ) -> Insert:
-    """Note a model call. `usage` has promptTokens, completionTokens and totalTokens, as `messageMetadata.usage` has."""
+    """Note what a model call took."""
     return insert(ModelCall).values(
         user_id=user_id,
         chat_id=chat_id,
         generation_id=generation_id,
         purpose=purpose,
         model=model,
-        prompt_tokens=usage["promptTokens"],
-        completion_tokens=usage["completionTokens"],
-        total_tokens=usage["totalTokens"],
+        prompt_tokens=usage.prompt_tokens,
+        completion_tokens=usage.completion_tokens,
+        total_tokens=usage.total_tokens,
         is_estimate=is_estimate,
     )
 

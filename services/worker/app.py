@@ -143,7 +143,7 @@ async def _guarded(work: Coroutine[Any, Any, None]) -> None:
 
 async def _obey(cancel_signals: CancelSignals, leases: Leases) -> None:
     """Stop what was ended from outside."""
-    async for generation_id in cancel_signals.hear():
+    async for generation_id in cancel_signals.listen():
         leases.end(generation_id)
 
 

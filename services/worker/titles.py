@@ -9,12 +9,12 @@ from services.worker import prompts
 from services.worker.generations.desk import Desk
 from services.worker.models.answer import whole_answer
 from services.worker.models.port import ModelMessage, ModelRequest
-from services.worker.models.usage import to_json
 from shared import usage
 from shared.database.tables import Chat, Generation, Message
 from shared.errors import ModelError, StreamsUnavailable
 from shared.ids import ChatId, GenerationId, UserId
 from shared.protocol import frames
+from shared.protocol.encoding import encode
 from shared.telemetry.logs import get_logger
 
 log = get_logger(__name__)
@@ -58,11 +58,11 @@ async def make_title(desk: Desk, generation_id: GenerationId) -> None:
     async with desk.database.begin() as db:
         if answer.usage is not None:
             owner, chat = UserId(row.user_id), ChatId(row.id)
-            await db.execute(usage.record(owner, "title", answer.model, to_json(answer.usage), chat_id=chat))
+            await db.execute(usage.record(owner, "title", answer.model, answer.usage, chat_id=chat))
         changed = bool(title) and (await db.execute(named)).one_or_none() is not None
     if changed:
         try:
-            await desk.transient_frames.tell(generation_id, frames.encode(frames.data("title", {"title": title})))
+            await desk.transient_frames.send(generation_id, encode(frames.title(title)))
         except StreamsUnavailable as error:
             log.warning("title_not_told", error=error.code)
 

@@ -52,8 +52,8 @@ class User(Base):
 class Chat(Base):
     """A conversation. `last_position` counts its messages: positions are allocated by updating this row.
 
-    The summary and the facts cover the positions up to `summary_position`, the watermark. Whatever changes them raises
-    `memory_version`. `summary_due_at` says that there is more to fold, and from when somebody may begin.
+    The summary and the facts cover the positions up to `summary_position`, the watermark. Whoever changes them raises
+    `memory_version`. `summary_due_at`: from this time on, a worker may summarize more messages; NULL when there are none.
     """
 
     __tablename__ = "chats"
@@ -83,7 +83,11 @@ class Chat(Base):
 
 
 class Message(Base):
-    """One message. A reply exists, empty and pending, from the moment its question is accepted."""
+    """One message. A reply exists, empty and pending, from the moment its question is accepted.
+
+    `parts` and `sources` are in a client's own shape (shared/protocol/message_parts.py). `usage` is a TokenUsage; rows of older
+    releases have the stream's spelling.
+    """
 
     __tablename__ = "messages"
     __table_args__ = (
@@ -106,10 +110,11 @@ class Message(Base):
 
 
 class Generation(Base):
-    """The making of one reply. This row is the queue: the broker only carries a hint.
+    """The making of one reply. This row is the queue; a job in the broker only wakes a worker.
 
-    `losses` counts attempts that died. `slot` is its place among its user's open ones: there are only so many.
-    `final_sequence` is that of the terminal frame, once the log has it. `steps` are the tool calls so far, with results.
+    `losses` counts the attempts that died. `slot` is a place among the user's open generations, of which there are only so
+    many. `final_sequence` is the sequence of the terminal frame, once the log has that frame. `steps` are the tool calls so
+    far, with their results. Nobody writes `cancel_requested_at` any more; the column goes with the next release.
     """
 
     __tablename__ = "generations"
@@ -181,7 +186,7 @@ class Generation(Base):
 
 
 class ModelCall(Base):
-    """What one call of a model took, and what it was for. It outlives its chat and its generation."""
+    """What one model call took, and the purpose of the call. The row outlives its chat and its generation."""
 
     __tablename__ = "model_calls"
     __table_args__ = (

@@ -1,118 +1,118 @@
-"""Closing the log of a generation that is over, by whoever ended it without writing it, or found it left open.
+"""Closing the log of a generation that is over, by whoever ended the generation without writing its log, or found it open.
 
-The row is terminal before this begins. A new attempt fences the writer off, if there still is one; what readers have by
-then is saved; then the terminal frame goes out. Each step may be repeated, by anybody, after a death in between.
+The row is terminal before. A new attempt fences off the writer, if there still is one; what readers have by then is saved;
+then the terminal frame goes out. Anybody may repeat each step after a death in between.
 """
 
 from dataclasses import dataclass
 
+from sqlalchemy import Update, func, literal, update
+
 from shared.database.engine import Database
+from shared.database.tables import Message
 from shared.errors import AppendRefused, LogClosed
-from shared.generations import lifecycle
+from shared.generations.cancel import OpenGeneration
+from shared.generations.outcome import Outcome
+from shared.generations.turn_order import mark_closed
 from shared.ids import GenerationId, MessageId
 from shared.protocol import frames
-from shared.protocol.frames import FinishReason
-from shared.protocol.transcript import Transcript, catch_up_text, read
+from shared.protocol.catch_up import catch_up_text
+from shared.protocol.encoding import encode
+from shared.protocol.frames import Frame
+from shared.protocol.message_parts import MessagePart, Source
+from shared.protocol.transcript import Transcript, read
 from shared.states import GenerationStatus
 from shared.streams.opening import open_attempt
 from shared.streams.port import Append, Log, Offset, Writer
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
-    """What the row of a terminal generation says. `attempt` is the last one that had it."""
-
-    generation_id: GenerationId
-    message_id: MessageId
-    attempt: int
-    status: GenerationStatus
-    content: str
-    finish_reason: FinishReason | None = None
-    error_code: str | None = None
-    error_message: str | None = None
-    usage: dict[str, int] | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Closed:
-    """Where the log ends, and the generation whose turn came with that: it is queued, and wants to be sent."""
+    """Where the log ends (None: the log is gone), and the generation that was queued next, whose job is to be sent."""
 
     final: Offset | None
     due: GenerationId | None = None
 
 
-async def close_log(database: Database, writer: Writer, stream_log: Log, ended: Ended) -> Closed:
-    """Close the log, and save what it has of the reply beyond the row.
+async def close_log(
+    database: Database, writer: Writer, stream_log: Log, generation: OpenGeneration, outcome: Outcome
+) -> Closed:
+    """Close the log, and save what the log has of the reply beyond the row.
 
     Raises:
-        AppendRefused: somebody else is closing it.
+        AppendRefused: somebody else is closing the log.
         StreamsUnavailable: nothing is lost; try again.
 
     """
     try:
-        final = await _close(database, writer, stream_log, ended)
+        final = await _append_end(database, writer, stream_log, generation, outcome)
     except LogClosed:
-        head = await stream_log.head(ended.generation_id)
-        final = head.offset if head else Offset(ended.attempt, 0)
+        head = await stream_log.head(generation.id)
+        final = head.offset if head else Offset(generation.attempt, 0)
     async with database.connect() as db:
-        due = await lifecycle.close(db, ended.generation_id, final.attempt, final.sequence or None)
+        due = await mark_closed(db, generation.id, final.attempt, final.sequence or None)
     return Closed(final if final.sequence else None, due)
 
 
-async def _close(database: Database, writer: Writer, stream_log: Log, ended: Ended) -> Offset:
-    attempt = ended.attempt + 1
-    opening = frames.start(ended.message_id, ended.generation_id)
-    written = await open_attempt(writer, stream_log, ended.generation_id, attempt, opening)
+async def _append_end(
+    database: Database, writer: Writer, stream_log: Log, generation: OpenGeneration, outcome: Outcome
+) -> Offset:
+    attempt = generation.attempt + 1
+    opening = frames.start(generation.message_id, generation.id)
+    written = await open_attempt(writer, stream_log, generation.id, attempt, opening)
     transcript = read(written)
-    content = _content(ended, transcript)
-    parts = catch_up_text(transcript, content)
-    for part in parts:
-        transcript.take(part)
-    if content != ended.content or (ended.status != GenerationStatus.COMPLETED and transcript.parts()):
+    content = _final_content(generation, outcome, transcript)
+    ending = catch_up_text(transcript, content)
+    for frame in ending:
+        transcript.take(frame)
+    if content != generation.content or (outcome.status != GenerationStatus.COMPLETED and transcript.parts()):
         async with database.connect() as db:
-            await db.execute(
-                lifecycle.save_text(ended.message_id, content, transcript.parts(), transcript.sources or None)
-            )
-    parts += transcript.ending()
-    parts += frames.ending(
-        ended.status,
-        finish_reason=ended.finish_reason,
-        error_code=ended.error_code,
-        error_message=ended.error_message,
-        usage=ended.usage,
-    )
-    return Offset(attempt, await _append(writer, ended.generation_id, attempt, len(written), parts))
+            await db.execute(save_text(generation.message_id, content, transcript.parts(), transcript.sources))
+    ending += [*transcript.ending(), *outcome.frames()]
+    return Offset(attempt, await _append(writer, generation.id, attempt, len(written), ending))
 
 
 async def abandon_log(
     writer: Writer, stream_log: Log, generation_id: GenerationId, message_id: MessageId, attempt: int
 ) -> None:
-    """Close the log of a generation whose row is gone: its readers are told, its worker is fenced off.
+    """Close the log of a generation whose row is gone: readers get an `abort` frame, the worker is fenced off.
 
     Raises:
-        AppendRefused: it is closed, or a later attempt is opening it.
+        AppendRefused: the log is closed, or a later attempt is opening it.
         StreamsUnavailable: the worker and the readers will find out by the row's absence.
 
     """
     opening = frames.start(message_id, generation_id)
     written = await open_attempt(writer, stream_log, generation_id, attempt + 1, opening)
-    parts = [*read(written).ending(), frames.abort("deleted")]
-    await _append(writer, generation_id, attempt + 1, len(written), parts)
+    ending = [*read(written).ending(), frames.abort("deleted")]
+    await _append(writer, generation_id, attempt + 1, len(written), ending)
 
 
-async def _append(
-    writer: Writer, generation_id: GenerationId, attempt: int, after: int, parts: list[frames.Part]
-) -> int:
-    """Append the last parts. Returns the last one's sequence."""
-    last = tuple(frames.encode(part) for part in parts)
-    (answer,) = await writer.append([Append(generation_id, attempt, after, last, terminal=True)])
+async def _append(writer: Writer, generation_id: GenerationId, attempt: int, after: int, ending: list[Frame]) -> int:
+    """Append the last frames. Returns the sequence of the terminal one."""
+    encoded = tuple(encode(frame) for frame in ending)
+    (answer,) = await writer.append([Append(generation_id, attempt, after, encoded, terminal=True)])
     if isinstance(answer, AppendRefused):
         raise answer
     return answer
 
 
-def _content(ended: Ended, transcript: Transcript) -> str:
-    """What the reply is: what readers have seen of it, or what is saved of it where that says more."""
-    if ended.status == GenerationStatus.COMPLETED or ended.content.startswith(transcript.text):
-        return ended.content
+def _final_content(generation: OpenGeneration, outcome: Outcome, transcript: Transcript) -> str:
+    """The reply's text: what readers have seen, or what is saved where that says more."""
+    if outcome.status == GenerationStatus.COMPLETED or generation.content.startswith(transcript.text):
+        return generation.content
     return transcript.text
+
+
+def save_text(
+    message_id: MessageId, content: str, parts: list[MessagePart] | None = None, sources: list[Source] | None = None
+) -> Update:
+    """Save what readers have seen of a reply whose generation ended without the worker that wrote the reply.
+
+    Parts that the worker has saved stay: they have all that the worker wrote, while a log may lack its end.
+    """
+    statement = update(Message).where(Message.id == message_id).values(content=content)
+    for column, seen in ((Message.parts, parts), (Message.sources, sources)):
+        if seen:
+            statement = statement.values({column: func.coalesce(column, literal(seen, column.type))})
+    return statement

@@ -2,13 +2,17 @@
 
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import Any, Final
+from typing import Final, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Interval, Select, Update, case, cast, extract, func, literal, or_, select, update
+from sqlalchemy import Interval, Update, case, cast, extract, func, literal, or_, select, update
 from sqlalchemy.sql.dml import ReturningUpdate
 
+from shared.database.engine import Connection
 from shared.database.tables import Generation, Message
+from shared.generations.cancel import OpenGeneration
+from shared.generations.outcome import Outcome
+from shared.ids import GenerationId, MessageId
 from shared.states import MAX_LOSSES, TERMINAL, GenerationStatus, MessageStatus
 
 WORKER_LOST: Final = "worker_lost"
@@ -57,7 +61,7 @@ def take_over_expired(limit: int = 100) -> ReturningUpdate[UUID, str, int, int, 
 def queued_again(older_than: timedelta, limit: int = 100) -> ReturningUpdate[UUID]:
     """Queued rows that no worker took for a while, marked as sent now. Returns their ids, to be sent again.
 
-    The longer a row waits, the more seldom it is sent again, every 30 s at last: the workers may just have much to do.
+    The longer a row waits, the longer the pause until its job is sent again, up to 30 s: the workers may just have much to do.
     """
     age = extract("epoch", func.now() - Generation.created_at)
     backoff = func.make_interval(0, 0, 0, 0, 0, 0, func.least(age / 4, LONGEST_BACKOFF.total_seconds()))
@@ -72,22 +76,26 @@ def queued_again(older_than: timedelta, limit: int = 100) -> ReturningUpdate[UUI
     return update(Generation).where(Generation.id.in_(waiting)).values(queued_at=func.now()).returning(Generation.id)
 
 
-def unclosed(older_than: timedelta, limit: int = 100) -> Select[Any]:
-    """Terminal generations whose log may still be open, with their reply's text.
+class UnclosedLog(NamedTuple):
+    """A generation that is over, whose log may still be open, and how the generation ended."""
 
-    Returns (id, attempt, status, finish_reason, error_code, error_message, usage, message id, content).
-    """
-    return (
+    generation: OpenGeneration
+    outcome: Outcome
+
+
+async def find_unclosed(db: Connection, older_than: timedelta, limit: int = 100) -> list[UnclosedLog]:
+    """Generations that ended longer ago than `older_than`, and whose log nobody has closed; the oldest first."""
+    statement = (
         select(
             Generation.id,
             Generation.attempt,
+            Message.id.label("message_id"),
+            Message.content,
             Generation.status,
             Generation.finish_reason,
             Generation.error_code,
             Generation.error_message,
             Generation.usage,
-            Message.id.label("message_id"),
-            Message.content,
         )
         .join(Message, Message.id == Generation.assistant_message_id)
         .where(
@@ -101,3 +109,10 @@ def unclosed(older_than: timedelta, limit: int = 100) -> Select[Any]:
         .order_by(Generation.finished_at)
         .limit(limit)
     )
+    return [
+        UnclosedLog(
+            OpenGeneration(GenerationId(row.id), row.attempt, MessageId(row.message_id), row.content),
+            Outcome.from_row(row.status, row.finish_reason, row.error_code, row.error_message, row.usage),
+        )
+        for row in await db.execute(statement)
+    ]

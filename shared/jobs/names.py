@@ -3,13 +3,13 @@
 from typing import Final
 
 GENERATE: Final = "cortexai.generate"
-"""Payload: [generation id as text]. A hint: the generation's row is the truth."""
+"""Payload: [generation id as text]. The generation's row is the truth; the job only wakes a worker."""
 
 SWEEP: Final = "cortexai.sweep"
 """Payload: []. Finds what was left behind and queues it again."""
 
 SUMMARIZE: Final = "cortexai.summarize"
-"""Payload: [chat id as text]. A hint: the chat's row says whether, and from when, a summary is due."""
+"""Payload: [chat id as text]. The chat's row says whether, and from when, a summary is due."""
 
 TITLE: Final = "cortexai.title"
 """Payload: [generation id as text]. Find a better title for the chat of this, its first, generation."""

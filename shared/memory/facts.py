@@ -1,4 +1,4 @@
-"""What a chat's memory is made of besides its summary: facts, in the words in which they were said. Pure."""
+"""What a chat's memory is made of besides its summary: facts, in the person's own words. Pure."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,7 @@
 """A chat's memory as statements: the summary and facts cover the positions up to the watermark, and nothing else does.
 
-The chat's row is the queue: `summary_due_at` says from when somebody may fold. Claiming pushes it into the future, which is
-the lease; whatever changes the memory raises `memory_version`, so that a slower folder's result is refused.
+The chat's row is the queue: from `summary_due_at` on, a worker may summarize. A claim moves that time into the future, which
+is the claim's lease. Whoever changes the memory raises `memory_version`, so that a slower summarizer's result is refused.
 """
 
 from datetime import timedelta
@@ -74,7 +74,7 @@ _MARK_DUE: Final = (
 
 
 async def mark_due(db: Connection, chat_id: ChatId, window: int) -> bool:
-    """Note that older messages want to be folded, if more than `window` lie past the watermark.
+    """Mark the chat as due for a summary, if more than `window` messages lie past the watermark.
 
     Returns whether somebody may begin now; False too when somebody is at it, or it has failed a short while ago.
     """
@@ -82,7 +82,7 @@ async def mark_due(db: Connection, chat_id: ChatId, window: int) -> bool:
 
 
 class SummaryClaim(NamedTuple):
-    """What a folder took: the memory, its version, and `last`, the last position that is not in the making."""
+    """What a summarizer claimed: the memory, its version, and `last`, the last position before any pending reply."""
 
     chat_id: ChatId
     user_id: UserId
@@ -170,7 +170,7 @@ async def save(
 ) -> bool | None:
     """Move the watermark forward with what now covers it, if nobody has changed the memory since. Belongs in a transaction.
 
-    Returns whether there is more to fold; None when somebody was quicker: then the result is worth nothing.
+    Returns whether more messages are due; None when somebody else was quicker, so that nothing was saved.
     """
     # Locked first, so that the update looks at the messages that are there once nobody else can mark the chat as due.
     await db.execute(_LOCK, {"chat": claimed.chat_id})
@@ -185,7 +185,7 @@ async def save(
 
 
 async def rest(db: Connection, claimed: SummaryClaim, window: int) -> None:
-    """Give back a chat in which there is nothing to fold. Belongs in a transaction."""
+    """Give back a chat in which nothing is due. Belongs in a transaction."""
     await db.execute(_LOCK, {"chat": claimed.chat_id})
     await db.execute(_REST, {**_values_of(claimed), "window": window})
 
@@ -195,7 +195,7 @@ def _values_of(claimed: SummaryClaim) -> dict[str, Any]:
 
 
 def release(claimed: SummaryClaim) -> Update:
-    """Give back a chat so that another folder begins at once."""
+    """Give back a chat so that another summarizer begins at once."""
     return update(Chat).where(*_unchanged(claimed)).values(summary_due_at=func.now())
 
 
@@ -223,7 +223,7 @@ def _unchanged(claimed: SummaryClaim) -> tuple[ColumnElement[bool], ...]:
 
 
 def restart(chat_id: ChatId, window: int, *which: ColumnElement[bool]) -> ReturningUpdate[int]:
-    """Forget the summary and all facts but the pinned ones, and have the chat folded again from its first message.
+    """Forget the summary and all facts but the pinned ones, and have the chat summarized again from its first message.
 
     Returns the chat's id; no row when there is none such.
     """
@@ -243,13 +243,13 @@ def restart(chat_id: ChatId, window: int, *which: ColumnElement[bool]) -> Return
 
 
 def restart_if_covered(chat_id: ChatId, position: int, window: int) -> ReturningUpdate[bool]:
-    """For a message that was changed: forget what covers it, as `restart` does, and what a folder is making of it now.
+    """For a message that was changed: forget what covers it, as `restart` does, and refuse what a summarizer makes of it now.
 
-    Returns whether there is something to fold; no row without the chat.
+    Returns whether a summary is due; no row when there is no such chat.
     """
     covered = Chat.summary_position >= position
     nothing, due = literal(0, BigInteger), literal(window, BigInteger)
-    # What is being folded may hold the old text, covered or not: the version refuses it, and it is begun again.
+    # A summary that is being made may hold the old text, covered or not: the version refuses it, and it is made again.
     again = case((Chat.summary_due_at.is_not(None), func.now()), else_=cast(null(), DateTime(timezone=True)))
     return (
         update(Chat)
@@ -273,11 +273,11 @@ def _pinned() -> ColumnElement[Any]:
     return select(func.jsonb_agg(fact.c.value)).where(pinned).correlate(Chat).scalar_subquery()
 
 
-def hinted_again(longer_than: timedelta, limit: int = 100) -> ReturningUpdate[int]:
-    """Chats that have been due for so long that their hint may be lost, marked as hinted at now: at most so many.
+def mark_resent(longer_than: timedelta, limit: int = 100) -> ReturningUpdate[int]:
+    """Mark chats whose job may be lost, since they have been due for so long, as sent now: at most `limit`.
 
-    The longer a chat waits, the more seldom its job is sent again, every 10 minutes at last: there may be much to do, or nobody
-    to do it, and then the jobs pile up. Returns their ids.
+    The longer a chat waits, the longer the pause until its job is sent again, up to 10 minutes: there may be
+    much to do, or nobody to do it, and then jobs would pile up. Returns the ids of the chats.
     """
     waited = Chat.summary_hinted_at - Chat.summary_due_at
     backoff = func.least(waited, cast(literal(LONGEST_BACKOFF), Interval))

@@ -1,115 +1,305 @@
-r"""The stream's vocabulary: the AI SDK's UI Message Stream v1, and its encoding to bytes, once.
+"""The stream's frames, typed: the AI SDK's UI Message Stream v1. The keys are the wire's own spelling.
 
-An encoded frame is `data: <json>\n\n`: what goes to the browser behind the `id:` line that the relay puts before it.
-Order is strict: no delta or end without its start; a text part is ended before the terminal part. Source: docs/protocol.md §2.
+A log's frames have a strict order: no delta or end without its start, and a text part is ended before the terminal frame.
+Strict versions of the AI SDK refuse keys that a frame's type does not define. Source: docs/protocol.md §2.
 """
 
-import json
-import re
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, NotRequired, TypedDict
 
 from shared.ids import GenerationId, MessageId
+from shared.token_usage import TokenUsage
 
 FinishReason = Literal["stop", "length", "content-filter", "tool-calls", "error", "other"]
-Part = dict[str, Any]
-
-DONE: Final = b"data: [DONE]\n\n"
-PING: Final = b": ping\n\n"
-OPENING: Final = b": open\nretry: 1000\n\n"
-PREFIX: Final = b"data: "
-RESET: Final = b'data: {"type":"data-reset","data":{},"transient":true}\n\n'
-"""Before a full replay to a client that had asked for less: what it has is not in the log. It is in no log, so it has no id."""
-
-# Neither can be trusted to be absent: \u0000 and \ud800 are legal JSON.
-_UNSTORABLE: Final = re.compile("[\0\ud800-\udfff]")
-
-# They end no line in SSE, but they do for some clients' line splitters (Python's, for one); JSON lets them be escaped.
-LINE_ENDS: Final = (("\u0085", "\\u0085"), ("\u2028", "\\u2028"), ("\u2029", "\\u2029"))
 
 
-def encode(part: Part) -> bytes:
-    """The frame of a part: one `data:` line, whatever the part's texts hold.
+class StartMetadata(TypedDict):
+    """What the `start` frame says of its message."""
 
-    Raises:
-        UnicodeEncodeError: a text has a lone surrogate; `clean` it first.
-
-    """
-    line = json.dumps(part, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    for end, escape in LINE_ENDS:
-        if end in line:
-            line = line.replace(end, escape)
-    return b"data: %b\n\n" % line.encode()
+    generationId: str
 
 
-def decode(frame: bytes) -> Part:
-    """The part that `encode` made this frame of."""
-    part: Part = json.loads(frame.removeprefix(PREFIX))
-    return part
+class Start(TypedDict):
+    """Opens the log of a generation."""
+
+    type: Literal["start"]
+    messageId: str
+    messageMetadata: StartMetadata
 
 
-def clean(text: str) -> str:
-    """`text` without what PostgreSQL or UTF-8 can't hold: NUL and lone surrogates become U+FFFD."""
-    return _UNSTORABLE.sub("\ufffd", text)
+class StartStep(TypedDict):
+    """Opens one model call."""
+
+    type: Literal["start-step"]
 
 
-def start(message_id: MessageId, generation_id: GenerationId) -> Part:
-    """Opens the log of a generation. A second `start` with the same message id continues the same message."""
+class FinishStep(TypedDict):
+    """Ends one model call."""
+
+    type: Literal["finish-step"]
+
+
+class TextStart(TypedDict):
+    """Opens a text part."""
+
+    type: Literal["text-start"]
+    id: str
+
+
+class TextDelta(TypedDict):
+    """More of a text part."""
+
+    type: Literal["text-delta"]
+    id: str
+    delta: str
+
+
+class TextEnd(TypedDict):
+    """Ends a text part."""
+
+    type: Literal["text-end"]
+    id: str
+
+
+class ReasoningStart(TypedDict):
+    """Opens a part of the model's reasoning."""
+
+    type: Literal["reasoning-start"]
+    id: str
+
+
+class ReasoningDelta(TypedDict):
+    """More of a reasoning part."""
+
+    type: Literal["reasoning-delta"]
+    id: str
+    delta: str
+
+
+class ReasoningEnd(TypedDict):
+    """Ends a reasoning part."""
+
+    type: Literal["reasoning-end"]
+    id: str
+
+
+class ToolInput(TypedDict):
+    """A tool is called, with this input."""
+
+    type: Literal["tool-input-available"]
+    toolCallId: str
+    toolName: str
+    input: dict[str, Any]
+    providerExecuted: Literal[True]
+    dynamic: Literal[True]
+
+
+class ToolOutput(TypedDict):
+    """What a called tool gave."""
+
+    type: Literal["tool-output-available"]
+    toolCallId: str
+    output: Any
+    providerExecuted: Literal[True]
+    dynamic: Literal[True]
+
+
+class ToolError(TypedDict):
+    """Why a called tool gave nothing."""
+
+    type: Literal["tool-output-error"]
+    toolCallId: str
+    errorText: str
+    providerExecuted: Literal[True]
+    dynamic: Literal[True]
+
+
+class SourceUrl(TypedDict):
+    """A page that the answer may rest on."""
+
+    type: Literal["source-url"]
+    sourceId: str
+    url: str
+    title: str
+
+
+class StatusData(TypedDict):
+    """What the `data-status` frame tells. Which of the optional keys are there depends on the status (docs/protocol.md §2)."""
+
+    status: str
+    position: NotRequired[int]
+    model: NotRequired[str]
+    seconds: NotRequired[float]
+    messages: NotRequired[int]
+
+
+class DataStatus(TypedDict):
+    """What is being done now. A client keeps no transient frame in its message."""
+
+    type: Literal["data-status"]
+    data: StatusData
+    transient: Literal[True]
+
+
+class RetryData(TypedDict):
+    """The attempt that begins, from 2."""
+
+    attempt: int
+
+
+class DataRetry(TypedDict):
+    """A later attempt can't go on where the text broke off, so a new paragraph begins."""
+
+    type: Literal["data-retry"]
+    data: RetryData
+    transient: Literal[True]
+
+
+class TitleData(TypedDict):
+    """A chat's title."""
+
+    title: str
+
+
+class DataTitle(TypedDict):
+    """The chat has a new title."""
+
+    type: Literal["data-title"]
+    data: TitleData
+    transient: Literal[True]
+
+
+class UsageMetadata(TypedDict):
+    """Token counts as the AI SDK spells them."""
+
+    promptTokens: int
+    completionTokens: int
+    totalTokens: int
+
+
+class FinishMetadata(TypedDict):
+    """What the `finish` frame says of its message."""
+
+    usage: UsageMetadata
+
+
+class Finish(TypedDict):
+    """Terminal: the answer is complete."""
+
+    type: Literal["finish"]
+    finishReason: FinishReason
+    messageMetadata: NotRequired[FinishMetadata]
+
+
+class Error(TypedDict):
+    """Terminal: the answer failed."""
+
+    type: Literal["error"]
+    errorText: str
+    code: str
+
+
+class Abort(TypedDict):
+    """Terminal: the answer was stopped on request."""
+
+    type: Literal["abort"]
+    reason: str
+
+
+Delta = TextDelta | ReasoningDelta
+Terminal = Finish | Error | Abort
+Frame = (
+    Start
+    | StartStep
+    | FinishStep
+    | TextStart
+    | TextDelta
+    | TextEnd
+    | ReasoningStart
+    | ReasoningDelta
+    | ReasoningEnd
+    | ToolInput
+    | ToolOutput
+    | ToolError
+    | SourceUrl
+    | DataStatus
+    | DataRetry
+    | DataTitle
+    | Terminal
+)
+"""Any frame of a log."""
+
+TERMINAL_TYPES: Final = frozenset({"finish", "error", "abort"})
+
+
+def join(before: Frame, frame: Frame) -> bool:
+    """Add a delta to the delta before, if both are of the same part. Returns whether that was done."""
+    if before["type"] == "text-delta" and frame["type"] == "text-delta" and before["id"] == frame["id"]:
+        before["delta"] += frame["delta"]
+        return True
+    if before["type"] == "reasoning-delta" and frame["type"] == "reasoning-delta" and before["id"] == frame["id"]:
+        before["delta"] += frame["delta"]
+        return True
+    return False
+
+
+def start(message_id: MessageId, generation_id: GenerationId) -> Start:
+    """The first frame of an attempt. A second one with the same message id continues the same message."""
     return {"type": "start", "messageId": str(message_id), "messageMetadata": {"generationId": str(generation_id)}}
 
 
-def start_step() -> Part:
+def start_step() -> StartStep:
     """Opens one model call."""
     return {"type": "start-step"}
 
 
-def finish_step() -> Part:
+def finish_step() -> FinishStep:
     """Ends one model call."""
     return {"type": "finish-step"}
 
 
-def text_start(text_id: str) -> Part:
+def text_start(text_id: str) -> TextStart:
     """Opens a text part. Its id is unique within the message."""
     return {"type": "text-start", "id": text_id}
 
 
-def text_delta(text_id: str, delta: str) -> Part:
+def text_delta(text_id: str, delta: str) -> TextDelta:
     """More of a text part."""
     return {"type": "text-delta", "id": text_id, "delta": delta}
 
 
-def text_end(text_id: str) -> Part:
+def text_end(text_id: str) -> TextEnd:
     """Ends a text part."""
     return {"type": "text-end", "id": text_id}
 
 
-def reasoning_start(reasoning_id: str) -> Part:
+def reasoning_start(reasoning_id: str) -> ReasoningStart:
     """Opens a part of the model's reasoning, which is no content."""
     return {"type": "reasoning-start", "id": reasoning_id}
 
 
-def reasoning_delta(reasoning_id: str, delta: str) -> Part:
+def reasoning_delta(reasoning_id: str, delta: str) -> ReasoningDelta:
     """More of a reasoning part."""
     return {"type": "reasoning-delta", "id": reasoning_id, "delta": delta}
 
 
-def reasoning_end(reasoning_id: str) -> Part:
+def reasoning_end(reasoning_id: str) -> ReasoningEnd:
     """Ends a reasoning part."""
     return {"type": "reasoning-end", "id": reasoning_id}
 
 
-def tool_input(call_id: str, name: str, given: dict[str, Any]) -> Part:
-    """A tool is called. It runs here, and the client need not know it."""
+def tool_input(call_id: str, name: str, arguments: dict[str, Any]) -> ToolInput:
+    """A tool is called. The tool runs here, so the client need not know it."""
     return {
         "type": "tool-input-available",
         "toolCallId": call_id,
         "toolName": name,
-        "input": given,
+        "input": arguments,
         "providerExecuted": True,
         "dynamic": True,
     }
 
 
-def tool_output(call_id: str, output: Any) -> Part:  # noqa: ANN401 - whatever JSON the tool gives
+def tool_output(call_id: str, output: Any) -> ToolOutput:  # noqa: ANN401 - whatever JSON the tool gives
     """What a called tool gave."""
     return {
         "type": "tool-output-available",
@@ -120,7 +310,7 @@ def tool_output(call_id: str, output: Any) -> Part:  # noqa: ANN401 - whatever J
     }
 
 
-def tool_error(call_id: str, text: str) -> Part:
+def tool_error(call_id: str, text: str) -> ToolError:
     """Why a called tool gave nothing."""
     return {
         "type": "tool-output-error",
@@ -131,44 +321,47 @@ def tool_error(call_id: str, text: str) -> Part:
     }
 
 
-def source(source_id: str, url: str, title: str) -> Part:
+def source_url(source_id: str, url: str, title: str) -> SourceUrl:
     """A page that the answer may rest on."""
     return {"type": "source-url", "sourceId": source_id, "url": url, "title": title}
 
 
-def data(name: str, value: dict[str, Any], *, transient: bool = True) -> Part:
-    """A part of our own, `data-<name>`. A transient one is not kept in the client's message."""
-    return {"type": f"data-{name}", "data": value, **({"transient": True} if transient else {})}
+def status(data: StatusData) -> DataStatus:
+    """What is being done now."""
+    return {"type": "data-status", "data": data, "transient": True}
 
 
-def finish(reason: FinishReason, metadata: dict[str, Any] | None = None) -> Part:
+def retry(attempt: int) -> DataRetry:
+    """A new paragraph begins, since this attempt can't go on where the text broke off."""
+    return {"type": "data-retry", "data": {"attempt": attempt}, "transient": True}
+
+
+def title(text: str) -> DataTitle:
+    """The chat has a new title."""
+    return {"type": "data-title", "data": {"title": text}, "transient": True}
+
+
+def usage_metadata(usage: TokenUsage) -> UsageMetadata:
+    """Token counts in the wire's spelling."""
+    return {
+        "promptTokens": usage.prompt_tokens,
+        "completionTokens": usage.completion_tokens,
+        "totalTokens": usage.total_tokens,
+    }
+
+
+def finish(reason: FinishReason, usage: TokenUsage | None = None) -> Finish:
     """Terminal: the answer is complete."""
-    return {"type": "finish", "finishReason": reason, **({"messageMetadata": metadata} if metadata else {})}
+    if usage is None:
+        return {"type": "finish", "finishReason": reason}
+    return {"type": "finish", "finishReason": reason, "messageMetadata": {"usage": usage_metadata(usage)}}
 
 
-def error(text: str, code: str) -> Part:
+def error(text: str, code: str) -> Error:
     """Terminal: the answer failed. `code` is stable (docs/protocol.md, error codes)."""
     return {"type": "error", "errorText": text, "code": code}
 
 
-def abort(reason: str) -> Part:
+def abort(reason: str) -> Abort:
     """Terminal: the answer was stopped on request."""
     return {"type": "abort", "reason": reason}
-
-
-def ending(
-    status: str,
-    *,
-    finish_reason: FinishReason | None = None,
-    error_code: str | None = None,
-    error_message: str | None = None,
-    usage: dict[str, int] | None = None,
-) -> list[Part]:
-    """The parts that end the log of a generation with this terminal status, the terminal one last. Texts are ended before."""
-    match status:
-        case "failed":
-            return [error(error_message or "The answer failed.", error_code or "internal_error")]
-        case "cancelled":
-            return [abort("cancelled")]
-        case _:
-            return [finish_step(), finish(finish_reason or "stop", {"usage": usage} if usage else None)]

@@ -1,4 +1,7 @@
-"""Telling workers at once that a generation was ended from outside. A hint: the heartbeat and the log's fence tell them too."""
+"""Signals that tell workers at once that a request ended a generation.
+
+A lost signal does no harm: the heartbeat and the log's fence stop the worker too.
+"""
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
@@ -20,16 +23,16 @@ RETRY_AFTER: Final = 0.5
 
 
 class CancelSignals:
-    """One channel for all workers: stops are few, and nobody needs to know who holds a generation."""
+    """One channel for all workers: cancellations are few, and nobody needs to know which worker has a generation."""
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
 
-    async def tell(self, generation_ids: Sequence[GenerationId]) -> None:
-        """Tell every worker.
+    async def send(self, generation_ids: Sequence[GenerationId]) -> None:
+        """Signal every worker to stop these generations.
 
         Raises:
-            StreamsUnavailable: not told.
+            StreamsUnavailable: the signal was not sent.
 
         """
         try:
@@ -37,16 +40,16 @@ class CancelSignals:
         except (RedisError, OSError) as error:
             raise StreamsUnavailable from error
 
-    async def hear(self) -> AsyncGenerator[GenerationId, None]:
-        """Each generation that is told to stop, for ever. What is told while Redis is away is not received."""
+    async def listen(self) -> AsyncGenerator[GenerationId, None]:
+        """Yield each generation that is to stop, for ever. Signals that are sent while Redis is away are lost."""
         while True:
             try:
                 async with self._redis.pubsub(ignore_subscribe_messages=True) as pubsub:
                     await pubsub.subscribe(CHANNEL)
                     while True:
                         message = await pubsub.get_message(timeout=LISTEN_SECONDS)
-                        for told in message["data"].split() if message else ():
-                            yield GenerationId(UUID(told.decode()))
+                        for generation_id in message["data"].split() if message else ():
+                            yield GenerationId(UUID(generation_id.decode()))
             except (RedisError, OSError, ValueError) as error:
-                log.warning("stops_connection_lost", error=type(error).__name__)
+                log.warning("cancel_signals_connection_lost", error=type(error).__name__)
             await asyncio.sleep(RETRY_AFTER)

@@ -1,8 +1,8 @@
 """The hub: one pub/sub connection for all the readers of a process, however many there are.
 
-Pub/sub is a subscription and the log is the truth, so the hub may lose anything as long as it says so: when its connection
-breaks, when a subscription is confirmed again, or when a log's head has moved without a message, the readers are told
-that they may have missed something and read the log. Measured reasons: docs/protocol.md §4.
+Pub/sub only notifies and the log is the truth, so the hub may lose messages as long as it says so. When its connection breaks,
+when a subscription is confirmed again, or when a log's head has moved without a message, the hub notifies the readers that they
+may have missed frames, and they read the log. Measured reasons: docs/protocol.md §4.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ log = get_logger(__name__)
 CONTROL: Final = "cortexai:hub"
 CONFIRM_WITHIN: Final = 5.0
 RECONNECT_AFTER: Final = (0.05, 0.1, 0.2, 0.5, 1.0)
-LOOK_EVERY: Final = 1.0
+WATCH_EVERY: Final = 1.0
 
 
 class Hub:
@@ -57,7 +57,7 @@ class Hub:
         self._tasks: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Self:
-        self._tasks = [asyncio.create_task(self._listen()), asyncio.create_task(self._look())]
+        self._tasks = [asyncio.create_task(self._listen()), asyncio.create_task(self._watch_quiet_logs())]
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -107,7 +107,7 @@ class Hub:
                 await self._connection.send_command(*command, check_health=False)
 
     async def _listen(self) -> None:
-        """Keep a connection and hand out what comes, for ever."""
+        """Keep a connection and distribute what comes, for ever."""
         failures = 0
         while True:
             connection = self._connect()
@@ -129,7 +129,7 @@ class Hub:
             failures += 1
 
     def _take(self, message: Sequence[Any]) -> None:
-        """Hand out one pub/sub message."""
+        """Distribute one pub/sub message."""
         kind, channel, payload = message
         generation_id = self._by_channel.get(channel)
         if generation_id is None:
@@ -155,15 +155,15 @@ class Hub:
             for subscription in self._subscriptions.of(generation_id):
                 subscription.miss()
 
-    async def _look(self) -> None:
+    async def _watch_quiet_logs(self) -> None:
         """Once a second, compare the heads of quiet logs with what has come; notify everybody at each keep-alive interval."""
         clock = asyncio.get_running_loop().time
         next_tick = clock() + self._keep_alive
-        had_subscriber: dict[GenerationId, int] = {}
+        before: dict[GenerationId, int] = {}
         while True:
-            await asyncio.sleep(min(LOOK_EVERY, self._keep_alive))
-            quiet = [g for g in self._subscriptions.generations() if had_subscriber.get(g) == self._last.get(g, 0)]
-            had_subscriber = {g: self._last.get(g, 0) for g in self._subscriptions.generations()}
+            await asyncio.sleep(min(WATCH_EVERY, self._keep_alive))
+            quiet = [g for g in self._subscriptions.generations() if before.get(g) == self._last.get(g, 0)]
+            before = {g: self._last.get(g, 0) for g in self._subscriptions.generations()}
             with suppress(StreamsUnavailable):
                 await self._compare(quiet)
             if clock() >= next_tick:
@@ -182,7 +182,7 @@ class Hub:
 
 
 def parse(payload: bytes) -> Entry:
-    r"""The entry that the append script published: `<attempt>-<sequence> <terminal>\n<frame>`. An aside is at the beginning."""
+    r"""The entry that was published as `<attempt>-<sequence> <terminal>\n<frame>`. A transient frame has the offset BEGINNING."""
     header, _, frame = payload.partition(b"\n")
     offset, _, terminal = header.partition(b" ")
     attempt, _, sequence = offset.partition(b"-")

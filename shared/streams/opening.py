@@ -1,13 +1,14 @@
-"""Opening an attempt: it fences off every earlier one, and only then reads what they said. Source: docs/protocol.md §1."""
+"""Opening an attempt: the opening fences off every earlier attempt; only then is their log read. Source: docs/protocol.md §1."""
 
 from shared.errors import AppendRefused
 from shared.ids import GenerationId
-from shared.protocol import frames
+from shared.protocol.encoding import encode
+from shared.protocol.frames import Frame
 from shared.streams.port import BEGINNING, Append, Log, Writer
 
 
 async def open_attempt(
-    writer: Writer, stream_log: Log, generation_id: GenerationId, attempt: int, opening: frames.Part
+    writer: Writer, stream_log: Log, generation_id: GenerationId, attempt: int, opening: Frame
 ) -> list[bytes]:
     """Append an attempt's first frame. Returns the log's frames up to and with it. May be repeated.
 
@@ -16,7 +17,7 @@ async def open_attempt(
         StreamsUnavailable: nothing is known.
 
     """
-    frame = frames.encode(opening)
+    frame = encode(opening)
     (answer,) = await writer.append([Append(generation_id, attempt, None, (frame,))])
     if isinstance(answer, AppendRefused):
         raise answer

@@ -81,11 +81,11 @@ class Subscription(Protocol):
     """One reader's subscription to one log."""
 
     async def wait(self) -> Notification:
-        """Sleep until there is something to tell."""
+        """Wait for the next notification, and take it."""
         ...
 
     async def is_notified(self, within: float) -> bool:
-        """Whether there is something to tell within so many seconds. It is still to be told then."""
+        """Whether a notification comes within so many seconds. `wait` still gets that notification."""
         ...
 
 

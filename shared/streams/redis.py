@@ -163,23 +163,21 @@ def _sequence(raw_id: bytes) -> int:
 def entry_of(raw_id: bytes, fields: dict[bytes, bytes]) -> Entry:
     """The log entry that the append script wrote."""
     attempt, _, sequence = raw_id.partition(b"-")
-    had_subscriber = fields.get(b"terminal")
-    return Entry(
-        Offset(int(attempt), int(sequence)), fields[b"frame"], had_subscriber is not None, had_subscriber != b"0"
-    )
+    subscribers = fields.get(b"terminal")  # how many there were when the terminal frame was published
+    return Entry(Offset(int(attempt), int(sequence)), fields[b"frame"], subscribers is not None, subscribers != b"0")
 
 
 class TransientFrames:
-    """Tells those who read a log at this moment something that is in no log. Anybody may, whoever writes the log."""
+    """Frames for those who read a log at this moment; they are in no log. Anybody may send them, not only the log's writer."""
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
 
-    async def tell(self, generation_id: GenerationId, frame: bytes) -> None:
-        """Tell them.
+    async def send(self, generation_id: GenerationId, frame: bytes) -> None:
+        """Send a frame to the log's current readers.
 
         Raises:
-            StreamsUnavailable: not told.
+            StreamsUnavailable: the frame was not sent.
 
         """
         await _answer(self._redis.publish(channel(generation_id), b"%b 0\n%b" % (str(BEGINNING).encode(), frame)))

@@ -1,4 +1,4 @@
-"""Subscriptions: how live frames reach the readers of one process. Bounded; a reader that falls behind is told so."""
+"""Subscriptions: how live frames reach the readers of one process. Bounded: a reader that falls behind is notified of that."""
 
 import asyncio
 from collections import deque
@@ -9,61 +9,59 @@ from shared.ids import GenerationId
 from shared.streams.port import Entry, Notification
 
 MAX_WAITING: Final = 512
-"""Frames kept for a reader that does not take them; past that it reads the log instead."""
+"""Frames kept for a reader that does not take them. With more, the reader reads the log instead."""
 MAX_TRANSIENT_FRAMES: Final = 8
 
 
 class QueueSubscription:
     """A reader's bounded queue of live frames."""
 
-    __slots__ = ("_entries", "_missed", "_quiet", "_rung", "_transient_frames")
+    __slots__ = ("_entries", "_missed", "_notified", "_transient_frames")
 
     def __init__(self) -> None:
         self._entries: deque[Entry] = deque()
         self._transient_frames: deque[bytes] = deque(maxlen=MAX_TRANSIENT_FRAMES)
         self._missed = False
-        self._quiet = False
-        self._rung = asyncio.Event()
+        self._notified = asyncio.Event()
 
     def notify(self, entry: Entry) -> None:
-        """Pass on a live frame."""
+        """Add a live frame."""
         if len(self._entries) >= MAX_WAITING:
             self.miss()
             return
         self._entries.append(entry)
-        self._rung.set()
+        self._notified.set()
 
     def notify_transient(self, frame: bytes) -> None:
-        """Pass on what is in no log."""
+        """Add a frame that is in no log."""
         self._transient_frames.append(frame)
-        self._rung.set()
+        self._notified.set()
 
     def miss(self) -> None:
-        """Tell the reader to read the log."""
+        """Notify the reader that it may have missed frames."""
         self._entries.clear()
         self._missed = True
-        self._rung.set()
+        self._notified.set()
 
     def tick(self) -> None:
-        """Tell the reader that nothing has come for a while."""
-        self._quiet = True
-        self._rung.set()
+        """Notify the reader of nothing, since nothing has come for a while."""
+        self._notified.set()
 
     async def wait(self) -> Notification:
-        """Sleep until there is something to tell (Subscription)."""
-        await self._rung.wait()
-        self._rung.clear()
+        """Wait for a notification (Subscription)."""
+        await self._notified.wait()
+        self._notified.clear()
         notification = Notification(tuple(self._entries), self._missed, tuple(self._transient_frames))
         self._entries.clear()
         self._transient_frames.clear()
-        self._missed = self._quiet = False
+        self._missed = False
         return notification
 
     async def is_notified(self, within: float) -> bool:
-        """Whether there is something to tell (Subscription)."""
+        """Whether a notification comes in time (Subscription)."""
         try:
             async with asyncio.timeout(within):
-                await self._rung.wait()
+                await self._notified.wait()
         except TimeoutError:
             return False
         return True
@@ -105,7 +103,7 @@ class Subscriptions:
         return True
 
     def tick(self) -> None:
-        """Tell every reader that it may be time for a sign of life."""
+        """Notify every reader of nothing: it may be time for a keep-alive."""
         for subscriptions in self._by_generation.values():
             for subscription in subscriptions:
                 subscription.tick()

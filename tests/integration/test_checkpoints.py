@@ -14,7 +14,8 @@ from services.worker.celery_app import create_app
 from services.worker.generations.attempt import run_generation
 from services.worker.generations.desk import Desk
 from services.worker.generations.recovery import sweep
-from shared.generations import lifecycle
+from shared.generations.close_log import save_text
+from shared.generations.progress import checkpoint
 from shared.settings import Settings
 from shared.streams.redis import log_key
 from tests.conftest import settings_for
@@ -43,21 +44,21 @@ async def test_partial_text_never_replaces_what_is_final(client: Client, desk: D
     posted = await post(client, "[[tokens=3]]")
     await run_generation(desk, posted.generation_id)
     async with desk.database.connect() as db:
-        await db.execute(lifecycle.checkpoint([(posted.generation_id, 1, numbered(3) + "and more")]))
+        await db.execute(checkpoint([(posted.generation_id, 1, numbered(3) + "and more")]))
     assert (await client.messages(posted.chat_id))[1]["content"] == numbered(3)
 
 
 async def test_partial_text_of_an_attempt_that_is_over_is_not_saved(client: Client, desk: Desk) -> None:
     async with speaking(client, desk) as speech:
         async with desk.database.connect() as db:
-            await db.execute(lifecycle.checkpoint([(speech.posted.generation_id, 2, "From the future")]))
-            await db.execute(lifecycle.checkpoint([(speech.posted.generation_id, 0, "From the past")]))
+            await db.execute(checkpoint([(speech.posted.generation_id, 2, "From the future")]))
+            await db.execute(checkpoint([(speech.posted.generation_id, 0, "From the past")]))
         assert (await client.messages(speech.posted.chat_id))[1]["content"] == ""
 
 
 async def test_saving_waits_for_nobody(client: Client, desk: Desk) -> None:
     async with speaking(client, desk) as speech, desk.database.begin() as holding:
-        await holding.execute(lifecycle.save_text((await client.messages(speech.posted.chat_id))[1]["id"], ""))
+        await holding.execute(save_text((await client.messages(speech.posted.chat_id))[1]["id"], ""))
         await asyncio.wait_for(desk.checkpoints.save(), 2)
 
 

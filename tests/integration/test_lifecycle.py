@@ -12,13 +12,21 @@ from sqlalchemy import Executable, Row, func, insert, select, update
 
 from shared.database.engine import Database, open_database
 from shared.database.tables import Chat, Generation, Message, User
-from shared.generations import lifecycle, recover
+from shared.errors import ModelTimeout
+from shared.generations import claim as claims
+from shared.generations import finish as finishing
+from shared.generations import recover
+from shared.generations.close_log import save_text
+from shared.generations.finish import FinishedReply
+from shared.generations.outcome import Outcome
+from shared.generations.turn_order import mark_closed
 from shared.ids import GenerationId, new_generation_id
-from shared.states import MAX_LOSSES, GenerationStatus
+from shared.states import MAX_LOSSES
+from shared.token_usage import TokenUsage
 
 LEASE = timedelta(seconds=60)
 EXPIRED = timedelta(seconds=-1)
-COMPLETED, FAILED = GenerationStatus.COMPLETED, GenerationStatus.FAILED
+DONE, USAGE = Outcome.completed("stop"), TokenUsage(1, 2, 3)
 
 
 @pytest.fixture
@@ -72,7 +80,7 @@ async def queue(database: Database, count: int = 1) -> list[GenerationId]:
 async def claim(database: Database, generation: GenerationId, lease: timedelta = LEASE) -> int | None:
     """Claim a generation. Returns the attempt, None when it can't be had."""
     async with database.begin() as db:
-        row = await lifecycle.claim(db, generation, lease)
+        row = await claims.claim(db, generation, lease)
     return row.attempt if row else None
 
 
@@ -80,13 +88,20 @@ async def finish(
     database: Database,
     generation: GenerationId,
     attempt: int,
-    status: GenerationStatus = COMPLETED,
+    outcome: Outcome = DONE,
     content: str = "",
-    **figures: Any,  # noqa: ANN401
+    first_token_ago: timedelta | None = None,
 ) -> bool:
-    """End a generation. Returns whether this attempt held it."""
+    """End a generation. Returns whether this attempt had it."""
     async with database.begin() as db:
-        return await lifecycle.finish(db, generation, attempt, status, content, **figures)
+        reply = FinishedReply(content)
+        return await finishing.finish(db, generation, attempt, outcome, reply, first_token_ago=first_token_ago)
+
+
+async def unclosed(database: Database, older_than: timedelta = timedelta(seconds=5)) -> list[recover.UnclosedLog]:
+    """The generations whose log nobody has closed."""
+    async with database.connect() as db:
+        return await recover.find_unclosed(db, older_than)
 
 
 async def row_of(database: Database, generation: GenerationId) -> Row[Any]:
@@ -123,7 +138,7 @@ async def test_of_twenty_workers_that_claim_a_generation_one_gets_it(database: D
 async def test_a_claim_tells_all_that_a_worker_needs(database: Database) -> None:
     (generation,) = await queue(database)
     async with database.begin() as db:
-        claimed = await lifecycle.claim(db, generation, LEASE)
+        claimed = await claims.claim(db, generation, LEASE)
     row = await row_of(database, generation)
     assert claimed is not None
     assert (claimed.attempt, claimed.user_id, claimed.chat_id) == (1, row.user_id, row.chat_id)
@@ -146,14 +161,14 @@ async def test_each_claim_is_a_higher_attempt(database: Database) -> None:
     (generation,) = await queue(database)
     for attempt in (1, 2, 3):
         assert await claim(database, generation) == attempt
-        await run(database, lifecycle.release([(generation, attempt)]))
+        await run(database, claims.release([(generation, attempt)]))
 
 
 async def test_a_generation_keeps_the_time_of_its_first_start(database: Database) -> None:
     (generation,) = await queue(database)
     await claim(database, generation)
     first = (await row_of(database, generation)).started_at
-    await run(database, lifecycle.release([(generation, 1)]))
+    await run(database, claims.release([(generation, 1)]))
     await claim(database, generation)
     assert (await row_of(database, generation)).started_at == first
 
@@ -165,12 +180,12 @@ async def test_renewing_prolongs_what_is_still_held_and_tells_which(database: Da
     held, taken_over, over, queued = await queue(database, 4)
     for generation in (held, taken_over, over):
         await claim(database, generation, timedelta(seconds=1))
-    await run(database, lifecycle.release([(taken_over, 1)]))
+    await run(database, claims.release([(taken_over, 1)]))
     await claim(database, taken_over, timedelta(seconds=1))
     await finish(database, over, 1)
     before = (await row_of(database, taken_over)).lease_expires_at
     pairs = [(held, 1), (taken_over, 1), (over, 1), (queued, 0), (new_generation_id(), 1)]
-    renewed = await run(database, lifecycle.renew(pairs, LEASE))
+    renewed = await run(database, claims.renew(pairs, LEASE))
     assert [row.id for row in renewed] == [held]
     row = await row_of(database, held)
     assert row.lease_expires_at - row.started_at > timedelta(seconds=50)
@@ -179,20 +194,20 @@ async def test_renewing_prolongs_what_is_still_held_and_tells_which(database: Da
 
 async def test_renewing_nothing_changes_nothing(database: Database) -> None:
     await queue(database)
-    assert await run(database, lifecycle.renew([], LEASE)) == []
+    assert await run(database, claims.renew([], LEASE)) == []
 
 
 async def test_a_released_generation_can_be_claimed_at_once(database: Database) -> None:
     (generation,) = await queue(database)
     await claim(database, generation)
-    assert [row.id for row in await run(database, lifecycle.release([(generation, 1)]))] == [generation]
+    assert [row.id for row in await run(database, claims.release([(generation, 1)]))] == [generation]
     assert await claim(database, generation) == 2
 
 
 async def test_only_the_attempt_that_holds_a_generation_can_release_it(database: Database) -> None:
     (generation,) = await queue(database)
     await claim(database, generation)
-    assert await run(database, lifecycle.release([(generation, 2), (generation, 0)])) == []
+    assert await run(database, claims.release([(generation, 2), (generation, 0)])) == []
     assert (await row_of(database, generation)).status == "running"
 
 
@@ -203,7 +218,7 @@ async def test_only_the_attempt_that_holds_a_generation_can_release_it(database:
 async def test_only_the_attempt_that_holds_a_generation_can_finish_it(database: Database, attempt: int) -> None:
     (generation,) = await queue(database)
     await claim(database, generation)
-    await run(database, lifecycle.release([(generation, 1)]))
+    await run(database, claims.release([(generation, 1)]))
     await claim(database, generation)
     assert not await finish(database, generation, attempt)
     assert (await row_of(database, generation)).status == "running"
@@ -214,8 +229,8 @@ async def test_a_generation_is_finished_once(database: Database) -> None:
     await claim(database, generation)
     finished = await asyncio.gather(
         *(
-            finish(database, generation, 1, status, f"{status} {number}")
-            for number, status in enumerate((COMPLETED, FAILED) * 5)
+            finish(database, generation, 1, outcome, f"{outcome.status} {number}")
+            for number, outcome in enumerate((DONE, Outcome.failed(ModelTimeout())) * 5)
         )
     )
     assert sum(finished) == 1
@@ -232,11 +247,15 @@ async def test_finishing_a_queued_generation_is_nobodys_right(database: Database
 async def test_what_a_generation_took_is_noted_with_its_end(database: Database) -> None:
     (generation,) = await queue(database)
     await claim(database, generation)
-    usage = {"promptTokens": 1, "completionTokens": 2, "totalTokens": 3}
-    seconds = timedelta(seconds=2)
-    assert await finish(database, generation, 1, usage=usage, finish_reason="stop", first_token_ago=seconds)
+    outcome, seconds = Outcome.completed("stop", USAGE), timedelta(seconds=2)
+    assert await finish(database, generation, 1, outcome, first_token_ago=seconds)
     row = await row_of(database, generation)
-    assert (row.status, row.finish_reason, row.usage, row.lease_expires_at) == ("completed", "stop", usage, None)
+    assert (row.status, row.finish_reason, row.usage, row.lease_expires_at) == (
+        "completed",
+        "stop",
+        {"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3},
+        None,
+    )
     assert row.finished_at - row.first_token_at == timedelta(seconds=2)
     assert row.finished_at >= row.started_at
 
@@ -244,25 +263,25 @@ async def test_what_a_generation_took_is_noted_with_its_end(database: Database) 
 async def test_a_generation_that_said_nothing_has_no_first_token(database: Database) -> None:
     (generation,) = await queue(database)
     await claim(database, generation)
-    await finish(database, generation, 1, FAILED, error_code="model_timeout", error_message="Too long.")
+    await finish(database, generation, 1, Outcome.failed(ModelTimeout("Too long.")))
     row = await row_of(database, generation)
     assert (row.first_token_at, row.error_code, row.error_message) == (None, "model_timeout", "Too long.")
 
 
-@pytest.mark.parametrize("status", [COMPLETED, FAILED])
-async def test_the_reply_is_saved_with_the_end(database: Database, status: GenerationStatus) -> None:
+@pytest.mark.parametrize("outcome", [Outcome.completed("stop", USAGE), Outcome.failed(ModelTimeout(), USAGE)])
+async def test_the_reply_is_saved_with_the_end(database: Database, outcome: Outcome) -> None:
     (generation,) = await queue(database)
     await claim(database, generation)
-    await finish(database, generation, 1, status, "Hello", usage={"totalTokens": 3})
-    assert tuple(await reply_of(database, generation)) == ("Hello", status.value, {"totalTokens": 3})
+    await finish(database, generation, 1, outcome, "Hello")
+    assert tuple(await reply_of(database, generation)) == ("Hello", outcome.status.value, USAGE.to_row())
 
 
 async def test_a_stale_attempt_saves_no_reply(database: Database) -> None:
     (generation,) = await queue(database)
     await claim(database, generation)
-    await run(database, lifecycle.release([(generation, 1)]))
+    await run(database, claims.release([(generation, 1)]))
     await claim(database, generation)
-    await finish(database, generation, 1, COMPLETED, "from a zombie")
+    await finish(database, generation, 1, DONE, "from a zombie")
     assert tuple(await reply_of(database, generation)) == ("", "pending", None)
 
 
@@ -277,7 +296,7 @@ async def test_what_is_not_known_is_null_and_not_a_json_null(database: Database)
 async def test_what_the_worker_could_not_save_can_be_saved_later(database: Database) -> None:
     (generation,) = await queue(database)
     message = (await row_of(database, generation)).assistant_message_id
-    await run(database, lifecycle.save_text(message, "Half an ans"))
+    await run(database, save_text(message, "Half an ans"))
     assert tuple(await reply_of(database, generation)) == ("Half an ans", "pending", None)
 
 
@@ -306,17 +325,17 @@ async def test_a_worker_that_comes_back_too_late_can_neither_renew_nor_finish(da
     (generation,) = await queue(database)
     await claim(database, generation, EXPIRED)
     await run(database, recover.take_over_expired())
-    assert await run(database, lifecycle.renew([(generation, 1)], LEASE)) == []
+    assert await run(database, claims.renew([(generation, 1)], LEASE)) == []
     assert not await finish(database, generation, 1)
     await claim(database, generation)
-    assert await run(database, lifecycle.renew([(generation, 1)], LEASE)) == []
+    assert await run(database, claims.renew([(generation, 1)], LEASE)) == []
     assert not await finish(database, generation, 1)
 
 
 async def test_a_worker_whose_lease_has_expired_unnoticed_may_go_on(database: Database) -> None:
     (generation,) = await queue(database)
     await claim(database, generation, EXPIRED)
-    assert len(await run(database, lifecycle.renew([(generation, 1)], LEASE))) == 1
+    assert len(await run(database, claims.renew([(generation, 1)], LEASE))) == 1
     assert await run(database, recover.take_over_expired()) == []
 
 
@@ -343,7 +362,7 @@ async def test_attempts_that_were_given_back_do_not_count_as_lost(database: Data
     (generation,) = await queue(database)
     for attempt in range(1, MAX_LOSSES + 2):
         assert await claim(database, generation) == attempt
-        assert len(await run(database, lifecycle.release([(generation, attempt)]))) == 1
+        assert len(await run(database, claims.release([(generation, attempt)]))) == 1
     await claim(database, generation, EXPIRED)
     assert [row.status for row in await run(database, recover.take_over_expired())] == ["queued"]
 
@@ -404,16 +423,25 @@ async def test_a_log_that_nobody_closed_is_found_after_a_while(database: Databas
     (generation,) = await queue(database)
     await claim(database, generation)
     row = await row_of(database, generation)
-    await finish(database, generation, 1, COMPLETED, "Hello", finish_reason="stop")
-    unclosed = recover.unclosed(timedelta(seconds=5))
-    assert await run(database, unclosed) == []  # its worker may be about to
+    await finish(database, generation, 1, Outcome.completed("length", USAGE), "Hello")
+    assert await unclosed(database) == []  # its worker may be about to
     await age(database, generation, finished_at=timedelta(seconds=6))
-    (found,) = await run(database, unclosed)
-    assert (found.id, found.attempt, found.status, found.finish_reason) == (generation, 1, "completed", "stop")
-    assert (found.message_id, found.content) == (row.assistant_message_id, "Hello")
+    (found,) = await unclosed(database)
+    assert found.generation == (generation, 1, row.assistant_message_id, "Hello")
+    assert found.outcome == Outcome.completed("length", USAGE)
     async with database.begin() as db:
-        await lifecycle.close(db, generation, 1, 7)
-    assert await run(database, unclosed) == []
+        await mark_closed(db, generation, 1, 7)
+    assert await unclosed(database) == []
+
+
+async def test_the_end_of_a_generation_of_an_older_release_is_read(database: Database) -> None:
+    (generation,) = await queue(database)
+    await claim(database, generation)
+    await finish(database, generation, 1)
+    older = {"promptTokens": 1, "completionTokens": 2, "totalTokens": 3}
+    await run(database, update(Generation).values(usage=older))
+    (found,) = await unclosed(database, timedelta(0))
+    assert found.outcome.usage == USAGE
 
 
 async def test_a_generation_that_failed_without_a_worker_is_closed_at_once(database: Database) -> None:
@@ -421,11 +449,15 @@ async def test_a_generation_that_failed_without_a_worker_is_closed_at_once(datab
     await run(database, update(Generation).values(losses=MAX_LOSSES - 1))
     await claim(database, generation, EXPIRED)
     await run(database, recover.take_over_expired())
-    found = await run(database, recover.unclosed(timedelta(seconds=5)))
-    assert [(row.id, row.status, row.error_code) for row in found] == [(generation, "failed", "worker_lost")]
+    (found,) = await unclosed(database)
+    assert (found.generation.id, found.outcome.status, found.outcome.error_code) == (
+        generation,
+        "failed",
+        "worker_lost",
+    )
 
 
 async def test_a_live_generation_has_nothing_to_close(database: Database) -> None:
     _queued, running = await queue(database, 2)
     await claim(database, running, EXPIRED)
-    assert await run(database, recover.unclosed(timedelta(0))) == []
+    assert await unclosed(database, timedelta(0)) == []

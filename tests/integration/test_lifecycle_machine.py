@@ -14,7 +14,13 @@ from sqlalchemy import delete, func, insert, select, update
 from services.api.turns.queries import Bounds, Turn, lock_chat, open_turn
 from shared.database.engine import Connection, Database, open_database
 from shared.database.tables import Chat, Generation, Message, User
-from shared.generations import lifecycle, recover
+from shared.generations import claim as claims
+from shared.generations import recover
+from shared.generations.cancel import OpenGeneration, cancel
+from shared.generations.finish import FinishedReply, finish
+from shared.generations.outcome import Outcome
+from shared.generations.progress import checkpoint
+from shared.generations.turn_order import mark_closed, promote
 from shared.ids import ChatId, GenerationId, MessageId, UserId
 from shared.states import LIVE, MAX_LOSSES, OPEN, TERMINAL, GenerationStatus, is_legal, message_status
 
@@ -114,10 +120,10 @@ class Life(RuleBasedStateMachine):
         """Cancel what a chat has open."""
         user, chat = self.chats[pick % len(self.chats)]
 
-        async def stop() -> list[lifecycle.OpenGeneration]:
+        async def stop() -> list[OpenGeneration]:
             async with self.database.begin() as db:
                 await lock_chat(db, user, chat)
-                return await lifecycle.cancel(db, Generation.chat_id == chat)
+                return await cancel(db, Generation.chat_id == chat)
 
         self._were_cancelled(self.run(stop()), self._in(chat, *OPEN))
 
@@ -127,13 +133,13 @@ class Life(RuleBasedStateMachine):
         """Cancel one, over or not."""
         made = self._some(pick, Status.CANCELLED)
 
-        async def stop() -> list[lifecycle.OpenGeneration]:
+        async def stop() -> list[OpenGeneration]:
             async with self.database.connect() as db:
-                return await lifecycle.cancel(db, Generation.id == made.id, Generation.user_id == made.user)
+                return await cancel(db, Generation.id == made.id, Generation.user_id == made.user)
 
         self._were_cancelled(self.run(stop()), [made] if made.status in OPEN else [])
 
-    def _were_cancelled(self, stopped: list[lifecycle.OpenGeneration], expected: list[Made]) -> None:
+    def _were_cancelled(self, stopped: list[OpenGeneration], expected: list[Made]) -> None:
         assert sorted(stopped) == sorted((made.id, made.attempt, made.message, made.content) for made in expected)
         for made in expected:
             made.becomes(Status.CANCELLED)
@@ -144,9 +150,9 @@ class Life(RuleBasedStateMachine):
         """A worker gets a job, which may be old."""
         made = self._some(pick, Status.QUEUED)
 
-        async def take() -> lifecycle.Claimed | None:
+        async def take() -> claims.Claimed | None:
             async with self.database.connect() as db:
-                return await lifecycle.claim(db, made.id, LEASE)
+                return await claims.claim(db, made.id, LEASE)
 
         claimed = self.run(take())
         assert (claimed is not None) == (made.status == Status.QUEUED)
@@ -173,7 +179,7 @@ class Life(RuleBasedStateMachine):
             return
         made, attempt, holds = found
         pair = [(made.id, attempt)]
-        changed = self.run(self._ids(lifecycle.release(pair) if release else lifecycle.renew(pair, LEASE)))
+        changed = self.run(self._ids(claims.release(pair) if release else claims.renew(pair, LEASE)))
         assert changed == ([made.id] if holds else [])
         if release and holds:
             made.becomes(Status.QUEUED)
@@ -192,7 +198,7 @@ class Life(RuleBasedStateMachine):
 
         async def save() -> None:
             async with self.database.connect() as db:
-                await db.execute(lifecycle.checkpoint([(made.id, attempt, text)]))
+                await db.execute(checkpoint([(made.id, attempt, text)]))
 
         self.run(save())
         if holds:
@@ -207,7 +213,7 @@ class Life(RuleBasedStateMachine):
 
         async def end() -> bool:
             async with self.database.connect() as db:
-                return await lifecycle.finish(db, made.id, attempt, status, made.content + "end")
+                return await finish(db, made.id, attempt, Outcome(status), FinishedReply(made.content + "end"))
 
         assert self.run(end()) is holds
         if holds:
@@ -245,7 +251,7 @@ class Life(RuleBasedStateMachine):
 
         async def note() -> GenerationId | None:
             async with self.database.connect() as db:
-                return await lifecycle.close(db, made.id, made.attempt + beyond, 7)
+                return await mark_closed(db, made.id, made.attempt + beyond, 7)
 
         due = self.run(note())
         made.attempt += beyond
@@ -258,7 +264,7 @@ class Life(RuleBasedStateMachine):
     def promote(self) -> None:
         """The sweep lets those begin whose turn has come."""
         due = {self._in(chat, Status.WAITING)[0].id for _, chat in self.chats if self._is_due(chat)}
-        assert set(self.run(self._ids(lifecycle.promote()))) == due
+        assert set(self.run(self._ids(promote()))) == due
         for generation in due:
             self.made[generation].becomes(Status.QUEUED)
 

@@ -14,7 +14,7 @@ from services.launcher.embedded.valkey import EmbeddedValkey
 from services.worker.generations.attempt import run_generation
 from services.worker.generations.persist import persist
 from shared.database.engine import Connection, Database, open_database
-from shared.generations.lifecycle import Claimed
+from shared.generations.claim import Claimed
 from shared.ids import new_generation_id
 from tests.conftest import settings_for
 from tests.doubles import groq_control

@@ -12,6 +12,7 @@ from services.worker.generations.attempt import run_generation
 from services.worker.generations.desk import Desk
 from services.worker.titles import make_title, tidy
 from shared.protocol import frames
+from shared.protocol.encoding import encode
 from tests.conftest import settings_for
 from tests.doubles import groq_control
 from tests.support.clients import Client, Event
@@ -121,9 +122,7 @@ async def test_what_is_told_aside_reaches_those_who_read_and_is_in_no_log(client
         events = stream.events()
         first = asyncio.ensure_future(anext(events))
         while not any(aside["type"] == "data-title" for aside in stream.transient_frames):
-            await desk.transient_frames.tell(
-                posted.generation_id, frames.encode(frames.data("title", {"title": "Aside"}))
-            )
+            await desk.transient_frames.send(posted.generation_id, encode(frames.title("Aside")))
             await asyncio.wait([first], timeout=0.05)
         await run_generation(replace(desk, jobs=Noted()), posted.generation_id)
         live = [await first] + [event async for event in events]

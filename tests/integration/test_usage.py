@@ -11,7 +11,7 @@ from services.launcher.embedded.valkey import EmbeddedValkey
 from services.worker.generations.attempt import run_generation
 from services.worker.generations.desk import Desk
 from shared.database.tables import Generation
-from shared.generations import lifecycle
+from shared.generations.cancel import cancel
 from shared.settings import Settings
 from tests.conftest import settings_for
 from tests.doubles import groq_control
@@ -99,7 +99,7 @@ async def test_an_answer_that_was_stopped_unheard_of_is_noted_when_it_is_complet
     async with client.read(posted.stream_url) as stream:
         await anext(stream.events())
         async with desk.database.connect() as db:  # and its worker is not told
-            assert await lifecycle.cancel(db, Generation.id == posted.generation_id)
+            assert await cancel(db, Generation.id == posted.generation_id)
         await groq_control.release(groq_url, gate)
         await making
     assert execute(database_url, "SELECT purpose, is_estimate, completion_tokens FROM model_calls") == [

@@ -6,8 +6,13 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from shared.errors import ModelTimeout
+from shared.generations.outcome import Outcome
 from shared.ids import GenerationId, MessageId
 from shared.protocol import frames
+from shared.protocol.encoding import DONE, OPENING, PING, clean, decode, encode
+from shared.protocol.frames import Frame
+from shared.token_usage import TokenUsage
 
 NASTY = (
     "\n",
@@ -27,6 +32,8 @@ NASTY = (
 )
 texts = st.lists(st.text() | st.sampled_from(NASTY)).map("".join)
 any_code_points = st.text(st.characters(codec="utf-8") | st.characters(categories=["Cs"]))
+USAGE = TokenUsage(1, 2, 3)
+WIRE_USAGE = {"promptTokens": 1, "completionTokens": 2, "totalTokens": 3}
 GENERATION = GenerationId(UUID("0198c0de-0000-7000-8000-000000000001"))
 
 
@@ -34,7 +41,7 @@ GENERATION = GenerationId(UUID("0198c0de-0000-7000-8000-000000000001"))
 @example("".join(NASTY))
 @example("data: {}\n\ndata: [DONE]\n\n")
 def test_a_frame_is_one_data_line_for_every_line_splitter(text: str) -> None:
-    frame = frames.encode(frames.text_delta("0", text))
+    frame = encode(frames.text_delta("0", text))
     assert frame.startswith(b"data: ")
     assert frame.endswith(b"\n\n")
     assert (frame.count(b"\n"), frame.count(b"\r")) == (2, 0)
@@ -43,46 +50,46 @@ def test_a_frame_is_one_data_line_for_every_line_splitter(text: str) -> None:
 
 @given(texts, texts)
 def test_decoding_gives_back_what_was_encoded(text: str, key: str) -> None:
-    part = frames.data("status", {key: text, "nested": [text, None, 1.5, True]})
-    assert frames.decode(frames.encode(part)) == part
+    frame = frames.tool_output("call", {key: text, "nested": [text, None, 1.5, True]})
+    assert decode(encode(frame)) == frame
 
 
 def test_a_very_long_text_is_still_one_line() -> None:
     text = "ä\u2028\n" * 1_000_000
-    frame = frames.encode(frames.text_delta("0", text))
-    assert frame.count(b"\n") == 2
-    assert frames.decode(frame)["delta"] == text
+    encoded = encode(frames.text_delta("0", text))
+    assert encoded.count(b"\n") == 2
+    assert decode(encoded) == frames.text_delta("0", text)
 
 
 def test_what_is_no_text_is_refused_instead_of_sent_broken() -> None:
     with pytest.raises(UnicodeEncodeError):
-        frames.encode(frames.text_delta("0", "\ud800"))
+        encode(frames.text_delta("0", "\ud800"))
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_what_is_no_json_is_refused_instead_of_sent_broken(value: float) -> None:
     with pytest.raises(ValueError, match="JSON compliant"):
-        frames.encode(frames.data("usage", {"value": value}))
+        encode(frames.tool_output("call", value))
 
 
 @given(any_code_points)
 @example("\ud83d\ude00")
 @example("a\0b")
 def test_clean_text_can_be_stored_and_sent(text: str) -> None:
-    cleaned = frames.clean(text)
+    cleaned = clean(text)
     assert "\0" not in cleaned
     assert cleaned.encode().decode() == cleaned
-    assert frames.clean(cleaned) == cleaned
+    assert clean(cleaned) == cleaned
 
 
 @given(texts.filter(lambda text: "\0" not in text))
 def test_cleaning_leaves_good_text_alone(text: str) -> None:
-    assert frames.clean(text) == text
+    assert clean(text) == text
 
 
 @pytest.mark.parametrize("code", [0x0000, 0xD800, 0xDBFF, 0xDC00, 0xDFFF], ids=hex)
 def test_each_character_that_can_not_be_kept_becomes_one_replacement_character(code: int) -> None:
-    assert frames.clean(f"ä{chr(code)}b{chr(code)}{chr(code)}") == "ä\ufffdb\ufffd\ufffd"
+    assert clean(f"ä{chr(code)}b{chr(code)}{chr(code)}") == "ä\ufffdb\ufffd\ufffd"
 
 
 @pytest.mark.parametrize(
@@ -100,46 +107,45 @@ def test_each_character_that_can_not_be_kept_becomes_one_replacement_character(c
         (frames.reasoning_start("r"), {"type": "reasoning-start", "id": "r"}),
         (frames.reasoning_delta("r", "hm"), {"type": "reasoning-delta", "id": "r", "delta": "hm"}),
         (frames.reasoning_end("r"), {"type": "reasoning-end", "id": "r"}),
-        (frames.data("retry", {"attempt": 2}), {"type": "data-retry", "data": {"attempt": 2}, "transient": True}),
-        (frames.data("title", {"title": "T"}, transient=False), {"type": "data-title", "data": {"title": "T"}}),
+        (frames.retry(2), {"type": "data-retry", "data": {"attempt": 2}, "transient": True}),
+        (frames.title("T"), {"type": "data-title", "data": {"title": "T"}, "transient": True}),
         (frames.finish("stop"), {"type": "finish", "finishReason": "stop"}),
         (
-            frames.finish("length", {"usage": {"totalTokens": 3}}),
-            {"type": "finish", "finishReason": "length", "messageMetadata": {"usage": {"totalTokens": 3}}},
+            frames.finish("length", USAGE),
+            {"type": "finish", "finishReason": "length", "messageMetadata": {"usage": WIRE_USAGE}},
         ),
         (frames.error("Sorry.", "model_error"), {"type": "error", "errorText": "Sorry.", "code": "model_error"}),
         (frames.abort("cancelled"), {"type": "abort", "reason": "cancelled"}),
     ],
     ids=lambda part: str(part["type"]),
 )
-def test_a_part_looks_on_the_wire_as_the_protocol_says(part: frames.Part, wire: frames.Part) -> None:
-    assert frames.decode(frames.encode(part)) == wire
+def test_a_part_looks_on_the_wire_as_the_protocol_says(part: Frame, wire: Frame) -> None:
+    assert decode(encode(part)) == wire
 
 
 @pytest.mark.parametrize(
-    ("parts", "types"),
+    ("outcome", "ending"),
     [
-        (frames.ending("completed"), ["finish-step", "finish"]),
-        (frames.ending("failed", error_code="worker_lost", error_message="Lost."), ["error"]),
-        (frames.ending("cancelled"), ["abort"]),
+        (
+            Outcome.completed("length", USAGE),
+            [
+                {"type": "finish-step"},
+                {"type": "finish", "finishReason": "length", "messageMetadata": {"usage": WIRE_USAGE}},
+            ],
+        ),
+        (
+            Outcome.failed(ModelTimeout("Too late."), USAGE),
+            [{"type": "error", "errorText": "Too late.", "code": "model_timeout"}],
+        ),
+        (Outcome.cancelled(), [{"type": "abort", "reason": "cancelled"}]),
     ],
     ids=["completed", "failed", "cancelled"],
 )
-def test_each_terminal_status_ends_a_log_with_its_own_part(parts: list[frames.Part], types: list[str]) -> None:
-    assert [part["type"] for part in parts] == types
-
-
-def test_a_completed_answer_says_why_it_ended_and_what_it_took() -> None:
-    finish = frames.ending("completed", finish_reason="length", usage={"totalTokens": 3})[-1]
-    assert (finish["finishReason"], finish["messageMetadata"]) == ("length", {"usage": {"totalTokens": 3}})
-
-
-def test_a_failed_answer_says_what_went_wrong() -> None:
-    (error,) = frames.ending("failed", error_code="worker_lost", error_message="Lost.")
-    assert (error["code"], error["errorText"]) == ("worker_lost", "Lost.")
+def test_each_outcome_ends_a_log_with_its_own_frames(outcome: Outcome, ending: list[Frame]) -> None:
+    assert outcome.frames() == ending
 
 
 def test_what_goes_out_besides_frames_is_legal_sse_and_no_event() -> None:
-    assert frames.PING.startswith(b":")
-    assert frames.OPENING.splitlines() == [b": open", b"retry: 1000", b""]
-    assert frames.DONE == b"data: [DONE]\n\n"
+    assert PING.startswith(b":")
+    assert OPENING.splitlines() == [b": open", b"retry: 1000", b""]
+    assert DONE == b"data: [DONE]\n\n"

@@ -3,6 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
+from copy import copy
 from dataclasses import dataclass, field
 
 import pytest
@@ -13,6 +14,8 @@ from services.worker.generations.log_writer import Flusher, LogWriter, open_log_
 from shared.errors import AppendRefused, AttemptSuperseded, LogClosed, LogDiverged, StreamsUnavailable
 from shared.ids import GenerationId, MessageId, new_generation_id
 from shared.protocol import frames
+from shared.protocol.encoding import decode, encode
+from shared.protocol.frames import Frame
 from shared.protocol.transcript import read
 from shared.streams.in_memory import InMemoryStreams
 from shared.streams.opening import read_log
@@ -73,17 +76,17 @@ class Desk:
         """The log."""
         return await self.streams.replay(self.generation, BEGINNING, limit=10_000)
 
-    async def parts(self) -> list[frames.Part]:
+    async def parts(self) -> list[Frame]:
         """The log after its opening frame."""
-        return [frames.decode(entry.frame) for entry in (await self.entries())[1:]]
+        return [decode(entry.frame) for entry in (await self.entries())[1:]]
 
 
-def opening(generation: GenerationId) -> frames.Part:
+def opening(generation: GenerationId) -> Frame:
     """The first frame of an attempt."""
     return frames.start(MessageId(1), generation)
 
 
-def said(text: str, text_id: str = "0") -> frames.Part:
+def said(text: str, text_id: str = "0") -> Frame:
     """A text delta."""
     return frames.text_delta(text_id, text)
 
@@ -159,7 +162,7 @@ async def test_only_deltas_of_the_same_text_are_joined(desk: Desk) -> None:
         said("e", "1"),
     ]
     for part in written:
-        log_writer.write(dict(part))
+        log_writer.write(copy(part))
     await log_writer.settled()
     assert await desk.parts() == written
 
@@ -167,17 +170,17 @@ async def test_only_deltas_of_the_same_text_are_joined(desk: Desk) -> None:
 parts = st.one_of(
     st.builds(said, st.text(max_size=5), st.sampled_from("01")),
     st.builds(frames.reasoning_delta, st.sampled_from("01"), st.text(max_size=5)),
-    st.builds(frames.data, st.just("status"), st.fixed_dictionaries({"delta": st.text(max_size=5)})),
+    st.builds(frames.status, st.fixed_dictionaries({"status": st.text(max_size=5)})),
     st.builds(frames.text_end, st.sampled_from("01")),
 )
 accidents = st.lists(st.sampled_from(["", "", "there", "back"]), max_size=2)
 
 
-def spelled(written: Sequence[frames.Part]) -> list[tuple[object, ...]]:
+def spelled(written: Sequence[Frame]) -> list[tuple[object, ...]]:
     """The parts with every delta taken apart into characters, so that joining makes no difference."""
     spelt: list[tuple[object, ...]] = []
     for part in written:
-        if "delta" in part:
+        if part["type"] == "text-delta" or part["type"] == "reasoning-delta":
             spelt += [(part["type"], part["id"], character) for character in part["delta"]]
         else:
             spelt.append(tuple(sorted((key, str(value)) for key, value in part.items())))
@@ -186,21 +189,19 @@ def spelled(written: Sequence[frames.Part]) -> list[tuple[object, ...]]:
 
 @settings(max_examples=15, deadline=None)
 @given(st.lists(st.tuples(parts, st.booleans()), max_size=12), accidents)
-def test_whatever_is_written_is_logged_once_and_in_order(
-    written: list[tuple[frames.Part, bool]], cuts: list[str]
-) -> None:
-    async def write() -> list[frames.Part]:
+def test_whatever_is_written_is_logged_once_and_in_order(written: list[tuple[Frame, bool]], cuts: list[str]) -> None:
+    async def write() -> list[Frame]:
         async for desk in working(0.001):
             log_writer = await desk.open()
             desk.line.cuts.extend(cuts)
             for part, pause in written:
-                log_writer.write(dict(part))
+                log_writer.write(copy(part))
                 if pause:
                     await asyncio.sleep(0.002)
             await log_writer.settled()
             entries = await desk.entries()
             assert [entry.offset.sequence for entry in entries] == list(range(1, len(entries) + 1))
-            return [frames.decode(entry.frame) for entry in entries[1:]]
+            return [decode(entry.frame) for entry in entries[1:]]
         raise AssertionError
 
     assert spelled(asyncio.run(write())) == spelled([part for part, _ in written])
@@ -256,7 +257,7 @@ async def test_a_log_that_was_lost_is_written_again_under_the_same_sequences(des
     await log_writer.settled()
     after = await desk.entries()
     assert after[: len(before)] == before
-    assert [frames.decode(entry.frame) for entry in after[len(before) :]] == [said("b")]
+    assert [decode(entry.frame) for entry in after[len(before) :]] == [said("b")]
 
 
 async def test_a_log_that_lost_its_end_gets_it_back(desk: Desk) -> None:
@@ -302,9 +303,7 @@ async def test_a_later_attempt_stops_the_pen_at_once(desk: Desk) -> None:
 
 async def test_a_closed_log_stops_the_pen(desk: Desk) -> None:
     log_writer = await desk.open()
-    await desk.streams.append(
-        [Append(desk.generation, 1, 1, (frames.encode(frames.abort("cancelled")),), terminal=True)]
-    )
+    await desk.streams.append([Append(desk.generation, 1, 1, (encode(frames.abort("cancelled")),), terminal=True)])
     log_writer.write(said("a"))
     log_writer.write(said("b", "1"))
     with pytest.raises(LogClosed):
@@ -338,7 +337,7 @@ async def test_closing_goes_out_in_one_append_with_what_still_waits(unhurried: D
     await log_writer.close(frames.text_end("0"), frames.finish("stop"))
     (last,) = unhurried.line.calls[-1]
     assert last.terminal
-    assert [frames.decode(frame)["type"] for frame in last.frames] == ["text-start", "text-delta", "text-end", "finish"]
+    assert [decode(frame)["type"] for frame in last.frames] == ["text-start", "text-delta", "text-end", "finish"]
     assert [entry.terminal for entry in await unhurried.entries()] == [False, False, False, False, True]
 
 
@@ -384,7 +383,7 @@ async def test_opening_waits_for_the_log_to_answer(desk: Desk, cut: str) -> None
     log_writer, written = await open_log_writer(
         desk.flusher, desk.line, desk.streams, desk.generation, 1, opening(desk.generation)
     )
-    assert written == [frames.encode(opening(desk.generation))]
+    assert written == [encode(opening(desk.generation))]
     await log_writer.close(frames.finish("stop"))
     assert len(await desk.entries()) == 2
 

@@ -10,7 +10,9 @@ from services.worker.generations.steps import Step, ToolUse, catch_up_steps, dum
 from services.worker.models.port import ToolCall
 from services.worker.tools.port import Source, ToolFailure, ToolResult
 from shared.protocol import frames
-from shared.protocol.transcript import Transcript, catch_up_text
+from shared.protocol.catch_up import catch_up_text
+from shared.protocol.frames import Frame
+from shared.protocol.transcript import Transcript
 
 PAGE = {"title": "One", "url": "https://example.org/1", "content": "x" * 900}
 
@@ -34,7 +36,7 @@ STEPS = [
 ]
 
 
-def render(parts: list[frames.Part]) -> Transcript:
+def render(parts: list[Frame]) -> Transcript:
     """What a reader has of these parts."""
     transcript = Transcript()
     for part in parts:
@@ -88,7 +90,7 @@ results = st.builds(
     st.lists(st.dictionaries(texts, texts, max_size=2), max_size=2),
     st.dictionaries(texts, texts, max_size=2),
     st.lists(st.builds(Source, texts, texts), max_size=2).map(tuple),
-    st.lists(st.just(frames.data("note", {"text": "x"})), max_size=1).map(tuple),
+    st.lists(st.just(frames.title("x")), max_size=1).map(tuple),
     texts,
 )
 failures = st.builds(ToolFailure, st.sampled_from(["timeout", "failed"]), texts, texts)
@@ -126,7 +128,7 @@ def test_steps_of_the_first_form_are_read_and_shown_as_before() -> None:
         frames.tool_input("b", "web_search", {}),
         frames.tool_input("c", "web_search", {"query": "two"}),
         frames.tool_output("a", {"results": [{"title": "One", "url": "https://example.org/1"}]}),
-        frames.source("a-1", "https://example.org/1", "One"),
+        frames.source_url("a-1", "https://example.org/1", "One"),
         frames.tool_error("b", "It failed."),
     ]
     steps[0].calls.pop()
@@ -135,11 +137,11 @@ def test_steps_of_the_first_form_are_read_and_shown_as_before() -> None:
     assert "failed" in failed.content
 
 
-def test_further_parts_of_a_result_are_shown_in_front_of_its_output() -> None:
-    note = frames.data("note", {"text": "x"}, transient=False)
-    steps = [Step("", [ToolUse("a", "list", {}, ToolResult([], {"rows": 2}, parts=(note,)))])]
+def test_further_frames_of_a_result_are_shown_in_front_of_its_output() -> None:
+    title = frames.title("x")
+    steps = [Step("", [ToolUse("a", "list", {}, ToolResult([], {"rows": 2}, frames=(title,)))])]
     kinds = [part["type"] for part in catch_up_steps(Transcript(), steps)]
-    assert kinds == ["start-step", "tool-input-available", "data-note", "tool-output-available"]
+    assert kinds == ["start-step", "tool-input-available", "data-title", "tool-output-available"]
 
 
 def test_no_two_calls_share_an_id() -> None:

@@ -9,7 +9,10 @@ from hypothesis import strategies as st
 
 from shared.ids import GenerationId, MessageId
 from shared.protocol import frames
-from shared.protocol.transcript import Transcript, parts_to_frames, read
+from shared.protocol.catch_up import parts_to_frames
+from shared.protocol.encoding import encode
+from shared.protocol.frames import Frame
+from shared.protocol.transcript import Transcript, read
 
 START = frames.start(MessageId(1), GenerationId(UUID(int=1)))
 
@@ -18,7 +21,7 @@ START = frames.start(MessageId(1), GenerationId(UUID(int=1)))
 class Log:
     """A legal log, with what it says counted apart from the fold."""
 
-    parts: list[frames.Part] = field(default_factory=list)
+    parts: list[Frame] = field(default_factory=list)
     said: list[str] = field(default_factory=list)
     step_open: bool = False
     text_open: str | None = None
@@ -27,7 +30,7 @@ class Log:
     @property
     def frames(self) -> list[bytes]:
         """As they are logged."""
-        return [frames.encode(part) for part in self.parts]
+        return [encode(part) for part in self.parts]
 
     def write(self, move: str, text: str) -> None:
         """One legal move of a writer; a new attempt goes on where the last one broke off."""
@@ -49,7 +52,7 @@ class Log:
         elif move == "think":
             self.parts += [frames.reasoning_start("r"), frames.reasoning_delta("r", text), frames.reasoning_end("r")]
         elif move == "tell":
-            self.parts.append(frames.data("status", {"delta": text}))
+            self.parts.append(frames.status({"status": text}))
 
 
 @st.composite
@@ -87,21 +90,27 @@ def test_a_log_that_is_not_there_says_nothing() -> None:
 
 
 def test_an_attempt_that_goes_on_finds_the_text_part_open() -> None:
-    parts = [START, frames.start_step(), frames.text_start("0"), frames.text_delta("0", "Once upon"), START]
-    transcript = read(frames.encode(part) for part in parts)
+    parts: list[Frame] = [
+        START,
+        frames.start_step(),
+        frames.text_start("0"),
+        frames.text_delta("0", "Once upon"),
+        START,
+    ]
+    transcript = read(encode(part) for part in parts)
     assert (transcript.text, transcript.step_text, transcript.length) == ("Once upon", "Once upon", 9)
     assert (transcript.step_open, transcript.text_open, transcript.texts) == (True, "0", 1)
     assert transcript.step_is_plain
 
 
-TOOL = [
+TOOL: list[Frame] = [
     frames.start_step(),
     frames.text_start("0"),
     frames.text_delta("0", "Let me look. "),
     frames.text_end("0"),
     frames.tool_input("c1", "web_search", {"query": "cortex"}),
     frames.tool_output("c1", {"results": []}),
-    frames.source("c1-1", "https://example.com", "Example"),
+    frames.source_url("c1-1", "https://example.com", "Example"),
     frames.finish_step(),
     frames.start_step(),
     frames.reasoning_start("r0"),
@@ -115,7 +124,7 @@ TOOL = [
 
 
 def test_a_message_has_its_parts_as_the_ai_sdk_keeps_them() -> None:
-    transcript = read(frames.encode(part) for part in [START, *TOOL])
+    transcript = read(encode(part) for part in [START, *TOOL])
     assert transcript.parts() == [
         {"type": "step-start"},
         {"type": "text", "text": "Let me look. "},
@@ -138,19 +147,19 @@ def test_a_message_has_its_parts_as_the_ai_sdk_keeps_them() -> None:
 
 
 def test_a_log_that_is_told_from_its_messages_parts_renders_the_same() -> None:
-    transcript = read(frames.encode(part) for part in [START, *TOOL])
-    again = read(frames.encode(part) for part in [START, *parts_to_frames(transcript.parts() or [])])
+    transcript = read(encode(part) for part in [START, *TOOL])
+    again = read(encode(part) for part in [START, *parts_to_frames(transcript.parts() or [])])
     assert again.parts() == transcript.parts()
     assert (again.text, again.sources) == (transcript.text, transcript.sources)
 
 
 def test_text_alone_needs_no_parts() -> None:
-    assert read(frames.encode(part) for part in TOOL[:4]).parts() is None
+    assert read(encode(part) for part in TOOL[:4]).parts() is None
 
 
 @pytest.mark.parametrize("cut", range(1, len(TOOL)))
 def test_wherever_a_log_breaks_off_what_is_open_can_be_ended(cut: int) -> None:
-    transcript = read(frames.encode(part) for part in TOOL[:cut])
+    transcript = read(encode(part) for part in TOOL[:cut])
     for part in transcript.ending():
         transcript.take(part)
     assert (transcript.text_open, transcript.reasoning_open) == (None, None)

@@ -9,8 +9,7 @@ from sqlalchemy.dialects.postgresql import insert
 from shared.database.engine import Connection
 from shared.database.tables import Chat, Generation, User
 from shared.errors import EmailTaken
-from shared.generations import lifecycle
-from shared.generations.lifecycle import OpenGeneration
+from shared.generations.cancel import OpenGeneration, find_open
 from shared.ids import UserId
 
 AccountRow = Row[int, str, datetime]
@@ -54,6 +53,6 @@ async def delete_account(db: Connection, user_id: UserId) -> Sequence[OpenGenera
     """
     # In the order in which accepting a message locks: its chat, then its user.
     await db.execute(select(Chat.id).where(Chat.user_id == user_id).order_by(Chat.id).with_for_update())
-    open_ones = await lifecycle.find_open(db, Generation.user_id == user_id)
+    open_ones = await find_open(db, Generation.user_id == user_id)
     gone = (await db.execute(delete(User).where(User.id == user_id).returning(User.id))).one_or_none()
     return open_ones if gone else None

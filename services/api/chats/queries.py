@@ -9,8 +9,7 @@ from sqlalchemy import ColumnElement, Row, Text, cast, delete, func, insert, sel
 from shared.database.engine import Connection
 from shared.database.tables import Chat, Generation, Message, User
 from shared.errors import ChatNotFound, TokenInvalid
-from shared.generations import lifecycle
-from shared.generations.lifecycle import OpenGeneration
+from shared.generations.cancel import OpenGeneration, find_open
 from shared.ids import ChatId, UserId
 
 ChatRow = Row[int, str | None, datetime, datetime, datetime]
@@ -129,6 +128,6 @@ async def delete_chat(db: Connection, user_id: UserId, chat_id: ChatId) -> Seque
     # Locked first: a message that is accepted in this moment is either before, and found here, or refused.
     if (await db.execute(select(Chat.id).where(_owned(chat_id, user_id)).with_for_update())).one_or_none() is None:
         raise ChatNotFound
-    open_ones = await lifecycle.find_open(db, Generation.chat_id == chat_id)
+    open_ones = await find_open(db, Generation.chat_id == chat_id)
     await db.execute(delete(Chat).where(Chat.id == chat_id))
     return open_ones

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import StringConstraints
 
-from services.api.fields import Body, Storable, View
+from services.api.fields import Body, Storable, View, WireUsage
 
 Title = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200), Storable]
 
@@ -45,7 +45,7 @@ class Message(View):
     status: Literal["pending", "completed", "failed", "cancelled"]
     parts: list[dict[str, Any]] | None
     sources: list[dict[str, Any]] | None
-    usage: dict[str, Any] | None
+    usage: WireUsage
     created_at: datetime
 
 

@@ -12,9 +12,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from services.api.resources import Resources
 from shared.errors import CortexAIError
-from shared.generations.close_log import Ended, abandon_log, close_log
-from shared.generations.lifecycle import OpenGeneration
-from shared.states import GenerationStatus
+from shared.generations.cancel import OpenGeneration
+from shared.generations.close_log import abandon_log, close_log
+from shared.generations.outcome import Outcome
 from shared.telemetry.logs import get_logger
 
 log = get_logger(__name__)
@@ -27,8 +27,8 @@ async def end_cancelled(resources: Resources, cancelled: Sequence[OpenGeneration
     """Stop the workers of cancelled generations, close the logs, and send whose turn comes with that."""
 
     async def end(one: OpenGeneration) -> None:
-        ended = Ended(one.id, one.message_id, one.attempt, GenerationStatus.CANCELLED, one.content)
-        closed = await close_log(resources.database, resources.streams.writer, resources.streams.reader, ended)
+        streams = resources.streams
+        closed = await close_log(resources.database, streams.writer, streams.reader, one, Outcome.cancelled())
         if closed.due is not None:
             resources.jobs.generate(closed.due)
 
@@ -60,7 +60,7 @@ async def _end_all(
 
     async def tell() -> None:
         try:
-            await resources.streams.cancel_signals.tell([one.id for one in interrupted])
+            await resources.streams.cancel_signals.send([one.id for one in interrupted])
         except CortexAIError as error:
             log.warning("stop_not_told", error=error.code)
 

@@ -1,14 +1,16 @@
 """Generations in the database."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from sqlalchemy import Row, func, literal, select, union_all
 
 from shared.database.engine import Connection
 from shared.database.tables import Chat, Generation, Message
 from shared.errors import ChatNotFound, GenerationNotFound
+from shared.generations.outcome import Outcome
 from shared.ids import ChatId, GenerationId, UserId
+from shared.protocol.message_parts import MessagePart
 from shared.states import LIVE, GenerationStatus
 
 _VIEW = (
@@ -83,8 +85,17 @@ async def find_line(db: Connection, limit: int) -> dict[GenerationId, int]:
     return {GenerationId(generation_id): position for generation_id, position in rows}
 
 
-async def find_outcome(db: Connection, generation_id: GenerationId) -> Row[Any] | None:
-    """What a log is rebuilt from: (status, attempt, finish_reason, error_code, error_message, usage, content, parts)."""
+class EndedGeneration(NamedTuple):
+    """A generation that is over, as its rows keep it: what a log is rebuilt from. `parts` is None for plain text."""
+
+    attempt: int
+    outcome: Outcome
+    content: str
+    parts: list[MessagePart] | None
+
+
+async def find_ended(db: Connection, generation_id: GenerationId) -> EndedGeneration | None:
+    """A generation that is over, with its reply; None when the generation is gone."""
     statement = (
         select(
             Generation.status,
@@ -99,7 +110,11 @@ async def find_outcome(db: Connection, generation_id: GenerationId) -> Row[Any] 
         .join(Message, Message.id == Generation.assistant_message_id)
         .where(Generation.id == generation_id)
     )
-    return (await db.execute(statement)).one_or_none()
+    row = (await db.execute(statement)).one_or_none()
+    if row is None:
+        return None
+    outcome = Outcome.from_row(row.status, row.finish_reason, row.error_code, row.error_message, row.usage)
+    return EndedGeneration(row.attempt, outcome, row.content, cast("list[MessagePart] | None", row.parts))
 
 
 class GenerationState(NamedTuple):

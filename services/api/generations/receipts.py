@@ -12,7 +12,7 @@ from services.api.generations.cancellation import end_cancelled
 from services.api.generations.schemas import Receipt
 from services.api.resources import Resources
 from shared.errors import StreamsUnavailable
-from shared.generations import lifecycle
+from shared.generations.cancel import cancel as cancel_generations
 from shared.ids import GenerationId, MessageId
 from shared.streams.port import Offset
 
@@ -22,7 +22,7 @@ END_WITHIN: Final = 2.0
 async def cancel(resources: Resources, *which: ColumnElement[bool]) -> list[GenerationId]:
     """Cancel open generations, waiting ones too. Returns their ids, when their logs are closed or the sweep is to do it."""
     async with resources.database.connect() as db:
-        cancelled = await lifecycle.cancel(db, *which)
+        cancelled = await cancel_generations(db, *which)
     await end_cancelled(resources, cancelled)
     return [interrupted.id for interrupted in cancelled]
 

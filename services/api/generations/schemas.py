@@ -1,12 +1,12 @@
 """Bodies of the generation routes."""
 
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 from uuid import UUID
 
 from pydantic import AfterValidator, StringConstraints, computed_field
 
-from services.api.fields import Body, Text, View
+from services.api.fields import Body, Text, View, WireUsage
 
 
 def _not_blank(text: str) -> str:
@@ -40,7 +40,7 @@ class GenerationView(View):
     status: Status
     attempt: int
     model: str | None
-    usage: dict[str, Any] | None
+    usage: WireUsage
     finish_reason: str | None
     error_code: str | None
     error_message: str | None

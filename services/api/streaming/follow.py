@@ -1,4 +1,4 @@
-"""The relay: log → Server-Sent Events. It neither parses nor re-encodes frames. FollowedGeneration: docs/protocol.md §1."""
+"""The relay: log → Server-Sent Events. It neither parses nor re-encodes frames. Source: docs/protocol.md §1."""
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
@@ -12,7 +12,7 @@ from services.api.generations.queries import GenerationState
 from services.api.problems import StreamCut
 from shared.errors import CortexAIError
 from shared.ids import GenerationId, MessageId
-from shared.protocol import frames
+from shared.protocol import encoding, frames
 from shared.states import TERMINAL
 from shared.streams.port import BEGINNING, Entry, Notification, Offset, Reader, Subscription
 
@@ -47,7 +47,7 @@ async def relay(source: FollowedGeneration, after: Offset, *, anew: bool = False
         StreamCut: it can't go on here: Redis or the database does not answer, or the log or the generation is gone.
 
     """
-    yield frames.OPENING + (frames.RESET if anew else b"")
+    yield encoding.OPENING + (encoding.RESET if anew else b"")
     try:
         async with aclosing(_bodies(source, after)) as bodies:
             async for body in bodies:
@@ -67,10 +67,10 @@ async def _bodies(source: FollowedGeneration, reached: Offset) -> AsyncGenerator
                 yield b"".join(event_ids.write(source.message_id, entry.offset) + entry.frame for entry in entries)
                 reached = entries[-1].offset
                 if entries[-1].terminal:
-                    yield frames.DONE
+                    yield encoding.DONE
                     return
             elif notification == Notification():
-                yield frames.PING
+                yield encoding.PING
             if reached == BEGINNING:
                 async for waiting in _in_line(source, subscription):
                     yield waiting
@@ -84,8 +84,10 @@ async def _in_line(source: FollowedGeneration, subscription: Subscription) -> As
     while not await subscription.is_notified(WAITING_EVERY):
         position = await source.position()
         if position is not None and position != told:
-            status = {"status": "queued", "position": position} if position else {"status": "waiting"}
-            yield frames.encode(frames.data("status", status))
+            status: frames.StatusData = {"status": "waiting"}
+            if position:
+                status = {"status": "queued", "position": position}
+            yield encoding.encode(frames.status(status))
             told = position
 
 

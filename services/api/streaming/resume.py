@@ -14,9 +14,9 @@ from services.api.resources import Resources
 from services.api.streaming.follow import FollowedGeneration, relay
 from services.api.streaming.rebuild import rebuild
 from shared.errors import GenerationNotFound
-from shared.generations import lifecycle
+from shared.generations.turn_order import reopen
 from shared.ids import GenerationId, MessageId
-from shared.protocol import frames
+from shared.protocol import encoding
 from shared.states import TERMINAL
 from shared.streams.port import BEGINNING, Entry, Offset
 from shared.telemetry.logs import get_logger
@@ -80,7 +80,7 @@ async def _reopen(resources: Resources, generation_id: GenerationId) -> None:
     """Redis has lost the end of a log that was closed. The sweep writes it again, and the stream goes on."""
     log.warning("log_end_lost", generation_id=str(generation_id))
     async with resources.database.connect() as db:
-        await db.execute(lifecycle.reopen(generation_id))
+        await db.execute(reopen(generation_id))
 
 
 async def _known(resources: Resources, generation_id: GenerationId, has: Offset | None) -> Offset:
@@ -96,10 +96,10 @@ async def _from_row(
 ) -> Response:
     """The log is gone, the row is not."""
     async with resources.database.connect() as db:
-        outcome = await queries.find_outcome(db, generation_id)
-    if outcome is None:
+        ended = await queries.find_ended(db, generation_id)
+    if ended is None:
         raise GenerationNotFound
-    entries = rebuild(generation_id, message_id, outcome)
+    entries = rebuild(generation_id, message_id, ended)
     if has == entries[-1].offset:
         return _nothing()
     known = [entry.offset for entry in entries]
@@ -109,8 +109,8 @@ async def _from_row(
 
 
 async def _at_once(message_id: MessageId, entries: Sequence[Entry], *, anew: bool) -> AsyncIterator[bytes]:
-    yield frames.OPENING + (frames.RESET if anew else b"")
-    yield b"".join(event_ids.write(message_id, entry.offset) + entry.frame for entry in entries) + frames.DONE
+    yield encoding.OPENING + (encoding.RESET if anew else b"")
+    yield b"".join(event_ids.write(message_id, entry.offset) + entry.frame for entry in entries) + encoding.DONE
 
 
 def _respond(body: AsyncIterator[bytes], generation_id: GenerationId, message_id: MessageId) -> Response:

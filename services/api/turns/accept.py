@@ -12,7 +12,8 @@ from services.api.turns.idempotency import Key
 from services.api.turns.queries import Bounds, Turn
 from shared.database.tables import Generation
 from shared.errors import TooBusy
-from shared.generations import lifecycle
+from shared.generations.cancel import cancel
+from shared.generations.turn_order import promote
 from shared.ids import ChatId, GenerationId, UserId
 from shared.states import GenerationStatus
 
@@ -77,7 +78,7 @@ async def _interrupt(
     """Cancel what the chat has open, and accept the message, or neither."""
     async with resources.database.begin() as db:
         await queries.lock_chat(db, user_id, chat_id)
-        cancelled = await lifecycle.cancel(db, Generation.chat_id == chat_id)
+        cancelled = await cancel(db, Generation.chat_id == chat_id)
         turn = await queries.open_turn(
             db,
             user_id,
@@ -104,7 +105,7 @@ async def _send(resources: Resources, chat_id: ChatId, turn: Turn) -> None:
         return
     try:
         async with resources.database.connect() as db:
-            due = (await db.execute(lifecycle.promote(chat_id))).scalar_one_or_none()
+            due = (await db.execute(promote(chat_id))).scalar_one_or_none()
     except IntegrityError:
         return  # another message was accepted in this moment; this one is behind it
     if due is not None:

@@ -26,9 +26,9 @@ from services.worker.models.port import ModelMessage, ModelRequest, RetryNotice,
 from services.worker.models.tokens import CHARS_PER_TOKEN
 from shared.database.engine import Connection
 from shared.errors import ModelRejected
-from shared.generations import lifecycle
-from shared.generations.lifecycle import Claimed
-from shared.protocol.transcript import catch_up_text
+from shared.generations.claim import Claimed
+from shared.generations.progress import save_steps
+from shared.protocol.catch_up import catch_up_text
 from shared.telemetry.logs import get_logger
 
 log = get_logger(__name__)
@@ -82,9 +82,9 @@ async def _ask(
     written = _go_on(desk, lease, claimed, reply, steps)
     context = _context(desk, claimed, recalled, steps, written)
     if context.left_out or recalled.is_cut:
-        reply.tell("trimmed", messages=context.left_out)
+        reply.tell({"status": "trimmed", "messages": context.left_out})
     reply.begin_step()
-    reply.tell("generating")
+    reply.tell({"status": "generating"})
     try:
         return await _stream(desk, claimed, reply, context, tools)
     except ModelRejected:
@@ -113,7 +113,7 @@ async def _summarized(desk: Desk, reply: Reply, claimed: Claimed, recalled: Chat
     """What is known of the chat, its beginning summarized first when all of it would not fit into what the model reads."""
     if not (_context(desk, claimed, recalled, [], "").left_out or recalled.is_cut):
         return recalled
-    reply.tell("summarizing")
+    reply.tell({"status": "summarizing"})
     if not await desk.fold(claimed.chat_id):
         return recalled
     async with desk.database.connect() as db:
@@ -141,7 +141,7 @@ async def _stream(
         async for chunk in chunks:
             if isinstance(chunk, RetryNotice):
                 reply.call.model = chunk.model
-                reply.tell("retrying", model=chunk.model, seconds=chunk.wait)
+                reply.tell({"status": "retrying", "model": chunk.model, "seconds": chunk.wait})
                 continue
             reply.take(chunk)
             calls = chunk.calls or calls
@@ -161,7 +161,7 @@ async def _answer_calls(desk: Desk, lease: Lease, claimed: Claimed, reply: Reply
         if call.id not in reply.transcript.tools:
             reply.put(call_part(call), flush_now=True)
     if status := desk.tools.status_of([call.name for call in calls]):
-        reply.tell(status)
+        reply.tell({"status": status})
     outcomes = await asyncio.gather(*(desk.tools.call(call.name, call.arguments) for call in calls))
     for call, outcome in zip(calls, outcomes, strict=True):
         call.outcome = outcome
@@ -181,7 +181,7 @@ async def _save(desk: Desk, lease: Lease, claimed: Claimed, reply: Reply, steps:
     call = reply.end_call()
 
     async def save(db: Connection) -> bool:
-        saved = await db.execute(lifecycle.save_steps(lease.generation_id, lease.attempt, dump(steps)))
+        saved = await db.execute(save_steps(lease.generation_id, lease.attempt, dump(steps)))
         if saved.one_or_none() is None:
             return False
         if call is not None:

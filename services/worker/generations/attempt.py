@@ -16,12 +16,12 @@ from services.worker.generations.leases import Lease, StopReason
 from services.worker.generations.log_writer import LogWriter, open_log_writer
 from services.worker.generations.persist import note_lost_call, persist
 from services.worker.generations.reply import Reply
-from services.worker.models.usage import to_json
 from shared import usage
 from shared.database.engine import Connection
 from shared.errors import AppendRefused, LogDiverged, ModelError, ModelTimeout, QuotaExceeded
-from shared.generations import lifecycle
-from shared.generations.lifecycle import Claimed
+from shared.generations.claim import Claimed, claim, release
+from shared.generations.finish import FinishedReply, finish
+from shared.generations.turn_order import mark_closed
 from shared.ids import ChatId, GenerationId
 from shared.memory import summaries
 from shared.protocol import frames
@@ -47,7 +47,7 @@ async def _run(desk: Desk, generation_id: GenerationId) -> None:
     async with desk.starts:
         since = asyncio.get_running_loop().time()
         async with desk.database.connect() as db:
-            claimed = await lifecycle.claim(db, generation_id, desk.leases.length)
+            claimed = await claim(db, generation_id, desk.leases.length)
             if claimed is None:
                 return
             recalled = await load_history(db, claimed)
@@ -88,7 +88,7 @@ async def _tokens_left(desk: Desk, db: Connection, claimed: Claimed) -> int | No
 
 async def _give_back(desk: Desk, generation_id: GenerationId, attempt: int) -> None:
     async with desk.database.connect() as db:
-        await db.execute(lifecycle.release([(generation_id, attempt)]))
+        await db.execute(release([(generation_id, attempt)]))
     desk.jobs.generate(generation_id)
 
 
@@ -111,7 +111,7 @@ async def _attempt(desk: Desk, lease: Lease, claimed: Claimed, recalled: ChatHis
     await _save(desk, lease, claimed, reply)
     try:
         async with asyncio.timeout(CLOSE_WITHIN):
-            await log_writer.close(*reply.ending())
+            await log_writer.close(*reply.transcript.ending(), *reply.outcome().frames())
     except TimeoutError:
         # Redis does not answer. The reply is safe, so nothing here needs to wait for it: the sweep closes.
         log.warning("close_left_to_the_sweep", generation_id=str(generation_id))
@@ -157,7 +157,7 @@ async def close(desk: Desk, generation_id: GenerationId, attempt: int, final_seq
     """Note that the log has its terminal frame, and let the chat's next generation begin, if one waits."""
     try:
         async with desk.database.connect() as db:
-            due = await lifecycle.close(db, generation_id, attempt, final_sequence)
+            due = await mark_closed(db, generation_id, attempt, final_sequence)
     except IntegrityError:
         # A message was accepted in this very moment, so it is not the waiting one's turn yet. The sweep closes.
         return
@@ -186,23 +186,17 @@ async def _save(desk: Desk, lease: Lease, claimed: Claimed, reply: Reply) -> Non
         AttemptSuperseded: the generation is not this attempt's any more.
 
     """
-    failure, call = reply.failure, reply.end_call()
+    failure, call, transcript = reply.failure, reply.end_call(), reply.transcript
 
     async def save(db: Connection) -> bool:
-        return await lifecycle.finish(
+        return await finish(
             db,
             lease.generation_id,
             lease.attempt,
-            reply.status,
-            reply.transcript.text,
-            parts=reply.transcript.parts(),
-            sources=reply.transcript.sources or None,
-            call=call,
-            finish_reason=None if failure else reply.reason,
-            error_code=failure.code if failure else None,
-            error_message=failure.message if failure else None,
-            usage=to_json(reply.usage) if reply.usage else None,
+            reply.outcome(),
+            FinishedReply(transcript.text, transcript.parts(), transcript.sources or None),
             model=call.model if call else desk.models.choose(claimed.model),
+            last_call=call,
             first_token_ago=timedelta(seconds=time.monotonic() - reply.first_token) if reply.first_token else None,
         )
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from sqlalchemy.exc import SQLAlchemyError
 
 from shared.database.engine import Database
-from shared.generations import lifecycle
+from shared.generations.progress import checkpoint
 from shared.ids import GenerationId
 from shared.telemetry.logs import get_logger
 
@@ -63,7 +63,7 @@ class Checkpoints:
         replies = [(draft.generation_id, draft.attempt, draft.text()) for draft, _ in changed]
         try:
             async with self._database.connect() as db:
-                await db.execute(lifecycle.checkpoint(replies))
+                await db.execute(checkpoint(replies))
         except (SQLAlchemyError, OSError) as error:
             log.warning("checkpoint_failed", error=type(error).__name__, replies=len(replies))
             return

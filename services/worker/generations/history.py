@@ -9,7 +9,7 @@ from services.worker.generations.context import ChatMemory
 from services.worker.models.port import ModelMessage, Role
 from shared.database.engine import Connection
 from shared.database.tables import Chat, Message
-from shared.generations.lifecycle import Claimed
+from shared.generations.claim import Claimed
 from shared.ids import ChatId, MessageId
 from shared.memory.facts import read_facts
 

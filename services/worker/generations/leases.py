@@ -11,7 +11,7 @@ from typing import Final
 from sqlalchemy.exc import SQLAlchemyError
 
 from shared.database.engine import Database
-from shared.generations import lifecycle
+from shared.generations.claim import renew
 from shared.ids import GenerationId
 from shared.telemetry.logs import get_logger
 
@@ -129,7 +129,7 @@ class Leases:
         since = asyncio.get_running_loop().time()
         try:
             async with asyncio.timeout(self._length / RENEWALS_PER_LEASE), self._database.connect() as db:
-                renewed = set((await db.execute(lifecycle.renew(leases, self.length))).scalars())
+                renewed = set((await db.execute(renew(leases, self.length))).scalars())
         except (SQLAlchemyError, OSError) as error:
             log.warning("heartbeat_failed", error=type(error).__name__, held=len(leases))
             return

@@ -1,7 +1,7 @@
 """Writing a stream log: log writers coalesce what their generations say; the flusher appends for all of them at once.
 
 The first token goes out at once, later ones every few tens of milliseconds in one pipeline for the whole process.
-SearchResult: docs/protocol.md §1, rules 5 and 6.
+Source: docs/protocol.md §1, rules 5 and 6.
 """
 
 import asyncio
@@ -10,7 +10,8 @@ from typing import Final
 
 from shared.errors import AppendRefused, LogDiverged, StreamsUnavailable
 from shared.ids import GenerationId
-from shared.protocol import frames
+from shared.protocol.encoding import encode
+from shared.protocol.frames import Frame, join
 from shared.streams.opening import open_attempt
 from shared.streams.port import Append, Log, Writer
 from shared.telemetry.logs import get_logger
@@ -21,7 +22,7 @@ RETRY_AFTER: Final = 0.25
 
 
 async def open_log_writer(
-    flusher: "Flusher", writer: Writer, stream_log: Log, generation_id: GenerationId, attempt: int, opening: frames.Part
+    flusher: "Flusher", writer: Writer, stream_log: Log, generation_id: GenerationId, attempt: int, opening: Frame
 ) -> tuple["LogWriter", list[bytes]]:
     """Open an attempt. Returns its log writer, and the log up to and with its opening frame. Waits for Redis as long as it takes.
 
@@ -52,7 +53,7 @@ class LogWriter:
         self._written = list(written)
         self._opened_at = len(self._written)
         self._in_flight: tuple[bytes, ...] = ()
-        self._waiting: list[frames.Part] = []
+        self._waiting: list[Frame] = []
         self._closing = False
         self._refusal: AppendRefused | None = None
         self._settled = asyncio.Event()
@@ -63,7 +64,7 @@ class LogWriter:
         """The sequence of the last frame that is in the log."""
         return len(self._written)
 
-    def write(self, part: frames.Part, *, flush_now: bool = False) -> None:
+    def write(self, frame: Frame, *, flush_now: bool = False) -> None:
         """Write a part. A text or reasoning delta joins the one before it if that is still waiting.
 
         Raises:
@@ -72,15 +73,12 @@ class LogWriter:
         """
         if self._refusal is not None:
             raise self._refusal
-        last = self._waiting[-1] if self._waiting else None
-        if last is not None and "delta" in part and last["type"] == part["type"] and last["id"] == part["id"]:
-            last["delta"] += part["delta"]
-        else:
-            self._waiting.append(part)
+        if not (self._waiting and join(self._waiting[-1], frame)):
+            self._waiting.append(frame)
         self._settled.clear()
         self._flusher.mark(self, flush_now=flush_now)
 
-    async def close(self, *parts: frames.Part) -> None:
+    async def close(self, *last: Frame) -> None:
         """Write the last parts, the terminal one last, and wait until they are in the log, together with what waits.
 
         Raises:
@@ -88,8 +86,8 @@ class LogWriter:
 
         """
         self._closing = True
-        for part in parts:
-            self.write(part, flush_now=True)
+        for frame in last:
+            self.write(frame, flush_now=True)
         await self.settled()
 
     async def settled(self) -> None:
@@ -106,7 +104,7 @@ class LogWriter:
     def next_append(self) -> Append:
         """What has to be appended now: the same again if the last append's answer was lost."""
         if not self._in_flight:
-            self._in_flight = tuple(frames.encode(part) for part in self._waiting)
+            self._in_flight = tuple(encode(frame) for frame in self._waiting)
             self._waiting.clear()
         return Append(
             self._generation_id,

@@ -11,7 +11,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from shared import usage
 from shared.database.engine import Connection, Database, is_transient
 from shared.errors import AttemptSuperseded
-from shared.generations.lifecycle import Claimed, ModelUsage
+from shared.generations.claim import Claimed
+from shared.generations.finish import ModelUsage
 from shared.ids import GenerationId
 from shared.telemetry.logs import get_logger
 

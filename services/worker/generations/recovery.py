@@ -2,18 +2,19 @@
 
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
-from sqlalchemy import Row
 from sqlalchemy.exc import IntegrityError
 
 from services.worker.generations.attempt import close
 from services.worker.generations.desk import Desk
 from shared.errors import AppendRefused
-from shared.generations import lifecycle, recover
-from shared.generations.close_log import Ended, close_log
-from shared.ids import GenerationId, MessageId
+from shared.generations import recover
+from shared.generations.close_log import close_log
+from shared.generations.recover import UnclosedLog
+from shared.generations.turn_order import promote
+from shared.ids import GenerationId
 from shared.states import GenerationStatus
 from shared.telemetry.logs import get_logger
 
@@ -47,42 +48,31 @@ async def sweep(desk: Desk) -> None:
     for generation_id in (*untaken, *await _promoted(desk)):
         desk.jobs.generate(GenerationId(generation_id))
     async with desk.database.connect() as db:
-        unclosed = (await db.execute(recover.unclosed(UNCLOSED_AFTER))).all()
-    for row in unclosed:
-        await _close(desk, row)
+        unclosed = await recover.find_unclosed(db, UNCLOSED_AFTER)
+    for one in unclosed:
+        await _close(desk, one)
 
 
 async def _promoted(desk: Desk) -> Sequence[UUID]:
     try:
         async with desk.database.connect() as db:
-            return (await db.execute(lifecycle.promote())).scalars().all()
+            return (await db.execute(promote())).scalars().all()
     except IntegrityError:
         # In one of the chats a message was accepted in this very moment. The next pass looks again.
         return ()
 
 
-async def _close(desk: Desk, row: Row[Any]) -> None:
+async def _close(desk: Desk, unclosed: UnclosedLog) -> None:
     """Write what the log lacks of a reply that is over. A log that is gone stays gone: the row serves instead."""
-    generation_id = GenerationId(row.id)
-    if await desk.stream_log.head(generation_id) is None:
-        await close(desk, generation_id, row.attempt, None)
+    generation, outcome = unclosed
+    if await desk.stream_log.head(generation.id) is None:
+        await close(desk, generation.id, generation.attempt, None)
         return
-    ended = Ended(
-        generation_id,
-        MessageId(row.message_id),
-        row.attempt,
-        GenerationStatus(row.status),
-        row.content,
-        row.finish_reason,
-        row.error_code,
-        row.error_message,
-        row.usage,
-    )
     try:
-        closed = await close_log(desk.database, desk.writer, desk.stream_log, ended)
+        closed = await close_log(desk.database, desk.writer, desk.stream_log, generation, outcome)
     except (AppendRefused, IntegrityError) as refusal:
         # Somebody else is closing it, or a message was accepted in this moment. The next pass looks again.
-        log.warning("close_refused", generation_id=str(generation_id), error=type(refusal).__name__)
+        log.warning("close_refused", generation_id=str(generation.id), error=type(refusal).__name__)
         return
     if closed.due is not None:
         desk.jobs.generate(closed.due)

@@ -1,13 +1,13 @@
 """A reply while it is written: what readers have of it, what it has taken, how it ended."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from services.worker.generations.log_writer import LogWriter
-from services.worker.models.port import ModelChunk, TokenUsage
+from services.worker.models.port import ModelChunk
 from services.worker.models.tokens import CHARS_PER_TOKEN
-from services.worker.models.usage import to_json
 from shared.errors import (
     CortexAIError,
     ModelAuthFailed,
@@ -17,10 +17,12 @@ from shared.errors import (
     ModelUnavailable,
     QuotaExceeded,
 )
-from shared.generations.lifecycle import ModelUsage
+from shared.generations.finish import ModelUsage
+from shared.generations.outcome import Outcome
 from shared.protocol import frames
+from shared.protocol.frames import Frame
 from shared.protocol.transcript import Transcript
-from shared.states import GenerationStatus
+from shared.token_usage import TokenUsage, estimate
 
 NEW_PARAGRAPH: Final = "\n\n"
 REFUSALS: Final = (ModelRateLimited, ModelAuthFailed, ModelRejected, ModelGone, ModelUnavailable)
@@ -40,12 +42,12 @@ class UsageMeter:
         """Whether nothing has come yet."""
         return not self.chars
 
-    def taken(self) -> TokenUsage:
+    def taken(self) -> ModelUsage:
         """What it took: what the model says, else an estimate."""
         if self.usage is not None:
-            return self.usage
+            return ModelUsage(self.model, self.usage, is_estimate=False)
         completion = -(-self.chars // CHARS_PER_TOKEN)
-        return TokenUsage(self.prompt_tokens, completion, self.prompt_tokens + completion)
+        return ModelUsage(self.model, estimate(self.prompt_tokens, completion), is_estimate=True)
 
 
 @dataclass(slots=True)
@@ -62,29 +64,24 @@ class Reply:
     first_token: float | None = None  # in the monotonic clock's seconds
     failure: CortexAIError | None = None
 
-    @property
-    def status(self) -> GenerationStatus:
-        """What its generation becomes."""
-        return GenerationStatus.FAILED if self.failure else GenerationStatus.COMPLETED
-
-    def put(self, part: frames.Part, *, flush_now: bool = False) -> None:
+    def put(self, frame: Frame, *, flush_now: bool = False) -> None:
         """Write a part.
 
         Raises:
             AppendRefused: the log is not this attempt's any more.
 
         """
-        self.log_writer.write(part, flush_now=flush_now)
-        self.transcript.take(part)
+        self.log_writer.write(frame, flush_now=flush_now)
+        self.transcript.take(frame)
 
-    def put_all(self, parts: list[frames.Part]) -> None:
+    def put_all(self, written: Sequence[Frame]) -> None:
         """Write parts."""
-        for part in parts:
-            self.put(part)
+        for frame in written:
+            self.put(frame)
 
-    def tell(self, status: str, **details: object) -> None:
+    def tell(self, status: frames.StatusData) -> None:
         """Tell readers what is being done."""
-        self.log_writer.write(frames.data("status", {"status": status, **details}))
+        self.log_writer.write(frames.status(status))
 
     def begin_step(self) -> None:
         """Begin a step, unless one is open in which no tool was called yet."""
@@ -105,7 +102,7 @@ class Reply:
         self.put_all(self.transcript.ending())
         if self.transcript.step_open:
             self.put(frames.finish_step())
-        self.log_writer.write(frames.data("retry", {"attempt": attempt}))
+        self.log_writer.write(frames.retry(attempt))
         self.put(frames.start_step())
         if text:
             self.say(NEW_PARAGRAPH)
@@ -160,19 +157,14 @@ class Reply:
         """What the model call took that is under way, added to the whole; None when there is none."""
         if self.call is None:
             return None
-        call, self.call = self.call, None
-        taken = call.taken()
-        self.usage = taken if self.usage is None else self.usage + taken
+        taken, self.call = self.call.taken(), None
+        self.usage = taken.usage if self.usage is None else self.usage + taken.usage
         if self.left is not None:
-            self.left -= taken.total_tokens
-        return ModelUsage(call.model, to_json(taken), is_estimate=call.usage is None)
+            self.left -= taken.usage.total_tokens
+        return taken
 
-    def ending(self) -> list[frames.Part]:
-        """The parts that end the log, the terminal one last."""
-        return self.transcript.ending() + frames.ending(
-            self.status,
-            finish_reason=self.reason,
-            error_code=self.failure.code if self.failure else None,
-            error_message=self.failure.message if self.failure else None,
-            usage=to_json(self.usage) if self.usage else None,
-        )
+    def outcome(self) -> Outcome:
+        """How the generation ends. Ask once all model calls have ended."""
+        if self.failure is not None:
+            return Outcome.failed(self.failure, self.usage)
+        return Outcome.completed(self.reason, self.usage)

@@ -11,6 +11,7 @@ from services.worker import prompts
 from services.worker.models.port import ModelMessage, ToolCall
 from services.worker.tools.port import Source, ToolFailure, ToolResult
 from shared.protocol import frames
+from shared.protocol.frames import Frame
 from shared.protocol.transcript import Transcript
 
 Json = dict[str, Any]
@@ -87,7 +88,7 @@ def _load_call(call: Json) -> ToolUse:
     if "result" in call:
         result = call["result"]
         sources = tuple(Source(**source) for source in result["sources"])
-        outcome = ToolResult(**{**result, "sources": sources, "parts": tuple(result["parts"])})
+        outcome = ToolResult(**{**result, "sources": sources, "frames": tuple(result["frames"])})
     elif "failure" in call:
         outcome = ToolFailure(**call["failure"])
     return ToolUse(call["id"], call["name"], call["arguments"], outcome)
@@ -105,37 +106,37 @@ def _load_first_form(call: Json) -> ToolUse:
     return ToolUse(call["id"], call["name"], call["given"], outcome)
 
 
-def call_part(call: ToolUse) -> frames.Part:
+def call_part(call: ToolUse) -> Frame:
     """The part that shows a call."""
     return frames.tool_input(call.id, call.name, call.arguments or {})
 
 
-def outcome_parts(call: ToolUse, known: set[str]) -> list[frames.Part]:
+def outcome_parts(call: ToolUse, known: set[str]) -> list[Frame]:
     """The parts that show a call's outcome, and those of its sources whose URLs are not `known`. Adds these to `known`."""
     match call.outcome:
-        case ToolResult(shown=shown, parts=parts):
-            return [*parts, frames.tool_output(call.id, shown), *_source_parts(call, known)]
+        case ToolResult(shown=shown, frames=further):
+            return [*further, frames.tool_output(call.id, shown), *_source_parts(call, known)]
         case ToolFailure(message=message):
             return [frames.tool_error(call.id, message)]
         case None:
             return []
 
 
-def _source_parts(call: ToolUse, known: set[str]) -> list[frames.Part]:
-    parts = []
+def _source_parts(call: ToolUse, known: set[str]) -> list[Frame]:
+    parts: list[Frame] = []
     for number, source in enumerate(call.result.sources if call.result else (), start=1):
         if source.url not in known:
             known.add(source.url)
-            parts.append(frames.source(f"{call.id}-{number}", source.url, source.title))
+            parts.append(frames.source_url(f"{call.id}-{number}", source.url, source.title))
     return parts
 
 
-def catch_up_steps(transcript: Transcript, steps: Sequence[Step]) -> list[frames.Part]:
+def catch_up_steps(transcript: Transcript, steps: Sequence[Step]) -> list[Frame]:
     """The parts that lead a reader from what it has rendered to all steps that are saved.
 
     After a crash of a worker they show the last step at most. When Redis lost the log too, they may show all steps.
     """
-    parts: list[frames.Part] = []
+    parts: list[Frame] = []
     step_open, called, text_from = transcript.step_open, transcript.step_called, 0
     texts, shown_text = transcript.texts, transcript.length
     known = {source["url"] for source in transcript.sources}
@@ -164,8 +165,8 @@ def catch_up_steps(transcript: Transcript, steps: Sequence[Step]) -> list[frames
     return parts
 
 
-def _missing_outcome(transcript: Transcript, call: ToolUse, known: set[str]) -> list[frames.Part]:
-    state = transcript.tools.get(call.id, {}).get("state", "input-available")
+def _missing_outcome(transcript: Transcript, call: ToolUse, known: set[str]) -> list[Frame]:
+    state = transcript.tools[call.id]["state"] if call.id in transcript.tools else "input-available"
     return outcome_parts(call, known) if state == "input-available" else _source_parts(call, known)
 
 

@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 
-from services.worker.models.port import ChatModel, ModelRequest, RetryNotice, TokenUsage
+from services.worker.models.port import ChatModel, ModelRequest, RetryNotice
 from shared.protocol.frames import FinishReason
+from shared.token_usage import TokenUsage
 
 
 @dataclass(frozen=True, slots=True)

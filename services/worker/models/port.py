@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 from shared.protocol.frames import FinishReason
+from shared.token_usage import TokenUsage
 
 Role = Literal["system", "user", "assistant", "tool"]
 
@@ -57,22 +58,6 @@ class ModelRequest:
     tools: Sequence[ToolDescription] = ()
     max_tokens: int | None = None
     is_brief: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class TokenUsage:
-    """How many tokens a model call took."""
-
-    prompt_tokens: int
-    completion_tokens: int
-    total_tokens: int
-
-    def __add__(self, other: "TokenUsage") -> "TokenUsage":
-        return TokenUsage(
-            self.prompt_tokens + other.prompt_tokens,
-            self.completion_tokens + other.completion_tokens,
-            self.total_tokens + other.total_tokens,
-        )
 
 
 @dataclass(frozen=True, slots=True)

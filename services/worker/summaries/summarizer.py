@@ -11,9 +11,8 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from services.worker import prompts
 from services.worker.models.answer import Answer, whole_answer
 from services.worker.models.capabilities import ModelCatalog
-from services.worker.models.port import ChatModel, ModelMessage, ModelRequest, TokenUsage
+from services.worker.models.port import ChatModel, ModelMessage, ModelRequest
 from services.worker.models.tokens import CHARS_PER_TOKEN, count_tokens
-from services.worker.models.usage import to_json
 from services.worker.summaries.facts import SummarizedMessage, kept_facts
 from shared import usage
 from shared.database.engine import Database
@@ -22,9 +21,10 @@ from shared.ids import ChatId
 from shared.jobs.sender import JobSender
 from shared.memory import summaries
 from shared.memory.summaries import SummaryClaim
-from shared.protocol.frames import clean
+from shared.protocol.encoding import clean
 from shared.settings import Settings
 from shared.telemetry.logs import get_logger
+from shared.token_usage import estimate
 
 log = get_logger(__name__)
 
@@ -123,7 +123,7 @@ async def summarize_now(summarizer: Summarizer, chat_id: ChatId) -> bool:
 async def hint_due(summarizer: Summarizer) -> None:
     """Send jobs again for chats whose job may have been lost. Any number of times is harmless."""
     async with summarizer.database.connect() as db:
-        found = (await db.execute(summaries.hinted_again(HINT_LOST_AFTER))).scalars().all()
+        found = (await db.execute(summaries.mark_resent(HINT_LOST_AFTER))).scalars().all()
     for chat_id in found:
         summarizer.jobs.summarize(ChatId(chat_id))
 
@@ -229,12 +229,12 @@ async def _note(
     if taken is None:
         prompt = sum(count_tokens(message) for message in conversation)
         completion = count_tokens(ModelMessage("assistant", answer.text))
-        taken = TokenUsage(prompt, completion, prompt + completion)
+        taken = estimate(prompt, completion)
     statement = usage.record(
         claimed.user_id,
         "summary",
         answer.model,
-        to_json(taken),
+        taken,
         chat_id=claimed.chat_id,
         is_estimate=answer.usage is None,
     )

@@ -10,7 +10,7 @@ from typing import Any, Final, Generic, Literal, TypeVar
 from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema
 
-from shared.protocol.frames import Part
+from shared.protocol.frames import Frame
 
 Arguments = TypeVar("Arguments", bound=BaseModel)
 Json = dict[str, Any]
@@ -37,13 +37,13 @@ class ToolResult:
 
     `records` are what the model gets, as one JSON document behind the `notice`; a record's `content` may be cut when the
     prompt has no room for all of it. `shown` is the JSON that readers get as the tool's output. Each of the `sources` becomes
-    a `source-url` frame. `parts` are further frames for readers, in front of the output; after a crash they may come twice.
+    a `source-url` frame. `frames` are further frames for readers, in front of the output; after a crash they may come twice.
     """
 
     records: list[dict[str, str]]
     shown: Json
     sources: tuple[Source, ...] = ()
-    parts: tuple[Part, ...] = ()
+    frames: tuple[Frame, ...] = ()
     notice: str = RESULT_NOTICE
 
 

@@ -6,8 +6,10 @@ from typing import Any, Final
 
 from langchain_core.outputs import ChatGenerationChunk
 
-from services.worker.models.port import ModelChunk, TokenUsage, ToolCall
-from shared.protocol.frames import FinishReason, clean
+from services.worker.models.port import ModelChunk, ToolCall
+from shared.protocol.encoding import clean
+from shared.protocol.frames import FinishReason
+from shared.token_usage import TokenUsage
 
 FINISH_REASONS: Final[dict[str, FinishReason]] = {
     "stop": "stop",

@@ -13,7 +13,7 @@ import tavily.errors
 from tavily import AsyncTavilyClient
 
 from shared import errors
-from shared.protocol.frames import clean
+from shared.protocol.encoding import clean
 from shared.telemetry.logs import get_logger
 
 log = get_logger(__name__)

@@ -1,0 +1,61 @@
+"""Generations that a request ends, whatever they are doing."""
+
+from typing import NamedTuple
+from uuid import UUID
+
+from sqlalchemy import Row, func, select, update
+from sqlalchemy.sql.elements import ColumnElement
+
+from shared.database.engine import Connection
+from shared.database.tables import Generation, Message
+from shared.ids import GenerationId, MessageId
+from shared.states import OPEN, GenerationStatus, MessageStatus
+
+
+class OpenGeneration(NamedTuple):
+    """A generation whose log may still be open: its last attempt, and its reply as it was last saved.
+
+    What a worker has written beyond that is in the log, and saved when the log is closed (close_log.py).
+    """
+
+    id: GenerationId
+    attempt: int
+    message_id: MessageId
+    content: str
+
+
+async def find_open(db: Connection, *which: ColumnElement[bool]) -> list[OpenGeneration]:
+    """Generations that are not over."""
+    statement = (
+        select(Generation.id, Generation.attempt, Message.id, Message.content)
+        .join(Message, Message.id == Generation.assistant_message_id)
+        .where(Generation.status.in_(OPEN), *which)
+    )
+    return [_open_generation(row) for row in await db.execute(statement)]
+
+
+async def cancel(db: Connection, *which: ColumnElement[bool]) -> list[OpenGeneration]:
+    """End open generations on request, whatever they are doing. Returns those that it ended."""
+    ended = (
+        update(Generation)
+        .where(Generation.status.in_(OPEN), *which)
+        .values(status=GenerationStatus.CANCELLED, lease_expires_at=None, finished_at=func.now())
+        .returning(Generation.id, Generation.attempt, Generation.assistant_message_id)
+        .cte("ended")
+    )
+    reply = (
+        update(Message)
+        .where(Message.id == ended.c.assistant_message_id)
+        .values(status=MessageStatus.CANCELLED)
+        .returning(Message.id, Message.content)
+        .cte("reply")
+    )
+    statement = select(ended.c.id, ended.c.attempt, reply.c.id, reply.c.content).join(
+        reply, reply.c.id == ended.c.assistant_message_id
+    )
+    return [_open_generation(row) for row in await db.execute(statement)]
+
+
+def _open_generation(row: Row[UUID, int, int, str]) -> OpenGeneration:
+    generation_id, attempt, message_id, content = row
+    return OpenGeneration(GenerationId(generation_id), attempt, MessageId(message_id), content)

@@ -1,0 +1,102 @@
+"""Claims: which attempt has a generation, and for how long.
+
+Every statement is a compare-and-set on (status, attempt), timed by the database. A statement that changes no row means:
+somebody else has moved the generation on.
+"""
+
+from collections.abc import Iterable
+from datetime import timedelta
+from typing import Any, Final, NamedTuple
+from uuid import UUID
+
+from sqlalchemy import Interval, bindparam, cast, func, literal, select, tuple_, update
+from sqlalchemy.sql.dml import ReturningUpdate
+from sqlalchemy.sql.elements import ColumnElement
+
+from shared.database.engine import Connection
+from shared.database.tables import Chat, Generation, Message
+from shared.ids import ChatId, GenerationId, MessageId, UserId
+from shared.states import GenerationStatus
+
+Json = dict[str, Any]
+QUEUED, RUNNING = GenerationStatus.QUEUED, GenerationStatus.RUNNING
+
+
+def _claim() -> ReturningUpdate[*tuple[Any, ...]]:
+    return (
+        update(Generation)
+        .where(Generation.id == bindparam("generation"), Generation.status == QUEUED, Chat.id == Generation.chat_id)
+        .values(
+            status=RUNNING,
+            attempt=Generation.attempt + 1,
+            lease_expires_at=func.now() + bindparam("lease", type_=Interval),
+            started_at=func.coalesce(Generation.started_at, func.now()),
+        )
+        .returning(
+            Generation.attempt,
+            Generation.user_id,
+            Generation.chat_id,
+            Generation.user_message_id,
+            Generation.assistant_message_id,
+            Generation.model,
+            Generation.steps,
+            select(Message.content).where(Message.id == Generation.assistant_message_id).scalar_subquery(),
+            Chat.title_by,
+            Chat.summary,
+            Chat.facts,
+            Chat.summary_position,
+        )
+    )
+
+
+_CLAIM: Final = _claim()
+
+
+class Claimed(NamedTuple):
+    """What a worker took: the attempt (>= 1), the fence of all later writes; what earlier attempts saved; the chat's memory.
+
+    `summary` and `facts` cover the positions up to `watermark`.
+    """
+
+    attempt: int
+    user_id: UserId
+    chat_id: ChatId
+    user_message_id: MessageId
+    assistant_message_id: MessageId
+    model: str | None
+    steps: list[Json] | None
+    content: str
+    title_by: str | None
+    summary: str | None
+    facts: list[Json] | None
+    watermark: int
+
+
+async def claim(db: Connection, generation_id: GenerationId, lease: timedelta) -> Claimed | None:
+    """Take a queued generation. None when another worker has the generation, or when it is over or gone."""
+    row = (await db.execute(_CLAIM, {"generation": generation_id, "lease": lease})).one_or_none()
+    return Claimed._make(row) if row else None
+
+
+def renew(attempts: Iterable[tuple[GenerationId, int]], lease: timedelta) -> ReturningUpdate[UUID]:
+    """Prolong the leases of (generation, attempt) pairs. Returns the ids of those that the attempts still have."""
+    return (
+        update(Generation)
+        .where(tuple_(Generation.id, Generation.attempt).in_(list(attempts)), Generation.status == RUNNING)
+        .values(lease_expires_at=_in(lease))
+        .returning(Generation.id)
+    )
+
+
+def release(attempts: Iterable[tuple[GenerationId, int]]) -> ReturningUpdate[UUID]:
+    """Give generations back so that another worker continues at once. This does not count as a loss."""
+    return (
+        update(Generation)
+        .where(tuple_(Generation.id, Generation.attempt).in_(list(attempts)), Generation.status == RUNNING)
+        .values(status=QUEUED, lease_expires_at=None, queued_at=func.now())
+        .returning(Generation.id)
+    )
+
+
+def _in(lease: timedelta) -> ColumnElement[Any]:
+    return func.now() + cast(literal(lease), Interval)

@@ -1,0 +1,43 @@
+"""Tokens that model calls took: one form inside, and the form in which rows keep it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Self
+
+
+@dataclass(frozen=True, slots=True)
+class TokenUsage:
+    """The tokens of one model call, or of several calls together."""
+
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+
+    def __add__(self, other: "TokenUsage") -> "TokenUsage":
+        return TokenUsage(
+            self.prompt_tokens + other.prompt_tokens,
+            self.completion_tokens + other.completion_tokens,
+            self.total_tokens + other.total_tokens,
+        )
+
+    def to_row(self) -> dict[str, int]:
+        """The JSON that a row keeps."""
+        return {
+            "prompt_tokens": self.prompt_tokens,
+            "completion_tokens": self.completion_tokens,
+            "total_tokens": self.total_tokens,
+        }
+
+    @classmethod
+    def from_row(cls, kept: Mapping[str, int] | None) -> Self | None:
+        """The usage that a row keeps; None where the row keeps none. Rows of older releases have the stream's spelling."""
+        if kept is None:
+            return None
+        if "promptTokens" in kept:
+            return cls(kept["promptTokens"], kept["completionTokens"], kept["totalTokens"])
+        return cls(kept["prompt_tokens"], kept["completion_tokens"], kept["total_tokens"])
+
+
+def estimate(prompt_tokens: int, completion_tokens: int) -> TokenUsage:
+    """The usage of a call whose model did not say what the call took."""
+    return TokenUsage(prompt_tokens, completion_tokens, prompt_tokens + completion_tokens)
