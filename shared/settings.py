@@ -108,6 +108,7 @@ class Settings(DatabaseSettings):
     groq_models: Annotated[tuple[str, ...], NoDecode] = ()
     groq_fallback_model: str | None = None
     groq_base_url: str | None = None
+    tools: Annotated[tuple[str, ...], NoDecode] = ("web_search",)
     tavily_api_key: SecretStr | None = None
     tavily_base_url: str | None = None
     search_timeout_seconds: float = Field(default=8, gt=0, le=60)
@@ -176,12 +177,6 @@ class Settings(DatabaseSettings):
             cls._is_context(size, info)
         return contexts
 
-    def context_tokens(self, model: str | None = None) -> int:
-        """How many tokens this model reads, and the one that may have to answer in its stead; the default one for None."""
-        contexts = dict(self.model_contexts)
-        names = (model or self.groq_model, *([self.groq_fallback_model] if self.groq_fallback_model else []))
-        return min(contexts.get(name, self.model_context_tokens) for name in names)
-
     @property
     def offered_models(self) -> tuple[str, ...]:
         """The models that a message may ask for, the default one first."""
@@ -211,7 +206,7 @@ class Settings(DatabaseSettings):
             raise ValueError("looks like a default or a guessable text; make one with: openssl rand -hex 32")
         return secret
 
-    @field_validator("backend_cors_origins", "groq_models", mode="before")
+    @field_validator("backend_cors_origins", "groq_models", "tools", mode="before")
     @classmethod
     def _split(cls, items: Any) -> Any:  # noqa: ANN401
         return tuple(i.strip().rstrip("/") for i in items.split(",") if i.strip()) if isinstance(items, str) else items

@@ -17,12 +17,15 @@ from services.worker.generations.desk import Desk
 from services.worker.generations.leases import Leases
 from services.worker.generations.log_writer import Flusher
 from services.worker.generations.recovery import sweep
-from services.worker.models.groq.client import Model
+from services.worker.models.capabilities import ModelCatalog
+from services.worker.models.groq.client import CONNECT_TIMEOUT, GroqModel
+from services.worker.models.retry import RetryingModel
 from services.worker.summaries.summarizer import Summarizer, hint_due, summarize_now
-from services.worker.tools.web_search.tavily import Search
+from services.worker.tools.registry import ToolSettings, make_tools
+from services.worker.tools.toolset import Toolset
 from shared import background
 from shared.database.engine import open_database
-from shared.errors import CortexAIError
+from shared.errors import CortexAIError, SettingsInvalid
 from shared.generations import recover
 from shared.jobs.sender import JobSender, send
 from shared.settings import Settings
@@ -39,11 +42,12 @@ async def open_desk(settings: Settings, celery: Celery, metrics: Metrics | None 
     """What generations are made with, background tasks running. Without `metrics`, nothing is measured."""
     metrics = metrics or NullMetrics()
     async with AsyncExitStack() as stack:
-        model = Model(settings)
-        stack.push_async_callback(model.aclose)
-        search = _open_search(settings)
-        if search is not None:
-            stack.push_async_callback(search.aclose)
+        models = model_catalog(settings)
+        groq = groq_model(settings, models)
+        stack.push_async_callback(groq.aclose)
+        model = RetryingModel(groq, fallback=models.fallback)
+        tools = _tools(settings)
+        stack.push_async_callback(tools.aclose)
         database = open_database(settings.database_url, pool_size=settings.database_pool_size)
         stack.push_async_callback(database.dispose)
         # A connection of their own: however many replies are being saved, no lease waits for them.
@@ -63,10 +67,11 @@ async def open_desk(settings: Settings, celery: Celery, metrics: Metrics | None 
             leases=Leases(heartbeats, lease=settings.lease_seconds),
             checkpoints=Checkpoints(database, interval=settings.checkpoint_interval_seconds),
             model=model,
-            search=search,
+            models=models,
+            tools=tools,
             jobs=jobs,
             transient_frames=TransientFrames(redis),
-            fold=partial(summarize_now, Summarizer(settings, database, model, jobs, metrics)),
+            fold=partial(summarize_now, Summarizer(settings, database, model, models, jobs, metrics)),
             starts=asyncio.Semaphore(MAX_STARTS),
             metrics=metrics,
         )
@@ -83,18 +88,51 @@ async def open_desk(settings: Settings, celery: Celery, metrics: Metrics | None 
 
 def summarizer_of(desk: Desk) -> Summarizer:
     """What summaries are made with, on the same connections."""
-    return Summarizer(desk.settings, desk.database, desk.model, desk.jobs, desk.metrics)
+    return Summarizer(desk.settings, desk.database, desk.model, desk.models, desk.jobs, desk.metrics)
 
 
-def _open_search(settings: Settings) -> Search | None:
-    if settings.tavily_api_key is None:
-        return None
-    return Search(
-        settings.tavily_api_key.get_secret_value(),
-        settings.tavily_base_url,
-        timeout=settings.search_timeout_seconds,
-        max_results=settings.search_max_results,
+def model_catalog(settings: Settings) -> ModelCatalog:
+    """The models that are offered, with what the settings say of them."""
+    return ModelCatalog(
+        default=settings.groq_model,
+        others=settings.groq_models,
+        fallback=settings.groq_fallback_model,
+        tools=settings.model_tools,
+        prefill=settings.model_prefill,
+        context_tokens=settings.model_context_tokens,
+        contexts=dict(settings.model_contexts),
+        max_output_tokens=settings.model_max_tokens,
     )
+
+
+def groq_model(settings: Settings, models: ModelCatalog, *, connect_timeout: float = CONNECT_TIMEOUT) -> GroqModel:
+    """The model client. `connect_timeout` is in seconds.
+
+    Raises:
+        SettingsInvalid: there is no key.
+
+    """
+    if settings.groq_api_key is None:
+        raise SettingsInvalid("GROQ_API_KEY: is not set")
+    return GroqModel(
+        models,
+        key=settings.groq_api_key,
+        base_url=settings.groq_base_url,
+        temperature=settings.model_temperature,
+        read_timeout=settings.model_read_timeout_seconds,
+        connect_timeout=connect_timeout,
+    )
+
+
+def _tools(settings: Settings) -> Toolset:
+    key = settings.tavily_api_key
+    given = ToolSettings(
+        search_key=key.get_secret_value() if key else None,
+        search_url=settings.tavily_base_url,
+        search_timeout=settings.search_timeout_seconds,
+        search_max_results=settings.search_max_results,
+    )
+    return make_tools(settings.tools, given)
 
 
 async def _guarded(work: Coroutine[Any, Any, None]) -> None:

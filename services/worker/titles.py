@@ -7,7 +7,8 @@ from sqlalchemy import func, select, update
 
 from services.worker import prompts
 from services.worker.generations.desk import Desk
-from services.worker.models.groq.client import ModelMessage
+from services.worker.models.answer import whole_answer
+from services.worker.models.port import ModelMessage, ModelRequest
 from shared import usage
 from shared.database.tables import Chat, Generation, Message
 from shared.errors import ModelError, StreamsUnavailable
@@ -42,7 +43,8 @@ async def make_title(desk: Desk, generation_id: GenerationId) -> None:
     conversation = [ModelMessage("system", prompts.TITLE), ModelMessage("user", question)]
     try:
         async with asyncio.timeout(WITHIN):
-            answer = await desk.model.answer(conversation, max_tokens=MAX_TOKENS)
+            request = ModelRequest(desk.models.default, conversation, max_tokens=MAX_TOKENS, is_brief=True)
+            answer = await whole_answer(desk.model, request)
     except (ModelError, TimeoutError) as error:
         log.warning("title_failed", error=type(error).__name__)
         return

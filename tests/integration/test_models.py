@@ -3,15 +3,19 @@
 import socket
 from collections.abc import AsyncIterator
 from contextlib import ExitStack
+from dataclasses import replace
 from uuid import uuid4
 
 import pytest
 from redis import Redis
 
 from services.launcher.embedded.valkey import EmbeddedValkey
+from services.worker.app import groq_model, model_catalog
 from services.worker.generations.attempt import run_generation
 from services.worker.generations.desk import Desk
-from services.worker.models.groq.client import Model, ModelChunk, ModelMessage, RetryNotice
+from services.worker.models.answer import whole_answer
+from services.worker.models.port import ChatModel, ModelChunk, ModelMessage, ModelRequest, RetryNotice
+from services.worker.models.retry import RetryingModel
 from shared.errors import ModelUnavailable
 from shared.settings import Settings
 from shared.streams.redis import log_key
@@ -161,30 +165,15 @@ async def test_a_model_that_thinks_aloud_is_asked_to_keep_its_reasoning_apart(
     assert asked["body"]["reasoning_format"] == "parsed"
 
 
-@pytest.mark.parametrize(
-    ("model", "fallback", "can"),
-    [
-        ("double", None, True),
-        ("openai/gpt-oss-120b", None, False),
-        ("double", "openai/gpt-oss-20b", False),
-        ("openai/gpt-oss-120b", "double", False),
-    ],
-)
-async def test_an_answer_is_continued_only_where_whoever_may_answer_can(
-    database_url: str, valkey: EmbeddedValkey, groq_url: str, model: str, fallback: str | None, *, can: bool
-) -> None:
-    made = Model(settings_for(database_url, valkey.url, groq_url, groq_model=model, groq_fallback_model=fallback))
-    assert made.can_continue(None) is can
-    await made.aclose()
-
-
 async def test_a_model_thinks_little_of_what_nobody_waits_for(
     database_url: str, valkey: EmbeddedValkey, groq_url: str
 ) -> None:
     words = uuid4().hex
-    model = Model(settings_for(database_url, valkey.url, groq_url, groq_model="openai/gpt-oss-120b"))
-    await model.answer([ModelMessage("user", words)], max_tokens=10)
-    await anext(model.stream([ModelMessage("user", words)]))
+    settings = settings_for(database_url, valkey.url, groq_url, groq_model="openai/gpt-oss-120b")
+    model = groq_model(settings, model_catalog(settings))
+    request = ModelRequest("openai/gpt-oss-120b", [ModelMessage("user", words)], max_tokens=10)
+    await whole_answer(model, replace(request, is_brief=True))
+    await anext(model.stream(request))
     await model.aclose()
     for_nobody, for_a_reader = await groq_control.requests(groq_url, containing=words, ended=2)
     assert for_nobody["body"]["reasoning_effort"] == "low"
@@ -196,8 +185,8 @@ async def test_a_connection_that_is_not_accepted_in_time_is_tried_again(
 ) -> None:
     waits: list[RetryNotice | ModelChunk] = []
 
-    async def ask(model: Model) -> None:
-        async for said in model.stream([ModelMessage("user", "Hello")]):
+    async def ask(model: ChatModel) -> None:
+        async for said in model.stream(ModelRequest("double", [ModelMessage("user", "Hello")])):
             waits.append(said)  # noqa: PERF401 - what came before the failure counts
 
     with ExitStack() as sockets:
@@ -206,8 +195,9 @@ async def test_a_connection_that_is_not_accepted_in_time_is_tried_again(
             one.settimeout(0)
             one.connect_ex(full.getsockname())
         url = f"http://127.0.0.1:{full.getsockname()[1]}"
-        model = Model(settings_for(database_url, valkey.url, url), connect_timeout=0.1)
+        settings = settings_for(database_url, valkey.url, url)
+        model = groq_model(settings, model_catalog(settings), connect_timeout=0.1)
         with pytest.raises(ModelUnavailable):
-            await ask(model)
+            await ask(RetryingModel(model, fallback=None))
         await model.aclose()
     assert [type(again) for again in waits] == [RetryNotice, RetryNotice]

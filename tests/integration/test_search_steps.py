@@ -204,6 +204,45 @@ async def test_a_model_that_fails_over_its_tools_is_asked_again_without(
     assert ["tools" in request["body"] for request in asked] == [True, False]
 
 
+async def test_another_tool_is_shown_and_told_to_the_model_likewise(
+    client: Client, database_url: str, valkey: EmbeddedValkey, groq_url: str
+) -> None:
+    mark = words()
+    settings = settings_for(database_url, valkey.url, groq_url, tools=("web_search", "current_time"))
+    await groq_control.script(groq_url, "tool=current_time", marker=mark, arguments={"time_zone": "Asia/Tokyo"})
+    async with open_desk_for(settings) as clock:
+        _, events = await answer(client, clock, f"{mark} [[tokens=2]]")
+    assert [kind for kind in types_of(events) if not kind.startswith("text-")] == [
+        *("start", "start-step", "data-status", "tool-input-available", "tool-output-available", "finish-step"),
+        *("start-step", "data-status", "finish-step", "finish"),
+    ]
+    (shown,) = of_type(events, "tool-output-available")
+    assert shown["output"]["time"].endswith("+09:00")
+    first, second = await groq_control.requests(groq_url, containing=mark, ended=2)
+    assert [tool["function"]["name"] for tool in first["body"]["tools"]] == ["current_time"]
+    assert "+09:00" in second["body"]["messages"][-1]["content"]
+    assert_in_order(events)
+
+
+async def test_steps_that_an_earlier_release_saved_are_gone_on_with(
+    client: Client, desk: Desk, groq_url: str, tavily_url: str, database_url: str
+) -> None:
+    query = words()
+    posted = await post(client, f"{query} [[tokens=3]]")
+    page = {"title": "One", "url": "https://example.org/1", "content": "What one says"}
+    call = {"id": "a", "name": "web_search", "given": {"query": query}, "found": [page], "error": None}
+    steps = json.dumps([{"text": "Let me look. ", "calls": [call]}])
+    execute(database_url, "UPDATE generations SET steps = %s::jsonb", steps)
+    await run_generation(desk, posted.generation_id)
+    events = await whole(client, posted)
+    assert text_of(events) == "Let me look. " + numbered(3)
+    assert [source["url"] for source in of_type(events, "source-url")] == ["https://example.org/1"]
+    assert await tavily_control.searches(tavily_url, containing=query) == []
+    (asked,) = await groq_control.requests(groq_url, containing=query, ended=1)
+    assert "What one says" in asked["body"]["messages"][-1]["content"]
+    assert_in_order(events)
+
+
 @asynccontextmanager
 async def crashed(
     client: Client, desk: Desk, content: str, until: str, *, asked: Awaitable[object]

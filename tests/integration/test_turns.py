@@ -6,9 +6,10 @@ from dataclasses import replace
 
 import pytest
 
+from services.worker.app import groq_model
 from services.worker.generations.attempt import run_generation
 from services.worker.generations.desk import Desk
-from services.worker.models.groq.client import Model
+from services.worker.models.retry import RetryingModel
 from shared.settings import Settings
 from tests.doubles import groq_control
 from tests.doubles.groq.text import SPECIALS
@@ -102,8 +103,9 @@ async def test_a_model_that_fails_ends_the_stream_with_an_error_and_keeps_what_i
 
 @pytest.mark.parametrize("directive", ["fault=hang", "fault=stall after=3"])
 async def test_a_silent_model_is_given_up(client: Client, settings: Settings, desk: Desk, directive: str) -> None:
-    impatient = Model(settings.model_copy(update={"model_read_timeout_seconds": 0.3}))
-    _, events = await answer(client, replace(desk, model=impatient), f"[[tokens=20 {directive}]]")
+    impatient = groq_model(settings.model_copy(update={"model_read_timeout_seconds": 0.3}), desk.models)
+    model = RetryingModel(impatient, fallback=None)
+    _, events = await answer(client, replace(desk, model=model), f"[[tokens=20 {directive}]]")
     await impatient.aclose()
     assert (events[-1].part["type"], events[-1].part["code"]) == ("error", "model_timeout")
 

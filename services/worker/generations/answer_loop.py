@@ -1,22 +1,31 @@
 """Writing a reply: ask the model, search when it asks for that, ask again, until it has said all."""
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import aclosing
 from datetime import UTC, datetime
 from typing import Final
 
-from services.worker.generations import steps as tools
 from services.worker.generations.context import Context, assemble
 from services.worker.generations.desk import Desk
 from services.worker.generations.history import ChatHistory, reload_history
 from services.worker.generations.leases import Lease
 from services.worker.generations.persist import persist, spent
 from services.worker.generations.reply import Reply, UsageMeter
-from services.worker.generations.steps import Step, ToolUse
-from services.worker.models.groq.client import CHARS_PER_TOKEN, ModelMessage, RetryNotice, ToolCall
-from services.worker.tools.web_search.tavily import wants_search
+from services.worker.generations.steps import (
+    Step,
+    call_part,
+    catch_up_steps,
+    dump,
+    load,
+    new_step,
+    outcome_parts,
+    to_model_messages,
+)
+from services.worker.models.port import ModelMessage, ModelRequest, RetryNotice, ToolCall, ToolDescription
+from services.worker.models.tokens import CHARS_PER_TOKEN
 from shared.database.engine import Connection
-from shared.errors import ModelRejected, SearchError
+from shared.errors import ModelRejected
 from shared.generations.claim import Claimed
 from shared.generations.progress import save_steps
 from shared.protocol.catch_up import catch_up_text
@@ -24,7 +33,6 @@ from shared.telemetry.logs import get_logger
 
 log = get_logger(__name__)
 
-QUERY_CHARS: Final = 400
 RESULTS_SHARE: Final = 2
 """Search results get at most one part in so many of what the model may be sent."""
 
@@ -38,11 +46,13 @@ async def write(desk: Desk, lease: Lease, reply: Reply, claimed: Claimed, recall
         AppendRefused: the generation is not this attempt's any more.
 
     """
-    steps = tools.load(claimed.steps)
+    steps = load(claimed.steps)
     _show_saved(reply, claimed, steps)
-    if not steps and not reply.transcript.length and _decides_in_code(desk, recalled.question):
-        query = recalled.question[:QUERY_CHARS]
-        steps.append(Step("", [ToolUse(f"search-{lease.generation_id}", tools.SEARCH, {"query": query})]))
+    bounds = desk.models.with_fallback(desk.models.choose(claimed.model))
+    # A model that can't call tools gets what the tools themselves want to look up.
+    is_new = not steps and not reply.transcript.length
+    if is_new and not bounds.tools and (suggested := desk.tools.suggest(recalled.question, str(lease.generation_id))):
+        steps.append(new_step("", suggested))
         await _save(desk, lease, claimed, reply, steps)
     recalled = await _summarized(desk, reply, claimed, recalled)
     while True:
@@ -51,18 +61,13 @@ async def write(desk: Desk, lease: Lease, reply: Reply, claimed: Claimed, recall
         calls = await _ask(desk, lease, claimed, reply, recalled, steps)
         if not calls:
             return
-        steps.append(tools.new_step(reply.transcript.step_text, calls, steps))
+        steps.append(new_step(reply.transcript.step_text, calls, steps))
         await _save(desk, lease, claimed, reply, steps)
-
-
-def _decides_in_code(desk: Desk, question: str) -> bool:
-    """Whether a model that can't call tools is to be told search results from the start."""
-    return desk.search is not None and not desk.settings.model_tools and wants_search(question)
 
 
 def _show_saved(reply: Reply, claimed: Claimed, steps: list[Step]) -> None:
     """Bring the log to what is saved: more than it has where a worker died in between, or Redis lost it, or its end."""
-    reply.put_all(tools.catch_up_steps(reply.transcript, steps))
+    reply.put_all(catch_up_steps(reply.transcript, steps))
     if parts := catch_up_text(reply.transcript, claimed.content):
         reply.begin_step()
         reply.put_all(parts)
@@ -72,8 +77,8 @@ async def _ask(
     desk: Desk, lease: Lease, claimed: Claimed, reply: Reply, recalled: ChatHistory, steps: list[Step]
 ) -> tuple[ToolCall, ...]:
     """One model call, streamed into the log. Returns the tool calls with which it ended, none at the reply's end."""
-    offers_tools = desk.search is not None and desk.settings.model_tools
-    offers_tools = offers_tools and len(steps) < desk.settings.search_max_steps
+    can_call = desk.models.with_fallback(desk.models.choose(claimed.model)).tools
+    tools = desk.tools.descriptions if can_call and len(steps) < desk.settings.search_max_steps else ()
     written = _go_on(desk, lease, claimed, reply, steps)
     context = _context(desk, claimed, recalled, steps, written)
     if context.left_out or recalled.is_cut:
@@ -81,13 +86,13 @@ async def _ask(
     reply.begin_step()
     reply.tell({"status": "generating"})
     try:
-        return await _stream(desk, claimed, reply, context, offers_tools=offers_tools)
+        return await _stream(desk, claimed, reply, context, tools)
     except ModelRejected:
         # Some models fail over calling a tool, which their service takes for a bad request.
-        if not offers_tools or reply.call is None or not reply.call.is_fresh:
+        if not tools or reply.call is None or not reply.call.is_fresh:
             raise
         log.warning("asked_again_without_tools", generation_id=str(lease.generation_id))
-        return await _stream(desk, claimed, reply, context, offers_tools=False)
+        return await _stream(desk, claimed, reply, context, ())
 
 
 def _go_on(desk: Desk, lease: Lease, claimed: Claimed, reply: Reply, steps: list[Step]) -> str:
@@ -98,7 +103,7 @@ def _go_on(desk: Desk, lease: Lease, claimed: Claimed, reply: Reply, steps: list
     transcript = reply.transcript
     if transcript.step_called or not (transcript.step_text or not transcript.step_is_plain):
         return ""
-    if desk.model.can_continue(claimed.model) and transcript.step_is_plain and not steps:
+    if desk.models.with_fallback(desk.models.choose(claimed.model)).prefill and transcript.step_is_plain and not steps:
         return transcript.step_text
     reply.begin_anew(lease.attempt)
     return ""
@@ -117,19 +122,21 @@ async def _summarized(desk: Desk, reply: Reply, claimed: Claimed, recalled: Chat
 
 def _context(desk: Desk, claimed: Claimed, recalled: ChatHistory, steps: list[Step], written: str) -> Context:
     """What the model is told."""
-    budget = desk.settings.context_tokens(claimed.model) - desk.settings.model_max_tokens
+    bounds = desk.models.with_fallback(desk.models.choose(claimed.model))
+    budget = bounds.prompt_tokens
     max_chars = budget * CHARS_PER_TOKEN // RESULTS_SHARE
-    after = tools.to_model_messages(steps, as_tools=desk.settings.model_tools, max_chars=max_chars)
+    after = to_model_messages(steps, as_tools=bounds.tools, max_chars=max_chars)
     after += [ModelMessage("assistant", written)] if written else []
     return assemble(recalled.memory, recalled.history, after=after, budget=budget, today=datetime.now(UTC).date())
 
 
 async def _stream(
-    desk: Desk, claimed: Claimed, reply: Reply, context: Context, *, offers_tools: bool
+    desk: Desk, claimed: Claimed, reply: Reply, context: Context, tools: Sequence[ToolDescription]
 ) -> tuple[ToolCall, ...]:
     calls: tuple[ToolCall, ...] = ()
-    reply.call = UsageMeter(claimed.model or desk.model.name, context.tokens)
-    stream = desk.model.stream(context.conversation, model=claimed.model, tools=offers_tools)
+    model = desk.models.choose(claimed.model)
+    reply.call = UsageMeter(model, context.tokens)
+    stream = desk.model.stream(ModelRequest(model, context.conversation, tools=tools))
     async with aclosing(stream) as chunks:
         async for chunk in chunks:
             if isinstance(chunk, RetryNotice):
@@ -141,37 +148,27 @@ async def _stream(
             if reply.transcript.length + reply.thought >= desk.settings.reply_max_chars:
                 reply.reason = "length"
                 return ()
-    return calls if offers_tools else ()
+    return calls if tools else ()
 
 
 async def _answer_calls(desk: Desk, lease: Lease, claimed: Claimed, reply: Reply, steps: list[Step]) -> None:
     """Do what the last step asked for, and show it. What has its result already is not done again."""
-    calls = [call for call in steps[-1].calls if not call.is_answered]
+    calls = [call for call in steps[-1].calls if call.outcome is None]
     if not calls:
         return
     reply.begin_calls()
     for call in calls:
         if call.id not in reply.transcript.tools:
-            reply.put(tools.input_of(call), flush_now=True)
-    reply.tell({"status": "searching"})
-    await asyncio.gather(*(_find(desk, call) for call in calls))
+            reply.put(call_part(call), flush_now=True)
+    if status := desk.tools.status_of([call.name for call in calls]):
+        reply.tell({"status": status})
+    outcomes = await asyncio.gather(*(desk.tools.call(call.name, call.arguments) for call in calls))
+    for call, outcome in zip(calls, outcomes, strict=True):
+        call.outcome = outcome
     await _save(desk, lease, claimed, reply, steps)
     known = {source["url"] for source in reply.transcript.sources}
     for call in calls:
-        reply.put_all(tools.results_of(call, known))
-
-
-async def _find(desk: Desk, call: ToolUse) -> None:
-    if desk.search is None or (query := call.query) is None:
-        call.error = "There is no such tool, or its arguments are not usable."
-        return
-    try:
-        found = await desk.search.find(query)
-    except SearchError as error:
-        log.warning("search_failed", error=error.code)
-        call.error = error.message
-    else:
-        call.found = [{"title": source.title, "url": source.url, "content": source.content} for source in found]
+        reply.put_all(outcome_parts(call, known))
 
 
 async def _save(desk: Desk, lease: Lease, claimed: Claimed, reply: Reply, steps: list[Step]) -> None:
@@ -184,7 +181,7 @@ async def _save(desk: Desk, lease: Lease, claimed: Claimed, reply: Reply, steps:
     call = reply.end_call()
 
     async def save(db: Connection) -> bool:
-        saved = await db.execute(save_steps(lease.generation_id, lease.attempt, tools.dump(steps)))
+        saved = await db.execute(save_steps(lease.generation_id, lease.attempt, dump(steps)))
         if saved.one_or_none() is None:
             return False
         if call is not None:

@@ -204,7 +204,7 @@ async def _save(desk: Desk, lease: Lease, claimed: Claimed, reply: Reply) -> Non
             lease.attempt,
             reply.outcome(),
             FinishedReply(transcript.text, transcript.parts(), transcript.sources or None),
-            model=call.model if call else claimed.model or desk.model.name,
+            model=call.model if call else desk.models.choose(claimed.model),
             last_call=call,
             first_token_ago=timedelta(seconds=time.monotonic() - reply.first_token) if reply.first_token else None,
         )
@@ -221,5 +221,5 @@ async def _save(desk: Desk, lease: Lease, claimed: Claimed, reply: Reply) -> Non
     desk.metrics.generation_ended(reply.outcome().status)
     if failure is not None:
         seen = failure.log_fields if isinstance(failure, ModelError) else {"code": failure.code}
-        model = seen.get("model") or (call.model if call else claimed.model or desk.model.name)
+        model = seen.get("model") or (call.model if call else desk.models.choose(claimed.model))
         log.warning("answer_failed", attempt=lease.attempt, **{**seen, "model": model})

@@ -6,7 +6,8 @@ from datetime import date
 from typing import Final
 
 from services.worker import prompts
-from services.worker.models.groq.client import CHARS_PER_TOKEN, ModelMessage, tokens
+from services.worker.models.port import ModelMessage
+from services.worker.models.tokens import CHARS_PER_TOKEN, count_tokens
 from shared.memory.facts import Fact
 
 MEMORY_SHARE: Final = 2
@@ -39,10 +40,10 @@ def assemble(
     never the question. `after` is what the answer's own steps have said, or the text to go on from.
     """
     system = ModelMessage("system", _system(memory, today, budget * CHARS_PER_TOKEN // MEMORY_SHARE))
-    taken = sum(tokens(said) for said in (system, *after))
+    taken = sum(count_tokens(said) for said in (system, *after))
     kept: list[ModelMessage] = []
     for said in reversed(history):
-        size = tokens(said)
+        size = count_tokens(said)
         if taken + size > budget and kept:
             break
         taken += size

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from services.worker.generations.checkpoints import Checkpoints
 from services.worker.generations.leases import Leases
 from services.worker.generations.log_writer import Flusher
-from services.worker.models.groq.client import Model
-from services.worker.tools.web_search.tavily import Search
+from services.worker.models.capabilities import ModelCatalog
+from services.worker.models.port import ChatModel
+from services.worker.tools.toolset import Toolset
 from shared.database.engine import Database
 from shared.ids import ChatId
 from shared.jobs.sender import JobSender
@@ -20,7 +21,7 @@ from shared.telemetry.metrics import Metrics
 
 @dataclass(frozen=True, slots=True)
 class Desk:
-    """Settings, connections, and the process's background tasks. Without a `search` nothing is looked up.
+    """Settings, connections, and the process's background tasks.
 
     `fold` folds a chat's older messages into its summary now, as far as time allows; False when it could not.
     """
@@ -32,8 +33,9 @@ class Desk:
     flusher: Flusher
     leases: Leases
     checkpoints: Checkpoints
-    model: Model
-    search: Search | None
+    model: ChatModel
+    models: ModelCatalog
+    tools: Toolset
     jobs: JobSender
     transient_frames: TransientFrames
     fold: Callable[[ChatId], Awaitable[bool]]

@@ -1,12 +1,12 @@
 """What a generation needs to know of its chat: the memory that covers its beginning, and all messages after that."""
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, cast
 
 from sqlalchemy import bindparam, select
 
 from services.worker.generations.context import ChatMemory
-from services.worker.models.groq.client import ModelMessage
+from services.worker.models.port import ModelMessage, Role
 from shared.database.engine import Connection
 from shared.database.tables import Chat, Message
 from shared.generations.claim import Claimed
@@ -68,5 +68,5 @@ async def _with_history(
 ) -> ChatHistory:
     values = {"chat": chat_id, "question": question, "watermark": watermark}
     rows = (await db.execute(_HISTORY, values)).all()
-    history = [ModelMessage(role, content) for role, content in reversed(rows[:MAX_MESSAGES])]
+    history = [ModelMessage(cast("Role", role), content) for role, content in reversed(rows[:MAX_MESSAGES])]
     return ChatHistory(memory, history, is_cut=len(rows) > MAX_MESSAGES)

@@ -39,7 +39,7 @@ async def sweep(desk: Desk) -> None:
                 log.warning("generation_lost", attempt=row.attempt)
                 desk.jobs.generate(GenerationId(row.id))
             else:
-                model = row.model or desk.model.name
+                model = row.model or desk.models.default
                 log.warning("answer_failed", attempt=row.attempt, code=recover.WORKER_LOST, model=model)
                 desk.metrics.generation_ended(GenerationStatus.FAILED)
     async with desk.database.connect() as db:

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from services.worker.generations.log_writer import LogWriter
-from services.worker.models.groq.client import CHARS_PER_TOKEN, ModelChunk
+from services.worker.models.port import ModelChunk
+from services.worker.models.tokens import CHARS_PER_TOKEN
 from shared.errors import (
     CortexAIError,
     ModelAuthFailed,

@@ -9,7 +9,10 @@ from typing import Final, NamedTuple
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from services.worker import prompts
-from services.worker.models.groq.client import CHARS_PER_TOKEN, Answer, Model, ModelMessage, tokens
+from services.worker.models.answer import Answer, whole_answer
+from services.worker.models.capabilities import ModelCatalog
+from services.worker.models.port import ChatModel, ModelMessage, ModelRequest
+from services.worker.models.tokens import CHARS_PER_TOKEN, count_tokens
 from services.worker.summaries.facts import SummarizedMessage, kept_facts
 from shared import usage
 from shared.database.engine import Database
@@ -43,7 +46,8 @@ class Summarizer:
 
     settings: Settings
     database: Database
-    model: Model
+    model: ChatModel
+    models: ModelCatalog
     jobs: JobSender
     metrics: Metrics
     running: set[asyncio.Task[None]] = field(default_factory=set)
@@ -175,9 +179,9 @@ def _that_fits(
 
 def _budget(summarizer: Summarizer, claimed: SummaryClaim) -> int:
     """The tokens that the quoted messages may take."""
-    fixed = tokens(ModelMessage("system", prompts.summarize(summarizer.settings.summary_max_chars)))
-    fixed += tokens(ModelMessage("user", claimed.summary or "")) + MARGIN_TOKENS
-    return summarizer.settings.context_tokens() - _max_tokens(summarizer) - fixed
+    fixed = count_tokens(ModelMessage("system", prompts.summarize(summarizer.settings.summary_max_chars)))
+    fixed += count_tokens(ModelMessage("user", claimed.summary or "")) + MARGIN_TOKENS
+    return summarizer.models.with_fallback(summarizer.models.default).context_tokens - _max_tokens(summarizer) - fixed
 
 
 def _max_tokens(summarizer: Summarizer) -> int:
@@ -207,7 +211,10 @@ async def _ask_for_summary(summarizer: Summarizer, claimed: SummaryClaim, rows: 
         ),
     ]
     async with asyncio.timeout(summarizer.settings.summary_timeout_seconds):
-        answer = await summarizer.model.answer(conversation, max_tokens=_max_tokens(summarizer))
+        request = ModelRequest(
+            summarizer.models.default, conversation, max_tokens=_max_tokens(summarizer), is_brief=True
+        )
+        answer = await whole_answer(summarizer.model, request)
     await _note(summarizer, claimed, conversation, answer)
     if answer.finish_reason == "length" and not answer.text.strip():
         raise ModelBadResponse  # it thought for too long, as it may do over any text
@@ -222,11 +229,17 @@ async def _note(
     """Note what the model call took, whatever its answer is worth."""
     taken = answer.usage
     if taken is None:
-        prompt, completion = sum(tokens(said) for said in conversation), tokens(ModelMessage("assistant", answer.text))
+        prompt = sum(count_tokens(message) for message in conversation)
+        completion = count_tokens(ModelMessage("assistant", answer.text))
         taken = estimate(prompt, completion)
     summarizer.metrics.tokens(answer.model, taken)
     statement = usage.record(
-        claimed.user_id, "summary", answer.model, taken, chat_id=claimed.chat_id, is_estimate=answer.usage is None
+        claimed.user_id,
+        "summary",
+        answer.model,
+        taken,
+        chat_id=claimed.chat_id,
+        is_estimate=answer.usage is None,
     )
     try:
         async with summarizer.database.connect() as db:

@@ -1,4 +1,4 @@
-"""The web search: Tavily's client, made once per process. The only module that knows Tavily."""
+"""Tavily's client, which one web search tool uses. Only this folder knows Tavily."""
 
 import asyncio
 import re
@@ -12,12 +12,9 @@ import httpx
 import tavily.errors
 from tavily import AsyncTavilyClient
 
-from services.worker.tools.web_search.search_intent import wants_search
 from shared import errors
 from shared.protocol.encoding import clean
 from shared.telemetry.logs import get_logger
-
-__all__ = ["Search", "SearchResult", "wants_search"]
 
 log = get_logger(__name__)
 
