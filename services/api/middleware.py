@@ -2,60 +2,91 @@
 
 import logging
 import time
+from collections.abc import Callable
+from http import HTTPStatus
 from typing import Final
 from uuid import uuid4
 
+from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.contextvars import bind_contextvars, clear_contextvars
 
-from services.api.problems import StreamCut, of_error
-from shared.errors import PayloadTooLarge
+from services.api.auth.authenticate import authenticate
+from services.api.resources import Resources
+from services.api.streaming.follow import StreamCut
 from shared.telemetry.logs import get_logger
 from shared.telemetry.traces import TRACEPARENT, TraceContext, bind_trace, new_trace, read_traceparent
 
 log = get_logger(__name__)
 
-# uvicorn's complaint about a response without an end. Cutting a stream is how its client learns to resume, so it is no fault.
+# uvicorn's complaint about a response without an end. A stream is cut on purpose, so that its client resumes.
 CUT: Final = "ASGI callable returned without completing response."
 QUIET_PATHS: Final = frozenset({"/livez", "/readyz"})
 
 
+class Authentication:
+    """Finds the principal of each request that needs one, and puts it into the request's state.
+
+    FastAPI reads a request's body before it runs a route's dependencies. This runs before both, so that nobody who is
+    refused can make the API read a body. `needs_principal` tells which requests need one. Other requests pass without
+    a look at their credentials: an open route ignores a bad token, and an unknown path is 404 for everybody.
+    """
+
+    def __init__(self, app: ASGIApp, needs_principal: Callable[[Scope], bool]) -> None:
+        self.app = app
+        self.needs_principal = needs_principal
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on.
+
+        Raises:
+            Unauthenticated: the request needs a principal and names none, or one that is not valid.
+
+        """
+        if scope["type"] == "http" and self.needs_principal(scope):
+            resources: Resources = scope["state"]["resources"]
+            authorization = Headers(scope=scope).get("authorization")
+            scope["state"]["principal"] = await authenticate(authorization, resources.tokens, resources.accounts)
+        await self.app(scope, receive, send)
+
+
 class BodyLimit:
-    """Refuses a body of more than `limit` bytes, by its length if that is told, else once so much has come."""
+    """Refuses a body of more than `limit` bytes: by its declared length, else once more bytes have come.
+
+    FastAPI has such a limit (`max_body_size`), which is left unset: it stands outside of every middleware and answers a
+    declared length in plain text, without CORS headers, a request id or a problem.
+    """
 
     def __init__(self, app: ASGIApp, limit: int) -> None:
         self.app = app
         self.limit = limit
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on unless its body is too large."""
+        """Pass a request on.
+
+        Raises:
+            HTTPException: 413, the body is too large. FastAPI lets this exception pass when it reads a body; it takes
+                every other one for a bad request.
+
+        """
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        told = dict(scope["headers"]).get(b"content-length", b"0")
-        if told.isdigit() and int(told) > self.limit:
-            await of_error(PayloadTooLarge())(scope, receive, send)
-            return
-        taken, begun = 0, False
+        declared = Headers(scope=scope).get("content-length", "")
+        if declared.isdecimal() and int(declared) > self.limit:
+            raise HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+        taken = 0
 
         async def bounded() -> Message:
             nonlocal taken
             message = await receive()
             taken += len(message.get("body", b""))
             if taken > self.limit:
-                raise PayloadTooLarge
+                raise HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
             return message
 
-        async def answered(message: Message) -> None:
-            # FastAPI takes whatever ends the reading of a body for a bad request. That answer is not sent.
-            nonlocal begun
-            if begun or taken <= self.limit:
-                begun = True
-                await send(message)
-
-        await self.app(scope, bounded, answered)
-        if taken > self.limit and not begun:
-            await of_error(PayloadTooLarge())(scope, receive, send)
+        await self.app(scope, bounded, send)
 
 
 class RequestLog:
@@ -68,7 +99,7 @@ class RequestLog:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on, and note how it went."""
+        """Pass a request on, and log its status and duration."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return

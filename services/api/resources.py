@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from services.api.auth.access_tokens import AccessTokens
+from services.api.auth.account_lookup import AccountLookup
 from services.api.auth.passwords import Passwords
 from services.api.queue_positions import QueuePositions
 from shared.database.engine import Database
@@ -23,4 +24,5 @@ class Resources:
     queue_positions: QueuePositions
     passwords: Passwords
     tokens: AccessTokens
+    accounts: AccountLookup
     metrics: Metrics

@@ -89,11 +89,11 @@ def lines(system: System, process: subprocess.Popen[bytes], generation_id: objec
 
 
 async def test_a_trace_outlives_the_worker_that_had_it(new_system: NewSystem) -> None:
-    system = new_system(LEASE_SECONDS="3", SWEEP_INTERVAL_SECONDS="0.5", LOG_LEVEL="debug")
+    system = new_system(LEASE_SECONDS="3", SWEEP_INTERVAL_SECONDS="0.5")
     api, url = await system.start_api()
     first = await system.start_worker()
     async with logged_in(url) as client:
-        posted = await ask(client, "[[tokens=12 fault=stall after=2 once=1]]")
+        posted = await ask(client, "[[tokens=12 fault=stall after=2]]")
         async with client.read(posted.stream_url) as stream:
             async for event in stream.events():
                 if event.part["type"] == "text-delta":

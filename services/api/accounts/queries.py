@@ -8,7 +8,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from shared.database.engine import Connection
 from shared.database.tables import Chat, Generation, User
-from shared.errors import EmailTaken
+from shared.errors import EmailTaken, TokenInvalid
 from shared.generations.cancel import OpenGeneration, find_open
 from shared.ids import UserId
 
@@ -40,19 +40,27 @@ async def find_credentials(db: Connection, email: str) -> Row[int, str] | None:
     return (await db.execute(statement)).one_or_none()
 
 
-async def find_account(db: Connection, user_id: UserId) -> AccountRow | None:
-    """(id, email, created_at) of an account; None when it is gone."""
+async def find_account(db: Connection, user_id: UserId) -> AccountRow:
+    """(id, email, created_at) of an account.
+
+    Raises:
+        TokenInvalid: the account was deleted after its request was let in.
+
+    """
     statement = select(User.id, User.email, User.created_at).where(User.id == user_id)
-    return (await db.execute(statement)).one_or_none()
+    row = (await db.execute(statement)).one_or_none()
+    if row is None:
+        raise TokenInvalid
+    return row
 
 
-async def delete_account(db: Connection, user_id: UserId) -> Sequence[OpenGeneration] | None:
-    """Delete an account with all that belongs to it. Belongs in a transaction.
+async def delete_account(db: Connection, user_id: UserId) -> Sequence[OpenGeneration]:
+    """Delete an account with everything that belongs to it. Needs a transaction.
 
-    Returns the generations that were open; None when the account is gone already.
+    Returns the generations that were open.
     """
     # In the order in which accepting a message locks: its chat, then its user.
     await db.execute(select(Chat.id).where(Chat.user_id == user_id).order_by(Chat.id).with_for_update())
     open_ones = await find_open(db, Generation.user_id == user_id)
-    gone = (await db.execute(delete(User).where(User.id == user_id).returning(User.id))).one_or_none()
-    return open_ones if gone else None
+    await db.execute(delete(User).where(User.id == user_id))
+    return open_ones

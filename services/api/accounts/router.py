@@ -1,5 +1,6 @@
 """Accounts: sign up, log in, who am I."""
 
+from http import HTTPStatus
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Request, Response, status
@@ -9,9 +10,9 @@ from starlette.exceptions import HTTPException
 
 from services.api.accounts.queries import add_user, delete_account, find_account, find_credentials
 from services.api.accounts.schemas import Account, Login, Signup, Token
-from services.api.dependencies import AppResources, CurrentUser
+from services.api.dependencies import AppResources, CurrentPrincipal
 from services.api.generations.cancellation import end_deleted
-from shared.errors import CredentialsInvalid, TokenInvalid
+from shared.errors import CredentialsInvalid
 from shared.ids import UserId
 
 router = APIRouter(prefix="/api/auth", tags=["auth"])
@@ -51,6 +52,8 @@ async def login_body(request: Request) -> Login:
         found = error.errors(include_url=False, include_context=False, include_input=False)
         raise RequestValidationError([{**e, "loc": ("body", *e["loc"])} for e in found]) from error
     except HTTPException as error:
+        if error.status_code != HTTPStatus.BAD_REQUEST:
+            raise  # the body is too large
         raise RequestValidationError([{"loc": ("body",), "type": "form_invalid", "msg": error.detail}]) from error
 
 
@@ -79,20 +82,16 @@ async def login(body: Annotated[Login, Depends(login_body)], resources: AppResou
 
 
 @router.get("/me")
-async def me(user_id: CurrentUser, resources: AppResources) -> Account:
+async def me(principal: CurrentPrincipal, resources: AppResources) -> Account:
     """The account that the token belongs to."""
     async with resources.database.connect() as db:
-        row = await find_account(db, user_id)
-    if row is None:
-        raise TokenInvalid
+        row = await find_account(db, principal.user_id)
     return Account.model_validate(row)
 
 
 @router.delete("/me", status_code=status.HTTP_204_NO_CONTENT)
-async def delete_me(user_id: CurrentUser, resources: AppResources) -> None:
+async def delete_me(principal: CurrentPrincipal, resources: AppResources) -> None:
     """Delete the account and all of its chats. What they are generating is stopped."""
     async with resources.database.begin() as db:
-        deleted = await delete_account(db, user_id)
-    if deleted is None:
-        raise TokenInvalid
+        deleted = await delete_account(db, principal.user_id)
     await end_deleted(resources, deleted)

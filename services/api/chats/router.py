@@ -6,7 +6,7 @@ from fastapi import APIRouter, Query, Request, Response, status
 
 from services.api.chats import cursors, queries
 from services.api.chats.schemas import Chat, ChatChange, ChatWithMessages, Message, NewChat
-from services.api.dependencies import AppResources, CurrentUser
+from services.api.dependencies import AppResources, CurrentPrincipal
 from services.api.fields import BigIntId
 from services.api.generations.cancellation import end_deleted
 from shared.ids import MAX_BIGINT, ChatId
@@ -22,7 +22,7 @@ Limit = Annotated[int, Query(ge=1, le=100, description="Page size.")]
 async def list_chats(
     request: Request,
     response: Response,
-    user_id: CurrentUser,
+    principal: CurrentPrincipal,
     resources: AppResources,
     cursor: Annotated[str | None, Query(max_length=200)] = None,
     limit: Limit = 50,
@@ -30,7 +30,7 @@ async def list_chats(
     """The user's chats, newest activity first. The next page is in the `Link` header (RFC 8288)."""
     before = cursors.read(cursor) if cursor else None
     async with resources.database.connect() as db:
-        rows = await queries.list_chats(db, user_id, before=before, limit=limit + 1)
+        rows = await queries.list_chats(db, principal.user_id, before=before, limit=limit + 1)
     page = [Chat.model_validate(row) for row in rows[:limit]]
     if len(rows) > limit:
         following = request.url.include_query_params(cursor=cursors.write(page[-1].last_message_at, page[-1].id))
@@ -40,21 +40,21 @@ async def list_chats(
 
 @router.post("", status_code=status.HTTP_201_CREATED)
 async def create_chat(
-    user_id: CurrentUser, resources: AppResources, response: Response, body: NewChat | None = None
+    principal: CurrentPrincipal, resources: AppResources, response: Response, body: NewChat | None = None
 ) -> Chat:
     """Make an empty chat."""
     async with resources.database.connect() as db:
-        row = await queries.add_chat(db, user_id, body.title if body else None)
+        row = await queries.add_chat(db, principal.user_id, body.title if body else None)
     response.headers["Location"] = f"/api/chats/{row.id}"
     return Chat.model_validate(row)
 
 
 @router.get("/{chat_id}", responses=_NOT_FOUND)
-async def get_chat(chat_id: BigIntId, user_id: CurrentUser, resources: AppResources) -> ChatWithMessages:
+async def get_chat(chat_id: BigIntId, principal: CurrentPrincipal, resources: AppResources) -> ChatWithMessages:
     """A chat with all of its messages, by position."""
     async with resources.database.connect() as db:
-        chat = await queries.find_chat(db, user_id, ChatId(chat_id))
-        messages = await queries.list_messages(db, user_id, ChatId(chat_id))
+        chat = await queries.find_chat(db, principal.user_id, ChatId(chat_id))
+        messages = await queries.list_messages(db, principal.user_id, ChatId(chat_id))
     return ChatWithMessages(
         **Chat.model_validate(chat).model_dump(), messages=[Message.model_validate(message) for message in messages]
     )
@@ -65,15 +65,15 @@ async def list_messages(
     request: Request,
     response: Response,
     chat_id: BigIntId,
-    user_id: CurrentUser,
+    principal: CurrentPrincipal,
     resources: AppResources,
     after: Annotated[int, Query(ge=0, le=MAX_BIGINT, description="Positions past this one.")] = 0,
     limit: Limit = 100,
 ) -> list[Message]:
     """A page of a chat's messages, by position. The next page is in the `Link` header."""
     async with resources.database.connect() as db:
-        await queries.find_chat(db, user_id, ChatId(chat_id))
-        rows = await queries.list_messages(db, user_id, ChatId(chat_id), after=after, limit=limit + 1)
+        await queries.find_chat(db, principal.user_id, ChatId(chat_id))
+        rows = await queries.list_messages(db, principal.user_id, ChatId(chat_id), after=after, limit=limit + 1)
     page = [Message.model_validate(row) for row in rows[:limit]]
     if len(rows) > limit:
         following = request.url.include_query_params(after=page[-1].position)
@@ -82,16 +82,18 @@ async def list_messages(
 
 
 @router.patch("/{chat_id}", responses=_NOT_FOUND)
-async def rename_chat(chat_id: BigIntId, body: ChatChange, user_id: CurrentUser, resources: AppResources) -> Chat:
+async def rename_chat(
+    chat_id: BigIntId, body: ChatChange, principal: CurrentPrincipal, resources: AppResources
+) -> Chat:
     """Give a chat another title."""
     async with resources.database.connect() as db:
-        row = await queries.rename_chat(db, user_id, ChatId(chat_id), body.title)
+        row = await queries.rename_chat(db, principal.user_id, ChatId(chat_id), body.title)
     return Chat.model_validate(row)
 
 
 @router.delete("/{chat_id}", status_code=status.HTTP_204_NO_CONTENT, responses=_NOT_FOUND)
-async def delete_chat(chat_id: BigIntId, user_id: CurrentUser, resources: AppResources) -> None:
+async def delete_chat(chat_id: BigIntId, principal: CurrentPrincipal, resources: AppResources) -> None:
     """Delete a chat and its messages. What it is generating is stopped."""
     async with resources.database.begin() as db:
-        deleted = await queries.delete_chat(db, user_id, ChatId(chat_id))
+        deleted = await queries.delete_chat(db, principal.user_id, ChatId(chat_id))
     await end_deleted(resources, deleted)

@@ -6,7 +6,7 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Header, Request, Response, status
 from structlog.contextvars import bind_contextvars
 
-from services.api.dependencies import AppResources, CurrentUser
+from services.api.dependencies import AppResources, CurrentPrincipal
 from services.api.doors.native.negotiation import prefers_async, wants_json
 from services.api.fields import BigIntId
 from services.api.generations import queries
@@ -63,7 +63,7 @@ async def post_message(
     chat_id: BigIntId,
     body: NewMessage,
     key: IdempotencyKey,
-    user_id: CurrentUser,
+    principal: CurrentPrincipal,
     resources: AppResources,
     last_event_id: LastEventId = None,
 ) -> Response:
@@ -75,14 +75,14 @@ async def post_message(
         raise ContentTooLong(resources.settings.message_max_chars)
     if body.model is not None and body.model not in resources.settings.offered_models:
         raise ModelNotOffered(resources.settings.offered_models)
-    turn, fresh = await accept(resources, user_id, ChatId(chat_id), body, keyed(key, ChatId(chat_id), body))
+    turn, fresh = await accept(resources, principal.user_id, ChatId(chat_id), body, keyed(key, ChatId(chat_id), body))
     bind_contextvars(generation_id=str(turn.generation_id))
     if wants_json(request.headers):
         return _accepted(turn, body.content, asked_by_prefer=prefers_async(request.headers))
     if fresh:
         return stream(resources, turn.generation_id, MessageId(turn.assistant_message_id), BEGINNING)
     async with resources.database.connect() as db:
-        row = await queries.find_generation(db, user_id, turn.generation_id)
+        row = await queries.find_generation(db, principal.user_id, turn.generation_id)
     return await attach(resources, row, last_event_id)
 
 
@@ -104,11 +104,11 @@ def _accepted(turn: Turn, content: str, *, asked_by_prefer: bool) -> Response:
 
 
 @router.get("/generations/{generation_id}", responses={404: {"description": "generation_not_found"}})
-async def get_generation(generation_id: UUID, user_id: CurrentUser, resources: AppResources) -> GenerationView:
+async def get_generation(generation_id: UUID, principal: CurrentPrincipal, resources: AppResources) -> GenerationView:
     """Where a generation stands, and what it took."""
     bind_contextvars(generation_id=str(generation_id))
     async with resources.database.connect() as db:
-        row = await queries.find_generation(db, user_id, GenerationId(generation_id))
+        row = await queries.find_generation(db, principal.user_id, GenerationId(generation_id))
     return GenerationView.model_validate(row)
 
 
@@ -118,11 +118,11 @@ async def get_generation(generation_id: UUID, user_id: CurrentUser, resources: A
     responses=_SSE | {404: {"description": "generation_not_found"}},
 )
 async def get_stream(
-    generation_id: UUID, user_id: CurrentUser, resources: AppResources, last_event_id: LastEventId = None
+    generation_id: UUID, principal: CurrentPrincipal, resources: AppResources, last_event_id: LastEventId = None
 ) -> Response:
     """A generation's frames: live, late or years later, from the start or after Last-Event-ID."""
     async with resources.database.connect() as db:
-        row = await queries.find_generation(db, user_id, GenerationId(generation_id))
+        row = await queries.find_generation(db, principal.user_id, GenerationId(generation_id))
     return await attach(resources, row, last_event_id)
 
 
@@ -136,30 +136,30 @@ async def get_stream(
     },
 )
 async def get_chat_stream(
-    chat_id: BigIntId, user_id: CurrentUser, resources: AppResources, last_event_id: LastEventId = None
+    chat_id: BigIntId, principal: CurrentPrincipal, resources: AppResources, last_event_id: LastEventId = None
 ) -> Response:
     """The chat's live stream, or the last one if it ended while nobody listened."""
     async with resources.database.connect() as db:
-        row = await queries.find_latest(db, user_id, ChatId(chat_id))
+        row = await queries.find_latest(db, principal.user_id, ChatId(chat_id))
     if row is None:
         return Response(status_code=status.HTTP_204_NO_CONTENT)
     return await attach_unless_seen(resources, row, last_event_id)
 
 
 @router.post("/generations/{generation_id}/cancel", responses={404: {"description": "generation_not_found"}})
-async def cancel_generation(generation_id: UUID, user_id: CurrentUser, resources: AppResources) -> Receipt:
+async def cancel_generation(generation_id: UUID, principal: CurrentPrincipal, resources: AppResources) -> Receipt:
     """Stop a generation. What was streamed is kept. Of one that is over already, this only tells how it ended."""
     bind_contextvars(generation_id=str(generation_id))
-    await cancel(resources, Generation.id == generation_id, Generation.user_id == user_id)
+    await cancel(resources, Generation.id == generation_id, Generation.user_id == principal.user_id)
     async with resources.database.connect() as db:
-        row = await queries.find_generation(db, user_id, GenerationId(generation_id))
+        row = await queries.find_generation(db, principal.user_id, GenerationId(generation_id))
     return await receipt(resources, row)
 
 
 @router.post("/chats/{chat_id}/stop", responses={404: {"description": "chat_not_found"}})
-async def stop_chat(chat_id: BigIntId, user_id: CurrentUser, resources: AppResources) -> Stopped:
+async def stop_chat(chat_id: BigIntId, principal: CurrentPrincipal, resources: AppResources) -> Stopped:
     """Stop what the chat is generating, and what waits behind it."""
     async with resources.database.connect() as db:
-        await queries.find_latest(db, user_id, ChatId(chat_id))
-    stopped = await cancel(resources, Generation.chat_id == chat_id, Generation.user_id == user_id)
+        await queries.find_latest(db, principal.user_id, ChatId(chat_id))
+    stopped = await cancel(resources, Generation.chat_id == chat_id, Generation.user_id == principal.user_id)
     return Stopped(stopped=await receipts(resources, stopped))

@@ -5,7 +5,7 @@ from typing import Any
 from fastapi import APIRouter, status
 from sqlalchemy import Row
 
-from services.api.dependencies import AppResources, CurrentUser
+from services.api.dependencies import AppResources, CurrentPrincipal
 from services.api.fields import BigIntId
 from services.api.memory import queries
 from services.api.memory.schemas import FactView, MemoryChange, MemoryView
@@ -19,17 +19,17 @@ router = APIRouter(
 
 
 @router.get("")
-async def get_memory(chat_id: BigIntId, user_id: CurrentUser, resources: AppResources) -> MemoryView:
+async def get_memory(chat_id: BigIntId, principal: CurrentPrincipal, resources: AppResources) -> MemoryView:
     """The summary and the facts that stand for the chat's older messages."""
     async with resources.database.connect() as db:
-        return _view(await queries.find_memory(db, user_id, ChatId(chat_id)))
+        return _view(await queries.find_memory(db, principal.user_id, ChatId(chat_id)))
 
 
 @router.patch(
     "", responses={409: {"description": "memory_changed"}, 422: {"description": "validation_failed, memory_too_large"}}
 )
 async def change_memory(
-    chat_id: BigIntId, body: MemoryChange, user_id: CurrentUser, resources: AppResources
+    chat_id: BigIntId, body: MemoryChange, principal: CurrentPrincipal, resources: AppResources
 ) -> MemoryView:
     """Correct the summary, or correct, add, remove and pin facts."""
     if len(body.summary or "") > resources.settings.summary_max_chars:
@@ -43,16 +43,16 @@ async def change_memory(
         facts = [Fact(fact.text, fact.position, fact.pinned) for fact in body.facts or ()]
         values["facts"] = write_facts(facts)
     async with resources.database.connect() as db:
-        changed = await queries.change_memory(db, user_id, ChatId(chat_id), values, body.version)
+        changed = await queries.change_memory(db, principal.user_id, ChatId(chat_id), values, body.version)
     resources.jobs.summarize(ChatId(chat_id))  # whoever summarizes at this moment has to begin again
     return _view(changed)
 
 
 @router.delete("", status_code=status.HTTP_204_NO_CONTENT)
-async def restart_memory(chat_id: BigIntId, user_id: CurrentUser, resources: AppResources) -> None:
+async def restart_memory(chat_id: BigIntId, principal: CurrentPrincipal, resources: AppResources) -> None:
     """Forget the summary and what is not pinned, and make both anew from the messages."""
     async with resources.database.connect() as db:
-        await queries.restart_memory(db, user_id, ChatId(chat_id), resources.settings.history_window)
+        await queries.restart_memory(db, principal.user_id, ChatId(chat_id), resources.settings.history_window)
     resources.jobs.summarize(ChatId(chat_id))
 
 

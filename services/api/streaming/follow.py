@@ -9,7 +9,6 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from services.api.doors.native import event_ids
 from services.api.generations.queries import GenerationState
-from services.api.problems import StreamCut
 from shared.errors import CortexAIError
 from shared.ids import GenerationId, MessageId
 from shared.protocol import encoding, frames
@@ -20,6 +19,13 @@ PAGE: Final = 500
 WAITING_EVERY: Final = 0.5
 """Seconds between two looks at where a generation stands in line."""
 _LOG_FIRST: Final = Notification(missed=True)
+
+
+class StreamCut(Exception):
+    """A stream can't go on here. The exception ends the body without its end, so that the client knows to resume.
+
+    The response has begun long before, so no handler can answer this exception.
+    """
 
 
 @dataclass(frozen=True, slots=True)

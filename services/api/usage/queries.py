@@ -9,8 +9,7 @@ from sqlalchemy import Date, Row, cast, func, literal, select
 from services.api.usage.schemas import DayUsage
 from shared import usage
 from shared.database.engine import Connection
-from shared.database.tables import ModelCall, User
-from shared.errors import TokenInvalid
+from shared.database.tables import ModelCall
 from shared.ids import UserId
 
 _DAY = cast(func.timezone("UTC", ModelCall.created_at), Date)
@@ -37,16 +36,7 @@ async def sum_by_day(db: Connection, user_id: UserId, days: int) -> list[DayUsag
 
 
 async def today(db: Connection, user_id: UserId) -> Row[int, datetime]:
-    """(used, resets_at): the tokens since midnight, UTC, and the next one.
-
-    Raises:
-        TokenInvalid: the account is gone.
-
-    """
+    """(used, resets_at): the tokens since midnight, UTC, and the next midnight."""
     midnight = func.date_trunc("day", func.now(), "UTC") + func.make_interval(0, 0, 0, 1)
     used = usage.used_today(literal(user_id)).scalar_subquery().label("used")
-    statement = select(used, midnight.label("resets_at")).where(User.id == user_id)
-    row = (await db.execute(statement)).one_or_none()
-    if row is None:
-        raise TokenInvalid
-    return row
+    return (await db.execute(select(used, midnight.label("resets_at")))).one()

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
-from services.api.dependencies import AppResources, CurrentUser
+from services.api.dependencies import AppResources, CurrentPrincipal
 from services.api.usage import queries
 from services.api.usage.schemas import Today, Usage
 
@@ -13,14 +13,14 @@ router = APIRouter(prefix="/api/usage", tags=["usage"])
 
 @router.get("")
 async def get_usage(
-    user_id: CurrentUser,
+    principal: CurrentPrincipal,
     resources: AppResources,
     days: Annotated[int, Query(ge=1, le=366, description="How many days.")] = 30,
 ) -> Usage:
     """The tokens of the user's answers, summaries and titles, by day, model and purpose; and what is left of today's."""
     async with resources.database.connect() as db:
-        today = await queries.today(db, user_id)
-        by_day = await queries.sum_by_day(db, user_id, days)
+        today = await queries.today(db, principal.user_id)
+        by_day = await queries.sum_by_day(db, principal.user_id, days)
     return Usage(
         today=Today(used=today.used, limit=resources.settings.user_daily_tokens, resets_at=today.resets_at), days=by_day
     )

@@ -209,23 +209,6 @@ async def test_with_a_bad_token_one_is_told_so(http: httpx.AsyncClient, token: s
     assert len(token) < 10 or token not in response.text + response.headers["WWW-Authenticate"]
 
 
-async def test_the_token_of_a_deleted_account_is_worth_nothing(client: Client, database_url: str) -> None:
-    me = (await client.http.get("/api/auth/me")).json()["id"]
-    assert (await client.http.get("/api/chats")).json() == []
-    with psycopg.connect(database_url) as connection:
-        connection.execute("DELETE FROM users WHERE id = %s", (me,))
-    for method, path in [
-        ("GET", "/api/auth/me"),
-        ("GET", "/api/chats"),
-        ("POST", "/api/chats"),
-        ("GET", "/api/usage"),
-        ("DELETE", "/api/auth/me"),
-    ]:
-        refused = await client.http.request(method, path)
-        assert (refused.status_code, refused.json()["code"]) == (401, "token_invalid"), path
-    assert (await client.post_async(1, "hello")).status_code == 404
-
-
 async def test_no_more_errors_are_told_than_anybody_reads(connect: Callable[[], Client]) -> None:
     refused = await connect().http.post("/api/auth/signup", json={f"key{n}": 0 for n in range(10_000)})
     assert refused.status_code == 422

@@ -1,0 +1,62 @@
+"""The errors in /openapi.json: each operation lists its own, and each error is a problem (problem_json.py)."""
+
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Any, Final
+
+from fastapi import FastAPI
+
+from services.api.doors.native.problem_json import MEDIA_TYPE, Problem
+
+_REF: Final = "#/components/schemas/{model}"
+
+
+def describe_errors(app: FastAPI) -> None:
+    """Have the application's OpenAPI document describe the errors that it really answers with."""
+    app.openapi = _described(app)  # type: ignore[method-assign]
+
+
+def _described(app: FastAPI) -> Callable[[], dict[str, Any]]:
+    plain = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            _describe(plain())  # FastAPI keeps the document that it has made, so the changes are kept too
+        return plain()
+
+    return openapi
+
+
+def _describe(document: dict[str, Any]) -> None:
+    """Replace FastAPI's own error schemas by ours, and add to each operation the errors that its kind can have.
+
+    A response that a route describes with content keeps its content.
+    """
+    schema = Problem.model_json_schema(ref_template=_REF)
+    schemas = document["components"]["schemas"]
+    schemas |= {**schema.pop("$defs"), Problem.__name__: schema}
+    for name in ("HTTPValidationError", "ValidationError"):
+        schemas.pop(name, None)
+    content = {MEDIA_TYPE: {"schema": {"$ref": _REF.format(model=Problem.__name__)}}}
+    for operation in (operation for path in document["paths"].values() for operation in path.values()):
+        responses = operation["responses"]
+        if "content" in responses.get("422", {}):  # FastAPI's own; a route of ours gives only the codes
+            responses["422"] = {"description": "validation_failed"}
+        for status, codes in _implied(operation).items():
+            responses.setdefault(status, {"description": codes})
+        for status, response in responses.items():
+            if int(status) >= HTTPStatus.BAD_REQUEST:
+                response.setdefault("content", content)
+        operation["responses"] = dict(sorted(responses.items()))
+
+
+def _implied(operation: dict[str, Any]) -> dict[str, str]:
+    """The errors that an operation has because of what it takes: status → codes."""
+    implied = {}
+    if "security" in operation:
+        implied["401"] = "unauthenticated, token_invalid"
+    if "requestBody" in operation:
+        implied["413"] = "payload_too_large"
+        if operation["requestBody"]["content"].keys() == {"application/json"}:
+            implied["415"] = "unsupported_media_type"
+    return implied

@@ -1,0 +1,118 @@
+"""The one place where exceptions become answers: each exception a failure, each failure in its front door's form."""
+
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from http import HTTPStatus
+from typing import Any, Final
+
+from fastapi.exceptions import RequestValidationError
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Match
+
+from services.api.problems import failure
+from services.api.problems.failure import ErrorForm, Failure
+from shared import errors
+from shared.database.engine import is_transient
+from shared.telemetry.logs import get_logger
+
+log = get_logger(__name__)
+
+METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+
+Handler = Callable[[Request, Any], Coroutine[Any, Any, Response]]
+Handlers = dict[int | type[Exception], Handler]
+
+
+def expected_errors(forms: Mapping[str, ErrorForm]) -> Handlers:
+    """The handlers of every exception that a request may meet.
+
+    `forms` maps the beginning of a path to the form of its errors. The longest beginning wins; "" is the beginning of
+    every path.
+    """
+    return {
+        errors.CortexAIError: _answer(forms, _of_own_error),
+        RequestValidationError: _answer(forms, _of_validation),
+        HTTPException: _answer(forms, _of_http),
+        DBAPIError: _answer(forms, _of_database),
+        PoolTimeout: _answer(forms, _of_database),
+    }
+
+
+def unexpected_errors(forms: Mapping[str, ErrorForm]) -> Handlers:
+    """The handler of every other exception, which is a fault of this service. The answer says no more; the log does."""
+    return {Exception: _answer(forms, _of_fault)}
+
+
+def _answer(forms: Mapping[str, ErrorForm], failure_of: Callable[[Request, Any], Failure]) -> Handler:
+    longest_first = sorted(forms.items(), key=lambda item: len(item[0]), reverse=True)
+
+    async def answer(request: Request, error: Exception) -> Response:
+        path = request.scope["path"]
+        form = next(form for beginning, form in longest_first if path.startswith(beginning))
+        return form(failure_of(request, error))
+
+    return answer
+
+
+def _of_own_error(_request: Request, error: errors.CortexAIError) -> Failure:
+    if failure.status_of(error) is None:
+        log.error("unexpected_error", exc_info=error)
+    return failure.of_error(error)
+
+
+def _of_validation(request: Request, error: RequestValidationError) -> Failure:
+    found = error.errors()
+    if any(map(_is_unread, found)) and not _is_json(request.headers.get("content-type", "")):
+        return failure.UNSUPPORTED_MEDIA_TYPE
+    return failure.of_validation(found)
+
+
+def _is_unread(error: Any) -> bool:  # noqa: ANN401
+    """Whether an error says that the body is no object: FastAPI hands over as bytes a body that is not declared as JSON."""
+    return (error["type"], error["loc"]) == ("model_attributes_type", ("body",))
+
+
+def _is_json(content_type: str) -> bool:
+    """Whether FastAPI reads a body of this type as JSON."""
+    kind = content_type.partition(";")[0].strip().lower()
+    return kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json"))
+
+
+def _of_http(request: Request, error: HTTPException) -> Failure:
+    """The answer to an exception of Starlette's or FastAPI's own."""
+    status = HTTPStatus(error.status_code)
+    headers = dict(error.headers or {})
+    match status:
+        case HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+            return failure.of_error(errors.PayloadTooLarge())
+        case HTTPStatus.BAD_REQUEST if isinstance(error.__cause__, ValueError | RecursionError):
+            # FastAPI's answer to a body that is no UTF-8, is nested too deeply, or has a number of too many digits.
+            return failure.of_validation([{"loc": ("body",), "type": "json_invalid", "msg": "can't be read as JSON"}])
+        case HTTPStatus.METHOD_NOT_ALLOWED:
+            headers["Allow"] = ", ".join(_allowed(request))
+        case _:
+            pass
+    code = status.phrase.lower().replace(" ", "_").replace("-", "_")
+    return Failure(status, code, str(error.detail), headers=headers)
+
+
+def _allowed(request: Request) -> list[str]:
+    """The methods that have a route at a request's path. Starlette names only those of the path's first route."""
+    routes: Sequence[BaseRoute] = request.app.routes
+    scopes = ({**request.scope, "method": method} for method in METHODS)
+    return [scope["method"] for scope in scopes if any(route.matches(scope)[0] is Match.FULL for route in routes)]
+
+
+def _of_database(request: Request, error: Exception) -> Failure:
+    if not is_transient(error):
+        return _of_fault(request, error)
+    log.warning("database_unavailable", error=type(error).__name__)
+    return failure.of_error(errors.DatabaseUnavailable())
+
+
+def _of_fault(_request: Request, error: Exception) -> Failure:
+    log.error("unexpected_error", exc_info=error)
+    return failure.INTERNAL_ERROR
