@@ -13,11 +13,12 @@ import structlog  # noqa: E402
 if _absent:
     del sys.modules["rich"]
 
-# Their info lines are noise or, with query strings and URLs, could carry a secret.
+# Their lines below a warning are noise, or could carry a secret (query strings, URLs) or a user's text (an answer's chunks).
 QUIET: Final = (
     "httpx",
     "httpcore",
     "groq",
+    "sse_starlette",
     "uvicorn.access",
     "urllib3",
     "kombu",

@@ -1,6 +1,7 @@
 """What logs say of errors."""
 
 import json
+import logging
 from collections.abc import Callable
 from typing import cast
 
@@ -10,7 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 from sqlalchemy.exc import DataError
 from structlog.contextvars import bound_contextvars
 
-from shared.telemetry.logs import get_logger, with_bound_fields
+from shared.telemetry.logs import configure_logging, get_logger, with_bound_fields
 
 log = get_logger(__name__)
 TEXT = "my PIN is 4711"
@@ -83,3 +84,12 @@ def test_a_logger_keeps_what_was_bound_when_it_was_made(caplog: pytest.LogCaptur
     with bound_contextvars(generation_id="another"):
         kept.warning("told")
     assert cast("dict[str, object]", caplog.records[-1].msg)["generation_id"] == "one"
+
+
+@pytest.mark.parametrize("name", ["sse_starlette.sse", "httpx", "groq._base_client"])
+def test_a_library_that_would_log_what_users_say_is_quiet_at_every_level(name: str) -> None:
+    configure_logging(service="tests", level="debug", log_format="json")
+    try:
+        assert not logging.getLogger(name).isEnabledFor(logging.INFO)
+    finally:
+        configure_logging(service="tests", level="info", log_format="json")
