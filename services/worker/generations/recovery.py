@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Final
+from typing import Final, NamedTuple
 from uuid import UUID
 
 from sqlalchemy.exc import IntegrityError
@@ -25,6 +25,16 @@ log = get_logger(__name__)
 
 UNTAKEN_AFTER: Final = timedelta(seconds=5)
 UNCLOSED_AFTER: Final = timedelta(seconds=5)
+
+
+class LostGeneration(NamedTuple):
+    """A generation whose lease expired, as it is now: queued again, or failed."""
+
+    id: UUID
+    status: str
+    attempt: int
+    assistant_message_id: int
+    model: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,21 +62,21 @@ class Recovery:
     async def _take_over_expired(self) -> None:
         """Queue again what lost its worker, or fail what lost its worker too often."""
         async with self.database.begin() as db:
-            lost = (await db.execute(recover.take_over_expired())).all()
-            failed = [row.assistant_message_id for row in lost if row.status == GenerationStatus.FAILED]
+            lost = [LostGeneration._make(row) for row in await db.execute(recover.take_over_expired())]
+            failed = [one.assistant_message_id for one in lost if one.status == GenerationStatus.FAILED]
             if failed:
                 await db.execute(recover.fail_replies(failed))
-        for row in lost:
-            if row.status == GenerationStatus.QUEUED:
-                log.warning("generation_lost", generation_id=str(row.id), attempt=row.attempt)
-                self.jobs.generate(GenerationId(row.id))
+        for one in lost:
+            if one.status == GenerationStatus.QUEUED:
+                log.warning("generation_lost", generation_id=str(one.id), attempt=one.attempt)
+                self.jobs.generate(GenerationId(one.id))
             else:
                 log.warning(
                     "answer_failed",
-                    generation_id=str(row.id),
-                    attempt=row.attempt,
+                    generation_id=str(one.id),
+                    attempt=one.attempt,
                     code=recover.WORKER_LOST,
-                    model=row.model or self.default_model,
+                    model=one.model or self.default_model,
                 )
 
     async def _promoted(self) -> Sequence[UUID]:
