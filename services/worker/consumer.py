@@ -31,7 +31,7 @@ def run(settings: Settings, queues: str) -> None:
     # Celery warns of running as root, which is dangerous with pickled messages. Only JSON is accepted here.
     warnings.simplefilter("ignore", SecurityWarning)
     liveness = Liveness()
-    celery = create_app(settings)
+    celery = create_app(settings.celery_broker_url, sweep_interval=settings.sweep_interval_seconds)
     celery.conf.include = ["services.worker.tasks"]
     jobs = JobSender(partial(_send, celery))
     with EventLoop() as loop:

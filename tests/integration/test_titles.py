@@ -1,7 +1,6 @@
 """Titles: the first message's first words at once, a better one from the model, and never over a person's own."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from uuid import uuid4
 
 import pytest
@@ -22,8 +21,7 @@ async def title_of(client: Client, chat: int) -> object:
     return (await client.http.get(f"/api/chats/{chat}")).json()["title"]
 
 
-async def test_the_first_attempt_at_a_new_chat_asks_for_a_title(client: Client, worker: Worker) -> None:
-    noted = Noted()
+async def test_the_first_attempt_at_a_new_chat_asks_for_a_title(client: Client, worker: Worker, noted: Noted) -> None:
     posted = await post(client, "[[tokens=1]]")
     await worker.attempts.run(posted.generation_id)
     assert noted.titles == [posted.generation_id]
@@ -85,17 +83,15 @@ async def test_without_a_usable_title_the_first_words_stay(
     assert await title_of(client, posted.chat_id) == words
 
 
-@pytest.fixture
-async def untitled(database_url: str, valkey: EmbeddedValkey, groq_url: str) -> AsyncIterator[Worker]:
-    """A worker that makes no titles."""
-    async with open_worker_for(settings_for(database_url, valkey.url, groq_url, title_by_model=False)) as opened:
-        yield opened
-
-
-async def test_titles_can_be_turned_off(client: Client, untitled: Worker) -> None:
+async def test_titles_can_be_turned_off(
+    client: Client, database_url: str, valkey: EmbeddedValkey, groq_url: str
+) -> None:
     noted = Noted()
     posted = await post(client, "[[tokens=1]]")
-    await untitled.attempts.run(posted.generation_id)
+    async with open_worker_for(
+        settings_for(database_url, valkey.url, groq_url, title_by_model=False), noted
+    ) as untitled:
+        await untitled.attempts.run(posted.generation_id)
     assert noted.titles == []
 
 

@@ -67,9 +67,9 @@ async def post(client: Client, content: str, chat_id: int | None = None) -> Post
 
 
 @asynccontextmanager
-async def open_worker_for(settings: Settings) -> AsyncIterator[Worker]:
+async def open_worker_for(settings: Settings, jobs: Noted | None = None) -> AsyncIterator[Worker]:
     """A worker with settings of its own."""
-    async with open_worker(settings, Noted()) as opened:
+    async with open_worker(settings, jobs or Noted()) as opened:
         yield opened
 
 
