@@ -165,8 +165,8 @@ async def _guarded(work: Coroutine[Any, Any, None]) -> None:
         await work
     except Exception:
         log.exception("background_task_died")
-        # Generations would wait for the task for ever, and so would an orderly end of the process. The process ends at once, so
-        # that other workers go on when its leases expire.
+        # Generations would wait for the task for ever, and so would an orderly end of the process. The process ends at
+        # once, so that other workers go on when its leases expire.
         os._exit(1)
 
 

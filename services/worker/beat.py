@@ -12,8 +12,8 @@ def run(settings: Settings, _role: str) -> None:
     liveness = Liveness()
     signals.beat_init.connect(lambda **_: liveness.begin(lambda: None), weak=False)
     try:
-        # Not by Celery's command line, which imports 20 MB of other commands. The schedule stays in memory, since intervals need
-        # no record of their last run, and the file system may be read-only.
+        # Not by Celery's command line, which imports 20 MB of other commands. The schedule stays in memory, since
+        # intervals need no record of their last run, and the file system may be read-only.
         app = create_app(settings.celery_broker_url, sweep_interval=settings.sweep_interval_seconds)
         app.Beat(scheduler_cls="celery.beat:Scheduler", quiet=True).run()
     finally:

@@ -22,7 +22,9 @@ from shared.settings import Settings
 
 
 def run(settings: Settings, queues: str) -> None:
-    """Work on these queues, separated by commas, until SIGTERM. Then take nothing new, let work finish, give the rest back.
+    """Work on these queues, separated by commas, until SIGTERM.
+
+    Then take nothing new, let work finish, give the rest back.
 
     Raises:
         SettingsInvalid: a setting is missing or unusable.

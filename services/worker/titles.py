@@ -1,4 +1,7 @@
-"""A better title for a chat than the first words of its first message. The model finds the title while the answer is written."""
+"""A better title for a chat than the first words of its first message.
+
+The model finds the title while the answer is written.
+"""
 
 import asyncio
 from dataclasses import dataclass
@@ -47,7 +50,10 @@ class Titles:
     transient_frames: TransientFrames
 
     async def make(self, generation_id: GenerationId) -> None:
-        """Give the generation's chat a title, unless its user or an earlier job has done so. Live readers get it at once."""
+        """Give the generation's chat a title, unless its user or an earlier job has done so.
+
+        Live readers get it at once.
+        """
         async with self.database.connect() as db:
             chat = await _find_untitled(db, generation_id)
         if chat is None:

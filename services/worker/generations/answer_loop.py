@@ -1,4 +1,7 @@
-"""Writing a reply: ask the model, call the tools that it asks for, ask again, until it asks for none. Knows no tool by name."""
+"""Writing a reply: ask the model, call the tools that it asks for, ask again, until it asks for none.
+
+Knows no tool by name.
+"""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -42,8 +45,9 @@ RESULTS_SHARE: Final = 2
 class AnswerLoop:
     """Writes replies. One is made for each process.
 
-    `summarize_now` summarizes the oldest messages of a chat while the answer waits; it returns whether anything was summarized.
-    After `max_tool_steps` steps with tool calls the model has to answer. `max_reply_chars` bounds text and reasoning.
+    `summarize_now` summarizes the oldest messages of a chat while the answer waits; it returns whether anything was
+    summarized. After `max_tool_steps` steps with tool calls the model has to answer. `max_reply_chars` bounds text and
+    reasoning.
     """
 
     database: Database
@@ -66,7 +70,7 @@ class AnswerLoop:
         model = self.models.choose(claimed.model)
         bounds = self.models.with_fallback(model)
 
-        # 1. Show what is saved. The log lacks some of it when a worker died in between, or when Redis lost the log's end.
+        # 1. Show what is saved. The log lacks a part when a worker died before showing it, or when Redis lost the part.
         steps = load(claimed.steps)
         reply.write_all(catch_up_steps(reply.transcript, steps))
         if missing := catch_up_text(reply.transcript, claimed.content):
@@ -88,7 +92,7 @@ class AnswerLoop:
                     history = await reload_history(db, claimed)
 
         while True:
-            # 4. Call the tools that the newest step asks for. A step is saved before and after, so no call is made twice.
+            # 4. Call the tools that the newest step asks for. No call is made twice: its outcome is saved at once.
             if steps:
                 await self._call_tools(reply, store, steps)
 
@@ -159,8 +163,8 @@ class AnswerLoop:
 def _beginning(reply: Reply, steps: list[Step], attempt: int, *, can_continue: bool) -> str:
     """The text of the open step that an earlier attempt wrote and that the model is to continue.
 
-    Where the model can't continue it, the step begins again, and there is no beginning. A model can't when it is not able to,
-    when it has called tools before, or when the step has reasoning.
+    Where the model can't continue it, the step begins again, and there is no beginning. A model can't when it is not
+    able to, when it has called tools before, or when the step has reasoning.
     """
     transcript = reply.transcript
     is_empty = transcript.step_is_plain and not transcript.step_text

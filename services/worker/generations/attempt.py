@@ -34,8 +34,11 @@ log = get_logger(__name__)
 SETTLE_WITHIN: Final = 5.0
 CLOSE_WITHIN: Final = 5.0
 MAX_STARTS: Final = 4
-"""How many generations of a process start at the same time. In a burst, the others wait. So the tokens of the first ones do not
-wait for the starts of all others, and half of all generations begin in half the time."""
+"""How many generations of a process start at the same time. In a burst, the others wait.
+
+So the tokens of the first ones do not wait for the starts of all others, and half of all generations begin in half the
+time.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +46,8 @@ class Attempts:
     """Makes replies. One is made for each process.
 
     `timeout` is in seconds, for a whole reply. `daily_tokens` bounds what a user may spend a day; None for no bound.
-    `asks_for_titles`: the first attempt in a new chat has a title made. `ask_for_summary` has a chat summarized if a summary
-    is due. `starts` bounds how many generations start at the same time.
+    `asks_for_titles`: the first attempt in a new chat has a title made. `ask_for_summary` has a chat summarized if a
+    summary is due. `starts` bounds how many generations start at the same time.
     """
 
     database: Database
@@ -60,7 +63,7 @@ class Attempts:
     starts: asyncio.Semaphore
 
     async def run(self, generation_id: GenerationId) -> None:
-        """Make the reply of a queued generation. Does nothing when another worker has it, or when it is over or gone."""
+        """Make the reply of a queued generation. Does nothing when the generation is not queued any more."""
         with bound_contextvars(generation_id=str(generation_id)):
             # 2. Claim. What the attempt needs to know is read by the same connection.
             async with self.starts:
@@ -79,18 +82,19 @@ class Attempts:
                     await self._make_reply(lease, store, claimed, history, tokens_left)
                 except AppendRefused as refusal:
                     log.warning("attempt_refused", attempt=claimed.attempt, error=refusal.code)
-                    # A log that has diverged lost its end in Redis, and an earlier attempt wrote in the place of the lost end.
-                    # The next attempt goes on from there. Any other refusal means that the generation is over, or another's.
-                    is_to_go_on = isinstance(refusal, LogDiverged)
+                    # A log that has diverged lost its end in Redis, and an earlier attempt wrote in the place of the
+                    # lost end. The next attempt goes on from there. Any other refusal means that the generation is
+                    # over, or another's.
+                    another_goes_on = isinstance(refusal, LogDiverged)
                 except asyncio.CancelledError:
                     lease.is_stopping = True
                     if lease.stop is None:
                         raise
                     log.warning("attempt_stopped", attempt=claimed.attempt, why=lease.stop.value)
-                    is_to_go_on = lease.stop is StopReason.DRAINED
+                    another_goes_on = lease.stop is StopReason.DRAINED
                 else:
                     return
-                if is_to_go_on:
+                if another_goes_on:
                     await self._give_back(lease)
                 else:
                     await self.ask_for_summary(claimed.chat_id)
@@ -125,7 +129,7 @@ class Attempts:
             async with asyncio.timeout(CLOSE_WITHIN):
                 await log_writer.close(*reply.transcript.ending(), *reply.outcome().frames())
         except TimeoutError:
-            # Redis does not answer. The reply is saved, so nothing here has to wait for Redis: the sweep closes the log.
+            # Redis does not answer. The reply is saved, so nothing has to wait for Redis: the sweep closes the log.
             log.warning("close_left_to_the_sweep")
             return
         await note_closed(self.database, self.jobs, lease.generation_id, lease.attempt, log_writer.sequence)

@@ -43,7 +43,8 @@ class Checkpoints:
     ) -> Iterator[None]:
         """Save a reply at every interval until the context is left.
 
-        `length` gives the characters that are written; `text`, the text itself, is only asked for when the length has changed.
+        `length` gives the characters that are written; `text`, the text itself, is only asked for when the length has
+        changed.
         """
         draft = _Draft(generation_id, attempt, length, text, saved=length())
         self._drafts.add(draft)

@@ -36,8 +36,8 @@ def assemble(
 ) -> Context:
     """The prompt: the system prompt with the memory, the history up to the question, then `after`.
 
-    `after` are the answer's own steps, and the text that the model is to continue. `budget` is the prompt's size in tokens. When
-    the history does not fit, its oldest messages are left out, but never the question.
+    `after` are the answer's own steps, and the text that the model is to continue. `budget` is the prompt's size in
+    tokens. When the history does not fit, its oldest messages are left out, but never the question.
     """
     system = ModelMessage("system", _system(memory, today, budget * CHARS_PER_TOKEN // MEMORY_SHARE))
     taken = sum(count_tokens(message) for message in (system, *after))
@@ -52,7 +52,10 @@ def assemble(
 
 
 def _system(memory: ChatMemory, today: date, max_chars: int) -> str:
-    """The system prompt with the memory in at most `max_chars` characters. The oldest facts are cut, then the summary's end."""
+    """The system prompt with the memory in at most `max_chars` characters.
+
+    The oldest facts are cut, then the summary's end.
+    """
     text = prompts.system(today)
     if not memory.summary and not memory.facts:
         return text

@@ -1,4 +1,7 @@
-"""Leases: one heartbeat of the process renews all of them. An attempt whose lease is lost, or may be lost, is stopped."""
+"""Leases: one heartbeat of the process renews all of them.
+
+An attempt whose lease is lost, or may be lost, is stopped.
+"""
 
 import asyncio
 from collections.abc import Iterator
@@ -26,7 +29,7 @@ AGAIN_AFTER: Final = 0.5
 
 
 class StopReason(Enum):
-    """Why an attempt was stopped from outside: its lease was lost, its generation was ended, or its worker is to leave."""
+    """Why an attempt was stopped: its lease was lost, its generation was ended, or its worker is to leave."""
 
     LOST = "lost"
     ENDED = "ended"
@@ -35,10 +38,11 @@ class StopReason(Enum):
 
 @dataclass(eq=False)
 class Lease:
-    """The lease of one attempt. `deadline` is in the loop's monotonic time: after it, the attempt may not write any more.
+    """The lease of one attempt.
 
-    While the attempt `is_saving`, the generation may be over in the database already, so only the database's fence decides, and
-    nothing else stops the attempt. Once the attempt `is_stopping`, it knows that it is to stop, and is not cancelled again.
+    `deadline` is in the loop's monotonic time: after it, the attempt may not write any more. While the attempt
+    `is_saving`, the generation may be over in the database already, so only the database's fence decides, and nothing
+    else stops the attempt. Once the attempt `is_stopping`, it knows that it is to stop, and is not cancelled again.
     """
 
     generation_id: GenerationId

@@ -1,7 +1,8 @@
-"""Writing stream logs. A log writer gathers the frames of one generation; the flusher appends for all log writers together.
+"""Writing stream logs.
 
-The first token goes out at once. Later tokens go out every 25 ms, in one pipeline for the whole process.
-Source: docs/protocol.md §1, rules 5 and 6.
+A log writer gathers the frames of one generation; the flusher appends for all log writers together. The first token
+goes out at once. Later tokens go out every 25 ms, in one pipeline for the whole process. Source: docs/protocol.md §1,
+rules 5 and 6.
 """
 
 import asyncio
@@ -24,8 +25,8 @@ RETRY_AFTER: Final = 0.25
 class LogWriter:
     """Writes one generation's log for one attempt.
 
-    `written` are the log's frames up to and with the attempt's opening frame. The log writer keeps every frame of the log. So it
-    can write the log again, under the same sequences, when Redis has lost all of it or its end.
+    `written` are the log's frames up to and with the attempt's opening frame. The log writer keeps every frame of the
+    log. So it can write the log again, under the same sequences, when Redis has lost all of it or its end.
     """
 
     def __init__(self, flusher: "Flusher", generation_id: GenerationId, attempt: int, written: Sequence[bytes]) -> None:
@@ -127,7 +128,10 @@ class LogWriter:
 
 
 class Flusher:
-    """Opens the log writers of the process, and appends for all of them. `interval` is in seconds. Run `run` as a task."""
+    """Opens the log writers of the process, and appends for all of them. `interval` is in seconds.
+
+    Run `run` as a task.
+    """
 
     def __init__(self, writer: Writer, stream_log: Log, *, interval: float) -> None:
         self._writer = writer

@@ -89,7 +89,10 @@ class Recovery:
             return ()
 
     async def _close(self, unclosed: UnclosedLog) -> None:
-        """Write what the log lacks of a reply that is over. A log that is gone stays gone: readers get the row instead."""
+        """Write what the log lacks of a reply that is over.
+
+        A log that is gone stays gone: readers get the row instead.
+        """
         generation, outcome = unclosed
         if await self.stream_log.head(generation.id) is None:
             await note_closed(self.database, self.jobs, generation.id, generation.attempt, None)

@@ -31,7 +31,7 @@ REFUSALS: Final = (ModelRateLimited, ModelAuthFailed, ModelRejected, ModelGone, 
 
 @dataclass(slots=True)
 class UsageMeter:
-    """Counts one model call: the tokens of its prompt, the characters that came, and the usage that the model reported."""
+    """Counts one model call: its prompt's tokens, the characters that came, and the usage that the model reported."""
 
     model: str
     prompt_tokens: int
@@ -49,8 +49,8 @@ class UsageMeter:
 class Reply:
     """One attempt's reply. `transcript` is what readers have rendered, also of earlier attempts.
 
-    `tokens_left` is what the user may still spend today; None for no bound. `meter` counts the model call that runs now, `usage`
-    sums up the calls that have ended. `first_token_at` is in seconds of the monotonic clock.
+    `tokens_left` is what the user may still spend today; None for no bound. `meter` counts the model call that runs
+    now, `usage` sums up the calls that have ended. `first_token_at` is in seconds of the monotonic clock.
     """
 
     log_writer: LogWriter

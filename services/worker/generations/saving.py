@@ -28,7 +28,10 @@ PATIENCE: Final = 15.0
 """Seconds: longer than a restart of PostgreSQL takes, and shorter than the time that a worker gets for its end."""
 
 Write = Callable[[Connection], Awaitable[bool]]
-"""Writes, and returns whether the generation still was this attempt's. May run twice when an answer of the database is lost."""
+"""Writes, and returns whether the generation still was this attempt's.
+
+May run twice when an answer of the database is lost.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +112,7 @@ class ReplyStore:
         )
 
     async def _save(self, write: Write, call: ModelUsage | None, *, in_transaction: bool) -> None:
-        """Write again and again until the database answers. What the call took is noted even when nothing is written."""
+        """Write again and again until the database answers. What the call took is noted in any case."""
         tries = 0
 
         async def counted(db: Connection) -> bool:

@@ -112,7 +112,10 @@ def call_frame(call: ToolUse) -> Frame:
 
 
 def outcome_frames(call: ToolUse, known: set[str]) -> list[Frame]:
-    """The frames that show a call's outcome, and those of its sources whose URLs are not `known`. Adds these to `known`."""
+    """The frames that show a call's outcome, and those of its sources whose URLs are not `known`.
+
+    Adds these to `known`.
+    """
     match call.outcome:
         case ToolResult(shown=shown, frames=further):
             return [*further, frames.tool_output(call.id, shown), *_source_frames(call, known)]

@@ -52,9 +52,9 @@ class SummaryMessage(NamedTuple):
 class Summarizer:
     """Makes summaries. One is made for each process.
 
-    The newest `window` messages of a chat stay out of its summary. A chunk has at most `chunk_messages` messages and takes at
-    most `timeout` seconds. A summary has at most `max_chars` characters; at most `max_facts` facts are kept beside it.
-    `running` are the jobs that run now. Once `is_leaving` is set, no further job begins.
+    The newest `window` messages of a chat stay out of its summary. A chunk has at most `chunk_messages` messages and
+    takes at most `timeout` seconds. A summary has at most `max_chars` characters; at most `max_facts` facts are kept
+    beside it. `running` are the jobs that run now. Once `is_leaving` is set, no further job begins.
     """
 
     database: Database
@@ -119,7 +119,7 @@ class Summarizer:
         self.jobs.summarize(chat_id)
 
     async def summarize_now(self, chat_id: ChatId) -> bool:
-        """Summarize a few chunks at once, due or not, while an answer waits. Returns whether any chunk was summarized."""
+        """Summarize a few chunks, due or not, while an answer waits. Returns whether any chunk was summarized."""
         summarized = False
         try:
             async with asyncio.timeout(WAIT_WITHIN):
@@ -133,7 +133,10 @@ class Summarizer:
         return summarized
 
     async def drain(self, seconds: float) -> None:
-        """Let running jobs finish for so many seconds, then stop the others. They give their chats back for other workers."""
+        """Let running jobs finish for so many seconds, then stop the others.
+
+        They give their chats back for other workers.
+        """
         self.is_leaving.set()
         if self.running:
             _, late = await asyncio.wait(self.running, timeout=seconds)
@@ -242,7 +245,10 @@ class Summarizer:
             log.info("usage_not_noted", chat_id=claimed.chat_id)  # the account is gone
 
     async def _save(self, claimed: SummaryClaim, chunk: Sequence[SummaryMessage], answer: Answer | None) -> bool | None:
-        """Save the answer as the summary of the chunk; without an answer, the old summary. Returns as `_summarize_chunk`."""
+        """Save the answer as the summary of the chunk; without an answer, the old summary.
+
+        Returns as `_summarize_chunk`.
+        """
         summary = claimed.summary
         if answer is not None:
             text = clean(answer.text).strip()
@@ -262,7 +268,10 @@ class Summarizer:
 
 
 def _shortened(text: str, max_chars: int) -> str:
-    """A message for the prompt. When the message is too long, its middle is left out; its facts are found all the same."""
+    """A message for the prompt.
+
+    When the message is too long, its middle is left out; its facts are found all the same.
+    """
     if len(text) <= max_chars:
         return text
     half = max_chars // 2
