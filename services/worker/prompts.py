@@ -3,7 +3,7 @@
 import json
 from collections.abc import Sequence
 from datetime import date
-from typing import Final
+from typing import Any, Final
 
 VERSION: Final = 2
 
@@ -35,7 +35,7 @@ def memory(summary: str, facts: Sequence[str]) -> str:
     return _MEMORY.format(summary=summary) + listed
 
 
-def quoted_records(notice: str, records: Sequence[dict[str, str]]) -> str:
+def quoted_records(notice: str, records: Sequence[dict[str, Any]]) -> str:
     """A tool's records as untrusted data behind the notice: JSON, so that no record can end its own quotation."""
     return notice + json.dumps(records, ensure_ascii=False)
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from services.worker import prompts
 from services.worker.models.port import ModelMessage, ToolCall
-from services.worker.tools.port import Source, ToolFailure, ToolResult
+from services.worker.tools.port import FAILURE_NOTICE, Source, ToolFailure, ToolResult
 from shared.protocol import frames
 from shared.protocol.frames import Frame
 from shared.protocol.transcript import Transcript
@@ -200,8 +200,9 @@ def _outcome_text(call: ToolUse, share: int) -> str:
         case ToolFailure(notice=notice):
             return notice
         case None:
-            raise ValueError(f"call {call.id} has no outcome yet")
+            return FAILURE_NOTICE
 
 
-def _shortened(record: dict[str, str], share: int) -> dict[str, str]:
-    return {**record, "content": record["content"][:share]} if "content" in record else record
+def _shortened(record: Json, share: int) -> Json:
+    content = record.get("content")
+    return {**record, "content": content[:share]} if isinstance(content, str) else record

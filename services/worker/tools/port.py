@@ -41,7 +41,7 @@ class ToolResult:
     crash they may come twice.
     """
 
-    records: list[dict[str, str]]
+    records: list[Json]
     shown: Json
     sources: tuple[Source, ...] = ()
     frames: tuple[Frame, ...] = ()
