@@ -8,7 +8,7 @@ import pytest
 from services.worker.runtime import Worker
 from shared.ids import ChatId
 from tests.doubles import groq_control
-from tests.integration.test_summaries import memory_of, read_folding
+from tests.integration.test_summaries import memory_of, read_request
 from tests.support.clients import Client
 from tests.support.turns import post
 
@@ -46,7 +46,7 @@ async def double(groq_url: str) -> AsyncIterator[str]:
     await groq_control.reset(groq_url)
 
 
-async def test_200_messages_are_each_told_once_folded_once_and_their_facts_survive(
+async def test_200_messages_are_each_sent_once_summarized_once_and_their_facts_survive(
     client: Client, worker: Worker, database_url: str, double: str
 ) -> None:
     late = random.Random(7)  # noqa: S311 - when summaries are late is no secret
@@ -73,9 +73,9 @@ async def test_200_messages_are_each_told_once_folded_once_and_their_facts_survi
     await worker.summarizer.summarize(ChatId(chat))
 
     assert [message["content"] for message in await client.messages(chat)] == contents
-    asked_to_fold = await groq_control.requests(double, containing="Write the new summary")
-    folded = [read_folding(str(request["user_text"])) for request in asked_to_fold]
-    assert [position for _, positions in folded for position in positions] == list(range(1, 2 * TURNS - 5 + 1))
+    requests = await groq_control.requests(double, containing="Write the new summary")
+    summarized = [read_request(str(request["user_text"])) for request in requests]
+    assert [position for _, positions in summarized for position in positions] == list(range(1, 2 * TURNS - 5 + 1))
     memory = (await client.http.get(f"/api/chats/{chat}/memory")).json()
     assert (memory["watermark"], memory["pending"]) == (2 * TURNS - 5, 5)
     facts = [fact["text"] for fact in memory["facts"]]

@@ -1,4 +1,4 @@
-"""Summaries: each older message is folded once, in order, and whatever fails, the old summary and the messages remain."""
+"""Summaries: each older message is summarized once, in order. Whatever fails, the old summary and the messages remain."""
 
 import asyncio
 import json
@@ -54,30 +54,30 @@ def memory_of(database_url: str, chat: int) -> tuple[object, ...]:
     return row
 
 
-async def foldings(groq_url: str, mark: str) -> list[tuple[str, list[int]]]:
-    """What the model was asked to fold: the old summary and the messages' positions, each time."""
+async def requested(groq_url: str, mark: str) -> list[tuple[str, list[int]]]:
+    """What the model was asked to summarize: the old summary and the messages' positions, for each request."""
     asked = await groq_control.requests(groq_url, containing=mark)
-    return [read_folding(str(request["user_text"])) for request in asked]
+    return [read_request(str(request["user_text"])) for request in asked]
 
 
-def read_folding(prompt: str) -> tuple[str, list[int]]:
-    """The old summary and the positions that a prompt asks to fold."""
+def read_request(prompt: str) -> tuple[str, list[int]]:
+    """The old summary and the positions that a prompt asks to summarize."""
     summary, messages = (json.loads(line.partition(": ")[2]) for line in prompt.splitlines()[:2])
     return summary, [message["position"] for message in messages]
 
 
-async def test_no_more_than_the_window_is_not_folded(
+async def test_no_more_than_the_window_is_not_summarized(
     summarizer: Summarizer, chat: int, database_url: str, groq_url: str
 ) -> None:
     mark = uuid4().hex
     say(database_url, chat, *[f"{mark} {n}" for n in range(1, 6)])
     await summarizer.summarize(ChatId(chat))
-    assert await foldings(groq_url, mark) == []
+    assert await requested(groq_url, mark) == []
     assert memory_of(database_url, chat) == (None, 0)
     assert execute(database_url, "SELECT summary_due_at FROM chats") == [(None,)]
 
 
-async def test_what_is_older_than_the_window_is_folded_in_increments(
+async def test_what_is_older_than_the_window_is_summarized_in_increments(
     summarizer: Summarizer, chat: int, database_url: str, groq_url: str
 ) -> None:
     mark = uuid4().hex
@@ -89,18 +89,18 @@ async def test_what_is_older_than_the_window_is_folded_in_increments(
     say(database_url, chat, *[f"{mark} {n}" for n in range(9, 11)])
     await summarizer.summarize(ChatId(chat))
     assert memory_of(database_url, chat) == ("Second summary.", 5)
-    assert await foldings(groq_url, mark) == [("", [1, 2, 3]), ("First summary.", [4, 5])]
+    assert await requested(groq_url, mark) == [("", [1, 2, 3]), ("First summary.", [4, 5])]
     assert ("summary",) in execute(database_url, "SELECT purpose FROM model_calls")
 
 
-async def test_a_reply_in_the_making_is_not_folded_nor_what_comes_after(
+async def test_a_reply_in_the_making_is_not_summarized_nor_what_comes_after(
     summarizer: Summarizer, chat: int, database_url: str, groq_url: str
 ) -> None:
     mark = uuid4().hex
     say(database_url, chat, *[f"{mark} {n}" for n in range(1, 7)])
     say(database_url, chat, f"{mark} question", "", f"{mark} in line", "", status="pending")
     await summarizer.summarize(ChatId(chat))
-    assert [positions for _, positions in await foldings(groq_url, mark)] == [[1, 2]]
+    assert [positions for _, positions in await requested(groq_url, mark)] == [[1, 2]]
 
 
 async def test_a_reply_that_ends_asks_for_a_summary_when_one_is_due(
@@ -127,17 +127,17 @@ async def test_a_reply_that_is_stopped_asks_for_a_summary_too(
     assert noted.chats == [chat]
 
 
-async def test_ten_at_once_fold_each_message_once(
+async def test_ten_at_once_summarize_each_message_once(
     summarizer: Summarizer, chat: int, database_url: str, groq_url: str
 ) -> None:
     mark = uuid4().hex
     say(database_url, chat, *[f"{mark} {n}" for n in range(1, 21)])
     await asyncio.gather(*(summarizer.summarize(ChatId(chat)) for _ in range(10)))
     await summarizer.summarize(ChatId(chat))
-    assert [positions for _, positions in await foldings(groq_url, mark)] == [list(range(1, 16))]
+    assert [positions for _, positions in await requested(groq_url, mark)] == [list(range(1, 16))]
 
 
-async def test_a_long_backlog_is_folded_in_bounded_chunks_and_others_get_their_turn(
+async def test_a_long_backlog_is_summarized_in_bounded_chunks_and_others_get_their_turn(
     summarizer: Summarizer, chat: int, noted: Noted, database_url: str, groq_url: str
 ) -> None:
     mark = uuid4().hex
@@ -153,14 +153,14 @@ async def test_a_long_backlog_is_folded_in_bounded_chunks_and_others_get_their_t
     while not jobs or len(noted.chats) == jobs:
         await summarizer.summarize(ChatId(chat))
         jobs += 1
-    folded = await foldings(groq_url, mark)
-    assert [position for _, positions in folded for position in positions] == list(range(1, 1996))
-    assert {len(positions) for _, positions in folded} == {20, 15}
+    summarized = await requested(groq_url, mark)
+    assert [position for _, positions in summarized for position in positions] == list(range(1, 1996))
+    assert {len(positions) for _, positions in summarized} == {20, 15}
     assert jobs == 20
     assert memory_of(database_url, chat)[1] == 1995
 
 
-async def test_what_the_model_can_not_read_at_once_is_folded_in_smaller_chunks(
+async def test_what_the_model_can_not_read_at_once_is_summarized_in_smaller_chunks(
     client: Client, database_url: str, valkey: EmbeddedValkey, groq_url: str
 ) -> None:
     mark, chat = uuid4().hex, await client.new_chat()
@@ -173,7 +173,7 @@ async def test_what_the_model_can_not_read_at_once_is_folded_in_smaller_chunks(
         for _ in range(4):
             await summarizer.summarize(ChatId(chat))
     asked = await groq_control.requests(groq_url, containing=mark)
-    assert [n for request in asked for n in read_folding(str(request["user_text"]))[1]] == list(range(1, 12))
+    assert [n for request in asked for n in read_request(str(request["user_text"]))[1]] == list(range(1, 12))
     assert all(len(str(request["user_text"])) < 4 * (2000 - 264) for request in asked)
 
 
@@ -188,7 +188,7 @@ async def test_a_summary_that_fails_keeps_the_old_one_and_is_tried_again_later(
     await summarizer.summarize(ChatId(chat))
     assert memory_of(database_url, chat) == ("Old.", 0)
     await summarizer.summarize(ChatId(chat))
-    assert len(await foldings(groq_url, mark)) == 1
+    assert len(await requested(groq_url, mark)) == 1
     ((failures, waits),) = execute(
         database_url, "SELECT summary_failures, summary_due_at BETWEEN now() AND now() + interval '1 minute' FROM chats"
     )
@@ -251,17 +251,17 @@ async def test_a_correction_while_a_summary_is_made_wins_and_is_built_upon(
     mark = uuid4().hex
     say(database_url, chat, *[f"{mark} {n}" for n in range(1, 9)])
     await groq_control.script(groq_url, f"hold={mark}", marker=mark, reply="Outrun.")
-    folding = asyncio.create_task(summarizer.summarize(ChatId(chat)))
+    running = asyncio.create_task(summarizer.summarize(ChatId(chat)))
     await groq_control.requests(groq_url, containing=mark, held=1)
     changed = await client.http.patch(f"/api/chats/{chat}/memory", json={"summary": "Corrected."})
     assert changed.status_code == 200
     await groq_control.release(groq_url, mark)
-    await folding
+    await running
     assert memory_of(database_url, chat) == ("Corrected.", 0)
     await groq_control.script(groq_url, marker=mark, reply="Built upon it.")
     await summarizer.summarize(ChatId(chat))
     assert memory_of(database_url, chat) == ("Built upon it.", 3)
-    assert [summary for summary, _ in await foldings(groq_url, mark)] == ["", "Corrected."]
+    assert [summary for summary, _ in await requested(groq_url, mark)] == ["", "Corrected."]
 
 
 async def test_a_chat_that_is_deleted_while_its_summary_is_made_stays_deleted(
@@ -270,11 +270,11 @@ async def test_a_chat_that_is_deleted_while_its_summary_is_made_stays_deleted(
     mark = uuid4().hex
     say(database_url, chat, *[f"{mark} {n}" for n in range(1, 9)])
     await groq_control.script(groq_url, f"hold={mark}", marker=mark, reply="Late.")
-    folding = asyncio.create_task(summarizer.summarize(ChatId(chat)))
+    running = asyncio.create_task(summarizer.summarize(ChatId(chat)))
     await groq_control.requests(groq_url, containing=mark, held=1)
     await client.http.delete(f"/api/chats/{chat}")
     await groq_control.release(groq_url, mark)
-    await folding
+    await running
     assert execute(database_url, "SELECT count(*) FROM chats") == [(0,)]
 
 
@@ -291,7 +291,7 @@ async def test_a_change_behind_the_watermark_begins_the_summary_anew(
         await db.execute(summaries.restart_if_covered(ChatId(chat), 3, summarizer.window))
     assert memory_of(database_url, chat) == (None, 0)
     await summarizer.summarize(ChatId(chat))
-    assert [positions for _, positions in await foldings(groq_url, mark)] == [[1, 2, 3], [1, 2, 3]]
+    assert [positions for _, positions in await requested(groq_url, mark)] == [[1, 2, 3], [1, 2, 3]]
 
 
 async def test_a_lost_hint_is_found_by_the_sweep(
@@ -305,7 +305,7 @@ async def test_a_lost_hint_is_found_by_the_sweep(
     assert noted.chats == [chat]
 
 
-async def test_the_longer_nobody_folds_the_seldomer_a_chat_is_hinted_at(
+async def test_the_longer_a_chat_is_not_summarized_the_longer_are_the_pauses_between_its_jobs(
     summarizer: Summarizer, chat: int, noted: Noted, database_url: str
 ) -> None:
     say(database_url, chat, *["Hello"] * 8)
@@ -332,7 +332,7 @@ async def test_a_message_that_the_model_will_not_summarize_does_not_end_the_memo
     for _ in range(SKIP_AFTER + 1):
         execute(database_url, DUE)
         await summarizer.summarize(ChatId(chat))
-    asked = await foldings(groq_url, unwanted)
+    asked = await requested(groq_url, unwanted)
     assert [len(positions) for _, positions in asked] == [20, 10, 5, 2, 1, 1]
     assert memory_of(database_url, chat)[1] == 25
     facts = execute(database_url, "SELECT facts->0->>'text', facts->0->>'position' FROM chats")
@@ -360,7 +360,7 @@ async def test_an_answer_does_not_wait_for_a_summary_that_has_just_failed(
     await groq_control.script(groq_url, "fault=400", marker=mark)
     assert not await summarizer.summarize_now(ChatId(chat))
     assert not await summarizer.summarize_now(ChatId(chat))
-    assert len(await foldings(groq_url, mark)) == 1
+    assert len(await requested(groq_url, mark)) == 1
     execute(database_url, DUE)
     assert await summarizer.summarize_now(ChatId(chat))
 
@@ -373,7 +373,7 @@ async def test_a_summary_whose_worker_died_is_made_when_its_time_is_over(
     async with summarizer.database.connect() as db:
         assert await summaries.claim(db, ChatId(chat), summarizer.lease) is not None
     await summarizer.summarize(ChatId(chat))
-    assert await foldings(groq_url, mark) == []
+    assert await requested(groq_url, mark) == []
     assert memory_of(database_url, chat) == (None, 0)
     execute(database_url, DUE)
     await summarizer.summarize(ChatId(chat))
@@ -429,14 +429,14 @@ async def test_an_answer_does_not_wait_for_a_summary_that_is_stuck(
     await asyncio.wait([stuck])
 
 
-async def test_folding_at_once_says_whether_it_did(summarizer: Summarizer, chat: int, database_url: str) -> None:
+async def test_summarizing_at_once_says_whether_it_did(summarizer: Summarizer, chat: int, database_url: str) -> None:
     assert not await summarizer.summarize_now(ChatId(chat))
     say(database_url, chat, *["Hello"] * 8)
     assert await summarizer.summarize_now(ChatId(chat))
     assert not await summarizer.summarize_now(ChatId(chat))
 
 
-async def test_a_worker_that_leaves_gives_back_what_it_was_folding(
+async def test_a_worker_that_leaves_gives_back_what_it_was_summarizing(
     summarizer: Summarizer, chat: int, database_url: str, groq_url: str
 ) -> None:
     mark = uuid4().hex
@@ -452,7 +452,7 @@ async def test_a_worker_that_leaves_gives_back_what_it_was_folding(
     assert memory_of(database_url, chat)[1] == 3
 
 
-async def test_after_failures_less_is_folded_at_a_time(
+async def test_after_failures_less_is_summarized_at_a_time(
     summarizer: Summarizer, chat: int, database_url: str, groq_url: str
 ) -> None:
     mark = uuid4().hex
@@ -461,7 +461,7 @@ async def test_after_failures_less_is_folded_at_a_time(
     await summarizer.summarize(ChatId(chat))
     execute(database_url, DUE)
     await summarizer.summarize(ChatId(chat))
-    assert [len(positions) for _, positions in await foldings(groq_url, mark)] == [20, 10, 15]
+    assert [len(positions) for _, positions in await requested(groq_url, mark)] == [20, 10, 15]
 
 
 async def test_what_a_new_summary_says_no_more_is_kept_as_a_fact(
