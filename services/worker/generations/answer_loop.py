@@ -1,6 +1,6 @@
 """Writing a reply: ask the model, call the tools that it asks for, ask again, until it asks for none.
 
-Knows no tool by name.
+Knows no tool by name. The numbers are those of docs/architecture.md.
 """
 
 import asyncio
@@ -70,21 +70,21 @@ class AnswerLoop:
         model = self.models.choose(claimed.model)
         bounds = self.models.with_fallback(model)
 
-        # 1. Show what is saved. The log lacks a part when a worker died before showing it, or when Redis lost the part.
+        # 4.1 Show what is saved. The log lacks a part when a worker died before showing it, or when Redis lost the part.
         steps = load(claimed.steps)
         reply.write_all(catch_up_steps(reply.transcript, steps))
         if missing := catch_up_text(reply.transcript, claimed.content):
             reply.begin_step()
             reply.write_all(missing)
 
-        # 2. A model that can't call tools gets the results of the calls that the tools themselves suggest.
+        # 4.2 A model that can't call tools gets the results of the calls that the tools themselves suggest.
         if not bounds.tools and not steps and not reply.transcript.length:
             suggested = self.tools.suggest(history.question, str(store.generation_id))
             if suggested:
                 steps.append(new_step("", suggested))
                 await store.save_steps(dump(steps), reply.end_call())
 
-        # 3. A chat that does not fit into the prompt is summarized first.
+        # 4.3 A chat that does not fit into the prompt is summarized first.
         if _context(history, [], "", bounds).left_out or history.is_cut:
             reply.show_status({"status": "summarizing"})
             if await self.summarize_now(claimed.chat_id):
@@ -92,11 +92,11 @@ class AnswerLoop:
                     history = await reload_history(db, claimed)
 
         while True:
-            # 4. Call the tools that the newest step asks for. No call is made twice: its outcome is saved at once.
+            # 4.4 Call the tools that the newest step asks for. No call is made twice: its outcome is saved at once.
             if steps:
                 await self._call_tools(reply, store, steps)
 
-            # 5. Ask the model. An answer without tool calls is the reply's end.
+            # 4.5 Ask the model. An answer without tool calls is the reply's end.
             beginning = _beginning(reply, steps, claimed.attempt, can_continue=bounds.prefill)
             context = _context(history, steps, beginning, bounds)
             if context.left_out or history.is_cut:
@@ -106,7 +106,7 @@ class AnswerLoop:
             if not calls:
                 return
 
-            # 6. Save the step.
+            # 4.6 Save the step.
             steps.append(new_step(reply.transcript.step_text, calls, steps))
             await store.save_steps(dump(steps), reply.end_call())
 
