@@ -13,7 +13,7 @@ from shared.telemetry.logs import configure_logging
 
 USAGE: Final = f"usage: python -m services.worker QUEUE[,QUEUE...] | beat   (queues: {', '.join(QUEUES)})"
 SWITCH_INTERVAL: Final = 0.0005
-"""Seconds that a thread may keep others from Python. The default, 5 ms, is an age for the event loop's thread."""
+"""Seconds for which a thread may keep other threads from Python. The default, 5 ms, delays the event loop too much."""
 
 
 def main(arguments: list[str]) -> int:
@@ -34,7 +34,9 @@ def main(arguments: list[str]) -> int:
     module = import_module("services.worker.beat" if role == "beat" else "services.worker.consumer")
     try:
         module.run(settings, role)
-    except SettingsInvalid as error:  # such as a tool that there is not, or a port that is taken
+    except (
+        SettingsInvalid
+    ) as error:  # found when objects are made of the settings: an unknown tool, or a port that is taken
         print(error, file=sys.stderr)  # noqa: T201 - likewise
         return 2
     return 0

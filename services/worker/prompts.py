@@ -1,9 +1,9 @@
-"""Every text that is written for the model. A change of meaning gets a new version."""
+"""The texts that are written for the model, besides those of single tools. A change of meaning gets a new version."""
 
 import json
 from collections.abc import Sequence
 from datetime import date
-from typing import Final
+from typing import Any, Final
 
 VERSION: Final = 2
 
@@ -30,18 +30,21 @@ def system(today: date) -> str:
 
 
 def memory(summary: str, facts: Sequence[str]) -> str:
-    """What stands for the messages that are not told in full."""
+    """What the system prompt has instead of the older messages."""
     listed = _FACTS.format(facts="\n".join(f"- {fact}" for fact in facts)) if facts else ""
     return _MEMORY.format(summary=summary) + listed
 
 
-def quoted_records(notice: str, records: Sequence[dict[str, str]]) -> str:
+def quoted_records(notice: str, records: Sequence[dict[str, Any]]) -> str:
     """A tool's records as untrusted data behind the notice: JSON, so that no record can end its own quotation."""
     return notice + json.dumps(records, ensure_ascii=False)
 
 
 def quoted(message: str) -> str:
-    """A user's message as data: JSON, likewise, and in a frame so that it is neither first nor last."""
+    """A user's message as untrusted data, in JSON.
+
+    Sentences of ours stand around the message, so that it is neither first nor last.
+    """
     return f"The message: {json.dumps(message, ensure_ascii=False)}\nThat was the message."
 
 
@@ -55,14 +58,14 @@ _SUMMARIZE: Final = (
 
 
 def summarize(max_chars: int) -> str:
-    """How a chat's older messages are summarized."""
+    """The instruction to summarize, in at most about `max_chars` characters."""
     return _SUMMARIZE.format(words=max_chars // 7)
 
 
 def summary_request(summary: str, messages: Sequence[tuple[int, str, str]], pinned: Sequence[str] = ()) -> str:
-    """The summary so far and the (position, role, text) of the messages that follow it, all of it as data.
+    """The summary so far, and the messages after it as (position, role, text), all as untrusted data.
 
-    `pinned` are facts that the user has confirmed, which are right where the summary says otherwise.
+    `pinned` are facts that the user has confirmed. They are right where the summary differs.
     """
     quoted = [{"position": position, "role": role, "text": text} for position, role, text in messages]
     return (

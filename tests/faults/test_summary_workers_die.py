@@ -6,7 +6,7 @@ from uuid import uuid4
 
 from tests.conftest import NewSystem
 from tests.doubles import groq_control
-from tests.integration.test_summaries import read_folding
+from tests.integration.test_summaries import read_request
 from tests.support.clients import logged_in
 from tests.support.system import System
 from tests.support.turns import execute
@@ -60,7 +60,7 @@ async def test_a_summary_worker_that_is_killed_again_and_again_folds_each_messag
     assert all(left[1] == right[0] for left, right in pairwise(moves))
     assert moves[-1][1] == messages - WINDOW
     folded = {
-        tuple(read_folding(str(request["user_text"]))[1])
+        tuple(read_request(str(request["user_text"]))[1])
         for request in await groq_control.requests(groq_url, containing=mark)
     }
     for before, after in moves:

@@ -7,9 +7,7 @@ from typing import Any
 
 import pytest
 
-from services.worker.generations.attempt import run_generation
-from services.worker.generations.desk import Desk
-from services.worker.generations.recovery import sweep
+from services.worker.runtime import Worker
 from shared.telemetry.traces import read_traceparent
 from tests.conftest import NewSystem
 from tests.support.clients import Client, logged_in
@@ -34,28 +32,28 @@ def ids(line: dict[str, Any]) -> tuple[str, str]:
 
 
 async def test_the_lines_of_an_answer_name_its_request_and_its_generation(
-    client: Client, desk: Desk, caplog: pytest.LogCaptureFixture
+    client: Client, worker: Worker, caplog: pytest.LogCaptureFixture
 ) -> None:
     posted = await ask(client, "[[fault=401]]")
-    await run_generation(desk, posted.generation_id)
+    await worker.attempts.run(posted.generation_id)
     (failed,) = logged(caplog, "answer_failed")
     (request,) = [line for line in logged(caplog, "request") if line["path"].endswith("/messages")]
     assert ids(failed) == ids(request) == (TRACE_ID, str(posted.generation_id))
 
 
 async def test_what_is_told_of_a_lost_worker_names_the_request_that_asked(
-    client: Client, watched: Desk, database_url: str, caplog: pytest.LogCaptureFixture
+    client: Client, worker: Worker, database_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     posted = await ask(client, "[[tokens=12 fault=stall after=2 once=1]]")
     async with client.read(posted.stream_url) as stream:
-        lost = asyncio.create_task(run_generation(watched, posted.generation_id))
+        lost = asyncio.create_task(worker.attempts.run(posted.generation_id))
         async for event in stream.events():
             if event.part["type"] == "text-delta":
                 break
         lost.cancel()
         await asyncio.wait([lost])
     execute(database_url, EXPIRE, posted.generation_id)
-    await sweep(watched)
+    await worker.sweep()
     (told,) = logged(caplog, "generation_lost")
     assert ids(told) == (TRACE_ID, str(posted.generation_id))
 
@@ -73,11 +71,11 @@ async def test_a_traceparent_that_is_none_is_replaced(
 
 
 async def test_what_an_earlier_release_accepted_is_answered_without_a_trace(
-    client: Client, desk: Desk, database_url: str, caplog: pytest.LogCaptureFixture
+    client: Client, worker: Worker, database_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     posted = await post(client, "[[fault=401]]")
     execute(database_url, "UPDATE generations SET traceparent = NULL")
-    await run_generation(desk, posted.generation_id)
+    await worker.attempts.run(posted.generation_id)
     (failed,) = logged(caplog, "answer_failed")
     assert "trace_id" not in failed
 

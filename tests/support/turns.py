@@ -10,10 +10,8 @@ from uuid import UUID, uuid4
 import psycopg
 import pytest
 
-from services.worker.app import open_desk
-from services.worker.celery_app import create_app
-from services.worker.generations.attempt import run_generation
-from services.worker.generations.desk import Desk
+from services.worker.app import open_worker
+from services.worker.runtime import Worker
 from shared.ids import ChatId, GenerationId
 from shared.jobs.sender import JobSender
 from shared.settings import Settings
@@ -62,26 +60,26 @@ class Posted:
 
 
 async def post(client: Client, content: str, chat_id: int | None = None) -> Posted:
-    """Accept a message. No worker is told: these tests have none but their desk."""
+    """Accept a message. No job is sent: these tests have a worker in their own process."""
     chat_id = chat_id or await client.new_chat()
     accepted = (await client.post_async(chat_id, content)).raise_for_status().json()
     return Posted.of(chat_id, accepted)
 
 
 @asynccontextmanager
-async def open_desk_for(settings: Settings) -> AsyncIterator[Desk]:
-    """A desk with settings of its own."""
-    celery = create_app(settings)
-    async with open_desk(settings, celery) as opened:
+async def open_worker_for(settings: Settings, jobs: Noted | None = None) -> AsyncIterator[Worker]:
+    """A worker with settings of its own."""
+    async with open_worker(settings, jobs or Noted()) as opened:
         yield opened
-    celery.close()
 
 
-async def answer(client: Client, desk: Desk, content: str, chat_id: int | None = None) -> tuple[Posted, list[Event]]:
+async def answer(
+    client: Client, worker: Worker, content: str, chat_id: int | None = None
+) -> tuple[Posted, list[Event]]:
     """Accept a message, generate its answer, and read it as it is made."""
     posted = await post(client, content, chat_id)
     async with client.read(posted.stream_url) as stream:
-        making = asyncio.create_task(run_generation(desk, posted.generation_id))
+        making = asyncio.create_task(worker.attempts.run(posted.generation_id))
         events = await stream.all()
         assert stream.done
     await making
@@ -104,10 +102,10 @@ class Speech:
 
 
 @asynccontextmanager
-async def abandoned(client: Client, desk: Desk, content: str, said: str) -> AsyncIterator[Speech]:
+async def abandoned(client: Client, worker: Worker, content: str, said: str) -> AsyncIterator[Speech]:
     """An answer whose worker died when its reader, who reads on, had just this of it."""
     posted = await post(client, content)
-    dying = asyncio.create_task(run_generation(desk, posted.generation_id))
+    dying = asyncio.create_task(worker.attempts.run(posted.generation_id))
     async with client.read(posted.stream_url) as stream:
         speech = Speech(posted, stream, stream.events(), [])
         while text_of(speech.seen) != said:
@@ -118,10 +116,10 @@ async def abandoned(client: Client, desk: Desk, content: str, said: str) -> Asyn
 
 
 @asynccontextmanager
-async def speaking(client: Client, desk: Desk, words: str = "") -> AsyncIterator[Speech]:
+async def speaking(client: Client, worker: Worker, words: str = "") -> AsyncIterator[Speech]:
     """An answer that has said five tokens and is held there."""
     posted = await post(client, f"{words} [[tokens=20 after={SAID} hold={uuid4().hex}]]")
-    making = asyncio.create_task(run_generation(desk, posted.generation_id))
+    making = asyncio.create_task(worker.attempts.run(posted.generation_id))
     async with client.read(posted.stream_url) as stream:
         speech = Speech(posted, stream, stream.events(), [])
         while text_of(speech.seen) != numbered(SAID):

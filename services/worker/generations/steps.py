@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from services.worker import prompts
 from services.worker.models.port import ModelMessage, ToolCall
-from services.worker.tools.port import Source, ToolFailure, ToolResult
+from services.worker.tools.port import FAILURE_NOTICE, Source, ToolFailure, ToolResult
 from shared.protocol import frames
 from shared.protocol.frames import Frame
 from shared.protocol.transcript import Transcript
@@ -106,23 +106,26 @@ def _load_first_form(call: Json) -> ToolUse:
     return ToolUse(call["id"], call["name"], call["given"], outcome)
 
 
-def call_part(call: ToolUse) -> Frame:
-    """The part that shows a call."""
+def call_frame(call: ToolUse) -> Frame:
+    """The frame that shows a call."""
     return frames.tool_input(call.id, call.name, call.arguments or {})
 
 
-def outcome_parts(call: ToolUse, known: set[str]) -> list[Frame]:
-    """The parts that show a call's outcome, and those of its sources whose URLs are not `known`. Adds these to `known`."""
+def outcome_frames(call: ToolUse, known: set[str]) -> list[Frame]:
+    """The frames that show a call's outcome, and those of its sources whose URLs are not `known`.
+
+    Adds these to `known`.
+    """
     match call.outcome:
         case ToolResult(shown=shown, frames=further):
-            return [*further, frames.tool_output(call.id, shown), *_source_parts(call, known)]
+            return [*further, frames.tool_output(call.id, shown), *_source_frames(call, known)]
         case ToolFailure(message=message):
             return [frames.tool_error(call.id, message)]
         case None:
             return []
 
 
-def _source_parts(call: ToolUse, known: set[str]) -> list[Frame]:
+def _source_frames(call: ToolUse, known: set[str]) -> list[Frame]:
     parts: list[Frame] = []
     for number, source in enumerate(call.result.sources if call.result else (), start=1):
         if source.url not in known:
@@ -132,7 +135,7 @@ def _source_parts(call: ToolUse, known: set[str]) -> list[Frame]:
 
 
 def catch_up_steps(transcript: Transcript, steps: Sequence[Step]) -> list[Frame]:
-    """The parts that lead a reader from what it has rendered to all steps that are saved.
+    """The frames that lead a reader from what it has rendered to all steps that are saved.
 
     After a crash of a worker they show the last step at most. When Redis lost the log too, they may show all steps.
     """
@@ -160,14 +163,14 @@ def catch_up_steps(transcript: Transcript, steps: Sequence[Step]) -> list[Frame]
             text_id = str(texts)
             texts += 1
             parts += [frames.text_start(text_id), frames.text_delta(text_id, missing_text), frames.text_end(text_id)]
-        parts += [*(call_part(call) for call in missing_calls), *missing_outcomes]
+        parts += [*(call_frame(call) for call in missing_calls), *missing_outcomes]
         step_open = called = True
     return parts
 
 
 def _missing_outcome(transcript: Transcript, call: ToolUse, known: set[str]) -> list[Frame]:
     state = transcript.tools[call.id]["state"] if call.id in transcript.tools else "input-available"
-    return outcome_parts(call, known) if state == "input-available" else _source_parts(call, known)
+    return outcome_frames(call, known) if state == "input-available" else _source_frames(call, known)
 
 
 def to_model_messages(steps: Sequence[Step], *, as_tools: bool, max_chars: int) -> list[ModelMessage]:
@@ -197,8 +200,9 @@ def _outcome_text(call: ToolUse, share: int) -> str:
         case ToolFailure(notice=notice):
             return notice
         case None:
-            raise ValueError(f"call {call.id} has no outcome yet")
+            return FAILURE_NOTICE
 
 
-def _shortened(record: dict[str, str], share: int) -> dict[str, str]:
-    return {**record, "content": record["content"][:share]} if "content" in record else record
+def _shortened(record: Json, share: int) -> Json:
+    content = record.get("content")
+    return {**record, "content": content[:share]} if isinstance(content, str) else record

@@ -10,8 +10,8 @@ class Family:
     """What all models have in common whose names begin with `prefix`.
 
     `tools`: they can call tools. `prefill`: they can continue a text of which they are given the beginning.
-    `reasoning_format`: what a request has to say so that reasoning comes apart from the text; None where it does anyway.
-    `brief_effort`: the reasoning effort for answers that nobody waits for; None where a model knows no efforts.
+    `reasoning_format`: what a request has to say so that reasoning comes apart from the text; None where it does
+    anyway. `brief_effort`: the reasoning effort for answers that nobody waits for; None where a model knows no efforts.
     """
 
     prefix: str

@@ -1,6 +1,7 @@
 """The port to language models: what the worker asks of a model, and what it gets back, whoever provides the model.
 
-A provider is one folder beside this file that has a `ChatModel`. `retry.py` wraps any provider with tries and a fallback.
+A provider is one folder beside this file that has a `ChatModel`. `retry.py` wraps any provider with tries and a
+fallback.
 """
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
@@ -24,7 +25,7 @@ class ToolDescription:
 
 @dataclass(frozen=True, slots=True)
 class ToolCall:
-    """A tool call that the model asks for. `arguments` is None when the model sent something else than a JSON object."""
+    """A tool call that the model asks for. `arguments` is None when the model sent no JSON object."""
 
     id: str
     name: str

@@ -19,10 +19,10 @@ MAX_RETRY_WAIT: Final = 20.0
 
 
 class RetryingModel:
-    """Asks a model up to three times, and then its fallback up to three times. Nothing is asked again once text has come.
+    """Asks a model up to three times, and then its fallback up to three times.
 
-    Only failures that may soon be over are tried again. A model that is gone is replaced by the fallback at once.
-    `fallback` is a model of the same provider; None for no fallback.
+    Nothing is asked again once text has come. Only failures that may soon be over are tried again. A model that is gone
+    is replaced by the fallback at once. `fallback` is a model of the same provider; None for no fallback.
     """
 
     def __init__(self, model: ChatModel, *, fallback: str | None) -> None:

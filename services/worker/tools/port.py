@@ -35,12 +35,13 @@ class Source:
 class ToolResult:
     """What a call gave.
 
-    `records` are what the model gets, as one JSON document behind the `notice`; a record's `content` may be cut when the
-    prompt has no room for all of it. `shown` is the JSON that readers get as the tool's output. Each of the `sources` becomes
-    a `source-url` frame. `frames` are further frames for readers, in front of the output; after a crash they may come twice.
+    `records` are what the model gets, as one JSON document behind the `notice`; a record's `content` may be cut when
+    the prompt has no room for all of it. `shown` is the JSON that readers get as the tool's output. Each of the
+    `sources` becomes a `source-url` frame. `frames` are further frames for readers, in front of the output; after a
+    crash they may come twice.
     """
 
-    records: list[dict[str, str]]
+    records: list[Json]
     shown: Json
     sources: tuple[Source, ...] = ()
     frames: tuple[Frame, ...] = ()
@@ -77,9 +78,9 @@ class Tool(Generic[Arguments]):
     """A tool that models may call.
 
     `arguments` is a Pydantic model: its schema describes the arguments to the model, and only arguments that it accepts
-    get to `call`. A call that takes longer than `timeout` seconds is given up. `status` is what `data-status` says while
-    the tool runs; None for nothing. `suggest` decides by the question alone whether the tool should be called, for models
-    that can't call tools. `close` ends what the tool holds open.
+    get to `call`. A call that takes longer than `timeout` seconds is given up. `status` is what `data-status` says
+    while the tool runs; None for nothing. `suggest` decides by the question alone whether the tool should be called,
+    for models that can't call tools. `close` ends what the tool holds open.
     """
 
     name: str

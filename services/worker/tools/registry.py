@@ -36,8 +36,7 @@ def make_tools(names: Sequence[str], given: ToolSettings) -> Toolset:
         SettingsInvalid: there is no such tool, or a tool can't use what it is given.
 
     """
-    for name in names:
-        if name not in TOOLS:
-            raise SettingsInvalid(f"TOOLS: there is no tool {name}; there are {', '.join(TOOLS)}")
+    if not set(names) <= TOOLS.keys():
+        raise SettingsInvalid(f"TOOLS: may name only {', '.join(TOOLS)}")
     made = [TOOLS[name](given) for name in dict.fromkeys(names)]
     return Toolset([tool for tool in made if tool is not None])

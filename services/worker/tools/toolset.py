@@ -28,7 +28,7 @@ class Toolset:
             await tool.close()
 
     def status_of(self, names: Sequence[str]) -> str | None:
-        """What readers are told while tools of these names run: the first one's status that has one."""
+        """The status for readers while tools of these names run: the first one's status that has one."""
         tools = [self._tools[name] for name in names if name in self._tools]
         return next((tool.status for tool in tools if tool.status is not None), None)
 
@@ -38,7 +38,10 @@ class Toolset:
         return [ToolCall(f"{call.id_prefix}-{call_id}", name, call.arguments) for name, call in suggested if call]
 
     async def call(self, name: str, arguments: Json | None) -> ToolResult | ToolFailure:
-        """Call a tool. What goes wrong is returned, not raised. `arguments` is None when the model sent no JSON object."""
+        """Call a tool. What goes wrong is returned, not raised.
+
+        `arguments` is None when the model sent no JSON object.
+        """
         tool = self._tools.get(name)
         if tool is None:
             return ToolFailure("unknown_tool", UNUSABLE)

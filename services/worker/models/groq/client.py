@@ -25,8 +25,8 @@ _MISSHAPEN: Final = (ValueError, TypeError, LookupError, AttributeError, Recursi
 class GroqModel:
     """A `ChatModel`: Groq's models, or those of an endpoint that speaks Groq's API. One is made for each process.
 
-    `base_url` is None for Groq's own address. `read_timeout` and `connect_timeout` are in seconds: how long the endpoint
-    may be silent, and how long it may take to accept a connection.
+    `base_url` is None for Groq's own address. `read_timeout` and `connect_timeout` are in seconds: how long the
+    endpoint may be silent, and how long it may take to accept a connection.
     """
 
     def __init__(
@@ -128,7 +128,10 @@ def _message(message: ModelMessage) -> BaseMessage:
 
 
 def _failure(error: Exception, *, has_begun: bool) -> errors.ModelError:
-    """The kind of ModelError that an error of the connection or of a chunk is. `has_begun`: chunks came before the error."""
+    """The kind of ModelError that an error of the connection or of a chunk is.
+
+    `has_begun`: chunks came before the error.
+    """
     match error:
         case aiohttp.ConnectionTimeoutError() if not has_begun:
             return errors.ModelUnavailable()

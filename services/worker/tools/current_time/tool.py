@@ -32,5 +32,5 @@ async def _tell(place: Place) -> ToolResult | ToolFailure:
     except (ZoneInfoNotFoundError, ValueError, OSError):
         return ToolFailure("invalid_arguments", "There is no such time zone.")
     now = datetime.now(UTC).astimezone(zone)
-    told = {"time_zone": place.time_zone, "time": now.isoformat(timespec="seconds"), "weekday": now.strftime("%A")}
-    return ToolResult(records=[told], shown=told, notice=NOTICE)
+    answer = {"time_zone": place.time_zone, "time": now.isoformat(timespec="seconds"), "weekday": now.strftime("%A")}
+    return ToolResult(records=[answer], shown=answer, notice=NOTICE)

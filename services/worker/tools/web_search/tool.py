@@ -23,7 +23,7 @@ RESULTS_NOTICE: Final = (
 )
 FAILED_NOTICE: Final = "The web search failed. Answer from what you know, and say that it could not be looked up."
 SPARE_SECONDS: Final = 1.0
-"""The client gives up by itself after its timeout; the tool's own bound comes later, should the client not keep to it."""
+"""The client gives up by itself after its timeout. The tool's bound comes later, in case the client does not."""
 
 
 def _is_query(text: str) -> str:
