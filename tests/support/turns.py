@@ -60,7 +60,7 @@ class Posted:
 
 
 async def post(client: Client, content: str, chat_id: int | None = None) -> Posted:
-    """Accept a message. No job is sent: these tests have a worker in their own process."""
+    """Accept a message. Nobody takes the job: these tests run the only worker, in their own process."""
     chat_id = chat_id or await client.new_chat()
     accepted = (await client.post_async(chat_id, content)).raise_for_status().json()
     return Posted.of(chat_id, accepted)

@@ -38,7 +38,7 @@ from shared.telemetry.logs import get_logger
 log = get_logger(__name__)
 
 RESULTS_SHARE: Final = 2
-"""Tool results get at most one part in so many of the prompt."""
+"""The number of equal parts of the prompt of which tool results get one at most."""
 
 
 @dataclass(frozen=True, slots=True)

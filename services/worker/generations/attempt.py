@@ -36,10 +36,9 @@ log = get_logger(__name__)
 SETTLE_WITHIN: Final = 5.0
 CLOSE_WITHIN: Final = 5.0
 MAX_STARTS: Final = 4
-"""How many generations of a process start at the same time. In a burst, the others wait.
+"""How many generations of a process start at the same time. In a burst of generations, the others wait.
 
-So the tokens of the first ones do not wait for the starts of all others, and half of all generations begin in half the
-time.
+So the first tokens do not have to wait until all generations have started.
 """
 
 

@@ -11,7 +11,7 @@ from services.worker.models.tokens import CHARS_PER_TOKEN, count_tokens
 from shared.memory.facts import Fact
 
 MEMORY_SHARE: Final = 2
-"""The memory gets at most one part in so many of the budget."""
+"""The number of equal parts of the budget of which the memory gets one at most."""
 
 
 @dataclass(frozen=True, slots=True)

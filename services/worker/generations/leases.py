@@ -41,10 +41,11 @@ class StopReason(Enum):
 class Lease:
     """The lease of one attempt.
 
-    `deadline` is in the loop's monotonic time: after it, the attempt may not write any more. While the attempt
-    `is_saving`, the generation may be over in the database already, so only the database's fence decides, and nothing
-    else stops the attempt. Once the attempt `is_stopping`, it knows that it is to stop, and is not cancelled again. `log`
-    names the generation and its trace, since all leases are watched by one task.
+    `deadline` is in the loop's monotonic time: after it, the attempt may not write any more.
+
+    `is_saving`: the attempt saves its reply, so the generation may be over in the database already. Only the database's
+    fence stops such an attempt. `is_stopping`: the attempt knows that it is to stop, and is not cancelled again.
+    `log` names the generation and its trace, since one task watches all leases.
     """
 
     generation_id: GenerationId

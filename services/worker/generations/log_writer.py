@@ -1,8 +1,7 @@
 """Writing stream logs.
 
-A log writer gathers the frames of one generation; the flusher appends for all log writers together. The first token
-goes out at once. Later tokens go out every 25 ms, in one pipeline for the whole process. Source: docs/protocol.md §1,
-rules 5 and 6.
+A log writer gathers the frames of one generation. The flusher appends for all log writers together: the first token at
+once, later tokens every 25 ms, in one pipeline for the whole process. Source: docs/protocol.md §1, rules 5 and 6.
 """
 
 import asyncio

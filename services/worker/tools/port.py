@@ -80,7 +80,8 @@ class Tool(Generic[Arguments]):
     `arguments` is a Pydantic model: its schema describes the arguments to the model, and only arguments that it accepts
     get to `call`. A call that takes longer than `timeout` seconds is given up. `status` is what `data-status` says
     while the tool runs; None for nothing. `suggest` decides by the question alone whether the tool should be called,
-    for models that can't call tools. `close` ends what the tool holds open.
+    for models that can't call tools. `failure_notice` is what the model gets when a call is given up, or its arguments
+    are not accepted. `close` ends what the tool holds open.
     """
 
     name: str
@@ -90,6 +91,7 @@ class Tool(Generic[Arguments]):
     timeout: float
     status: str | None = None
     suggest: Callable[[str], SuggestedCall | None] = _no_suggestion
+    failure_notice: str = FAILURE_NOTICE
     close: Callable[[], Awaitable[None]] = field(default=_nothing)
 
     def schema(self) -> Json:

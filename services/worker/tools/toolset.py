@@ -48,10 +48,10 @@ class Toolset:
         try:
             checked = tool.arguments.model_validate(arguments)
         except ValidationError:
-            return ToolFailure("invalid_arguments", UNUSABLE)
+            return ToolFailure("invalid_arguments", UNUSABLE, tool.failure_notice)
         try:
             async with asyncio.timeout(tool.timeout):
                 return await tool.call(checked)
         except TimeoutError:
             log.warning("tool_timed_out", tool=name)
-            return ToolFailure("timeout", "The tool took too long.")
+            return ToolFailure("timeout", "The tool took too long.", tool.failure_notice)

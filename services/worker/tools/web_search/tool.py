@@ -70,6 +70,7 @@ def web_search(key: str | None, base_url: str | None, *, timeout: float, max_res
         timeout=timeout + SPARE_SECONDS,
         status="searching",
         suggest=suggest,
+        failure_notice=FAILED_NOTICE,
         close=search.aclose,
     )
 
