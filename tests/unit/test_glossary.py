@@ -35,8 +35,13 @@ NAMES: Final = (
     Retired("Stops", "CancelSignals"),
     Retired("UnderWay", "UsageMeter"),
     Retired("at_once", "flush_now"),
+    Retired("fold", "summarize"),
+    Retired("folder", "summarizer", "services/worker"),
     Retired("heard", "had_subscriber"),
+    Retired("held", "claim, lease or resources", "services"),
+    Retired("held", "claim, lease or resources", "shared"),
     Retired("recall", "load_history"),
+    Retired("recalled", "history"),
     Retired("rejoins", "rewrites_opening"),
     Retired("seldomer", "backoff"),
     Retired("together", "in_transaction", "services"),
@@ -46,7 +51,9 @@ NAMES: Final = (
 
 WORDS: Final = (
     Retired("cues", "search_intent"),
+    Retired("desk", "what the function uses"),
     Retired("doorbell", "subscription"),
+    Retired("folded", "summarized"),
     Retired("pen", "log writer"),
     Retired("seldomer", "backoff"),
 )
@@ -128,7 +135,7 @@ def test_a_retired_name_is_found_wherever_it_stands(source: str, line: int) -> N
     assert told.startswith(f"shared/x.py:{line}: ")
 
 
-@pytest.mark.parametrize("source", ['"The Pen"', "# at_once", "pending = 1", "line = fold = 1", "Outline = 1"])
+@pytest.mark.parametrize("source", ['"The Pen"', "# at_once", "pending = 1", "line = scaffold = 1", "Outline = 1"])
 def test_prose_and_other_words_are_left_alone(source: str) -> None:
     assert list(complaints("shared/x.py", source)) == []
 
