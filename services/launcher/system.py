@@ -17,7 +17,7 @@ from services.launcher.errors import PortTaken
 from services.launcher.output import POSTGRES_TROUBLE, VALKEY_TROUBLE
 from services.launcher.program import LOOPBACK, Program, free_port, why_not_listen
 from services.launcher.supervisor import Part
-from shared.jobs.names import GENERATIONS_QUEUE, SUMMARIES_QUEUE, UPKEEP_QUEUE
+from shared.jobs.names import GENERATIONS_QUEUE, MAINTENANCE_QUEUE, SUMMARIES_QUEUE
 from shared.settings import Settings
 
 HTTP_SECONDS: Final = 3.0
@@ -27,7 +27,7 @@ ANY_HOST: Final = {"0.0.0.0": LOOPBACK, "::": "::1", "": LOOPBACK}  # noqa: S104
 
 WORKERS: Final[Mapping[str, str]] = {
     "worker-generations": GENERATIONS_QUEUE,
-    "worker-background": f"{SUMMARIES_QUEUE},{UPKEEP_QUEUE}",
+    "worker-background": f"{SUMMARIES_QUEUE},{MAINTENANCE_QUEUE}",
     "beat": "beat",
 }
 

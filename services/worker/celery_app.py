@@ -5,7 +5,7 @@ from typing import Final
 from celery import Celery
 from kombu.transport import TRANSPORT_ALIASES
 
-from shared.jobs.names import BROKER_TRANSPORT, PUBLISH_RETRIES, SWEEP, UPKEEP_QUEUE
+from shared.jobs.names import BROKER_TRANSPORT, MAINTENANCE_QUEUE, PUBLISH_RETRIES, SWEEP
 
 TRANSPORT: Final = "services.worker.broker:Transport"
 
@@ -21,7 +21,7 @@ def create_app(broker_url: str, *, sweep_interval: float) -> Celery:
             "sweep": {
                 "task": SWEEP,
                 "schedule": sweep_interval,
-                "options": {"queue": UPKEEP_QUEUE, "expires": 2 * sweep_interval},
+                "options": {"queue": MAINTENANCE_QUEUE, "expires": 2 * sweep_interval},
             }
         },
         broker_connection_max_retries=None,

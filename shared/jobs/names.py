@@ -3,7 +3,7 @@
 from typing import Final, Literal
 
 TaskName = Literal["cortexai.generate", "cortexai.sweep", "cortexai.summarize", "cortexai.title"]
-QueueName = Literal["generations", "summaries", "upkeep"]
+QueueName = Literal["generations", "summaries", "maintenance"]
 
 GENERATE: Final[TaskName] = "cortexai.generate"
 """Argument: a generation's id. A hint: the generation's row is the truth."""
@@ -19,8 +19,8 @@ TITLE: Final[TaskName] = "cortexai.title"
 
 GENERATIONS_QUEUE: Final[QueueName] = "generations"
 SUMMARIES_QUEUE: Final[QueueName] = "summaries"
-UPKEEP_QUEUE: Final[QueueName] = "upkeep"
-QUEUES: Final = (GENERATIONS_QUEUE, SUMMARIES_QUEUE, UPKEEP_QUEUE)
+MAINTENANCE_QUEUE: Final[QueueName] = "maintenance"
+QUEUES: Final = (GENERATIONS_QUEUE, SUMMARIES_QUEUE, MAINTENANCE_QUEUE)
 
 BROKER_TRANSPORT: Final = {
     # Bounded waits: with the defaults a frozen broker holds its caller for ever. The visibility timeout must exceed any task.

@@ -45,13 +45,13 @@ async def test_a_summary_worker_that_is_killed_again_and_again_summarizes_each_m
     await groq_control.script(groq_url, "tokens=8 rate=25", marker=mark, times=1000)
     asked = 0
     for _ in range(KILLS):
-        worker = await system.start_worker("summaries,upkeep")
+        worker = await system.start_worker("summaries,maintenance")
         # One chunk is summarized, and the next one is being summarized when the worker dies.
         before = len(execute(database_url, "SELECT 1 FROM moved"))
         while len(execute(database_url, "SELECT 1 FROM moved")) == before:
             asked = len(await groq_control.requests(groq_url, containing=mark, arrived=asked + 1, within=30))
         system.kill(worker)
-    await system.start_worker("summaries,upkeep")
+    await system.start_worker("summaries,maintenance")
     while execute(database_url, "SELECT summary_position FROM chats") != [(messages - WINDOW,)]:
         asked = len(await groq_control.requests(groq_url, containing=mark, arrived=asked, within=30))
     rows = execute(database_url, "SELECT before, after FROM moved ORDER BY id")

@@ -147,8 +147,8 @@ def test_each_secret_goes_only_where_it_is_used() -> None:
         "REDISCLI_AUTH": {"redis"},
         "FLOWER_BASIC_AUTH": {"flower"},
         "JWT_SECRET_KEY": {"api"},
-        "GROQ_API_KEY": {"worker", "upkeep"},
-        "TAVILY_API_KEY": {"worker", "upkeep"},
+        "GROQ_API_KEY": {"worker", "maintenance"},
+        "TAVILY_API_KEY": {"worker", "maintenance"},
     }
 
 

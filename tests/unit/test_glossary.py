@@ -56,6 +56,7 @@ WORDS: Final = (
     Retired("folded", "summarized"),
     Retired("pen", "log writer"),
     Retired("seldomer", "backoff"),
+    Retired("upkeep", "maintenance"),
 )
 """Words that no name contains, however it is written."""
 
