@@ -63,8 +63,8 @@ def take_over_expired(limit: int = 100) -> ReturningUpdate[UUID, str, int, int, 
     )
 
 
-def queued_again(older_than: timedelta, limit: int = 100) -> ReturningUpdate[UUID]:
-    """Queued rows that no worker took for a while, marked as sent now. Returns their ids, to be sent again.
+def queued_again(older_than: timedelta, limit: int = 100) -> ReturningUpdate[UUID, str | None]:
+    """Queued rows that no worker took for a while, marked as sent now. Returns (id, traceparent), to be sent again.
 
     The longer a row waits, the longer the pause until its job is sent again, up to 30 s: the workers may just have much to do.
     """
@@ -78,7 +78,12 @@ def queued_again(older_than: timedelta, limit: int = 100) -> ReturningUpdate[UUI
         .limit(limit)
         .with_for_update(skip_locked=True)
     )
-    return update(Generation).where(Generation.id.in_(waiting)).values(queued_at=func.now()).returning(Generation.id)
+    return (
+        update(Generation)
+        .where(Generation.id.in_(waiting))
+        .values(queued_at=func.now())
+        .returning(Generation.id, Generation.traceparent)
+    )
 
 
 class UnclosedLog(NamedTuple):

@@ -12,7 +12,7 @@ from shared.telemetry.traces import read_traceparent
 from tests.conftest import NewSystem
 from tests.support.clients import Client, logged_in
 from tests.support.system import System
-from tests.support.turns import Posted, execute, logged, post
+from tests.support.turns import AGE, Noted, Posted, execute, logged, post
 
 TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736"
 TRACEPARENT = f"00-{TRACE_ID}-00f067aa0ba902b7-01"
@@ -56,6 +56,16 @@ async def test_what_is_told_of_a_lost_worker_names_the_request_that_asked(
     await worker.sweep()
     (told,) = logged(caplog, "generation_lost")
     assert ids(told) == (TRACE_ID, str(posted.generation_id))
+
+
+async def test_a_job_that_is_sent_again_carries_the_trace_of_its_request(
+    client: Client, worker: Worker, noted: Noted, database_url: str
+) -> None:
+    posted = await ask(client, "[[tokens=1]]")
+    execute(database_url, AGE)
+    await worker.sweep()
+    assert noted.generations == [posted.generation_id]
+    assert noted.traces == [read_traceparent(TRACEPARENT)]
 
 
 @pytest.mark.parametrize("traceparent", ["", "nonsense", f"00-{'0' * 32}-00f067aa0ba902b7-01"])

@@ -15,6 +15,7 @@ from services.worker.runtime import Worker
 from shared.ids import ChatId, GenerationId
 from shared.jobs.sender import JobSender
 from shared.settings import Settings
+from shared.telemetry.traces import TraceContext, current_trace
 from tests.support.clients import Client, Event, Stream, numbered, text_of
 
 AGE = "UPDATE generations SET queued_at = now() - interval '1 minute', finished_at = finished_at - interval '1 minute'"
@@ -24,16 +25,18 @@ SAID = 5
 
 
 class Noted(JobSender):
-    """Jobs that are noted instead of sent: what was to be taken, titled and summarized."""
+    """Jobs that are noted instead of sent: what was to be taken, in which traces, and what to be titled and summarized."""
 
     def __init__(self) -> None:
         super().__init__(lambda *_: None)
         self.generations: list[GenerationId] = []
+        self.traces: list[TraceContext | None] = []
         self.titles: list[GenerationId] = []
         self.chats: list[ChatId] = []
 
     def generate(self, generation_id: GenerationId) -> None:
         self.generations.append(generation_id)
+        self.traces.append(current_trace())
 
     def title(self, generation_id: GenerationId) -> None:
         self.titles.append(generation_id)

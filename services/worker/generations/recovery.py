@@ -56,8 +56,11 @@ class Recovery:
         """One pass: expired leases, rows that no worker took, rows whose turn has come, logs that nobody closed."""
         await self._take_over_expired()
         async with self.database.connect() as db:
-            untaken = (await db.execute(recover.queued_again(UNTAKEN_AFTER))).scalars().all()
-        for generation_id in (*untaken, *await self._promoted()):
+            untaken = (await db.execute(recover.queued_again(UNTAKEN_AFTER))).all()
+        for generation_id, traceparent in untaken:
+            with bound_trace(read_traceparent(traceparent)):
+                self.jobs.generate(GenerationId(generation_id))
+        for generation_id in await self._promoted():
             self.jobs.generate(GenerationId(generation_id))
         async with self.database.connect() as db:
             unclosed = await recover.find_unclosed(db, UNCLOSED_AFTER)
