@@ -6,13 +6,13 @@ TaskName = Literal["cortexai.generate", "cortexai.sweep", "cortexai.summarize", 
 QueueName = Literal["generations", "summaries", "maintenance"]
 
 GENERATE: Final[TaskName] = "cortexai.generate"
-"""Argument: a generation's id. A hint: the generation's row is the truth."""
+"""Argument: a generation's id. The generation's row is the truth; the job only wakes a worker."""
 
 SWEEP: Final[TaskName] = "cortexai.sweep"
 """No argument. Finds what was left behind and queues it again."""
 
 SUMMARIZE: Final[TaskName] = "cortexai.summarize"
-"""Argument: a chat's id. A hint: the chat's row says whether, and from when, a summary is due."""
+"""Argument: a chat's id. The chat's row says whether, and from when, a summary is due."""
 
 TITLE: Final[TaskName] = "cortexai.title"
 """Argument: the id of a chat's first generation. Finds a better title for the chat."""

@@ -34,8 +34,8 @@ def read(port: int) -> dict[str, float]:
 async def test_a_scraper_reads_what_answers_took_and_which_are_read(new_system: NewSystem, groq_url: str) -> None:
     system = new_system(SWEEP_INTERVAL_SECONDS="0.2", TITLE_BY_MODEL="false")
     of_api, of_worker = free_port(), free_port()
-    _, url = await system.start_api(METRICS_PORT=str(of_api))
-    await system.start_worker(METRICS_PORT=str(of_worker))
+    api_process, url = await system.start_api(METRICS_PORT=str(of_api))
+    worker_process = await system.start_worker(METRICS_PORT=str(of_worker))
     async with logged_in(url) as client:
         async with client.post(await client.new_chat(), "[[tokens=5 after=2 hold=metrics]]") as stream:
             events = stream.events()  # what is not referred to is closed
@@ -57,6 +57,7 @@ async def test_a_scraper_reads_what_answers_took_and_which_are_read(new_system: 
     assert 0 < worker["cortexai_time_to_first_token_seconds_sum"] < 40
     assert worker['cortexai_tokens_total{kind="completion",model="double"}'] >= 5
     assert 0 <= worker["cortexai_queue_age_seconds"] < 5
+    assert [await system.stop(process) for process in (api_process, worker_process)] == [0, 0]
 
 
 async def test_the_queues_age_is_that_of_its_oldest_generation(
