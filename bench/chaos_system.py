@@ -65,7 +65,7 @@ class Node:
 
 @dataclass
 class ChaosSystem:
-    """PostgreSQL, Valkey, APIs, workers, upkeep and beat, all in one folder."""
+    """PostgreSQL, Valkey, APIs, workers, maintenance and beat, all in one folder."""
 
     folder: Path
     groq_url: str
@@ -95,7 +95,7 @@ class ChaosSystem:
             self.apis.append(self._node(f"api-{number}", ("services.api",), env, url))
         for number in range(WORKERS):
             self.workers.append(self._node(f"worker-{number}", ("services.worker", "generations")))
-        self.others.append(self._node("upkeep", ("services.worker", "summaries,upkeep")))
+        self.others.append(self._node("maintenance", ("services.worker", "summaries,maintenance")))
         self.others.append(self._node("beat", ("services.worker", "beat")))
         await asyncio.gather(*(self.launch(node) for node in (*self.apis, *self.workers, *self.others)))
 

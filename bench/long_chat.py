@@ -15,7 +15,7 @@ import psutil
 import uvloop
 from system import PASSWORD, SystemFailed, running_system
 
-from shared.jobs.names import SUMMARIES_QUEUE, UPKEEP_QUEUE
+from shared.jobs.names import MAINTENANCE_QUEUE, SUMMARIES_QUEUE
 from tests.doubles.process import start_groq_double
 
 SUMMARIZED_WITHIN: Final = 120.0
@@ -66,7 +66,7 @@ async def _measure(base_url: str, options: argparse.Namespace) -> None:
 @contextmanager
 def _frozen_summaries() -> Iterator[None]:
     """The worker that makes summaries stands still meanwhile."""
-    name = f"{SUMMARIES_QUEUE},{UPKEEP_QUEUE}"
+    name = f"{SUMMARIES_QUEUE},{MAINTENANCE_QUEUE}"
     frozen = [child for child in psutil.Process().children(recursive=True) if name in child.cmdline()]
     for process in frozen:
         process.suspend()

@@ -201,6 +201,7 @@ class Settings(RedisSettings, DatabaseSettings):
     groq_models: Annotated[tuple[str, ...], NoDecode] = ()
     groq_fallback_model: str | None = None
     groq_base_url: str | None = None
+    tools: Annotated[tuple[str, ...], NoDecode] = ("web_search",)
     tavily_api_key: SecretStr | None = None
     tavily_base_url: str | None = None
     search_timeout_seconds: float = Field(default=8, gt=0, le=60)
@@ -236,6 +237,9 @@ class Settings(RedisSettings, DatabaseSettings):
     stream_ttl_seconds: int = Field(default=900, ge=10)
     stream_keep_alive_seconds: float = Field(default=15, ge=0.1, le=60)
 
+    metrics_host: str = "127.0.0.1"
+    metrics_port: int | None = Field(default=None, ge=1, le=65535)
+
     @field_validator("model_contexts", mode="before")
     @classmethod
     def _read_contexts(cls, text: Any) -> Any:  # noqa: ANN401
@@ -263,16 +267,15 @@ class Settings(RedisSettings, DatabaseSettings):
             cls._is_context(size, info)
         return contexts
 
-    def context_tokens(self, model: str | None = None) -> int:
-        """How many tokens this model reads, and the one that may have to answer in its stead; the default one for None."""
-        contexts = dict(self.model_contexts)
-        names = (model or self.groq_model, *([self.groq_fallback_model] if self.groq_fallback_model else []))
-        return min(contexts.get(name, self.model_context_tokens) for name in names)
-
     @property
     def offered_models(self) -> tuple[str, ...]:
         """The models that a message may ask for, the default one first."""
         return tuple(dict.fromkeys((self.groq_model, *self.groq_models)))
+
+    @property
+    def known_models(self) -> tuple[str, ...]:
+        """The models that may be asked: those on offer, and the one that may have to answer in their stead."""
+        return (*self.offered_models, *([self.groq_fallback_model] if self.groq_fallback_model else []))
 
     @field_validator("groq_api_key", "tavily_api_key")
     @classmethod
@@ -294,7 +297,7 @@ class Settings(RedisSettings, DatabaseSettings):
             raise ValueError("looks like a default or a guessable text; make one with: openssl rand -hex 32")
         return secret
 
-    @field_validator("backend_cors_origins", "groq_models", mode="before")
+    @field_validator("backend_cors_origins", "groq_models", "tools", mode="before")
     @classmethod
     def _split(cls, items: Any) -> Any:  # noqa: ANN401
         return tuple(i.strip() for i in items.split(",") if i.strip()) if isinstance(items, str) else items

@@ -14,6 +14,7 @@ from shared.errors import SettingsInvalid
 from shared.settings import Settings
 from shared.telemetry import capture
 from shared.telemetry.logs import get_logger
+from shared.telemetry.metrics import open_metrics
 
 log = get_logger(__name__)
 
@@ -28,6 +29,7 @@ def main() -> int:
     capture.log_everything("api")
     try:
         settings = Settings.load(require=("jwt_secret_key",))
+        metrics = open_metrics(settings.metrics_host, settings.metrics_port)
     except SettingsInvalid as error:
         log.critical("settings_invalid", error=error.message)
         return 2
@@ -36,7 +38,7 @@ def main() -> int:
     # uvicorn drains, restores this handler, and raises the signal again. An end in good order is a success.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     config = uvicorn.Config(
-        create_app(settings),
+        create_app(settings, metrics),
         host=settings.host,
         port=settings.port,
         log_config=None,

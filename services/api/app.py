@@ -40,6 +40,7 @@ from shared.ids import GenerationId, UserId
 from shared.settings import Settings
 from shared.streams.redis import open_streams
 from shared.telemetry import capture
+from shared.telemetry.metrics import Metrics, NullMetrics
 
 DOORS: Final = (native.DOOR,)
 """The front doors. A path belongs to the door with the longest prefix."""
@@ -51,15 +52,15 @@ class LifespanState(TypedDict):
     resources: Resources
 
 
-def create_app(settings: Settings) -> FastAPI:
-    """The application. It connects to nothing before it is started."""
+def create_app(settings: Settings, metrics: Metrics | None = None) -> FastAPI:
+    """The application. It connects to nothing before it is started. Without `metrics`, nothing is measured."""
     forms = {door.prefix: door.error_form for door in DOORS}
     handlers = expected_errors(forms)
     app = FastAPI(
         title="CortexAI",
         version=version("cortexai"),
         summary="Chats whose answers are never lost.",
-        lifespan=_lifespan(settings),
+        lifespan=_lifespan(settings, metrics or NullMetrics()),
         # FastAPI's own pages load their scripts from other hosts.
         docs_url=None,
         redoc_url=None,
@@ -88,18 +89,18 @@ def create_app(settings: Settings) -> FastAPI:
     return app
 
 
-def _lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextManager[LifespanState]]:
+def _lifespan(settings: Settings, metrics: Metrics) -> Callable[[FastAPI], AbstractAsyncContextManager[LifespanState]]:
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[LifespanState]:
         capture.watch(asyncio.get_running_loop())
-        async with _open_resources(settings) as resources:
+        async with _open_resources(settings, metrics) as resources:
             yield {"resources": resources}
 
     return lifespan
 
 
 @asynccontextmanager
-async def _open_resources(settings: Settings) -> AsyncIterator[Resources]:
+async def _open_resources(settings: Settings, metrics: Metrics) -> AsyncIterator[Resources]:
     """What the process needs to serve, until it ends.
 
     Raises:
@@ -120,6 +121,7 @@ async def _open_resources(settings: Settings) -> AsyncIterator[Resources]:
                 keep_alive=settings.stream_keep_alive_seconds,
             )
         )
+        metrics.open_streams(streams.reader.open_subscriptions)
         yield Resources(
             limits=_limits(settings),
             database=database,
@@ -133,6 +135,7 @@ async def _open_resources(settings: Settings) -> AsyncIterator[Resources]:
                 settings.access_token_expire_minutes * 60,
             ),
             accounts=AccountLookup(partial(_find_users, database)),
+            metrics=metrics,
         )
 
 

@@ -2,11 +2,12 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
 from celery import Celery
 
 from shared.jobs.names import BROKER_TRANSPORT, PUBLISH_RETRIES
-from shared.jobs.sender import JobSender
+from shared.jobs.sender import JobSender, send
 
 
 @contextmanager
@@ -20,10 +21,7 @@ def open_job_sender(broker_url: str) -> Iterator[JobSender]:
         task_publish_retry_policy=dict(PUBLISH_RETRIES),
     )
 
-    def send(task: str, queue: str, argument: str) -> None:
-        celery.send_task(task, args=[argument], queue=queue)
-
-    jobs = JobSender(send)
+    jobs = JobSender(partial(send, celery))
     try:
         yield jobs
     finally:

@@ -7,15 +7,16 @@ from http import HTTPStatus
 from typing import Final
 from uuid import uuid4
 
-import structlog
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from structlog.contextvars import bind_contextvars, clear_contextvars
 
 from services.api.auth.authenticate import authenticate
 from services.api.resources import Resources
 from services.api.streaming.follow import StreamCut
 from shared.telemetry.logs import get_logger
+from shared.telemetry.traces import TRACEPARENT, TraceContext, bind_trace, new_trace, read_traceparent
 
 log = get_logger(__name__)
 
@@ -89,7 +90,10 @@ class BodyLimit:
 
 
 class RequestLog:
-    """Logs every request when it ends, without its query string, and ends cut streams quietly."""
+    """Logs every request when it ends, without its query string, and ends cut streams quietly.
+
+    All log lines of the request carry `request_id` and `trace_id`: of the trace that the request names, else of a new one.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -111,21 +115,30 @@ class RequestLog:
                 ended = True
             await send(message)
 
-        with structlog.contextvars.bound_contextvars(request_id=request_id):
-            try:
-                await self.app(scope, receive, noted)
-            except StreamCut as cut:
-                log.warning("stream_cut", path=scope["path"], why=str(cut))
-            finally:
-                write = log.debug if scope["path"] in QUIET_PATHS else log.info
-                write(
-                    "request",
-                    method=scope["method"],
-                    path=scope["path"],
-                    status=status,
-                    complete=ended,
-                    seconds=round(time.perf_counter() - began, 4),
-                )
+        # To the end of the request's task: an error that nobody expected is logged outside of this middleware.
+        clear_contextvars()
+        bind_contextvars(request_id=request_id)
+        bind_trace(_trace_of(scope) or new_trace())
+        try:
+            await self.app(scope, receive, noted)
+        except StreamCut as cut:
+            log.warning("stream_cut", path=scope["path"], why=str(cut))
+        finally:
+            write = log.debug if scope["path"] in QUIET_PATHS else log.info
+            write(
+                "request",
+                method=scope["method"],
+                path=scope["path"],
+                status=status,
+                complete=ended,
+                seconds=round(time.perf_counter() - began, 4),
+            )
+
+
+def _trace_of(scope: Scope) -> TraceContext | None:
+    """The trace that the request names. Several `traceparent` headers are as good as none."""
+    named = [value for name, value in scope["headers"] if name == TRACEPARENT.encode()]
+    return read_traceparent(named[0].decode("latin-1")) if len(named) == 1 else None
 
 
 def quiet_cuts() -> None:

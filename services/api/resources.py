@@ -10,6 +10,7 @@ from services.api.queue_positions import QueuePositions
 from shared.database.engine import Database
 from shared.jobs.sender import JobSender
 from shared.streams.redis import Streams
+from shared.telemetry.metrics import Metrics
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,3 +25,4 @@ class Resources:
     passwords: Passwords
     tokens: AccessTokens
     accounts: AccountLookup
+    metrics: Metrics

@@ -17,7 +17,7 @@ from services.launcher.errors import PortTaken
 from services.launcher.output import POSTGRES_TROUBLE, VALKEY_TROUBLE
 from services.launcher.program import LOOPBACK, Program, free_port, why_not_listen
 from services.launcher.supervisor import Part
-from shared.jobs.names import GENERATIONS_QUEUE, SUMMARIES_QUEUE, UPKEEP_QUEUE
+from shared.jobs.names import GENERATIONS_QUEUE, MAINTENANCE_QUEUE, SUMMARIES_QUEUE
 from shared.settings import Settings
 
 HTTP_SECONDS: Final = 3.0
@@ -27,7 +27,7 @@ ANY_HOST: Final = {"0.0.0.0": LOOPBACK, "::": "::1", "": LOOPBACK}  # noqa: S104
 
 WORKERS: Final[Mapping[str, str]] = {
     "worker-generations": GENERATIONS_QUEUE,
-    "worker-background": f"{SUMMARIES_QUEUE},{UPKEEP_QUEUE}",
+    "worker-background": f"{SUMMARIES_QUEUE},{MAINTENANCE_QUEUE}",
     "beat": "beat",
 }
 
@@ -104,9 +104,17 @@ def compose(given: Given, data: DataDir, port: int | None) -> System:
     parts.append(Part("migrations", lambda: _python("services.launcher.cli", "migrate", env=added), once=True))
     ready = tuple(name for name in ("migrations", "valkey") if name == "migrations" or name in embedded)
     parts.append(_api(settings, added, ready))
-    parts.extend(_worker(name, role, data, added, ready) for name, role in WORKERS.items())
+    parts.extend(
+        _worker(name, role, data, {**added, **_metrics_port(settings, place)}, ready)
+        for place, (name, role) in enumerate(WORKERS.items(), start=1)
+    )
     parts.append(_flower(settings, data, flower_port, tuple(name for name in ready if name != "migrations")))
     return System(settings, running, tuple(parts))
+
+
+def _metrics_port(settings: Settings, place: int) -> dict[str, str]:
+    """The API serves its metrics at METRICS_PORT, the workers theirs at the ports that follow."""
+    return {} if settings.metrics_port is None else {"METRICS_PORT": str(settings.metrics_port + place)}
 
 
 def _model(port: int, data: DataDir) -> Part:

@@ -19,7 +19,7 @@ log = get_logger(__name__)
 
 USAGE: Final = f"usage: python -m services.worker QUEUE[,QUEUE...] | beat | flower   (queues: {', '.join(QUEUES)})"
 SWITCH_INTERVAL: Final = 0.0005
-"""Seconds that a thread may keep others from Python. The default, 5 ms, is an age for the event loop's thread."""
+"""Seconds for which a thread may keep other threads from Python. The default, 5 ms, delays the event loop too much."""
 
 
 def main(arguments: list[str]) -> int:

@@ -1,4 +1,4 @@
-"""The worker's composition root: settings become what its tasks work with."""
+"""The worker's composition root: the only place of the worker where settings become the objects that do the work."""
 
 import asyncio
 import os
@@ -8,94 +8,174 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import Any
 
-from celery import Celery
 from sqlalchemy.exc import SQLAlchemyError
 
-from services.worker.generations.attempt import MAX_STARTS
+from services.worker.generations.answer_loop import AnswerLoop
+from services.worker.generations.attempt import MAX_STARTS, Attempts
 from services.worker.generations.checkpoints import Checkpoints
-from services.worker.generations.desk import Desk
 from services.worker.generations.leases import Leases
 from services.worker.generations.log_writer import Flusher
-from services.worker.generations.recovery import sweep
-from services.worker.models.groq.client import GROQ_URL, Model
-from services.worker.summaries.summarizer import Summarizer, hint_due, summarize_now
-from services.worker.tools.web_search.tavily import PROXY_SCHEMES, TAVILY_URL, Search
+from services.worker.generations.recovery import Recovery
+from services.worker.models.capabilities import ModelCatalog
+from services.worker.models.groq.client import CONNECT_TIMEOUT, GROQ_URL, GroqModel
+from services.worker.models.port import ChatModel
+from services.worker.models.retry import RetryingModel
+from services.worker.runtime import Worker
+from services.worker.summaries.summarizer import Summarizer
+from services.worker.titles import Titles
+from services.worker.tools.registry import ToolSettings, make_tools
+from services.worker.tools.toolset import Toolset
+from services.worker.tools.web_search.tavily import PROXY_SCHEMES, TAVILY_URL
 from shared import background
-from shared.database.engine import open_database
-from shared.errors import CortexAIError
+from shared.database.engine import Database, open_database
+from shared.errors import CortexAIError, SettingsInvalid
+from shared.generations import recover
 from shared.jobs.sender import JobSender
 from shared.proxies import find_way
 from shared.settings import Settings
 from shared.streams.cancel_signals import CancelSignals
 from shared.streams.redis import RedisLog, RedisWriter, TransientFrames, connect
 from shared.telemetry.logs import get_logger
+from shared.telemetry.metrics import Metrics, NullMetrics
 
 log = get_logger(__name__)
 
 
 @asynccontextmanager
-async def open_desk(settings: Settings, celery: Celery) -> AsyncIterator[Desk]:
-    """What generations are made with, background tasks running."""
-    _tell_of_proxies(settings)
+async def open_worker(settings: Settings, jobs: JobSender, metrics: Metrics | None = None) -> AsyncIterator[Worker]:
+    """The worker, with its connections open and its background tasks running. `jobs` wakes other workers.
+
+    Without `metrics`, nothing is measured.
+
+    Raises:
+        SettingsInvalid: a setting is missing or unusable.
+
+    """
+    metrics = metrics or NullMetrics()
+    _warn_of_unused_proxies(settings)
     async with AsyncExitStack() as stack:
-        model = Model(settings)
-        stack.push_async_callback(model.aclose)
-        search = _open_search(settings)
-        if search is not None:
-            stack.push_async_callback(search.aclose)
+        models = model_catalog(settings)
+        groq = groq_model(settings, models)
+        stack.push_async_callback(groq.aclose)
+        model = RetryingModel(groq, fallback=models.fallback)
+        tools = _tools(settings)
+        stack.push_async_callback(tools.aclose)
         database = open_database(settings.database_url, pool_size=settings.database_pool_size)
         stack.push_async_callback(database.dispose)
-        # A connection of their own: however many replies are being saved, no lease waits for them.
+        # A connection of their own: however many replies are being saved, no lease waits for a connection.
         heartbeats = open_database(settings.database_url, pool_size=1)
         stack.push_async_callback(heartbeats.dispose)
-        jobs = JobSender(partial(_send, celery))
-        stack.callback(jobs.close)
         redis = connect(settings.stream_redis_url)
         stack.push_async_callback(redis.aclose)
-        writer = RedisWriter(redis, ttl=settings.stream_ttl_seconds)
-        desk = Desk(
-            settings=settings,
+        writer, stream_log = RedisWriter(redis, ttl=settings.stream_ttl_seconds), RedisLog(redis)
+
+        summarizer = _summarizer(settings, database, model, models, jobs, metrics)
+        attempts = Attempts(
             database=database,
-            writer=writer,
-            stream_log=RedisLog(redis),
-            flusher=Flusher(writer, interval=settings.flush_interval_seconds),
             leases=Leases(heartbeats, lease=settings.lease_seconds),
+            flusher=Flusher(writer, stream_log, interval=settings.flush_interval_seconds),
             checkpoints=Checkpoints(database, interval=settings.checkpoint_interval_seconds),
-            model=model,
-            search=search,
+            answer_loop=AnswerLoop(
+                database=database,
+                model=model,
+                models=models,
+                tools=tools,
+                summarize_now=summarizer.summarize_now,
+                max_tool_steps=settings.search_max_steps,
+                max_reply_chars=settings.reply_max_chars,
+            ),
             jobs=jobs,
-            transient_frames=TransientFrames(redis),
-            fold=partial(summarize_now, Summarizer(settings, database, model, jobs)),
+            ask_for_summary=summarizer.ask_if_due,
+            timeout=settings.generation_timeout_seconds,
+            daily_tokens=settings.user_daily_tokens,
+            asks_for_titles=settings.title_by_model,
             starts=asyncio.Semaphore(MAX_STARTS),
+            metrics=metrics,
+        )
+        worker = Worker(
+            attempts=attempts,
+            recovery=Recovery(database, writer, stream_log, jobs, models.default, metrics),
+            summarizer=summarizer,
+            titles=Titles(database, model, models.default, TransientFrames(redis), metrics),
         )
         for work in (
-            desk.flusher.run(),
-            desk.leases.beat(),
-            desk.checkpoints.save_for_ever(),
-            _obey(CancelSignals(redis), desk.leases),
-            _sweep_for_ever(desk),
+            attempts.flusher.run(),
+            attempts.leases.beat(),
+            attempts.checkpoints.save_for_ever(),
+            _obey_signals(CancelSignals(redis), attempts.leases),
+            _sweep_for_ever(worker, settings.sweep_interval_seconds, metrics, database),
         ):
             stack.push_async_callback(background.end, asyncio.create_task(_guarded(work)))
-        yield desk
+        yield worker
 
 
-def summarizer_of(desk: Desk) -> Summarizer:
-    """What summaries are made with, on the same connections."""
-    return Summarizer(desk.settings, desk.database, desk.model, desk.jobs)
-
-
-def _open_search(settings: Settings) -> Search | None:
-    if settings.tavily_api_key is None:
-        return None
-    return Search(
-        settings.tavily_api_key.get_secret_value(),
-        settings.tavily_base_url,
-        timeout=settings.search_timeout_seconds,
-        max_results=settings.search_max_results,
+def model_catalog(settings: Settings) -> ModelCatalog:
+    """The models that are offered, with what the settings say of them."""
+    return ModelCatalog(
+        default=settings.groq_model,
+        others=settings.groq_models,
+        fallback=settings.groq_fallback_model,
+        tools=settings.model_tools,
+        prefill=settings.model_prefill,
+        context_tokens=settings.model_context_tokens,
+        contexts=dict(settings.model_contexts),
+        max_output_tokens=settings.model_max_tokens,
     )
 
 
-def _tell_of_proxies(settings: Settings) -> None:
+def groq_model(settings: Settings, models: ModelCatalog, *, connect_timeout: float = CONNECT_TIMEOUT) -> GroqModel:
+    """The model client. `connect_timeout` is in seconds.
+
+    Raises:
+        SettingsInvalid: there is no key.
+
+    """
+    if settings.groq_api_key is None:
+        raise SettingsInvalid("GROQ_API_KEY: is not set")
+    return GroqModel(
+        models,
+        key=settings.groq_api_key,
+        base_url=settings.groq_base_url,
+        temperature=settings.model_temperature,
+        read_timeout=settings.model_read_timeout_seconds,
+        connect_timeout=connect_timeout,
+    )
+
+
+def _tools(settings: Settings) -> Toolset:
+    key = settings.tavily_api_key
+    given = ToolSettings(
+        search_key=key.get_secret_value() if key else None,
+        search_url=settings.tavily_base_url,
+        search_timeout=settings.search_timeout_seconds,
+        search_max_results=settings.search_max_results,
+    )
+    return make_tools(settings.tools, given)
+
+
+def _summarizer(
+    settings: Settings,
+    database: Database,
+    model: ChatModel,
+    models: ModelCatalog,
+    jobs: JobSender,
+    metrics: Metrics,
+) -> Summarizer:
+    return Summarizer(
+        database=database,
+        model=model,
+        models=models,
+        jobs=jobs,
+        window=settings.history_window,
+        chunk_messages=settings.summary_chunk_messages,
+        timeout=settings.summary_timeout_seconds,
+        max_chars=settings.summary_max_chars,
+        max_facts=settings.facts_max,
+        metrics=metrics,
+    )
+
+
+def _warn_of_unused_proxies(settings: Settings) -> None:
     """Warn of variables that name a proxy which can't be used, and so isn't: their values may hold a password."""
     ways = {"model": find_way(settings.groq_base_url or GROQ_URL)}
     if settings.tavily_api_key is not None:
@@ -106,32 +186,32 @@ def _tell_of_proxies(settings: Settings) -> None:
 
 
 async def _guarded(work: Coroutine[Any, Any, None]) -> None:
-    """Run a background task; should it ever fail, that must not go unnoticed."""
+    """Run a background task. When the task fails, the process ends."""
     try:
         await work
     except Exception:
         log.exception("background_task_died")
-        # Generations would hang without it, and so would a polite end. At once, so that others take over when leases expire.
+        # Generations would wait for the task for ever, and so would an orderly end of the process. The process ends at
+        # once, so that other workers go on when its leases expire.
         os._exit(1)
 
 
-async def _obey(cancel_signals: CancelSignals, leases: Leases) -> None:
-    """Stop what was ended from outside."""
+async def _obey_signals(cancel_signals: CancelSignals, leases: Leases) -> None:
+    """Stop the attempts at generations that requests have ended."""
     async for generation_id in cancel_signals.listen():
         leases.end(generation_id)
 
 
-async def _sweep_for_ever(desk: Desk) -> None:
-    """Besides beat's: recovery must not depend on one process being alive."""
+async def _sweep_for_ever(worker: Worker, interval: float, metrics: Metrics, database: Database) -> None:
+    """Sweep, and measure the queue, about every `interval` seconds.
+
+    Beat has sweeps done too, but recovery must not depend on one process.
+    """
     while True:
         # Spread, so that the workers of a deployment do not all sweep at the same moment.
-        await asyncio.sleep(desk.settings.sweep_interval_seconds * random.uniform(0.5, 1.5))  # noqa: S311
+        await asyncio.sleep(interval * random.uniform(0.5, 1.5))  # noqa: S311
         try:
-            await sweep(desk)
-            await hint_due(summarizer_of(desk))
+            await worker.sweep()
+            await metrics.queue_age(partial(recover.oldest_queued, database))
         except (SQLAlchemyError, CortexAIError, OSError) as error:
             log.warning("sweep_failed", error=type(error).__name__)
-
-
-def _send(celery: Celery, task: str, queue: str, argument: str) -> None:
-    celery.send_task(task, args=[argument], queue=queue)

@@ -1,4 +1,4 @@
-"""Beat: sends the periodic jobs. Exactly one should run; without it, every worker still sweeps by itself."""
+"""Beat: sends the periodic jobs. One process of it should run. Without beat, every worker still sweeps by itself."""
 
 from celery import signals
 
@@ -9,11 +9,12 @@ from shared.settings import Settings
 
 def run(settings: Settings, _role: str) -> None:
     """Send until SIGTERM."""
-    alive = Liveness()
-    signals.beat_init.connect(lambda **_: alive.begin(lambda: None), weak=False)
+    liveness = Liveness()
+    signals.beat_init.connect(lambda **_: liveness.begin(lambda: None), weak=False)
     try:
-        # Not by Celery's command line, which imports 20 MB of other commands. The schedule is kept in memory: intervals need
-        # no memory of their last run, and the file system may be read-only.
-        create_app(settings).Beat(scheduler_cls="celery.beat:Scheduler", quiet=True).run()
+        # Not by Celery's command line, which imports 20 MB of other commands. The schedule stays in memory, since
+        # intervals need no record of their last run, and the file system may be read-only.
+        app = create_app(settings.celery_broker_url, sweep_interval=settings.sweep_interval_seconds)
+        app.Beat(scheduler_cls="celery.beat:Scheduler", quiet=True).run()
     finally:
-        alive.end()
+        liveness.end()

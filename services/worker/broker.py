@@ -1,7 +1,8 @@
-"""Kombu's Redis transport, but for what makes a worker end when the broker dies while jobs are not acknowledged.
+"""Kombu's Redis transport, corrected: a worker must not end when the broker dies while jobs are not acknowledged.
 
-Celery gives such a connection's channels up and then closes them again; kombu 5.7 would then restore their jobs, and
-acknowledge them when they are done, by a connection that is not there. That raises AttributeError, which ends the worker.
+When the connection is lost, Celery gives up its channels, and closes them once more. Kombu 5.7 then restores their
+jobs, and acknowledges them later, over the connection that is gone. That raises AttributeError, which would end the
+worker.
 """
 
 from collections import OrderedDict
@@ -11,17 +12,20 @@ from kombu.transport import redis
 
 
 class Unacknowledged(redis.QoS):
-    """The jobs of a channel; there is no one to tell of them when the channel is given up. The rows are the truth anyway."""
+    """The jobs of a channel.
+
+    When the channel is given up, nothing is restored or acknowledged: the rows are the truth anyway.
+    """
 
     def restore_unacked(self, client: Any = None) -> Any:  # noqa: ANN401 - kombu's
-        """Give the jobs back."""
+        """Give the jobs back to the broker."""
         if self._is_connected():
             return super().restore_unacked(client)
         self._delivered = OrderedDict()
         return None
 
     def ack(self, delivery_tag: str) -> None:
-        """Tell that a job is done."""
+        """Acknowledge that a job is done."""
         if self._is_connected():
             super().ack(delivery_tag)
 
@@ -31,12 +35,12 @@ class Unacknowledged(redis.QoS):
 
 
 class Channel(redis.Channel):
-    """A channel whose jobs can outlive it."""
+    """A channel that may end before its jobs do."""
 
     QoS = Unacknowledged
 
 
 class Transport(redis.Transport):
-    """The transport."""
+    """The transport, by the name that `celery_app` registers."""
 
     Channel = Channel

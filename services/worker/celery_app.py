@@ -5,24 +5,23 @@ from typing import Final
 from celery import Celery
 from kombu.transport import TRANSPORT_ALIASES
 
-from shared.jobs.names import BROKER_TRANSPORT, PUBLISH_RETRIES, SWEEP, UPKEEP_QUEUE
-from shared.settings import Settings
+from shared.jobs.names import BROKER_TRANSPORT, MAINTENANCE_QUEUE, PUBLISH_RETRIES, SWEEP
 
 TRANSPORT: Final = "services.worker.broker:Transport"
 
 
-def create_app(settings: Settings) -> Celery:
-    """The application, for workers and for beat. Importing this imports no task and no model."""
-    # By the URL's scheme: with a transport that is given by name, kombu forgets that rediss:// means TLS.
+def create_app(broker_url: str, *, sweep_interval: float) -> Celery:
+    """The application, for workers and for beat; `sweep_interval` is in seconds. Imports no task and no model."""
+    # By the URL's scheme. When a transport is given by name, kombu forgets that rediss:// means TLS.
     TRANSPORT_ALIASES.update(redis=TRANSPORT, rediss=TRANSPORT)
-    app = Celery("cortexai", broker=settings.celery_broker_url)
+    app = Celery("cortexai", broker=broker_url)
     app.conf.update(
         accept_content=["json"],
         beat_schedule={
             "sweep": {
                 "task": SWEEP,
-                "schedule": settings.sweep_interval_seconds,
-                "options": {"queue": UPKEEP_QUEUE, "expires": 2 * settings.sweep_interval_seconds},
+                "schedule": sweep_interval,
+                "options": {"queue": MAINTENANCE_QUEUE, "expires": 2 * sweep_interval},
             }
         },
         broker_connection_max_retries=None,

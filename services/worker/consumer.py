@@ -1,43 +1,52 @@
-"""The worker proper: Celery's thread pool, whose threads only wait for the event loop's work."""
+"""The worker's process: Celery's thread pool, whose threads only wait for the event loop's work."""
 
 import asyncio
 import os
 import socket
 import warnings
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 from typing import Any
 
 from celery import signals
 from celery.exceptions import SecurityWarning
 
 from services.worker import runtime
-from services.worker.app import open_desk, summarizer_of
+from services.worker.app import open_worker
 from services.worker.celery_app import create_app
 from services.worker.event_loop import EventLoop
-from services.worker.generations.desk import Desk
 from services.worker.liveness import Liveness
-from services.worker.summaries import summarizer
+from services.worker.runtime import Worker
+from shared.jobs.sender import JobSender, send
 from shared.settings import Settings
+from shared.telemetry.metrics import open_metrics
 
 
 def run(settings: Settings, queues: str) -> None:
-    """Work until told to stop: then take nothing new, let generations finish for a while, and give back the rest."""
-    # It warns of running as root, which is dangerous with pickled messages. Only JSON is accepted here.
+    """Work on these queues, separated by commas, until SIGTERM.
+
+    Then take nothing new, let work finish, give the rest back.
+
+    Raises:
+        SettingsInvalid: a setting is missing or unusable.
+
+    """
+    # Celery warns of running as root, which is dangerous with pickled messages. Only JSON is accepted here.
     warnings.simplefilter("ignore", SecurityWarning)
-    alive = Liveness()
-    celery = create_app(settings)
+    metrics = open_metrics(settings.metrics_host, settings.metrics_port, settings.known_models)
+    liveness = Liveness()
+    celery = create_app(settings.celery_broker_url, sweep_interval=settings.sweep_interval_seconds)
     celery.conf.include = ["services.worker.tasks"]
+    jobs = JobSender(partial(send, celery))
     with EventLoop() as loop:
-        desk: AbstractAsyncContextManager[Desk] = open_desk(settings, celery)
-        held = loop.run(_enter(desk))
-        folder = summarizer_of(held)
-        runtime.install(runtime.Process(loop, held, folder))
+        opening: AbstractAsyncContextManager[Worker] = open_worker(settings, jobs, metrics)
+        worker = loop.run(_enter(opening))
+        runtime.install(runtime.Process(loop, worker))
 
         def drain(**_: Any) -> None:  # noqa: ANN401 - Celery's signals
-            loop.start(held.leases.drain(settings.worker_drain_seconds))
-            loop.start(summarizer.drain(folder, settings.worker_drain_seconds))
+            loop.start(worker.drain(settings.worker_drain_seconds))
 
-        signals.worker_ready.connect(lambda **_: alive.begin(lambda: loop.run(asyncio.sleep(0))), weak=False)
+        signals.worker_ready.connect(lambda **_: liveness.begin(lambda: loop.run(asyncio.sleep(0))), weak=False)
         signals.worker_shutting_down.connect(drain, weak=False)
         try:
             # Not by Celery's command line, which imports 20 MB of other commands.
@@ -51,13 +60,14 @@ def run(settings: Settings, queues: str) -> None:
                 quiet=True,
             ).start()
         finally:
-            alive.end()
-            loop.run(_exit(desk))
+            liveness.end()
+            loop.run(_exit(opening))
+            jobs.close()
 
 
-async def _enter(desk: AbstractAsyncContextManager[Desk]) -> Desk:
-    return await desk.__aenter__()
+async def _enter(opening: AbstractAsyncContextManager[Worker]) -> Worker:
+    return await opening.__aenter__()
 
 
-async def _exit(desk: AbstractAsyncContextManager[Desk]) -> None:
-    await desk.__aexit__(None, None, None)
+async def _exit(opening: AbstractAsyncContextManager[Worker]) -> None:
+    await opening.__aexit__(None, None, None)

@@ -1,4 +1,4 @@
-"""The process's one event loop: it runs every generation as a coroutine, while Celery's threads only wait."""
+"""The process's one event loop. It runs every generation as a coroutine, while Celery's threads only wait."""
 
 import asyncio
 import threading

@@ -1,4 +1,7 @@
-"""A file for health checks: it is there while the process is ready, and touched every few seconds while it is alive."""
+"""A file for health checks.
+
+It exists while the process is ready, and is touched every few seconds while the process works.
+"""
 
 import os
 import threading
@@ -10,7 +13,7 @@ EVERY: Final = 5.0
 
 
 class Liveness:
-    """The file named by READY_FILE, if it is."""
+    """The file that READY_FILE names. Without READY_FILE, nothing is done."""
 
     def __init__(self) -> None:
         path = os.environ.get("READY_FILE")
@@ -18,7 +21,7 @@ class Liveness:
         self._over = threading.Event()
 
     def begin(self, check: Callable[[], None]) -> None:
-        """Make the file, and touch it for as long as `check` returns."""
+        """Make the file, and touch it again after every `check` that returns."""
         threading.Thread(target=self._keep, args=(check,), name="alive", daemon=True).start()
 
     def _keep(self, check: Callable[[], None]) -> None:

@@ -1,29 +1,50 @@
-"""What this worker process works with, for its tasks: installed by the composition root when the worker starts."""
+"""What the tasks of this process work with. The composition root installs it when the worker starts."""
 
+import asyncio
 from dataclasses import dataclass
 
 from services.worker.event_loop import EventLoop
-from services.worker.generations.desk import Desk
+from services.worker.generations.attempt import Attempts
+from services.worker.generations.recovery import Recovery
 from services.worker.summaries.summarizer import Summarizer
+from services.worker.titles import Titles
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """The work that a worker can do. All of it runs on the process's event loop."""
+
+    attempts: Attempts
+    recovery: Recovery
+    summarizer: Summarizer
+    titles: Titles
+
+    async def sweep(self) -> None:
+        """Find what was left behind and queue it again. Any number of sweeps at once is harmless."""
+        await self.recovery.sweep()
+        await self.summarizer.resend_lost()
+
+    async def drain(self, seconds: float) -> None:
+        """Begin nothing new, let running work finish for so many seconds, and give the rest back."""
+        await asyncio.gather(self.attempts.leases.drain(seconds), self.summarizer.drain(seconds))
 
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """The event loop, and what runs on it."""
+    """The event loop, and the work that runs on it."""
 
     loop: EventLoop
-    desk: Desk
-    folder: Summarizer
+    worker: Worker
 
 
 _installed: list[Process] = []
 
 
 def install(process: Process) -> None:
-    """Make it the current one."""
+    """Make a process's objects the current ones."""
     _installed[:] = [process]
 
 
 def current() -> Process:
-    """The installed one. Tasks only run once there is one."""
+    """The installed objects. Tasks only run once they are installed."""
     return _installed[0]

@@ -1,64 +1,62 @@
-"""The Celery tasks: shells around the event loop's work."""
+"""The Celery tasks: each runs one piece of work on the event loop and waits for its end."""
 
 from collections.abc import Coroutine
 from typing import Any
 from uuid import UUID
 
-from celery import shared_task
+from celery import Task, shared_task
 from pydantic import ValidationError
 from sqlalchemy.exc import SQLAlchemyError
+from structlog.contextvars import bound_contextvars
 
 from services.worker import runtime
-from services.worker.generations.attempt import run_generation
-from services.worker.generations.recovery import sweep
-from services.worker.summaries import summarizer
-from services.worker.titles import make_title
 from shared.errors import CortexAIError
 from shared.ids import ChatId, GenerationId
+from shared.jobs.envelope import read_trace
 from shared.jobs.names import GENERATE, SUMMARIZE, SWEEP, TITLE
 from shared.telemetry.logs import get_logger
+from shared.telemetry.traces import TraceContext, bound_trace
 
 log = get_logger(__name__)
 
 
-def _run(work: Coroutine[Any, Any, None]) -> None:
-    """Run on the process's event loop.
+def _run(work: Coroutine[Any, Any, None], trace: TraceContext | None = None, **about: str) -> None:
+    """Run on the process's event loop. Log lines carry the job's trace, and what it is `about`.
 
     Raises:
-        CortexAIError: instead of an error whose words may quote what was to be stored, since Celery logs them.
+        CortexAIError: in place of errors whose messages may quote what was to be stored, since Celery logs messages.
 
     """
-    try:
-        runtime.current().loop.run(work)
-    except (SQLAlchemyError, ValidationError) as error:
-        log.exception("task_failed")
-        raise CortexAIError(f"{type(error).__name__}. The lease and the sweep make up for it.") from None
+    with bound_contextvars(**about), bound_trace(trace):
+        try:
+            runtime.current().loop.run(work)
+        except (SQLAlchemyError, ValidationError) as error:
+            log.exception("task_failed")
+            raise CortexAIError(f"{type(error).__name__}. The lease and the sweep make up for it.") from None
 
 
-@shared_task(name=GENERATE)
-def generate(generation_id: str) -> None:
-    """Idempotent: a delivery that cannot claim the row returns at once."""
-    held = runtime.current()
-    _run(run_generation(held.desk, GenerationId(UUID(generation_id))))
+@shared_task(name=GENERATE, bind=True)
+def generate(task: Task[..., None], generation_id: str) -> None:
+    """Make a reply. A delivery that can't claim the generation returns at once."""
+    work = runtime.current().worker.attempts.run(GenerationId(UUID(generation_id)))
+    _run(work, read_trace(task.request.headers), generation_id=generation_id)
 
 
 @shared_task(name=SWEEP)
 def sweep_now() -> None:
-    """Find what was left behind and queue it again. Any number of sweeps at once is harmless."""
-    held = runtime.current()
-    _run(sweep(held.desk))
-    _run(summarizer.hint_due(held.folder))
+    """Find what was left behind and queue it again."""
+    _run(runtime.current().worker.sweep())
 
 
-@shared_task(name=SUMMARIZE)
-def summarize(chat_id: str) -> None:
-    """Fold a chat's older messages into its summary. A delivery for a chat that is not due returns at once."""
-    held = runtime.current()
-    _run(summarizer.summarize(held.folder, ChatId(int(chat_id))))
+@shared_task(name=SUMMARIZE, bind=True)
+def summarize(task: Task[..., None], chat_id: str) -> None:
+    """Summarize a chat's older messages. A delivery for a chat that is not due returns at once."""
+    work = runtime.current().worker.summarizer.summarize(ChatId(int(chat_id)))
+    _run(work, read_trace(task.request.headers), chat_id=chat_id)
 
 
-@shared_task(name=TITLE)
-def title(generation_id: str) -> None:
-    """Find a title. A second delivery finds the chat titled already."""
-    held = runtime.current()
-    _run(make_title(held.desk, GenerationId(UUID(generation_id))))
+@shared_task(name=TITLE, bind=True)
+def title(task: Task[..., None], generation_id: str) -> None:
+    """Make a title. A second delivery finds that the chat has a title already."""
+    work = runtime.current().worker.titles.make(GenerationId(UUID(generation_id)))
+    _run(work, read_trace(task.request.headers), generation_id=generation_id)

@@ -1,20 +1,27 @@
-"""A better title for a chat than its first message's first words: found by the model, beside the answer."""
+"""A better title for a chat than the first words of its first message.
+
+The model finds the title while the answer is written.
+"""
 
 import asyncio
-from typing import Final
+from dataclasses import dataclass
+from typing import Final, NamedTuple
 
 from sqlalchemy import func, select, update
 
 from services.worker import prompts
-from services.worker.generations.desk import Desk
-from services.worker.models.groq.client import ModelMessage
+from services.worker.models.answer import Answer, whole_answer
+from services.worker.models.port import ChatModel, ModelMessage, ModelRequest
 from shared import usage
+from shared.database.engine import Connection, Database
 from shared.database.tables import Chat, Generation, Message
 from shared.errors import ModelError, StreamsUnavailable
 from shared.ids import ChatId, GenerationId, UserId
 from shared.protocol import frames
 from shared.protocol.encoding import encode
+from shared.streams.redis import TransientFrames
 from shared.telemetry.logs import get_logger
+from shared.telemetry.metrics import Metrics
 
 log = get_logger(__name__)
 
@@ -22,51 +29,89 @@ WITHIN: Final = 20.0
 READ_CHARS: Final = 2_000
 MAX_CHARS: Final = 80
 MAX_TOKENS: Final = 1_024
-"""More than a title takes: some models think first."""
+"""More than a title takes, since some models think first."""
 QUOTES: Final = "\"'`*#“”„«»「」 \t"
 
 
-async def make_title(desk: Desk, generation_id: GenerationId) -> None:
-    """Give the chat of this generation a title, unless its user or an earlier job has done so. Readers are told at once."""
+class UntitledChat(NamedTuple):
+    """A chat whose title is the first words of its first message, and the message."""
+
+    chat_id: ChatId
+    user_id: UserId
+    first_message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Titles:
+    """Makes titles. `model_name` is the model that is asked."""
+
+    database: Database
+    model: ChatModel
+    model_name: str
+    transient_frames: TransientFrames
+    metrics: Metrics
+
+    async def make(self, generation_id: GenerationId) -> None:
+        """Give the generation's chat a title, unless its user or an earlier job has done so.
+
+        Live readers get it at once.
+        """
+        async with self.database.connect() as db:
+            chat = await _find_untitled(db, generation_id)
+        if chat is None:
+            return
+        try:
+            async with asyncio.timeout(WITHIN):
+                answer = await self._ask(chat.first_message)
+        except (ModelError, TimeoutError) as error:
+            log.warning("title_failed", error=type(error).__name__)
+            return
+        title = tidy(answer.text)
+        async with self.database.begin() as db:
+            if answer.usage is not None:
+                call = usage.record(chat.user_id, "title", answer.model, answer.usage, chat_id=chat.chat_id)
+                await db.execute(call)
+            is_new = bool(title) and await _save_title(db, chat.chat_id, title)
+        if answer.usage is not None:
+            self.metrics.tokens(answer.model, answer.usage)
+        if is_new:
+            try:
+                await self.transient_frames.send(generation_id, encode(frames.title(title)))
+            except StreamsUnavailable as error:
+                log.warning("title_not_told", error=error.code)
+
+    async def _ask(self, first_message: str) -> Answer:
+        question = prompts.quoted(first_message[:READ_CHARS])
+        conversation = [ModelMessage("system", prompts.TITLE), ModelMessage("user", question)]
+        request = ModelRequest(self.model_name, conversation, max_tokens=MAX_TOKENS, is_brief=True)
+        return await whole_answer(self.model, request)
+
+
+async def _find_untitled(db: Connection, generation_id: GenerationId) -> UntitledChat | None:
+    """The generation's chat; None when the chat has a better title, or is gone."""
     statement = (
         select(Chat.id, Chat.user_id, Message.content)
         .join(Generation, Generation.chat_id == Chat.id)
         .join(Message, Message.id == Generation.user_message_id)
         .where(Generation.id == generation_id, Chat.title_by == "message")
     )
-    async with desk.database.connect() as db:
-        row = (await db.execute(statement)).one_or_none()
-    if row is None:
-        return
-    question = prompts.quoted(row.content[:READ_CHARS])
-    conversation = [ModelMessage("system", prompts.TITLE), ModelMessage("user", question)]
-    try:
-        async with asyncio.timeout(WITHIN):
-            answer = await desk.model.answer(conversation, max_tokens=MAX_TOKENS)
-    except (ModelError, TimeoutError) as error:
-        log.warning("title_failed", error=type(error).__name__)
-        return
-    title = tidy(answer.text)
-    named = (
+    row = (await db.execute(statement)).one_or_none()
+    return UntitledChat(ChatId(row.id), UserId(row.user_id), row.content) if row else None
+
+
+async def _save_title(db: Connection, chat_id: ChatId, title: str) -> bool:
+    """Save the title, unless somebody has given the chat a title. Returns whether it was saved."""
+    statement = (
         update(Chat)
-        .where(Chat.id == row.id, Chat.title_by == "message")
+        .where(Chat.id == chat_id, Chat.title_by == "message")
         .values(title=title, title_by="model", updated_at=func.now())
         .returning(Chat.id)
     )
-    async with desk.database.begin() as db:
-        if answer.usage is not None:
-            owner, chat = UserId(row.user_id), ChatId(row.id)
-            await db.execute(usage.record(owner, "title", answer.model, answer.usage, chat_id=chat))
-        changed = bool(title) and (await db.execute(named)).one_or_none() is not None
-    if changed:
-        try:
-            await desk.transient_frames.send(generation_id, encode(frames.title(title)))
-        except StreamsUnavailable as error:
-            log.warning("title_not_told", error=error.code)
+    return (await db.execute(statement)).one_or_none() is not None
 
 
 def tidy(text: str) -> str:
-    """What the model said as a title: its first line, without the quotation marks and headings that models add."""
+    """The model's answer as a title: its first line, without the quotation marks and headings that models add."""
     line = next((line for line in text.splitlines() if line.strip(QUOTES)), "")
     title = " ".join(line.strip(QUOTES).removeprefix("Title:").strip(QUOTES).rstrip(".").split())
     return title if len(title) <= MAX_CHARS else title[: MAX_CHARS - 1].rstrip() + "…"

@@ -115,6 +115,7 @@ class Generation(Base):
     `losses` counts the attempts that died. `slot` is a place among the user's open generations, of which there are only so
     many. `final_sequence` is the sequence of the terminal frame, once the log has that frame. `steps` are the tool calls so
     far, with their results. Nobody writes `cancel_requested_at` any more; the column goes with the next release.
+    `traceparent` is the trace of the request that asked for the generation; empty where an earlier release accepted it.
     """
 
     __tablename__ = "generations"
@@ -170,6 +171,7 @@ class Generation(Base):
     cancel_requested_at: Mapped[datetime | None]
     idempotency_key: Mapped[str | None]
     body_hash: Mapped[str | None]
+    traceparent: Mapped[str | None]
     model: Mapped[str | None]
     steps: Mapped[list[dict[str, Any]] | None]
     usage: Mapped[dict[str, Any] | None]

@@ -45,6 +45,8 @@ def _claim() -> ReturningUpdate[*tuple[Any, ...]]:
             Chat.summary,
             Chat.facts,
             Chat.summary_position,
+            Generation.traceparent,
+            (func.now() - Generation.created_at).label("waited"),
         )
     )
 
@@ -55,7 +57,7 @@ _CLAIM: Final = _claim()
 class Claimed(NamedTuple):
     """What a worker took: the attempt (>= 1), the fence of all later writes; what earlier attempts saved; the chat's memory.
 
-    `summary` and `facts` cover the positions up to `watermark`.
+    `summary` and `facts` cover the positions up to `watermark`. `waited` is how long ago the message was accepted.
     """
 
     attempt: int
@@ -70,6 +72,8 @@ class Claimed(NamedTuple):
     summary: str | None
     facts: list[Json] | None
     watermark: int
+    traceparent: str | None
+    waited: timedelta
 
 
 async def claim(db: Connection, generation_id: GenerationId, lease: timedelta) -> Claimed | None:

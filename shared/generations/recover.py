@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import Interval, Update, case, cast, extract, func, literal, or_, select, update
 from sqlalchemy.sql.dml import ReturningUpdate
 
-from shared.database.engine import Connection
+from shared.database.engine import Connection, Database
 from shared.database.tables import Generation, Message
 from shared.generations.cancel import OpenGeneration
 from shared.generations.outcome import Outcome
@@ -25,11 +25,11 @@ def fail_replies(message_ids: Sequence[int]) -> Update:
     return update(Message).where(Message.id.in_(message_ids)).values(status=MessageStatus.FAILED)
 
 
-def take_over_expired(limit: int = 100) -> ReturningUpdate[UUID, str, int, int, str | None]:
+def take_over_expired(limit: int = 100) -> ReturningUpdate[UUID, str, int, int, str | None, str | None]:
     """Queue again what lost its worker, or fail it when that has happened too often.
 
-    Returns (id, status, attempt, assistant_message_id, model). A failed one's attempt is raised, so that its worker, should it
-    come back, is refused by the log too.
+    Returns (id, status, attempt, assistant_message_id, model, traceparent). A failed one's attempt is raised, so that its
+    worker, should it come back, is refused by the log too.
     """
     exhausted = Generation.losses + 1 >= MAX_LOSSES
     lost = (
@@ -53,13 +53,18 @@ def take_over_expired(limit: int = 100) -> ReturningUpdate[UUID, str, int, int, 
             error_message=case((exhausted, "The answer was interrupted too often."), else_=None),
         )
         .returning(
-            Generation.id, Generation.status, Generation.attempt, Generation.assistant_message_id, Generation.model
+            Generation.id,
+            Generation.status,
+            Generation.attempt,
+            Generation.assistant_message_id,
+            Generation.model,
+            Generation.traceparent,
         )
     )
 
 
-def queued_again(older_than: timedelta, limit: int = 100) -> ReturningUpdate[UUID]:
-    """Queued rows that no worker took for a while, marked as sent now. Returns their ids, to be sent again.
+def queued_again(older_than: timedelta, limit: int = 100) -> ReturningUpdate[UUID, str | None]:
+    """Queued rows that no worker took for a while, marked as sent now. Returns (id, traceparent), to be sent again.
 
     The longer a row waits, the longer the pause until its job is sent again, up to 30 s: the workers may just have much to do.
     """
@@ -73,7 +78,12 @@ def queued_again(older_than: timedelta, limit: int = 100) -> ReturningUpdate[UUI
         .limit(limit)
         .with_for_update(skip_locked=True)
     )
-    return update(Generation).where(Generation.id.in_(waiting)).values(queued_at=func.now()).returning(Generation.id)
+    return (
+        update(Generation)
+        .where(Generation.id.in_(waiting))
+        .values(queued_at=func.now())
+        .returning(Generation.id, Generation.traceparent)
+    )
 
 
 class UnclosedLog(NamedTuple):
@@ -81,6 +91,7 @@ class UnclosedLog(NamedTuple):
 
     generation: OpenGeneration
     outcome: Outcome
+    traceparent: str | None
 
 
 async def find_unclosed(db: Connection, older_than: timedelta, limit: int = 100) -> list[UnclosedLog]:
@@ -96,6 +107,7 @@ async def find_unclosed(db: Connection, older_than: timedelta, limit: int = 100)
             Generation.error_code,
             Generation.error_message,
             Generation.usage,
+            Generation.traceparent,
         )
         .join(Message, Message.id == Generation.assistant_message_id)
         .where(
@@ -113,6 +125,18 @@ async def find_unclosed(db: Connection, older_than: timedelta, limit: int = 100)
         UnclosedLog(
             OpenGeneration(GenerationId(row.id), row.attempt, MessageId(row.message_id), row.content),
             Outcome.from_row(row.status, row.finish_reason, row.error_code, row.error_message, row.usage),
+            row.traceparent,
         )
         for row in await db.execute(statement)
     ]
+
+
+async def oldest_queued(database: Database) -> float:
+    """The seconds since the oldest queued generation was accepted; 0 when none is queued.
+
+    Not since it was queued: the sweep sets that time anew whenever it sends the job again.
+    """
+    age = extract("epoch", func.now() - func.min(Generation.created_at))
+    async with database.connect() as db:
+        oldest = await db.execute(select(func.coalesce(age, 0)).where(Generation.status == QUEUED))
+        return float(oldest.scalar_one())

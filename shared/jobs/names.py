@@ -1,23 +1,26 @@
-"""What is sent through the broker: task names, queues and payloads. No code."""
+"""What is sent through the broker: task names, queues and arguments. No code."""
 
-from typing import Final
+from typing import Final, Literal
 
-GENERATE: Final = "cortexai.generate"
-"""Payload: [generation id as text]. The generation's row is the truth; the job only wakes a worker."""
+TaskName = Literal["cortexai.generate", "cortexai.sweep", "cortexai.summarize", "cortexai.title"]
+QueueName = Literal["generations", "summaries", "maintenance"]
 
-SWEEP: Final = "cortexai.sweep"
-"""Payload: []. Finds what was left behind and queues it again."""
+GENERATE: Final[TaskName] = "cortexai.generate"
+"""Argument: a generation's id. The generation's row is the truth; the job only wakes a worker."""
 
-SUMMARIZE: Final = "cortexai.summarize"
-"""Payload: [chat id as text]. The chat's row says whether, and from when, a summary is due."""
+SWEEP: Final[TaskName] = "cortexai.sweep"
+"""No argument. Finds what was left behind and queues it again."""
 
-TITLE: Final = "cortexai.title"
-"""Payload: [generation id as text]. Find a better title for the chat of this, its first, generation."""
+SUMMARIZE: Final[TaskName] = "cortexai.summarize"
+"""Argument: a chat's id. The chat's row says whether, and from when, a summary is due."""
 
-GENERATIONS_QUEUE: Final = "generations"
-SUMMARIES_QUEUE: Final = "summaries"
-UPKEEP_QUEUE: Final = "upkeep"
-QUEUES: Final = (GENERATIONS_QUEUE, SUMMARIES_QUEUE, UPKEEP_QUEUE)
+TITLE: Final[TaskName] = "cortexai.title"
+"""Argument: the id of a chat's first generation. Finds a better title for the chat."""
+
+GENERATIONS_QUEUE: Final[QueueName] = "generations"
+SUMMARIES_QUEUE: Final[QueueName] = "summaries"
+MAINTENANCE_QUEUE: Final[QueueName] = "maintenance"
+QUEUES: Final = (GENERATIONS_QUEUE, SUMMARIES_QUEUE, MAINTENANCE_QUEUE)
 
 BROKER_TRANSPORT: Final = {
     # Bounded waits: with the defaults a frozen broker holds its caller for ever. The visibility timeout must exceed any task.

@@ -3,11 +3,16 @@
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Final
 
+from celery import Celery
+
 from shared.ids import ChatId, GenerationId
+from shared.jobs.envelope import Job
 from shared.jobs.names import GENERATE, GENERATIONS_QUEUE, SUMMARIES_QUEUE, SUMMARIZE, TITLE
 from shared.telemetry.logs import get_logger
+from shared.telemetry.traces import current_trace
 
 log = get_logger(__name__)
 
@@ -15,41 +20,46 @@ SENDERS: Final = 4
 MAX_WAITING: Final = 1000
 
 
+def send(celery: Celery, job: Job) -> None:
+    """Send a job to the broker, now."""
+    celery.send_task(job.task, args=[job.argument], queue=job.queue, headers=job.headers)
+
+
 class JobSender:
     """Sends jobs on threads of its own: a send blocks its thread for a millisecond, and for seconds when the broker is away.
 
-    `send` gets a task's name, its queue and its only argument.
+    A job carries the trace that is bound where it is sent. `send` sends one job.
     """
 
-    def __init__(self, send: Callable[[str, str, str], None]) -> None:
+    def __init__(self, send: Callable[[Job], None]) -> None:
         self._send = send
         self._threads = ThreadPoolExecutor(SENDERS, thread_name_prefix="jobs")
         self._waiting = 0
 
     def generate(self, generation_id: GenerationId) -> None:
         """Wake a worker for a queued generation. Returns at once and never raises: the sweep sends lost jobs again."""
-        self._send_job(GENERATE, GENERATIONS_QUEUE, str(generation_id))
+        self._put(Job(GENERATE, GENERATIONS_QUEUE, str(generation_id), current_trace()))
 
     def summarize(self, chat_id: ChatId) -> None:
         """Wake a worker to summarize a chat's older messages. The sweep sends lost jobs again."""
-        self._send_job(SUMMARIZE, SUMMARIES_QUEUE, str(chat_id))
+        self._put(Job(SUMMARIZE, SUMMARIES_QUEUE, str(chat_id), current_trace()))
 
     def title(self, generation_id: GenerationId) -> None:
         """Wake a worker to find a better title. If the job gets lost, the chat keeps the title that it has."""
-        self._send_job(TITLE, SUMMARIES_QUEUE, str(generation_id))
+        self._put(Job(TITLE, SUMMARIES_QUEUE, str(generation_id), current_trace()))
 
-    def _send_job(self, task: str, queue: str, argument: str) -> None:
+    def _put(self, job: Job) -> None:
         if self._waiting >= MAX_WAITING:
-            log.warning("send_skipped", task=task, waiting=self._waiting)
+            log.warning("send_skipped", waiting=self._waiting, **job.log_fields)
             return
         self._waiting += 1
-        sending = asyncio.get_running_loop().run_in_executor(self._threads, self._send, task, queue, argument)
-        sending.add_done_callback(self._sent)
+        sending = asyncio.get_running_loop().run_in_executor(self._threads, self._send, job)
+        sending.add_done_callback(partial(self._sent, job))
 
-    def _sent(self, sending: asyncio.Future[None]) -> None:
+    def _sent(self, job: Job, sending: asyncio.Future[None]) -> None:
         self._waiting -= 1
         if not sending.cancelled() and (error := sending.exception()):
-            log.warning("send_failed", error=type(error).__name__)
+            log.warning("send_failed", error=type(error).__name__, **job.log_fields)
 
     def close(self) -> None:
         """Drop the jobs that are not sent yet, and end the threads."""

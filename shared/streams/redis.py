@@ -141,6 +141,10 @@ class RedisReader(RedisLog):
         super().__init__(redis)
         self._hub = hub
 
+    def open_subscriptions(self) -> int:
+        """How many readers follow a log now."""
+        return self._hub.readers
+
     @asynccontextmanager
     async def follow(self, generation_id: GenerationId) -> AsyncIterator[Subscription]:
         """Subscribe (Reader)."""

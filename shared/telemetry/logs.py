@@ -13,11 +13,12 @@ import structlog  # noqa: E402
 if _absent:
     del sys.modules["rich"]
 
-# Their info lines are noise or, with query strings and URLs, could carry a secret.
+# Their lines below a warning are noise, or could carry a secret (query strings, URLs) or a user's text (an answer's chunks).
 QUIET: Final = (
     "httpx",
     "httpcore",
     "groq",
+    "sse_starlette",
     "uvicorn.access",
     "urllib3",
     "kombu",
@@ -99,3 +100,8 @@ def get_logger(name: str) -> structlog.typing.FilteringBoundLogger:
     """A logger that carries its module's name."""
     logger: structlog.typing.FilteringBoundLogger = structlog.get_logger(name)
     return logger
+
+
+def with_bound_fields(logger: structlog.typing.FilteringBoundLogger) -> structlog.typing.FilteringBoundLogger:
+    """The logger with the fields that are bound now, for lines that another task writes about the same thing."""
+    return logger.bind(**structlog.contextvars.get_contextvars())

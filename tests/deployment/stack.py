@@ -15,7 +15,7 @@ from services.launcher.program import free_port
 from tests.deployment.base_images import ROOT, names
 from tests.deployment.engine import CommandFailed, docker, run, succeeds
 
-OURS: Final = ("api", "worker", "upkeep", "beat", "migrate", "flower")
+OURS: Final = ("api", "worker", "maintenance", "beat", "migrate", "flower")
 MODEL: Final = "model"
 MODEL_PORT: Final = 9000
 FLOWER_USER: Final = "ops"

@@ -39,7 +39,7 @@ for process in Path("/proc").glob("[0-9]*"):
 async def images_hold_their_own_service(stack: Stack, user: User) -> None:
     """Each image has the code of its service, and not the other's."""
     assert await stack.inside("api", LIST_SERVICES) == "api"
-    for service in ("worker", "upkeep", "beat", "flower"):
+    for service in ("worker", "maintenance", "beat", "flower"):
         assert await stack.inside(service, LIST_SERVICES) == "worker", service
 
 

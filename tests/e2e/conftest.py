@@ -1,4 +1,4 @@
-"""One system for all tests here: an API, two workers, the upkeep worker, beat."""
+"""One system for all tests here: an API, two workers, the worker for summaries and maintenance, beat."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -16,7 +16,7 @@ async def system(new_system: NewSystem) -> System:
     """The shared system, all of it running."""
     made = new_system()
     await asyncio.gather(
-        made.start_worker(), made.start_worker(), made.start_worker("summaries,upkeep"), made.start_worker("beat")
+        made.start_worker(), made.start_worker(), made.start_worker("summaries,maintenance"), made.start_worker("beat")
     )
     return made
 

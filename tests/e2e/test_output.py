@@ -31,7 +31,7 @@ async def test_all_output_is_json_from_migration_to_stop(new_system: NewSystem) 
     assert await asyncio.to_thread(migration.wait, 60) == 0
     port = free_port()
     flower = system._start(["-m", "services.worker", "flower"], {"FLOWER_PORT": str(port)})
-    workers = [await system.start_worker(role) for role in ("generations", "summaries,upkeep", "beat")]
+    workers = [await system.start_worker(role) for role in ("generations", "summaries,maintenance", "beat")]
     api, url = await system.start_api()
     await eventually(lambda: status(port, "/healthcheck") == http.client.OK)
     async with logged_in(url) as client:
@@ -46,7 +46,7 @@ async def test_all_output_is_json_from_migration_to_stop(new_system: NewSystem) 
         assert await system.stop(process) == 0
     events = events_of(system)
     assert events.keys() == {"migrate", "api"} | {
-        f"worker:{role}" for role in ("generations", "summaries,upkeep", "beat", "flower")
+        f"worker:{role}" for role in ("generations", "summaries,maintenance", "beat", "flower")
     }
     told = {str(event["event"]) for all_of_one in events.values() for event in all_of_one}
     assert "worker: Warm shutdown (MainProcess)" in told, "Celery writes its last words past Python's streams"

@@ -144,6 +144,7 @@ async def test_messages_are_accepted_without_workers_and_answered_later(
         ("services.api", "PORT", "eighty"),
         ("services.worker", "GROQ_API_KEY", ""),
         ("services.worker", "REDIS_URL", "http://localhost"),
+        ("services.worker", "TOOLS", "web_search,telepathy"),
     ],
 )
 async def test_an_unusable_setting_is_one_line_and_exit_code_2(

@@ -1,4 +1,4 @@
-"""kill -9 of the worker that summarizes, again and again: the watermark and what was folded always agree."""
+"""kill -9 of the worker that summarizes, again and again: the watermark and what was summarized always agree."""
 
 import os
 from itertools import pairwise
@@ -6,7 +6,7 @@ from uuid import uuid4
 
 from tests.conftest import NewSystem
 from tests.doubles import groq_control
-from tests.integration.test_summaries import read_folding
+from tests.integration.test_summaries import read_request
 from tests.support.clients import logged_in
 from tests.support.system import System
 from tests.support.turns import execute
@@ -25,7 +25,7 @@ CREATE TRIGGER note_move AFTER UPDATE OF summary_position ON chats FOR EACH ROW 
 """
 
 
-async def test_a_summary_worker_that_is_killed_again_and_again_folds_each_message_once(
+async def test_a_summary_worker_that_is_killed_again_and_again_summarizes_each_message_once(
     new_system: NewSystem, groq_url: str
 ) -> None:
     system = new_system(SUMMARY_TIMEOUT_SECONDS="1", SUMMARY_CHUNK_MESSAGES=str(CHUNK), SWEEP_INTERVAL_SECONDS="0.2")
@@ -45,13 +45,13 @@ async def test_a_summary_worker_that_is_killed_again_and_again_folds_each_messag
     await groq_control.script(groq_url, "tokens=8 rate=25", marker=mark, times=1000)
     asked = 0
     for _ in range(KILLS):
-        worker = await system.start_worker("summaries,upkeep")
-        # One chunk is folded, and the next one is being folded when the worker dies.
+        worker = await system.start_worker("summaries,maintenance")
+        # One chunk is summarized, and the next one is being summarized when the worker dies.
         before = len(execute(database_url, "SELECT 1 FROM moved"))
         while len(execute(database_url, "SELECT 1 FROM moved")) == before:
             asked = len(await groq_control.requests(groq_url, containing=mark, arrived=asked + 1, within=30))
         system.kill(worker)
-    await system.start_worker("summaries,upkeep")
+    await system.start_worker("summaries,maintenance")
     while execute(database_url, "SELECT summary_position FROM chats") != [(messages - WINDOW,)]:
         asked = len(await groq_control.requests(groq_url, containing=mark, arrived=asked, within=30))
     rows = execute(database_url, "SELECT before, after FROM moved ORDER BY id")
@@ -59,12 +59,12 @@ async def test_a_summary_worker_that_is_killed_again_and_again_folds_each_messag
     assert moves[0][0] == 0
     assert all(left[1] == right[0] for left, right in pairwise(moves))
     assert moves[-1][1] == messages - WINDOW
-    folded = {
-        tuple(read_folding(str(request["user_text"]))[1])
+    summarized = {
+        tuple(read_request(str(request["user_text"]))[1])
         for request in await groq_control.requests(groq_url, containing=mark)
     }
     for before, after in moves:
-        assert tuple(range(before + 1, after + 1)) in folded
+        assert tuple(range(before + 1, after + 1)) in summarized
 
 
 async def test_without_a_summary_worker_answers_come_and_are_told_everything(system: System, groq_url: str) -> None:

@@ -1,10 +1,9 @@
-"""The API in this process, over real HTTP; the worker's desk in this process, over the real model client."""
+"""The API in this process, over real HTTP; a worker in this process, over the real model client."""
 
 import asyncio
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import replace
 
 import httpx
 import pytest
@@ -12,9 +11,8 @@ import uvicorn
 
 from services.api.app import create_app
 from services.api.listener import tune
-from services.worker.app import open_desk
-from services.worker.celery_app import create_app as create_celery
-from services.worker.generations.desk import Desk
+from services.worker.app import open_worker
+from services.worker.runtime import Worker
 from shared.ids import GenerationId
 from shared.settings import Settings
 from tests.support.clients import NO_TLS, Client
@@ -77,27 +75,19 @@ async def client(connect: Callable[[], Client]) -> Client:
 
 
 @pytest.fixture
-async def desk(settings: Settings) -> AsyncIterator[Desk]:
-    """What a worker makes generations with. Nothing runs on it before the test says so, besides its background tasks."""
-    celery = create_celery(settings)
-    async with open_desk(settings, celery) as opened:
+async def worker(settings: Settings, noted: Noted) -> AsyncIterator[Worker]:
+    """A worker in this process. It does nothing before the test says so, besides its background tasks."""
+    async with open_worker(settings, noted) as opened:
         yield opened
-    celery.close()
 
 
 @pytest.fixture
 def noted() -> Noted:
-    """What the desk has to tell workers."""
+    """The jobs that the worker sends, noted instead of sent."""
     return Noted()
 
 
 @pytest.fixture
 def sent(noted: Noted) -> list[GenerationId]:
-    """What the desk has sent to workers."""
+    """The generations whose jobs the worker has sent."""
     return noted.generations
-
-
-@pytest.fixture
-def watched(desk: Desk, noted: Noted) -> Desk:
-    """The desk, with its sends to be seen."""
-    return replace(desk, jobs=noted)

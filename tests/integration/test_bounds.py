@@ -7,8 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from services.launcher.embedded.valkey import EmbeddedValkey
-from services.worker.generations.attempt import run_generation
-from services.worker.generations.desk import Desk
+from services.worker.runtime import Worker
 from shared.settings import Settings
 from tests.conftest import settings_for
 from tests.support.clients import Client
@@ -21,14 +20,14 @@ def settings(database_url: str, valkey: EmbeddedValkey, groq_url: str) -> Settin
     return settings_for(database_url, valkey.url, groq_url, user_max_live_generations=4, queue_max_depth=6)
 
 
-async def test_a_user_has_four_answers_open_and_no_more(client: Client, desk: Desk) -> None:
+async def test_a_user_has_four_answers_open_and_no_more(client: Client, worker: Worker) -> None:
     posted = [await post(client, "[[tokens=1]]") for _ in range(4)]
     chat = await client.new_chat()
     refused = await client.post_async(chat, "One more")
     assert (refused.status_code, refused.json()["code"]) == (429, "too_many_generations")
     assert int(refused.headers["Retry-After"]) > 0
     assert await client.messages(chat) == []
-    await run_generation(desk, posted[0].generation_id)
+    await worker.attempts.run(posted[0].generation_id)
     assert (await client.post_async(chat, "One more")).status_code == 202
 
 
@@ -62,7 +61,7 @@ async def test_interrupting_at_the_bound_takes_the_place_of_what_it_stops(client
 
 
 async def test_a_message_is_refused_while_too_many_wait_for_a_worker(
-    client: Client, connect: Callable[[], Client], desk: Desk
+    client: Client, connect: Callable[[], Client], worker: Worker
 ) -> None:
     waiting = []
     for user in (client, connect()):

@@ -7,9 +7,7 @@ from uuid import uuid4
 import pytest
 from redis import Redis
 
-from services.worker.generations.attempt import run_generation
-from services.worker.generations.desk import Desk
-from services.worker.generations.recovery import sweep
+from services.worker.runtime import Worker
 from shared.settings import Settings
 from shared.streams.redis import log_key
 from tests.doubles import groq_control
@@ -23,8 +21,10 @@ async def cancel(client: Client, posted: Posted) -> dict[str, object]:
     return dict(receipt.json())
 
 
-async def test_a_stopped_answer_ends_with_abort_and_keeps_exactly_what_was_streamed(client: Client, desk: Desk) -> None:
-    async with speaking(client, desk) as speech:
+async def test_a_stopped_answer_ends_with_abort_and_keeps_exactly_what_was_streamed(
+    client: Client, worker: Worker
+) -> None:
+    async with speaking(client, worker) as speech:
         receipt = await cancel(client, speech.posted)
         seen = await speech.end()
         assert speech.stream.done
@@ -35,16 +35,18 @@ async def test_a_stopped_answer_ends_with_abort_and_keeps_exactly_what_was_strea
     assert receipt["message_id"] == reply["id"]
 
 
-async def test_stopping_twice_gives_the_same_receipt(client: Client, desk: Desk) -> None:
-    async with speaking(client, desk) as speech:
+async def test_stopping_twice_gives_the_same_receipt(client: Client, worker: Worker) -> None:
+    async with speaking(client, worker) as speech:
         receipts = await asyncio.gather(*(cancel(client, speech.posted) for _ in range(10)))
     assert all(receipt == receipts[0] for receipt in receipts)
     assert await cancel(client, speech.posted) == receipts[0]
 
 
-async def test_the_model_is_left_at_once_not_at_the_next_heartbeat(client: Client, desk: Desk, groq_url: str) -> None:
+async def test_the_model_is_left_at_once_not_at_the_next_heartbeat(
+    client: Client, worker: Worker, groq_url: str
+) -> None:
     words = uuid4().hex
-    async with speaking(client, desk, words) as speech:
+    async with speaking(client, worker, words) as speech:
         stopping = asyncio.create_task(cancel(client, speech.posted))
         # How soon exactly, bench/stopping.py measures; a heartbeat would take 5 seconds.
         (asked,) = await groq_control.requests(groq_url, containing=words, ended=1, within=2)
@@ -52,8 +54,8 @@ async def test_the_model_is_left_at_once_not_at_the_next_heartbeat(client: Clien
     assert asked["outcome"] == "abandoned"
 
 
-async def test_an_answer_whose_worker_is_dead_can_be_stopped_at_once(client: Client, desk: Desk) -> None:
-    async with abandoned(client, desk, "[[tokens=20 fault=stall after=5]]", numbered(5)) as speech:
+async def test_an_answer_whose_worker_is_dead_can_be_stopped_at_once(client: Client, worker: Worker) -> None:
+    async with abandoned(client, worker, "[[tokens=20 fault=stall after=5]]", numbered(5)) as speech:
         posted = speech.posted
         receipt = await asyncio.wait_for(cancel(client, posted), 3)
         seen = await speech.end()
@@ -62,7 +64,7 @@ async def test_an_answer_whose_worker_is_dead_can_be_stopped_at_once(client: Cli
 
 
 async def test_a_queued_answer_is_stopped_without_a_worker_and_never_begun(
-    client: Client, desk: Desk, groq_url: str
+    client: Client, worker: Worker, groq_url: str
 ) -> None:
     words = uuid4().hex
     posted = await post(client, words)
@@ -71,14 +73,14 @@ async def test_a_queued_answer_is_stopped_without_a_worker_and_never_begun(
         events = await stream.all()
     assert types_of(events) == ["start", "abort"]
     assert receipt["sequence"] == 2
-    await run_generation(desk, posted.generation_id)
+    await worker.attempts.run(posted.generation_id)
     assert [asked for asked in await groq_control.requests(groq_url) if words in asked["user_text"]] == []
     assert (await client.messages(posted.chat_id))[1]["status"] == "cancelled"
 
 
-async def test_stopping_an_answer_that_is_over_only_tells_how_it_ended(client: Client, desk: Desk) -> None:
+async def test_stopping_an_answer_that_is_over_only_tells_how_it_ended(client: Client, worker: Worker) -> None:
     posted = await post(client, "[[tokens=3]]")
-    await run_generation(desk, posted.generation_id)
+    await worker.attempts.run(posted.generation_id)
     async with client.read(posted.stream_url) as stream:
         events = await stream.all()
     receipt = await cancel(client, posted)
@@ -87,18 +89,18 @@ async def test_stopping_an_answer_that_is_over_only_tells_how_it_ended(client: C
 
 
 async def test_a_worker_that_does_not_know_yet_can_write_no_more(
-    client: Client, desk: Desk, settings: Settings
+    client: Client, worker: Worker, settings: Settings
 ) -> None:
-    async with speaking(client, desk) as speech:
+    async with speaking(client, worker) as speech:
         receipt = await cancel(client, speech.posted)
     with Redis.from_url(settings.stream_redis_url) as server:
         assert server.xlen(log_key(speech.posted.generation_id)) == receipt["sequence"]
 
 
 async def test_the_stream_of_a_stopped_answer_can_be_read_again_also_without_its_log(
-    client: Client, desk: Desk, settings: Settings
+    client: Client, worker: Worker, settings: Settings
 ) -> None:
-    async with speaking(client, desk) as speech:
+    async with speaking(client, worker) as speech:
         await cancel(client, speech.posted)
         seen = await speech.end()
     async with client.read(speech.posted.stream_url) as stream:
@@ -113,15 +115,15 @@ async def test_the_stream_of_a_stopped_answer_can_be_read_again_also_without_its
 
 
 async def test_parts_have_all_of_the_text_though_redis_lost_the_logs_end(
-    client: Client, desk: Desk, settings: Settings
+    client: Client, worker: Worker, settings: Settings
 ) -> None:
     posted = await post(client, f"[[tokens=20 reasoning=3 after={SAID + 3} hold={uuid4().hex}]]")
-    dying = asyncio.create_task(run_generation(desk, posted.generation_id))
+    dying = asyncio.create_task(worker.attempts.run(posted.generation_id))
     async with client.read(posted.stream_url) as stream:
         events, seen = stream.events(), list[Event]()
         while text_of(seen) != numbered(SAID):
             seen.append(await anext(events))
-        await desk.checkpoints.save()
+        await worker.attempts.checkpoints.save()
     dying.cancel()
     await asyncio.wait([dying])
     with Redis.from_url(settings.stream_redis_url) as server:
@@ -136,10 +138,10 @@ async def test_parts_have_all_of_the_text_though_redis_lost_the_logs_end(
 
 
 async def test_what_was_saved_is_kept_when_the_log_is_lost_before_the_stop(
-    client: Client, desk: Desk, settings: Settings
+    client: Client, worker: Worker, settings: Settings
 ) -> None:
-    async with speaking(client, desk) as speech:
-        await desk.checkpoints.save()
+    async with speaking(client, worker) as speech:
+        await worker.attempts.checkpoints.save()
         with Redis.from_url(settings.stream_redis_url) as server:
             server.delete(log_key(speech.posted.generation_id))
         await cancel(client, speech.posted)
@@ -149,9 +151,9 @@ async def test_what_was_saved_is_kept_when_the_log_is_lost_before_the_stop(
 
 
 async def test_a_log_that_could_not_be_closed_at_once_is_closed_by_the_sweep(
-    client: Client, desk: Desk, database_url: str
+    client: Client, worker: Worker, database_url: str
 ) -> None:
-    async with abandoned(client, desk, "[[tokens=20 fault=stall after=5]]", numbered(5)) as speech:
+    async with abandoned(client, worker, "[[tokens=20 fault=stall after=5]]", numbered(5)) as speech:
         posted = speech.posted
         # As after an API that died between the row and the log.
         execute(
@@ -160,7 +162,7 @@ async def test_a_log_that_could_not_be_closed_at_once_is_closed_by_the_sweep(
             posted.generation_id,
         )
         execute(database_url, AGE)
-        await sweep(desk)
+        await worker.recovery.sweep()
         seen = await speech.end()
     assert types_of(seen)[-2:] == ["text-end", "abort"]
     assert (await client.messages(posted.chat_id))[1]["content"] == text_of(seen) == numbered(5)
@@ -180,8 +182,8 @@ async def test_nobody_stops_what_is_anothers(
     assert execute(database_url, "SELECT status FROM generations") == [("queued",)]
 
 
-async def test_stopping_a_chat_stops_what_it_says_and_what_waits(client: Client, desk: Desk) -> None:
-    async with speaking(client, desk) as speech:
+async def test_stopping_a_chat_stops_what_it_says_and_what_waits(client: Client, worker: Worker) -> None:
+    async with speaking(client, worker) as speech:
         waiting = (await client.post_async(speech.posted.chat_id, "And then?", on_conflict="enqueue")).json()
         stopped = (await client.http.post(f"/api/chats/{speech.posted.chat_id}/stop")).json()["stopped"]
         seen = await speech.end()
@@ -191,20 +193,20 @@ async def test_stopping_a_chat_stops_what_it_says_and_what_waits(client: Client,
     assert (await client.http.post(f"/api/chats/{speech.posted.chat_id}/stop")).json() == {"stopped": []}
 
 
-async def test_the_model_is_told_what_a_stopped_answer_had_said(client: Client, desk: Desk, groq_url: str) -> None:
-    async with speaking(client, desk, "First") as speech:
+async def test_the_model_is_told_what_a_stopped_answer_had_said(client: Client, worker: Worker, groq_url: str) -> None:
+    async with speaking(client, worker, "First") as speech:
         await cancel(client, speech.posted)
     words = uuid4().hex
     following = await post(client, f"{words} [[tokens=1]]", speech.posted.chat_id)
-    await run_generation(desk, following.generation_id)
+    await worker.attempts.run(following.generation_id)
     (asked,) = await groq_control.requests(groq_url, containing=words, ended=1)
     assert [said["content"] for said in asked["body"]["messages"] if said["role"] == "assistant"] == [numbered(SAID)]
 
 
-async def test_of_a_stop_and_an_end_at_once_one_wins(client: Client, desk: Desk, database_url: str) -> None:
+async def test_of_a_stop_and_an_end_at_once_one_wins(client: Client, worker: Worker, database_url: str) -> None:
     chats = [await client.new_chat() for _ in range(60)]
     turns = [await post(client, "[[tokens=2]]", chat) for chat in chats]
-    work = [run_generation(desk, turn.generation_id) for turn in turns]
+    work = [worker.attempts.run(turn.generation_id) for turn in turns]
     cancel_signals = [cancel(client, turn) for turn in turns]
     answers = await asyncio.gather(*(race for pair in zip(work, cancel_signals, strict=True) for race in pair))
     rows = execute(

@@ -6,9 +6,7 @@ from uuid import uuid4
 
 from redis import Redis
 
-from services.worker.generations.attempt import run_generation
-from services.worker.generations.desk import Desk
-from services.worker.generations.recovery import sweep
+from services.worker.runtime import Worker
 from shared.settings import Settings
 from shared.streams.redis import log_key
 from tests.doubles import groq_control
@@ -17,10 +15,10 @@ from tests.support.turns import execute, post, speaking
 
 
 async def test_deleting_a_chat_stops_its_answer(
-    client: Client, desk: Desk, settings: Settings, database_url: str, groq_url: str
+    client: Client, worker: Worker, settings: Settings, database_url: str, groq_url: str
 ) -> None:
     words = uuid4().hex
-    async with speaking(client, desk, words) as speech:
+    async with speaking(client, worker, words) as speech:
         assert (await client.http.delete(f"/api/chats/{speech.posted.chat_id}")).status_code == 204
         seen = await speech.end()
         assert speech.stream.done
@@ -28,8 +26,8 @@ async def test_deleting_a_chat_stops_its_answer(
     assert seen[-1].part["reason"] == "deleted"
     (asked,) = await groq_control.requests(groq_url, containing=words, ended=1)
     assert asked["outcome"] == "abandoned"
-    await run_generation(desk, speech.posted.generation_id)
-    await sweep(desk)
+    await worker.attempts.run(speech.posted.generation_id)
+    await worker.recovery.sweep()
     with Redis.from_url(settings.stream_redis_url) as server:
         assert server.xlen(log_key(speech.posted.generation_id)) == seen[-1].sequence
     for table in ("chats", "messages", "generations"):
@@ -37,8 +35,8 @@ async def test_deleting_a_chat_stops_its_answer(
     assert (await client.http.get(speech.posted.stream_url)).status_code == 404
 
 
-async def test_deleting_the_account_stops_all_of_its_answers(client: Client, desk: Desk, database_url: str) -> None:
-    async with speaking(client, desk) as one, speaking(client, desk) as another:
+async def test_deleting_the_account_stops_all_of_its_answers(client: Client, worker: Worker, database_url: str) -> None:
+    async with speaking(client, worker) as one, speaking(client, worker) as another:
         assert (await client.http.delete("/api/auth/me")).status_code == 204
         ends = [await speech.end() for speech in (one, another)]
     assert [seen[-1].part for seen in ends] == [{"type": "abort", "reason": "deleted"}] * 2
@@ -61,20 +59,20 @@ async def test_deleting_a_chat_while_it_is_written_to_does_one_then_the_other(
 
 
 async def test_whatever_is_done_to_an_answer_at_once_it_ends_once(
-    client: Client, desk: Desk, database_url: str
+    client: Client, worker: Worker, database_url: str
 ) -> None:
     for _ in range(7):  # with a stop for each answer and a deletion for each second one, a thousand races
-        await race(client, desk, database_url)
+        await race(client, worker, database_url)
 
 
-async def race(client: Client, desk: Desk, database_url: str) -> None:
+async def race(client: Client, worker: Worker, database_url: str) -> None:
     """A hundred answers, all of them made and stopped, half of them deleted, at the same time."""
     execute(database_url, "DELETE FROM chats")
     posted = [await post(client, "[[tokens=2]]") for _ in range(100)]
     deleted = [turn.chat_id for turn in posted[::2]]
     async with asyncio.TaskGroup() as tasks:
         for turn in posted:
-            tasks.create_task(run_generation(desk, turn.generation_id))
+            tasks.create_task(worker.attempts.run(turn.generation_id))
         cancel_signals = [
             tasks.create_task(client.http.post(f"/api/generations/{turn.generation_id}/cancel")) for turn in posted
         ]

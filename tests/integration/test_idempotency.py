@@ -6,8 +6,7 @@ from uuid import UUID
 
 import pytest
 
-from services.worker.generations.attempt import run_generation
-from services.worker.generations.desk import Desk
+from services.worker.runtime import Worker
 from shared.ids import GenerationId
 from tests.support.clients import Client, numbered, text_of
 from tests.support.turns import execute, post, speaking
@@ -23,13 +22,13 @@ async def test_ten_times_the_same_message_at_once_is_one_message(client: Client)
     assert [message["content"] for message in await client.messages(chat)] == ["Hello", ""]
 
 
-async def test_a_repeated_post_goes_on_where_the_reader_was(client: Client, desk: Desk) -> None:
+async def test_a_repeated_post_goes_on_where_the_reader_was(client: Client, worker: Worker) -> None:
     chat = await client.new_chat()
     words = "[[tokens=20]]"
     async with client.post(chat, words, headers=KEY) as stream:
         events = stream.events()
         generation = GenerationId(UUID(stream.response.headers["X-Generation-Id"]))
-        making = asyncio.create_task(run_generation(desk, generation))
+        making = asyncio.create_task(worker.attempts.run(generation))
         seen = [await anext(events) for _ in range(4)]
     await making
     async with client.post(chat, words, headers=KEY | {"Last-Event-ID": seen[-1].id}) as stream:
@@ -43,10 +42,10 @@ async def test_a_repeated_post_goes_on_where_the_reader_was(client: Client, desk
     assert len(await client.messages(chat)) == 2
 
 
-async def test_a_repeated_post_is_told_how_its_generation_stands_now(client: Client, desk: Desk) -> None:
+async def test_a_repeated_post_is_told_how_its_generation_stands_now(client: Client, worker: Worker) -> None:
     chat = await client.new_chat()
     first = await client.post_async(chat, "[[tokens=1]]", headers=KEY)
-    await run_generation(desk, GenerationId(UUID(first.json()["generation"]["id"])))
+    await worker.attempts.run(GenerationId(UUID(first.json()["generation"]["id"])))
     second = await client.post_async(chat, "[[tokens=1]]", headers=KEY)
     assert (first.json()["generation"]["status"], second.json()["generation"]["status"]) == ("queued", "completed")
     assert first.json()["message"] == second.json()["message"]
@@ -92,15 +91,17 @@ async def test_a_key_that_is_none_is_refused_by_its_name(client: Client, key: by
     assert await client.messages(chat) == []
 
 
-async def test_a_refused_message_leaves_its_key_unused(client: Client, desk: Desk) -> None:
+async def test_a_refused_message_leaves_its_key_unused(client: Client, worker: Worker) -> None:
     posted = await post(client, "[[tokens=1]]")
     assert (await client.post_async(posted.chat_id, "Next", headers=KEY)).status_code == 409
-    await run_generation(desk, posted.generation_id)
+    await worker.attempts.run(posted.generation_id)
     assert (await client.post_async(posted.chat_id, "Next", headers=KEY)).status_code == 202
 
 
-async def test_an_interrupting_message_that_is_repeated_does_not_interrupt_itself(client: Client, desk: Desk) -> None:
-    async with speaking(client, desk) as speech:
+async def test_an_interrupting_message_that_is_repeated_does_not_interrupt_itself(
+    client: Client, worker: Worker
+) -> None:
+    async with speaking(client, worker) as speech:
         chat = speech.posted.chat_id
         answers = await asyncio.gather(
             *(client.post_async(chat, "StopReason", headers=KEY, on_conflict="interrupt") for _ in range(5))
@@ -110,9 +111,9 @@ async def test_an_interrupting_message_that_is_repeated_does_not_interrupt_itsel
 
 
 async def test_a_message_is_answered_once_though_its_job_comes_ten_times(
-    client: Client, desk: Desk, database_url: str
+    client: Client, worker: Worker, database_url: str
 ) -> None:
     posted = await post(client, "[[tokens=5]]")
-    await asyncio.gather(*(run_generation(desk, posted.generation_id) for _ in range(10)))
+    await asyncio.gather(*(worker.attempts.run(posted.generation_id) for _ in range(10)))
     assert (await client.messages(posted.chat_id))[1]["content"] == numbered(5)
     assert execute(database_url, "SELECT attempt FROM generations") == [(1,)]

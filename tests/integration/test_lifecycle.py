@@ -308,7 +308,7 @@ async def test_a_generation_whose_lease_has_expired_is_queued_again(database: Da
     await claim(database, generation, EXPIRED)
     (lost,) = await run(database, recover.take_over_expired())
     row = await row_of(database, generation)
-    assert tuple(lost) == (generation, "queued", 1, row.assistant_message_id, None)
+    assert tuple(lost) == (generation, "queued", 1, row.assistant_message_id, None, None)
     assert (row.status, row.lease_expires_at, row.finished_at, row.error_code) == ("queued", None, None, None)
     assert await claim(database, generation) == 2
 

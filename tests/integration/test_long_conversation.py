@@ -2,19 +2,15 @@
 
 import random
 from collections.abc import AsyncIterator
-from dataclasses import replace
 
 import pytest
 
-from services.worker.app import summarizer_of
-from services.worker.generations.attempt import run_generation
-from services.worker.generations.desk import Desk
-from services.worker.summaries.summarizer import summarize
+from services.worker.runtime import Worker
 from shared.ids import ChatId
 from tests.doubles import groq_control
-from tests.integration.test_summaries import memory_of, read_folding
+from tests.integration.test_summaries import memory_of, read_request
 from tests.support.clients import Client
-from tests.support.turns import Noted, post
+from tests.support.turns import post
 
 TURNS = 100
 PLANTED = {
@@ -50,13 +46,11 @@ async def double(groq_url: str) -> AsyncIterator[str]:
     await groq_control.reset(groq_url)
 
 
-async def test_200_messages_are_each_told_once_folded_once_and_their_facts_survive(
-    client: Client, desk: Desk, database_url: str, double: str
+async def test_200_messages_are_each_sent_once_summarized_once_and_their_facts_survive(
+    client: Client, worker: Worker, database_url: str, double: str
 ) -> None:
     late = random.Random(7)  # noqa: S311 - when summaries are late is no secret
     chat = await client.new_chat()
-    alone = replace(desk, jobs=Noted())
-    folder = replace(summarizer_of(desk), jobs=Noted())
     await groq_control.script(
         double, marker="Write the new summary", times=1000, reply="They talked about an offsite, at length."
     )
@@ -66,7 +60,7 @@ async def test_200_messages_are_each_told_once_folded_once_and_their_facts_survi
         await groq_control.script(double, marker=question, reply=f"<{label(2 * turn)}> indeed")
         _, watermark = memory_of(database_url, chat)
         posted = await post(client, question, chat)
-        await run_generation(alone, posted.generation_id)
+        await worker.attempts.run(posted.generation_id)
         (asked,) = await groq_control.requests(double, containing=question, ended=1)
         system, *told = [said["content"] for said in asked["body"]["messages"]]
         contents += [question]
@@ -75,13 +69,13 @@ async def test_200_messages_are_each_told_once_folded_once_and_their_facts_survi
         assert sum(map(len, [system, *told])) < MOST_CHARS
         contents += [f"<{label(2 * turn)}> indeed"]
         if late.random() < 0.6:
-            await summarize(folder, ChatId(chat))
-    await summarize(folder, ChatId(chat))
+            await worker.summarizer.summarize(ChatId(chat))
+    await worker.summarizer.summarize(ChatId(chat))
 
     assert [message["content"] for message in await client.messages(chat)] == contents
-    asked_to_fold = await groq_control.requests(double, containing="Write the new summary")
-    folded = [read_folding(str(request["user_text"])) for request in asked_to_fold]
-    assert [position for _, positions in folded for position in positions] == list(range(1, 2 * TURNS - 5 + 1))
+    requests = await groq_control.requests(double, containing="Write the new summary")
+    summarized = [read_request(str(request["user_text"])) for request in requests]
+    assert [position for _, positions in summarized for position in positions] == list(range(1, 2 * TURNS - 5 + 1))
     memory = (await client.http.get(f"/api/chats/{chat}/memory")).json()
     assert (memory["watermark"], memory["pending"]) == (2 * TURNS - 5, 5)
     facts = [fact["text"] for fact in memory["facts"]]

@@ -3,22 +3,25 @@
 import socket
 from collections.abc import AsyncIterator
 from contextlib import ExitStack
+from dataclasses import replace
 from uuid import uuid4
 
 import pytest
 from redis import Redis
 
 from services.launcher.embedded.valkey import EmbeddedValkey
-from services.worker.generations.attempt import run_generation
-from services.worker.generations.desk import Desk
-from services.worker.models.groq.client import Model, ModelChunk, ModelMessage, RetryNotice
+from services.worker.app import groq_model, model_catalog
+from services.worker.models.answer import whole_answer
+from services.worker.models.port import ChatModel, ModelChunk, ModelMessage, ModelRequest, RetryNotice
+from services.worker.models.retry import RetryingModel
+from services.worker.runtime import Worker
 from shared.errors import ModelUnavailable
 from shared.settings import Settings
 from shared.streams.redis import log_key
 from tests.conftest import settings_for
 from tests.doubles import groq_control
 from tests.support.clients import Client, numbered, text_of, types_of
-from tests.support.turns import Posted, answer, execute, logged, open_desk_for, post
+from tests.support.turns import Posted, answer, execute, logged, open_worker_for, post
 
 
 @pytest.fixture
@@ -29,18 +32,18 @@ def settings(database_url: str, valkey: EmbeddedValkey, groq_url: str) -> Settin
     )
 
 
-async def ask(client: Client, desk: Desk, content: str, model: str) -> Posted:
+async def ask(client: Client, worker: Worker, content: str, model: str) -> Posted:
     """A turn, all of it."""
     chat = await client.new_chat()
     accepted = (await client.post_async(chat, content, model=model)).raise_for_status().json()
     posted = Posted.of(chat, accepted)
-    await run_generation(desk, posted.generation_id)
+    await worker.attempts.run(posted.generation_id)
     return posted
 
 
-async def test_a_message_is_answered_by_the_model_that_it_names(client: Client, desk: Desk, groq_url: str) -> None:
+async def test_a_message_is_answered_by_the_model_that_it_names(client: Client, worker: Worker, groq_url: str) -> None:
     words = uuid4().hex
-    posted = await ask(client, desk, f"{words} [[tokens=1]]", model="double-large")
+    posted = await ask(client, worker, f"{words} [[tokens=1]]", model="double-large")
     (asked,) = await groq_control.requests(groq_url, containing=words, ended=1)
     assert asked["body"]["model"] == "double-large"
     seen = (await client.http.get(f"/api/generations/{posted.generation_id}")).json()
@@ -68,10 +71,10 @@ async def test_another_model_under_the_same_key_is_another_message(client: Clien
 
 
 async def test_when_the_model_does_not_answer_readers_are_told_and_the_fallback_does(
-    client: Client, desk: Desk, groq_url: str
+    client: Client, worker: Worker, groq_url: str
 ) -> None:
     words = uuid4().hex
-    posted, events = await answer(client, desk, f"{words} [[tokens=4 fault=503 retry_after=0 once=3]]")
+    posted, events = await answer(client, worker, f"{words} [[tokens=4 fault=503 retry_after=0 once=3]]")
     assert text_of(events) == numbered(4)
     told = [event.part["data"] for event in events if event.part["type"] == "data-status"]
     assert [status["status"] for status in told] == ["generating", "retrying", "retrying", "retrying"]
@@ -82,20 +85,20 @@ async def test_when_the_model_does_not_answer_readers_are_told_and_the_fallback_
 
 
 async def test_a_rate_limit_longer_than_patience_goes_to_the_fallback_at_once(
-    client: Client, desk: Desk, groq_url: str
+    client: Client, worker: Worker, groq_url: str
 ) -> None:
     words = uuid4().hex
-    _, events = await answer(client, desk, f"{words} [[tokens=2 fault=429 retry_after=120 once=1]]")
+    _, events = await answer(client, worker, f"{words} [[tokens=2 fault=429 retry_after=120 once=1]]")
     assert text_of(events) == numbered(2)
     assert len(await groq_control.requests(groq_url, containing=words, ended=2)) == 2
 
 
 @pytest.mark.parametrize("gone", ["fault=404", "fault=400 code=model_decommissioned"])
 async def test_a_model_that_is_gone_is_replaced_by_the_fallback_at_once(
-    client: Client, desk: Desk, groq_url: str, caplog: pytest.LogCaptureFixture, gone: str
+    client: Client, worker: Worker, groq_url: str, caplog: pytest.LogCaptureFixture, gone: str
 ) -> None:
     words = uuid4().hex
-    posted, events = await answer(client, desk, f"{words} [[tokens=4 {gone} once=1]]")
+    posted, events = await answer(client, worker, f"{words} [[tokens=4 {gone} once=1]]")
     assert text_of(events) == numbered(4)
     asked = await groq_control.requests(groq_url, containing=words, ended=2)
     assert [request["body"]["model"] for request in asked] == ["double", "double-small"]
@@ -106,17 +109,19 @@ async def test_a_model_that_is_gone_is_replaced_by_the_fallback_at_once(
 
 
 async def test_a_fallback_that_is_gone_too_is_named_in_the_log(
-    client: Client, desk: Desk, caplog: pytest.LogCaptureFixture
+    client: Client, worker: Worker, caplog: pytest.LogCaptureFixture
 ) -> None:
-    _, events = await answer(client, desk, "Hello [[fault=404]]")
+    _, events = await answer(client, worker, "Hello [[fault=404]]")
     assert (events[-1].part["type"], events[-1].part["code"]) == ("error", "groq_model_gone")
     assert "GROQ_MODEL" in events[-1].part["errorText"]
     (line,) = logged(caplog, "answer_failed")
     assert (line["model"], line["endpoint_status"]) == ("double-small", 404)
 
 
-async def test_reasoning_is_streamed_and_kept_apart_from_the_text(client: Client, desk: Desk, groq_url: str) -> None:
-    posted, events = await answer(client, desk, "Think [[tokens=3 reasoning=2]]")
+async def test_reasoning_is_streamed_and_kept_apart_from_the_text(
+    client: Client, worker: Worker, groq_url: str
+) -> None:
+    posted, events = await answer(client, worker, "Think [[tokens=3 reasoning=2]]")
     kinds = [kind for kind in types_of(events) if kind.startswith(("reasoning", "text"))]
     assert kinds[0] == "reasoning-start"
     assert kinds.index("reasoning-end") < kinds.index("text-start")
@@ -126,15 +131,15 @@ async def test_reasoning_is_streamed_and_kept_apart_from_the_text(client: Client
     assert [part["type"] for part in reply["parts"]] == ["step-start", "reasoning", "text"]
     assert reply["parts"][1]["text"] == "r1 r2 "
     words = uuid4().hex
-    await answer(client, desk, f"{words} [[tokens=1]]", posted.chat_id)
+    await answer(client, worker, f"{words} [[tokens=1]]", posted.chat_id)
     (asked,) = await groq_control.requests(groq_url, containing=words, ended=1)
     assert [said["content"] for said in asked["body"]["messages"] if said["role"] == "assistant"] == [numbered(3)]
 
 
 async def test_a_lost_log_with_reasoning_is_told_the_same_from_its_row(
-    client: Client, desk: Desk, settings: Settings
+    client: Client, worker: Worker, settings: Settings
 ) -> None:
-    posted, events = await answer(client, desk, "Think [[tokens=3 reasoning=2]]")
+    posted, events = await answer(client, worker, "Think [[tokens=3 reasoning=2]]")
     with Redis.from_url(settings.stream_redis_url) as server:
         server.delete(log_key(posted.generation_id))
     async with client.read(posted.stream_url) as stream:
@@ -145,46 +150,31 @@ async def test_a_lost_log_with_reasoning_is_told_the_same_from_its_row(
 
 
 @pytest.fixture
-async def qwen(database_url: str, valkey: EmbeddedValkey, groq_url: str) -> AsyncIterator[Desk]:
-    """A desk whose model thinks aloud."""
-    async with open_desk_for(settings_for(database_url, valkey.url, groq_url, groq_model="qwen/qwen3-32b")) as opened:
+async def qwen(database_url: str, valkey: EmbeddedValkey, groq_url: str) -> AsyncIterator[Worker]:
+    """A worker whose model thinks aloud."""
+    async with open_worker_for(settings_for(database_url, valkey.url, groq_url, groq_model="qwen/qwen3-32b")) as opened:
         yield opened
 
 
 async def test_a_model_that_thinks_aloud_is_asked_to_keep_its_reasoning_apart(
-    client: Client, qwen: Desk, groq_url: str
+    client: Client, qwen: Worker, groq_url: str
 ) -> None:
     words = uuid4().hex
     posted = await post(client, f"{words} [[tokens=1]]")
-    await run_generation(qwen, posted.generation_id)
+    await qwen.attempts.run(posted.generation_id)
     (asked,) = await groq_control.requests(groq_url, containing=words, ended=1)
     assert asked["body"]["reasoning_format"] == "parsed"
-
-
-@pytest.mark.parametrize(
-    ("model", "fallback", "can"),
-    [
-        ("double", None, True),
-        ("openai/gpt-oss-120b", None, False),
-        ("double", "openai/gpt-oss-20b", False),
-        ("openai/gpt-oss-120b", "double", False),
-    ],
-)
-async def test_an_answer_is_continued_only_where_whoever_may_answer_can(
-    database_url: str, valkey: EmbeddedValkey, groq_url: str, model: str, fallback: str | None, *, can: bool
-) -> None:
-    made = Model(settings_for(database_url, valkey.url, groq_url, groq_model=model, groq_fallback_model=fallback))
-    assert made.can_continue(None) is can
-    await made.aclose()
 
 
 async def test_a_model_thinks_little_of_what_nobody_waits_for(
     database_url: str, valkey: EmbeddedValkey, groq_url: str
 ) -> None:
     words = uuid4().hex
-    model = Model(settings_for(database_url, valkey.url, groq_url, groq_model="openai/gpt-oss-120b"))
-    await model.answer([ModelMessage("user", words)], max_tokens=10)
-    await anext(model.stream([ModelMessage("user", words)]))
+    settings = settings_for(database_url, valkey.url, groq_url, groq_model="openai/gpt-oss-120b")
+    model = groq_model(settings, model_catalog(settings))
+    request = ModelRequest("openai/gpt-oss-120b", [ModelMessage("user", words)], max_tokens=10)
+    await whole_answer(model, replace(request, is_brief=True))
+    await anext(model.stream(request))
     await model.aclose()
     for_nobody, for_a_reader = await groq_control.requests(groq_url, containing=words, ended=2)
     assert for_nobody["body"]["reasoning_effort"] == "low"
@@ -196,8 +186,8 @@ async def test_a_connection_that_is_not_accepted_in_time_is_tried_again(
 ) -> None:
     waits: list[RetryNotice | ModelChunk] = []
 
-    async def ask(model: Model) -> None:
-        async for said in model.stream([ModelMessage("user", "Hello")]):
+    async def ask(model: ChatModel) -> None:
+        async for said in model.stream(ModelRequest("double", [ModelMessage("user", "Hello")])):
             waits.append(said)  # noqa: PERF401 - what came before the failure counts
 
     with ExitStack() as sockets:
@@ -206,8 +196,9 @@ async def test_a_connection_that_is_not_accepted_in_time_is_tried_again(
             one.settimeout(0)
             one.connect_ex(full.getsockname())
         url = f"http://127.0.0.1:{full.getsockname()[1]}"
-        model = Model(settings_for(database_url, valkey.url, url), connect_timeout=0.1)
+        settings = settings_for(database_url, valkey.url, url)
+        model = groq_model(settings, model_catalog(settings), connect_timeout=0.1)
         with pytest.raises(ModelUnavailable):
-            await ask(model)
+            await ask(RetryingModel(model, fallback=None))
         await model.aclose()
     assert [type(again) for again in waits] == [RetryNotice, RetryNotice]

@@ -8,7 +8,9 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from services.worker.models.groq.client import Model, ModelChunk, ModelMessage
+from services.worker.app import groq_model, model_catalog
+from services.worker.models.answer import whole_answer
+from services.worker.models.port import ModelMessage, ModelRequest
 from services.worker.tools.web_search.tavily import Search
 from shared.errors import ModelUnavailable
 from tests.conftest import NewSystem, settings_for
@@ -38,10 +40,11 @@ async def to_model(groq_url: str) -> AsyncIterator[Proxy]:
 
 async def ask(url: str, words: str) -> str:
     """What the model at an address says."""
-    model = Model(settings_for("postgresql://nobody@127.0.0.1:1/none", "redis://127.0.0.1:1", url))
+    settings = settings_for("postgresql://nobody@127.0.0.1:1/none", "redis://127.0.0.1:1", url)
+    model = groq_model(settings, model_catalog(settings))
     try:
-        conversation = [ModelMessage("user", f"{words} [[tokens=3]]")]
-        return "".join([said.text async for said in model.stream(conversation) if isinstance(said, ModelChunk)])
+        request = ModelRequest(settings.groq_model, (ModelMessage("user", f"{words} [[tokens=3]]"),))
+        return (await whole_answer(model, request)).text
     finally:
         await model.aclose()
 

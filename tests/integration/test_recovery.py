@@ -7,39 +7,37 @@ from uuid import uuid4
 
 import pytest
 
-from services.worker.generations.attempt import run_generation
-from services.worker.generations.desk import Desk
 from services.worker.generations.leases import Leases
 from services.worker.generations.log_writer import Flusher
-from services.worker.generations.recovery import sweep
+from services.worker.runtime import Worker
 from shared.errors import AppendRefused
 from shared.ids import GenerationId
 from shared.settings import Settings
 from shared.streams.port import Append, Writer
 from tests.doubles import groq_control
 from tests.support.clients import Client, Event, numbered, text_of
-from tests.support.turns import AGE, abandoned, execute, logged, open_desk_for, post
+from tests.support.turns import AGE, abandoned, execute, logged, open_worker_for, post
 
 EXPIRE = "UPDATE generations SET lease_expires_at = now() - interval '1 second' WHERE id = %s"
 
 
 async def test_a_message_whose_job_was_never_sent_is_sent_again(
-    client: Client, watched: Desk, sent: list[GenerationId], database_url: str
+    client: Client, worker: Worker, sent: list[GenerationId], database_url: str
 ) -> None:
     posted = await post(client, "[[tokens=1]]")
-    await sweep(watched)
+    await worker.recovery.sweep()
     assert sent == []
     execute(database_url, AGE)
-    await sweep(watched)
-    await sweep(watched)
+    await worker.recovery.sweep()
+    await worker.recovery.sweep()
     assert sent == [posted.generation_id]
 
 
 async def test_a_generation_whose_worker_is_lost_is_made_by_another(
-    client: Client, watched: Desk, sent: list[GenerationId], database_url: str
+    client: Client, worker: Worker, sent: list[GenerationId], database_url: str
 ) -> None:
     posted = await post(client, "[[tokens=12 fault=stall after=6 once=1]]")
-    lost = asyncio.create_task(run_generation(watched, posted.generation_id))
+    lost = asyncio.create_task(worker.attempts.run(posted.generation_id))
     async with client.read(posted.stream_url) as stream:
         events = stream.events()
         seen: list[Event] = []
@@ -48,28 +46,28 @@ async def test_a_generation_whose_worker_is_lost_is_made_by_another(
         lost.cancel()
         await asyncio.wait([lost])
         execute(database_url, EXPIRE, posted.generation_id)
-        await sweep(watched)
+        await worker.recovery.sweep()
         assert sent == [posted.generation_id]
-        await run_generation(watched, posted.generation_id)
+        await worker.attempts.run(posted.generation_id)
         seen += [event async for event in events]
     assert text_of(seen) == numbered(12)
 
 
 async def test_after_three_lost_attempts_the_reader_is_told(
-    client: Client, watched: Desk, database_url: str, caplog: pytest.LogCaptureFixture
+    client: Client, worker: Worker, database_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     posted = await post(client, "[[tokens=12 fault=stall after=2]]")
     async with client.read(posted.stream_url) as stream:
         events = stream.events()
         seen: list[Event] = []
         for attempt in (1, 2, 3):
-            lost = asyncio.create_task(run_generation(watched, posted.generation_id))
+            lost = asyncio.create_task(worker.attempts.run(posted.generation_id))
             while text_of(seen) != numbered(2 * attempt):
                 seen.append(await anext(events))
             lost.cancel()
             await asyncio.wait([lost])
             execute(database_url, EXPIRE, posted.generation_id)
-            await sweep(watched)
+            await worker.recovery.sweep()
         seen += [event async for event in events]
     assert (seen[-1].part["type"], seen[-1].part["code"]) == ("error", "worker_lost")
     (line,) = logged(caplog, "answer_failed")
@@ -81,9 +79,9 @@ async def test_after_three_lost_attempts_the_reader_is_told(
 
 
 async def test_a_log_that_its_worker_could_not_close_is_closed_from_the_row(
-    client: Client, watched: Desk, database_url: str
+    client: Client, worker: Worker, database_url: str
 ) -> None:
-    async with abandoned(client, watched, "[[tokens=9 fault=stall after=5]]", numbered(5)) as speech:
+    async with abandoned(client, worker, "[[tokens=9 fault=stall after=5]]", numbered(5)) as speech:
         posted = speech.posted
         # As after a commit whose worker died before it could say so.
         execute(
@@ -96,7 +94,7 @@ async def test_a_log_that_its_worker_could_not_close_is_closed_from_the_row(
             database_url, "UPDATE messages SET content = %s, status = 'completed' WHERE role = 'assistant'", numbered(9)
         )
         execute(database_url, AGE)
-        await sweep(watched)
+        await worker.recovery.sweep()
         seen = await speech.end()
     assert text_of(seen) == numbered(9)
     assert seen[-1].part["type"] == "finish"
@@ -118,13 +116,13 @@ class DyingWriter:
 
 
 async def test_a_worker_that_dies_after_the_commit_leaves_its_log_to_the_sweep(
-    client: Client, desk: Desk, database_url: str
+    client: Client, worker: Worker, database_url: str
 ) -> None:
-    writer = DyingWriter(desk.writer, asyncio.Event())
-    flusher = Flusher(writer, interval=0.025)
+    writer = DyingWriter(worker.recovery.writer, asyncio.Event())
+    flusher = Flusher(writer, worker.recovery.stream_log, interval=0.025)
     flushing = asyncio.create_task(flusher.run())
     posted = await post(client, "[[tokens=9]]")
-    dying = asyncio.create_task(run_generation(replace(desk, writer=writer, flusher=flusher), posted.generation_id))
+    dying = asyncio.create_task(replace(worker.attempts, flusher=flusher).run(posted.generation_id))
     async with client.read(posted.stream_url) as stream:
         reading = asyncio.create_task(stream.all())
         await writer.died.wait()
@@ -133,7 +131,7 @@ async def test_a_worker_that_dies_after_the_commit_leaves_its_log_to_the_sweep(
             await asyncio.wait([task])
         assert execute(database_url, "SELECT status, closed_at FROM generations") == [("completed", None)]
         execute(database_url, AGE)
-        await sweep(desk)
+        await worker.recovery.sweep()
         seen = await reading
         assert stream.done
     assert text_of(seen) == numbered(9)
@@ -142,12 +140,12 @@ async def test_a_worker_that_dies_after_the_commit_leaves_its_log_to_the_sweep(
 
 
 async def test_a_heartbeat_keeps_a_long_generation_its_workers(
-    client: Client, desk: Desk, settings: Settings, database_url: str, groq_url: str
+    client: Client, worker: Worker, settings: Settings, database_url: str, groq_url: str
 ) -> None:
-    leases = Leases(desk.database, lease=2)
+    leases = Leases(worker.attempts.database, lease=2)
     beating = asyncio.create_task(leases.beat())
     posted = await post(client, "[[tokens=2 after=1 hold=beating]]")
-    making = asyncio.create_task(run_generation(replace(desk, leases=leases), posted.generation_id))
+    making = asyncio.create_task(replace(worker.attempts, leases=leases).run(posted.generation_id))
     await groq_control.requests(groq_url, held=1)
     (first,) = execute(database_url, "SELECT lease_expires_at FROM generations")
     renewed = first
@@ -161,12 +159,12 @@ async def test_a_heartbeat_keeps_a_long_generation_its_workers(
 
 
 async def test_a_worker_that_lost_its_lease_stops_at_the_next_heartbeat(
-    client: Client, desk: Desk, database_url: str, groq_url: str
+    client: Client, worker: Worker, database_url: str, groq_url: str
 ) -> None:
-    leases = Leases(desk.database, lease=0.6)
+    leases = Leases(worker.attempts.database, lease=0.6)
     beating = asyncio.create_task(leases.beat())
     posted = await post(client, "Lost lease [[tokens=2 after=1 hold=lost-lease]]")
-    making = asyncio.create_task(run_generation(replace(desk, leases=leases), posted.generation_id))
+    making = asyncio.create_task(replace(worker.attempts, leases=leases).run(posted.generation_id))
     await groq_control.requests(groq_url, held=1)
     execute(database_url, "UPDATE generations SET attempt = attempt + 1")
     await asyncio.wait_for(making, 5)
@@ -177,44 +175,44 @@ async def test_a_worker_that_lost_its_lease_stops_at_the_next_heartbeat(
 
 
 async def test_a_draining_worker_gives_back_what_it_could_not_finish(
-    client: Client, watched: Desk, sent: list[GenerationId], groq_url: str, settings: Settings
+    client: Client, worker: Worker, sent: list[GenerationId], groq_url: str, settings: Settings
 ) -> None:
     posted = await post(client, "[[tokens=8 after=4 hold=draining]]")
-    making = asyncio.create_task(run_generation(watched, posted.generation_id))
+    making = asyncio.create_task(worker.attempts.run(posted.generation_id))
     async with client.read(posted.stream_url) as stream:
         events = stream.events()
         seen: list[Event] = []
         while text_of(seen) != numbered(4):
             seen.append(await anext(events))
-        await watched.leases.drain(0.05)
+        await worker.attempts.leases.drain(0.05)
         await making
         assert sent == [posted.generation_id]
         await groq_control.release(groq_url, "draining")
-        async with open_desk_for(settings) as another:
-            await run_generation(another, posted.generation_id)
+        async with open_worker_for(settings) as another:
+            await another.attempts.run(posted.generation_id)
         seen += [event async for event in events]
     assert text_of(seen) == numbered(8)
     assert [event.sequence for event in seen] == list(range(1, len(seen) + 1))
 
 
 async def test_what_a_draining_worker_was_about_to_begin_is_given_back_too(
-    client: Client, watched: Desk, sent: list[GenerationId], database_url: str
+    client: Client, worker: Worker, sent: list[GenerationId], database_url: str
 ) -> None:
     posted = await post(client, f"[[tokens=8 hold={uuid4().hex}]]")
-    await watched.leases.drain(0.05)
+    await worker.attempts.leases.drain(0.05)
     async with asyncio.timeout(5):
-        await run_generation(watched, posted.generation_id)
+        await worker.attempts.run(posted.generation_id)
     assert sent == [posted.generation_id]
     assert execute(database_url, "SELECT status, losses FROM generations") == [("queued", 0)]
 
 
 async def test_a_draining_worker_lets_what_is_nearly_done_finish(
-    client: Client, watched: Desk, sent: list[GenerationId], groq_url: str
+    client: Client, worker: Worker, sent: list[GenerationId], groq_url: str
 ) -> None:
     posted = await post(client, "[[tokens=8 after=4 hold=nearly]]")
-    making = asyncio.create_task(run_generation(watched, posted.generation_id))
+    making = asyncio.create_task(worker.attempts.run(posted.generation_id))
     await groq_control.requests(groq_url, held=1)
-    draining = asyncio.create_task(watched.leases.drain(10))
+    draining = asyncio.create_task(worker.attempts.leases.drain(10))
     await groq_control.release(groq_url, "nearly")
     await draining
     await making

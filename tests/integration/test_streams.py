@@ -11,8 +11,7 @@ import httpx
 import pytest
 from redis import Redis
 
-from services.worker.generations.attempt import run_generation
-from services.worker.generations.desk import Desk
+from services.worker.runtime import Worker
 from shared.settings import Settings
 from shared.streams.redis import log_key
 from tests.doubles import groq_control
@@ -21,8 +20,8 @@ from tests.support.clients import NO_TLS, Client, Event, numbered, text_of, type
 from tests.support.turns import answer, post
 
 
-async def test_the_headers_say_what_clients_need(client: Client, desk: Desk) -> None:
-    posted, _ = await answer(client, desk, "[[tokens=1]]")
+async def test_the_headers_say_what_clients_need(client: Client, worker: Worker) -> None:
+    posted, _ = await answer(client, worker, "[[tokens=1]]")
     async with client.read(posted.stream_url) as stream:
         headers = stream.response.headers
         await stream.all()
@@ -34,17 +33,17 @@ async def test_the_headers_say_what_clients_need(client: Client, desk: Desk) -> 
     assert headers["x-message-id"] == str((await client.messages(posted.chat_id))[1]["id"])
 
 
-async def test_a_late_reader_gets_the_same_bytes_as_a_live_one(client: Client, desk: Desk) -> None:
-    posted, live = await answer(client, desk, "[[tokens=50]]")
+async def test_a_late_reader_gets_the_same_bytes_as_a_live_one(client: Client, worker: Worker) -> None:
+    posted, live = await answer(client, worker, "[[tokens=50]]")
     async with client.read(posted.stream_url) as stream:
         late = await stream.all()
         assert stream.done
     assert late == live
 
 
-async def test_a_reader_that_reconnects_gets_every_frame_once(client: Client, desk: Desk, groq_url: str) -> None:
+async def test_a_reader_that_reconnects_gets_every_frame_once(client: Client, worker: Worker, groq_url: str) -> None:
     posted = await post(client, "[[tokens=40 after=20 hold=reconnect]]")
-    making = asyncio.create_task(run_generation(desk, posted.generation_id))
+    making = asyncio.create_task(worker.attempts.run(posted.generation_id))
     seen: list[Event] = []
     async with client.read(posted.stream_url) as stream:
         async for event in stream.events():
@@ -59,22 +58,22 @@ async def test_a_reader_that_reconnects_gets_every_frame_once(client: Client, de
     assert [event.sequence for event in seen] == list(range(1, len(seen) + 1))
 
 
-async def test_every_event_id_resumes_just_after_it(client: Client, desk: Desk) -> None:
-    posted, events = await answer(client, desk, "[[tokens=10 rate=200]]")
+async def test_every_event_id_resumes_just_after_it(client: Client, worker: Worker) -> None:
+    posted, events = await answer(client, worker, "[[tokens=10 rate=200]]")
     for reached, event in enumerate(events[:-1], start=1):
         async with client.read(posted.stream_url, event.id) as stream:
             assert await stream.all() == events[reached:]
 
 
-async def test_after_the_terminal_frame_there_is_nothing_more(client: Client, desk: Desk) -> None:
-    posted, events = await answer(client, desk, "[[tokens=1]]")
+async def test_after_the_terminal_frame_there_is_nothing_more(client: Client, worker: Worker) -> None:
+    posted, events = await answer(client, worker, "[[tokens=1]]")
     async with client.read(posted.stream_url, events[-1].id) as stream:
         assert stream.response.status_code == 204
 
 
 @pytest.mark.parametrize("form", ["{other}:1-3", "{message}:1-999", "{message}:7-3", "nonsense", "{message}:0-0", "🙂"])
-async def test_an_event_id_that_fits_no_frame_gets_it_all_again(client: Client, desk: Desk, form: str) -> None:
-    posted, events = await answer(client, desk, "[[tokens=3]]")
+async def test_an_event_id_that_fits_no_frame_gets_it_all_again(client: Client, worker: Worker, form: str) -> None:
+    posted, events = await answer(client, worker, "[[tokens=3]]")
     message = int(events[0].part["messageId"])
     event_id = form.format(message=message, other=message + 1)
     headers = [(b"last-event-id", event_id.encode())]
@@ -88,12 +87,12 @@ async def test_an_event_id_that_fits_no_frame_gets_it_all_again(client: Client, 
     assert done == "data: [DONE]"
 
 
-async def test_many_readers_of_one_generation_see_the_same(client: Client, desk: Desk, groq_url: str) -> None:
+async def test_many_readers_of_one_generation_see_the_same(client: Client, worker: Worker, groq_url: str) -> None:
     posted = await post(client, "[[tokens=30 after=1 hold=many]]")
     async with AsyncExitStack() as stack:
         streams = [await stack.enter_async_context(client.read(posted.stream_url)) for _ in range(20)]
         reading = [asyncio.create_task(stream.all()) for stream in streams]
-        making = asyncio.create_task(run_generation(desk, posted.generation_id))
+        making = asyncio.create_task(worker.attempts.run(posted.generation_id))
         await groq_control.requests(groq_url, held=1)
         await groq_control.release(groq_url, "many")
         seen = await asyncio.gather(*reading)
@@ -103,9 +102,9 @@ async def test_many_readers_of_one_generation_see_the_same(client: Client, desk:
 
 
 async def test_a_generation_whose_log_has_expired_is_told_from_its_row(
-    client: Client, desk: Desk, settings: Settings
+    client: Client, worker: Worker, settings: Settings
 ) -> None:
-    posted, live = await answer(client, desk, "[[tokens=30]]")
+    posted, live = await answer(client, worker, "[[tokens=30]]")
     forget(settings, posted.generation_id)
     async with client.read(posted.stream_url) as stream:
         late = await stream.all()
@@ -120,9 +119,9 @@ async def test_a_generation_whose_log_has_expired_is_told_from_its_row(
 
 
 async def test_a_log_whose_end_redis_lost_after_it_was_closed_is_closed_again(
-    client: Client, desk: Desk, settings: Settings
+    client: Client, worker: Worker, settings: Settings
 ) -> None:
-    posted, live = await answer(client, desk, "[[tokens=30]]")
+    posted, live = await answer(client, worker, "[[tokens=30]]")
     with Redis.from_url(settings.stream_redis_url) as server:
         key = log_key(posted.generation_id)
         (kept, *lost) = [entry for entry, _ in server.xrange(key)][-4:]
@@ -138,9 +137,9 @@ async def test_a_log_whose_end_redis_lost_after_it_was_closed_is_closed_again(
 
 
 async def test_a_failed_generation_whose_log_has_expired_still_says_so(
-    client: Client, desk: Desk, settings: Settings
+    client: Client, worker: Worker, settings: Settings
 ) -> None:
-    posted, _ = await answer(client, desk, "[[tokens=9 fault=cut after=4]]")
+    posted, _ = await answer(client, worker, "[[tokens=9 fault=cut after=4]]")
     forget(settings, posted.generation_id)
     async with client.read(posted.stream_url) as stream:
         events = await stream.all()
@@ -149,10 +148,10 @@ async def test_a_failed_generation_whose_log_has_expired_still_says_so(
 
 
 async def test_a_log_that_redis_lost_in_mid_answer_is_written_again(
-    client: Client, desk: Desk, settings: Settings, groq_url: str
+    client: Client, worker: Worker, settings: Settings, groq_url: str
 ) -> None:
     posted = await post(client, "[[tokens=30 after=12 hold=wiped]]")
-    making = asyncio.create_task(run_generation(desk, posted.generation_id))
+    making = asyncio.create_task(worker.attempts.run(posted.generation_id))
     async with client.read(posted.stream_url) as stream:
         events = stream.events()
         seen: list[Event] = []
@@ -169,10 +168,10 @@ async def test_a_log_that_redis_lost_in_mid_answer_is_written_again(
 
 
 async def test_a_reader_whose_pub_sub_is_cut_again_and_again_loses_nothing(
-    client: Client, desk: Desk, settings: Settings
+    client: Client, worker: Worker, settings: Settings
 ) -> None:
     posted = await post(client, "[[tokens=150 rate=100]]")
-    making = asyncio.create_task(run_generation(desk, posted.generation_id))
+    making = asyncio.create_task(worker.attempts.run(posted.generation_id))
     cuts = 0
     async with client.read(posted.stream_url) as stream:
         seen: list[Event] = []
@@ -188,13 +187,13 @@ async def test_a_reader_whose_pub_sub_is_cut_again_and_again_loses_nothing(
 
 
 async def test_the_chats_stream_is_the_live_one_and_nothing_once_it_was_heard(
-    client: Client, desk: Desk, groq_url: str
+    client: Client, worker: Worker, groq_url: str
 ) -> None:
     chat = await client.new_chat()
     url = f"/api/chats/{chat}/stream"
     assert (await client.http.get(url)).status_code == 204
     posted = await post(client, "[[tokens=2 after=1 hold=chat]]", chat)
-    making = asyncio.create_task(run_generation(desk, posted.generation_id))
+    making = asyncio.create_task(worker.attempts.run(posted.generation_id))
     async with client.read(url) as stream:
         await groq_control.requests(groq_url, held=1)
         await groq_control.release(groq_url, "chat")
@@ -206,15 +205,15 @@ async def test_the_chats_stream_is_the_live_one_and_nothing_once_it_was_heard(
         assert await stream.all() == events[3:]
 
 
-async def test_an_answer_that_nobody_heard_is_replayed_on_the_chats_stream(client: Client, desk: Desk) -> None:
+async def test_an_answer_that_nobody_heard_is_replayed_on_the_chats_stream(client: Client, worker: Worker) -> None:
     posted = await post(client, "[[tokens=4]]")
-    await run_generation(desk, posted.generation_id)
+    await worker.attempts.run(posted.generation_id)
     async with client.read(f"/api/chats/{posted.chat_id}/stream") as stream:
         assert text_of(await stream.all()) == numbered(4)
 
 
-async def test_streams_of_others_are_not_there(client: Client, desk: Desk, connect: Callable[[], Client]) -> None:
-    posted, _ = await answer(client, desk, "[[tokens=1]]")
+async def test_streams_of_others_are_not_there(client: Client, worker: Worker, connect: Callable[[], Client]) -> None:
+    posted, _ = await answer(client, worker, "[[tokens=1]]")
     other = connect()
     await other.sign_up()
     theirs = await other.http.get(posted.stream_url)
@@ -234,7 +233,7 @@ async def test_a_stream_of_a_deleted_chat_is_aborted_and_then_gone(client: Clien
     assert (await client.http.get(posted.stream_url)).status_code == 404
 
 
-async def test_a_quiet_stream_shows_signs_of_life(client: Client, desk: Desk, settings: Settings) -> None:
+async def test_a_quiet_stream_shows_signs_of_life(client: Client, worker: Worker, settings: Settings) -> None:
     async with serve_impatiently(settings) as url, httpx.AsyncClient(base_url=url, verify=NO_TLS, timeout=20) as http:
         http.headers["Authorization"] = client.http.headers["Authorization"]
         reader = Client(http)
@@ -244,7 +243,7 @@ async def test_a_quiet_stream_shows_signs_of_life(client: Client, desk: Desk, se
             first = asyncio.ensure_future(anext(events))
             while stream.comments[1:] != ["ping"]:
                 await asyncio.wait([first], timeout=0.05)
-            making = asyncio.create_task(run_generation(desk, posted.generation_id))
+            making = asyncio.create_task(worker.attempts.run(posted.generation_id))
             seen = [await first] + [event async for event in events]
             await making
         assert stream.comments[0] == "open"
@@ -252,10 +251,10 @@ async def test_a_quiet_stream_shows_signs_of_life(client: Client, desk: Desk, se
 
 
 async def test_a_draining_api_cuts_its_streams_and_another_goes_on(
-    client: Client, desk: Desk, settings: Settings, groq_url: str
+    client: Client, worker: Worker, settings: Settings, groq_url: str
 ) -> None:
     posted = await post(client, "[[tokens=20 after=10 hold=drained]]")
-    making = asyncio.create_task(run_generation(desk, posted.generation_id))
+    making = asyncio.create_task(worker.attempts.run(posted.generation_id))
     seen: list[Event] = []
     leaving = AsyncExitStack()
     url = await leaving.enter_async_context(serve(settings))
@@ -277,14 +276,16 @@ async def test_a_draining_api_cuts_its_streams_and_another_goes_on(
     assert [event.sequence for event in seen] == list(range(1, len(seen) + 1))
 
 
-async def test_a_reader_that_takes_nothing_holds_up_nobody(client: Client, desk: Desk, api: str, groq_url: str) -> None:
+async def test_a_reader_that_takes_nothing_holds_up_nobody(
+    client: Client, worker: Worker, api: str, groq_url: str
+) -> None:
     posted = await post(client, "[[tokens=3000]]")
     host, port = api.removeprefix("http://").split(":")
     with socket.create_connection((host, int(port))) as lazy:
         request = f"GET {posted.stream_url} HTTP/1.1\r\nHost: x\r\nAuthorization: {client.http.headers['Authorization']}\r\n\r\n"
         lazy.sendall(request.encode())
         async with client.read(posted.stream_url) as stream:
-            making = asyncio.create_task(run_generation(desk, posted.generation_id))
+            making = asyncio.create_task(worker.attempts.run(posted.generation_id))
             assert text_of(await stream.all()) == numbered(3000)
         await making
 

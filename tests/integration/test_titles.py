@@ -1,22 +1,19 @@
 """Titles: the first message's first words at once, a better one from the model, and never over a person's own."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from dataclasses import replace
 from uuid import uuid4
 
 import pytest
 
 from services.launcher.embedded.valkey import EmbeddedValkey
-from services.worker.generations.attempt import run_generation
-from services.worker.generations.desk import Desk
-from services.worker.titles import make_title, tidy
+from services.worker.runtime import Worker
+from services.worker.titles import tidy
 from shared.protocol import frames
 from shared.protocol.encoding import encode
 from tests.conftest import settings_for
 from tests.doubles import groq_control
 from tests.support.clients import Client, Event
-from tests.support.turns import Noted, execute, open_desk_for, post
+from tests.support.turns import Noted, execute, open_worker_for, post
 
 
 async def title_of(client: Client, chat: int) -> object:
@@ -24,26 +21,25 @@ async def title_of(client: Client, chat: int) -> object:
     return (await client.http.get(f"/api/chats/{chat}")).json()["title"]
 
 
-async def test_the_first_attempt_at_a_new_chat_asks_for_a_title(client: Client, desk: Desk) -> None:
-    noted = Noted()
+async def test_the_first_attempt_at_a_new_chat_asks_for_a_title(client: Client, worker: Worker, noted: Noted) -> None:
     posted = await post(client, "[[tokens=1]]")
-    await run_generation(replace(desk, jobs=noted), posted.generation_id)
+    await worker.attempts.run(posted.generation_id)
     assert noted.titles == [posted.generation_id]
 
 
 async def test_the_models_title_replaces_the_first_words_and_readers_are_told(
-    client: Client, desk: Desk, groq_url: str, database_url: str
+    client: Client, worker: Worker, groq_url: str, database_url: str
 ) -> None:
     words = uuid4().hex
     posted = await post(client, f"How do tides work? {words} [[tokens=20 after=5 hold={words}]]")
     assert str(await title_of(client, posted.chat_id)).startswith("How do tides work?")
-    making = asyncio.create_task(run_generation(replace(desk, jobs=Noted()), posted.generation_id))
+    making = asyncio.create_task(worker.attempts.run(posted.generation_id))
     await groq_control.requests(groq_url, containing=words, held=1)
     await groq_control.script(groq_url, marker=words, reply='"How Tides Work."\n')
     async with client.read(posted.stream_url) as stream:
         events = stream.events()
         seen: list[Event] = [await anext(events) for _ in range(4)]
-        await make_title(desk, posted.generation_id)
+        await worker.titles.make(posted.generation_id)
         await groq_control.release(groq_url, words)
         seen += [event async for event in events]
     await making
@@ -53,20 +49,22 @@ async def test_the_models_title_replaces_the_first_words_and_readers_are_told(
     assert ("title",) in execute(database_url, "SELECT purpose FROM model_calls")
 
 
-async def test_a_title_that_a_person_gave_stays(client: Client, desk: Desk, groq_url: str) -> None:
+async def test_a_title_that_a_person_gave_stays(client: Client, worker: Worker, groq_url: str) -> None:
     words = uuid4().hex
     posted = await post(client, words)
     await client.http.patch(f"/api/chats/{posted.chat_id}", json={"title": "Mine"})
-    await make_title(desk, posted.generation_id)
+    await worker.titles.make(posted.generation_id)
     assert await groq_control.requests(groq_url, containing=words) == []
     assert await title_of(client, posted.chat_id) == "Mine"
 
 
-async def test_a_title_that_is_given_while_the_model_thinks_stays(client: Client, desk: Desk, groq_url: str) -> None:
+async def test_a_title_that_is_given_while_the_model_thinks_stays(
+    client: Client, worker: Worker, groq_url: str
+) -> None:
     words = uuid4().hex
     posted = await post(client, words)
     await groq_control.script(groq_url, f"hold={words}", marker=words, reply="The model's")
-    making = asyncio.create_task(make_title(desk, posted.generation_id))
+    making = asyncio.create_task(worker.titles.make(posted.generation_id))
     await groq_control.requests(groq_url, containing=words, held=1)
     await client.http.patch(f"/api/chats/{posted.chat_id}", json={"title": "Mine"})
     await groq_control.release(groq_url, words)
@@ -76,26 +74,24 @@ async def test_a_title_that_is_given_while_the_model_thinks_stays(client: Client
 
 @pytest.mark.parametrize("behaviour", ["fault=400", "tokens=0"])
 async def test_without_a_usable_title_the_first_words_stay(
-    client: Client, desk: Desk, groq_url: str, behaviour: str
+    client: Client, worker: Worker, groq_url: str, behaviour: str
 ) -> None:
     words = uuid4().hex
     posted = await post(client, words)
     await groq_control.script(groq_url, behaviour, marker=words)
-    await make_title(desk, posted.generation_id)
+    await worker.titles.make(posted.generation_id)
     assert await title_of(client, posted.chat_id) == words
 
 
-@pytest.fixture
-async def untitled(database_url: str, valkey: EmbeddedValkey, groq_url: str) -> AsyncIterator[Desk]:
-    """A desk that makes no titles."""
-    async with open_desk_for(settings_for(database_url, valkey.url, groq_url, title_by_model=False)) as opened:
-        yield opened
-
-
-async def test_titles_can_be_turned_off(client: Client, untitled: Desk) -> None:
+async def test_titles_can_be_turned_off(
+    client: Client, database_url: str, valkey: EmbeddedValkey, groq_url: str
+) -> None:
     noted = Noted()
     posted = await post(client, "[[tokens=1]]")
-    await run_generation(replace(untitled, jobs=noted), posted.generation_id)
+    async with open_worker_for(
+        settings_for(database_url, valkey.url, groq_url, title_by_model=False), noted
+    ) as untitled:
+        await untitled.attempts.run(posted.generation_id)
     assert noted.titles == []
 
 
@@ -116,15 +112,15 @@ def test_what_models_add_to_a_title_is_taken_off(said: str, title: str) -> None:
     assert tidy(said) == title
 
 
-async def test_what_is_told_aside_reaches_those_who_read_and_is_in_no_log(client: Client, desk: Desk) -> None:
+async def test_what_is_told_aside_reaches_those_who_read_and_is_in_no_log(client: Client, worker: Worker) -> None:
     posted = await post(client, "[[tokens=1]]")
     async with client.read(posted.stream_url) as stream:
         events = stream.events()
         first = asyncio.ensure_future(anext(events))
         while not any(aside["type"] == "data-title" for aside in stream.transient_frames):
-            await desk.transient_frames.send(posted.generation_id, encode(frames.title("Aside")))
+            await worker.titles.transient_frames.send(posted.generation_id, encode(frames.title("Aside")))
             await asyncio.wait([first], timeout=0.05)
-        await run_generation(replace(desk, jobs=Noted()), posted.generation_id)
+        await worker.attempts.run(posted.generation_id)
         live = [await first] + [event async for event in events]
     async with client.read(posted.stream_url) as late:
         assert [event.part for event in await late.all()] == [event.part for event in live]

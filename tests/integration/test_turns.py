@@ -2,24 +2,21 @@
 
 import asyncio
 import re
-from dataclasses import replace
 
 import pytest
 
-from services.worker.generations.attempt import run_generation
-from services.worker.generations.desk import Desk
-from services.worker.models.groq.client import Model
+from services.worker.runtime import Worker
 from shared.settings import Settings
 from tests.doubles import groq_control
 from tests.doubles.groq.text import SPECIALS
 from tests.support.clients import Client, Event, numbered, text_of, types_of
-from tests.support.turns import answer, execute, logged, post
+from tests.support.turns import answer, execute, logged, open_worker_for, post
 
 WHOLE = ["start", "start-step", "data-status", "text-start", "text-delta", "text-end", "finish-step", "finish"]
 
 
-async def test_a_message_is_answered_streamed_and_saved(client: Client, desk: Desk) -> None:
-    posted, events = await answer(client, desk, "[[tokens=5]]")
+async def test_a_message_is_answered_streamed_and_saved(client: Client, worker: Worker) -> None:
+    posted, events = await answer(client, worker, "[[tokens=5]]")
     assert text_of(events) == numbered(5)
     assert types_of(events) == WHOLE
     assert [event.sequence for event in events] == list(range(1, len(events) + 1))
@@ -31,9 +28,9 @@ async def test_a_message_is_answered_streamed_and_saved(client: Client, desk: De
     assert events[0].part["messageId"] == str(reply["id"])
 
 
-async def test_the_first_token_does_not_wait_for_the_second(client: Client, desk: Desk, groq_url: str) -> None:
+async def test_the_first_token_does_not_wait_for_the_second(client: Client, worker: Worker, groq_url: str) -> None:
     posted = await post(client, "[[tokens=2 after=1 hold=second]]")
-    making = asyncio.create_task(run_generation(desk, posted.generation_id))
+    making = asyncio.create_task(worker.attempts.run(posted.generation_id))
     async with client.read(posted.stream_url) as stream:
         events = stream.events()
         while (event := await anext(events)).part["type"] != "text-delta":
@@ -46,10 +43,10 @@ async def test_the_first_token_does_not_wait_for_the_second(client: Client, desk
 
 
 async def test_the_next_question_is_asked_with_the_conversation_before_it(
-    client: Client, desk: Desk, groq_url: str
+    client: Client, worker: Worker, groq_url: str
 ) -> None:
-    posted, _ = await answer(client, desk, "First question [[tokens=3]]")
-    await answer(client, desk, "Second question [[tokens=1]]", posted.chat_id)
+    posted, _ = await answer(client, worker, "First question [[tokens=3]]")
+    await answer(client, worker, "Second question [[tokens=1]]", posted.chat_id)
     (asked,) = [
         captured["body"]["messages"]
         for captured in await groq_control.requests(groq_url)
@@ -80,14 +77,14 @@ async def test_the_next_question_is_asked_with_the_conversation_before_it(
 )
 async def test_a_model_that_fails_ends_the_stream_with_an_error_and_keeps_what_it_said(
     client: Client,
-    desk: Desk,
+    worker: Worker,
     caplog: pytest.LogCaptureFixture,
     directive: str,
     code: str,
     text: str,
     endpoint: tuple[int | None, str | None],
 ) -> None:
-    posted, events = await answer(client, desk, f"[[tokens=20 {directive}]]")
+    posted, events = await answer(client, worker, f"[[tokens=20 {directive}]]")
     assert (events[-1].part["type"], events[-1].part["code"]) == ("error", code)
     assert text_of(events) == text
     assert types_of(events)[-2] == ("text-end" if text else "data-status")
@@ -101,39 +98,36 @@ async def test_a_model_that_fails_ends_the_stream_with_an_error_and_keeps_what_i
 
 
 @pytest.mark.parametrize("directive", ["fault=hang", "fault=stall after=3"])
-async def test_a_silent_model_is_given_up(client: Client, settings: Settings, desk: Desk, directive: str) -> None:
-    impatient = Model(settings.model_copy(update={"model_read_timeout_seconds": 0.3}))
-    _, events = await answer(client, replace(desk, model=impatient), f"[[tokens=20 {directive}]]")
-    await impatient.aclose()
+async def test_a_silent_model_is_given_up(client: Client, settings: Settings, directive: str) -> None:
+    async with open_worker_for(settings.model_copy(update={"model_read_timeout_seconds": 0.3})) as impatient:
+        _, events = await answer(client, impatient, f"[[tokens=20 {directive}]]")
     assert (events[-1].part["type"], events[-1].part["code"]) == ("error", "model_timeout")
 
 
 @pytest.mark.parametrize("status", [429, 500, 503])
-async def test_a_model_that_fails_once_is_asked_again(client: Client, desk: Desk, status: int) -> None:
-    posted, events = await answer(client, desk, f"[[tokens=4 fault={status} retry_after=0 once=1]]")
+async def test_a_model_that_fails_once_is_asked_again(client: Client, worker: Worker, status: int) -> None:
+    posted, events = await answer(client, worker, f"[[tokens=4 fault={status} retry_after=0 once=1]]")
     assert text_of(events) == numbered(4)
     assert (await client.messages(posted.chat_id))[1]["status"] == "completed"
 
 
-async def test_after_a_failure_the_chat_goes_on(client: Client, desk: Desk) -> None:
-    posted, _ = await answer(client, desk, "[[fault=401]]")
-    _, events = await answer(client, desk, "[[tokens=2]]", posted.chat_id)
+async def test_after_a_failure_the_chat_goes_on(client: Client, worker: Worker) -> None:
+    posted, _ = await answer(client, worker, "[[fault=401]]")
+    _, events = await answer(client, worker, "[[tokens=2]]", posted.chat_id)
     assert text_of(events) == numbered(2)
     assert [message["position"] for message in await client.messages(posted.chat_id)] == [1, 2, 3, 4]
 
 
-async def test_text_that_breaks_naive_streams_arrives_intact(client: Client, desk: Desk) -> None:
-    posted, events = await answer(client, desk, "[[text=specials]]")
+async def test_text_that_breaks_naive_streams_arrives_intact(client: Client, worker: Worker) -> None:
+    posted, events = await answer(client, worker, "[[text=specials]]")
     expected = re.sub("[\0\ud800-\udfff]", "\ufffd", "".join(SPECIALS))
     assert text_of(events) == expected
     assert (await client.messages(posted.chat_id))[1]["content"] == expected
 
 
-async def test_an_answer_is_cut_at_the_greatest_length(
-    client: Client, desk: Desk, settings: Settings, groq_url: str
-) -> None:
-    brief = replace(desk, settings=settings.model_copy(update={"reply_max_chars": 1000}))
-    posted, events = await answer(client, brief, "Go on and on [[tokens=4000 rate=2000]]")
+async def test_an_answer_is_cut_at_the_greatest_length(client: Client, settings: Settings, groq_url: str) -> None:
+    async with open_worker_for(settings.model_copy(update={"reply_max_chars": 1000})) as brief:
+        posted, events = await answer(client, brief, "Go on and on [[tokens=4000 rate=2000]]")
     assert events[-1].part["finishReason"] == "length"
     saved = (await client.messages(posted.chat_id))[1]["content"]
     assert saved == text_of(events)
@@ -142,9 +136,9 @@ async def test_an_answer_is_cut_at_the_greatest_length(
     assert asked["outcome"] == "abandoned", "the model was left talking"
 
 
-async def test_a_second_delivery_of_the_same_job_does_nothing(client: Client, desk: Desk, groq_url: str) -> None:
+async def test_a_second_delivery_of_the_same_job_does_nothing(client: Client, worker: Worker, groq_url: str) -> None:
     posted = await post(client, "Only once [[tokens=3]]")
-    await asyncio.gather(*(run_generation(desk, posted.generation_id) for _ in range(10)))
+    await asyncio.gather(*(worker.attempts.run(posted.generation_id) for _ in range(10)))
     asked = [
         captured
         for captured in await groq_control.requests(groq_url)
@@ -155,8 +149,8 @@ async def test_a_second_delivery_of_the_same_job_does_nothing(client: Client, de
         assert text_of(await stream.all()) == numbered(3)
 
 
-async def test_a_generation_says_what_it_took(client: Client, desk: Desk) -> None:
-    posted, _ = await answer(client, desk, "[[tokens=3]]")
+async def test_a_generation_says_what_it_took(client: Client, worker: Worker) -> None:
+    posted, _ = await answer(client, worker, "[[tokens=3]]")
     generation = (await client.http.get(f"/api/generations/{posted.generation_id}")).json()
     assert (generation["status"], generation["attempt"], generation["finish_reason"]) == ("completed", 1, "stop")
     assert generation["created_at"] <= generation["started_at"] <= generation["first_token_at"]
@@ -165,10 +159,10 @@ async def test_a_generation_says_what_it_took(client: Client, desk: Desk) -> Non
 
 
 async def test_what_an_earlier_attempt_began_is_continued_without_a_seam(
-    client: Client, desk: Desk, database_url: str
+    client: Client, worker: Worker, database_url: str
 ) -> None:
     posted = await post(client, "[[tokens=30 fault=stall after=10 once=1]]")
-    lost = asyncio.create_task(run_generation(desk, posted.generation_id))
+    lost = asyncio.create_task(worker.attempts.run(posted.generation_id))
     async with client.read(posted.stream_url) as stream:
         events = stream.events()
         seen: list[Event] = []
@@ -182,7 +176,7 @@ async def test_what_an_earlier_attempt_began_is_continued_without_a_seam(
             "UPDATE generations SET status = 'queued', lease_expires_at = NULL WHERE id = %s",
             posted.generation_id,
         )
-        await run_generation(desk, posted.generation_id)
+        await worker.attempts.run(posted.generation_id)
         seen += [event async for event in events]
     assert text_of(seen) == numbered(30)
     assert [event.sequence for event in seen] == list(range(1, len(seen) + 1))
@@ -194,10 +188,10 @@ async def test_what_an_earlier_attempt_began_is_continued_without_a_seam(
 
 
 async def test_a_worker_whose_generation_was_taken_over_can_write_no_more(
-    client: Client, desk: Desk, database_url: str, groq_url: str
+    client: Client, worker: Worker, database_url: str, groq_url: str
 ) -> None:
     posted = await post(client, "[[tokens=6 after=3 hold=zombie]]")
-    zombie = asyncio.create_task(run_generation(desk, posted.generation_id))
+    zombie = asyncio.create_task(worker.attempts.run(posted.generation_id))
     async with client.read(posted.stream_url) as stream:
         events = stream.events()
         seen: list[Event] = []
@@ -208,7 +202,7 @@ async def test_a_worker_whose_generation_was_taken_over_can_write_no_more(
             "UPDATE generations SET status = 'queued', lease_expires_at = NULL WHERE id = %s",
             posted.generation_id,
         )
-        successor = asyncio.create_task(run_generation(desk, posted.generation_id))
+        successor = asyncio.create_task(worker.attempts.run(posted.generation_id))
         while seen[-1].part["type"] != "start" or seen[-1].sequence == 1:
             seen.append(await anext(events))
         await groq_control.release(groq_url, "zombie")

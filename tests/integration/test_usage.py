@@ -8,8 +8,7 @@ from uuid import uuid4
 import pytest
 
 from services.launcher.embedded.valkey import EmbeddedValkey
-from services.worker.generations.attempt import run_generation
-from services.worker.generations.desk import Desk
+from services.worker.runtime import Worker
 from shared.database.tables import Generation
 from shared.generations.cancel import cancel
 from shared.settings import Settings
@@ -21,8 +20,10 @@ from tests.support.turns import answer, execute, post, speaking
 QUOTA = 400
 
 
-async def test_a_reply_says_what_it_took_and_so_does_the_ledger(client: Client, desk: Desk, database_url: str) -> None:
-    posted, events = await answer(client, desk, "[[tokens=7]]")
+async def test_a_reply_says_what_it_took_and_so_does_the_ledger(
+    client: Client, worker: Worker, database_url: str
+) -> None:
+    posted, events = await answer(client, worker, "[[tokens=7]]")
     told = events[-1].part["messageMetadata"]["usage"]
     assert told["completionTokens"] == 7
     assert told["totalTokens"] == told["promptTokens"] + 7
@@ -33,9 +34,9 @@ async def test_a_reply_says_what_it_took_and_so_does_the_ledger(client: Client, 
     assert rows == [("generation", "double", told["promptTokens"], 7, told["totalTokens"], False, posted.generation_id)]
 
 
-async def test_usage_is_told_by_day_and_model(client: Client, desk: Desk, database_url: str) -> None:
+async def test_usage_is_told_by_day_and_model(client: Client, worker: Worker, database_url: str) -> None:
     for _ in range(2):
-        await answer(client, desk, "[[tokens=5]]")
+        await answer(client, worker, "[[tokens=5]]")
     execute(
         database_url,
         "INSERT INTO model_calls (user_id, purpose, model, prompt_tokens, completion_tokens, total_tokens, is_estimate,"
@@ -62,22 +63,22 @@ async def test_days_out_of_range_are_refused_by_name(client: Client, days: str) 
     assert (refused.status_code, refused.json()["field"]) == (422, "days")
 
 
-async def test_nobody_sees_anothers_usage(client: Client, desk: Desk, connect: Callable[[], Client]) -> None:
-    await answer(client, desk, "[[tokens=5]]")
+async def test_nobody_sees_anothers_usage(client: Client, worker: Worker, connect: Callable[[], Client]) -> None:
+    await answer(client, worker, "[[tokens=5]]")
     stranger = connect()
     await stranger.sign_up()
     assert (await stranger.http.get("/api/usage")).json()["days"] == []
 
 
-async def test_deleting_a_chat_gives_no_tokens_back(client: Client, desk: Desk) -> None:
-    posted, _ = await answer(client, desk, "[[tokens=5]]")
+async def test_deleting_a_chat_gives_no_tokens_back(client: Client, worker: Worker) -> None:
+    posted, _ = await answer(client, worker, "[[tokens=5]]")
     before = (await client.http.get("/api/usage")).json()
     assert (await client.http.delete(f"/api/chats/{posted.chat_id}")).status_code == 204
     assert (await client.http.get("/api/usage")).json() == before
 
 
-async def test_a_stopped_answer_is_noted_by_estimate(client: Client, desk: Desk, database_url: str) -> None:
-    async with speaking(client, desk) as speech:
+async def test_a_stopped_answer_is_noted_by_estimate(client: Client, worker: Worker, database_url: str) -> None:
+    async with speaking(client, worker) as speech:
         await client.http.post(f"/api/generations/{speech.posted.generation_id}/cancel")
         await speech.end()
         async with asyncio.timeout(5):
@@ -91,14 +92,14 @@ async def test_a_stopped_answer_is_noted_by_estimate(client: Client, desk: Desk,
 
 
 async def test_an_answer_that_was_stopped_unheard_of_is_noted_when_it_is_complete(
-    client: Client, desk: Desk, database_url: str, groq_url: str
+    client: Client, worker: Worker, database_url: str, groq_url: str
 ) -> None:
     gate = uuid4().hex
     posted = await post(client, f"[[tokens=6 after=2 hold={gate}]]")
-    making = asyncio.create_task(run_generation(desk, posted.generation_id))
+    making = asyncio.create_task(worker.attempts.run(posted.generation_id))
     async with client.read(posted.stream_url) as stream:
         await anext(stream.events())
-        async with desk.database.connect() as db:  # and its worker is not told
+        async with worker.attempts.database.connect() as db:  # and its worker is not told
             assert await cancel(db, Generation.id == posted.generation_id)
         await groq_control.release(groq_url, gate)
         await making
@@ -108,8 +109,10 @@ async def test_an_answer_that_was_stopped_unheard_of_is_noted_when_it_is_complet
 
 
 @pytest.mark.parametrize("fault", ["429 retry_after=100", "401", "400"])
-async def test_a_call_that_is_refused_takes_nothing(client: Client, desk: Desk, database_url: str, fault: str) -> None:
-    _, events = await answer(client, desk, f"[[fault={fault}]]")
+async def test_a_call_that_is_refused_takes_nothing(
+    client: Client, worker: Worker, database_url: str, fault: str
+) -> None:
+    _, events = await answer(client, worker, f"[[fault={fault}]]")
     assert types_of(events)[-1] == "error"
     assert execute(database_url, "SELECT count(*) FROM model_calls") == [(0,)]
     assert execute(database_url, "SELECT usage FROM generations") == [(None,)]
@@ -123,9 +126,9 @@ class TestQuota:
         return settings_for(database_url, valkey.url, groq_url, user_daily_tokens=QUOTA)
 
     async def test_a_message_past_the_quota_is_refused_until_midnight(
-        self, client: Client, desk: Desk, database_url: str
+        self, client: Client, worker: Worker, database_url: str
     ) -> None:
-        await answer(client, desk, "[[tokens=3]]")
+        await answer(client, worker, "[[tokens=3]]")
         execute(database_url, "UPDATE model_calls SET total_tokens = %s", QUOTA)
         chat = await client.new_chat()
         refused = await client.post_async(chat, "More")
@@ -138,9 +141,9 @@ class TestQuota:
         assert (await client.post_async(chat, "More")).status_code == 202
 
     async def test_an_answer_that_uses_up_the_quota_ends_there_and_keeps_what_it_said(
-        self, client: Client, desk: Desk
+        self, client: Client, worker: Worker
     ) -> None:
-        posted, events = await answer(client, desk, "[[tokens=2000]]")
+        posted, events = await answer(client, worker, "[[tokens=2000]]")
         assert types_of(events)[-2:] == ["text-end", "error"]
         assert events[-1].part["code"] == "quota_exceeded"
         _, reply = await client.messages(posted.chat_id)
@@ -152,7 +155,7 @@ class TestQuota:
         assert (await client.post_async(posted.chat_id, "More")).status_code == 429
 
     async def test_what_was_queued_before_the_quota_was_used_up_ends_with_it(
-        self, client: Client, desk: Desk, database_url: str
+        self, client: Client, worker: Worker, database_url: str
     ) -> None:
         posted = await post(client, f"{uuid4().hex} [[tokens=3]]")
         execute(
@@ -162,7 +165,7 @@ class TestQuota:
             QUOTA,
             QUOTA,
         )
-        await run_generation(desk, posted.generation_id)
+        await worker.attempts.run(posted.generation_id)
         async with client.read(posted.stream_url) as stream:
             events = await stream.all()
         assert types_of(events) == ["start", "error"]

@@ -10,13 +10,12 @@ from uuid import UUID, uuid4
 import psycopg
 import pytest
 
-from services.worker.app import open_desk
-from services.worker.celery_app import create_app
-from services.worker.generations.attempt import run_generation
-from services.worker.generations.desk import Desk
+from services.worker.app import open_worker
+from services.worker.runtime import Worker
 from shared.ids import ChatId, GenerationId
 from shared.jobs.sender import JobSender
 from shared.settings import Settings
+from shared.telemetry.traces import TraceContext, current_trace
 from tests.support.clients import Client, Event, Stream, numbered, text_of
 
 AGE = "UPDATE generations SET queued_at = now() - interval '1 minute', finished_at = finished_at - interval '1 minute'"
@@ -26,16 +25,18 @@ SAID = 5
 
 
 class Noted(JobSender):
-    """Jobs that are noted instead of sent: what was to be taken, titled and summarized."""
+    """Jobs that are noted instead of sent: what was to be taken, in which traces, and what to be titled and summarized."""
 
     def __init__(self) -> None:
         super().__init__(lambda *_: None)
         self.generations: list[GenerationId] = []
+        self.traces: list[TraceContext | None] = []
         self.titles: list[GenerationId] = []
         self.chats: list[ChatId] = []
 
     def generate(self, generation_id: GenerationId) -> None:
         self.generations.append(generation_id)
+        self.traces.append(current_trace())
 
     def title(self, generation_id: GenerationId) -> None:
         self.titles.append(generation_id)
@@ -62,26 +63,26 @@ class Posted:
 
 
 async def post(client: Client, content: str, chat_id: int | None = None) -> Posted:
-    """Accept a message. No worker is told: these tests have none but their desk."""
+    """Accept a message. Nobody takes the job: these tests run the only worker, in their own process."""
     chat_id = chat_id or await client.new_chat()
     accepted = (await client.post_async(chat_id, content)).raise_for_status().json()
     return Posted.of(chat_id, accepted)
 
 
 @asynccontextmanager
-async def open_desk_for(settings: Settings) -> AsyncIterator[Desk]:
-    """A desk with settings of its own."""
-    celery = create_app(settings)
-    async with open_desk(settings, celery) as opened:
+async def open_worker_for(settings: Settings, jobs: Noted | None = None) -> AsyncIterator[Worker]:
+    """A worker with settings of its own."""
+    async with open_worker(settings, jobs or Noted()) as opened:
         yield opened
-    celery.close()
 
 
-async def answer(client: Client, desk: Desk, content: str, chat_id: int | None = None) -> tuple[Posted, list[Event]]:
+async def answer(
+    client: Client, worker: Worker, content: str, chat_id: int | None = None
+) -> tuple[Posted, list[Event]]:
     """Accept a message, generate its answer, and read it as it is made."""
     posted = await post(client, content, chat_id)
     async with client.read(posted.stream_url) as stream:
-        making = asyncio.create_task(run_generation(desk, posted.generation_id))
+        making = asyncio.create_task(worker.attempts.run(posted.generation_id))
         events = await stream.all()
         assert stream.done
     await making
@@ -104,10 +105,10 @@ class Speech:
 
 
 @asynccontextmanager
-async def abandoned(client: Client, desk: Desk, content: str, said: str) -> AsyncIterator[Speech]:
+async def abandoned(client: Client, worker: Worker, content: str, said: str) -> AsyncIterator[Speech]:
     """An answer whose worker died when its reader, who reads on, had just this of it."""
     posted = await post(client, content)
-    dying = asyncio.create_task(run_generation(desk, posted.generation_id))
+    dying = asyncio.create_task(worker.attempts.run(posted.generation_id))
     async with client.read(posted.stream_url) as stream:
         speech = Speech(posted, stream, stream.events(), [])
         while text_of(speech.seen) != said:
@@ -118,10 +119,10 @@ async def abandoned(client: Client, desk: Desk, content: str, said: str) -> Asyn
 
 
 @asynccontextmanager
-async def speaking(client: Client, desk: Desk, words: str = "") -> AsyncIterator[Speech]:
+async def speaking(client: Client, worker: Worker, words: str = "") -> AsyncIterator[Speech]:
     """An answer that has said five tokens and is held there."""
     posted = await post(client, f"{words} [[tokens=20 after={SAID} hold={uuid4().hex}]]")
-    making = asyncio.create_task(run_generation(desk, posted.generation_id))
+    making = asyncio.create_task(worker.attempts.run(posted.generation_id))
     async with client.read(posted.stream_url) as stream:
         speech = Speech(posted, stream, stream.events(), [])
         while text_of(speech.seen) != numbered(SAID):

@@ -143,8 +143,8 @@ def test_each_secret_goes_only_where_it_is_used() -> None:
         "REDISCLI_AUTH": {"redis"},
         "FLOWER_BASIC_AUTH": {"flower"},
         "JWT_SECRET_KEY": {"api"},
-        "GROQ_API_KEY": {"worker", "upkeep"},
-        "TAVILY_API_KEY": {"worker", "upkeep"},
+        "GROQ_API_KEY": {"worker", "maintenance"},
+        "TAVILY_API_KEY": {"worker", "maintenance"},
     }
 
 
@@ -189,7 +189,9 @@ def test_a_service_can_be_scaled(name: str) -> None:
 
 def test_only_the_workers_are_as_many_as_a_setting_says() -> None:
     replicas = {name: service["deploy"]["replicas"] for name, service in SERVICES.items() if "deploy" in service}
-    assert replicas == {"worker": "${WORKER_REPLICAS:-1}", "upkeep": 1}, "upkeep would inherit the workers' number"
+    assert replicas == {"worker": "${WORKER_REPLICAS:-1}", "maintenance": 1}, (
+        "maintenance would inherit the workers' number"
+    )
 
 
 @pytest.mark.parametrize("name", SERVICES)

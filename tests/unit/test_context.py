@@ -8,11 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.worker.generations.context import ChatMemory, Context, assemble
-from services.worker.models.groq.client import ModelMessage, tokens
+from services.worker.models.port import ModelMessage
+from services.worker.models.tokens import count_tokens
 from shared.memory.facts import Fact
 
 TODAY = date(2026, 11, 24)
-SYSTEM_TOKENS = tokens(assemble(ChatMemory(), [ModelMessage("user", "?")], budget=10_000, today=TODAY).conversation[0])
+SYSTEM_TOKENS = count_tokens(
+    assemble(ChatMemory(), [ModelMessage("user", "?")], budget=10_000, today=TODAY).conversation[0]
+)
 
 roles: st.SearchStrategy[Literal["user", "assistant"]] = st.sampled_from(["user", "assistant"])
 histories = st.builds(
@@ -56,7 +59,7 @@ def test_the_budget_is_kept_by_all_but_a_lone_question(
     memory: ChatMemory, history: list[ModelMessage], after: list[ModelMessage], budget: int
 ) -> None:
     context, kept = parts(memory, history, after, budget)
-    assert context.tokens == sum(map(tokens, context.conversation))
+    assert context.tokens == sum(map(count_tokens, context.conversation))
     assert len(kept) == 1 or context.tokens <= budget
 
 
@@ -66,7 +69,7 @@ def test_nothing_is_left_out_that_would_fit(
 ) -> None:
     context, _ = parts(memory, history, after, budget)
     if context.left_out:
-        assert context.tokens + tokens(history[context.left_out - 1]) > budget
+        assert context.tokens + count_tokens(history[context.left_out - 1]) > budget
 
 
 @given(memories, histories, afters, budgets)
@@ -82,7 +85,7 @@ def test_the_system_prompt_comes_first_and_the_answers_beginning_last(
 @given(memories, histories, st.integers(0, 4000))
 def test_the_memory_takes_at_most_its_share(memory: ChatMemory, history: list[ModelMessage], budget: int) -> None:
     context, _ = parts(memory, history, [], budget)
-    assert tokens(context.conversation[0]) <= SYSTEM_TOKENS + budget // 2 + 100
+    assert count_tokens(context.conversation[0]) <= SYSTEM_TOKENS + budget // 2 + 100
 
 
 def test_the_memory_is_told_whole_when_it_fits() -> None:

@@ -23,7 +23,7 @@ other = APIRouter(prefix="/v1")
 GENERATION = new_generation_id()
 
 
-class Said(BaseModel):
+class Body(BaseModel):
     """A body."""
 
     content: str
@@ -48,7 +48,7 @@ async def broken() -> None:
 
 
 @other.post("/said")
-async def said(_body: Said) -> None:
+async def said(_body: Body) -> None:
     """Takes a body."""
 
 

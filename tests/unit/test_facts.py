@@ -106,13 +106,13 @@ def test_every_distinctive_token_is_in_the_summary_or_in_a_fact(
 
 @given(st.lists(st.text(max_size=600), max_size=4), st.text(max_size=300), st.integers(0, 12))
 def test_facts_are_bounded_ordered_and_always_the_same(said: list[str], summary: str, maximum: int) -> None:
-    folded = [SummarizedMessage(number, text) for number, text in enumerate(said, start=1)]
-    facts = kept_facts((), folded, summary, maximum=maximum)
+    summarized = [SummarizedMessage(number, text) for number, text in enumerate(said, start=1)]
+    facts = kept_facts((), summarized, summary, maximum=maximum)
     assert len(facts) <= maximum
     assert all(0 < len(fact.text) <= FACT_MAX_CHARS for fact in facts)
     positions = [fact.position or 0 for fact in facts]
     assert positions == sorted(positions)
-    assert kept_facts((), folded, summary, maximum=maximum) == facts
+    assert kept_facts((), summarized, summary, maximum=maximum) == facts
 
 
 @pytest.mark.parametrize(

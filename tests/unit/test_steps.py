@@ -1,24 +1,38 @@
 """A reply's steps: wherever a log breaks off, what is saved leads its reader to the same message."""
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from services.worker.generations.steps import Step, ToolUse, catch_up_steps, dump, load, new_step, to_model_messages
-from services.worker.models.groq.client import ToolCall
+from services.worker.models.port import ToolCall
+from services.worker.tools.port import Source, ToolFailure, ToolResult
 from shared.protocol import frames
 from shared.protocol.catch_up import catch_up_text
 from shared.protocol.frames import Frame
 from shared.protocol.transcript import Transcript
 
-FOUND = [{"title": "One", "url": "https://example.org/1", "content": "x" * 900}]
+PAGE = {"title": "One", "url": "https://example.org/1", "content": "x" * 900}
+
+
+def found(pages: int) -> ToolResult:
+    """A result that has the same page so many times."""
+    shown = {"results": [{"title": PAGE["title"], "url": PAGE["url"]}] * pages}
+    return ToolResult([PAGE] * pages, shown, (Source(PAGE["url"], PAGE["title"]),) * pages)
+
+
 STEPS = [
-    Step("Let me look. ", [ToolUse("a", "web_search", {"query": "one"}, found=FOUND)]),
+    Step("Let me look. ", [ToolUse("a", "web_search", {"query": "one"}, found(1))]),
     Step(
         "",
-        [ToolUse("b", "web_search", {"query": "two"}, error="It failed."), ToolUse("c", "web_search", {}, found=[])],
+        [
+            ToolUse("b", "web_search", {"query": "two"}, ToolFailure("failed", "It failed.")),
+            ToolUse("c", "web_search", {}, found(0)),
+        ],
     ),
-    Step("Once more. ", [ToolUse("d", "web_search", {"query": "three"}, found=[*FOUND, *FOUND])]),
+    Step("Once more. ", [ToolUse("d", "web_search", {"query": "three"}, found(2))]),
 ]
 
 
@@ -70,19 +84,64 @@ def test_a_call_without_its_result_is_shown_and_waits() -> None:
     assert [part["type"] for part in catch_up_steps(Transcript(), steps)] == ["start-step", "tool-input-available"]
 
 
+texts = st.text(max_size=8)
+results = st.builds(
+    ToolResult,
+    st.lists(st.dictionaries(texts, texts, max_size=2), max_size=2),
+    st.dictionaries(texts, texts, max_size=2),
+    st.lists(st.builds(Source, texts, texts), max_size=2).map(tuple),
+    st.lists(st.just(frames.title("x")), max_size=1).map(tuple),
+    texts,
+)
+failures = st.builds(ToolFailure, st.sampled_from(["timeout", "failed"]), texts, texts)
 calls = st.builds(
     ToolUse,
     st.text(min_size=1, max_size=8),
-    st.text(max_size=8),
-    st.none() | st.dictionaries(st.text(max_size=5), st.text(max_size=5), max_size=2),
-    st.none() | st.lists(st.just(FOUND[0]), max_size=2),
-    st.none() | st.text(max_size=9),
+    texts,
+    st.none() | st.dictionaries(texts, texts, max_size=2),
+    st.none() | results | failures,
 )
 
 
 @given(st.lists(st.builds(Step, st.text(max_size=20), st.lists(calls, max_size=3)), max_size=3))
 def test_steps_are_saved_and_read_again(steps: list[Step]) -> None:
+    assert load(json.loads(json.dumps(dump(steps)))) == steps
+
+
+def test_steps_of_the_first_form_are_read_and_shown_as_before() -> None:
+    first_form = [
+        {
+            "text": "Let me look. ",
+            "calls": [
+                {"id": "a", "name": "web_search", "given": {"query": "one"}, "found": [PAGE], "error": None},
+                {"id": "b", "name": "web_search", "given": None, "found": None, "error": "It failed."},
+                {"id": "c", "name": "web_search", "given": {"query": "two"}, "found": None, "error": None},
+            ],
+        }
+    ]
+    steps = load(first_form)
     assert load(dump(steps)) == steps
+    assert steps[0].calls[2].outcome is None
+    shown = [part for part in catch_up_steps(Transcript(), steps) if part["type"].startswith(("tool-", "source"))]
+    assert shown == [
+        frames.tool_input("a", "web_search", {"query": "one"}),
+        frames.tool_input("b", "web_search", {}),
+        frames.tool_input("c", "web_search", {"query": "two"}),
+        frames.tool_output("a", {"results": [{"title": "One", "url": "https://example.org/1"}]}),
+        frames.source_url("a-1", "https://example.org/1", "One"),
+        frames.tool_error("b", "It failed."),
+    ]
+    steps[0].calls.pop()
+    _, told, failed = to_model_messages(steps, as_tools=True, max_chars=10_000)
+    assert json.loads(told.content.partition("\n")[2]) == [PAGE]
+    assert "failed" in failed.content
+
+
+def test_further_frames_of_a_result_are_shown_in_front_of_its_output() -> None:
+    title = frames.title("x")
+    steps = [Step("", [ToolUse("a", "list", {}, ToolResult([], {"rows": 2}, frames=(title,)))])]
+    kinds = [part["type"] for part in catch_up_steps(Transcript(), steps)]
+    assert kinds == ["start-step", "tool-input-available", "data-title", "tool-output-available"]
 
 
 def test_no_two_calls_share_an_id() -> None:

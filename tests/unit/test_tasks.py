@@ -9,8 +9,7 @@ from sqlalchemy.exc import DataError
 
 from services.worker import runtime
 from services.worker.event_loop import EventLoop
-from services.worker.generations.desk import Desk
-from services.worker.summaries.summarizer import Summarizer
+from services.worker.runtime import Worker
 from services.worker.tasks import _run
 from shared.errors import CortexAIError
 
@@ -23,7 +22,7 @@ async def fail() -> None:
 
 def test_what_postgresql_says_of_the_data_is_not_passed_on(caplog: pytest.LogCaptureFixture) -> None:
     with EventLoop() as loop:
-        runtime.install(runtime.Process(loop, cast("Desk", None), cast("Summarizer", None)))
+        runtime.install(runtime.Process(loop, cast("Worker", None)))
         with pytest.raises(CortexAIError) as raised:
             _run(fail())
     told = "".join(traceback.format_exception(raised.value))

@@ -1,6 +1,7 @@
 """What logs say of errors."""
 
 import json
+import logging
 from collections.abc import Callable
 from typing import cast
 
@@ -8,8 +9,9 @@ import psycopg
 import pytest
 from pydantic import TypeAdapter, ValidationError
 from sqlalchemy.exc import DataError
+from structlog.contextvars import bound_contextvars
 
-from shared.telemetry.logs import get_logger
+from shared.telemetry.logs import configure_logging, get_logger, with_bound_fields
 
 log = get_logger(__name__)
 TEXT = "my PIN is 4711"
@@ -74,3 +76,20 @@ def test_an_error_that_is_its_own_cause_is_told_once(caplog: pytest.LogCaptureFi
 def test_other_errors_are_logged_with_their_words_and_causes(caplog: pytest.LogCaptureFixture) -> None:
     told = told_of(chained, caplog)
     assert told.index("JSONDecodeError: Expecting") < told.index("then:") < told.index("RuntimeError: then this")
+
+
+def test_a_logger_keeps_what_was_bound_when_it_was_made(caplog: pytest.LogCaptureFixture) -> None:
+    with bound_contextvars(generation_id="one"):
+        kept = with_bound_fields(log)
+    with bound_contextvars(generation_id="another"):
+        kept.warning("told")
+    assert cast("dict[str, object]", caplog.records[-1].msg)["generation_id"] == "one"
+
+
+@pytest.mark.parametrize("name", ["sse_starlette.sse", "httpx", "groq._base_client"])
+def test_a_library_that_would_log_what_users_say_is_quiet_at_every_level(name: str) -> None:
+    configure_logging(service="tests", level="debug", log_format="json")
+    try:
+        assert not logging.getLogger(name).isEnabledFor(logging.INFO)
+    finally:
+        configure_logging(service="tests", level="info", log_format="json")

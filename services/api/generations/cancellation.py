@@ -19,9 +19,11 @@ from shared.generations.close_log import abandon_log, close_log
 from shared.generations.outcome import Outcome
 from shared.ids import GenerationId
 from shared.jobs.sender import JobSender
+from shared.states import GenerationStatus
 from shared.streams.cancel_signals import CancelSignals
 from shared.streams.redis import Streams
 from shared.telemetry.logs import get_logger
+from shared.telemetry.metrics import Metrics
 
 log = get_logger(__name__)
 
@@ -32,7 +34,7 @@ AT_A_TIME: Final = 8
 
 
 async def cancel(
-    database: Database, streams: Streams, jobs: JobSender, *which: ColumnElement[bool]
+    database: Database, streams: Streams, jobs: JobSender, metrics: Metrics, *which: ColumnElement[bool]
 ) -> list[GenerationId]:
     """Cancel open generations, waiting ones too. Returns the ids of those that this call has cancelled.
 
@@ -40,14 +42,15 @@ async def cancel(
     """
     async with database.connect() as db:
         cancelled = await cancel_generations(db, *which)
-    await end_cancelled(database, streams, jobs, cancelled)
+    await end_cancelled(database, streams, jobs, metrics, cancelled)
     return [generation.id for generation in cancelled]
 
 
 async def end_cancelled(
-    database: Database, streams: Streams, jobs: JobSender, cancelled: Sequence[OpenGeneration]
+    database: Database, streams: Streams, jobs: JobSender, metrics: Metrics, cancelled: Sequence[OpenGeneration]
 ) -> None:
     """Stop the workers of cancelled generations, close the logs, and send the generations that waited behind them."""
+    metrics.generation_ended(GenerationStatus.CANCELLED, len(cancelled))
 
     async def end(one: OpenGeneration) -> None:
         closed = await close_log(database, streams.writer, streams.reader, one, Outcome.cancelled())

@@ -3,6 +3,7 @@
 from uuid import UUID
 
 from fastapi import APIRouter
+from structlog.contextvars import bind_contextvars
 
 from services.api.dependencies import AppResources, CurrentPrincipal
 from services.api.fields import BigIntId
@@ -19,6 +20,7 @@ router = APIRouter(prefix="/api", tags=["generations"])
 @router.get("/generations/{generation_id}", responses={404: {"description": "generation_not_found"}})
 async def get_generation(generation_id: UUID, principal: CurrentPrincipal, resources: AppResources) -> GenerationView:
     """A generation's status, and what it took."""
+    bind_contextvars(generation_id=str(generation_id))
     async with resources.database.connect() as db:
         row = await queries.find_generation(db, principal.user_id, GenerationId(generation_id))
     return GenerationView.model_validate(row)
@@ -27,9 +29,10 @@ async def get_generation(generation_id: UUID, principal: CurrentPrincipal, resou
 @router.post("/generations/{generation_id}/cancel", responses={404: {"description": "generation_not_found"}})
 async def cancel_generation(generation_id: UUID, principal: CurrentPrincipal, resources: AppResources) -> Receipt:
     """Stop a generation. What was streamed is kept. For a generation that is over, this only tells how it ended."""
+    bind_contextvars(generation_id=str(generation_id))
     database, streams = resources.database, resources.streams
     mine = Generation.user_id == principal.user_id
-    await cancel(database, streams, resources.jobs, Generation.id == generation_id, mine)
+    await cancel(database, streams, resources.jobs, resources.metrics, Generation.id == generation_id, mine)
     async with database.connect() as db:
         row = await queries.find_generation(db, principal.user_id, GenerationId(generation_id))
     return await make_receipt(streams.reader, row)
@@ -42,7 +45,7 @@ async def stop_chat(chat_id: BigIntId, principal: CurrentPrincipal, resources: A
     async with database.connect() as db:
         await queries.find_latest(db, principal.user_id, ChatId(chat_id))  # refuses a chat that is not this user's
     mine = Generation.user_id == principal.user_id
-    stopped = await cancel(database, streams, resources.jobs, Generation.chat_id == chat_id, mine)
+    stopped = await cancel(database, streams, resources.jobs, resources.metrics, Generation.chat_id == chat_id, mine)
     async with database.connect() as db:
         rows = await queries.find_many(db, stopped)
     return Stopped(stopped=[await make_receipt(streams.reader, row) for row in rows])

@@ -19,6 +19,7 @@ from shared.ids import ChatId, GenerationId, UserId
 from shared.jobs.sender import JobSender
 from shared.states import GenerationStatus
 from shared.streams.redis import Streams
+from shared.telemetry.metrics import Metrics
 
 OnConflict = Literal["reject", "interrupt", "enqueue"]
 """A message whose chat is generating is refused, or stops the generation, or waits behind it."""
@@ -31,6 +32,7 @@ async def accept(
     database: Database,
     streams: Streams,
     jobs: JobSender,
+    metrics: Metrics,
     limits: Limits,
     user_id: UserId,
     chat_id: ChatId,
@@ -67,7 +69,7 @@ async def accept(
         try:
             if on_conflict == "interrupt":
                 return await _interrupt(
-                    database, streams, jobs, user_id, chat_id, content, key=hashed, bounds=bounds, model=model
+                    database, streams, jobs, metrics, user_id, chat_id, content, key=hashed, bounds=bounds, model=model
                 )
             async with database.connect() as db:
                 turn = await queries.open_turn(
@@ -97,6 +99,7 @@ async def _interrupt(
     database: Database,
     streams: Streams,
     jobs: JobSender,
+    metrics: Metrics,
     user_id: UserId,
     chat_id: ChatId,
     content: str,
@@ -117,7 +120,7 @@ async def _interrupt(
             refusal = await queries.why_refused(db, user_id, chat_id, status, bounds)
             raise refusal or TooBusy
     # The logs are closed before the new generation is sent: its model reads what the cancelled generations said.
-    await end_cancelled(database, streams, jobs, cancelled)
+    await end_cancelled(database, streams, jobs, metrics, cancelled)
     jobs.generate(turn.generation_id)
     return turn
 

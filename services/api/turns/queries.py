@@ -37,6 +37,7 @@ from shared.errors import (
 )
 from shared.ids import ChatId, GenerationId, MessageId, UserId, new_generation_id
 from shared.states import OPEN, GenerationStatus, MessageStatus
+from shared.telemetry.traces import current_trace
 
 TITLE_CHARS: Final = 80
 ONE_LIVE_PER_CHAT: Final = "uq_generations_chat_id_live"
@@ -150,6 +151,7 @@ def _open_turn() -> Any:  # noqa: ANN401 - likewise
                 "model",
                 "idempotency_key",
                 "body_hash",
+                "traceparent",
             ),
             select(
                 bindparam("generation", type_=UUID(as_uuid=True)),
@@ -162,6 +164,7 @@ def _open_turn() -> Any:  # noqa: ANN401 - likewise
                 bindparam("model", type_=Text),
                 bindparam("key", type_=Text),
                 bindparam("body_hash", type_=Text),
+                bindparam("traceparent", type_=Text),
             ).select_from(chat.join(question, true()).join(reply, true())),
         )
         .returning(Generation.id, Generation.status)
@@ -211,6 +214,7 @@ async def open_turn(
             names the constraint, one of ACCEPTED_AT_ONCE.
 
     """
+    trace = current_trace()
     values = {
         "chat": chat_id,
         "owner": user_id,
@@ -221,6 +225,7 @@ async def open_turn(
         "model": model,
         "key": key.key if key else None,
         "body_hash": key.body_hash if key else None,
+        "traceparent": trace.traceparent if trace else None,
         **bounds._asdict(),
     }
     row = (await db.execute(OPEN_TURN, values)).one_or_none()

@@ -1,194 +1,186 @@
-"""Writing a reply: ask the model, search when it asks for that, ask again, until it has said all."""
+"""Writing a reply: ask the model, call the tools that it asks for, ask again, until it asks for none.
+
+Knows no tool by name. The numbers are those of docs/architecture.md.
+"""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from contextlib import aclosing
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Final
 
-from services.worker.generations import steps as tools
 from services.worker.generations.context import Context, assemble
-from services.worker.generations.desk import Desk
 from services.worker.generations.history import ChatHistory, reload_history
-from services.worker.generations.leases import Lease
-from services.worker.generations.persist import persist, spent
 from services.worker.generations.reply import Reply, UsageMeter
-from services.worker.generations.steps import Step, ToolUse
-from services.worker.models.groq.client import CHARS_PER_TOKEN, ModelMessage, RetryNotice, ToolCall
-from services.worker.tools.web_search.tavily import wants_search
-from shared.database.engine import Connection
-from shared.errors import ModelRejected, SearchError
+from services.worker.generations.saving import ReplyStore
+from services.worker.generations.steps import (
+    Step,
+    call_frame,
+    catch_up_steps,
+    dump,
+    load,
+    new_step,
+    outcome_frames,
+    to_model_messages,
+)
+from services.worker.models.capabilities import AnswerBounds, ModelCatalog
+from services.worker.models.port import ChatModel, ModelMessage, ModelRequest, RetryNotice, ToolCall
+from services.worker.models.tokens import CHARS_PER_TOKEN
+from services.worker.tools.toolset import Toolset
+from shared.database.engine import Database
+from shared.errors import ModelRejected
 from shared.generations.claim import Claimed
-from shared.generations.progress import save_steps
+from shared.ids import ChatId
 from shared.protocol.catch_up import catch_up_text
 from shared.telemetry.logs import get_logger
 
 log = get_logger(__name__)
 
-QUERY_CHARS: Final = 400
 RESULTS_SHARE: Final = 2
-"""Search results get at most one part in so many of what the model may be sent."""
+"""The number of equal parts of the prompt of which tool results get one at most."""
 
 
-async def write(desk: Desk, lease: Lease, reply: Reply, claimed: Claimed, recalled: ChatHistory) -> None:
-    """Write the reply to its end. What an earlier attempt has said, or has found, is neither said nor looked for again.
+@dataclass(frozen=True, slots=True)
+class AnswerLoop:
+    """Writes replies. One is made for each process.
 
-    Raises:
-        ModelError: the model gave no answer.
-        QuotaExceeded: its user's tokens for today are used up.
-        AppendRefused: the generation is not this attempt's any more.
-
+    `summarize_now` summarizes the oldest messages of a chat while the answer waits; it returns whether anything was
+    summarized. After `max_tool_steps` steps with tool calls the model has to answer. `max_reply_chars` bounds text and
+    reasoning.
     """
-    steps = tools.load(claimed.steps)
-    _show_saved(reply, claimed, steps)
-    if not steps and not reply.transcript.length and _decides_in_code(desk, recalled.question):
-        query = recalled.question[:QUERY_CHARS]
-        steps.append(Step("", [ToolUse(f"search-{lease.generation_id}", tools.SEARCH, {"query": query})]))
-        await _save(desk, lease, claimed, reply, steps)
-    recalled = await _summarized(desk, reply, claimed, recalled)
-    while True:
-        if steps:
-            await _answer_calls(desk, lease, claimed, reply, steps)
-        calls = await _ask(desk, lease, claimed, reply, recalled, steps)
+
+    database: Database
+    model: ChatModel
+    models: ModelCatalog
+    tools: Toolset
+    summarize_now: Callable[[ChatId], Awaitable[bool]]
+    max_tool_steps: int
+    max_reply_chars: int
+
+    async def run(self, reply: Reply, store: ReplyStore, claimed: Claimed, history: ChatHistory) -> None:
+        """Write the reply to its end. Texts and tool results of earlier attempts are used, not made again.
+
+        Raises:
+            ModelError: the model gave no answer.
+            QuotaExceeded: the user's tokens for today are used up.
+            AppendRefused: the generation is not this attempt's any more.
+
+        """
+        model = self.models.choose(claimed.model)
+        bounds = self.models.with_fallback(model)
+
+        # 4.1 Show what is saved. The log lacks a part when a worker died before showing it, or when Redis lost the part.
+        steps = load(claimed.steps)
+        reply.write_all(catch_up_steps(reply.transcript, steps))
+        if missing := catch_up_text(reply.transcript, claimed.content):
+            reply.begin_step()
+            reply.write_all(missing)
+
+        # 4.2 A model that can't call tools gets the results of the calls that the tools themselves suggest.
+        if not bounds.tools and not steps and not reply.transcript.length:
+            suggested = self.tools.suggest(history.question, str(store.generation_id))
+            if suggested:
+                steps.append(new_step("", suggested))
+                await store.save_steps(dump(steps), reply.end_call())
+
+        # 4.3 A chat that does not fit into the prompt is summarized first.
+        if _context(history, [], "", bounds).left_out or history.is_cut:
+            reply.show_status({"status": "summarizing"})
+            if await self.summarize_now(claimed.chat_id):
+                async with self.database.connect() as db:
+                    history = await reload_history(db, claimed)
+
+        while True:
+            # 4.4 Call the tools that the newest step asks for. No call is made twice: its outcome is saved at once.
+            if steps:
+                await self._call_tools(reply, store, steps)
+
+            # 4.5 Ask the model. An answer without tool calls is the reply's end.
+            beginning = _beginning(reply, steps, claimed.attempt, can_continue=bounds.prefill)
+            context = _context(history, steps, beginning, bounds)
+            if context.left_out or history.is_cut:
+                reply.show_status({"status": "trimmed", "messages": context.left_out})
+            may_call = bounds.tools and len(steps) < self.max_tool_steps
+            calls = await self._ask(reply, model, context, may_call=may_call)
+            if not calls:
+                return
+
+            # 4.6 Save the step.
+            steps.append(new_step(reply.transcript.step_text, calls, steps))
+            await store.save_steps(dump(steps), reply.end_call())
+
+    async def _call_tools(self, reply: Reply, store: ReplyStore, steps: list[Step]) -> None:
+        """Make the calls of the newest step that have no outcome yet, and show them."""
+        calls = [call for call in steps[-1].calls if call.outcome is None]
         if not calls:
             return
-        steps.append(tools.new_step(reply.transcript.step_text, calls, steps))
-        await _save(desk, lease, claimed, reply, steps)
+        reply.begin_calls()
+        for call in calls:
+            if call.id not in reply.transcript.tools:
+                reply.write(call_frame(call), flush_now=True)
+        if status := self.tools.status_of([call.name for call in calls]):
+            reply.show_status({"status": status})
+        outcomes = await asyncio.gather(*(self.tools.call(call.name, call.arguments) for call in calls))
+        for call, outcome in zip(calls, outcomes, strict=True):
+            call.outcome = outcome
+        await store.save_steps(dump(steps), reply.end_call())
+        known_urls = {source["url"] for source in reply.transcript.sources}
+        for call in calls:
+            reply.write_all(outcome_frames(call, known_urls))
 
-
-def _decides_in_code(desk: Desk, question: str) -> bool:
-    """Whether a model that can't call tools is to be told search results from the start."""
-    return desk.search is not None and not desk.settings.model_tools and wants_search(question)
-
-
-def _show_saved(reply: Reply, claimed: Claimed, steps: list[Step]) -> None:
-    """Bring the log to what is saved: more than it has where a worker died in between, or Redis lost it, or its end."""
-    reply.put_all(tools.catch_up_steps(reply.transcript, steps))
-    if parts := catch_up_text(reply.transcript, claimed.content):
+    async def _ask(self, reply: Reply, model: str, context: Context, *, may_call: bool) -> tuple[ToolCall, ...]:
+        """One model call, streamed into the log. Returns the tool calls at its end."""
+        request = ModelRequest(model, context.conversation, self.tools.descriptions if may_call else ())
         reply.begin_step()
-        reply.put_all(parts)
+        reply.show_status({"status": "generating"})
+        try:
+            return await self._stream(reply, request, context.tokens)
+        except ModelRejected:
+            # Some models fail over calling a tool, and their service answers as if the request were bad.
+            if not request.tools or reply.meter is None or reply.meter.chars:
+                raise
+            log.warning("asked_again_without_tools")
+            return await self._stream(reply, replace(request, tools=()), context.tokens)
+
+    async def _stream(self, reply: Reply, request: ModelRequest, prompt_tokens: int) -> tuple[ToolCall, ...]:
+        calls: tuple[ToolCall, ...] = ()
+        meter = reply.meter = UsageMeter(request.model, prompt_tokens)
+        async with aclosing(self.model.stream(request)) as chunks:
+            async for chunk in chunks:
+                if isinstance(chunk, RetryNotice):
+                    meter.model = chunk.model
+                    reply.show_status({"status": "retrying", "model": chunk.model, "seconds": chunk.wait})
+                    continue
+                reply.add(chunk)
+                calls = chunk.calls or calls
+                if reply.transcript.length + reply.reasoning_chars >= self.max_reply_chars:
+                    reply.finish_reason = "length"
+                    return ()
+        return calls if request.tools else ()
 
 
-async def _ask(
-    desk: Desk, lease: Lease, claimed: Claimed, reply: Reply, recalled: ChatHistory, steps: list[Step]
-) -> tuple[ToolCall, ...]:
-    """One model call, streamed into the log. Returns the tool calls with which it ended, none at the reply's end."""
-    offers_tools = desk.search is not None and desk.settings.model_tools
-    offers_tools = offers_tools and len(steps) < desk.settings.search_max_steps
-    written = _go_on(desk, lease, claimed, reply, steps)
-    context = _context(desk, claimed, recalled, steps, written)
-    if context.left_out or recalled.is_cut:
-        reply.tell({"status": "trimmed", "messages": context.left_out})
-    reply.begin_step()
-    reply.tell({"status": "generating"})
-    try:
-        return await _stream(desk, claimed, reply, context, offers_tools=offers_tools)
-    except ModelRejected:
-        # Some models fail over calling a tool, which their service takes for a bad request.
-        if not offers_tools or reply.call is None or not reply.call.is_fresh:
-            raise
-        log.warning("asked_again_without_tools", generation_id=str(lease.generation_id))
-        return await _stream(desk, claimed, reply, context, offers_tools=False)
+def _beginning(reply: Reply, steps: list[Step], attempt: int, *, can_continue: bool) -> str:
+    """The text of the open step that an earlier attempt wrote and that the model is to continue.
 
-
-def _go_on(desk: Desk, lease: Lease, claimed: Claimed, reply: Reply, steps: list[Step]) -> str:
-    """The text of this step that an earlier attempt has written and the model is to go on from.
-
-    Where it can't, because of tool calls before, reasoning, or its kind, the step begins anew.
+    Where the model can't continue it, the step begins again, and there is no beginning. A model can't when it is not
+    able to, when it has called tools before, or when the step has reasoning.
     """
     transcript = reply.transcript
-    if transcript.step_called or not (transcript.step_text or not transcript.step_is_plain):
+    is_empty = transcript.step_is_plain and not transcript.step_text
+    if transcript.step_called or is_empty:
         return ""
-    if desk.model.can_continue(claimed.model) and transcript.step_is_plain and not steps:
+    if can_continue and transcript.step_is_plain and not steps:
         return transcript.step_text
-    reply.begin_anew(lease.attempt)
+    reply.restart_step(attempt)
     return ""
 
 
-async def _summarized(desk: Desk, reply: Reply, claimed: Claimed, recalled: ChatHistory) -> ChatHistory:
-    """What is known of the chat, its beginning summarized first when all of it would not fit into what the model reads."""
-    if not (_context(desk, claimed, recalled, [], "").left_out or recalled.is_cut):
-        return recalled
-    reply.tell({"status": "summarizing"})
-    if not await desk.fold(claimed.chat_id):
-        return recalled
-    async with desk.database.connect() as db:
-        return await reload_history(db, claimed)
-
-
-def _context(desk: Desk, claimed: Claimed, recalled: ChatHistory, steps: list[Step], written: str) -> Context:
-    """What the model is told."""
-    budget = desk.settings.context_tokens(claimed.model) - desk.settings.model_max_tokens
-    max_chars = budget * CHARS_PER_TOKEN // RESULTS_SHARE
-    after = tools.to_model_messages(steps, as_tools=desk.settings.model_tools, max_chars=max_chars)
-    after += [ModelMessage("assistant", written)] if written else []
-    return assemble(recalled.memory, recalled.history, after=after, budget=budget, today=datetime.now(UTC).date())
-
-
-async def _stream(
-    desk: Desk, claimed: Claimed, reply: Reply, context: Context, *, offers_tools: bool
-) -> tuple[ToolCall, ...]:
-    calls: tuple[ToolCall, ...] = ()
-    reply.call = UsageMeter(claimed.model or desk.model.name, context.tokens)
-    stream = desk.model.stream(context.conversation, model=claimed.model, tools=offers_tools)
-    async with aclosing(stream) as chunks:
-        async for chunk in chunks:
-            if isinstance(chunk, RetryNotice):
-                reply.call.model = chunk.model
-                reply.tell({"status": "retrying", "model": chunk.model, "seconds": chunk.wait})
-                continue
-            reply.take(chunk)
-            calls = chunk.calls or calls
-            if reply.transcript.length + reply.thought >= desk.settings.reply_max_chars:
-                reply.reason = "length"
-                return ()
-    return calls if offers_tools else ()
-
-
-async def _answer_calls(desk: Desk, lease: Lease, claimed: Claimed, reply: Reply, steps: list[Step]) -> None:
-    """Do what the last step asked for, and show it. What has its result already is not done again."""
-    calls = [call for call in steps[-1].calls if not call.is_answered]
-    if not calls:
-        return
-    reply.begin_calls()
-    for call in calls:
-        if call.id not in reply.transcript.tools:
-            reply.put(tools.input_of(call), flush_now=True)
-    reply.tell({"status": "searching"})
-    await asyncio.gather(*(_find(desk, call) for call in calls))
-    await _save(desk, lease, claimed, reply, steps)
-    known = {source["url"] for source in reply.transcript.sources}
-    for call in calls:
-        reply.put_all(tools.results_of(call, known))
-
-
-async def _find(desk: Desk, call: ToolUse) -> None:
-    if desk.search is None or (query := call.query) is None:
-        call.error = "There is no such tool, or its arguments are not usable."
-        return
-    try:
-        found = await desk.search.find(query)
-    except SearchError as error:
-        log.warning("search_failed", error=error.code)
-        call.error = error.message
-    else:
-        call.found = [{"title": source.title, "url": source.url, "content": source.content} for source in found]
-
-
-async def _save(desk: Desk, lease: Lease, claimed: Claimed, reply: Reply, steps: list[Step]) -> None:
-    """Save the steps, and what the model call before them took.
-
-    Raises:
-        AttemptSuperseded: the generation is not this attempt's any more.
-
-    """
-    call = reply.end_call()
-
-    async def save(db: Connection) -> bool:
-        saved = await db.execute(save_steps(lease.generation_id, lease.attempt, tools.dump(steps)))
-        if saved.one_or_none() is None:
-            return False
-        if call is not None:
-            await db.execute(spent(claimed, lease.generation_id, call))
-        return True
-
-    await persist(desk.database, save, claimed=claimed, generation_id=lease.generation_id, call=call)
+def _context(history: ChatHistory, steps: list[Step], beginning: str, bounds: AnswerBounds) -> Context:
+    """The prompt: the chat, the steps so far, and the beginning of the answer."""
+    max_chars = bounds.prompt_tokens * CHARS_PER_TOKEN // RESULTS_SHARE
+    after = to_model_messages(steps, as_tools=bounds.tools, max_chars=max_chars)
+    if beginning:
+        after.append(ModelMessage("assistant", beginning))
+    today = datetime.now(UTC).date()
+    return assemble(history.memory, history.messages, after=after, budget=bounds.prompt_tokens, today=today)

@@ -1,209 +1,225 @@
-"""The making of one reply: claim, write it into the log, save, close."""
+"""One attempt at a generation, from the claim to the closed log. The numbers are those of docs/architecture.md."""
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
 from sqlalchemy import literal
-from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import IntegrityError
 from structlog.contextvars import bound_contextvars
 
-from services.worker.generations.answer_loop import write
-from services.worker.generations.desk import Desk
+from services.worker.generations.answer_loop import AnswerLoop
+from services.worker.generations.checkpoints import Checkpoints
 from services.worker.generations.history import ChatHistory, load_history
-from services.worker.generations.leases import Lease, StopReason
-from services.worker.generations.log_writer import LogWriter, open_log_writer
-from services.worker.generations.persist import note_lost_call, persist
+from services.worker.generations.leases import Lease, Leases, StopReason
+from services.worker.generations.log_writer import Flusher, LogWriter
 from services.worker.generations.reply import Reply
+from services.worker.generations.saving import ReplyStore
 from shared import usage
-from shared.database.engine import Connection
+from shared.database.engine import Connection, Database
 from shared.errors import AppendRefused, LogDiverged, ModelError, ModelTimeout, QuotaExceeded
 from shared.generations.claim import Claimed, claim, release
-from shared.generations.finish import FinishedReply, finish
 from shared.generations.turn_order import mark_closed
-from shared.ids import ChatId, GenerationId
-from shared.memory import summaries
+from shared.ids import ChatId, GenerationId, UserId
+from shared.jobs.sender import JobSender
 from shared.protocol import frames
 from shared.protocol.transcript import read
 from shared.telemetry.logs import get_logger
+from shared.telemetry.metrics import Metrics
+from shared.telemetry.traces import bound_trace, read_traceparent
 
 log = get_logger(__name__)
 
 SETTLE_WITHIN: Final = 5.0
 CLOSE_WITHIN: Final = 5.0
 MAX_STARTS: Final = 4
-"""How many generations of a process start at the same time. In a burst, the others wait their turn: so the first ones'
-tokens are not held up by all the rest, and half of them begin in half the time."""
+"""How many generations of a process start at the same time. In a burst of generations, the others wait.
+
+So the first tokens do not have to wait until all generations have started.
+"""
 
 
-async def run_generation(desk: Desk, generation_id: GenerationId) -> None:
-    """Make the reply of a queued generation. Does nothing when it is held by another worker, over or gone."""
-    with bound_contextvars(generation_id=str(generation_id)):
-        await _run(desk, generation_id)
+@dataclass(frozen=True, slots=True)
+class Attempts:
+    """Makes replies. One is made for each process.
 
+    `timeout` is in seconds, for a whole reply. `daily_tokens` bounds what a user may spend a day; None for no bound.
+    `asks_for_titles`: the first attempt in a new chat has a title made. `ask_for_summary` has a chat summarized if a
+    summary is due. `starts` bounds how many generations start at the same time.
+    """
 
-async def _run(desk: Desk, generation_id: GenerationId) -> None:
-    async with desk.starts:
-        since = asyncio.get_running_loop().time()
-        async with desk.database.connect() as db:
-            claimed = await claim(db, generation_id, desk.leases.length)
-            if claimed is None:
-                return
-            recalled = await load_history(db, claimed)
-            left = await _tokens_left(desk, db, claimed)
-    if claimed.attempt == 1 and claimed.title_by == "message" and desk.settings.title_by_model:
-        desk.jobs.title(generation_id)
-    with desk.leases.hold(generation_id, claimed.attempt, since) as lease:
+    database: Database
+    leases: Leases
+    flusher: Flusher
+    checkpoints: Checkpoints
+    answer_loop: AnswerLoop
+    jobs: JobSender
+    ask_for_summary: Callable[[ChatId], Awaitable[None]]
+    timeout: float
+    daily_tokens: int | None
+    asks_for_titles: bool
+    starts: asyncio.Semaphore
+    metrics: Metrics
+
+    async def run(self, generation_id: GenerationId) -> None:
+        """Make the reply of a queued generation. Does nothing when the generation is not queued any more."""
+        with bound_contextvars(generation_id=str(generation_id)):
+            # 2. Claim. What the attempt needs to know is read by the same connection.
+            async with self.starts:
+                since = asyncio.get_running_loop().time()
+                async with self.database.connect() as db:
+                    claimed = await claim(db, generation_id, self.leases.length)
+                    if claimed is None:
+                        return
+                    accepted_at = time.monotonic() - claimed.waited.total_seconds()
+                    history = await load_history(db, claimed)
+                    tokens_left = await self._tokens_left(db, claimed.user_id)
+            store = ReplyStore(self.database, self.metrics, generation_id, claimed)
+            trace = read_traceparent(claimed.traceparent)
+            with bound_trace(trace), self.leases.renewing(generation_id, claimed.attempt, since) as lease:
+                if claimed.attempt == 1 and claimed.title_by == "message" and self.asks_for_titles:
+                    self.jobs.title(generation_id)
+                try:
+                    await self._make_reply(lease, store, claimed, history, tokens_left, accepted_at)
+                except AppendRefused as refusal:
+                    log.warning("attempt_refused", attempt=claimed.attempt, error=refusal.code)
+                    # A log that has diverged lost its end in Redis, and an earlier attempt wrote in the place of the
+                    # lost end. The next attempt goes on from there. Any other refusal means that the generation is
+                    # over, or another's.
+                    another_goes_on = isinstance(refusal, LogDiverged)
+                except asyncio.CancelledError:
+                    lease.is_stopping = True
+                    if lease.stop is None:
+                        raise
+                    log.warning("attempt_stopped", attempt=claimed.attempt, why=lease.stop.value)
+                    another_goes_on = lease.stop is StopReason.DRAINED
+                else:
+                    return
+                if another_goes_on:
+                    await self._give_back(lease)
+                else:
+                    await self.ask_for_summary(claimed.chat_id)
+
+    async def _make_reply(
+        self,
+        lease: Lease,
+        store: ReplyStore,
+        claimed: Claimed,
+        history: ChatHistory,
+        tokens_left: int | None,
+        accepted_at: float,
+    ) -> None:
+        """The attempt, once the generation is claimed. `accepted_at` is a time of the monotonic clock.
+
+        Raises:
+            AppendRefused: the generation is not this attempt's any more.
+
+        """
+        # 3. Open the log. The opening frame fences off every earlier attempt; then what they wrote is read.
+        opening = frames.start(claimed.assistant_message_id, lease.generation_id)
+        log_writer, written = await self.flusher.open(lease.generation_id, lease.attempt, opening)
+        reply = Reply(log_writer, read(written), tokens_left)
+        has_first_token = bool(reply.transcript.length or reply.transcript.reasonings)
+
+        # 4. Generate, and wait until readers have everything.
         try:
-            await _attempt(desk, lease, claimed, recalled, left)
-        except AppendRefused as refusal:
-            log.warning(
-                "attempt_refused", generation_id=str(generation_id), attempt=claimed.attempt, error=refusal.code
-            )
-            if isinstance(refusal, LogDiverged):
-                # Redis has lost the end of the log, and an earlier attempt has written in its place: another goes on from that.
-                await _give_back(desk, generation_id, claimed.attempt)
-            else:
-                await _ask_for_summary(desk, claimed.chat_id)
-        except asyncio.CancelledError:
-            lease.obeying = True
-            if lease.stop is None:
-                raise
-            log.warning(
-                "attempt_stopped", generation_id=str(generation_id), attempt=claimed.attempt, why=lease.stop.value
-            )
-            if lease.stop is StopReason.DRAINED:
-                await _give_back(desk, generation_id, claimed.attempt)
-            else:  # it is over, or another's
-                await _ask_for_summary(desk, claimed.chat_id)
+            await self._write_in_time(reply, store, claimed, history)
+            await _settle(log_writer)
+        except (AppendRefused, asyncio.CancelledError):
+            lease.is_stopping = True
+            await store.note_lost_call(reply.end_call())
+            raise
+        finally:
+            if not has_first_token and reply.first_token_at is not None:
+                self.metrics.first_token(reply.first_token_at - accepted_at)
+
+        # 5. Finish: save the reply and end the generation. Only then may the log be closed.
+        lease.is_saving = True
+        await self._finish(reply, store, claimed)
+        try:
+            async with asyncio.timeout(CLOSE_WITHIN):
+                await log_writer.close(*reply.transcript.ending(), *reply.outcome().frames())
+        except TimeoutError:
+            # Redis does not answer. The reply is saved, so nothing has to wait for Redis: the sweep closes the log.
+            log.warning("close_left_to_the_sweep")
+            return
+        await note_closed(self.database, self.jobs, lease.generation_id, lease.attempt, log_writer.sequence)
+        await self.ask_for_summary(claimed.chat_id)
+
+    async def _write_in_time(self, reply: Reply, store: ReplyStore, claimed: Claimed, history: ChatHistory) -> None:
+        """Write the reply within its time and its user's quota. A failure becomes the reply's."""
+        transcript = reply.transcript
+        checkpoint = self.checkpoints.keep(
+            store.generation_id, claimed.attempt, lambda: transcript.length, lambda: transcript.text
+        )
+        try:
+            async with asyncio.timeout(self.timeout):
+                with checkpoint:
+                    reply.check_quota()
+                    await self.answer_loop.run(reply, store, claimed, history)
+        except (ModelError, QuotaExceeded) as failure:
+            reply.fail(failure)
+        except TimeoutError:
+            reply.failure = ModelTimeout()
+
+    async def _finish(self, reply: Reply, store: ReplyStore, claimed: Claimed) -> None:
+        """Save the reply and end the generation.
+
+        Raises:
+            AttemptSuperseded: the generation is not this attempt's any more.
+
+        """
+        call = reply.end_call()
+        model = call.model if call else self.answer_loop.models.choose(claimed.model)
+        waited = timedelta(seconds=time.monotonic() - reply.first_token_at) if reply.first_token_at else None
+        await store.finish(reply.outcome(), reply.finished(), model=model, last_call=call, first_token_ago=waited)
+        failure = reply.failure
+        if failure is not None:
+            fields = failure.log_fields if isinstance(failure, ModelError) else {"code": failure.code}
+            log.warning("answer_failed", attempt=claimed.attempt, **{**fields, "model": fields.get("model") or model})
+
+    async def _tokens_left(self, db: Connection, user_id: UserId) -> int | None:
+        """How many tokens the user may still spend today; None for no bound."""
+        if self.daily_tokens is None:
+            return None
+        return self.daily_tokens - (await db.execute(usage.used_today(literal(user_id)))).scalar_one()
+
+    async def _give_back(self, lease: Lease) -> None:
+        """Queue the generation again, so that another worker goes on at once."""
+        async with self.database.connect() as db:
+            await db.execute(release([(lease.generation_id, lease.attempt)]))
+        self.jobs.generate(lease.generation_id)
 
 
-async def _tokens_left(desk: Desk, db: Connection, claimed: Claimed) -> int | None:
-    """How many tokens the user may still spend today; None for no bound."""
-    if desk.settings.user_daily_tokens is None:
-        return None
-    return desk.settings.user_daily_tokens - (await db.execute(usage.used_today(literal(claimed.user_id)))).scalar_one()
-
-
-async def _give_back(desk: Desk, generation_id: GenerationId, attempt: int) -> None:
-    async with desk.database.connect() as db:
-        await db.execute(release([(generation_id, attempt)]))
-    desk.jobs.generate(generation_id)
-
-
-async def _attempt(desk: Desk, lease: Lease, claimed: Claimed, recalled: ChatHistory, left: int | None) -> None:
-    """One worker's try, from the opening frame to the terminal one."""
-    generation_id = lease.generation_id
-    opening = frames.start(claimed.assistant_message_id, generation_id)
-    log_writer, written = await open_log_writer(
-        desk.flusher, desk.writer, desk.stream_log, generation_id, claimed.attempt, opening
-    )
-    reply = Reply(log_writer, read(written), left)
-    try:
-        await _write_in_time(desk, lease, reply, claimed, recalled)
-        await _settle(log_writer, generation_id)
-    except (AppendRefused, asyncio.CancelledError):
-        lease.obeying = True
-        await note_lost_call(desk.database, claimed, generation_id, reply.end_call())
-        raise
-    lease.saving = True
-    await _save(desk, lease, claimed, reply)
-    try:
-        async with asyncio.timeout(CLOSE_WITHIN):
-            await log_writer.close(*reply.transcript.ending(), *reply.outcome().frames())
-    except TimeoutError:
-        # Redis does not answer. The reply is safe, so nothing here needs to wait for it: the sweep closes.
-        log.warning("close_left_to_the_sweep", generation_id=str(generation_id))
-        return
-    await close(desk, generation_id, claimed.attempt, log_writer.sequence)
-    await _ask_for_summary(desk, claimed.chat_id)
-
-
-async def _ask_for_summary(desk: Desk, chat_id: ChatId) -> None:
-    """Have the chat's older messages folded, if there are more than its window. If not now, then after the next reply."""
-    try:
-        async with desk.database.connect() as db:
-            is_due = await summaries.mark_due(db, chat_id, desk.settings.history_window)
-    except SQLAlchemyError as error:
-        log.warning("summary_not_asked_for", error=type(error).__name__)
-        return
-    if is_due:
-        desk.jobs.summarize(chat_id)
-
-
-async def _write_in_time(desk: Desk, lease: Lease, reply: Reply, claimed: Claimed, recalled: ChatHistory) -> None:
-    """Write the reply, with checkpoints, within its time and its user's quota; what stops it is noted as its failure."""
-    transcript = reply.transcript
-    try:
-        async with asyncio.timeout(desk.settings.generation_timeout_seconds):
-            with desk.checkpoints.keep(
-                lease.generation_id, lease.attempt, lambda: transcript.length, lambda: transcript.text
-            ):
-                await _within_quota(desk, lease, reply, claimed, recalled)
-    except (ModelError, QuotaExceeded) as failure:
-        reply.fail(failure)
-    except TimeoutError:
-        reply.failure = ModelTimeout()
-
-
-async def _within_quota(desk: Desk, lease: Lease, reply: Reply, claimed: Claimed, recalled: ChatHistory) -> None:
-    if reply.left is not None and reply.left <= 0:
-        raise QuotaExceeded
-    await write(desk, lease, reply, claimed, recalled)
-
-
-async def close(desk: Desk, generation_id: GenerationId, attempt: int, final_sequence: int | None) -> None:
-    """Note that the log has its terminal frame, and let the chat's next generation begin, if one waits."""
-    try:
-        async with desk.database.connect() as db:
-            due = await mark_closed(db, generation_id, attempt, final_sequence)
-    except IntegrityError:
-        # A message was accepted in this very moment, so it is not the waiting one's turn yet. The sweep closes.
-        return
-    if due is not None:
-        desk.jobs.generate(due)
-
-
-async def _settle(log_writer: LogWriter, generation_id: GenerationId) -> None:
-    """Wait until readers have what the row is about to say. Without Redis the row has to do; the sweep makes up for it.
+async def _settle(log_writer: LogWriter) -> None:
+    """Wait until the log has everything that is written. Without Redis the row has to do: the sweep writes the rest.
 
     Raises:
-        AppendRefused: a later attempt has the log, so the reply is its to save.
+        AppendRefused: a later attempt has the log, and saves the reply.
 
     """
     try:
         async with asyncio.timeout(SETTLE_WITHIN):
             await log_writer.settled()
     except TimeoutError:
-        log.warning("log_behind", generation_id=str(generation_id))
+        log.warning("log_behind")
 
 
-async def _save(desk: Desk, lease: Lease, claimed: Claimed, reply: Reply) -> None:
-    """Save the reply and end the generation, at once; only then may the log be closed.
+async def note_closed(
+    database: Database, jobs: JobSender, generation_id: GenerationId, attempt: int, final_sequence: int | None
+) -> None:
+    """Note that a log has its terminal frame, and send the chat's next generation, if one waits.
 
-    Raises:
-        AttemptSuperseded: the generation is not this attempt's any more.
-
+    `final_sequence` is the terminal frame's; None for a log that is gone.
     """
-    failure, call, transcript = reply.failure, reply.end_call(), reply.transcript
-
-    async def save(db: Connection) -> bool:
-        return await finish(
-            db,
-            lease.generation_id,
-            lease.attempt,
-            reply.outcome(),
-            FinishedReply(transcript.text, transcript.parts(), transcript.sources or None),
-            model=call.model if call else claimed.model or desk.model.name,
-            last_call=call,
-            first_token_ago=timedelta(seconds=time.monotonic() - reply.first_token) if reply.first_token else None,
-        )
-
-    await persist(
-        desk.database, save, claimed=claimed, generation_id=lease.generation_id, call=call, in_transaction=False
-    )
-    if failure is not None:
-        seen = failure.log_fields if isinstance(failure, ModelError) else {"code": failure.code}
-        model = seen.get("model") or (call.model if call else claimed.model or desk.model.name)
-        log.warning("answer_failed", attempt=lease.attempt, **{**seen, "model": model})
+    try:
+        async with database.connect() as db:
+            due = await mark_closed(db, generation_id, attempt, final_sequence)
+    except IntegrityError:
+        # A message was accepted at this very moment, so the chat has a live generation already. The sweep closes.
+        return
+    if due is not None:
+        jobs.generate(due)

@@ -1,6 +1,6 @@
-"""Checkpoints: what is written of the process's replies goes to PostgreSQL about once a second, in one statement for all.
+"""Checkpoints: the unfinished replies of the process are saved to PostgreSQL about once a second, in one statement.
 
-They are what is left when Redis loses its data and the worker dies; the stream does not wait for them.
+A checkpoint is what is left when Redis loses its data and the worker dies. The stream does not wait for checkpoints.
 """
 
 import asyncio
@@ -41,7 +41,11 @@ class Checkpoints:
     def keep(
         self, generation_id: GenerationId, attempt: int, length: Callable[[], int], text: Callable[[], str]
     ) -> Iterator[None]:
-        """Save a reply now and then while it is written. `length` is asked often, `text` only when it has changed."""
+        """Save a reply at every interval until the context is left.
+
+        `length` gives the characters that are written; `text`, the text itself, is only asked for when the length has
+        changed.
+        """
         draft = _Draft(generation_id, attempt, length, text, saved=length())
         self._drafts.add(draft)
         try:
@@ -50,13 +54,13 @@ class Checkpoints:
             self._drafts.discard(draft)
 
     async def save_for_ever(self) -> None:
-        """Save what has changed, at every interval."""
+        """Save at every interval, for ever."""
         while True:
             await asyncio.sleep(self._interval)
             await self.save()
 
     async def save(self) -> None:
-        """Save what has changed."""
+        """Save the replies that have changed since they were saved last."""
         changed = [(draft, draft.length()) for draft in self._drafts if draft.length() != draft.saved]
         if not changed:
             return

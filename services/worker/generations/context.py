@@ -1,4 +1,4 @@
-"""What the model is told. Pure."""
+"""The prompt: which messages the model gets. Pure."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,16 +6,17 @@ from datetime import date
 from typing import Final
 
 from services.worker import prompts
-from services.worker.models.groq.client import CHARS_PER_TOKEN, ModelMessage, tokens
+from services.worker.models.port import ModelMessage
+from services.worker.models.tokens import CHARS_PER_TOKEN, count_tokens
 from shared.memory.facts import Fact
 
 MEMORY_SHARE: Final = 2
-"""The memory gets at most one part in so many of the budget."""
+"""The number of equal parts of the budget of which the memory gets one at most."""
 
 
 @dataclass(frozen=True, slots=True)
 class ChatMemory:
-    """What stands for the messages that are not told in full."""
+    """What the model gets instead of the older messages."""
 
     summary: str | None = None
     facts: Sequence[Fact] = ()
@@ -23,7 +24,7 @@ class ChatMemory:
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What the model is told, how many tokens that takes, and how many of the history's oldest messages did not fit."""
+    """The prompt, its size in tokens, and how many of the history's oldest messages are left out of it."""
 
     conversation: list[ModelMessage]
     tokens: int
@@ -33,32 +34,35 @@ class Context:
 def assemble(
     memory: ChatMemory, history: Sequence[ModelMessage], *, after: Sequence[ModelMessage] = (), budget: int, today: date
 ) -> Context:
-    """System prompt with the memory, then the history up to the question, then what is already known of the answer.
+    """The prompt: the system prompt with the memory, the history up to the question, then `after`.
 
-    `budget` is in tokens, the reply not counted; when the history does not fit, its oldest messages are left out, but
-    never the question. `after` is what the answer's own steps have said, or the text to go on from.
+    `after` are the answer's own steps, and the text that the model is to continue. `budget` is the prompt's size in
+    tokens. When the history does not fit, its oldest messages are left out, but never the question.
     """
     system = ModelMessage("system", _system(memory, today, budget * CHARS_PER_TOKEN // MEMORY_SHARE))
-    taken = sum(tokens(said) for said in (system, *after))
+    taken = sum(count_tokens(message) for message in (system, *after))
     kept: list[ModelMessage] = []
-    for said in reversed(history):
-        size = tokens(said)
+    for message in reversed(history):
+        size = count_tokens(message)
         if taken + size > budget and kept:
             break
         taken += size
-        kept.append(said)
+        kept.append(message)
     return Context([system, *reversed(kept), *after], taken, len(history) - len(kept))
 
 
 def _system(memory: ChatMemory, today: date, max_chars: int) -> str:
-    """The system prompt. What the memory's share can't hold of it is cut: the oldest facts, then the summary's end."""
+    """The system prompt with the memory in at most `max_chars` characters.
+
+    The oldest facts are cut, then the summary's end.
+    """
     text = prompts.system(today)
     if not memory.summary and not memory.facts:
         return text
     summary = (memory.summary or "")[:max_chars]
     left = max_chars - len(summary)
     facts: set[Fact] = set()
-    # Pinned ones first, then the newest; they are told in the order in which they were said.
+    # The pinned facts are chosen first, then the newest. The prompt has them in the order of their positions.
     for fact in sorted(memory.facts, key=lambda fact: (not fact.pinned, -(fact.position or 0))):
         left -= len(fact.text) + CHARS_PER_TOKEN
         if left < 0:

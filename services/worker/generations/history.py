@@ -1,12 +1,12 @@
-"""What a generation needs to know of its chat: the memory that covers its beginning, and all messages after that."""
+"""What a generation needs to know of its chat: the memory, and all messages that the memory does not cover."""
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, cast
 
 from sqlalchemy import bindparam, select
 
 from services.worker.generations.context import ChatMemory
-from services.worker.models.groq.client import ModelMessage
+from services.worker.models.port import ModelMessage, Role
 from shared.database.engine import Connection
 from shared.database.tables import Chat, Message
 from shared.generations.claim import Claimed
@@ -14,21 +14,24 @@ from shared.ids import ChatId, MessageId
 from shared.memory.facts import read_facts
 
 MAX_MESSAGES: Final = 500
-"""More are not read: they would not fit, so the chat's summary is due first."""
+"""More messages are not read. They would not fit into the prompt, so the chat is summarized first."""
 
 
 @dataclass(frozen=True, slots=True)
 class ChatHistory:
-    """The memory, and the messages after its watermark up to the question, in order. `is_cut` says that there are more."""
+    """A chat's memory, and the messages after the memory's watermark up to the question, in order.
+
+    `is_cut`: there are more messages after the watermark than MAX_MESSAGES; the oldest are missing here.
+    """
 
     memory: ChatMemory
-    history: list[ModelMessage]
+    messages: list[ModelMessage]
     is_cut: bool
 
     @property
     def question(self) -> str:
-        """What is to be answered."""
-        return self.history[-1].content if self.history else ""
+        """The message that is to be answered."""
+        return self.messages[-1].content if self.messages else ""
 
 
 _HISTORY: Final = (
@@ -47,16 +50,16 @@ _MEMORY: Final = select(Chat.summary, Chat.facts, Chat.summary_position).where(C
 
 
 async def load_history(db: Connection, claimed: Claimed) -> ChatHistory:
-    """What the claim says of the memory, and the messages that it does not cover. Replies of which nothing came are left out.
+    """The memory that came with the claim, and the messages that the memory does not cover. Empty replies are left out.
 
-    Messages don't change, so the watermark that was read with the memory says which ones belong to it.
+    Messages don't change. So the watermark that was read with the memory still says which messages the memory covers.
     """
     memory = ChatMemory(claimed.summary, read_facts(claimed.facts))
     return await _with_history(db, memory, claimed.chat_id, claimed.user_message_id, claimed.watermark)
 
 
 async def reload_history(db: Connection, claimed: Claimed) -> ChatHistory:
-    """The same with the chat's memory as it is now."""
+    """The same as `load_history`, with the chat's memory as it is now."""
     row = (await db.execute(_MEMORY, {"chat": claimed.chat_id})).one_or_none()
     summary, facts, watermark = row or (None, None, 0)
     memory = ChatMemory(summary, read_facts(facts))
@@ -68,5 +71,5 @@ async def _with_history(
 ) -> ChatHistory:
     values = {"chat": chat_id, "question": question, "watermark": watermark}
     rows = (await db.execute(_HISTORY, values)).all()
-    history = [ModelMessage(role, content) for role, content in reversed(rows[:MAX_MESSAGES])]
+    history = [ModelMessage(cast("Role", role), content) for role, content in reversed(rows[:MAX_MESSAGES])]
     return ChatHistory(memory, history, is_cut=len(rows) > MAX_MESSAGES)

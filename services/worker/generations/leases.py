@@ -1,32 +1,36 @@
-"""Leases: one heartbeat a process renews them all; a run that lost its lease, or may have, is stopped at once."""
+"""Leases: one heartbeat of the process renews all of them.
+
+An attempt whose lease is lost, or may be lost, is stopped.
+"""
 
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import Enum
 from typing import Final
 
 from sqlalchemy.exc import SQLAlchemyError
+from structlog.typing import FilteringBoundLogger
 
 from shared.database.engine import Database
 from shared.generations.claim import renew
 from shared.ids import GenerationId
-from shared.telemetry.logs import get_logger
+from shared.telemetry.logs import get_logger, with_bound_fields
 
 log = get_logger(__name__)
 
 RENEWALS_PER_LEASE: Final = 3
 MARGIN: Final = 0.2
-"""The part of a lease, at its end, in which the process no longer trusts that it holds it."""
+"""The part of a lease, at its end, in which the process does not rely on the lease any more."""
 LOOKS_PER_MARGIN: Final = 4
 AGAIN_AFTER: Final = 0.5
-"""Seconds after which a run that has not heard that it is to stop is told again."""
+"""Seconds after which an attempt that has not reacted to its cancellation is cancelled again."""
 
 
 class StopReason(Enum):
-    """Why a generation's run was stopped from outside."""
+    """Why an attempt was stopped: its lease was lost, its generation was ended, or its worker is to leave."""
 
     LOST = "lost"
     ENDED = "ended"
@@ -35,10 +39,13 @@ class StopReason(Enum):
 
 @dataclass(eq=False)
 class Lease:
-    """What a run holds. `deadline` is in the loop's monotonic time: past it, the run may no longer write.
+    """The lease of one attempt.
 
-    While it is `saving`, it may be over by the database and not know it yet; then only the database's fence decides.
-    `obeying`, it has heard that it is to stop, and does what is left to do.
+    `deadline` is in the loop's monotonic time: after it, the attempt may not write any more.
+
+    `is_saving`: the attempt saves its reply, so the generation may be over in the database already. Only the database's
+    fence stops such an attempt. `is_stopping`: the attempt knows that it is to stop, and is not cancelled again.
+    `log` names the generation and its trace, since one task watches all leases.
     """
 
     generation_id: GenerationId
@@ -46,24 +53,25 @@ class Lease:
     deadline: float
     task: asyncio.Task[None]
     stop: StopReason | None = None
-    saving: bool = False
-    obeying: bool = False
+    is_saving: bool = False
+    is_stopping: bool = False
+    log: FilteringBoundLogger = field(default_factory=lambda: with_bound_fields(log))
 
     def end(self, stop: StopReason) -> None:
-        """Stop the run, unless it is saving already."""
-        if self.stop is None and not self.saving:
+        """Stop the attempt, unless it is saving already."""
+        if self.stop is None and not self.is_saving:
             self.stop = stop
-            self._insist()
+            self._cancel_until_noticed()
 
-    def _insist(self) -> None:
-        """Cancel, and again: Python 3.11's `wait_for`, which redis-py sends with, may lose a cancellation."""
-        if not (self.saving or self.obeying):
+    def _cancel_until_noticed(self) -> None:
+        """Cancel again and again: Python 3.11's `wait_for`, which redis-py uses, may lose a cancellation."""
+        if not (self.is_saving or self.is_stopping):
             self.task.cancel()
-            asyncio.get_running_loop().call_later(AGAIN_AFTER, self._insist)
+            asyncio.get_running_loop().call_later(AGAIN_AFTER, self._cancel_until_noticed)
 
 
 class Leases:
-    """All leases of the process. `lease` is their length in seconds. Run `beat` as a task."""
+    """All leases of the process. `lease` is the length of each in seconds. Run `beat` as a task."""
 
     def __init__(self, database: Database, *, lease: float) -> None:
         self._database = database
@@ -74,27 +82,27 @@ class Leases:
 
     @property
     def length(self) -> timedelta:
-        """How long a lease is."""
+        """The length of a lease."""
         return timedelta(seconds=self._length)
 
     @contextmanager
-    def hold(self, generation_id: GenerationId, attempt: int, since: float) -> Iterator[Lease]:
-        """Keep a claimed generation's lease alive while the calling task runs.
+    def renewing(self, generation_id: GenerationId, attempt: int, since: float) -> Iterator[Lease]:
+        """Renew the lease of a claimed generation until the context is left. The calling task is the attempt.
 
-        `since` is the loop's time just before the claim was sent, so that the deadline is never later than the database's.
+        `since` is the loop's time just before the claim was sent. So the deadline is never later than the database's.
         """
         task = asyncio.current_task()
         if task is None:
-            raise RuntimeError("a lease is held by a task")
+            raise RuntimeError("a lease belongs to a task")
         lease = Lease(generation_id, attempt, self._deadline(since), task)
         self._leases.add(lease)
         leaving = None
-        if self._leave_at is not None:  # it was on its way when the draining began
+        if self._leave_at is not None:  # the claim was on its way when the draining began
             leaving = asyncio.get_running_loop().call_at(self._leave_at, lease.end, StopReason.DRAINED)
         try:
             yield lease
         finally:
-            lease.obeying = True
+            lease.is_stopping = True
             if leaving is not None:
                 leaving.cancel()
             self._leases.discard(lease)
@@ -104,7 +112,7 @@ class Leases:
         return since + self._length * (1 - MARGIN)
 
     async def beat(self) -> None:
-        """Renew, for ever, and stop in time what could not be renewed."""
+        """Renew all leases, for ever. Stop in time the attempts whose leases could not be renewed."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._renew_for_ever())
             tasks.create_task(self._watch())
@@ -116,12 +124,12 @@ class Leases:
                 await self._renew()
 
     async def _watch(self) -> None:
-        """Apart from the renewals, since one that hangs must not keep a run alive past its lease."""
+        """Stop attempts at their deadlines. A task of its own, since a renewal that hangs must not delay this."""
         while True:
             await asyncio.sleep(self._length * MARGIN / LOOKS_PER_MARGIN)
             now = asyncio.get_running_loop().time()
             for lease in [lease for lease in self._leases if lease.deadline < now]:
-                log.warning("lease_not_renewed", generation_id=str(lease.generation_id))
+                lease.log.warning("lease_not_renewed", generation_id=str(lease.generation_id))
                 lease.end(StopReason.LOST)
 
     async def _renew(self) -> None:
@@ -131,7 +139,7 @@ class Leases:
             async with asyncio.timeout(self._length / RENEWALS_PER_LEASE), self._database.connect() as db:
                 renewed = set((await db.execute(renew(leases, self.length))).scalars())
         except (SQLAlchemyError, OSError) as error:
-            log.warning("heartbeat_failed", error=type(error).__name__, held=len(leases))
+            log.warning("heartbeat_failed", error=type(error).__name__, leases=len(leases))
             return
         for (generation_id, _), lease in leases.items():
             if generation_id in renewed:
@@ -140,14 +148,14 @@ class Leases:
                 lease.end(StopReason.LOST)
 
     def end(self, generation_id: GenerationId) -> None:
-        """Stop the run of a generation that was ended from outside, if it is this process's."""
+        """Stop the attempt at a generation that a request has ended, if the attempt is this process's."""
         for lease in [lease for lease in self._leases if lease.generation_id == generation_id]:
             lease.end(StopReason.ENDED)
 
     async def drain(self, seconds: float) -> None:
-        """Let the runs finish for so long, then stop what still runs, and wait until it has given its lease back.
+        """Let attempts finish for so many seconds, then stop the others, and wait until none is left.
 
-        What is claimed after this has nothing to wait for is stopped at the same moment.
+        An attempt that begins after this call is stopped at the same moment as the others.
         """
         self._leave_at = asyncio.get_running_loop().time() + seconds
         try:

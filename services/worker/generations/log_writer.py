@@ -1,7 +1,7 @@
-"""Writing a stream log: log writers coalesce what their generations say; the flusher appends for all of them at once.
+"""Writing stream logs.
 
-The first token goes out at once, later ones every few tens of milliseconds in one pipeline for the whole process.
-Source: docs/protocol.md §1, rules 5 and 6.
+A log writer gathers the frames of one generation. The flusher appends for all log writers together: the first token at
+once, later tokens every 25 ms, in one pipeline for the whole process. Source: docs/protocol.md §1, rules 5 and 6.
 """
 
 import asyncio
@@ -14,36 +14,18 @@ from shared.protocol.encoding import encode
 from shared.protocol.frames import Frame, join
 from shared.streams.opening import open_attempt
 from shared.streams.port import Append, Log, Writer
-from shared.telemetry.logs import get_logger
+from shared.telemetry.logs import get_logger, with_bound_fields
 
 log = get_logger(__name__)
 
 RETRY_AFTER: Final = 0.25
 
 
-async def open_log_writer(
-    flusher: "Flusher", writer: Writer, stream_log: Log, generation_id: GenerationId, attempt: int, opening: Frame
-) -> tuple["LogWriter", list[bytes]]:
-    """Open an attempt. Returns its log writer, and the log up to and with its opening frame. Waits for Redis as long as it takes.
-
-    Raises:
-        AppendRefused: a later attempt has opened the log, or it is closed.
-
-    """
-    while True:
-        try:
-            written = await open_attempt(writer, stream_log, generation_id, attempt, opening)
-        except StreamsUnavailable:
-            log.warning("open_failed", generation_id=str(generation_id))
-            await asyncio.sleep(RETRY_AFTER)
-        else:
-            return LogWriter(flusher, generation_id, attempt, written), written
-
-
 class LogWriter:
     """Writes one generation's log for one attempt.
 
-    Keeps every frame of the log, so that a log that Redis lost in part or in whole is written again under the same sequences.
+    `written` are the log's frames up to and with the attempt's opening frame. The log writer keeps every frame of the
+    log. So it can write the log again, under the same sequences, when Redis has lost all of it or its end.
     """
 
     def __init__(self, flusher: "Flusher", generation_id: GenerationId, attempt: int, written: Sequence[bytes]) -> None:
@@ -58,6 +40,7 @@ class LogWriter:
         self._refusal: AppendRefused | None = None
         self._settled = asyncio.Event()
         self._settled.set()
+        self._log = with_bound_fields(log)  # the flusher's task writes for all generations
 
     @property
     def sequence(self) -> int:
@@ -65,7 +48,7 @@ class LogWriter:
         return len(self._written)
 
     def write(self, frame: Frame, *, flush_now: bool = False) -> None:
-        """Write a part. A text or reasoning delta joins the one before it if that is still waiting.
+        """Write a frame. A text or reasoning delta is added to the delta before, if that delta still waits.
 
         Raises:
             AppendRefused: the log is not this attempt's any more.
@@ -79,7 +62,7 @@ class LogWriter:
         self._flusher.mark(self, flush_now=flush_now)
 
     async def close(self, *last: Frame) -> None:
-        """Write the last parts, the terminal one last, and wait until they are in the log, together with what waits.
+        """Write the last frames, the terminal one last, and wait until the log has everything.
 
         Raises:
             AppendRefused: the log is not this attempt's any more.
@@ -91,7 +74,7 @@ class LogWriter:
         await self.settled()
 
     async def settled(self) -> None:
-        """Wait until everything written is in the log.
+        """Wait until the log has everything that was written.
 
         Raises:
             AppendRefused: the log is not this attempt's any more.
@@ -102,7 +85,7 @@ class LogWriter:
             raise self._refusal
 
     def next_append(self) -> Append:
-        """What has to be appended now: the same again if the last append's answer was lost."""
+        """What has to be appended now. While the last append has no answer, this is the last append again."""
         if not self._in_flight:
             self._in_flight = tuple(encode(frame) for frame in self._waiting)
             self._waiting.clear()
@@ -118,8 +101,8 @@ class LogWriter:
     def answered(self, answer: int | AppendRefused) -> bool:
         """Take the answer to `next_append`. Returns whether there is more to append."""
         if isinstance(answer, LogDiverged) and self._can_rewrite(answer):
-            # Redis lost the end of the log, or all of it. What it lost goes in front of what is in flight.
-            log.warning("log_rewritten", generation_id=str(self._generation_id), kept=answer.last_sequence)
+            # Redis lost the log or its end. The lost frames are appended again, in front of those in flight.
+            self._log.warning("log_rewritten", generation_id=str(self._generation_id), kept=answer.last_sequence)
             self._in_flight = (*self._written[answer.last_sequence :], *self._in_flight)
             del self._written[answer.last_sequence :]
             return True
@@ -136,33 +119,55 @@ class LogWriter:
         return False
 
     def _can_rewrite(self, log: LogDiverged) -> bool:
-        """Whether what is left of the log is the beginning of what this log writer has written.
+        """Whether the rest of the log is the beginning of what this log writer knows.
 
-        It is not where an earlier attempt has written in the place of what was lost.
+        The answer is no where an earlier attempt has written in the place of lost frames.
         """
         ours = log.owner == self._attempt
         return log.last_sequence < (len(self._written) if ours else self._opened_at)
 
 
 class Flusher:
-    """Appends for every log writer of the process. `interval` is in seconds. Run it as a task."""
+    """Opens the log writers of the process, and appends for all of them. `interval` is in seconds.
 
-    def __init__(self, writer: Writer, *, interval: float) -> None:
+    Run `run` as a task.
+    """
+
+    def __init__(self, writer: Writer, stream_log: Log, *, interval: float) -> None:
         self._writer = writer
+        self._stream_log = stream_log
         self._interval = interval
         self._marked: dict[LogWriter, None] = {}
         self._any = asyncio.Event()
         self._urgent = asyncio.Event()
 
+    async def open(self, generation_id: GenerationId, attempt: int, opening: Frame) -> tuple[LogWriter, list[bytes]]:
+        """Open an attempt's log. Returns its log writer, and the log's frames up to and with the opening frame.
+
+        Waits for Redis as long as Redis needs.
+
+        Raises:
+            AppendRefused: a later attempt has opened the log, or the log is closed.
+
+        """
+        while True:
+            try:
+                written = await open_attempt(self._writer, self._stream_log, generation_id, attempt, opening)
+            except StreamsUnavailable:
+                log.warning("open_failed", generation_id=str(generation_id))
+                await asyncio.sleep(RETRY_AFTER)
+            else:
+                return LogWriter(self, generation_id, attempt, written), written
+
     def mark(self, log_writer: LogWriter, *, flush_now: bool) -> None:
-        """Note that a log writer has something to append."""
+        """Note that a log writer has something to append. `flush_now`: before the interval is over."""
         self._marked[log_writer] = None
         self._any.set()
         if flush_now:
             self._urgent.set()
 
     async def run(self) -> None:
-        """Flush, for ever."""
+        """Append whenever there is something to append, for ever."""
         while True:
             await self._any.wait()
             try:

@@ -1,22 +1,28 @@
 """The sweep: find what was left behind, and queue it again or end it. Any process may run it, and several at once."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import timedelta
-from typing import Final
+from typing import Final, NamedTuple
 from uuid import UUID
 
 from sqlalchemy.exc import IntegrityError
+from structlog.contextvars import bound_contextvars
 
-from services.worker.generations.attempt import close
-from services.worker.generations.desk import Desk
+from services.worker.generations.attempt import note_closed
+from shared.database.engine import Database
 from shared.errors import AppendRefused
 from shared.generations import recover
 from shared.generations.close_log import close_log
 from shared.generations.recover import UnclosedLog
 from shared.generations.turn_order import promote
 from shared.ids import GenerationId
+from shared.jobs.sender import JobSender
 from shared.states import GenerationStatus
+from shared.streams.port import Log, Writer
 from shared.telemetry.logs import get_logger
+from shared.telemetry.metrics import Metrics
+from shared.telemetry.traces import bound_trace, read_traceparent
 
 log = get_logger(__name__)
 
@@ -24,55 +30,87 @@ UNTAKEN_AFTER: Final = timedelta(seconds=5)
 UNCLOSED_AFTER: Final = timedelta(seconds=5)
 
 
-async def sweep(desk: Desk) -> None:
-    """One pass: expired leases, rows that no worker took or whose turn has come, logs that nobody closed."""
-    async with desk.database.begin() as db:
-        lost = (await db.execute(recover.take_over_expired())).all()
-        failed = [row.assistant_message_id for row in lost if row.status == GenerationStatus.FAILED]
-        if failed:
-            await db.execute(recover.fail_replies(failed))
-    for row in lost:
-        if row.status == GenerationStatus.QUEUED:
-            log.warning("generation_lost", generation_id=str(row.id), attempt=row.attempt)
-            desk.jobs.generate(GenerationId(row.id))
-        else:
-            log.warning(
-                "answer_failed",
-                generation_id=str(row.id),
-                attempt=row.attempt,
-                code=recover.WORKER_LOST,
-                model=row.model or desk.model.name,
-            )
-    async with desk.database.connect() as db:
-        untaken = (await db.execute(recover.queued_again(UNTAKEN_AFTER))).scalars().all()
-    for generation_id in (*untaken, *await _promoted(desk)):
-        desk.jobs.generate(GenerationId(generation_id))
-    async with desk.database.connect() as db:
-        unclosed = await recover.find_unclosed(db, UNCLOSED_AFTER)
-    for one in unclosed:
-        await _close(desk, one)
+class LostGeneration(NamedTuple):
+    """A generation whose lease expired, as it is now: queued again, or failed."""
+
+    id: UUID
+    status: str
+    attempt: int
+    assistant_message_id: int
+    model: str | None
+    traceparent: str | None
 
 
-async def _promoted(desk: Desk) -> Sequence[UUID]:
-    try:
-        async with desk.database.connect() as db:
-            return (await db.execute(promote())).scalars().all()
-    except IntegrityError:
-        # In one of the chats a message was accepted in this very moment. The next pass looks again.
-        return ()
+@dataclass(frozen=True, slots=True)
+class Recovery:
+    """Looks for what was left behind. `default_model` is named in logs where a generation's row names no model."""
 
+    database: Database
+    writer: Writer
+    stream_log: Log
+    jobs: JobSender
+    default_model: str
+    metrics: Metrics
 
-async def _close(desk: Desk, unclosed: UnclosedLog) -> None:
-    """Write what the log lacks of a reply that is over. A log that is gone stays gone: the row serves instead."""
-    generation, outcome = unclosed
-    if await desk.stream_log.head(generation.id) is None:
-        await close(desk, generation.id, generation.attempt, None)
-        return
-    try:
-        closed = await close_log(desk.database, desk.writer, desk.stream_log, generation, outcome)
-    except (AppendRefused, IntegrityError) as refusal:
-        # Somebody else is closing it, or a message was accepted in this moment. The next pass looks again.
-        log.warning("close_refused", generation_id=str(generation.id), error=type(refusal).__name__)
-        return
-    if closed.due is not None:
-        desk.jobs.generate(closed.due)
+    async def sweep(self) -> None:
+        """One pass: expired leases, rows that no worker took, rows whose turn has come, logs that nobody closed."""
+        await self._take_over_expired()
+        async with self.database.connect() as db:
+            untaken = (await db.execute(recover.queued_again(UNTAKEN_AFTER))).all()
+        for generation_id, traceparent in untaken:
+            with bound_trace(read_traceparent(traceparent)):
+                self.jobs.generate(GenerationId(generation_id))
+        for generation_id in await self._promoted():
+            self.jobs.generate(GenerationId(generation_id))
+        async with self.database.connect() as db:
+            unclosed = await recover.find_unclosed(db, UNCLOSED_AFTER)
+        for one in unclosed:
+            with (
+                bound_contextvars(generation_id=str(one.generation.id)),
+                bound_trace(read_traceparent(one.traceparent)),
+            ):
+                await self._close(one)
+
+    async def _take_over_expired(self) -> None:
+        """Queue again what lost its worker, or fail what lost its worker too often."""
+        async with self.database.begin() as db:
+            lost = [LostGeneration._make(row) for row in await db.execute(recover.take_over_expired())]
+            failed = [one.assistant_message_id for one in lost if one.status == GenerationStatus.FAILED]
+            if failed:
+                await db.execute(recover.fail_replies(failed))
+        for one in lost:
+            with bound_contextvars(generation_id=str(one.id)), bound_trace(read_traceparent(one.traceparent)):
+                if one.status == GenerationStatus.QUEUED:
+                    log.warning("generation_lost", attempt=one.attempt)
+                    self.jobs.generate(GenerationId(one.id))
+                else:
+                    model = one.model or self.default_model
+                    log.warning("answer_failed", attempt=one.attempt, code=recover.WORKER_LOST, model=model)
+                    self.metrics.generation_ended(GenerationStatus.FAILED)
+
+    async def _promoted(self) -> Sequence[UUID]:
+        """Queue what waited behind its chat's live answer and is due now."""
+        try:
+            async with self.database.connect() as db:
+                return (await db.execute(promote())).scalars().all()
+        except IntegrityError:
+            # In one of the chats a message was accepted at this very moment. The next pass looks again.
+            return ()
+
+    async def _close(self, unclosed: UnclosedLog) -> None:
+        """Write what the log lacks of a reply that is over.
+
+        A log that is gone stays gone: readers get the row instead.
+        """
+        generation, outcome, _ = unclosed
+        if await self.stream_log.head(generation.id) is None:
+            await note_closed(self.database, self.jobs, generation.id, generation.attempt, None)
+            return
+        try:
+            closed = await close_log(self.database, self.writer, self.stream_log, generation, outcome)
+        except (AppendRefused, IntegrityError) as refusal:
+            # Somebody else is closing the log, or a message was accepted at this moment. The next pass looks again.
+            log.warning("close_refused", error=type(refusal).__name__)
+            return
+        if closed.due is not None:
+            self.jobs.generate(closed.due)

@@ -1,4 +1,4 @@
-"""A reply while it is written: what readers have of it, what it has taken, how it ended."""
+"""A reply while it is written: what readers have, what the model calls took, and how the reply ends."""
 
 import time
 from collections.abc import Sequence
@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from services.worker.generations.log_writer import LogWriter
-from services.worker.models.groq.client import CHARS_PER_TOKEN, ModelChunk
+from services.worker.models.port import ModelChunk
+from services.worker.models.tokens import CHARS_PER_TOKEN
 from shared.errors import (
     CortexAIError,
     ModelAuthFailed,
@@ -16,7 +17,7 @@ from shared.errors import (
     ModelUnavailable,
     QuotaExceeded,
 )
-from shared.generations.finish import ModelUsage
+from shared.generations.finish import FinishedReply, ModelUsage
 from shared.generations.outcome import Outcome
 from shared.protocol import frames
 from shared.protocol.frames import Frame
@@ -25,46 +26,45 @@ from shared.token_usage import TokenUsage, estimate
 
 NEW_PARAGRAPH: Final = "\n\n"
 REFUSALS: Final = (ModelRateLimited, ModelAuthFailed, ModelRejected, ModelGone, ModelUnavailable)
+"""Failures after which a model call without any text took no tokens."""
 
 
 @dataclass(slots=True)
 class UsageMeter:
-    """A model call: the tokens that it was sent, the characters that came, and what it says that it took."""
+    """Counts one model call: its prompt's tokens, the characters that came, and the usage that the model reported."""
 
     model: str
     prompt_tokens: int
     chars: int = 0
-    usage: TokenUsage | None = None
+    reported: TokenUsage | None = None
 
-    @property
-    def is_fresh(self) -> bool:
-        """Whether nothing has come yet."""
-        return not self.chars
-
-    def taken(self) -> ModelUsage:
-        """What it took: what the model says, else an estimate."""
-        if self.usage is not None:
-            return ModelUsage(self.model, self.usage, is_estimate=False)
-        completion = -(-self.chars // CHARS_PER_TOKEN)
-        return ModelUsage(self.model, estimate(self.prompt_tokens, completion), is_estimate=True)
+    def usage(self) -> ModelUsage:
+        """What the call took: what the model reported, else an estimate."""
+        if self.reported is not None:
+            return ModelUsage(self.model, self.reported, is_estimate=False)
+        return ModelUsage(self.model, estimate(self.prompt_tokens, -(-self.chars // CHARS_PER_TOKEN)), is_estimate=True)
 
 
 @dataclass(slots=True)
 class Reply:
-    """What has been written, and by which log writer. `left` are the tokens that its user may still spend; None for no bound."""
+    """One attempt's reply. `transcript` is what readers have rendered, also of earlier attempts.
+
+    `tokens_left` is what the user may still spend today; None for no bound. `meter` counts the model call that runs
+    now, `usage` sums up the calls that have ended. `first_token_at` is in seconds of the monotonic clock.
+    """
 
     log_writer: LogWriter
     transcript: Transcript
-    left: int | None = None
-    thought: int = 0  # characters of reasoning
-    reason: frames.FinishReason = "stop"
+    tokens_left: int | None = None
+    reasoning_chars: int = 0
+    finish_reason: frames.FinishReason = "stop"
     usage: TokenUsage | None = None
-    call: UsageMeter | None = None
-    first_token: float | None = None  # in the monotonic clock's seconds
+    meter: UsageMeter | None = None
+    first_token_at: float | None = None
     failure: CortexAIError | None = None
 
-    def put(self, frame: Frame, *, flush_now: bool = False) -> None:
-        """Write a part.
+    def write(self, frame: Frame, *, flush_now: bool = False) -> None:
+        """Write a frame that readers render.
 
         Raises:
             AppendRefused: the log is not this attempt's any more.
@@ -73,97 +73,116 @@ class Reply:
         self.log_writer.write(frame, flush_now=flush_now)
         self.transcript.take(frame)
 
-    def put_all(self, written: Sequence[Frame]) -> None:
-        """Write parts."""
+    def write_all(self, written: Sequence[Frame]) -> None:
+        """Write several frames."""
         for frame in written:
-            self.put(frame)
+            self.write(frame)
 
-    def tell(self, status: frames.StatusData) -> None:
-        """Tell readers what is being done."""
+    def show_status(self, status: frames.StatusData) -> None:
+        """Show readers what is being done."""
         self.log_writer.write(frames.status(status))
 
     def begin_step(self) -> None:
-        """Begin a step, unless one is open in which no tool was called yet."""
+        """Begin a step, unless a step is open in which no tool was called yet."""
         if self.transcript.step_called:
-            self.put_all([*self.transcript.ending(), frames.finish_step()])
+            self.write_all([*self.transcript.ending(), frames.finish_step()])
         if not self.transcript.step_open:
-            self.put(frames.start_step())
+            self.write(frames.start_step())
 
     def begin_calls(self) -> None:
-        """End what is being said, and open the step if none is."""
-        self.put_all(self.transcript.ending())
+        """End the open text, and open a step if none is open."""
+        self.write_all(self.transcript.ending())
         if not self.transcript.step_open:
-            self.put(frames.start_step())
+            self.write(frames.start_step())
 
-    def begin_anew(self, attempt: int) -> None:
-        """Leave what an earlier attempt wrote of the step as it is, say so, and begin a new paragraph."""
-        text = self.transcript.step_text
-        self.put_all(self.transcript.ending())
+    def restart_step(self, attempt: int) -> None:
+        """Leave the text of an earlier attempt as it is, announce this attempt, and begin a new paragraph."""
+        has_text = bool(self.transcript.step_text)
+        self.write_all(self.transcript.ending())
         if self.transcript.step_open:
-            self.put(frames.finish_step())
+            self.write(frames.finish_step())
         self.log_writer.write(frames.retry(attempt))
-        self.put(frames.start_step())
-        if text:
-            self.say(NEW_PARAGRAPH)
+        self.write(frames.start_step())
+        if has_text:
+            self.write_text(NEW_PARAGRAPH)
 
-    def take(self, delta: ModelChunk) -> None:
-        """Write one chunk of the model's."""
-        if self.call is not None:
-            self.call.usage = delta.usage or self.call.usage
-            self.call.chars += len(delta.text) + len(delta.reasoning)
-        self.reason = delta.finish_reason or self.reason
-        if not delta.text and not delta.reasoning:
+    def add(self, chunk: ModelChunk) -> None:
+        """Write what a chunk adds, and count it.
+
+        Raises:
+            AppendRefused: the log is not this attempt's any more.
+            QuotaExceeded: the user's tokens for today are used up.
+
+        """
+        if self.meter is not None:
+            self.meter.reported = chunk.usage or self.meter.reported
+            self.meter.chars += len(chunk.text) + len(chunk.reasoning)
+        self.finish_reason = chunk.finish_reason or self.finish_reason
+        if not chunk.text and not chunk.reasoning:
             return
-        if self.first_token is None:
-            self.first_token = time.monotonic()
-        if delta.reasoning:
-            self._think(delta.reasoning)
-        if delta.text:
-            self.say(delta.text)
-        self._check_quota()
+        if self.first_token_at is None:
+            self.first_token_at = time.monotonic()
+        if chunk.reasoning:
+            self._write_reasoning(chunk.reasoning)
+        if chunk.text:
+            self.write_text(chunk.text)
+        self.check_quota()
 
-    def _think(self, reasoning: str) -> None:
+    def _write_reasoning(self, reasoning: str) -> None:
         if self.transcript.text_open is not None:
-            self.put(frames.text_end(self.transcript.text_open))
+            self.write(frames.text_end(self.transcript.text_open))
         if self.transcript.reasoning_open is None:
-            self.put(frames.reasoning_start(f"r{self.transcript.reasonings}"))
-        first = not self.thought
-        self.thought += len(reasoning)
-        self.put(frames.reasoning_delta(str(self.transcript.reasoning_open), reasoning), flush_now=first)
+            self.write(frames.reasoning_start(f"r{self.transcript.reasonings}"))
+        is_first = not self.reasoning_chars
+        self.reasoning_chars += len(reasoning)
+        self.write(frames.reasoning_delta(str(self.transcript.reasoning_open), reasoning), flush_now=is_first)
 
-    def say(self, text: str) -> None:
-        """Write text."""
+    def write_text(self, text: str) -> None:
+        """Write text. The first text of a reply goes out at once."""
         if self.transcript.reasoning_open is not None:
-            self.put(frames.reasoning_end(self.transcript.reasoning_open))
+            self.write(frames.reasoning_end(self.transcript.reasoning_open))
         if self.transcript.text_open is None:
-            self.put(frames.text_start(str(self.transcript.texts)))
-        first = not self.transcript.length
-        self.put(frames.text_delta(str(self.transcript.text_open), text), flush_now=first)
+            self.write(frames.text_start(str(self.transcript.texts)))
+        is_first = not self.transcript.length
+        self.write(frames.text_delta(str(self.transcript.text_open), text), flush_now=is_first)
 
-    def _check_quota(self) -> None:
-        if self.left is not None and self.call is not None:
-            spent = self.call.prompt_tokens + self.call.chars // CHARS_PER_TOKEN
-            if spent > self.left:
-                raise QuotaExceeded
+    def check_quota(self) -> None:
+        """Whether the user may spend more tokens.
+
+        Raises:
+            QuotaExceeded: the user's tokens for today are used up.
+
+        """
+        if self.tokens_left is None:
+            return
+        # Without a model call, the next one has to be able to spend at least one token.
+        spent = self.meter.prompt_tokens + self.meter.chars // CHARS_PER_TOKEN if self.meter else 1
+        if spent > self.tokens_left:
+            raise QuotaExceeded
 
     def fail(self, failure: CortexAIError) -> None:
-        """End with a failure. A call that was refused took nothing, so it is none."""
+        """End with a failure. A model call that was refused took nothing, so it is not counted."""
         self.failure = failure
-        if isinstance(failure, REFUSALS) and self.call is not None and self.call.is_fresh and self.call.usage is None:
-            self.call = None
+        meter = self.meter
+        if isinstance(failure, REFUSALS) and meter is not None and not meter.chars and meter.reported is None:
+            self.meter = None
 
     def end_call(self) -> ModelUsage | None:
-        """What the model call took that is under way, added to the whole; None when there is none."""
-        if self.call is None:
+        """End the model call that runs now. Returns what the call took; None when no call runs."""
+        if self.meter is None:
             return None
-        taken, self.call = self.call.taken(), None
-        self.usage = taken.usage if self.usage is None else self.usage + taken.usage
-        if self.left is not None:
-            self.left -= taken.usage.total_tokens
-        return taken
+        ended, self.meter = self.meter.usage(), None
+        self.usage = ended.usage if self.usage is None else self.usage + ended.usage
+        if self.tokens_left is not None:
+            self.tokens_left -= ended.usage.total_tokens
+        return ended
 
     def outcome(self) -> Outcome:
         """How the generation ends. Ask once all model calls have ended."""
         if self.failure is not None:
             return Outcome.failed(self.failure, self.usage)
-        return Outcome.completed(self.reason, self.usage)
+        return Outcome.completed(self.finish_reason, self.usage)
+
+    def finished(self) -> FinishedReply:
+        """The reply as it is saved."""
+        return FinishedReply(self.transcript.text, self.transcript.parts(), self.transcript.sources or None)

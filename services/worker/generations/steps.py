@@ -1,113 +1,143 @@
-"""The steps of a reply: what the model said, which tools it called, and what they gave. Saved, so that no retry calls again."""
+"""The steps of a reply: texts of the model that end with tool calls, and what the calls gave.
+
+Steps are saved before readers see them, so that no call is made twice.
+"""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
 from services.worker import prompts
-from services.worker.models.groq.client import ModelMessage, ToolCall
+from services.worker.models.port import ModelMessage, ToolCall
+from services.worker.tools.port import FAILURE_NOTICE, Source, ToolFailure, ToolResult
 from shared.protocol import frames
 from shared.protocol.frames import Frame
 from shared.protocol.transcript import Transcript
 
-SEARCH: Final[str] = prompts.WEB_SEARCH["function"]["name"]
+Json = dict[str, Any]
+VERSION: Final = 2
+"""Of the form in which steps are saved. Rows of version 1, which names no version, are still read."""
 MAX_CALLS: Final = 3
-"""How many tools one step may call; what the model asks for beyond that is left out."""
+"""How many tools one step may call. Calls beyond that are left out."""
+MIN_CONTENT_CHARS: Final = 200
+"""How many characters of each record's content the model gets at least."""
 
 
 @dataclass(slots=True)
 class ToolUse:
-    """A call, and its result once it has one: `found` are the results, `error` says why there are none."""
+    """A tool call, and its outcome once it has one. `arguments` is None when the model sent no JSON object."""
 
     id: str
     name: str
-    given: dict[str, Any] | None
-    found: list[dict[str, str]] | None = None
-    error: str | None = None
+    arguments: Json | None
+    outcome: ToolResult | ToolFailure | None = None
 
     @property
-    def is_answered(self) -> bool:
-        """Whether it has its result."""
-        return self.found is not None or self.error is not None
-
-    @property
-    def query(self) -> str | None:
-        """What is to be searched for; None when the model did not say it as it should."""
-        query = (self.given or {}).get("query")
-        return query.strip() if self.name == SEARCH and isinstance(query, str) and query.strip() else None
+    def result(self) -> ToolResult | None:
+        """What the call gave; None while it has no outcome, or when it failed."""
+        return self.outcome if isinstance(self.outcome, ToolResult) else None
 
 
 @dataclass(slots=True)
 class Step:
-    """A model call that ended with calls of tools, after `text`."""
+    """A model call that ended with tool calls, after `text`."""
 
     text: str
     calls: list[ToolUse] = field(default_factory=list)
 
 
-def new_step(text: str, calls: Sequence[ToolCall], before: Sequence[Step] = ()) -> Step:
-    """A step as the model has asked for it. No two calls of a reply share an id, though some models number anew each time."""
-    taken = {call.id for step in before for call in step.calls}
-    made = []
+def new_step(text: str, calls: Sequence[ToolCall], earlier: Sequence[Step] = ()) -> Step:
+    """The step that the model asks for. Ids that a call of an earlier step has as well get a number behind them."""
+    taken = {call.id for step in earlier for call in step.calls}
+    uses = []
     for call in calls[:MAX_CALLS]:
         call_id, number = call.id, len(taken)
         while call_id in taken:
             number += 1
             call_id = f"{call.id}-{number}"
         taken.add(call_id)
-        made.append(ToolUse(call_id, call.name, call.arguments))
-    return Step(text, made)
+        uses.append(ToolUse(call_id, call.name, call.arguments))
+    return Step(text, uses)
 
 
-def dump(steps: Sequence[Step]) -> list[dict[str, Any]]:
-    """The steps as JSON."""
+def dump(steps: Sequence[Step]) -> list[Json]:
+    """The steps as JSON, in the form of VERSION."""
     return [
-        {
-            "text": step.text,
-            "calls": [
-                {"id": call.id, "name": call.name, "given": call.given, "found": call.found, "error": call.error}
-                for call in step.calls
-            ],
-        }
-        for step in steps
+        {"version": VERSION, "text": step.text, "calls": [_dump_call(call) for call in step.calls]} for step in steps
     ]
 
 
-def load(saved: Sequence[dict[str, Any]] | None) -> list[Step]:
-    """The steps that `dump` made this of."""
-    return [Step(step["text"], [ToolUse(**call) for call in step["calls"]]) for step in saved or ()]
+def _dump_call(call: ToolUse) -> Json:
+    kind = "result" if isinstance(call.outcome, ToolResult) else "failure"
+    outcome = {kind: asdict(call.outcome)} if call.outcome is not None else {}
+    return {"id": call.id, "name": call.name, "arguments": call.arguments, **outcome}
 
 
-def input_of(call: ToolUse) -> Frame:
-    """The part that shows a call."""
-    return frames.tool_input(call.id, call.name, call.given or {})
+def load(saved: Sequence[Json] | None) -> list[Step]:
+    """The steps of a row. None means no steps."""
+    return [
+        Step(
+            step["text"], [_load_call(call) if "version" in step else _load_first_form(call) for call in step["calls"]]
+        )
+        for step in saved or ()
+    ]
 
 
-def results_of(call: ToolUse, known: set[str]) -> list[Frame]:
-    """The parts that show a call's result, and the sources that are not among the `known` URLs."""
-    return [_output_of(call), *_sources_of(call, known)]
+def _load_call(call: Json) -> ToolUse:
+    outcome: ToolResult | ToolFailure | None = None
+    if "result" in call:
+        result = call["result"]
+        sources = tuple(Source(**source) for source in result["sources"])
+        outcome = ToolResult(**{**result, "sources": sources, "frames": tuple(result["frames"])})
+    elif "failure" in call:
+        outcome = ToolFailure(**call["failure"])
+    return ToolUse(call["id"], call["name"], call["arguments"], outcome)
 
 
-def _output_of(call: ToolUse) -> Frame:
-    if call.found is None:
-        return frames.tool_error(call.id, call.error or "")
-    shown = [{"title": source["title"], "url": source["url"]} for source in call.found]
-    return frames.tool_output(call.id, {"results": shown})
+def _load_first_form(call: Json) -> ToolUse:
+    """A call of version 1, which knew only the web search: `found` is a list of pages, `error` a message."""
+    outcome: ToolResult | ToolFailure | None = None
+    if call["found"] is not None:
+        pages = [Source(page["url"], page["title"]) for page in call["found"]]
+        shown = {"results": [{"title": page.title, "url": page.url} for page in pages]}
+        outcome = ToolResult(records=call["found"], shown=shown, sources=tuple(pages))
+    elif call["error"] is not None:
+        outcome = ToolFailure("failed", call["error"])
+    return ToolUse(call["id"], call["name"], call["given"], outcome)
 
 
-def _sources_of(call: ToolUse, known: set[str]) -> list[Frame]:
+def call_frame(call: ToolUse) -> Frame:
+    """The frame that shows a call."""
+    return frames.tool_input(call.id, call.name, call.arguments or {})
+
+
+def outcome_frames(call: ToolUse, known: set[str]) -> list[Frame]:
+    """The frames that show a call's outcome, and those of its sources whose URLs are not `known`.
+
+    Adds these to `known`.
+    """
+    match call.outcome:
+        case ToolResult(shown=shown, frames=further):
+            return [*further, frames.tool_output(call.id, shown), *_source_frames(call, known)]
+        case ToolFailure(message=message):
+            return [frames.tool_error(call.id, message)]
+        case None:
+            return []
+
+
+def _source_frames(call: ToolUse, known: set[str]) -> list[Frame]:
     parts: list[Frame] = []
-    for number, source in enumerate(call.found or (), start=1):
-        if source["url"] not in known:
-            known.add(source["url"])
-            parts.append(frames.source_url(f"{call.id}-{number}", source["url"], source["title"]))
+    for number, source in enumerate(call.result.sources if call.result else (), start=1):
+        if source.url not in known:
+            known.add(source.url)
+            parts.append(frames.source_url(f"{call.id}-{number}", source.url, source.title))
     return parts
 
 
 def catch_up_steps(transcript: Transcript, steps: Sequence[Step]) -> list[Frame]:
-    """The parts that lead a reader from what it has rendered to all that is saved of the steps.
+    """The frames that lead a reader from what it has rendered to all steps that are saved.
 
-    Without more than a crash they are the last step's at most; when the log was lost as well, they may be all.
+    After a crash of a worker they show the last step at most. When Redis lost the log too, they may show all steps.
     """
     parts: list[Frame] = []
     step_open, called, text_from = transcript.step_open, transcript.step_called, 0
@@ -115,56 +145,64 @@ def catch_up_steps(transcript: Transcript, steps: Sequence[Step]) -> list[Frame]
     known = {source["url"] for source in transcript.sources}
     pending = transcript.ending()
     for step in steps:
-        lacks = step.text[max(0, shown_text - text_from) :]
+        missing_text = step.text[max(0, shown_text - text_from) :]
         text_from += len(step.text)
-        uncalled = [call for call in step.calls if call.id not in transcript.tools]
-        results = [part for call in step.calls if call.is_answered for part in _unshown_result(transcript, call, known)]
-        if not (lacks or uncalled or results):
+        missing_calls = [call for call in step.calls if call.id not in transcript.tools]
+        missing_outcomes = [part for call in step.calls for part in _missing_outcome(transcript, call, known)]
+        if not (missing_text or missing_calls or missing_outcomes):
             continue
         parts += pending
         pending = []
-        if called and step_open and len(uncalled) == len(step.calls):
-            # What was called in the open step belongs to the step before.
+        if called and step_open and len(missing_calls) == len(step.calls):
+            # The calls of the open step belong to the step before this one.
             parts.append(frames.finish_step())
             step_open = False
         if not step_open:
             parts.append(frames.start_step())
-        if lacks:
+        if missing_text:
             text_id = str(texts)
             texts += 1
-            parts += [frames.text_start(text_id), frames.text_delta(text_id, lacks), frames.text_end(text_id)]
-        parts += [*(input_of(call) for call in uncalled), *results]
+            parts += [frames.text_start(text_id), frames.text_delta(text_id, missing_text), frames.text_end(text_id)]
+        parts += [*(call_frame(call) for call in missing_calls), *missing_outcomes]
         step_open = called = True
     return parts
 
 
-def _unshown_result(transcript: Transcript, call: ToolUse, known: set[str]) -> list[Frame]:
+def _missing_outcome(transcript: Transcript, call: ToolUse, known: set[str]) -> list[Frame]:
     state = transcript.tools[call.id]["state"] if call.id in transcript.tools else "input-available"
-    return results_of(call, known) if state == "input-available" else _sources_of(call, known)
+    return outcome_frames(call, known) if state == "input-available" else _source_frames(call, known)
 
 
 def to_model_messages(steps: Sequence[Step], *, as_tools: bool, max_chars: int) -> list[ModelMessage]:
-    """What the model is told of the steps, in at most so many characters of results.
+    """The steps as the model gets them. All records' contents together are cut to about `max_chars` characters.
 
-    A model without tools is told the results in a message of the system's.
+    A model that can't call tools (`as_tools` is False) gets the outcomes in system messages, without calls and texts.
     """
-    answered = sum(len(call.found or ()) for step in steps for call in step.calls)
-    share = max(200, max_chars // max(1, answered))
-    said: list[ModelMessage] = []
+    records = sum(len(call.result.records) for step in steps for call in step.calls if call.result)
+    share = max(MIN_CONTENT_CHARS, max_chars // max(1, records))
+    messages: list[ModelMessage] = []
     for step in steps:
-        results = [_result(call, share) for call in step.calls]
+        outcomes = [(call.id, _outcome_text(call, share)) for call in step.calls]
         if as_tools:
-            calls = tuple(ToolCall(call.id, call.name, call.given) for call in step.calls)
-            said.append(ModelMessage("assistant", step.text, calls))
-            said += [
-                ModelMessage("tool", result, call_id=call.id) for call, result in zip(step.calls, results, strict=True)
-            ]
+            calls = tuple(ToolCall(call.id, call.name, call.arguments) for call in step.calls)
+            messages.append(ModelMessage("assistant", step.text, calls))
+            messages += [ModelMessage("tool", text, call_id=call_id) for call_id, text in outcomes]
         else:
-            said += [ModelMessage("system", result) for result in results]
-    return said
+            messages += [ModelMessage("system", text) for _, text in outcomes]
+    return messages
 
 
-def _result(call: ToolUse, share: int) -> str:
-    if call.found is None:
-        return prompts.SEARCH_FAILED
-    return prompts.search_results([{**source, "content": source["content"][:share]} for source in call.found])
+def _outcome_text(call: ToolUse, share: int) -> str:
+    """The outcome as the model reads it. Each record's content is cut to `share` characters."""
+    match call.outcome:
+        case ToolResult(notice=notice, records=records):
+            return prompts.quoted_records(notice, [_shortened(record, share) for record in records])
+        case ToolFailure(notice=notice):
+            return notice
+        case None:
+            return FAILURE_NOTICE
+
+
+def _shortened(record: Json, share: int) -> Json:
+    content = record.get("content")
+    return {**record, "content": content[:share]} if isinstance(content, str) else record

@@ -1,7 +1,8 @@
-"""Facts: what users said that a summary must not lose, found by what it looks like. Pure.
+"""Facts: what users wrote and a summary must not lose. Facts are found by their look. Pure.
 
-Models leave out numbers and names when they summarize. So the distinctive words of the folded messages (numbers, addresses,
-names, quotations, codes) are looked for in the new summary; the sentences around those that it lacks are kept beside it.
+Models leave out numbers and names when they summarize. So the distinctive words of the summarized messages (numbers,
+addresses, names, quotations, codes) are looked for in the new summary. The sentences around missing words are kept as
+facts.
 """
 
 import re
@@ -12,15 +13,17 @@ from typing import Final, NamedTuple
 from shared.memory.facts import FACT_MAX_CHARS, Fact
 
 MAX_PER_MESSAGE: Final = 12
-"""So that one long message does not drive out what all others said."""
+"""The bound leaves room for the facts of other messages when one message is long."""
 MAX_TOKEN_CHARS: Final = 120
 MARGIN: Final = 40
-"""Characters of a long sentence that a fact has before its first distinctive word."""
+"""In a long sentence, a fact begins so many characters before its first distinctive word."""
 
 MAX_TOKENS: Final = 200
-"""Of one message. More are a table or a listing, which no summary needs word for word."""
+"""Of one message. A message with more distinctive words is a table or a listing, which no summary needs word for word.
 
-# Each repetition is bounded, so that no message, however odd, takes longer than its length allows.
+"""
+
+# Each repetition is bounded. So the time that a message takes grows with its length only.
 _ADDRESS: Final = r"https?://[^\s<>\"]{1,2000}|[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,8}"
 _QUOTED: Final = r"\"[^\"\n]{2,80}\"|“[^”\n]{2,80}”|„[^“”\n]{2,80}[“”]|«[^»\n]{2,80}»"
 _CODE: Final = r"\b(?=[\w-]{0,40}\d)(?=[\w-]{0,40}[A-Za-z])\w[\w-]{1,40}\b|\b[A-Z]{2,40}(?:-[A-Z0-9]{1,40}){0,4}\b"
@@ -33,15 +36,15 @@ _TOKEN: Final = re.compile(
 _WEIGHTS: Final = {"address": 5, "code": 4, "quoted": 3, "number": 3, "name": 2}
 WEAK: Final = 1
 SMALL_DIGITS: Final = 2
-"""A number of so few digits seldom matters: it counts, or numbers a list."""
+"""Numbers with so few digits seldom matter: they count something, or number a list."""
 _SENTENCE: Final = re.compile(r"[^.!?\n]+(?:[.!?](?!\s|$)[^.!?\n]*)*[.!?]*")
 _EDGES: Final = "\"“”„«».,;:!?()[]'\u2019 "
 _IN_NUMBERS: Final = re.compile(
     r"(?<=\d)[,.](?=\d{3}\b)|(?<!\d[$€£¥])(?<!\d\s[$€£¥])(?<=[$€£¥])\s(?=\d)|(?<=\d)\s(?=[%€$£¥](?!\d))"
 )
-"""What is written in a number or not, as one likes: points between thousands, a space beside the unit."""
+"""What people may write in a number or leave out: commas between thousands, a space beside the unit."""
 
-# Words that begin sentences, or are written large, without being names of anything.
+# Words that begin sentences or have capitals, and are no names.
 _COMMON: Final = frozenset(
     """a an and are as at be but by can could did do does for from had has have he hello hey hi how i i'd i'll i'm i've
     if in is it it's its just let let's me my no not now of ok okay on or our please she so thank thanks that the their
@@ -50,7 +53,10 @@ _COMMON: Final = frozenset(
 
 
 class Token(NamedTuple):
-    """A distinctive word or group of words: where it stands in its message, and how much it matters."""
+    """A distinctive word or group of words, its place in the message, and its weight.
+
+    More weight means more important.
+    """
 
     text: str
     begin: int
@@ -59,7 +65,7 @@ class Token(NamedTuple):
 
 
 def tokens_in(text: str) -> list[Token]:
-    """The distinctive tokens of a text, in order. A capital at a sentence's beginning alone makes no name."""
+    """The distinctive tokens of a text, in order. A capital at the beginning of a sentence makes no name."""
     found: list[Token] = []
     for match in _TOKEN.finditer(text):
         kind, begin, value = str(match.lastgroup), match.start(), match.group()
@@ -86,34 +92,37 @@ def _begins_sentence(text: str, at: int) -> bool:
 
 
 def covers(plain_text: str, token: str) -> bool:
-    """Whether a text, made `plain`, has a token, however either writes numbers and capitals."""
+    """Whether a plain text (see `plain`) has a token.
+
+    Differences in capitals and in the form of numbers do not matter.
+    """
     return re.search(rf"(?<!\w){re.escape(plain(token))}(?!\w)", plain_text) is not None
 
 
 def plain(text: str) -> str:
-    """A text for comparison."""
+    """A text in the form in which texts are compared: without capitals, and with one form for each number."""
     return _IN_NUMBERS.sub("", text.casefold()).strip(_EDGES)
 
 
 @dataclass(frozen=True, slots=True)
 class SummarizedMessage:
-    """A user's message that the summary is to cover from now on."""
+    """A user's message that the new summary covers."""
 
     position: int
     text: str
 
 
 def facts_of(message: SummarizedMessage, summary: str) -> list[Fact]:
-    """The facts of a message that the summary, made `plain`, lacks: its sentences around distinctive tokens.
+    """The facts of a message: its sentences with distinctive tokens that the plain summary (see `plain`) lacks.
 
-    If there are too many, those with the most and weightiest.
+    At most MAX_PER_MESSAGE: those whose tokens have the most weight together.
     """
     weighed: list[tuple[int, int, str]] = []
     tokens = [token for token in tokens_in(message.text) if not covers(summary, token.text)]
     for sentence in _SENTENCE.finditer(message.text):
         begin, end = sentence.span()
         inside = [token for token in tokens if begin <= token.begin and token.end <= end]
-        # A quotation may hold the end of a sentence, so that its token is in no sentence as a whole.
+        # A quotation may contain the end of a sentence. Then no sentence has the whole token; the loop below adds it.
         for excerpt, weight in _excerpts(message.text, begin, end, inside):
             weighed.append((weight, len(weighed), excerpt))
     for token in tokens:
@@ -124,7 +133,7 @@ def facts_of(message: SummarizedMessage, summary: str) -> list[Fact]:
 
 
 def _excerpts(text: str, begin: int, end: int, tokens: Sequence[Token]) -> Iterable[tuple[str, int]]:
-    """Pieces of a sentence, none too long, that have all of its tokens; each with its weight."""
+    """Pieces of a sentence with all of its tokens, each with its weight, none longer than FACT_MAX_CHARS."""
     rest = list(tokens)
     while rest:
         start = begin if end - begin <= FACT_MAX_CHARS else max(begin, rest[0].begin - MARGIN)
@@ -143,15 +152,15 @@ def _line(text: str) -> str:
 def kept_facts(
     known: Sequence[Fact], messages: Sequence[SummarizedMessage], summary: str, *, maximum: int
 ) -> tuple[Fact, ...]:
-    """The facts to keep beside a summary that now covers these messages too, by position.
+    """The facts to keep beside a summary that covers these messages too, by position.
 
-    If there are too many, the pinned ones stay, then the newest of those that matter.
-
-    What the summary has come to say by itself is a fact no more, unless it is pinned.
+    A known fact that the summary contains is dropped, unless it is pinned. When more than `maximum` facts remain,
+    pinned facts stay first, then the newest facts with any token of more than weak weight, then the newest of the
+    others.
     """
-    said = plain(summary)
-    still = [fact for fact in known if fact.pinned or not _is_said(fact, said)]
-    new = [fact for message in messages for fact in facts_of(message, said)]
+    plain_summary = plain(summary)
+    still = [fact for fact in known if fact.pinned or not _is_in(plain_summary, fact)]
+    new = [fact for message in messages for fact in facts_of(message, plain_summary)]
     by_text: dict[str, Fact] = {}
     for fact in (*still, *new):
         same = by_text.get(fact.text.casefold())
@@ -159,7 +168,7 @@ def kept_facts(
             by_text.pop(fact.text.casefold(), None)
             by_text[fact.text.casefold()] = fact
     ordered = sorted(by_text.values(), key=_place)
-    # The last in this order stay: weak ones go first, then the oldest.
+    # The last ones of this order are kept: weak facts are dropped first, then the oldest.
     ranked = sorted(ordered, key=lambda fact: (fact.pinned, not _is_weak(fact), _place(fact)))
     pinned = sum(fact.pinned for fact in ordered)
     return tuple(sorted(ranked[max(0, len(ranked) - max(maximum, pinned)) :], key=_place))
@@ -173,6 +182,6 @@ def _place(fact: Fact) -> int:
     return fact.position or 0
 
 
-def _is_said(fact: Fact, summary: str) -> bool:
+def _is_in(plain_summary: str, fact: Fact) -> bool:
     tokens = tokens_in(fact.text)
-    return bool(tokens) and all(covers(summary, token.text) for token in tokens)
+    return bool(tokens) and all(covers(plain_summary, token.text) for token in tokens)

@@ -14,6 +14,7 @@ from tests.conftest import alembic_config, settings_for
 from tests.integration.conftest import serve
 from tests.integration.routes.conftest import NOBODY
 from tests.support.clients import PASSWORD, logged_in
+from tests.support.turns import logged
 
 
 def problem_of(response: httpx.Response) -> dict[str, Any]:
@@ -132,6 +133,9 @@ async def test_a_fault_of_ours_shows_neither_trace_nor_sql(
                 assert leak not in response.text
     assert "hunter2hunter2" not in caplog.text
     assert url not in caplog.text
+    faults = logged(caplog, "unexpected_error")
+    assert len(faults) == 3
+    assert all(line["request_id"] and line["trace_id"] for line in faults)
 
 
 @pytest.fixture(scope="module")

@@ -4,6 +4,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from fastapi import APIRouter, Request, Response
+from structlog.contextvars import bind_contextvars
 
 from services.api import event_ids
 from services.api.dependencies import AppResources, CurrentPrincipal
@@ -62,6 +63,7 @@ async def post_message(
         database,
         streams,
         resources.jobs,
+        resources.metrics,
         resources.limits,
         principal.user_id,
         ChatId(chat_id),
@@ -70,6 +72,7 @@ async def post_message(
         model=body.model,
         key=key,
     )
+    bind_contextvars(generation_id=str(turn.generation_id))
     if wants_json(request.headers):
         return accepted_response(turn, body.content, asked_by_prefer=prefers_async(request.headers))
     if not turn.is_repeated:
@@ -91,6 +94,7 @@ async def get_stream(
     generation_id: UUID, principal: CurrentPrincipal, resources: AppResources, last_event_id: LastEventId = None
 ) -> Response:
     """A generation's frames: live, late or years later, from the start or after Last-Event-ID."""
+    bind_contextvars(generation_id=str(generation_id))
     database, reader = resources.database, resources.streams.reader
     async with database.connect() as db:
         row = await queries.find_generation(db, principal.user_id, GenerationId(generation_id))
@@ -117,6 +121,7 @@ async def get_chat_stream(
         row = await queries.find_latest(db, principal.user_id, ChatId(chat_id))
     if row is None:
         return nothing()
+    bind_contextvars(generation_id=str(row.id))
     has = event_ids.read(last_event_id, row.assistant_message_id)
     resumed = await resume_unless_heard(database, reader, resources.queue_positions, row, has)
     return stream_response(resumed, row.id, row.assistant_message_id, last_event_id)

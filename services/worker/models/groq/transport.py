@@ -14,21 +14,21 @@ import orjson
 from shared import errors
 
 MAX_EVENT_BYTES: Final = 4 * 1024 * 1024
-"""A model that sends more than this without ending an event is not one."""
+"""An endpoint that sends more than this without ending an event is no model."""
 MAX_REFUSAL_BYTES: Final = 64 * 1024
 REFUSAL_WITHIN: Final = 2.0
 """Seconds to wait for the body of a refusal."""
 CODE: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
-"""An error code of an endpoint's. What looks otherwise may be a sentence, which may quote the request."""
+"""The form of an error code. A text of another form may be a sentence, and a sentence may quote the request."""
 GONE_CODES: Final = frozenset({"model_not_found", "model_decommissioned", "model_not_active", "model_terms_required"})
-"""Groq's error codes for a model that nobody can use any more, or not yet (console.groq.com/docs/errors)."""
+"""Groq's error codes for models that do not exist any more, or not yet (console.groq.com/docs/errors)."""
 
 
 class Completions:
-    """What ChatGroq asks: the SDK's completions, with a stream's chunks as plain dicts, which it takes as well.
+    """Stands in for the SDK's completions, which ChatGroq calls. Chunks are plain dicts, which ChatGroq takes as well.
 
-    The SDK checks and rebuilds each request, and builds an object for each chunk and its parts: half of a token's whole
-    cost, and two thirds of a request's (docs/adr/0005-model-client.md).
+    The SDK checks and rebuilds each request, and builds objects for each chunk. That is half of what a token costs, and
+    two thirds of what a request costs (docs/adr/0005-model-client.md).
     """
 
     def __init__(self, http: aiohttp.ClientSession, base_url: str, key: str) -> None:
@@ -37,11 +37,11 @@ class Completions:
         self._headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
 
     async def create(self, *, call: AsyncExitStack, **parameters: Any) -> AsyncIterator[dict[str, Any]]:  # noqa: ANN401
-        """Ask. The connection stays open until `call` is left.
+        """Ask for a completion, and return its chunks. The connection stays open until `call` is left.
 
         Raises:
-            ModelError: refused.
-            aiohttp.ClientError: unreachable.
+            ModelError: the endpoint refused.
+            aiohttp.ClientError: the endpoint can't be reached.
 
         """
         body = orjson.dumps({name: value for name, value in parameters.items() if value is not None})
@@ -53,7 +53,7 @@ class Completions:
 
 
 async def _refusal(response: aiohttp.ClientResponse) -> errors.ModelError:
-    """Why the model does not answer. The endpoint's sentence about that may quote the request, so only its code is kept."""
+    """Why the endpoint refused. Its message may quote the request, so only its error code is kept."""
     code = await _error_code(response)
     failure = _kind_of(response, code)
     failure.endpoint_status, failure.endpoint_code = response.status, code
@@ -64,7 +64,7 @@ def _kind_of(response: aiohttp.ClientResponse, code: str | None) -> errors.Model
     match response.status:
         case 400 | 403 | 404 if code in GONE_CODES:
             return errors.ModelGone()
-        case 404:  # other endpoints have other codes for it, or none
+        case 404:  # other endpoints have other codes, or none
             return errors.ModelGone()
         case 429:
             return errors.ModelRateLimited(retry_after=_retry_after(response))
@@ -77,7 +77,7 @@ def _kind_of(response: aiohttp.ClientResponse, code: str | None) -> errors.Model
 
 
 async def _error_code(response: aiohttp.ClientResponse) -> str | None:
-    """The error code in a refusal's body; None where there is none in time, or none that is a code."""
+    """The error code in a refusal's body; None when the body has none, or does not come in time."""
     try:
         async with asyncio.timeout(REFUSAL_WITHIN):
             body = await response.content.read(MAX_REFUSAL_BYTES)
@@ -87,7 +87,7 @@ async def _error_code(response: aiohttp.ClientResponse) -> str | None:
 
 
 def code_of(error: object) -> str | None:
-    """The code of an error object as endpoints send it; None where there is none."""
+    """The code of an endpoint's error object; None when it has none."""
     code = error.get("code") if isinstance(error, dict) else None
     return code if isinstance(code, str) and CODE.fullmatch(code) else None
 
@@ -123,7 +123,7 @@ def _json(text: bytes) -> dict[str, Any]:
     try:
         chunk: dict[str, Any] = orjson.loads(text)
     except orjson.JSONDecodeError:
-        chunk = json.loads(text)  # slower, but it takes the lone surrogates that JSON allows
+        chunk = json.loads(text)  # slower, but reads the lone surrogates that JSON allows
     if not isinstance(chunk, dict):
         raise TypeError("a chunk is no object")
     return chunk

@@ -1,4 +1,4 @@
-"""The web search: Tavily's client, made once per process. The only module that knows Tavily."""
+"""Tavily's client, which one web search tool uses. Only this folder knows Tavily."""
 
 import asyncio
 import re
@@ -12,13 +12,10 @@ import httpx
 import tavily.errors
 from tavily import AsyncTavilyClient
 
-from services.worker.tools.web_search.search_intent import wants_search
 from shared import errors
 from shared.protocol.encoding import clean
 from shared.proxies import find_way
 from shared.telemetry.logs import get_logger
-
-__all__ = ["Search", "SearchResult", "wants_search"]
 
 log = get_logger(__name__)
 
@@ -30,27 +27,29 @@ MAX_TITLE_CHARS: Final = 200
 MAX_URL_CHARS: Final = 2_000
 MAX_CONTENT_CHARS: Final = 1_500
 MAX_BODY_BYTES: Final = 1024 * 1024
-"""Of an answer as it comes over the wire, where it is not compressed. Twenty results have some 100 KB."""
+"""Of an answer on the wire, which is not compressed. Twenty results have some 100 KB."""
 
 RETRY_DELAY: Final = 0.25
-"""Seconds before the second try, where Tavily does not name its own."""
+"""Seconds before the second try, where Tavily does not name a time itself."""
 MAX_RETRY_WAIT: Final = 2.0
-"""A Retry-After of more seconds than these is not waited for."""
+"""A Retry-After of more seconds is not waited for."""
 
-# A key goes into a header; whatever else is in it would be quoted in an error.
+# A key goes into a header. An error about a key with other characters would quote the key.
 _KEY: Final = re.compile(r"[!-~]+")
 _LINE_ENDS: Final = re.compile("\r\n|[\r\x0b\x0c\x85\u2028\u2029]")
-# What does not show but reaches the model: controls, joiners, marks of direction, tags (which can spell whole sentences).
+# Characters that people do not see but models read: controls, joiners, marks of direction, tags (which can spell
+# sentences).
 _INVISIBLE: Final = re.compile(
     "[\0-\x08\x0e-\x1f\x7f-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]"
 )
-# Browsers read a backslash as a slash, so that it hides which host is meant; the others end an attribute or a link.
+# Browsers read a backslash as a slash, so a backslash can hide the real host. The other characters end an attribute or
+# a link.
 _NEVER_IN_A_URL: Final = re.compile(r'[\s\\"<>]')
 
 
 @dataclass(frozen=True, slots=True)
 class SearchResult:
-    """One result: what may be cited. `content` is an excerpt. Its texts are a stranger's: never instructions, never HTML."""
+    """A page that may be cited. `content` is an excerpt. All texts are a stranger's: no instructions, no HTML."""
 
     url: str
     title: str
@@ -62,12 +61,13 @@ class Search:
 
     def __init__(self, key: str, base_url: str | None, *, timeout: float, max_results: int) -> None:
         if not _KEY.fullmatch(key):
-            # Without a key the library would ask a public service that has no contract with anybody.
+            # Without a key the library would ask a public service, with which nobody has a contract.
             raise errors.SettingsInvalid("TAVILY_API_KEY: is not set or has characters that no key has")
         self._timeout = timeout
         self._max_results = max_results
         base_url = base_url.rstrip("/") if base_url else TAVILY_URL
-        # The library's own client has no hooks: it reads whatever comes, and takes 403 and a spent plan for the same.
+        # The library's own client has no hooks: it reads bodies of any size, and takes 403 and a spent plan for the
+        # same.
         self._http = httpx.AsyncClient(
             # A transport of our own, because the client can't be made over some of the proxies that the environment has.
             transport=httpx.AsyncHTTPTransport(
@@ -81,11 +81,13 @@ class Search:
         self._tavily = AsyncTavilyClient(api_key=key, api_base_url=base_url, client=self._http)
 
     async def aclose(self) -> None:
-        """Close its connections."""
+        """Close the connections."""
         await self._http.aclose()
 
     async def find(self, query: str) -> list[SearchResult]:
-        """The best results, the best one first; none where nothing was found. What may go better soon is tried once more.
+        """The results, the best one first; none where nothing was found.
+
+        A failure that may soon be over is tried once more.
 
         Raises:
             SearchError: one of its kinds.
@@ -110,7 +112,7 @@ class Search:
 
     async def _ask(self, query: str) -> list[SearchResult]:
         try:
-            # The public method takes an answer without results for one that found nothing.
+            # The public method takes a broken answer without results for one that found nothing.
             answer = await self._tavily._search(  # noqa: SLF001
                 query, max_results=self._max_results, timeout=self._timeout
             )
@@ -118,15 +120,15 @@ class Search:
         except (tavily.errors.TimeoutError, httpx.HTTPError, httpx.InvalidURL) as error:
             raise _failure(error) from error
         except (ValueError, TypeError, KeyError, RecursionError) as error:
-            # No JSON, JSON that nests too deeply, or without what an answer has.
+            # The answer is no JSON, is nested too deeply, or lacks what an answer has.
             raise errors.SearchBadResponse from error
 
 
 async def _check(response: httpx.Response) -> None:
-    """Before the body is read: refuse all that is no answer, and bound what is one.
+    """Before the body is read: refuse what is no answer, and bound the body of what is one.
 
     Raises:
-        SearchError: one of its kinds. What Tavily says about it may quote the query, so it goes nowhere.
+        SearchError: one of its kinds. Tavily's own message may quote the query, so it is dropped.
 
     """
     match response.status_code:
@@ -136,7 +138,7 @@ async def _check(response: httpx.Response) -> None:
             raise errors.SearchAuthFailed
         case 429:
             raise errors.SearchRateLimited(retry_after=_retry_after(response))
-        case 432 | 433:  # the plan's limit, and the one set for paying as you go: they don't pass in seconds
+        case 432 | 433:  # the limit of the plan or of paying as you go, which is not over in seconds
             raise errors.SearchRateLimited
         case 408:
             raise errors.SearchUnavailable
@@ -147,7 +149,7 @@ async def _check(response: httpx.Response) -> None:
         case _:
             raise errors.SearchBadResponse
     if response.headers.get("content-encoding", "identity") != "identity":
-        raise errors.SearchBadResponse  # not asked for, and a bound on what comes would be none on what it unpacks to
+        raise errors.SearchBadResponse  # not asked for; and the bound would not hold for the unpacked body
     if isinstance(response.stream, httpx.AsyncByteStream):
         response.stream = _Bounded(response.stream)
 
@@ -181,7 +183,7 @@ def _failure(error: Exception) -> errors.SearchError:
 
 
 def _wait_before_retry(failure: errors.SearchError) -> float | None:
-    """Seconds until it may go better; None when it won't soon."""
+    """Seconds until another try; None when the failure will not be over soon."""
     match failure:
         case errors.SearchUnavailable():
             return RETRY_DELAY
@@ -199,10 +201,10 @@ def _retry_after(response: httpx.Response) -> float | None:
 
 
 def _sources(answer: Any, limit: int) -> list[SearchResult]:  # noqa: ANN401 - whatever Tavily sent
-    """What can be cited of an answer.
+    """The pages of an answer that can be cited, each once, at most `limit`.
 
     Raises:
-        TypeError, KeyError: it has not what an answer has.
+        TypeError, KeyError: the answer does not have the shape of one.
 
     """
     results = answer["results"]
@@ -220,9 +222,9 @@ def _sources(answer: Any, limit: int) -> list[SearchResult]:  # noqa: ANN401 - w
 
 
 def _host(url: str) -> str | None:
-    """The host of a URL that a reader may be sent to; None when this is none.
+    """The host of a URL to which a reader may be sent; None when no reader may be sent there.
 
-    One that is too long is none: cut, it would lead elsewhere.
+    A URL that is too long is refused, since a URL that is cut leads elsewhere.
     """
     if len(url) > MAX_URL_CHARS or not url.isprintable() or _NEVER_IN_A_URL.search(url):
         return None
@@ -236,7 +238,7 @@ def _host(url: str) -> str | None:
 
 
 def _text(text: str, limit: int) -> str:
-    """`text` with plain line ends and nothing invisible, cut."""
+    """`text` with plain line ends and without invisible characters, cut to `limit` characters."""
     return clean(_INVISIBLE.sub("", _LINE_ENDS.sub("\n", text))).strip()[:limit].rstrip()
 
 

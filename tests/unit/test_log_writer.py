@@ -1,4 +1,4 @@
-"""Pens and their flusher, over a real log in memory and a connection to it that fails on demand."""
+"""Log writers and their flusher, over a real log in memory and a connection to it that fails on demand."""
 
 import asyncio
 from collections import deque
@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.worker.generations.log_writer import Flusher, LogWriter, open_log_writer
+from services.worker.generations.log_writer import Flusher, LogWriter
 from shared.errors import AppendRefused, AttemptSuperseded, LogClosed, LogDiverged, StreamsUnavailable
 from shared.ids import GenerationId, MessageId, new_generation_id
 from shared.protocol import frames
@@ -27,7 +27,7 @@ NEVER = 60.0
 
 
 @dataclass
-class QueuePositions:
+class FailingWriter:
     """A Writer: the way to a log, which can be cut on the way there or on the way back, or held up."""
 
     streams: InMemoryStreams
@@ -38,7 +38,7 @@ class QueuePositions:
     was_cut: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def append(self, appends: Sequence[Append]) -> list[int | AppendRefused]:
-        """Append (Writer), unless the line is cut."""
+        """Append (Writer), unless the connection is cut."""
         self.calls.append(list(appends))
         self.arrived.set()
         await self.free.wait()
@@ -56,20 +56,18 @@ class QueuePositions:
 
 
 @dataclass
-class Desk:
-    """A log, the line to it, and a running flusher."""
+class LogInMemory:
+    """A log, the connection to it, and a running flusher."""
 
     streams: InMemoryStreams
-    line: QueuePositions
+    connection: FailingWriter
     flusher: Flusher
     generation: GenerationId = field(default_factory=new_generation_id)
 
     async def open(self, attempt: int = 1, generation: GenerationId | None = None) -> LogWriter:
         """A log_writer on the generation's log."""
         generation = generation or self.generation
-        log_writer, _ = await open_log_writer(
-            self.flusher, self.line, self.streams, generation, attempt, opening(generation)
-        )
+        log_writer, _ = await self.flusher.open(generation, attempt, opening(generation))
         return log_writer
 
     async def entries(self) -> list[Entry]:
@@ -91,41 +89,41 @@ def said(text: str, text_id: str = "0") -> Frame:
     return frames.text_delta(text_id, text)
 
 
-async def working(interval: float) -> AsyncIterator[Desk]:
-    """A desk whose flusher flushes so often."""
+async def working(interval: float) -> AsyncIterator[LogInMemory]:
+    """A log whose flusher flushes so often."""
     streams = InMemoryStreams()
-    line = QueuePositions(streams)
-    line.free.set()
-    desk = Desk(streams, line, Flusher(line, interval=interval))
-    running = asyncio.create_task(desk.flusher.run())
-    yield desk
+    connection = FailingWriter(streams)
+    connection.free.set()
+    logged = LogInMemory(streams, connection, Flusher(connection, streams, interval=interval))
+    running = asyncio.create_task(logged.flusher.run())
+    yield logged
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
 
 
 @pytest.fixture
-async def desk() -> AsyncIterator[Desk]:
-    """A desk as a worker has it."""
+async def logged() -> AsyncIterator[LogInMemory]:
+    """As a worker has it."""
     async for made in working(INTERVAL):
         yield made
 
 
 @pytest.fixture
-async def unhurried() -> AsyncIterator[Desk]:
-    """A desk that flushes only what can't wait."""
+async def unhurried() -> AsyncIterator[LogInMemory]:
+    """A log whose flusher flushes only what can't wait."""
     async for made in working(NEVER):
         yield made
 
 
-async def test_deltas_that_come_close_together_become_one_frame(desk: Desk) -> None:
-    log_writer = await desk.open()
+async def test_deltas_that_come_close_together_become_one_frame(logged: LogInMemory) -> None:
+    log_writer = await logged.open()
     for number in range(100):
         log_writer.write(said(f"{number} "))
     await log_writer.settled()
-    assert await desk.parts() == [said("".join(f"{number} " for number in range(100)))]
+    assert await logged.parts() == [said("".join(f"{number} " for number in range(100)))]
 
 
-async def test_the_first_token_does_not_wait_for_others(unhurried: Desk) -> None:
+async def test_the_first_token_does_not_wait_for_others(unhurried: LogInMemory) -> None:
     log_writer = await unhurried.open()
     log_writer.write(frames.text_start("0"))
     log_writer.write(said("Hi"), flush_now=True)
@@ -134,25 +132,25 @@ async def test_the_first_token_does_not_wait_for_others(unhurried: Desk) -> None
     assert await unhurried.parts() == [frames.text_start("0"), said("Hi")]
 
 
-async def test_what_is_in_no_hurry_waits_for_the_interval(unhurried: Desk) -> None:
+async def test_what_is_in_no_hurry_waits_for_the_interval(unhurried: LogInMemory) -> None:
     log_writer = await unhurried.open()
-    appends = len(unhurried.line.calls)
+    appends = len(unhurried.connection.calls)
     log_writer.write(said("slow"))
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(log_writer.settled(), 0.05)
-    assert len(unhurried.line.calls) == appends
+    assert len(unhurried.connection.calls) == appends
 
 
-async def test_nothing_waits_for_a_next_token_that_does_not_come(desk: Desk) -> None:
-    log_writer = await desk.open()
+async def test_nothing_waits_for_a_next_token_that_does_not_come(logged: LogInMemory) -> None:
+    log_writer = await logged.open()
     log_writer.write(said("last words"))
     async with asyncio.timeout(5):
         await log_writer.settled()
-    assert await desk.parts() == [said("last words")]
+    assert await logged.parts() == [said("last words")]
 
 
-async def test_only_deltas_of_the_same_text_are_joined(desk: Desk) -> None:
-    log_writer = await desk.open()
+async def test_only_deltas_of_the_same_text_are_joined(logged: LogInMemory) -> None:
+    log_writer = await logged.open()
     written = [
         said("a"),
         said("b", "1"),
@@ -164,7 +162,7 @@ async def test_only_deltas_of_the_same_text_are_joined(desk: Desk) -> None:
     for part in written:
         log_writer.write(copy(part))
     await log_writer.settled()
-    assert await desk.parts() == written
+    assert await logged.parts() == written
 
 
 parts = st.one_of(
@@ -191,15 +189,15 @@ def spelled(written: Sequence[Frame]) -> list[tuple[object, ...]]:
 @given(st.lists(st.tuples(parts, st.booleans()), max_size=12), accidents)
 def test_whatever_is_written_is_logged_once_and_in_order(written: list[tuple[Frame, bool]], cuts: list[str]) -> None:
     async def write() -> list[Frame]:
-        async for desk in working(0.001):
-            log_writer = await desk.open()
-            desk.line.cuts.extend(cuts)
+        async for logged in working(0.001):
+            log_writer = await logged.open()
+            logged.connection.cuts.extend(cuts)
             for part, pause in written:
                 log_writer.write(copy(part))
                 if pause:
                     await asyncio.sleep(0.002)
             await log_writer.settled()
-            entries = await desk.entries()
+            entries = await logged.entries()
             assert [entry.offset.sequence for entry in entries] == list(range(1, len(entries) + 1))
             return [decode(entry.frame) for entry in entries[1:]]
         raise AssertionError
@@ -207,90 +205,90 @@ def test_whatever_is_written_is_logged_once_and_in_order(written: list[tuple[Fra
     assert spelled(asyncio.run(write())) == spelled([part for part, _ in written])
 
 
-async def test_all_pens_of_a_process_share_one_round_trip(desk: Desk) -> None:
-    log_writers = [await desk.open(generation=new_generation_id()) for _ in range(50)]
-    desk.line.calls.clear()
+async def test_all_log_writers_of_a_process_share_one_round_trip(logged: LogInMemory) -> None:
+    log_writers = [await logged.open(generation=new_generation_id()) for _ in range(50)]
+    logged.connection.calls.clear()
     for log_writer in log_writers:
         log_writer.write(said("hi"))
     await asyncio.gather(*(log_writer.settled() for log_writer in log_writers))
-    assert [len(call) for call in desk.line.calls] == [50]
+    assert [len(call) for call in logged.connection.calls] == [50]
 
 
-async def test_what_is_written_while_an_append_is_under_way_comes_after_it(desk: Desk) -> None:
-    log_writer = await desk.open()
-    desk.line.hold()
+async def test_what_is_written_while_an_append_is_under_way_comes_after_it(logged: LogInMemory) -> None:
+    log_writer = await logged.open()
+    logged.connection.hold()
     log_writer.write(said("a"), flush_now=True)
-    await desk.line.arrived.wait()
+    await logged.connection.arrived.wait()
     log_writer.write(said("b"))
     log_writer.write(said("c"))
-    desk.line.free.set()
+    logged.connection.free.set()
     await log_writer.settled()
-    assert await desk.parts() == [said("a"), said("bc")]
+    assert await logged.parts() == [said("a"), said("bc")]
 
 
 @pytest.mark.parametrize("cut", ["there", "back"])
-async def test_an_append_whose_answer_is_lost_is_in_the_log_once(desk: Desk, cut: str) -> None:
-    log_writer = await desk.open()
-    desk.line.cuts.append(cut)
+async def test_an_append_whose_answer_is_lost_is_in_the_log_once(logged: LogInMemory, cut: str) -> None:
+    log_writer = await logged.open()
+    logged.connection.cuts.append(cut)
     log_writer.write(said("a"), flush_now=True)
-    await desk.line.was_cut.wait()
+    await logged.connection.was_cut.wait()
     log_writer.write(said("b"))
     await log_writer.settled()
-    assert await desk.parts() == [said("a"), said("b")]
+    assert await logged.parts() == [said("a"), said("b")]
 
 
 @pytest.mark.parametrize("cut", ["there", "back"])
-async def test_a_lost_answer_to_the_last_append_leaves_one_terminal_frame(desk: Desk, cut: str) -> None:
-    log_writer = await desk.open()
-    desk.line.cuts.append(cut)
+async def test_a_lost_answer_to_the_last_append_leaves_one_terminal_frame(logged: LogInMemory, cut: str) -> None:
+    log_writer = await logged.open()
+    logged.connection.cuts.append(cut)
     await log_writer.close(frames.finish("stop"))
-    assert [entry.terminal for entry in await desk.entries()] == [False, True]
+    assert [entry.terminal for entry in await logged.entries()] == [False, True]
 
 
-async def test_a_log_that_was_lost_is_written_again_under_the_same_sequences(desk: Desk) -> None:
-    log_writer = await desk.open()
+async def test_a_log_that_was_lost_is_written_again_under_the_same_sequences(logged: LogInMemory) -> None:
+    log_writer = await logged.open()
     log_writer.write(said("a"))
     await log_writer.settled()
-    before = await desk.entries()
-    desk.streams.lose(desk.generation)
+    before = await logged.entries()
+    logged.streams.lose(logged.generation)
     log_writer.write(said("b"))
     await log_writer.settled()
-    after = await desk.entries()
+    after = await logged.entries()
     assert after[: len(before)] == before
     assert [decode(entry.frame) for entry in after[len(before) :]] == [said("b")]
 
 
-async def test_a_log_that_lost_its_end_gets_it_back(desk: Desk) -> None:
-    log_writer = await desk.open()
+async def test_a_log_that_lost_its_end_gets_it_back(logged: LogInMemory) -> None:
+    log_writer = await logged.open()
     for text in "abc":
         log_writer.write(said(text))
         await log_writer.settled()
-    before = await desk.entries()
-    desk.streams.lose(desk.generation)
-    await desk.streams.append([Append(desk.generation, 1, None, tuple(entry.frame for entry in before[:2]))])
+    before = await logged.entries()
+    logged.streams.lose(logged.generation)
+    await logged.streams.append([Append(logged.generation, 1, None, tuple(entry.frame for entry in before[:2]))])
     log_writer.write(said("d"))
     await log_writer.settled()
-    assert (await desk.entries())[:4] == before
-    assert await desk.parts() == [said("a"), said("b"), said("c"), said("d")]
+    assert (await logged.entries())[:4] == before
+    assert await logged.parts() == [said("a"), said("b"), said("c"), said("d")]
 
 
-async def test_a_log_that_is_lost_again_while_it_is_written_again_comes_back_whole(desk: Desk) -> None:
-    log_writer = await desk.open()
+async def test_a_log_that_is_lost_again_while_it_is_written_again_comes_back_whole(logged: LogInMemory) -> None:
+    log_writer = await logged.open()
     log_writer.write(said("a"))
     await log_writer.settled()
-    desk.streams.lose(desk.generation)
-    desk.line.cuts.append("there")
+    logged.streams.lose(logged.generation)
+    logged.connection.cuts.append("there")
     log_writer.write(said("b"), flush_now=True)
-    await desk.line.was_cut.wait()
-    desk.streams.lose(desk.generation)
+    await logged.connection.was_cut.wait()
+    logged.streams.lose(logged.generation)
     await log_writer.close(frames.finish("stop"))
-    assert await desk.parts() == [said("a"), said("b"), frames.finish("stop")]
-    assert [entry.terminal for entry in await desk.entries()] == [False, False, False, True]
+    assert await logged.parts() == [said("a"), said("b"), frames.finish("stop")]
+    assert [entry.terminal for entry in await logged.entries()] == [False, False, False, True]
 
 
-async def test_a_later_attempt_stops_the_pen_at_once(desk: Desk) -> None:
-    log_writer = await desk.open(attempt=1)
-    await desk.open(attempt=2)
+async def test_a_later_attempt_stops_the_log_writer_at_once(logged: LogInMemory) -> None:
+    log_writer = await logged.open(attempt=1)
+    await logged.open(attempt=2)
     log_writer.write(said("too late"))
     with pytest.raises(AttemptSuperseded):
         await log_writer.settled()
@@ -298,31 +296,31 @@ async def test_a_later_attempt_stops_the_pen_at_once(desk: Desk) -> None:
         log_writer.write(said("still too late"))
     with pytest.raises(AttemptSuperseded):
         await log_writer.close(frames.finish("stop"))
-    assert [entry.offset for entry in await desk.entries()] == [Offset(1, 1), Offset(2, 2)]
+    assert [entry.offset for entry in await logged.entries()] == [Offset(1, 1), Offset(2, 2)]
 
 
-async def test_a_closed_log_stops_the_pen(desk: Desk) -> None:
-    log_writer = await desk.open()
-    await desk.streams.append([Append(desk.generation, 1, 1, (encode(frames.abort("cancelled")),), terminal=True)])
+async def test_a_closed_log_stops_the_log_writer(logged: LogInMemory) -> None:
+    log_writer = await logged.open()
+    await logged.streams.append([Append(logged.generation, 1, 1, (encode(frames.abort("cancelled")),), terminal=True)])
     log_writer.write(said("a"))
     log_writer.write(said("b", "1"))
     with pytest.raises(LogClosed):
         await log_writer.settled()
 
 
-async def test_a_log_that_is_longer_than_the_pen_knows_stops_it(desk: Desk) -> None:
-    log_writer = await desk.open()
-    await desk.streams.append([Append(desk.generation, 1, 1, (b"x", b"y", b"z"))])
+async def test_a_log_that_is_longer_than_the_log_writer_knows_stops_it(logged: LogInMemory) -> None:
+    log_writer = await logged.open()
+    await logged.streams.append([Append(logged.generation, 1, 1, (b"x", b"y", b"z"))])
     log_writer.write(said("a"))
     with pytest.raises(LogDiverged) as refused:
         await log_writer.settled()
     assert refused.value.last_sequence == 4
 
 
-async def test_a_refused_pen_does_not_hold_up_the_others(desk: Desk) -> None:
-    stale = await desk.open(attempt=1)
-    await desk.open(attempt=2)
-    other = await desk.open(generation=new_generation_id())
+async def test_a_refused_log_writer_does_not_hold_up_the_others(logged: LogInMemory) -> None:
+    stale = await logged.open(attempt=1)
+    await logged.open(attempt=2)
+    other = await logged.open(generation=new_generation_id())
     stale.write(said("a"))
     other.write(said("b"))
     await other.settled()
@@ -330,78 +328,74 @@ async def test_a_refused_pen_does_not_hold_up_the_others(desk: Desk) -> None:
         await stale.settled()
 
 
-async def test_closing_goes_out_in_one_append_with_what_still_waits(unhurried: Desk) -> None:
+async def test_closing_goes_out_in_one_append_with_what_still_waits(unhurried: LogInMemory) -> None:
     log_writer = await unhurried.open()
     log_writer.write(frames.text_start("0"))
     log_writer.write(said("all of it"))
     await log_writer.close(frames.text_end("0"), frames.finish("stop"))
-    (last,) = unhurried.line.calls[-1]
+    (last,) = unhurried.connection.calls[-1]
     assert last.terminal
     assert [decode(frame)["type"] for frame in last.frames] == ["text-start", "text-delta", "text-end", "finish"]
     assert [entry.terminal for entry in await unhurried.entries()] == [False, False, False, False, True]
 
 
-async def test_closing_while_an_append_is_under_way_closes_with_the_next(desk: Desk) -> None:
-    log_writer = await desk.open()
-    desk.line.hold()
+async def test_closing_while_an_append_is_under_way_closes_with_the_next(logged: LogInMemory) -> None:
+    log_writer = await logged.open()
+    logged.connection.hold()
     log_writer.write(said("a"), flush_now=True)
-    await desk.line.arrived.wait()
+    await logged.connection.arrived.wait()
     closing = asyncio.create_task(log_writer.close(frames.finish("stop")))
     await asyncio.sleep(0)
-    desk.line.free.set()
+    logged.connection.free.set()
     await closing
-    assert await desk.parts() == [said("a"), frames.finish("stop")]
-    assert [entry.terminal for entry in await desk.entries()] == [False, False, True]
+    assert await logged.parts() == [said("a"), frames.finish("stop")]
+    assert [entry.terminal for entry in await logged.entries()] == [False, False, True]
 
 
-async def test_closing_after_a_cut_does_not_close_with_the_repeated_append(desk: Desk) -> None:
-    log_writer = await desk.open()
-    desk.line.cuts.append("back")
+async def test_closing_after_a_cut_does_not_close_with_the_repeated_append(logged: LogInMemory) -> None:
+    log_writer = await logged.open()
+    logged.connection.cuts.append("back")
     log_writer.write(said("a"), flush_now=True)
-    await desk.line.was_cut.wait()
+    await logged.connection.was_cut.wait()
     await log_writer.close(frames.finish("stop"))
-    assert [entry.terminal for entry in await desk.entries()] == [False, False, True]
+    assert [entry.terminal for entry in await logged.entries()] == [False, False, True]
 
 
-async def test_opening_reads_what_earlier_attempts_wrote(desk: Desk) -> None:
-    first = await desk.open(attempt=1)
+async def test_opening_reads_what_earlier_attempts_wrote(logged: LogInMemory) -> None:
+    first = await logged.open(attempt=1)
     first.write(said("Once upon "))
     await first.settled()
-    log_writer, written = await open_log_writer(
-        desk.flusher, desk.line, desk.streams, desk.generation, 2, opening(desk.generation)
-    )
-    assert written == [entry.frame for entry in await desk.entries()]
+    log_writer, written = await logged.flusher.open(logged.generation, 2, opening(logged.generation))
+    assert written == [entry.frame for entry in await logged.entries()]
     assert read(written).text == "Once upon "
     log_writer.write(said("a time"))
     await log_writer.settled()
-    assert read(entry.frame for entry in await desk.entries()).text == "Once upon a time"
+    assert read(entry.frame for entry in await logged.entries()).text == "Once upon a time"
 
 
 @pytest.mark.parametrize("cut", ["there", "back"])
-async def test_opening_waits_for_the_log_to_answer(desk: Desk, cut: str) -> None:
-    desk.line.cuts.append(cut)
-    log_writer, written = await open_log_writer(
-        desk.flusher, desk.line, desk.streams, desk.generation, 1, opening(desk.generation)
-    )
-    assert written == [encode(opening(desk.generation))]
+async def test_opening_waits_for_the_log_to_answer(logged: LogInMemory, cut: str) -> None:
+    logged.connection.cuts.append(cut)
+    log_writer, written = await logged.flusher.open(logged.generation, 1, opening(logged.generation))
+    assert written == [encode(opening(logged.generation))]
     await log_writer.close(frames.finish("stop"))
-    assert len(await desk.entries()) == 2
+    assert len(await logged.entries()) == 2
 
 
-async def test_a_stale_attempt_can_not_open_the_log(desk: Desk) -> None:
-    await desk.open(attempt=2)
+async def test_a_stale_attempt_can_not_open_the_log(logged: LogInMemory) -> None:
+    await logged.open(attempt=2)
     with pytest.raises(AttemptSuperseded):
-        await desk.open(attempt=1)
+        await logged.open(attempt=1)
 
 
-async def test_a_closed_log_can_not_be_opened(desk: Desk) -> None:
-    log_writer = await desk.open(attempt=1)
+async def test_a_closed_log_can_not_be_opened(logged: LogInMemory) -> None:
+    log_writer = await logged.open(attempt=1)
     await log_writer.close(frames.finish("stop"))
     with pytest.raises(LogClosed):
-        await desk.open(attempt=2)
+        await logged.open(attempt=2)
 
 
-async def test_a_log_of_many_pages_is_read_whole(desk: Desk) -> None:
+async def test_a_log_of_many_pages_is_read_whole(logged: LogInMemory) -> None:
     written = tuple(b"%d" % number for number in range(1234))
-    await desk.streams.append([Append(desk.generation, 1, None, written)])
-    assert await read_log(desk.streams, desk.generation) == list(written)
+    await logged.streams.append([Append(logged.generation, 1, None, written)])
+    assert await read_log(logged.streams, logged.generation) == list(written)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.worker.tools.web_search.tavily import wants_search
+from services.worker.tools.web_search.search_intent import wants_search
 
 YES = [
     # of the present

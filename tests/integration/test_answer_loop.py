@@ -11,15 +11,13 @@ import pytest
 from redis import Redis
 
 from services.launcher.embedded.valkey import EmbeddedValkey
-from services.worker.generations.attempt import run_generation
-from services.worker.generations.desk import Desk
-from services.worker.generations.recovery import sweep
+from services.worker.runtime import Worker
 from shared.settings import Settings
 from shared.streams.redis import log_key
 from tests.conftest import settings_for
 from tests.doubles import groq_control, tavily_control
 from tests.support.clients import Client, Event, numbered, text_of, types_of
-from tests.support.turns import Posted, abandoned, answer, execute, open_desk_for, post
+from tests.support.turns import Posted, abandoned, answer, execute, open_worker_for, post
 
 EXPIRE = "UPDATE generations SET lease_expires_at = now() - interval '1 second'"
 KEY = {"tavily_api_key": "tvly-test", "search_timeout_seconds": 2}
@@ -47,10 +45,10 @@ def told_statuses(events: list[Event]) -> list[str]:
 
 
 async def test_a_search_is_shown_saved_and_told_to_the_model(
-    client: Client, desk: Desk, groq_url: str, tavily_url: str, database_url: str
+    client: Client, worker: Worker, groq_url: str, tavily_url: str, database_url: str
 ) -> None:
     query = words()
-    posted, events = await answer(client, desk, f"{query} [[tokens=4 tool=1 after=2 query={query}]]")
+    posted, events = await answer(client, worker, f"{query} [[tokens=4 tool=1 after=2 query={query}]]")
     assert [kind for kind in types_of(events) if kind != "data-status"] == [
         *("start", "start-step", "text-start", "text-delta", "text-end"),
         *("tool-input-available", "tool-output-available", *["source-url"] * 5, "finish-step"),
@@ -94,11 +92,11 @@ async def test_a_search_is_shown_saved_and_told_to_the_model(
     ids=["text", "inside", "nan", "infinity", "deep"],
 )
 async def test_arguments_that_can_not_be_kept_do_no_harm(
-    client: Client, desk: Desk, groq_url: str, given: dict[str, object], shown: dict[str, object] | None
+    client: Client, worker: Worker, groq_url: str, given: dict[str, object], shown: dict[str, object] | None
 ) -> None:
     mark = words()
     await groq_control.script(groq_url, "tool=1", marker=mark, arguments=given)
-    posted, events = await answer(client, desk, f"{mark} [[tokens=2]]")
+    posted, events = await answer(client, worker, f"{mark} [[tokens=2]]")
     assert types_of(events)[-1] == "finish"
     (call,) = of_type(events, "tool-input-available")
     assert call["input"] == (shown or {})
@@ -107,11 +105,11 @@ async def test_arguments_that_can_not_be_kept_do_no_harm(
 
 
 async def test_a_model_may_search_so_often_and_then_has_to_answer(
-    client: Client, desk: Desk, groq_url: str, tavily_url: str
+    client: Client, worker: Worker, groq_url: str, tavily_url: str
 ) -> None:
     query = words()
-    _, events = await answer(client, desk, f"{query} [[tokens=3 tool=1 steps=10 query={query}]]")
-    assert len(of_type(events, "tool-output-available")) == desk.settings.search_max_steps == 3
+    _, events = await answer(client, worker, f"{query} [[tokens=3 tool=1 steps=10 query={query}]]")
+    assert len(of_type(events, "tool-output-available")) == worker.attempts.answer_loop.max_tool_steps == 3
     assert len(await tavily_control.searches(tavily_url, containing=query)) == 3
     assert text_of(events).endswith(numbered(3))
     asked = await groq_control.requests(groq_url, containing=query, ended=4)
@@ -136,11 +134,11 @@ async def test_a_model_may_search_so_often_and_then_has_to_answer(
     ],
 )
 async def test_a_search_that_fails_is_told_and_the_answer_goes_on_without_it(
-    client: Client, desk: Desk, groq_url: str, tavily_url: str, behaviour: str, error: str
+    client: Client, worker: Worker, groq_url: str, tavily_url: str, behaviour: str, error: str
 ) -> None:
     query = words()
     await tavily_control.script(tavily_url, behaviour, times=2, marker=query)
-    posted, events = await answer(client, desk, f"{query} [[tokens=3 tool=1 query={query}]]")
+    posted, events = await answer(client, worker, f"{query} [[tokens=3 tool=1 query={query}]]")
     (failed,) = of_type(events, "tool-output-error")
     assert error in failed["errorText"]
     assert of_type(events, "source-url") == []
@@ -151,18 +149,18 @@ async def test_a_search_that_fails_is_told_and_the_answer_goes_on_without_it(
     assert "search failed" in second["body"]["messages"][-1]["content"]
 
 
-async def test_a_search_that_finds_nothing_says_so(client: Client, desk: Desk, tavily_url: str) -> None:
+async def test_a_search_that_finds_nothing_says_so(client: Client, worker: Worker, tavily_url: str) -> None:
     query = words()
     await tavily_control.script(tavily_url, "results=0", marker=query)
-    _, events = await answer(client, desk, f"{query} [[tokens=3 tool=1 query={query}]]")
+    _, events = await answer(client, worker, f"{query} [[tokens=3 tool=1 query={query}]]")
     assert of_type(events, "tool-output-available")[0]["output"] == {"results": []}
     assert text_of(events) == numbered(3)
 
 
-async def test_hostile_results_stay_data(client: Client, desk: Desk, groq_url: str, tavily_url: str) -> None:
+async def test_hostile_results_stay_data(client: Client, worker: Worker, groq_url: str, tavily_url: str) -> None:
     query = words()
     await tavily_control.script(tavily_url, "body=hostile", marker=query)
-    posted, events = await answer(client, desk, f"{query} [[tokens=3 tool=1 query={query}]]")
+    posted, events = await answer(client, worker, f"{query} [[tokens=3 tool=1 query={query}]]")
     assert len(of_type(events, "tool-input-available")) == 1
     assert all(source["url"].startswith(("http://", "https://")) for source in of_type(events, "source-url"))
     assert [event.sequence for event in events] == list(range(1, len(events) + 1))
@@ -177,40 +175,79 @@ async def test_hostile_results_stay_data(client: Client, desk: Desk, groq_url: s
 
 @pytest.mark.parametrize("directive", ["tool=1 args=broken", "tool=delete_everything", "tool=1 query=+"])
 async def test_a_call_that_can_not_be_done_is_answered_with_an_error(
-    client: Client, desk: Desk, tavily_url: str, directive: str
+    client: Client, worker: Worker, tavily_url: str, directive: str
 ) -> None:
     query = words()
     before = len(await tavily_control.searches(tavily_url))
-    _, events = await answer(client, desk, f"{query} [[tokens=3 {directive}]]")
+    _, events = await answer(client, worker, f"{query} [[tokens=3 {directive}]]")
     assert len(of_type(events, "tool-output-error")) == 1
     assert (text_of(events), types_of(events)[-1]) == (numbered(3), "finish")
     assert len(await tavily_control.searches(tavily_url)) == before
 
 
-async def test_calls_beyond_a_steps_bound_are_left_out(client: Client, desk: Desk, tavily_url: str) -> None:
+async def test_calls_beyond_a_steps_bound_are_left_out(client: Client, worker: Worker, tavily_url: str) -> None:
     query = words()
-    _, events = await answer(client, desk, f"{query} [[tokens=3 tool=1 calls=8 query={query}]]")
+    _, events = await answer(client, worker, f"{query} [[tokens=3 tool=1 calls=8 query={query}]]")
     assert len(of_type(events, "tool-input-available")) == len(of_type(events, "tool-output-available")) == 3
     assert len(await tavily_control.searches(tavily_url, containing=query)) == 3
 
 
 async def test_a_model_that_fails_over_its_tools_is_asked_again_without(
-    client: Client, desk: Desk, groq_url: str
+    client: Client, worker: Worker, groq_url: str
 ) -> None:
     query = words()
-    _, events = await answer(client, desk, f"{query} [[tokens=3 fault=400 once=1]]")
+    _, events = await answer(client, worker, f"{query} [[tokens=3 fault=400 once=1]]")
     assert (text_of(events), types_of(events)[-1]) == (numbered(3), "finish")
     asked = await groq_control.requests(groq_url, containing=query, ended=2)
     assert ["tools" in request["body"] for request in asked] == [True, False]
 
 
+async def test_another_tool_is_shown_and_told_to_the_model_likewise(
+    client: Client, database_url: str, valkey: EmbeddedValkey, groq_url: str
+) -> None:
+    mark = words()
+    settings = settings_for(database_url, valkey.url, groq_url, tools=("web_search", "current_time"))
+    await groq_control.script(groq_url, "tool=current_time", marker=mark, arguments={"time_zone": "Asia/Tokyo"})
+    async with open_worker_for(settings) as clock:
+        _, events = await answer(client, clock, f"{mark} [[tokens=2]]")
+    assert [kind for kind in types_of(events) if not kind.startswith("text-")] == [
+        *("start", "start-step", "data-status", "tool-input-available", "tool-output-available", "finish-step"),
+        *("start-step", "data-status", "finish-step", "finish"),
+    ]
+    (shown,) = of_type(events, "tool-output-available")
+    assert shown["output"]["time"].endswith("+09:00")
+    first, second = await groq_control.requests(groq_url, containing=mark, ended=2)
+    assert [tool["function"]["name"] for tool in first["body"]["tools"]] == ["current_time"]
+    assert "+09:00" in second["body"]["messages"][-1]["content"]
+    assert_in_order(events)
+
+
+async def test_steps_that_an_earlier_release_saved_are_gone_on_with(
+    client: Client, worker: Worker, groq_url: str, tavily_url: str, database_url: str
+) -> None:
+    query = words()
+    posted = await post(client, f"{query} [[tokens=3]]")
+    page = {"title": "One", "url": "https://example.org/1", "content": "What one says"}
+    call = {"id": "a", "name": "web_search", "given": {"query": query}, "found": [page], "error": None}
+    steps = json.dumps([{"text": "Let me look. ", "calls": [call]}])
+    execute(database_url, "UPDATE generations SET steps = %s::jsonb", steps)
+    await worker.attempts.run(posted.generation_id)
+    events = await whole(client, posted)
+    assert text_of(events) == "Let me look. " + numbered(3)
+    assert [source["url"] for source in of_type(events, "source-url")] == ["https://example.org/1"]
+    assert await tavily_control.searches(tavily_url, containing=query) == []
+    (asked,) = await groq_control.requests(groq_url, containing=query, ended=1)
+    assert "What one says" in asked["body"]["messages"][-1]["content"]
+    assert_in_order(events)
+
+
 @asynccontextmanager
 async def crashed(
-    client: Client, desk: Desk, content: str, until: str, *, asked: Awaitable[object]
+    client: Client, worker: Worker, content: str, until: str, *, asked: Awaitable[object]
 ) -> AsyncIterator[tuple[Posted, list[Event]]]:
     """An answer whose worker has died once a part of a type was seen, and it had `asked` for more."""
     posted = await post(client, content)
-    dying = asyncio.create_task(run_generation(desk, posted.generation_id))
+    dying = asyncio.create_task(worker.attempts.run(posted.generation_id))
     seen: list[Event] = []
     async with client.read(posted.stream_url) as stream:
         async for event in stream.events():
@@ -233,17 +270,17 @@ async def whole(client: Client, posted: Posted) -> list[Event]:
 
 
 async def test_what_was_found_before_a_crash_is_not_searched_for_again(
-    client: Client, desk: Desk, groq_url: str, tavily_url: str, database_url: str
+    client: Client, worker: Worker, groq_url: str, tavily_url: str, database_url: str
 ) -> None:
     query = words()
     content = f"{query} [[tokens=4 tool=1 after=2 query={query}]]"
     await groq_control.script(groq_url, f"tool=1 after=2 query={query}", marker=query)
     await groq_control.script(groq_url, "fault=stall after=0", marker=query)
     asked = groq_control.requests(groq_url, containing=query, arrived=2)
-    async with crashed(client, desk, content, "source-url", asked=asked) as (posted, _):
+    async with crashed(client, worker, content, "source-url", asked=asked) as (posted, _):
         execute(database_url, EXPIRE)
-        await sweep(desk)
-        await run_generation(desk, posted.generation_id)
+        await worker.recovery.sweep()
+        await worker.attempts.run(posted.generation_id)
     events = await whole(client, posted)
     assert len(await tavily_control.searches(tavily_url, containing=query)) == 1
     assert [event.sequence for event in events] == list(range(1, len(events) + 1))
@@ -257,16 +294,16 @@ async def test_what_was_found_before_a_crash_is_not_searched_for_again(
 
 
 async def test_a_search_that_a_crash_cut_off_is_made_again_under_the_same_call(
-    client: Client, desk: Desk, tavily_url: str, database_url: str
+    client: Client, worker: Worker, tavily_url: str, database_url: str
 ) -> None:
     query = words()
     await tavily_control.script(tavily_url, "fault=hang", marker=query)
     content = f"{query} [[tokens=4 tool=1 query={query}]]"
     asked = tavily_control.searches(tavily_url, containing=query, arrived=1)
-    async with crashed(client, desk, content, "tool-input-available", asked=asked) as (posted, _):
+    async with crashed(client, worker, content, "tool-input-available", asked=asked) as (posted, _):
         execute(database_url, EXPIRE)
-        await sweep(desk)
-        await run_generation(desk, posted.generation_id)
+        await worker.recovery.sweep()
+        await worker.attempts.run(posted.generation_id)
     events = await whole(client, posted)
     assert len(of_type(events, "tool-input-available")) == len(of_type(events, "tool-output-available")) == 1
     assert len(await tavily_control.searches(tavily_url, containing=query)) == 2
@@ -275,19 +312,19 @@ async def test_a_search_that_a_crash_cut_off_is_made_again_under_the_same_call(
 
 
 async def test_steps_survive_the_loss_of_redis_and_the_worker(
-    client: Client, desk: Desk, groq_url: str, tavily_url: str, settings: Settings, database_url: str
+    client: Client, worker: Worker, groq_url: str, tavily_url: str, settings: Settings, database_url: str
 ) -> None:
     query = words()
     content = f"{query} [[tokens=4 tool=1 after=2 query={query}]]"
     await groq_control.script(groq_url, f"tool=1 after=2 query={query}", marker=query)
     await groq_control.script(groq_url, "fault=stall after=0", marker=query)
     asked = groq_control.requests(groq_url, containing=query, arrived=2)
-    async with crashed(client, desk, content, "source-url", asked=asked) as (posted, _):
+    async with crashed(client, worker, content, "source-url", asked=asked) as (posted, _):
         with Redis.from_url(settings.stream_redis_url) as server:
             server.delete(log_key(posted.generation_id))
         execute(database_url, EXPIRE)
-        await sweep(desk)
-        await run_generation(desk, posted.generation_id)
+        await worker.recovery.sweep()
+        await worker.attempts.run(posted.generation_id)
     events = await whole(client, posted)
     assert len(await tavily_control.searches(tavily_url, containing=query)) == 1
     assert text_of(events) == numbered(2) + numbered(4)
@@ -296,16 +333,16 @@ async def test_steps_survive_the_loss_of_redis_and_the_worker(
 
 
 async def test_text_that_was_cut_off_after_a_search_begins_anew_and_says_so(
-    client: Client, desk: Desk, groq_url: str, tavily_url: str, database_url: str
+    client: Client, worker: Worker, groq_url: str, tavily_url: str, database_url: str
 ) -> None:
     query = words()
     await groq_control.script(groq_url, f"tool=1 query={query}", marker=query)
     await groq_control.script(groq_url, "tokens=9 fault=stall after=3", marker=query)
-    async with abandoned(client, desk, f"{query} [[tokens=4 tool=1]]", numbered(3)) as speech:
+    async with abandoned(client, worker, f"{query} [[tokens=4 tool=1]]", numbered(3)) as speech:
         posted = speech.posted
         execute(database_url, EXPIRE)
-        await sweep(desk)
-        await run_generation(desk, posted.generation_id)
+        await worker.recovery.sweep()
+        await worker.attempts.run(posted.generation_id)
         seen = await speech.end()
     assert len(of_type(seen, "data-retry")) == 1
     assert text_of(seen) == numbered(3) + "\n\n" + numbered(4)
@@ -315,12 +352,12 @@ async def test_text_that_was_cut_off_after_a_search_begins_anew_and_says_so(
 
 
 async def test_an_answer_that_is_stopped_while_it_searches_keeps_what_it_showed(
-    client: Client, desk: Desk, tavily_url: str
+    client: Client, worker: Worker, tavily_url: str
 ) -> None:
     query = words()
     await tavily_control.script(tavily_url, "fault=hang", marker=query)
     posted = await post(client, f"{query} [[tokens=4 tool=1 after=2 query={query}]]")
-    making = asyncio.create_task(run_generation(desk, posted.generation_id))
+    making = asyncio.create_task(worker.attempts.run(posted.generation_id))
     await tavily_control.searches(tavily_url, containing=query, arrived=1)
     (await client.http.post(f"/api/generations/{posted.generation_id}/cancel")).raise_for_status()
     await making
@@ -334,10 +371,10 @@ async def test_an_answer_that_is_stopped_while_it_searches_keeps_what_it_showed(
 
 
 async def test_a_lost_log_with_a_search_is_told_the_same_from_its_row(
-    client: Client, desk: Desk, settings: Settings
+    client: Client, worker: Worker, settings: Settings
 ) -> None:
     query = words()
-    posted, events = await answer(client, desk, f"{query} [[tokens=4 tool=1 after=2 query={query}]]")
+    posted, events = await answer(client, worker, f"{query} [[tokens=4 tool=1 after=2 query={query}]]")
     with Redis.from_url(settings.stream_redis_url) as server:
         server.delete(log_key(posted.generation_id))
     late = await whole(client, posted)
@@ -354,9 +391,9 @@ async def test_without_a_key_nothing_is_ever_sent(
 ) -> None:
     query = words()
     settings = settings_for(database_url, valkey.url, groq_url, tavily_base_url=tavily_url)
-    async with open_desk_for(settings) as keyless:
+    async with open_worker_for(settings) as keyless:
         posted = await post(client, f"What is today's news on {query}? [[tokens=3 tool=1 query={query}]]")
-        await run_generation(keyless, posted.generation_id)
+        await keyless.attempts.run(posted.generation_id)
     events = await whole(client, posted)
     assert (text_of(events), types_of(events)[-1]) == (numbered(3), "finish")
     (asked,) = await groq_control.requests(groq_url, containing=query, ended=1)
@@ -376,10 +413,10 @@ async def test_for_a_model_without_tools_code_decides(
 ) -> None:
     query = words()
     settings = settings_for(database_url, valkey.url, groq_url, **KEY, tavily_base_url=tavily_url, model_tools=False)
-    async with open_desk_for(settings) as toolless:
+    async with open_worker_for(settings) as toolless:
         await groq_control.script(groq_url, "tokens=3", marker=query)
         posted = await post(client, f"{ask} {query}")
-        await run_generation(toolless, posted.generation_id)
+        await toolless.attempts.run(posted.generation_id)
     events = await whole(client, posted)
     assert (text_of(events), types_of(events)[-1]) == (numbered(3), "finish")
     assert len(await tavily_control.searches(tavily_url, containing=query)) == searches

@@ -3,7 +3,6 @@
 import asyncio
 import socket
 from collections.abc import AsyncIterator
-from typing import cast
 from uuid import uuid4
 
 import pytest
@@ -11,16 +10,13 @@ from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError, OperationalError
 
 from services.launcher.embedded.valkey import EmbeddedValkey
-from services.worker.generations.attempt import run_generation
-from services.worker.generations.persist import persist
+from services.worker.generations.saving import write_patiently
 from shared.database.engine import Connection, Database, open_database
-from shared.generations.claim import Claimed
-from shared.ids import new_generation_id
 from tests.conftest import settings_for
 from tests.doubles import groq_control
 from tests.doubles.proxy import proxy_to
 from tests.support.clients import Client, numbered, text_of, types_of
-from tests.support.turns import execute, open_desk_for, post
+from tests.support.turns import execute, open_worker_for, post
 
 
 async def test_an_answer_that_ends_while_the_database_is_away_is_made_once(
@@ -29,11 +25,11 @@ async def test_an_answer_that_ends_while_the_database_is_away_is_made_once(
     gate = uuid4().hex
     async with (
         proxy_to(database_url) as proxy,
-        open_desk_for(settings_for(proxy.url, valkey.url, groq_url)) as desk,
+        open_worker_for(settings_for(proxy.url, valkey.url, groq_url)) as worker,
     ):
         # With reasoning, so that another attempt could not just go on from the text.
         posted = await post(client, f"{gate} [[tokens=8 reasoning=2 after=6 hold={gate}]]")
-        making = asyncio.create_task(run_generation(desk, posted.generation_id))
+        making = asyncio.create_task(worker.attempts.run(posted.generation_id))
         async with client.read(posted.stream_url) as stream:
             events = stream.events()
             seen = [await anext(events)]
@@ -66,14 +62,7 @@ async def test_a_database_that_stays_away_is_given_up(absent: Database) -> None:
         raise AssertionError("there is no connection")
 
     with pytest.raises(OperationalError):
-        await persist(
-            absent,
-            save,
-            claimed=cast("Claimed", None),
-            generation_id=new_generation_id(),
-            call=None,
-            patience=0.2,
-        )
+        await write_patiently(absent, save, in_transaction=True, patience=0.2)
 
 
 async def test_what_is_refused_is_not_tried_again(database_url: str) -> None:
@@ -87,6 +76,6 @@ async def test_what_is_refused_is_not_tried_again(database_url: str) -> None:
 
     database = open_database(database_url.replace("postgresql://", "postgresql+psycopg://"), pool_size=1)
     with pytest.raises(IntegrityError):
-        await persist(database, save, claimed=cast("Claimed", None), generation_id=new_generation_id(), call=None)
+        await write_patiently(database, save, in_transaction=True)
     await database.dispose()
     assert tries == 1

@@ -1,0 +1,162 @@
+"""Saving what an attempt has to PostgreSQL, so that a restart of PostgreSQL loses nothing."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from itertools import chain, repeat
+from typing import Any, Final
+
+from sqlalchemy import Insert
+from sqlalchemy.exc import SQLAlchemyError
+
+from shared import usage
+from shared.database.engine import Connection, Database, is_transient
+from shared.errors import AttemptSuperseded
+from shared.generations.claim import Claimed
+from shared.generations.finish import FinishedReply, ModelUsage, finish
+from shared.generations.outcome import Outcome
+from shared.generations.progress import save_steps
+from shared.ids import GenerationId
+from shared.telemetry.logs import get_logger
+from shared.telemetry.metrics import Metrics
+
+log = get_logger(__name__)
+
+RETRY_AFTER: Final = (0.1, 0.3)
+RETRY_EVERY: Final = 0.5
+PATIENCE: Final = 15.0
+"""Seconds: longer than a restart of PostgreSQL takes, and shorter than the time that a worker gets for its end."""
+
+Write = Callable[[Connection], Awaitable[bool]]
+"""Writes, and returns whether the generation still was this attempt's.
+
+May run twice when an answer of the database is lost.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyStore:
+    """Saves the reply of one attempt and what its model calls took, and counts both."""
+
+    database: Database
+    metrics: Metrics
+    generation_id: GenerationId
+    claimed: Claimed
+
+    async def save_steps(self, steps: list[dict[str, Any]], call: ModelUsage | None) -> None:
+        """Save the steps together with the model call that asked for the newest step; None for no call.
+
+        Raises:
+            AttemptSuperseded: another attempt has the generation, or the generation is over.
+
+        """
+
+        async def write(db: Connection) -> bool:
+            saved = await db.execute(save_steps(self.generation_id, self.claimed.attempt, steps))
+            if saved.one_or_none() is None:
+                return False
+            if call is not None:
+                await db.execute(self._record(call))
+            return True
+
+        await self._save(write, call, in_transaction=True)
+
+    async def finish(
+        self,
+        outcome: Outcome,
+        reply: FinishedReply,
+        *,
+        model: str,
+        last_call: ModelUsage | None,
+        first_token_ago: timedelta | None,
+    ) -> None:
+        """End the generation and save its reply. The arguments are those of `shared.generations.finish.finish`.
+
+        Raises:
+            AttemptSuperseded: another attempt has the generation, or the generation is over.
+
+        """
+
+        async def write(db: Connection) -> bool:
+            return await finish(
+                db,
+                self.generation_id,
+                self.claimed.attempt,
+                outcome,
+                reply,
+                model=model,
+                last_call=last_call,
+                first_token_ago=first_token_ago,
+            )
+
+        await self._save(write, last_call, in_transaction=False)
+        self.metrics.generation_ended(outcome.status)
+
+    async def note_lost_call(self, call: ModelUsage | None) -> None:
+        """Note what a model call took whose text is thrown away: the call is paid for all the same. Never raises."""
+        if call is None:
+            return
+        self.metrics.tokens(call.model, call.usage)
+        try:
+            async with self.database.connect() as db:
+                await db.execute(self._record(call))
+        except SQLAlchemyError as error:  # the account may be gone, or the database
+            log.warning("usage_not_noted", error=type(error).__name__)
+
+    def _record(self, call: ModelUsage) -> Insert:
+        return usage.record(
+            self.claimed.user_id,
+            "generation",
+            call.model,
+            call.usage,
+            chat_id=self.claimed.chat_id,
+            generation_id=self.generation_id,
+            is_estimate=call.is_estimate,
+        )
+
+    async def _save(self, write: Write, call: ModelUsage | None, *, in_transaction: bool) -> None:
+        """Write again and again until the database answers. What the call took is noted in any case."""
+        tries = 0
+
+        async def counted(db: Connection) -> bool:
+            nonlocal tries
+            tries += 1
+            return await write(db)
+
+        try:
+            written = await write_patiently(self.database, counted, in_transaction=in_transaction)
+        except asyncio.CancelledError:
+            if not tries:
+                await self.note_lost_call(call)
+            raise
+        if not written:
+            if tries == 1:  # of several tries, one may have written the call, though its answer was lost
+                await self.note_lost_call(call)
+            raise AttemptSuperseded("The generation is not this attempt's any more.")
+        if call is not None:
+            self.metrics.tokens(call.model, call.usage)
+
+
+async def write_patiently(
+    database: Database, write: Write, *, in_transaction: bool, patience: float = PATIENCE
+) -> bool:
+    """Write in one transaction, or without `in_transaction` in one statement. Returns what `write` returns.
+
+    While the database does not answer, the writing is tried again for `patience` seconds.
+
+    Raises:
+        SQLAlchemyError: the database refuses, or it stays away.
+
+    """
+    give_up_at = asyncio.get_running_loop().time() + patience
+    for wait in chain(RETRY_AFTER, repeat(RETRY_EVERY)):
+        try:
+            async with database.begin() if in_transaction else database.connect() as db:
+                return await write(db)
+        except SQLAlchemyError as error:
+            if asyncio.get_running_loop().time() >= give_up_at or not is_transient(error):
+                raise
+            log.warning("save_failed", error=type(error).__name__)
+            await asyncio.sleep(wait)
+    raise AssertionError("each try returns, raises or is followed by another")

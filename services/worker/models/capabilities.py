@@ -1,0 +1,110 @@
+"""What each model can do: one table, which settings override, and the models that this service offers."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """What all models have in common whose names begin with `prefix`.
+
+    `tools`: they can call tools. `prefill`: they can continue a text of which they are given the beginning.
+    `reasoning_format`: what a request has to say so that reasoning comes apart from the text; None where it does
+    anyway. `brief_effort`: the reasoning effort for answers that nobody waits for; None where a model knows no efforts.
+    """
+
+    prefix: str
+    tools: bool = True
+    prefill: bool = True
+    reasoning_format: str | None = None
+    brief_effort: str | None = None
+
+
+FAMILIES: Final = (
+    Family("openai/gpt-oss", prefill=False, brief_effort="low"),
+    Family("qwen/qwen3", reasoning_format="parsed"),
+    Family("deepseek-r1", reasoning_format="parsed"),
+)
+OTHERS: Final = Family("")
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What one model can do here. The fields of `Family`, and sizes in tokens.
+
+    `context_tokens` counts what the model reads and writes in all, `max_output_tokens` the longest answer to ask for.
+    """
+
+    tools: bool
+    prefill: bool
+    reasoning_format: str | None
+    brief_effort: str | None
+    context_tokens: int
+    max_output_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class ModelCatalog:
+    """The models that this service offers, and the settings that override the table.
+
+    `default` answers when a message names no model. `fallback` answers when another model fails; None for no fallback.
+    Where `tools` or `prefill` is False, no model has the capability. `contexts` are the context sizes of single models,
+    `context_tokens` the size of all others.
+    """
+
+    default: str
+    others: tuple[str, ...] = ()
+    fallback: str | None = None
+    tools: bool = True
+    prefill: bool = True
+    context_tokens: int = 32_000
+    contexts: Mapping[str, int] = field(default_factory=dict)
+    max_output_tokens: int = 4_096
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All models that may be asked, each once, the default first."""
+        fallback = (self.fallback,) if self.fallback else ()
+        return tuple(dict.fromkeys((self.default, *self.others, *fallback)))
+
+    def choose(self, wanted: str | None) -> str:
+        """The model that answers: the wanted one where it is offered, else the default."""
+        return wanted if wanted is not None and wanted in self.names else self.default
+
+    def of(self, model: str) -> Capabilities:
+        """What this model can do."""
+        family = next((family for family in FAMILIES if model.startswith(family.prefix)), OTHERS)
+        return Capabilities(
+            tools=family.tools and self.tools,
+            prefill=family.prefill and self.prefill,
+            reasoning_format=family.reasoning_format,
+            brief_effort=family.brief_effort,
+            context_tokens=self.contexts.get(model, self.context_tokens),
+            max_output_tokens=self.max_output_tokens,
+        )
+
+    def with_fallback(self, model: str) -> "AnswerBounds":
+        """What holds for an answer of this model, though the fallback may have to give it."""
+        able = [self.of(name) for name in (model, *((self.fallback,) if self.fallback else ()))]
+        return AnswerBounds(
+            tools=all(one.tools for one in able),
+            prefill=all(one.prefill for one in able),
+            context_tokens=min(one.context_tokens for one in able),
+            max_output_tokens=min(one.max_output_tokens for one in able),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerBounds:
+    """What a model and its fallback can both do. Sizes are in tokens, as in `Capabilities`."""
+
+    tools: bool
+    prefill: bool
+    context_tokens: int
+    max_output_tokens: int
+
+    @property
+    def prompt_tokens(self) -> int:
+        """How many tokens a prompt may take when the longest answer has to fit as well."""
+        return self.context_tokens - self.max_output_tokens

@@ -1,0 +1,42 @@
+"""Every tool that there is: one line each. The setting TOOLS names those that a worker offers."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from services.worker.tools.current_time.tool import current_time
+from services.worker.tools.port import Tool
+from services.worker.tools.toolset import Toolset
+from services.worker.tools.web_search.tool import web_search
+from shared.errors import SettingsInvalid
+
+
+@dataclass(frozen=True, slots=True)
+class ToolSettings:
+    """What the tools are made with. Without a `search_key` there is no web search. `search_timeout` is in seconds."""
+
+    search_key: str | None
+    search_url: str | None
+    search_timeout: float
+    search_max_results: int
+
+
+TOOLS: Final[Mapping[str, Callable[[ToolSettings], Tool[Any] | None]]] = {
+    "web_search": lambda given: web_search(
+        given.search_key, given.search_url, timeout=given.search_timeout, max_results=given.search_max_results
+    ),
+    "current_time": lambda _: current_time(),
+}
+
+
+def make_tools(names: Sequence[str], given: ToolSettings) -> Toolset:
+    """The tools of these names, without those that lack what they need.
+
+    Raises:
+        SettingsInvalid: there is no such tool, or a tool can't use what it is given.
+
+    """
+    if not set(names) <= TOOLS.keys():
+        raise SettingsInvalid(f"TOOLS: may name only {', '.join(TOOLS)}")
+    made = [TOOLS[name](given) for name in dict.fromkeys(names)]
+    return Toolset([tool for tool in made if tool is not None])

@@ -1,0 +1,57 @@
+"""The tools that one worker offers, called by name: arguments are checked, and time is bounded. A set may be empty."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any, Final
+
+from pydantic import ValidationError
+
+from services.worker.models.port import ToolCall, ToolDescription
+from services.worker.tools.port import Json, Tool, ToolFailure, ToolResult
+from shared.telemetry.logs import get_logger
+
+log = get_logger(__name__)
+
+UNUSABLE: Final = "There is no such tool, or its arguments are not usable."
+
+
+class Toolset:
+    """Tools by name. `Toolset()` has none: no model is offered a tool, and every call is answered by a failure."""
+
+    def __init__(self, tools: Sequence[Tool[Any]] = ()) -> None:
+        self._tools = {tool.name: tool for tool in tools}
+        self.descriptions = tuple(ToolDescription(tool.name, tool.description, tool.schema()) for tool in tools)
+
+    async def aclose(self) -> None:
+        """Close all tools."""
+        for tool in self._tools.values():
+            await tool.close()
+
+    def status_of(self, names: Sequence[str]) -> str | None:
+        """The status for readers while tools of these names run: the first one's status that has one."""
+        tools = [self._tools[name] for name in names if name in self._tools]
+        return next((tool.status for tool in tools if tool.status is not None), None)
+
+    def suggest(self, question: str, call_id: str) -> list[ToolCall]:
+        """The calls that the tools want for this question. `call_id` becomes the end of each call's id."""
+        suggested = [(tool.name, tool.suggest(question)) for tool in self._tools.values()]
+        return [ToolCall(f"{call.id_prefix}-{call_id}", name, call.arguments) for name, call in suggested if call]
+
+    async def call(self, name: str, arguments: Json | None) -> ToolResult | ToolFailure:
+        """Call a tool. What goes wrong is returned, not raised.
+
+        `arguments` is None when the model sent no JSON object.
+        """
+        tool = self._tools.get(name)
+        if tool is None:
+            return ToolFailure("unknown_tool", UNUSABLE)
+        try:
+            checked = tool.arguments.model_validate(arguments)
+        except ValidationError:
+            return ToolFailure("invalid_arguments", UNUSABLE, tool.failure_notice)
+        try:
+            async with asyncio.timeout(tool.timeout):
+                return await tool.call(checked)
+        except TimeoutError:
+            log.warning("tool_timed_out", tool=name)
+            return ToolFailure("timeout", "The tool took too long.", tool.failure_notice)

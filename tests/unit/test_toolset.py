@@ -1,0 +1,124 @@
+"""A set of tools: each is called with arguments that it understands and within its time, and none is needed."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from pydantic import BaseModel, Field
+
+from services.worker.models.port import ToolCall, ToolDescription
+from services.worker.tools.port import SuggestedCall, Tool, ToolFailure, ToolResult
+from services.worker.tools.registry import TOOLS, ToolSettings, make_tools
+from services.worker.tools.toolset import Toolset
+from shared.errors import SettingsInvalid
+
+GIVEN = ToolSettings(search_key="tvly-test", search_url=None, search_timeout=2, search_max_results=3)
+
+
+class Sum(BaseModel):
+    """Two numbers."""
+
+    first: int
+    second: int = Field(default=0, description="Nothing unless given.")
+
+
+async def add(numbers: Sum) -> ToolResult:
+    total = {"sum": str(numbers.first + numbers.second)}
+    return ToolResult([total], total)
+
+
+def adding(call: Callable[[Sum], Awaitable[ToolResult | ToolFailure]] = add, timeout: float = 1) -> Tool[Sum]:
+    """A tool that adds."""
+    return Tool("add", "Add.", Sum, call, timeout, "adding", lambda _: SuggestedCall("sum", {"first": 1}))
+
+
+def test_a_tool_is_described_by_the_schema_of_its_arguments() -> None:
+    (described,) = Toolset([adding()]).descriptions
+    properties = {
+        "first": {"type": "integer"},
+        "second": {"type": "integer", "default": 0, "description": "Nothing unless given."},
+    }
+    assert described == ToolDescription(
+        "add", "Add.", {"type": "object", "properties": properties, "required": ["first"]}
+    )
+
+
+async def test_a_tool_is_called_with_checked_arguments() -> None:
+    outcome = await Toolset([adding()]).call("add", {"first": "2", "second": 3, "third": 4})
+    assert isinstance(outcome, ToolResult)
+    assert outcome.shown == {"sum": "5"}
+
+
+@pytest.mark.parametrize("arguments", [None, {}, {"first": "two"}, {"first": [1]}])
+async def test_arguments_that_a_tool_does_not_understand_do_not_reach_it(arguments: dict[str, object] | None) -> None:
+    outcome = await Toolset([adding()]).call("add", arguments)
+    assert isinstance(outcome, ToolFailure)
+    assert outcome.category == "invalid_arguments"
+
+
+async def test_a_tool_that_takes_too_long_is_given_up() -> None:
+    async def wait(_: Sum) -> ToolResult:
+        await asyncio.Event().wait()
+        raise AssertionError("it has waited for ever")
+
+    outcome = await Toolset([adding(wait, timeout=0.01)]).call("add", {"first": 1})
+    assert isinstance(outcome, ToolFailure)
+    assert outcome.category == "timeout"
+
+
+async def test_without_tools_nothing_is_offered_and_every_call_fails() -> None:
+    none = Toolset()
+    assert (none.descriptions, none.suggest("What is new?", "1"), none.status_of(["add"])) == ((), [], None)
+    outcome = await none.call("add", {"first": 1})
+    assert isinstance(outcome, ToolFailure)
+    assert outcome.category == "unknown_tool"
+    await none.aclose()
+
+
+def test_a_tool_may_want_to_be_called_for_a_question() -> None:
+    assert Toolset([adding()]).suggest("1 + 0?", "7") == [ToolCall("sum-7", "add", {"first": 1})]
+
+
+def test_readers_are_told_what_the_first_known_tool_does() -> None:
+    assert Toolset([adding()]).status_of(["delete_everything", "add"]) == "adding"
+
+
+@pytest.mark.parametrize("name", TOOLS)
+async def test_every_tool_has_the_name_of_its_line_and_a_schema_of_an_object(name: str) -> None:
+    tools = make_tools([name], GIVEN)
+    (described,) = tools.descriptions
+    assert described.name == name
+    assert described.description
+    assert described.parameters["type"] == "object"
+    unusable = await tools.call(name, {"nonsense": 1})
+    assert isinstance(unusable, ToolFailure)
+    assert unusable.category == "invalid_arguments"
+    await tools.aclose()
+
+
+async def test_without_a_key_there_is_no_web_search() -> None:
+    tools = make_tools(["web_search"], ToolSettings(None, None, 1, 1))
+    assert tools.descriptions == ()
+    await tools.aclose()
+
+
+def test_a_tool_that_there_is_not_is_refused() -> None:
+    with pytest.raises(SettingsInvalid, match=r"^TOOLS: may name only web_search, current_time$"):
+        make_tools(["web_search", "telepathy"], GIVEN)
+
+
+@pytest.mark.parametrize(("zone", "hours"), [("Asia/Tokyo", 9), ("Etc/GMT+5", -5), ("UTC", 0)])
+async def test_the_current_time_is_told_in_any_time_zone(zone: str, hours: int) -> None:
+    outcome = await make_tools(["current_time"], GIVEN).call("current_time", {"time_zone": zone})
+    assert isinstance(outcome, ToolResult)
+    told = datetime.fromisoformat(outcome.records[0]["time"])
+    assert told.utcoffset() == timedelta(hours=hours)
+    assert abs(told - datetime.now(UTC)) < timedelta(seconds=5)
+
+
+@pytest.mark.parametrize("zone", ["Atlantis", "", "Europe", "../../etc/passwd", "Europe/Berlin\0", "x" * 65])
+async def test_a_time_zone_that_there_is_not_is_refused(zone: str) -> None:
+    outcome = await make_tools(["current_time"], GIVEN).call("current_time", {"time_zone": zone})
+    assert isinstance(outcome, ToolFailure)
+    assert outcome.category == "invalid_arguments"
