@@ -12,6 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from services.worker.generations.answer_loop import AnswerLoop
 from services.worker.generations.attempt import MAX_STARTS, Attempts
+from services.worker.generations.cancellation import obey_cancel_signals
 from services.worker.generations.checkpoints import Checkpoints
 from services.worker.generations.leases import Leases
 from services.worker.generations.log_writer import Flusher
@@ -102,7 +103,7 @@ async def open_worker(settings: Settings, jobs: JobSender, metrics: Metrics | No
             attempts.flusher.run(),
             attempts.leases.beat(),
             attempts.checkpoints.save_for_ever(),
-            _obey_signals(CancelSignals(redis), attempts.leases),
+            obey_cancel_signals(CancelSignals(redis), attempts.leases),
             _sweep_for_ever(worker, settings.sweep_interval_seconds, metrics, database),
         ):
             stack.push_async_callback(background.end, asyncio.create_task(_guarded(work)))
@@ -194,12 +195,6 @@ async def _guarded(work: Coroutine[Any, Any, None]) -> None:
         # Generations would wait for the task for ever, and so would an orderly end of the process. The process ends at
         # once, so that other workers go on when its leases expire.
         os._exit(1)
-
-
-async def _obey_signals(cancel_signals: CancelSignals, leases: Leases) -> None:
-    """Stop the attempts at generations that requests have ended."""
-    async for generation_id in cancel_signals.listen():
-        leases.end(generation_id)
 
 
 async def _sweep_for_ever(worker: Worker, interval: float, metrics: Metrics, database: Database) -> None:

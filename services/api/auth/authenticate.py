@@ -1,4 +1,7 @@
-"""From a request's header to its principal: the one place that decides whether a credential is worth something."""
+"""From a request's header to its principal: the one place that decides whether a credential is valid.
+
+A further way to sign in is a further case of `authenticate`, and a further `Credential` in principal.py.
+"""
 
 from collections.abc import Collection
 from typing import Final

@@ -7,9 +7,10 @@ from sqlalchemy.exc import IntegrityError
 from services.api.generations.cancellation import end_cancelled
 from services.api.limits import Limits
 from services.api.turns import queries
-from services.api.turns.idempotency import Key, hashed_key
+from services.api.turns.idempotency import find_repeated, hashed_key
 from services.api.turns.limits import check_message
-from services.api.turns.queries import Bounds, Turn
+from services.api.turns.queries import Bounds
+from services.api.turns.turn import Key, Turn
 from shared.database.engine import Database
 from shared.database.tables import Generation
 from shared.errors import TooBusy
@@ -92,7 +93,7 @@ async def accept(
 
 async def _find_repeated(database: Database, user_id: UserId, key: Key) -> Turn | None:
     async with database.connect() as db:
-        return await queries.find_turn(db, user_id, key)
+        return await find_repeated(db, user_id, key)
 
 
 async def _interrupt(

@@ -2,19 +2,53 @@
 
 import hashlib
 import json
-from typing import NamedTuple
 
-from shared.ids import ChatId
+from sqlalchemy import select
 
-
-class Key(NamedTuple):
-    """A client's key for one message, and the hash of what the client sent with it."""
-
-    key: str
-    body_hash: str
+from services.api.turns.turn import Key, Turn
+from shared.database.engine import Connection
+from shared.database.tables import Generation, Message
+from shared.errors import IdempotencyKeyReused
+from shared.ids import ChatId, GenerationId, MessageId, UserId
 
 
 def hashed_key(key: str, chat_id: ChatId, content: str, on_conflict: str, model: str | None) -> Key:
     """The key with the hash of its message. Another chat, text, way of queueing or model is another message."""
     message = json.dumps([chat_id, content, on_conflict, *([model] if model else [])])
     return Key(key, hashlib.sha256(message.encode()).hexdigest())
+
+
+async def find_repeated(db: Connection, user_id: UserId, key: Key) -> Turn | None:
+    """The turn that was accepted with this key, as it is now; None when the key is new.
+
+    Raises:
+        IdempotencyKeyReused: the turn's message is another one.
+
+    """
+    statement = (
+        select(
+            Generation.id,
+            Generation.user_message_id,
+            Generation.assistant_message_id,
+            Message.position,
+            Message.created_at,
+            Generation.status,
+            Generation.body_hash,
+        )
+        .join(Message, Message.id == Generation.user_message_id)
+        .where(Generation.user_id == user_id, Generation.idempotency_key == key.key)
+    )
+    row = (await db.execute(statement)).one_or_none()
+    if row is None:
+        return None
+    if row.body_hash != key.body_hash:
+        raise IdempotencyKeyReused
+    return Turn(
+        GenerationId(row.id),
+        MessageId(row.user_message_id),
+        MessageId(row.assistant_message_id),
+        row.position,
+        row.created_at,
+        row.status,
+        is_repeated=True,
+    )

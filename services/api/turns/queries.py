@@ -1,6 +1,5 @@
 """Turns in the database: a message gets a position, an empty reply and a generation, or is refused for a reason."""
 
-from datetime import datetime
 from typing import Any, Final, NamedTuple
 
 from sqlalchemy import (
@@ -22,7 +21,7 @@ from sqlalchemy.dialects.postgresql import UUID
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import aliased
 
-from services.api.turns.idempotency import Key
+from services.api.turns.turn import Key, Turn
 from shared import usage
 from shared.database.engine import Connection
 from shared.database.tables import Chat, Generation, Message
@@ -30,12 +29,11 @@ from shared.errors import (
     ChatNotFound,
     CortexAIError,
     GenerationInProgress,
-    IdempotencyKeyReused,
     QueueFull,
     QuotaExceeded,
     TooManyGenerations,
 )
-from shared.ids import ChatId, GenerationId, MessageId, UserId, new_generation_id
+from shared.ids import ChatId, GenerationId, UserId, new_generation_id
 from shared.states import OPEN, GenerationStatus, MessageStatus
 from shared.telemetry.traces import current_trace
 
@@ -45,21 +43,6 @@ ONE_PER_SLOT: Final = "uq_generations_user_id_slot"
 ONE_PER_KEY: Final = "uq_generations_user_id_idempotency_key"
 ACCEPTED_AT_ONCE: Final = frozenset({ONE_LIVE_PER_CHAT, ONE_PER_SLOT, ONE_PER_KEY})
 """The constraints that a message violates when another one is accepted at the same moment."""
-
-
-class Turn(NamedTuple):
-    """An accepted message, its empty reply, and its generation. `position` and `created_at` are the message's.
-
-    `is_repeated` says that the message was accepted before, and was found by its key.
-    """
-
-    generation_id: GenerationId
-    user_message_id: MessageId
-    assistant_message_id: MessageId
-    position: int
-    created_at: datetime
-    status: str
-    is_repeated: bool = False
 
 
 def _free_slot() -> Any:  # noqa: ANN401 - SQLAlchemy's type of it is not worth reading
@@ -230,42 +213,6 @@ async def open_turn(
     }
     row = (await db.execute(OPEN_TURN, values)).one_or_none()
     return Turn(*row) if row else None
-
-
-async def find_turn(db: Connection, user_id: UserId, key: Key) -> Turn | None:
-    """The turn that was accepted with this key, as it is now; None when the key is new.
-
-    Raises:
-        IdempotencyKeyReused: the turn's message is another one.
-
-    """
-    statement = (
-        select(
-            Generation.id,
-            Generation.user_message_id,
-            Generation.assistant_message_id,
-            Message.position,
-            Message.created_at,
-            Generation.status,
-            Generation.body_hash,
-        )
-        .join(Message, Message.id == Generation.user_message_id)
-        .where(Generation.user_id == user_id, Generation.idempotency_key == key.key)
-    )
-    row = (await db.execute(statement)).one_or_none()
-    if row is None:
-        return None
-    if row.body_hash != key.body_hash:
-        raise IdempotencyKeyReused
-    return Turn(
-        GenerationId(row.id),
-        MessageId(row.user_message_id),
-        MessageId(row.assistant_message_id),
-        row.position,
-        row.created_at,
-        row.status,
-        is_repeated=True,
-    )
 
 
 async def why_refused(

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
-from sqlalchemy import literal
 from sqlalchemy.exc import IntegrityError
 from structlog.contextvars import bound_contextvars
 
@@ -16,14 +15,14 @@ from services.worker.generations.checkpoints import Checkpoints
 from services.worker.generations.history import ChatHistory, load_history
 from services.worker.generations.leases import Lease, Leases, StopReason
 from services.worker.generations.log_writer import Flusher, LogWriter
+from services.worker.generations.quota import Quota, load_quota
 from services.worker.generations.reply import Reply
 from services.worker.generations.saving import ReplyStore
-from shared import usage
-from shared.database.engine import Connection, Database
+from shared.database.engine import Database
 from shared.errors import AppendRefused, LogDiverged, ModelError, ModelTimeout, QuotaExceeded
 from shared.generations.claim import Claimed, claim, release
 from shared.generations.turn_order import mark_closed
-from shared.ids import ChatId, GenerationId, UserId
+from shared.ids import ChatId, GenerationId
 from shared.jobs.sender import JobSender
 from shared.protocol import frames
 from shared.protocol.transcript import read
@@ -76,14 +75,14 @@ class Attempts:
                         return
                     accepted_at = time.monotonic() - claimed.waited.total_seconds()
                     history = await load_history(db, claimed)
-                    tokens_left = await self._tokens_left(db, claimed.user_id)
+                    quota = await load_quota(db, claimed.user_id, self.daily_tokens)
             store = ReplyStore(self.database, self.metrics, generation_id, claimed)
             trace = read_traceparent(claimed.traceparent)
             with bound_trace(trace), self.leases.renewing(generation_id, claimed.attempt, since) as lease:
                 if claimed.attempt == 1 and claimed.title_by == "message" and self.asks_for_titles:
                     self.jobs.title(generation_id)
                 try:
-                    await self._make_reply(lease, store, claimed, history, tokens_left, accepted_at)
+                    await self._make_reply(lease, store, claimed, history, quota, accepted_at)
                 except AppendRefused as refusal:
                     log.warning("attempt_refused", attempt=claimed.attempt, error=refusal.code)
                     # A log that has diverged lost its end in Redis, and an earlier attempt wrote in the place of the
@@ -109,7 +108,7 @@ class Attempts:
         store: ReplyStore,
         claimed: Claimed,
         history: ChatHistory,
-        tokens_left: int | None,
+        quota: Quota,
         accepted_at: float,
     ) -> None:
         """The attempt, once the generation is claimed. `accepted_at` is a time of the monotonic clock.
@@ -121,7 +120,7 @@ class Attempts:
         # 3. Open the log. The opening frame fences off every earlier attempt; then what they wrote is read.
         opening = frames.start(claimed.assistant_message_id, lease.generation_id)
         log_writer, written = await self.flusher.open(lease.generation_id, lease.attempt, opening)
-        reply = Reply(log_writer, read(written), tokens_left)
+        reply = Reply(log_writer, read(written), quota)
         has_first_token = bool(reply.transcript.length or reply.transcript.reasonings)
 
         # 4. Generate, and wait until readers have everything.
@@ -180,12 +179,6 @@ class Attempts:
         if failure is not None:
             fields = failure.log_fields if isinstance(failure, ModelError) else {"code": failure.code}
             log.warning("answer_failed", attempt=claimed.attempt, **{**fields, "model": fields.get("model") or model})
-
-    async def _tokens_left(self, db: Connection, user_id: UserId) -> int | None:
-        """How many tokens the user may still spend today; None for no bound."""
-        if self.daily_tokens is None:
-            return None
-        return self.daily_tokens - (await db.execute(usage.used_today(literal(user_id)))).scalar_one()
 
     async def _give_back(self, lease: Lease) -> None:
         """Queue the generation again, so that another worker goes on at once."""

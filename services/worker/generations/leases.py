@@ -1,4 +1,4 @@
-"""Leases: one heartbeat of the process renews all of them.
+"""Leases: one heartbeat of the process renews all of them. Their length is the setting LEASE_SECONDS.
 
 An attempt whose lease is lost, or may be lost, is stopped.
 """

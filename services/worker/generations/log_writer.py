@@ -1,7 +1,8 @@
 """Writing stream logs.
 
-A log writer gathers the frames of one generation. The flusher appends for all log writers together: the first token at
-once, later tokens every 25 ms, in one pipeline for the whole process. Source: docs/protocol.md §1, rules 5 and 6.
+A log writer gathers the frames of one generation. The flusher appends for all log writers together, in one pipeline for
+the whole process: the first token at once, later tokens every 25 ms (the setting FLUSH_INTERVAL_SECONDS).
+Source: docs/protocol.md §1, rules 5 and 6.
 """
 
 import asyncio

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from services.worker.generations.log_writer import LogWriter
+from services.worker.generations.quota import Quota
 from services.worker.models.port import ModelChunk
 from services.worker.models.tokens import CHARS_PER_TOKEN
 from shared.errors import (
@@ -15,7 +16,6 @@ from shared.errors import (
     ModelRateLimited,
     ModelRejected,
     ModelUnavailable,
-    QuotaExceeded,
 )
 from shared.generations.finish import FinishedReply, ModelUsage
 from shared.generations.outcome import Outcome
@@ -49,13 +49,13 @@ class UsageMeter:
 class Reply:
     """One attempt's reply. `transcript` is what readers have rendered, also of earlier attempts.
 
-    `tokens_left` is what the user may still spend today; None for no bound. `meter` counts the model call that runs
-    now, `usage` sums up the calls that have ended. `first_token_at` is in seconds of the monotonic clock.
+    `meter` counts the model call that runs now, `usage` sums up the calls that have ended. `first_token_at`
+    is in seconds of the monotonic clock.
     """
 
     log_writer: LogWriter
     transcript: Transcript
-    tokens_left: int | None = None
+    quota: Quota
     reasoning_chars: int = 0
     finish_reason: frames.FinishReason = "stop"
     usage: TokenUsage | None = None
@@ -147,18 +147,14 @@ class Reply:
         self.write(frames.text_delta(str(self.transcript.text_open), text), flush_now=is_first)
 
     def check_quota(self) -> None:
-        """Whether the user may spend more tokens.
+        """Stop the reply when the user's tokens for today are used up (quota.py).
 
         Raises:
-            QuotaExceeded: the user's tokens for today are used up.
+            QuotaExceeded: they are.
 
         """
-        if self.tokens_left is None:
-            return
         # Without a model call, the next one has to be able to spend at least one token.
-        spent = self.meter.prompt_tokens + self.meter.chars // CHARS_PER_TOKEN if self.meter else 1
-        if spent > self.tokens_left:
-            raise QuotaExceeded
+        self.quota.check(self.meter.prompt_tokens + self.meter.chars // CHARS_PER_TOKEN if self.meter else 1)
 
     def fail(self, failure: CortexAIError) -> None:
         """End with a failure. A model call that was refused took nothing, so it is not counted."""
@@ -173,8 +169,7 @@ class Reply:
             return None
         ended, self.meter = self.meter.usage(), None
         self.usage = ended.usage if self.usage is None else self.usage + ended.usage
-        if self.tokens_left is not None:
-            self.tokens_left -= ended.usage.total_tokens
+        self.quota.take(ended.usage.total_tokens)
         return ended
 
     def outcome(self) -> Outcome:

@@ -1,7 +1,7 @@
 """The port to language models: what the worker asks of a model, and what it gets back, whoever provides the model.
 
-A provider is one folder beside this file that has a `ChatModel`. `retry.py` wraps any provider with tries and a
-fallback.
+A provider is one folder beside this file that has a `ChatModel`, and one line in services/worker/app.py that makes it.
+`retry.py` wraps any provider with tries and a fallback; `capabilities.py` says what each model can do.
 """
 
 from collections.abc import AsyncGenerator, Mapping, Sequence

@@ -1,0 +1,39 @@
+"""The quota: how many tokens a user may still spend today, and the place where an answer stops that spends more."""
+
+from dataclasses import dataclass
+
+from sqlalchemy import literal
+
+from shared import usage
+from shared.database.engine import Connection
+from shared.errors import QuotaExceeded
+from shared.ids import UserId
+
+
+@dataclass(slots=True)
+class Quota:
+    """What is left of a user's tokens for today while one answer is made. `tokens_left` is None for no bound."""
+
+    tokens_left: int | None = None
+
+    def check(self, spending: int) -> None:
+        """Check that the user may spend so many tokens, which are not taken yet.
+
+        Raises:
+            QuotaExceeded: the tokens for today are used up. The answer ends with the `error` frame of that code.
+
+        """
+        if self.tokens_left is not None and spending > self.tokens_left:
+            raise QuotaExceeded
+
+    def take(self, tokens: int) -> None:
+        """Take the tokens of a model call that has ended."""
+        if self.tokens_left is not None:
+            self.tokens_left -= tokens
+
+
+async def load_quota(db: Connection, user_id: UserId, daily_tokens: int | None) -> Quota:
+    """The user's quota now. `daily_tokens` is the setting USER_DAILY_TOKENS; None for no bound."""
+    if daily_tokens is None:
+        return Quota()
+    return Quota(daily_tokens - (await db.execute(usage.used_today(literal(user_id)))).scalar_one())
