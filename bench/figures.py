@@ -80,7 +80,7 @@ def figures(what: str, readings: Sequence[Reading], *, delay: float, rate: float
         token_age_ms=spread([age for reading in readings for age in reading.ages]),
         double_late_ms=spread(late),
         cpu_seconds={name: round(used, 3) for name, used in sorted(cpu.items())},
-        faults=Counter(fault for reading in readings for fault in reading.faults),
+        faults=dict(Counter(fault for reading in readings for fault in reading.faults)),
     )
 
 

@@ -46,12 +46,14 @@ def read(recording: Recording, expected_tokens: int, *, direct: bool) -> Reading
             continue
         if not content:
             continue
+        frame = json.loads(content)
+        if not direct and not position and frame.get("transient"):
+            continue  # a queue position or a title, which are in no log and so have no id
         reading.frames += 1
         if not direct:
             previous = _follow(previous, position, reading)
         if terminal:
             reading.faults.append(f"a frame after the terminal frame: {content[:80]}")
-        frame = json.loads(content)
         delta, ended = _chunk(frame) if direct else _frame(frame)
         terminal = ended or terminal
         *words, text = (text + delta).split(" ")

@@ -25,6 +25,8 @@ ORIGIN: Final = re.compile(
 )
 MAX_PORT: Final = 65535
 MAX_QUOTED_CHARS: Final = 200
+ACCOUNT: Final = re.compile("//.*@", re.DOTALL)
+"""The user and the password in a URL."""
 KEY: Final = re.compile(r"[!-~]+")
 KNOWN_SECRETS: Final = ("change", "secret", "example", "default", "password", "your-", "your_", "insecure")
 LOCAL_ORIGINS: Final = (
@@ -44,10 +46,11 @@ def _origin(text: str) -> str:
     scheme has a default port and needs a host: `app://` is what Chromium sends for a scheme without hosts.
 
     Raises:
-        ValueError: it is none. The message quotes it: origins are no secrets.
+        ValueError: it is none. The message quotes the entry, but not what stands before an `@`.
 
     """
-    quoted = repr(text[:MAX_QUOTED_CHARS])  # on one line, whatever is in it
+    # On one line, whatever is in it, and without what may be a password.
+    quoted = repr(ACCOUNT.sub("//…@", text)[:MAX_QUOTED_CHARS])
     if "*" in text:
         raise ValueError(f"{quoted}: a wildcard is refused, name each origin")
     if text.lower() == "null":
@@ -122,7 +125,8 @@ class LogSettings(EnvironmentSettings):
         `require` names optional settings that this process can't do without.
 
         Raises:
-            SettingsInvalid: one line that names the first missing or unusable setting, never its value.
+            SettingsInvalid: one line that names the first missing or unusable setting, never its value, but for a refused
+                entry of BACKEND_CORS_ORIGINS.
 
         """
         try:

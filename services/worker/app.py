@@ -58,7 +58,7 @@ async def open_worker(settings: Settings, jobs: JobSender, metrics: Metrics | No
         models = model_catalog(settings)
         groq = groq_model(settings, models)
         stack.push_async_callback(groq.aclose)
-        model = RetryingModel(groq, fallback=models.fallback)
+        model = RetryingModel(groq, fallback=models.fallback, fallback_continues=models.fallback_continues)
         tools = _tools(settings)
         stack.push_async_callback(tools.aclose)
         database = open_database(settings.database_url, pool_size=settings.database_pool_size)
@@ -97,7 +97,7 @@ async def open_worker(settings: Settings, jobs: JobSender, metrics: Metrics | No
             attempts=attempts,
             recovery=Recovery(database, writer, stream_log, jobs, models.default, metrics),
             summarizer=summarizer,
-            titles=Titles(database, model, models.default, TransientFrames(redis), metrics),
+            titles=Titles(database, model, models.default, models.max_output_tokens, TransientFrames(redis), metrics),
         )
         for work in (
             attempts.flusher.run(),
@@ -206,7 +206,8 @@ async def _sweep_for_ever(worker: Worker, interval: float, metrics: Metrics, dat
         # Spread, so that the workers of a deployment do not all sweep at the same moment.
         await asyncio.sleep(interval * random.uniform(0.5, 1.5))  # noqa: S311
         try:
-            await worker.sweep()
+            # Measured first: without Redis the sweep fails, and that is when the queue grows.
             await metrics.queue_age(partial(recover.oldest_queued, database))
+            await worker.sweep()
         except (SQLAlchemyError, CortexAIError, OSError) as error:
             log.warning("sweep_failed", error=type(error).__name__)

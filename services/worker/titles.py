@@ -43,11 +43,12 @@ class UntitledChat(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Titles:
-    """Makes titles. `model_name` is the model that is asked."""
+    """Makes titles. `model_name` is the model that is asked, `max_tokens` the most that it may write."""
 
     database: Database
     model: ChatModel
     model_name: str
+    max_tokens: int
     transient_frames: TransientFrames
     metrics: Metrics
 
@@ -83,7 +84,9 @@ class Titles:
     async def _ask(self, first_message: str) -> Answer:
         question = prompts.quoted(first_message[:READ_CHARS])
         conversation = [ModelMessage("system", prompts.TITLE), ModelMessage("user", question)]
-        request = ModelRequest(self.model_name, conversation, max_tokens=MAX_TOKENS, is_brief=True)
+        request = ModelRequest(
+            self.model_name, conversation, max_tokens=min(self.max_tokens, MAX_TOKENS), is_brief=True
+        )
         return await whole_answer(self.model, request)
 
 

@@ -36,7 +36,8 @@ for i = 6, #ARGV do
     sequence = sequence + 1
     local id = string.format('%d-%d', attempt, sequence)
     if terminal and i == #ARGV then
-        -- The entry remembers whether anybody had_subscriber it live: an answer that nobody had_subscriber is replayed when its chat is opened.
+        -- The entry keeps whether the frame had a live subscriber: an answer that nobody read live is replayed when its chat
+        -- is opened.
         local had_subscriber = redis.call('PUBLISH', KEYS[2], id .. ' 1\n' .. ARGV[i])
         redis.call('XADD', KEYS[1], id, 'frame', ARGV[i], 'terminal', had_subscriber)
     else

@@ -77,7 +77,7 @@ class Subscriptions:
         return generation_id in self._by_generation
 
     def __len__(self) -> int:
-        return sum(len(subscriptions) for subscriptions in self._by_generation.values())
+        return sum(map(len, list(self._by_generation.values())))  # a copy, since metrics ask on another thread
 
     def generations(self) -> Iterable[GenerationId]:
         """The generations that have a reader."""

@@ -57,10 +57,10 @@ class PrometheusMetrics:
         self._first_token.observe(seconds)
 
     def tokens(self, model: str, usage: TokenUsage) -> None:
-        """Count the tokens that a model call took."""
+        """Count the tokens that a model call took. What an endpoint reports may be any number; a counter only rises."""
         name = model if model in self._models else OTHER
-        self._tokens.labels(name, "prompt").inc(usage.prompt_tokens)
-        self._tokens.labels(name, "completion").inc(usage.completion_tokens)
+        self._tokens.labels(name, "prompt").inc(max(0, usage.prompt_tokens))
+        self._tokens.labels(name, "completion").inc(max(0, usage.completion_tokens))
 
     def generation_ended(self, outcome: GenerationStatus, count: int = 1) -> None:
         """Count generations that have reached a terminal status."""

@@ -6,19 +6,20 @@ from services.worker.models.capabilities import ModelCatalog
 
 
 @pytest.mark.parametrize(
-    ("model", "fallback", "prefills"),
+    ("model", "fallback", "prefills", "fallback_continues"),
     [
-        ("double", None, True),
-        ("openai/gpt-oss-120b", None, False),
-        ("double", "openai/gpt-oss-20b", False),
-        ("openai/gpt-oss-120b", "double", False),
+        ("double", None, True, True),
+        ("openai/gpt-oss-120b", None, False, True),
+        ("double", "openai/gpt-oss-20b", True, False),
+        ("openai/gpt-oss-120b", "double", False, True),
     ],
 )
-def test_an_answer_is_continued_only_where_whoever_may_answer_can(
-    model: str, fallback: str | None, *, prefills: bool
+def test_an_answer_is_continued_where_its_model_can_whatever_its_fallback_can(
+    model: str, fallback: str | None, *, prefills: bool, fallback_continues: bool
 ) -> None:
     catalog = ModelCatalog(default=model, fallback=fallback)
     assert catalog.with_fallback(model).prefill is prefills
+    assert catalog.fallback_continues is fallback_continues
 
 
 def test_settings_take_capabilities_away_from_all_models() -> None:

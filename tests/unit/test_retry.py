@@ -94,6 +94,14 @@ async def test_nothing_is_asked_again_once_text_has_come() -> None:
     assert model.asked == ["large"]
 
 
+async def test_a_fallback_that_can_not_continue_a_text_is_not_asked_to() -> None:
+    model = ScriptedModel([ModelGone()])
+    rest = ModelRequest("large", [ModelMessage("user", "Hello"), ModelMessage("assistant", "Hi, ")])
+    with pytest.raises(ModelGone):
+        await anext(RetryingModel(model, fallback="small", fallback_continues=False).stream(rest))
+    assert model.asked == ["large"]
+
+
 async def test_closing_the_stream_closes_the_models_stream() -> None:
     model = ScriptedModel([None])
     stream = RetryingModel(model, fallback=None).stream(HELLO)

@@ -301,9 +301,15 @@ def test_an_origin_that_no_browser_would_send_is_refused_and_quoted(
 ) -> None:
     with pytest.raises(SettingsInvalid, match=r"^BACKEND_CORS_ORIGINS: ") as refused:
         load(monkeypatch, BACKEND_CORS_ORIGINS=f"https://app.example.com,{origin}")
-    assert repr(origin) in refused.value.message
+    assert repr(origin.replace("me@", "…@")) in refused.value.message
     assert reason in refused.value.message
     assert "app.example.com," not in refused.value.message
+
+
+def test_a_password_in_an_origin_is_not_quoted(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(SettingsInvalid, match=r"'https://…@a\.example\.com': is no origin") as refused:
+        load(monkeypatch, BACKEND_CORS_ORIGINS=f"https://me:{PASSWORD}@a.example.com")
+    assert PASSWORD not in refused.value.message
 
 
 def test_the_quotation_of_an_origin_is_one_line_of_bounded_length(monkeypatch: pytest.MonkeyPatch) -> None:

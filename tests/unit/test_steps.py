@@ -137,6 +137,18 @@ def test_steps_of_the_first_form_are_read_and_shown_as_before() -> None:
     assert "failed" in failed.content
 
 
+def test_workers_of_the_release_before_read_saved_steps_too() -> None:
+    clock = ToolUse("e", "current_time", {"time_zone": "UTC"}, ToolResult([{"time": "now"}], {"time": "now"}))
+    saved = dump([*STEPS, Step("", [clock, ToolUse("f", "web_search", None)])])
+    calls = {call["id"]: call for step in saved for call in step["calls"]}
+    assert {frozenset(call) for call in calls.values()} == {frozenset({"id", "name", "given", "found", "error"})}
+    assert (calls["a"]["given"], calls["a"]["found"], calls["a"]["error"]) == ({"query": "one"}, [PAGE], None)
+    assert (calls["b"]["found"], calls["b"]["error"]) == (None, "It failed.")
+    assert (calls["c"]["found"], calls["c"]["error"]) == ([], None)
+    assert (calls["e"]["found"], bool(calls["e"]["error"])) == (None, True)
+    assert (calls["f"]["found"], calls["f"]["error"]) == (None, None)
+
+
 def test_further_frames_of_a_result_are_shown_in_front_of_its_output() -> None:
     title = frames.title("x")
     steps = [Step("", [ToolUse("a", "list", {}, ToolResult([], {"rows": 2}, frames=(title,)))])]

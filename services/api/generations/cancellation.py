@@ -50,7 +50,6 @@ async def end_cancelled(
     database: Database, streams: Streams, jobs: JobSender, metrics: Metrics, cancelled: Sequence[OpenGeneration]
 ) -> None:
     """Stop the workers of cancelled generations, close the logs, and send the generations that waited behind them."""
-    metrics.generation_ended(GenerationStatus.CANCELLED, len(cancelled))
 
     async def end(one: OpenGeneration) -> None:
         closed = await close_log(database, streams.writer, streams.reader, one, Outcome.cancelled())
@@ -58,6 +57,7 @@ async def end_cancelled(
             jobs.generate(closed.due)
 
     await _end_all(streams.cancel_signals, cancelled, end)
+    metrics.generation_ended(GenerationStatus.CANCELLED, len(cancelled))
 
 
 async def end_deleted(streams: Streams, deleted: Sequence[OpenGeneration]) -> None:

@@ -29,7 +29,7 @@ from services.worker.models.port import ChatModel, ModelMessage, ModelRequest, R
 from services.worker.models.tokens import CHARS_PER_TOKEN
 from services.worker.tools.toolset import Toolset
 from shared.database.engine import Database
-from shared.errors import ModelRejected
+from shared.errors import ModelGone, ModelRateLimited, ModelRejected, ModelUnavailable
 from shared.generations.claim import Claimed
 from shared.ids import ChatId
 from shared.protocol.catch_up import catch_up_text
@@ -58,7 +58,7 @@ class AnswerLoop:
     max_tool_steps: int
     max_reply_chars: int
 
-    async def run(self, reply: Reply, store: ReplyStore, claimed: Claimed, history: ChatHistory) -> None:
+    async def run(self, reply: Reply, store: ReplyStore, claimed: Claimed, history: ChatHistory) -> None:  # noqa: C901 - one plan, read from top to bottom
         """Write the reply to its end. Texts and tool results of earlier attempts are used, not made again.
 
         Raises:
@@ -91,18 +91,26 @@ class AnswerLoop:
                 async with self.database.connect() as db:
                     history = await reload_history(db, claimed)
 
+        can_continue = bounds.prefill
         while True:
             # 4.4 Call the tools that the newest step asks for. No call is made twice: its outcome is saved at once.
             if steps:
                 await self._call_tools(reply, store, steps)
 
             # 4.5 Ask the model. An answer without tool calls is the reply's end.
-            beginning = _beginning(reply, steps, claimed.attempt, can_continue=bounds.prefill)
+            beginning = _beginning(reply, steps, claimed.attempt, can_continue=can_continue)
             context = _context(history, steps, beginning, bounds)
             if context.left_out or history.is_cut:
                 reply.show_status({"status": "trimmed", "messages": context.left_out})
             may_call = bounds.tools and len(steps) < self.max_tool_steps
-            calls = await self._ask(reply, model, context, may_call=may_call)
+            try:
+                calls = await self._ask(reply, model, context, may_call=may_call)
+            except (ModelGone, ModelRateLimited, ModelUnavailable):
+                # A fallback that can't continue a text gets its turn when the step begins again.
+                if not beginning or self.models.fallback_continues or (reply.meter and reply.meter.chars):
+                    raise
+                can_continue, reply.meter = False, None
+                continue
             if not calls:
                 return
 

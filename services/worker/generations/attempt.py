@@ -4,7 +4,6 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Final
 
 from sqlalchemy.exc import IntegrityError
@@ -173,8 +172,9 @@ class Attempts:
         """
         call = reply.end_call()
         model = call.model if call else self.answer_loop.models.choose(claimed.model)
-        waited = timedelta(seconds=time.monotonic() - reply.first_token_at) if reply.first_token_at else None
-        await store.finish(reply.outcome(), reply.finished(), model=model, last_call=call, first_token_ago=waited)
+        await store.finish(
+            reply.outcome(), reply.finished(), model=model, last_call=call, first_token_at=reply.first_token_at
+        )
         failure = reply.failure
         if failure is not None:
             fields = failure.log_fields if isinstance(failure, ModelError) else {"code": failure.code}

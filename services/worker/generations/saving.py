@@ -1,6 +1,7 @@
 """Saving what an attempt has to PostgreSQL, so that a restart of PostgreSQL loses nothing."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -69,9 +70,11 @@ class ReplyStore:
         *,
         model: str,
         last_call: ModelUsage | None,
-        first_token_ago: timedelta | None,
+        first_token_at: float | None,
     ) -> None:
         """End the generation and save its reply. The arguments are those of `shared.generations.finish.finish`.
+
+        `first_token_at` is in seconds of the monotonic clock.
 
         Raises:
             AttemptSuperseded: another attempt has the generation, or the generation is over.
@@ -79,6 +82,8 @@ class ReplyStore:
         """
 
         async def write(db: Connection) -> bool:
+            # Anew for each try: the database subtracts this from its own time.
+            ago = timedelta(seconds=time.monotonic() - first_token_at) if first_token_at else None
             return await finish(
                 db,
                 self.generation_id,
@@ -87,7 +92,7 @@ class ReplyStore:
                 reply,
                 model=model,
                 last_call=last_call,
-                first_token_ago=first_token_ago,
+                first_token_ago=ago,
             )
 
         await self._save(write, last_call, in_transaction=False)

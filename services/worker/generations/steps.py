@@ -16,7 +16,11 @@ from shared.protocol.transcript import Transcript
 
 Json = dict[str, Any]
 VERSION: Final = 2
-"""Of the form in which steps are saved. Rows of version 1, which names no version, are still read."""
+"""Of the form in which steps are saved. Rows of version 1, which names no version, are still read.
+
+Version 2 has the calls as `uses`. Beside them it has `calls` in the form of version 1 for one more release, since workers of
+the release before may take over a generation during an upgrade, or after a way back.
+"""
 MAX_CALLS: Final = 3
 """How many tools one step may call. Calls beyond that are left out."""
 MIN_CONTENT_CHARS: Final = 200
@@ -63,27 +67,48 @@ def new_step(text: str, calls: Sequence[ToolCall], earlier: Sequence[Step] = ())
 def dump(steps: Sequence[Step]) -> list[Json]:
     """The steps as JSON, in the form of VERSION."""
     return [
-        {"version": VERSION, "text": step.text, "calls": [_dump_call(call) for call in step.calls]} for step in steps
+        {
+            "version": VERSION,
+            "text": step.text,
+            "uses": [_dump_use(call) for call in step.calls],
+            "calls": [_dump_first_form(call) for call in step.calls],
+        }
+        for step in steps
     ]
 
 
-def _dump_call(call: ToolUse) -> Json:
+def _dump_use(call: ToolUse) -> Json:
     kind = "result" if isinstance(call.outcome, ToolResult) else "failure"
     outcome = {kind: asdict(call.outcome)} if call.outcome is not None else {}
     return {"id": call.id, "name": call.name, "arguments": call.arguments, **outcome}
 
 
+def _dump_first_form(call: ToolUse) -> Json:
+    """A call of version 1, which knows results of the web search only: any other result is an error there."""
+    found = error = None
+    match call.outcome:
+        case ToolResult(records=records) if all({"title", "url", "content"} <= record.keys() for record in records):
+            found = records
+        case ToolResult():
+            error = "The result of this tool is in a form that is not known."
+        case ToolFailure(message=message):
+            error = message
+        case None:
+            pass
+    return {"id": call.id, "name": call.name, "given": call.arguments, "found": found, "error": error}
+
+
 def load(saved: Sequence[Json] | None) -> list[Step]:
     """The steps of a row. None means no steps."""
     return [
-        Step(
-            step["text"], [_load_call(call) if "version" in step else _load_first_form(call) for call in step["calls"]]
-        )
+        Step(step["text"], [_load_use(use) for use in step["uses"]])
+        if "uses" in step
+        else Step(step["text"], [_load_first_form(call) for call in step["calls"]])
         for step in saved or ()
     ]
 
 
-def _load_call(call: Json) -> ToolUse:
+def _load_use(call: Json) -> ToolUse:
     outcome: ToolResult | ToolFailure | None = None
     if "result" in call:
         result = call["result"]

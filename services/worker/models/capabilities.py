@@ -84,12 +84,17 @@ class ModelCatalog:
             max_output_tokens=self.max_output_tokens,
         )
 
+    @property
+    def fallback_continues(self) -> bool:
+        """Whether the fallback can continue a text of which it is given the beginning. True when there is no fallback."""
+        return self.fallback is None or self.of(self.fallback).prefill
+
     def with_fallback(self, model: str) -> "AnswerBounds":
         """What holds for an answer of this model, though the fallback may have to give it."""
         able = [self.of(name) for name in (model, *((self.fallback,) if self.fallback else ()))]
         return AnswerBounds(
             tools=all(one.tools for one in able),
-            prefill=all(one.prefill for one in able),
+            prefill=able[0].prefill,
             context_tokens=min(one.context_tokens for one in able),
             max_output_tokens=min(one.max_output_tokens for one in able),
         )
@@ -97,7 +102,10 @@ class ModelCatalog:
 
 @dataclass(frozen=True, slots=True)
 class AnswerBounds:
-    """What a model and its fallback can both do. Sizes are in tokens, as in `Capabilities`."""
+    """What a model and its fallback can both do, but for `prefill`, which is the model's alone.
+
+    Sizes are in tokens, as in `Capabilities`.
+    """
 
     tools: bool
     prefill: bool

@@ -60,6 +60,12 @@ class ModelRequest:
     max_tokens: int | None = None
     is_brief: bool = False
 
+    @property
+    def continues_text(self) -> bool:
+        """Whether the model is to continue a text of the assistant's."""
+        last = self.conversation[-1]
+        return last.role == "assistant" and not last.calls
+
 
 @dataclass(frozen=True, slots=True)
 class ModelChunk:

@@ -22,12 +22,14 @@ class RetryingModel:
     """Asks a model up to three times, and then its fallback up to three times.
 
     Nothing is asked again once text has come. Only failures that may soon be over are tried again. A model that is gone
-    is replaced by the fallback at once. `fallback` is a model of the same provider; None for no fallback.
+    is replaced by the fallback at once. `fallback` is a model of the same provider; None for no fallback. A fallback that
+    does not continue texts (`fallback_continues`) is not asked to: the request fails, and may be made from the beginning.
     """
 
-    def __init__(self, model: ChatModel, *, fallback: str | None) -> None:
+    def __init__(self, model: ChatModel, *, fallback: str | None, fallback_continues: bool = True) -> None:
         self._model = model
         self._fallback = fallback
+        self._fallback_continues = fallback_continues
 
     async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelChunk | RetryNotice, None]:
         """The answer, chunk by chunk, with a notice before each further try. Closing the generator ends the request.
@@ -37,6 +39,8 @@ class RetryingModel:
 
         """
         fallback = None if self._fallback == request.model else self._fallback
+        if request.continues_text and not self._fallback_continues:
+            fallback = None
         delays, waited = list(RETRY_DELAYS), 0.0
         while True:
             has_begun = False

@@ -38,7 +38,7 @@ class Toolset:
         return [ToolCall(f"{call.id_prefix}-{call_id}", name, call.arguments) for name, call in suggested if call]
 
     async def call(self, name: str, arguments: Json | None) -> ToolResult | ToolFailure:
-        """Call a tool. What goes wrong is returned, not raised.
+        """Call a tool. A call that fails, as tools may, gives a `ToolFailure`; only a fault in a tool's code is raised.
 
         `arguments` is None when the model sent no JSON object.
         """
