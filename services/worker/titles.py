@@ -1,6 +1,7 @@
 """A better title for a chat than the first words of its first message.
 
 The model finds the title while the answer is written.
+Readers get a new title as a `data-title` frame (`title` in shared/protocol/frames.py).
 """
 
 import asyncio

@@ -1,4 +1,8 @@
-"""What the sweep looks for: generations that were left behind. Pure builders; any number of sweeps may run at once."""
+"""What the sweep looks for: generations that were left behind. Any number of sweeps may run at the same time.
+
+A generation whose worker died is queued again. After the third loss (`MAX_LOSSES` in shared/states.py) the generation fails with
+`worker_lost`: its readers keep the text so far, and get an `error` frame with that code (outcome.py).
+"""
 
 from collections.abc import Sequence
 from datetime import timedelta

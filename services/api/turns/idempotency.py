@@ -1,4 +1,7 @@
-"""Idempotency: the same key with the same body is the same message (draft-ietf-httpapi-idempotency-key-header)."""
+"""Idempotency: the same key with the same body is the same message (draft-ietf-httpapi-idempotency-key-header).
+
+Of two requests with one key at the same time, a unique index lets one in; the other one then finds its turn (accept.py).
+"""
 
 import hashlib
 import json

@@ -1,4 +1,7 @@
-"""The quota: how many tokens a user may still spend today, and the place where an answer stops that spends more."""
+"""The quota: how many tokens a user may still spend today. An answer that spends more stops here.
+
+A reply checks its quota before the model is asked and after each chunk (reply.py).
+"""
 
 from dataclasses import dataclass
 
