@@ -84,7 +84,11 @@ def create_app(settings: Settings, metrics: Metrics | None = None) -> FastAPI:
     app.add_middleware(ExceptionMiddleware, handlers=handlers)
     # Starlette has one of these outside of all others, where an answer gets no CORS headers and no request id.
     app.add_middleware(ServerErrorMiddleware, handler=unexpected_error(forms, unlogged=(StreamCut,)))
-    app.add_middleware(AllowedOrigins, origins=settings.backend_cors_origins)
+    app.add_middleware(
+        AllowedOrigins,
+        origins=settings.backend_cors_origins,
+        response_headers=[name for door in DOORS for name in door.response_headers],
+    )
     app.add_middleware(RequestLog)
     return app
 

@@ -1,5 +1,6 @@
 """Which pages of other origins may call the API (CORS, as the Fetch Standard has it)."""
 
+from collections.abc import Iterable
 from http import HTTPStatus
 from typing import Final
 
@@ -9,15 +10,8 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp
 
 METHODS: Final = ("GET", "POST", "PATCH", "DELETE")
-EXPOSED_HEADERS: Final = (
-    "Link",
-    "Location",
-    "Preference-Applied",
-    "Retry-After",
-    "X-Generation-Id",
-    "X-Message-Id",
-    "X-Request-Id",
-)
+EXPOSED_HEADERS: Final = ("Link", "Location", "Retry-After", "X-Request-Id")
+"""Response headers that pages may read at every door. Each door adds its own."""
 MAX_ASKED_BYTES: Final = 4096
 """Of the names of headers that a preflight may ask for. They are sent back, and many a proxy takes no more than 8 KB."""
 
@@ -30,7 +24,7 @@ class AllowedOrigins(CORSMiddleware):
     the names that were asked for are sent back.
     """
 
-    def __init__(self, app: ASGIApp, origins: tuple[str, ...]) -> None:
+    def __init__(self, app: ASGIApp, origins: tuple[str, ...], response_headers: Iterable[str] = ()) -> None:
         super().__init__(
             app,
             allow_origins=origins,
@@ -39,7 +33,7 @@ class AllowedOrigins(CORSMiddleware):
             allow_headers=("*",),
             # The origins are known ones, so a page of theirs on the internet may call an API on its reader's own network.
             allow_private_network=True,
-            expose_headers=EXPOSED_HEADERS,
+            expose_headers=sorted({*EXPOSED_HEADERS, *response_headers}),
         )
 
     def preflight_response(self, request_headers: Headers) -> Response:

@@ -13,8 +13,12 @@ from services.api.problems.failure import ErrorForm
 
 
 class Door(NamedTuple):
-    """A front door. `error_form` writes each failure at a path that begins with `prefix`, a 404 or a 401 too."""
+    """A front door. `error_form` writes each failure at a path that begins with `prefix`, a 404 or a 401 too.
+
+    `response_headers` are headers of its own that pages of other origins may read. A page may send any header.
+    """
 
     prefix: str
     router: APIRouter
     error_form: ErrorForm
+    response_headers: tuple[str, ...] = ()
