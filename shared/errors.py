@@ -26,6 +26,7 @@ CortexAIError
 │   ├── StreamsUnavailable
 │   ├── TooBusy
 │   └── QueueFull
+├── WorkerLost            too many workers died over one answer
 ├── AppendRefused         the stream log belongs to somebody else now
 │   ├── AttemptSuperseded
 │   ├── LogClosed
@@ -241,6 +242,12 @@ class QueueFull(Unavailable):
     """Too many messages are waiting to be answered; try again later."""
 
     code = "queue_full"
+
+
+class WorkerLost(CortexAIError):
+    """The answer was interrupted too often."""
+
+    code = "worker_lost"
 
 
 class AppendRefused(CortexAIError):

@@ -14,14 +14,16 @@ from sqlalchemy.sql.dml import ReturningUpdate
 
 from shared.database.engine import Connection, Database
 from shared.database.tables import Generation, Message
+from shared.errors import WorkerLost
 from shared.generations.cancel import OpenGeneration
 from shared.generations.outcome import Outcome
 from shared.ids import GenerationId, MessageId
 from shared.states import MAX_LOSSES, TERMINAL, GenerationStatus, MessageStatus
 
-WORKER_LOST: Final = "worker_lost"
+LOST: Final = Outcome.failed(WorkerLost())
+"""How a generation ends after its third loss."""
 LONGEST_BACKOFF: Final = timedelta(seconds=30)
-QUEUED, RUNNING, FAILED = GenerationStatus.QUEUED, GenerationStatus.RUNNING, GenerationStatus.FAILED
+QUEUED, RUNNING = GenerationStatus.QUEUED, GenerationStatus.RUNNING
 
 
 def fail_replies(message_ids: Sequence[int]) -> Update:
@@ -47,14 +49,14 @@ def take_over_expired(limit: int = 100) -> ReturningUpdate[UUID, str, int, int, 
         update(Generation)
         .where(Generation.id.in_(lost))
         .values(
-            status=case((exhausted, FAILED.value), else_=QUEUED.value),
+            status=case((exhausted, LOST.status.value), else_=QUEUED.value),
             attempt=Generation.attempt + case((exhausted, 1), else_=0),
             losses=Generation.losses + 1,
             lease_expires_at=None,
             queued_at=func.now(),
             finished_at=case((exhausted, func.now()), else_=None),
-            error_code=case((exhausted, WORKER_LOST), else_=None),
-            error_message=case((exhausted, "The answer was interrupted too often."), else_=None),
+            error_code=case((exhausted, LOST.error_code), else_=None),
+            error_message=case((exhausted, LOST.error_message), else_=None),
         )
         .returning(
             Generation.id,
@@ -119,7 +121,7 @@ async def find_unclosed(db: Connection, older_than: timedelta, limit: int = 100)
             Generation.closed_at.is_(None),
             or_(
                 Generation.finished_at < func.now() - cast(literal(older_than), Interval),
-                Generation.error_code == WORKER_LOST,  # nobody else will close it
+                Generation.error_code == LOST.error_code,  # nobody else will close it
             ),
         )
         .order_by(Generation.finished_at)

@@ -85,7 +85,7 @@ class Recovery:
                     self.jobs.generate(GenerationId(one.id))
                 else:
                     model = one.model or self.default_model
-                    log.warning("answer_failed", attempt=one.attempt, code=recover.WORKER_LOST, model=model)
+                    log.warning("answer_failed", attempt=one.attempt, code=recover.LOST.error_code, model=model)
                     self.metrics.generation_ended(GenerationStatus.FAILED)
 
     async def _promoted(self) -> Sequence[UUID]:
