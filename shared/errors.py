@@ -35,10 +35,13 @@ CortexAIError
 │   ├── ModelRateLimited
 │   ├── ModelAuthFailed
 │   ├── ModelRejected
-│   ├── ModelGone
+│   │   ├── ModelToolCallFailed
+│   │   └── PromptTooLong
+│   ├── ModelNotAvailable
 │   ├── ModelTimeout
 │   ├── ModelUnavailable
 │   ├── ModelBadResponse
+│   ├── ModelSaidNothing
 │   └── SummaryRefused
 ├── SearchError           the web search did not give an answer
 │   ├── SearchRateLimited
@@ -322,10 +325,27 @@ class ModelRejected(ModelError):
     code = "model_rejected"
 
 
-class ModelGone(ModelError):
+class ModelToolCallFailed(ModelRejected):
+    """The language model could not call a tool in the right form."""
+
+    code = "model_tool_call_failed"
+
+
+class PromptTooLong(ModelRejected):
+    """The message and what belongs to it are too long for the language model. Send a shorter message."""
+
+    code = "prompt_too_long"
+
+    def __init__(self, message: str | None = None, *, limit: int | None = None) -> None:
+        super().__init__(message)
+        self.limit = limit
+        """How many tokens the model takes in all, where its endpoint said so."""
+
+
+class ModelNotAvailable(ModelError):
     """The language model does not exist at its service. Whoever runs this has to name another one in GROQ_MODEL."""
 
-    code = "groq_model_gone"
+    code = "model_not_available"
 
 
 class ModelTimeout(ModelError):
@@ -344,6 +364,12 @@ class ModelBadResponse(ModelError):
     """The language model broke off or sent something unreadable."""
 
     code = "model_bad_response"
+
+
+class ModelSaidNothing(ModelError):
+    """The language model gave an empty answer. Send the message again."""
+
+    code = "model_said_nothing"
 
 
 class SummaryRefused(ModelError):

@@ -11,7 +11,7 @@ from services.worker.models.capabilities import ModelCatalog
 from services.worker.models.groq.client import GroqModel
 from services.worker.models.port import ChatModel, ModelChunk, ModelMessage, ModelRequest, ToolDescription
 from services.worker.models.retry import RetryingModel
-from shared.errors import ModelAuthFailed, ModelBadResponse, ModelGone, ModelRejected
+from shared.errors import ModelAuthFailed, ModelBadResponse, ModelNotAvailable, ModelRejected
 from tests.doubles import groq_control
 
 TIME = ToolDescription("current_time", "The time.", {"type": "object", "properties": {}})
@@ -62,7 +62,7 @@ async def test_tool_calls_come_whole_and_last(model: ChatModel) -> None:
     [
         ("fault=401", ModelAuthFailed),
         ("fault=400", ModelRejected),
-        ("fault=404", ModelGone),
+        ("fault=404", ModelNotAvailable),
         ("tokens=9 fault=cut after=4", ModelBadResponse),
         ("tokens=9 fault=truncate after=4", ModelBadResponse),
     ],

@@ -3,8 +3,8 @@
 import asyncio
 import http.client
 import json
-from collections.abc import Mapping
-from typing import Any, TypedDict
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, TypedDict
 from urllib.parse import urlencode, urlsplit
 
 
@@ -40,16 +40,18 @@ async def script(
     anywhere: bool = False,
     reply: str | None = None,
     arguments: Mapping[str, object] | None = None,
+    purpose: Literal["answer", "title", "summary"] | None = None,
+    events: Sequence[object] | None = None,
 ) -> None:
     """Queue a behaviour (in the words of a directive) for the next `times` requests that no earlier script takes.
 
     `marker`: only those whose last user message contains it, or with `anywhere` any of their messages. `reply`: say
-    exactly this. `arguments`: those of the tool call.
+    exactly this. `arguments`: those of the tool call. `purpose`: only requests for this. `events`: the whole stream, event
+    by event; a text is sent as it is, anything else as JSON.
     """
-    wanted = {"behaviour": behaviour, "times": times, "marker": marker, "anywhere": anywhere}
-    await asyncio.to_thread(
-        call, base_url, "POST", "/control/script", {**wanted, "reply": reply, "arguments": arguments}
-    )
+    asked = {"times": times, "marker": marker, "anywhere": anywhere, "purpose": purpose}
+    said = {"behaviour": behaviour, "reply": reply, "arguments": arguments, "events": events}
+    await asyncio.to_thread(call, base_url, "POST", "/control/script", {**asked, **said})
 
 
 async def release(base_url: str, gate: str) -> None:

@@ -103,7 +103,7 @@ async def test_a_model_that_is_gone_is_replaced_by_the_fallback_at_once(
     asked = await groq_control.requests(groq_url, containing=words, ended=2)
     assert [request["body"]["model"] for request in asked] == ["double", "double-small"]
     (line,) = logged(caplog, "model_fallback")
-    assert (line["code"], line["model"], line["fallback"]) == ("groq_model_gone", "double", "double-small")
+    assert (line["code"], line["model"], line["fallback"]) == ("model_not_available", "double", "double-small")
     assert line["generation_id"] == str(posted.generation_id)
     assert logged(caplog, "answer_failed") == []
 
@@ -112,7 +112,7 @@ async def test_a_fallback_that_is_gone_too_is_named_in_the_log(
     client: Client, worker: Worker, caplog: pytest.LogCaptureFixture
 ) -> None:
     _, events = await answer(client, worker, "Hello [[fault=404]]")
-    assert (events[-1].part["type"], events[-1].part["code"]) == ("error", "groq_model_gone")
+    assert (events[-1].part["type"], events[-1].part["code"]) == ("error", "model_not_available")
     assert "GROQ_MODEL" in events[-1].part["errorText"]
     (line,) = logged(caplog, "answer_failed")
     assert (line["model"], line["endpoint_status"]) == ("double-small", 404)

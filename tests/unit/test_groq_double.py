@@ -9,7 +9,7 @@ from typing import Any, cast
 import groq
 import httpx
 import pytest
-from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage, ToolMessage
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage, SystemMessage, ToolMessage
 from langchain_core.outputs import ChatGenerationChunk
 from langchain_groq import ChatGroq
 from pydantic import SecretStr
@@ -493,3 +493,34 @@ async def test_a_hundred_streams_at_once_are_each_complete_and_in_order(groq_url
     for answer in answers:
         events = [json.loads(line[6:]) for line in answer.text.split("\n\n")[:-2]]
         assert "".join(event["choices"][0]["delta"].get("content", "") for event in events) == numbered(40)
+
+
+async def test_a_manner_is_played_instead_of_the_answer_and_an_unknown_one_is_refused(
+    model: ChatGroq, groq_url: str
+) -> None:
+    said = await chunks(model, HumanMessage("[[manner=stop_with_nothing]]"))
+    assert not "".join(str(chunk.content) for chunk in said)
+    assert said[-1].response_metadata["finish_reason"] == "stop"
+    with pytest.raises(groq.BadRequestError, match="no_such_manner"):
+        await chunks(model, HumanMessage("[[manner=no_such_manner]]"))
+
+
+async def test_a_fault_may_be_of_one_model_only(model: ChatGroq, groq_url: str) -> None:
+    assert await chunks(model, HumanMessage("[[tokens=2 fault=500 model=another]]"))
+    with pytest.raises(groq.InternalServerError):
+        await chunks(model, HumanMessage("[[tokens=2 fault=500 model=double]]"))
+
+
+async def test_titles_have_directives_of_their_own(model: ChatGroq, groq_url: str) -> None:
+    message = HumanMessage('The message: "Hello [[title: tokens=1]] [[tokens=2]]" That was it.')
+    titled = await chunks(model, SystemMessage("Give the conversation a title of two words."), message)
+    answered = await chunks(model, HumanMessage("Hello [[title: tokens=1]] [[tokens=2]]"))
+    assert "".join(str(chunk.content) for chunk in titled) == "t1 "
+    assert "".join(str(chunk.content) for chunk in answered) == "t1 t2 "
+
+
+async def test_a_script_may_be_the_whole_stream(model: ChatGroq, groq_url: str) -> None:
+    delta = {"choices": [{"index": 0, "delta": {"content": "so "}, "finish_reason": None}]}
+    last = {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}
+    await script(groq_url, events=[delta, last, "[DONE]"])
+    assert "".join(str(chunk.content) for chunk in await chunks(model, HumanMessage("Hello"))) == "so "

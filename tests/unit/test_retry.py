@@ -7,7 +7,14 @@ import pytest
 
 from services.worker.models.port import ModelChunk, ModelMessage, ModelRequest, RetryNotice
 from services.worker.models.retry import RetryingModel
-from shared.errors import ModelBadResponse, ModelError, ModelGone, ModelRateLimited, ModelRejected, ModelUnavailable
+from shared.errors import (
+    ModelBadResponse,
+    ModelError,
+    ModelNotAvailable,
+    ModelRateLimited,
+    ModelRejected,
+    ModelUnavailable,
+)
 
 HELLO = ModelRequest("large", [ModelMessage("user", "Hello")])
 AT_ONCE = 0.0
@@ -66,7 +73,7 @@ async def test_a_fallback_that_fails_too_has_no_fallback() -> None:
     assert model.script == []
 
 
-@pytest.mark.parametrize("failure", [ModelRateLimited(retry_after=21), ModelGone()])
+@pytest.mark.parametrize("failure", [ModelRateLimited(retry_after=21), ModelNotAvailable()])
 async def test_the_fallback_is_asked_at_once_where_waiting_is_of_no_use(failure: ModelError) -> None:
     model = ScriptedModel([failure, None])
     assert await ask(model) == [RetryNotice("small", 0), ModelChunk("Hi")]
@@ -82,8 +89,8 @@ async def test_a_failure_that_would_come_again_is_not_tried_again(failure: Model
 
 @pytest.mark.parametrize("fallback", [None, "large"])
 async def test_without_another_model_the_failure_is_the_last_word(fallback: str | None) -> None:
-    model = ScriptedModel([ModelGone()])
-    with pytest.raises(ModelGone):
+    model = ScriptedModel([ModelNotAvailable()])
+    with pytest.raises(ModelNotAvailable):
         await ask(model, fallback)
 
 
@@ -95,9 +102,9 @@ async def test_nothing_is_asked_again_once_text_has_come() -> None:
 
 
 async def test_a_fallback_that_can_not_continue_a_text_is_not_asked_to() -> None:
-    model = ScriptedModel([ModelGone()])
+    model = ScriptedModel([ModelNotAvailable()])
     rest = ModelRequest("large", [ModelMessage("user", "Hello"), ModelMessage("assistant", "Hi, ")])
-    with pytest.raises(ModelGone):
+    with pytest.raises(ModelNotAvailable):
         await anext(RetryingModel(model, fallback="small", fallback_continues=False).stream(rest))
     assert model.asked == ["large"]
 

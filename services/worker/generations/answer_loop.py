@@ -29,7 +29,7 @@ from services.worker.models.port import ChatModel, ModelMessage, ModelRequest, R
 from services.worker.models.tokens import CHARS_PER_TOKEN
 from services.worker.tools.toolset import Toolset
 from shared.database.engine import Database
-from shared.errors import ModelGone, ModelRateLimited, ModelRejected, ModelUnavailable
+from shared.errors import ModelNotAvailable, ModelRateLimited, ModelRejected, ModelUnavailable
 from shared.generations.claim import Claimed
 from shared.ids import ChatId
 from shared.protocol.catch_up import catch_up_text
@@ -105,7 +105,7 @@ class AnswerLoop:
             may_call = bounds.tools and len(steps) < self.max_tool_steps
             try:
                 calls = await self._ask(reply, model, context, may_call=may_call)
-            except (ModelGone, ModelRateLimited, ModelUnavailable):
+            except (ModelNotAvailable, ModelRateLimited, ModelUnavailable):
                 # A fallback that can't continue a text gets its turn when the step begins again.
                 if not beginning or self.models.fallback_continues or (reply.meter and reply.meter.chars):
                     raise

@@ -12,7 +12,7 @@ from services.worker.models.tokens import CHARS_PER_TOKEN
 from shared.errors import (
     CortexAIError,
     ModelAuthFailed,
-    ModelGone,
+    ModelNotAvailable,
     ModelRateLimited,
     ModelRejected,
     ModelUnavailable,
@@ -25,7 +25,7 @@ from shared.protocol.transcript import Transcript
 from shared.token_usage import TokenUsage, estimate
 
 NEW_PARAGRAPH: Final = "\n\n"
-REFUSALS: Final = (ModelRateLimited, ModelAuthFailed, ModelRejected, ModelGone, ModelUnavailable)
+REFUSALS: Final = (ModelRateLimited, ModelAuthFailed, ModelRejected, ModelNotAvailable, ModelUnavailable)
 """Failures after which a model call without any text took no tokens."""
 
 

@@ -44,13 +44,24 @@ class Capabilities:
     max_output_tokens: int
 
 
+@dataclass(slots=True)
+class Learned:
+    """What a process has learned of its models by what their endpoint refused. A restart forgets it.
+
+    `without_prefill` are models that do not continue a text. `contexts` are context sizes in tokens that an endpoint named.
+    """
+
+    without_prefill: set[str] = field(default_factory=set)
+    contexts: dict[str, int] = field(default_factory=dict)
+
+
 @dataclass(frozen=True, slots=True)
 class ModelCatalog:
     """The models that this service offers, and the settings that override the table.
 
     `default` answers when a message names no model. `fallback` answers when another model fails; None for no fallback.
     Where `tools` or `prefill` is False, no model has the capability. `contexts` are the context sizes of single models,
-    `context_tokens` the size of all others.
+    `context_tokens` the size of all others. What is `learned` of a model goes before all of these.
     """
 
     default: str
@@ -61,6 +72,7 @@ class ModelCatalog:
     context_tokens: int = 32_000
     contexts: Mapping[str, int] = field(default_factory=dict)
     max_output_tokens: int = 4_096
+    learned: Learned = field(default_factory=Learned)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -77,7 +89,7 @@ class ModelCatalog:
         family = next((family for family in FAMILIES if model.startswith(family.prefix)), OTHERS)
         return Capabilities(
             tools=family.tools and self.tools,
-            prefill=family.prefill and self.prefill,
+            prefill=family.prefill and self.prefill and model not in self.learned.without_prefill,
             reasoning_format=family.reasoning_format,
             brief_effort=family.brief_effort,
             context_tokens=self.contexts.get(model, self.context_tokens),

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Final
 
 from services.worker.models.port import ChatModel, ModelChunk, ModelRequest, RetryNotice
-from shared.errors import ModelError, ModelGone, ModelRateLimited, ModelUnavailable
+from shared.errors import ModelError, ModelNotAvailable, ModelRateLimited, ModelUnavailable
 from shared.telemetry.logs import get_logger
 
 log = get_logger(__name__)
@@ -57,7 +57,7 @@ class RetryingModel:
                 if wait is not None and waited + wait <= MAX_RETRY_WAIT:
                     log.warning("model_retry", wait=wait, **failure.log_fields)
                     waited += wait
-                elif fallback is not None and (_is_passing(failure) or isinstance(failure, ModelGone)):
+                elif fallback is not None and (_is_passing(failure) or isinstance(failure, ModelNotAvailable)):
                     log.warning("model_fallback", fallback=fallback, **failure.log_fields)
                     request, fallback = replace(request, model=fallback), None
                     delays, waited, wait = list(RETRY_DELAYS), 0.0, 0

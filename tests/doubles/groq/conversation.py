@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from tests.doubles.groq.directives import Purpose
+
 ROLES: Final = frozenset({"system", "user", "assistant", "tool", "function", "developer"})
 PARAMETERS: Final = frozenset(
     {
@@ -39,6 +41,7 @@ class Conversation:
     tool_rounds: int
     prompt_tokens: int
     key: int
+    purpose: Purpose
 
 
 def read(raw: bytes) -> tuple[Conversation, dict[str, Any]]:
@@ -73,7 +76,16 @@ def read(raw: bytes) -> tuple[Conversation, dict[str, Any]]:
         tool_rounds=sum(1 for message in after if message["role"] == "assistant" and message.get("tool_calls")),
         prompt_tokens=sum(len(text) // CHARS_PER_TOKEN + TOKENS_PER_MESSAGE for text in texts),
         key=hash(tuple(text for text, message in zip(texts, messages, strict=True) if message["role"] == "user")),
+        purpose=_purpose(messages[0]),
     ), body
+
+
+def _purpose(first: Mapping[str, Any]) -> Purpose:
+    """Tell what a request is made for by its instruction's words."""
+    instruction = text_of(first) if first["role"] == "system" else ""
+    if " a title " in instruction:
+        return "title"
+    return "summary" if "You keep the summary " in instruction else "answer"
 
 
 def text_of(message: Mapping[str, Any]) -> str:

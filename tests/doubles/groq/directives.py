@@ -4,11 +4,14 @@ from typing import Any, Final, Literal, get_args
 
 STATUS: Final = re.compile(r"[45]\d\d")
 FAULTS: Final = frozenset({"hang", "stall", "drop", "cut", "reset", "truncate", "malformed", "error", "length", "tool"})
-AT_THE_START: Final = re.compile(r"\s*\[\[([^\[\]]*)\]\]")
-AT_THE_END: Final = re.compile(r"\[\[([^\[\]]*)\]\]\s*$")
+AT_THE_START: Final = re.compile(r"\s*\[\[([^\[\]:]*)\]\]")
+AT_THE_END: Final = re.compile(r"\[\[([^\[\]:]*)\]\]\s*$")
+FOR_A_PURPOSE: Final = re.compile(r"\[\[(\w+):([^\[\]]*)\]\]")
 LIMITS: Final = {"tokens": 1_000_000, "rate": 100_000, "delay": 600, "reasoning": 100_000, "calls": 16, "steps": 100}
 
 Text = Literal["numbered", "specials"]
+Purpose = Literal["answer", "title", "summary"]
+"""What a request is made for."""
 
 
 class DirectiveInvalid(ValueError):
@@ -29,6 +32,8 @@ class Behaviour:
     * `hold`: after `after` tokens, wait until the control API releases the gate of this name.
     * `tool`: call the tool of this name (`1`: the request's first) after `after` tokens of text, `calls` times at once,
       in `steps` rounds; `query` is its argument (`+` for a space); `args=broken` cuts the arguments' JSON short.
+    * `manner`: one of `manners.py`, played instead of the answer; `once` and `model` hold for it as for a fault.
+    * `model`: the fault or the manner is only of models whose name contains this.
     * `split`: send the body in pieces of so many bytes, across the borders of events and characters.
     """
 
@@ -50,6 +55,8 @@ class Behaviour:
     query: str = "cortex"
     args: str = ""
     split: int = 0
+    manner: str = ""
+    model: str = ""
 
     @property
     def status(self) -> int:
@@ -60,11 +67,15 @@ class Behaviour:
 DEFAULTS: Final = Behaviour()
 
 
-def directive_in(message: str) -> str | None:
-    """Find the directive that a message begins or ends with.
+def directive_in(message: str, purpose: Purpose = "answer") -> str | None:
+    """Find the directive that a message begins or ends with, or the last one that names the purpose, anywhere.
 
-    One in the middle is not obeyed: a summary's prompt quotes earlier messages, and must not behave like them.
+    An answer's in the middle is not obeyed: a summary's prompt quotes earlier messages, and must not behave like them.
+    `[[title: manner=refusal]]` is obeyed by the request for a title, which quotes the message that has the directive.
     """
+    named = [found[2] for found in FOR_A_PURPOSE.finditer(message) if found[1] == purpose]
+    if named:
+        return named[-1]
     found = AT_THE_START.match(message) or AT_THE_END.search(message)
     return found[1] if found else None
 

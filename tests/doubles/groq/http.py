@@ -12,6 +12,7 @@ from tests.doubles.groq import wire
 from tests.doubles.groq.control import answer_control
 from tests.doubles.groq.conversation import RequestInvalid, read
 from tests.doubles.groq.directives import DirectiveInvalid
+from tests.doubles.groq.manners import RESPONSES, STREAMS, check_manner, raw_events
 from tests.doubles.groq.pacing import Clock, Ending, Player
 from tests.doubles.groq.plan import Plan, refusal, streamed, whole
 from tests.doubles.groq.state import Outcome, Record, State
@@ -116,6 +117,7 @@ class Connection(asyncio.Protocol):
             conversation, body = read(raw)
             self._record = self._state.arrive(self._headers, body, conversation.last_user_text)
             script = self._state.choose(conversation)
+            check_manner(script.behaviour.manner)
         except (RequestInvalid, DirectiveInvalid) as error:
             self._record = self._record or self._state.arrive(self._headers, raw.decode(errors="replace"), "")
             self._refuse(wire.response(HTTPStatus.BAD_REQUEST, wire.error_body(str(error), "invalid_request_error")))
@@ -125,18 +127,24 @@ class Connection(asyncio.Protocol):
             self._refuse(wire.response(HTTPStatus.UNAUTHORIZED, body_401))
             return
         behaviour = script.behaviour
-        fault = "" if self._state.is_spared(behaviour, conversation) else behaviour.fault
+        is_spared = behaviour.model not in conversation.model or self._state.is_spared(behaviour, conversation)
+        fault = "" if is_spared else behaviour.fault
+        manner = "" if is_spared else behaviour.manner
         if behaviour.status and fault:
             self._refuse(refusal(behaviour))
             return
         record = self._record
         plan = Plan(conversation, script, fault, wire.envelope(conversation.model), record)
+        if manner in RESPONSES:
+            self._refuse(RESPONSES[manner](plan))
+            return
+        play = raw_events if script.events is not None else STREAMS.get(manner, streamed)
         interval = 1 / behaviour.rate if behaviour.rate else 0.0
         wait = behaviour.delay + (0 if conversation.stream else interval * behaviour.tokens)
         self._player = Player(
             clock=self._clock,
             transport=self._transport,
-            steps=streamed(plan) if conversation.stream else whole(plan),
+            steps=play(plan) if conversation.stream else whole(plan),
             head=wire.stream_head(plan.envelope.request_id) if conversation.stream else b"",
             chunked=conversation.stream,
             interval=interval,

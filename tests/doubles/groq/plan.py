@@ -62,6 +62,13 @@ def refusal(behaviour: Behaviour) -> bytes:
     return wire.response(status, wire.error_body(message, kind, behaviour.code or code), headers=headers)
 
 
+def spoken(plan: Plan) -> Iterator[str]:
+    """Yield the answer's tokens, and count them."""
+    for token in islice(answer(plan.behaviour, plan.conversation.prefill, plan.script.reply), plan.conversation.limit):
+        plan.record.tokens_sent += 1
+        yield token
+
+
 def streamed(plan: Plan) -> Iterator[Step]:
     """Yield a streamed answer's events, each an SSE event or several, and how the body ends."""
     behaviour, fault, form = plan.behaviour, plan.fault, plan.envelope

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Final, Literal
 
 from tests.doubles.groq.conversation import Conversation
-from tests.doubles.groq.directives import DEFAULTS, Behaviour, directive_in, parse
+from tests.doubles.groq.directives import DEFAULTS, Behaviour, Purpose, directive_in, parse
 
 MAX_RECORDS: Final = 1000
 MAX_SCRIPTS: Final = 1000
@@ -44,8 +44,9 @@ class Record:
 class Script:
     """A behaviour for the next `times` requests; with a marker only for those whose user text contains it.
 
-    With `anywhere` the marker is looked for in all messages. `reply` is said instead of tokens; `arguments` are a tool
-    call's.
+    With `anywhere` the marker is looked for in all messages. `purpose` limits the script to answers, titles or summaries.
+    `reply` is said instead of tokens; `arguments` are a tool call's. `events` are the whole stream, event by event: a text
+    is sent as it is, anything else as JSON.
     """
 
     behaviour: Behaviour
@@ -54,9 +55,13 @@ class Script:
     anywhere: bool = False
     reply: str | None = None
     arguments: dict[str, Any] | None = None
+    purpose: Purpose | None = None
+    events: list[Any] | None = None
 
     def is_for(self, conversation: Conversation) -> bool:
         """Tell whether this script is for that request."""
+        if self.purpose not in (None, conversation.purpose):
+            return False
         return self.marker in (conversation.all_text if self.anywhere else conversation.last_user_text)
 
 
@@ -99,7 +104,7 @@ class State:
                 if script.times <= 0:
                     self.scripts.remove(script)
                 return script
-        directive = directive_in(conversation.last_user_text)
+        directive = directive_in(conversation.last_user_text, conversation.purpose)
         return Script(DEFAULTS if directive is None else parse(directive))
 
     def is_spared(self, behaviour: Behaviour, conversation: Conversation) -> bool:

@@ -63,9 +63,9 @@ async def _refusal(response: aiohttp.ClientResponse) -> errors.ModelError:
 def _kind_of(response: aiohttp.ClientResponse, code: str | None) -> errors.ModelError:
     match response.status:
         case 400 | 403 | 404 if code in GONE_CODES:
-            return errors.ModelGone()
+            return errors.ModelNotAvailable()
         case 404:  # other endpoints have other codes, or none
-            return errors.ModelGone()
+            return errors.ModelNotAvailable()
         case 429:
             return errors.ModelRateLimited(retry_after=_retry_after(response))
         case 401 | 403:

@@ -1,0 +1,149 @@
+"""The manners of endpoints and models: what they send that is not quite an answer. Each is taken from a public bug report.
+
+A manner is a directive: `[[manner=role_then_error]]`. Most play a whole stream; those in RESPONSES answer without one.
+"""
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any, Final
+
+from tests.doubles.groq import wire
+from tests.doubles.groq.directives import DirectiveInvalid
+from tests.doubles.groq.pacing import End, Ending, Step
+from tests.doubles.groq.plan import Plan, spoken
+from tests.doubles.groq.wire import to_json
+
+
+def event(value: object) -> bytes:
+    """Return a value as an event."""
+    return b"data: " + to_json(value) + b"\n\n"
+
+
+def chunk(plan: Plan, delta: Any, reason: str | None = None, **more: Any) -> bytes:  # noqa: ANN401
+    """Return a chunk with this delta. `more` are further fields of the chunk itself."""
+    form = plan.envelope
+    choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": reason}
+    head = {"id": form.id, "object": "chat.completion.chunk", "created": form.created, "model": form.model}
+    return event({**head, "choices": [choice], **more})
+
+
+def end(plan: Plan, reason: str = "stop") -> End:
+    """Return the usual last chunk."""
+    usage = wire.usage_of(plan.conversation.prompt_tokens, plan.record.tokens_sent, 0.0)
+    return End(chunk(plan, {}, reason, x_groq={"id": plan.envelope.request_id, "usage": usage}) + wire.DONE)
+
+
+def _role_then_error(plan: Plan) -> Iterator[Step]:
+    yield wire.opening(plan.envelope)
+    yield End(wire.error_event("The model failed.", "internal_server_error", plan.behaviour.code or "model_error"))
+
+
+def _role_then_reset(plan: Plan) -> Iterator[Step]:
+    yield wire.opening(plan.envelope)
+    yield End(b"", Ending.RESET)
+
+
+def _role_then_cut(plan: Plan) -> Iterator[Step]:
+    yield wire.opening(plan.envelope)
+    yield End(b"", Ending.CUT)
+
+
+def _role_then_end(plan: Plan) -> Iterator[Step]:
+    yield wire.opening(plan.envelope)
+    yield End(b"")
+
+
+def _role_then_malformed(plan: Plan) -> Iterator[Step]:
+    yield wire.opening(plan.envelope)
+    yield End(wire.BROKEN_EVENT)
+
+
+def _stop_with_nothing(plan: Plan) -> Iterator[Step]:
+    yield wire.opening(plan.envelope)
+    yield end(plan)
+
+
+def _only_spaces(plan: Plan) -> Iterator[Step]:
+    yield chunk(plan, {"role": "assistant", "content": " \n"})
+    yield chunk(plan, {"content": "  \u200b\n\n"})
+    yield end(plan)
+
+
+def _only_thoughts(plan: Plan) -> Iterator[Step]:
+    yield chunk(plan, {"role": "assistant", "reasoning": "I should greet them. "})
+    yield chunk(plan, {"reasoning": "Yes."})
+    yield end(plan)
+
+
+def _length_with_nothing(plan: Plan) -> Iterator[Step]:
+    yield wire.opening(plan.envelope)
+    yield end(plan, "length")
+
+
+def _unknown_tool(plan: Plan) -> Iterator[Step]:
+    call = {"index": 0, "id": "call_1", "type": "function", "function": {"name": "send_email", "arguments": "{}"}}
+    yield chunk(plan, {"role": "assistant", "content": None, "tool_calls": [call]})
+    yield end(plan, "tool_calls")
+
+
+def _content_list(plan: Plan) -> Iterator[Step]:
+    for text in spoken(plan):
+        yield chunk(plan, {"role": "assistant", "content": [{"type": "text", "text": text}]})
+    yield end(plan)
+
+
+def _refusal(plan: Plan) -> Iterator[Step]:
+    yield chunk(plan, {"role": "assistant", "content": None, "refusal": "I can't help "})
+    yield chunk(plan, {"refusal": "with that."})
+    yield end(plan)
+
+
+STREAMS: Final[dict[str, Callable[[Plan], Iterator[Step]]]] = {
+    "role_then_error": _role_then_error,
+    "role_then_reset": _role_then_reset,
+    "role_then_cut": _role_then_cut,
+    "role_then_end": _role_then_end,
+    "role_then_malformed": _role_then_malformed,
+    "stop_with_nothing": _stop_with_nothing,
+    "only_spaces": _only_spaces,
+    "only_thoughts": _only_thoughts,
+    "length_with_nothing": _length_with_nothing,
+    "unknown_tool": _unknown_tool,
+    "content_list": _content_list,
+    "refusal": _refusal,
+}
+
+
+def _html(_plan: Plan) -> bytes:
+    return wire.response(200, b"<!doctype html><h1>Sign in to the network</h1>", content_type="text/html")
+
+
+def _json_error(plan: Plan) -> bytes:
+    return wire.response(200, wire.error_body("Try again.", "server_error", plan.behaviour.code or "model_error"))
+
+
+def _redirect(_plan: Plan) -> bytes:
+    return wire.response(307, b"", headers={"location": "http://localhost:1/openai/v1/chat/completions"})
+
+
+RESPONSES: Final[dict[str, Callable[[Plan], bytes]]] = {"html": _html, "json_error": _json_error, "redirect": _redirect}
+
+
+def check_manner(name: str) -> None:
+    """Check a manner's name; an empty one is none.
+
+    Raises:
+        DirectiveInvalid: there is no manner of this name.
+
+    """
+    if name and name not in STREAMS and name not in RESPONSES:
+        raise DirectiveInvalid(f"unknown manner {name!r}")
+
+
+def raw_events(plan: Plan) -> Iterator[Step]:
+    """Yield the events of a script: a text as the event's data, as it is; anything else as JSON. Then the body ends."""
+    for data in plan.script.events or ():
+        yield (
+            b"data: " + (data if isinstance(data, str) else json.dumps(data)).encode("utf-8", "surrogatepass") + b"\n\n"
+        )
+    yield End(b"")
