@@ -11,7 +11,7 @@ from shared import errors
 from shared.errors import ModelError
 from shared.telemetry.logs import get_logger
 from shared.telemetry.metrics import Metrics, NullMetrics
-from shared.text import is_blank
+from shared.visible_text import is_blank
 
 log = get_logger(__name__)
 

@@ -4,16 +4,10 @@ from datetime import datetime
 from typing import Annotated, Literal
 from uuid import UUID
 
-from pydantic import AfterValidator, StringConstraints
+from pydantic import StringConstraints
 
-from services.api.fields import Body, Text, View
+from services.api.fields import Body, NotBlank, Storable, Text, View
 from services.api.generations.schemas import Status
-
-
-def _not_blank(text: str) -> str:
-    if not text.strip():
-        raise ValueError("must not be blank")
-    return text
 
 
 class NewMessage(Body):
@@ -23,9 +17,9 @@ class NewMessage(Body):
     it waits behind that. `model` is one of the offered models (GROQ_MODEL, GROQ_MODELS), the first one by default.
     """
 
-    content: Annotated[Text, AfterValidator(_not_blank)]
+    content: Annotated[Text, NotBlank]
     on_conflict: Literal["reject", "interrupt", "enqueue"] = "reject"
-    model: Annotated[str, StringConstraints(max_length=200)] | None = None
+    model: Annotated[str, StringConstraints(max_length=200), Storable] | None = None
 
 
 class AcceptedMessage(View):
