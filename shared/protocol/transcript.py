@@ -56,6 +56,11 @@ class Transcript:
         return "".join(self._texts[self._step_from :])
 
     @property
+    def step_is_silent(self) -> bool:
+        """Whether the newest step has no text yet."""
+        return len(self._texts) == self._step_from
+
+    @property
     def step_is_plain(self) -> bool:
         """Whether the newest step is text and nothing else. Then a model can go on where the text ends."""
         return self._step_plain

@@ -144,6 +144,7 @@ class Reply:
         if self.transcript.text_open is None:
             self.write(frames.text_start(str(self.transcript.texts)))
         is_first = not self.transcript.length
+        text = _missing_gap(self.transcript, text) + text
         self.write(frames.text_delta(str(self.transcript.text_open), text), flush_now=is_first)
 
     def check_quota(self) -> None:
@@ -181,3 +182,16 @@ class Reply:
     def finished(self) -> FinishedReply:
         """The reply as it is saved."""
         return FinishedReply(self.transcript.text, self.transcript.parts(), self.transcript.sources or None)
+
+
+def _missing_gap(transcript: Transcript, text: str) -> str:
+    """The line ends that are missing between the text of earlier steps and `text`, so that a blank line is between them.
+
+    Empty where `text` is not the first of its step, or nothing was said before.
+    """
+    if not transcript.length or not transcript.step_is_silent:
+        return ""
+    before = transcript.text
+    said = before.rstrip()
+    gap = before[len(said) :] + text[: len(text) - len(text.lstrip())]
+    return "\n" * (len(NEW_PARAGRAPH) - gap.count("\n")) if said else ""

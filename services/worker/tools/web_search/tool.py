@@ -9,6 +9,7 @@ from services.worker.tools.web_search.search_intent import wants_search
 from services.worker.tools.web_search.tavily import MAX_QUERY_CHARS, Search, SearchResult
 from shared.errors import SearchError, SearchRateLimited, SearchTimeout, SearchUnavailable
 from shared.telemetry.logs import get_logger
+from shared.visible_text import is_blank
 
 log = get_logger(__name__)
 
@@ -33,8 +34,8 @@ def _is_query(text: str) -> str:
         ValueError: nothing is left.
 
     """
-    if not text.strip():
-        raise ValueError("an empty query")
+    if is_blank(text):
+        raise ValueError("must say what to search for")
     return text.strip()
 
 
