@@ -192,7 +192,7 @@ class ModelCall(Base):
 
     __tablename__ = "model_calls"
     __table_args__ = (
-        CheckConstraint(_one_of("purpose", ("generation", "summary", "title")), name="purpose"),
+        CheckConstraint(_one_of("purpose", ("generation", "search", "summary", "title")), name="purpose"),
         Index("ix_model_calls_user_id_created_at", "user_id", "created_at", postgresql_include=["total_tokens"]),
     )
 

@@ -468,31 +468,125 @@ async def test_without_a_key_nothing_is_ever_sent(
     assert await tavily_control.searches(tavily_url, containing=query) == []
 
 
-@pytest.mark.parametrize(("ask", "searches"), [("What is the latest news on", 1), ("Write a poem about", 0)])
-async def test_for_a_model_without_tools_code_decides(
+@pytest.fixture
+async def toolless(database_url: str, valkey: EmbeddedValkey, groq_url: str, tavily_url: str) -> AsyncIterator[Worker]:
+    """A worker whose model can't call tools."""
+    settings = settings_for(database_url, valkey.url, groq_url, **KEY, tavily_base_url=tavily_url, model_tools=False)
+    async with open_worker_for(settings) as opened:
+        yield opened
+
+
+async def asked_for(groq_url: str, mark: str, ended: int) -> tuple[list[Any], list[Any]]:
+    """The bodies of the search questions, and those of the answers' own calls."""
+    bodies = [request["body"] for request in await groq_control.requests(groq_url, containing=mark, ended=ended)]
+    is_question = ["web has to be searched" in body["messages"][0]["content"] for body in bodies]
+    return (
+        [body for body, question in zip(bodies, is_question, strict=True) if question],
+        [body for body, question in zip(bodies, is_question, strict=True) if not question],
+    )
+
+
+@pytest.mark.parametrize(
+    ("said", "searched"),
+    [
+        ('{{"query": "tides in Kiel {mark}"}}', "tides in Kiel {mark}"),
+        ('Sure:\n```json\n{{"query": "gezeiten kiel {mark}"}}\n```', "gezeiten kiel {mark}"),
+        ("Search: tides {mark}", "tides {mark}"),
+        ('{{"query": null}}', None),
+        ("none", None),
+    ],
+)
+async def test_a_model_without_tools_is_asked_whether_to_search_and_for_what(
+    client: Client, toolless: Worker, groq_url: str, tavily_url: str, database_url: str, said: str, searched: str | None
+) -> None:
+    mark = words()
+    await groq_control.script(groq_url, marker=mark, purpose="search", reply=said.format(mark=mark))
+    await groq_control.script(groq_url, "tokens=3", marker=mark, purpose="answer")
+    posted, events = await answer(client, toolless, f"Wie hoch ist die Flut in Kiel? {mark}")
+    assert (text_of(events), types_of(events)[-1]) == (numbered(3), "finish")
+    found = await tavily_control.searches(tavily_url, containing=mark)
+    assert [one["query"] for one in found] == ([searched.format(mark=mark)] if searched else [])
+    assert len(of_type(events, "tool-output-available")) == len(found)
+    (question,), (asked,) = await asked_for(groq_url, mark, ended=2)
+    assert question["max_tokens"] <= 512
+    assert "tools" not in asked
+    assert [said["role"] for said in asked["messages"]] == ["system", "user"] + ["system"] * len(found)
+    assert execute(database_url, "SELECT purpose FROM model_calls ORDER BY id") == [("search",), ("generation",)]
+    total = events[-1].part["messageMetadata"]["usage"]["totalTokens"]
+    assert execute(database_url, "SELECT sum(total_tokens) FROM model_calls") == [(total,)]
+    assert (await client.messages(posted.chat_id))[1]["content"] == text_of(events)
+    assert_in_order(events)
+
+
+async def test_the_last_messages_go_along_with_the_search_question(
+    client: Client, toolless: Worker, groq_url: str
+) -> None:
+    mark = words()
+    await groq_control.script(groq_url, marker=mark, purpose="search", reply='{"query": null}', times=2)
+    posted, _ = await answer(client, toolless, f"How is the weather in Kiel today? {mark} [[tokens=1]]")
+    await answer(client, toolless, f"and tomorrow? {mark} [[tokens=1]]", posted.chat_id)
+    (*_, last), _ = await asked_for(groq_url, mark, ended=4)
+    assert "weather in Kiel today" in last["messages"][1]["content"]
+    assert "and tomorrow?" in last["messages"][1]["content"]
+
+
+@pytest.mark.parametrize(
+    "behaviour",
+    ["fault=400", "fault=500", "fault=cut", "fault=hang", "tokens=0", "fault=malformed", "fault=429 retry_after=60"],
+)
+async def test_a_search_question_that_fails_means_no_search_and_never_a_failed_answer(
     client: Client,
-    database_url: str,
-    valkey: EmbeddedValkey,
+    toolless: Worker,
     groq_url: str,
     tavily_url: str,
-    ask: str,
-    searches: int,
+    behaviour: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    query = words()
-    settings = settings_for(database_url, valkey.url, groq_url, **KEY, tavily_base_url=tavily_url, model_tools=False)
-    async with open_worker_for(settings) as toolless:
-        await groq_control.script(groq_url, "tokens=3", marker=query)
-        posted = await post(client, f"{ask} {query}")
+    monkeypatch.setattr("services.worker.generations.suggestions.WITHIN", 0.5)
+    mark = words()
+    await groq_control.script(groq_url, behaviour, marker=mark, purpose="search", times=9)
+    await groq_control.script(groq_url, "tokens=3", marker=mark, purpose="answer")
+    _, events = await answer(client, toolless, f"What is the news? {mark}")
+    assert (text_of(events), types_of(events)[-1]) == (numbered(3), "finish")
+    assert await tavily_control.searches(tavily_url, containing=mark) == []
+
+
+@pytest.mark.parametrize("query", ['"tides {mark}"', "null"])
+async def test_after_a_crash_the_search_question_is_not_asked_again(
+    client: Client, toolless: Worker, groq_url: str, tavily_url: str, database_url: str, query: str
+) -> None:
+    mark = words()
+    await groq_control.script(
+        groq_url, marker=mark, purpose="search", reply='{"query": ' + query.format(mark=mark) + "}"
+    )
+    await groq_control.script(groq_url, "fault=stall after=0", marker=mark, purpose="answer")
+    asked = groq_control.requests(groq_url, containing=mark, arrived=2)
+    async with crashed(client, toolless, f"{mark} [[tokens=3]]", "start-step", asked=asked) as (posted, _):
+        execute(database_url, EXPIRE)
+        await toolless.recovery.sweep()
         await toolless.attempts.run(posted.generation_id)
     events = await whole(client, posted)
     assert (text_of(events), types_of(events)[-1]) == (numbered(3), "finish")
-    assert len(await tavily_control.searches(tavily_url, containing=query)) == searches
-    assert len(of_type(events, "tool-output-available")) == searches
-    (asked,) = await groq_control.requests(groq_url, containing=query, ended=1)
-    assert "tools" not in asked["body"]
-    roles = [said["role"] for said in asked["body"]["messages"]]
-    assert roles == ["system", "user"] + ["system"] * searches
+    questions, answers = await asked_for(groq_url, mark, ended=3)
+    assert (len(questions), len(answers)) == (1, 2)
+    assert len(await tavily_control.searches(tavily_url, containing=mark)) == (query != "null")
     assert_in_order(events)
+
+
+async def test_the_bundled_tiny_model_is_never_asked_and_never_searches(
+    client: Client, database_url: str, valkey: EmbeddedValkey, groq_url: str, tavily_url: str
+) -> None:
+    mark = words()
+    settings = settings_for(
+        database_url, valkey.url, groq_url, **KEY, tavily_base_url=tavily_url, groq_model="smollm2-135m-instruct"
+    )
+    async with open_worker_for(settings) as tiny:
+        _, events = await answer(client, tiny, f"What is today's news? {mark} [[tokens=3]]")
+    assert text_of(events) == numbered(3)
+    (asked,) = await groq_control.requests(groq_url, containing=mark, ended=1)
+    assert asked["body"]["messages"][0]["content"] == "You are CortexAI, a helpful assistant."
+    assert "tools" not in asked["body"]
+    assert await tavily_control.searches(tavily_url, containing=mark) == []
 
 
 def assert_in_order(events: list[Event]) -> None:

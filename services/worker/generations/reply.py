@@ -158,8 +158,12 @@ class Reply:
         self.quota.check(self.meter.prompt_tokens + self.meter.chars // CHARS_PER_TOKEN if self.meter else 1)
 
     def fail(self, failure: CortexAIError) -> None:
-        """End with a failure. A model call that was refused took nothing, so it is not counted."""
+        """End with a failure."""
         self.failure = failure
+        self.forget_refused_call(failure)
+
+    def forget_refused_call(self, failure: CortexAIError) -> None:
+        """Don't count the model call that runs now if the model refused it before it said anything."""
         meter = self.meter
         if isinstance(failure, REFUSALS) and meter is not None and not meter.chars and meter.reported is None:
             self.meter = None

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
-from services.worker.models.port import ToolCall, ToolDescription
+from services.worker.models.port import ToolDescription
 from services.worker.tools.port import Json, Tool, ToolFailure, ToolResult
 from shared.telemetry.logs import get_logger
 
@@ -24,6 +24,7 @@ class Toolset:
 
     def __init__(self, tools: Sequence[Tool[Any]] = ()) -> None:
         self._tools = {tool.name: tool for tool in tools}
+        self.suggestions = tuple((tool.name, tool.suggestion) for tool in tools if tool.suggestion is not None)
         self.descriptions = tuple(ToolDescription(tool.name, tool.description, tool.schema()) for tool in tools)
 
     async def aclose(self) -> None:
@@ -35,11 +36,6 @@ class Toolset:
         """The status for readers while tools of these names run: the first one's status that has one."""
         tools = [self._tools[name] for name in names if name in self._tools]
         return next((tool.status for tool in tools if tool.status is not None), None)
-
-    def suggest(self, question: str, call_id: str) -> list[ToolCall]:
-        """The calls that the tools want for this question. `call_id` becomes the end of each call's id."""
-        suggested = [(tool.name, tool.suggest(question)) for tool in self._tools.values()]
-        return [ToolCall(f"{call.id_prefix}-{call_id}", name, call.arguments) for name, call in suggested if call]
 
     async def call(self, name: str, arguments: Json | None) -> ToolResult | ToolFailure:
         """Call a tool. A call that fails, as tools may, gives a `ToolFailure`; only a fault in a tool's code is raised.
