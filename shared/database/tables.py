@@ -54,6 +54,7 @@ class Chat(Base):
 
     The summary and the facts cover the positions up to `summary_position`, the watermark. Whoever changes them raises
     `memory_version`. `summary_due_at`: from this time on, a worker may summarize more messages; NULL when there are none.
+    `title_tries`: how often a model was asked for a title.
     """
 
     __tablename__ = "chats"
@@ -76,6 +77,7 @@ class Chat(Base):
     summary_due_at: Mapped[datetime | None]
     summary_hinted_at: Mapped[datetime | None]
     summary_failures: Mapped[int] = mapped_column(server_default=text("0"))
+    title_tries: Mapped[int] = mapped_column(server_default=text("0"))
     last_position: Mapped[int] = mapped_column(server_default=text("0"))
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     updated_at: Mapped[datetime] = mapped_column(server_default=func.now())
