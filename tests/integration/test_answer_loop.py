@@ -468,6 +468,42 @@ async def test_without_a_key_nothing_is_ever_sent(
     assert await tavily_control.searches(tavily_url, containing=query) == []
 
 
+async def test_a_citation_without_a_source_is_marked_alike_live_replayed_and_saved(
+    client: Client, worker: Worker, groq_url: str, settings: Settings
+) -> None:
+    mark = words()
+    await groq_control.script(groq_url, f"tool=1 query={mark}", marker=mark)
+    await groq_control.script(groq_url, marker=mark, reply="High tide is at 4 [1], low tide at 10 [7]. Use `a [9]`.")
+    posted, events = await answer(client, worker, mark)
+    marked = {"type": "data-citations", "id": "citations", "data": {"withoutSource": [7]}}
+    assert of_type(events, "data-citations") == [marked]
+    assert types_of(events)[-4:] == ["text-end", "data-citations", "finish-step", "finish"]
+    reply = (await client.messages(posted.chat_id))[1]
+    assert reply["parts"][-1] == marked
+    assert reply["content"] == text_of(events)
+    assert of_type(await whole(client, posted), "data-citations") == [marked]
+    with Redis.from_url(settings.stream_redis_url) as server:
+        server.delete(log_key(posted.generation_id))
+    rebuilt = await whole(client, posted)
+    assert of_type(rebuilt, "data-citations") == [marked]
+    assert_in_order(events)
+    assert_in_order(rebuilt)
+
+
+async def test_citations_that_have_sources_and_answers_that_have_not_searched_are_left_alone(
+    client: Client, worker: Worker, groq_url: str
+) -> None:
+    mark = words()
+    await groq_control.script(groq_url, f"tool=1 query={mark}", marker=mark)
+    await groq_control.script(groq_url, marker=mark, reply="High tide is at 4 [1][5].")
+    posted, events = await answer(client, worker, mark)
+    _, others = await answer(client, worker, mark.join(["What is [7]? ", " [[tokens=1]]"]), posted.chat_id)
+    await groq_control.script(groq_url, marker=f"again {mark}", reply="It is [7].")
+    _, unsearched = await answer(client, worker, f"again {mark}")
+    assert text_of(unsearched) == "It is [7]."
+    assert of_type(events + others + unsearched, "data-citations") == []
+
+
 @pytest.fixture
 async def toolless(database_url: str, valkey: EmbeddedValkey, groq_url: str, tavily_url: str) -> AsyncIterator[Worker]:
     """A worker whose model can't call tools."""

@@ -110,6 +110,8 @@ class AnswerLoop:
                 can_continue, reply.meter = False, None
                 continue
             if not calls:
+                if self.tools.give_sources([call.name for step in steps for call in step.calls]):
+                    reply.check_citations()
                 return
 
             # 4.6 Save the step.

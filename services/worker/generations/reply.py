@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from services.worker.generations.citations import without_source
 from services.worker.generations.log_writer import LogWriter
 from services.worker.generations.quota import Quota
 from services.worker.models.port import ModelChunk
@@ -146,6 +147,13 @@ class Reply:
         is_first = not self.transcript.length
         text = _missing_gap(self.transcript, text) + text
         self.write(frames.text_delta(str(self.transcript.text_open), text), flush_now=is_first)
+
+    def check_citations(self) -> None:
+        """Tell readers which numbers the finished text cites without a source: the text is shown and can't change."""
+        numbers = without_source(self.transcript.text, len(self.transcript.sources))
+        told = self.transcript.citations["data"]["withoutSource"] if self.transcript.citations else []
+        if numbers != told:
+            self.write_all([*self.transcript.ending(), frames.citations(numbers)])
 
     def check_quota(self) -> None:
         """Stop the reply when the user's tokens for today are used up (quota.py).

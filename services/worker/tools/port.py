@@ -84,7 +84,8 @@ class Tool(Generic[Arguments]):
     `arguments` is a Pydantic model: its schema describes the arguments to the model, and only arguments that it accepts
     get to `call`. A call that takes longer than `timeout` seconds is given up. `status` is what `data-status` says
     while the tool runs; None for nothing. `suggestion` is for models that can't call tools; None where they do without
-    this tool. `failure_notice` is what the model gets when a call is given up. `close` ends what the tool holds open.
+    this tool. `failure_notice` is what the model gets when a call is given up. `gives_sources`: an answer may cite what
+    the tool finds. `close` ends what the tool holds open.
     """
 
     name: str
@@ -95,6 +96,7 @@ class Tool(Generic[Arguments]):
     status: str | None = None
     suggestion: Suggestion | None = None
     failure_notice: str = FAILURE_NOTICE
+    gives_sources: bool = False
     close: Callable[[], Awaitable[None]] = field(default=_nothing)
 
     def schema(self) -> Json:

@@ -37,6 +37,10 @@ class Toolset:
         tools = [self._tools[name] for name in names if name in self._tools]
         return next((tool.status for tool in tools if tool.status is not None), None)
 
+    def give_sources(self, names: Sequence[str]) -> bool:
+        """Whether any of the tools of these names gives sources that an answer may cite."""
+        return any(self._tools[name].gives_sources for name in names if name in self._tools)
+
     async def call(self, name: str, arguments: Json | None) -> ToolResult | ToolFailure:
         """Call a tool. A call that fails, as tools may, gives a `ToolFailure`; only a fault in a tool's code is raised.
 

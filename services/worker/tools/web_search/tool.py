@@ -70,6 +70,7 @@ def web_search(key: str | None, base_url: str | None, *, timeout: float, max_res
         call=call,
         timeout=timeout + SPARE_SECONDS,
         status="searching",
+        gives_sources=True,
         suggestion=Suggestion("search", INSTRUCTION, read_query),
         failure_notice=FAILED_NOTICE,
         close=search.aclose,
