@@ -216,6 +216,7 @@ class Settings(RedisSettings, DatabaseSettings):
     model_contexts: Annotated[tuple[tuple[str, int], ...], NoDecode] = ()
     reply_max_chars: int = Field(default=200_000, ge=1000)
     model_temperature: float = Field(default=0.7, ge=0, le=2)
+    model_reasoning_effort: Literal["low", "medium", "high"] | None = None
     model_read_timeout_seconds: float = Field(default=60, gt=0)
     generation_timeout_seconds: float = Field(default=600, gt=0)
     history_window: int = Field(default=5, ge=1, le=1000)

@@ -8,7 +8,7 @@ from shared.database.tables import ModelCall
 from shared.ids import ChatId, GenerationId, UserId
 from shared.token_usage import TokenUsage
 
-Purpose = Literal["generation", "summary", "title"]
+Purpose = Literal["generation", "search", "summary", "title"]
 
 
 def record(

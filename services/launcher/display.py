@@ -12,6 +12,10 @@ from services.launcher.data_dir import DataDir
 from services.launcher.supervisor import State
 from services.launcher.system import FLOWER_USER, System
 
+LOCAL_MODEL: Final = (
+    "The local model is tiny and only there to see the system work: much of what it says is wrong. For a real one, set "
+    "GROQ_API_KEY, or GROQ_BASE_URL and GROQ_MODEL for an endpoint of your own."
+)
 EXAMPLE: Final = """\
 API={url}
 curl -s $API/api/auth/signup -H 'Content-Type: application/json' -d '{{"email":"me@example.com","password":"a long password"}}'
@@ -63,10 +67,12 @@ class Display:
         table.add_row("Documentation", f"{system.url}/docs")
         table.add_row("Flower", system.flower_url)
         table.add_row("", f"user {FLOWER_USER}, password {data.secrets.flower_password}")
-        table.add_row("Model", "local (set GROQ_API_KEY for a good one)" if system.running.model_port else "Groq")
+        table.add_row("Model", "local, only to see the system work" if system.running.model_port else "Groq")
         table.add_row("Data", str(data.path))
         table.add_row("Logs", str(data.logs))
         self._print(table)
+        if system.running.model_port:
+            self._print(LOCAL_MODEL)
         self._print("Try it:\n")
         # As it is: no wrapping and no colours, so that it can be copied.
         self._print(Text(EXAMPLE.format(url=system.url), no_wrap=True, overflow="ignore"))

@@ -124,6 +124,7 @@ def model_catalog(settings: Settings) -> ModelCatalog:
         context_tokens=settings.model_context_tokens,
         contexts=dict(settings.model_contexts),
         max_output_tokens=settings.model_max_tokens,
+        reasoning_effort=settings.model_reasoning_effort,
     )
 
 

@@ -8,11 +8,12 @@ import asyncio
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from sqlalchemy import func, select, update
+from sqlalchemy import func, update
 
 from services.worker import prompts
 from services.worker.models.answer import Answer, whole_answer
 from services.worker.models.port import ChatModel, ModelMessage, ModelRequest
+from services.worker.title_answers import title_in
 from shared import usage
 from shared.database.engine import Connection, Database
 from shared.database.tables import Chat, Generation, Message
@@ -28,10 +29,10 @@ log = get_logger(__name__)
 
 WITHIN: Final = 20.0
 READ_CHARS: Final = 2_000
-MAX_CHARS: Final = 80
 MAX_TOKENS: Final = 1_024
 """More than a title takes, since some models think first."""
-QUOTES: Final = "\"'`*#“”„«»「」 \t"
+MAX_TRIES: Final = 3
+"""So often a model is asked for a chat's title. A failure may be over at a later turn; an answer without a title stays one."""
 
 
 class UntitledChat(NamedTuple):
@@ -54,12 +55,12 @@ class Titles:
     metrics: Metrics
 
     async def make(self, generation_id: GenerationId) -> None:
-        """Give the generation's chat a title, unless its user or an earlier job has done so.
+        """Give the generation's chat a title, unless its user or an earlier job has done so, or it was tried often enough.
 
         Live readers get it at once.
         """
         async with self.database.connect() as db:
-            chat = await _find_untitled(db, generation_id)
+            chat = await _take_try(db, generation_id)
         if chat is None:
             return
         try:
@@ -68,14 +69,19 @@ class Titles:
         except (ModelError, TimeoutError) as error:
             log.warning("title_failed", error=type(error).__name__)
             return
-        title = tidy(answer.text)
+        # An answer that was cut off or held back may end in the middle of a title, or have only thoughts.
+        title = title_in(answer.text) if answer.finish_reason not in {"length", "content-filter"} else ""
         async with self.database.begin() as db:
             if answer.usage is not None:
                 call = usage.record(chat.user_id, "title", answer.model, answer.usage, chat_id=chat.chat_id)
                 await db.execute(call)
             is_new = bool(title) and await _save_title(db, chat.chat_id, title)
+            if not title:
+                await db.execute(update(Chat).where(Chat.id == chat.chat_id).values(title_tries=MAX_TRIES))
         if answer.usage is not None:
             self.metrics.tokens(answer.model, answer.usage)
+        if not title:
+            log.info("title_not_usable", model=answer.model)
         if is_new:
             try:
                 await self.transient_frames.send(generation_id, encode(frames.title(title)))
@@ -91,13 +97,20 @@ class Titles:
         return await whole_answer(self.model, request)
 
 
-async def _find_untitled(db: Connection, generation_id: GenerationId) -> UntitledChat | None:
-    """The generation's chat; None when the chat has a better title, or is gone."""
+async def _take_try(db: Connection, generation_id: GenerationId) -> UntitledChat | None:
+    """The generation's chat, with one try used up. None when it has a better title, has no try left, or is gone."""
     statement = (
-        select(Chat.id, Chat.user_id, Message.content)
-        .join(Generation, Generation.chat_id == Chat.id)
-        .join(Message, Message.id == Generation.user_message_id)
-        .where(Generation.id == generation_id, Chat.title_by == "message")
+        update(Chat)
+        .where(
+            Generation.id == generation_id,
+            Chat.id == Generation.chat_id,
+            Message.chat_id == Chat.id,
+            Message.position == 1,
+            Chat.title_by == "message",
+            Chat.title_tries < MAX_TRIES,
+        )
+        .values(title_tries=Chat.title_tries + 1)
+        .returning(Chat.id, Chat.user_id, Message.content)
     )
     row = (await db.execute(statement)).one_or_none()
     return UntitledChat(ChatId(row.id), UserId(row.user_id), row.content) if row else None
@@ -112,10 +125,3 @@ async def _save_title(db: Connection, chat_id: ChatId, title: str) -> bool:
         .returning(Chat.id)
     )
     return (await db.execute(statement)).one_or_none() is not None
-
-
-def tidy(text: str) -> str:
-    """The model's answer as a title: its first line, without the quotation marks and headings that models add."""
-    line = next((line for line in text.splitlines() if line.strip(QUOTES)), "")
-    title = " ".join(line.strip(QUOTES).removeprefix("Title:").strip(QUOTES).rstrip(".").split())
-    return title if len(title) <= MAX_CHARS else title[: MAX_CHARS - 1].rstrip() + "…"

@@ -54,6 +54,7 @@ class Chat(Base):
 
     The summary and the facts cover the positions up to `summary_position`, the watermark. Whoever changes them raises
     `memory_version`. `summary_due_at`: from this time on, a worker may summarize more messages; NULL when there are none.
+    `title_tries`: how often a model was asked for a title.
     """
 
     __tablename__ = "chats"
@@ -76,6 +77,7 @@ class Chat(Base):
     summary_due_at: Mapped[datetime | None]
     summary_hinted_at: Mapped[datetime | None]
     summary_failures: Mapped[int] = mapped_column(server_default=text("0"))
+    title_tries: Mapped[int] = mapped_column(server_default=text("0"))
     last_position: Mapped[int] = mapped_column(server_default=text("0"))
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     updated_at: Mapped[datetime] = mapped_column(server_default=func.now())
@@ -192,7 +194,7 @@ class ModelCall(Base):
 
     __tablename__ = "model_calls"
     __table_args__ = (
-        CheckConstraint(_one_of("purpose", ("generation", "summary", "title")), name="purpose"),
+        CheckConstraint(_one_of("purpose", ("generation", "search", "summary", "title")), name="purpose"),
         Index("ix_model_calls_user_id_created_at", "user_id", "created_at", postgresql_include=["total_tokens"]),
     )
 

@@ -48,4 +48,6 @@ def parts_to_frames(parts: Iterable[MessagePart]) -> list[Frame]:
                     rendering.append(frames.tool_error(part["toolCallId"], part["errorText"]))
             case "source-url":
                 rendering.append(frames.source_url(part["sourceId"], part["url"], part["title"]))
+            case "data-citations":
+                rendering.append(frames.citations(part["data"]["withoutSource"]))
     return rendering

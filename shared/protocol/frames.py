@@ -168,6 +168,20 @@ class DataTitle(TypedDict):
     transient: Literal[True]
 
 
+class CitationsData(TypedDict):
+    """The numbers that the answer cites and that none of its sources has."""
+
+    withoutSource: list[int]
+
+
+class DataCitations(TypedDict):
+    """What is wrong with the answer's citations. A client keeps it; a later frame of the same id takes its place."""
+
+    type: Literal["data-citations"]
+    id: Literal["citations"]
+    data: CitationsData
+
+
 class UsageMetadata(TypedDict):
     """Token counts as the AI SDK spells them."""
 
@@ -224,6 +238,7 @@ Frame = (
     | DataStatus
     | DataRetry
     | DataTitle
+    | DataCitations
     | Terminal
 )
 """Any frame of a log."""
@@ -339,6 +354,11 @@ def retry(attempt: int) -> DataRetry:
 def title(text: str) -> DataTitle:
     """The chat has a new title."""
     return {"type": "data-title", "data": {"title": text}, "transient": True}
+
+
+def citations(without_source: list[int]) -> DataCitations:
+    """These numbers are cited, and no source has them."""
+    return {"type": "data-citations", "id": "citations", "data": {"withoutSource": without_source}}
 
 
 def usage_metadata(usage: TokenUsage) -> UsageMetadata:

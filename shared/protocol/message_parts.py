@@ -6,6 +6,8 @@ rendered. Rows of older releases have the same form.
 
 from typing import Any, Literal, NotRequired, TypedDict
 
+from shared.protocol.frames import CitationsData
+
 
 class StepStartPart(TypedDict):
     """One model call begins here."""
@@ -53,4 +55,12 @@ class SourcePart(Source):
     type: Literal["source-url"]
 
 
-MessagePart = StepStartPart | TextPart | ReasoningPart | ToolPart | SourcePart
+class CitationsPart(TypedDict):
+    """What is wrong with the answer's citations."""
+
+    type: Literal["data-citations"]
+    id: Literal["citations"]
+    data: CitationsData
+
+
+MessagePart = StepStartPart | TextPart | ReasoningPart | ToolPart | SourcePart | CitationsPart

@@ -7,7 +7,7 @@ from typing import Literal
 from shared.protocol import frames
 from shared.protocol.encoding import decode
 from shared.protocol.frames import Frame
-from shared.protocol.message_parts import MessagePart, Source, StepStartPart, ToolPart
+from shared.protocol.message_parts import CitationsPart, MessagePart, Source, StepStartPart, ToolPart
 
 
 @dataclass(slots=True)
@@ -28,7 +28,8 @@ class Transcript:
     """The rendered message, and what is open at its end. `take` gets a log's frames in their order.
 
     `text_open` and `reasoning_open` are the ids of the parts that are open. `texts` and `reasonings` count the parts of each
-    kind, `length` the characters of text. `tools` are the tool calls by their ids.
+    kind, `length` the characters of text. `tools` are the tool calls by their ids. `citations` is the newest part about the
+    citations.
     """
 
     text_open: str | None = None
@@ -39,6 +40,7 @@ class Transcript:
     length: int = 0
     tools: dict[str, ToolPart] = field(default_factory=dict)
     sources: list[Source] = field(default_factory=list)
+    citations: CitationsPart | None = None
     _texts: list[str] = field(default_factory=list)
     _step_from: int = 0
     _step_plain: bool = True
@@ -54,6 +56,11 @@ class Transcript:
     def step_text(self) -> str:
         """The text of the newest step."""
         return "".join(self._texts[self._step_from :])
+
+    @property
+    def step_is_silent(self) -> bool:
+        """Whether the newest step has no text yet."""
+        return len(self._texts) == self._step_from
 
     @property
     def step_is_plain(self) -> bool:
@@ -102,6 +109,8 @@ class Transcript:
                 source: Source = {"sourceId": frame["sourceId"], "url": frame["url"], "title": frame["title"]}
                 self.sources.append(source)
                 self._rendered.append({"type": "source-url", **source})
+            case "data-citations":
+                self._cite({"type": "data-citations", "id": frame["id"], "data": frame["data"]})
             case _:  # the start and the end of a log, and what a client does not keep
                 pass
 
@@ -123,6 +132,14 @@ class Transcript:
         }
         self.tools[frame["toolCallId"]] = tool
         self._rendered.append(tool)
+
+    def _cite(self, part: CitationsPart) -> None:
+        """Keep the part. As in a client, it takes the place of an earlier one."""
+        if self.citations is None:
+            self._rendered.append(part)
+        else:
+            self._rendered[self._rendered.index(self.citations)] = part
+        self.citations = part
 
     def parts(self) -> list[MessagePart] | None:
         """The message's parts as a client has them; None when the message is plain text."""

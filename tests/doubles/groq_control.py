@@ -40,7 +40,7 @@ async def script(
     anywhere: bool = False,
     reply: str | None = None,
     arguments: Mapping[str, object] | None = None,
-    purpose: Literal["answer", "title", "summary"] | None = None,
+    purpose: Literal["answer", "title", "summary", "search"] | None = None,
     events: Sequence[object] | None = None,
 ) -> None:
     """Queue a behaviour (in the words of a directive) for the next `times` requests that no earlier script takes.

@@ -66,7 +66,7 @@ async def test_a_search_is_shown_saved_and_told_to_the_model(
     assert len({source["sourceId"] for source in sources}) == 5
 
     _, reply = await client.messages(posted.chat_id)
-    assert reply["content"] == text_of(events) == numbered(2) + numbered(4)
+    assert reply["content"] == text_of(events) == numbered(2) + "\n\n" + numbered(4)
     assert [source["url"] for source in reply["sources"]] == [source["url"] for source in sources]
     kinds = ["step-start", "text", "dynamic-tool", *["source-url"] * 5, "step-start", "text"]
     assert [part["type"] for part in reply["parts"]] == kinds
@@ -173,23 +173,90 @@ async def test_hostile_results_stay_data(client: Client, worker: Worker, groq_ur
     assert (await client.messages(posted.chat_id))[1]["status"] == "completed"
 
 
-@pytest.mark.parametrize("directive", ["tool=1 args=broken", "tool=delete_everything", "tool=1 query=+"])
-async def test_a_call_that_can_not_be_done_is_answered_with_an_error(
-    client: Client, worker: Worker, tavily_url: str, directive: str
+@pytest.mark.parametrize(
+    ("directive", "told", "shown"),
+    [
+        ("tool=1 args=broken", ["no JSON object", '"query"'], "clearly enough"),
+        ("tool=1 query=+", ["`query`: must say what to search for"], "clearly enough"),
+        ("tool=delete_everything", ['no tool "delete_everything"', "These tools exist: web_search."], "does not have"),
+        ("manner=unknown_tool once=1", ['no tool "send_email"', "These tools exist: web_search."], "does not have"),
+    ],
+)
+async def test_a_wrong_call_is_told_to_the_model_as_that_so_that_it_can_correct_itself(
+    client: Client, worker: Worker, groq_url: str, tavily_url: str, directive: str, told: list[str], shown: str
 ) -> None:
     query = words()
     before = len(await tavily_control.searches(tavily_url))
     _, events = await answer(client, worker, f"{query} [[tokens=3 {directive}]]")
-    assert len(of_type(events, "tool-output-error")) == 1
+    (failed,) = of_type(events, "tool-output-error")
+    assert shown in failed["errorText"]
     assert (text_of(events), types_of(events)[-1]) == (numbered(3), "finish")
     assert len(await tavily_control.searches(tavily_url)) == before
+    _, second = await groq_control.requests(groq_url, containing=query, ended=2)
+    assert all(words in second["body"]["messages"][-1]["content"] for words in told)
 
 
-async def test_calls_beyond_a_steps_bound_are_left_out(client: Client, worker: Worker, tavily_url: str) -> None:
-    query = words()
-    _, events = await answer(client, worker, f"{query} [[tokens=3 tool=1 calls=8 query={query}]]")
+async def test_wrong_arguments_are_named_by_their_field(client: Client, worker: Worker, groq_url: str) -> None:
+    mark = words()
+    await groq_control.script(groq_url, "tool=1", marker=mark, arguments={"q": mark, "query": 7})
+    await answer(client, worker, f"{mark} [[tokens=2]]")
+    _, second = await groq_control.requests(groq_url, containing=mark, ended=2)
+    assert "`query`: Input should be a valid string" in second["body"]["messages"][-1]["content"]
+
+
+async def test_calls_that_are_not_made_are_told_to_the_model_and_not_shown(
+    client: Client, worker: Worker, groq_url: str, tavily_url: str
+) -> None:
+    mark = words()
+    calls = [
+        {
+            "id": f"c{number}",
+            "index": number,
+            "function": {"name": "web_search", "arguments": f'{{"query": "{query}"}}'},
+        }
+        for number, query in enumerate([f"{mark} 1", f"{mark} 1", f"{mark} 2", f"{mark} 3", f"{mark} 4"])
+    ]
+    delta = {"role": "assistant", "content": None, "tool_calls": calls}
+    chunk = {"id": "x", "object": "chat.completion.chunk", "created": 1, "model": "double"}
+    ending = {**chunk, "choices": [{"index": 0, "delta": {}, "finish_reason": "tool_calls"}]}
+    begun = {**chunk, "choices": [{"index": 0, "delta": delta, "finish_reason": None}]}
+    await groq_control.script(groq_url, marker=mark, events=[begun, ending, "[DONE]"])
+    posted, events = await answer(client, worker, f"{mark} [[tokens=3]]")
+    searched = await tavily_control.searches(tavily_url, containing=mark)
+    assert sorted(one["query"] for one in searched) == [f"{mark} 1", f"{mark} 2", f"{mark} 3"]
     assert len(of_type(events, "tool-input-available")) == len(of_type(events, "tool-output-available")) == 3
-    assert len(await tavily_control.searches(tavily_url, containing=query)) == 3
+    assert of_type(events, "tool-output-error") == []
+    _, second = await groq_control.requests(groq_url, containing=mark, ended=2)
+    told = [said["content"] for said in second["body"]["messages"] if said["role"] == "tool"]
+    assert ["not made" in one for one in told] == [False, True, False, False, True]
+    assert "same arguments" in told[1]
+    assert "at most 3 calls" in told[4]
+    parts = (await client.messages(posted.chat_id))[1]["parts"]
+    assert len([part for part in parts if part["type"] == "dynamic-tool"]) == 3
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "shown"),
+    [
+        ("Let me look.", "It is so.", "Let me look.\n\nIt is so."),
+        ("Let me look.\n", "It is so.", "Let me look.\n\nIt is so."),
+        ("Let me look.", "\n\nIt is so.", "Let me look.\n\nIt is so."),
+        ("Let me look.\n\n", "It is so.", "Let me look.\n\nIt is so."),
+        ("Let me look.\n", "\nIt is so.", "Let me look.\n\nIt is so."),
+    ],
+)
+async def test_what_is_said_before_and_after_a_search_are_two_paragraphs(
+    client: Client, worker: Worker, groq_url: str, before: str, after: str, shown: str
+) -> None:
+    mark = words()
+    await groq_control.script(groq_url, f"tool=1 after=9 query={mark}", marker=mark, reply=before)
+    await groq_control.script(groq_url, marker=mark, reply=after)
+    posted, events = await answer(client, worker, mark)
+    assert text_of(events) == shown
+    assert (await client.messages(posted.chat_id))[1]["content"] == shown
+    await answer(client, worker, f"and now? {mark} [[tokens=1]]", posted.chat_id)
+    *_, last = await groq_control.requests(groq_url, containing=f"and now? {mark}", ended=1)
+    assert last["body"]["messages"][2] == {"role": "assistant", "content": shown}
 
 
 async def test_a_model_that_fails_over_its_tools_is_asked_again_without(
@@ -233,7 +300,7 @@ async def test_steps_that_an_earlier_release_saved_are_gone_on_with(
     execute(database_url, "UPDATE generations SET steps = %s::jsonb", steps)
     await worker.attempts.run(posted.generation_id)
     events = await whole(client, posted)
-    assert text_of(events) == "Let me look. " + numbered(3)
+    assert text_of(events) == "Let me look. \n\n" + numbered(3)
     assert [source["url"] for source in of_type(events, "source-url")] == ["https://example.org/1"]
     assert await tavily_control.searches(tavily_url, containing=query) == []
     (asked,) = await groq_control.requests(groq_url, containing=query, ended=1)
@@ -287,7 +354,7 @@ async def test_what_was_found_before_a_crash_is_not_searched_for_again(
     for kind in ("tool-input-available", "tool-output-available"):
         assert len(of_type(events, kind)) == 1
     assert len(of_type(events, "source-url")) == 5
-    assert text_of(events) == numbered(2) + numbered(4)
+    assert text_of(events) == numbered(2) + "\n\n" + numbered(4)
     _, reply = await client.messages(posted.chat_id)
     assert reply["content"] == text_of(events)
     assert_in_order(events)
@@ -327,7 +394,7 @@ async def test_steps_survive_the_loss_of_redis_and_the_worker(
         await worker.attempts.run(posted.generation_id)
     events = await whole(client, posted)
     assert len(await tavily_control.searches(tavily_url, containing=query)) == 1
-    assert text_of(events) == numbered(2) + numbered(4)
+    assert text_of(events) == numbered(2) + "\n\n" + numbered(4)
     assert len(of_type(events, "source-url")) == 5
     assert_in_order(events)
 
@@ -401,31 +468,161 @@ async def test_without_a_key_nothing_is_ever_sent(
     assert await tavily_control.searches(tavily_url, containing=query) == []
 
 
-@pytest.mark.parametrize(("ask", "searches"), [("What is the latest news on", 1), ("Write a poem about", 0)])
-async def test_for_a_model_without_tools_code_decides(
+async def test_a_citation_without_a_source_is_marked_alike_live_replayed_and_saved(
+    client: Client, worker: Worker, groq_url: str, settings: Settings
+) -> None:
+    mark = words()
+    await groq_control.script(groq_url, f"tool=1 query={mark}", marker=mark)
+    await groq_control.script(groq_url, marker=mark, reply="High tide is at 4 [1], low tide at 10 [7]. Use `a [9]`.")
+    posted, events = await answer(client, worker, mark)
+    marked = {"type": "data-citations", "id": "citations", "data": {"withoutSource": [7]}}
+    assert of_type(events, "data-citations") == [marked]
+    assert types_of(events)[-4:] == ["text-end", "data-citations", "finish-step", "finish"]
+    reply = (await client.messages(posted.chat_id))[1]
+    assert reply["parts"][-1] == marked
+    assert reply["content"] == text_of(events)
+    assert of_type(await whole(client, posted), "data-citations") == [marked]
+    with Redis.from_url(settings.stream_redis_url) as server:
+        server.delete(log_key(posted.generation_id))
+    rebuilt = await whole(client, posted)
+    assert of_type(rebuilt, "data-citations") == [marked]
+    assert_in_order(events)
+    assert_in_order(rebuilt)
+
+
+async def test_citations_that_have_sources_and_answers_that_have_not_searched_are_left_alone(
+    client: Client, worker: Worker, groq_url: str
+) -> None:
+    mark = words()
+    await groq_control.script(groq_url, f"tool=1 query={mark}", marker=mark)
+    await groq_control.script(groq_url, marker=mark, reply="High tide is at 4 [1][5].")
+    posted, events = await answer(client, worker, mark)
+    _, others = await answer(client, worker, mark.join(["What is [7]? ", " [[tokens=1]]"]), posted.chat_id)
+    await groq_control.script(groq_url, marker=f"again {mark}", reply="It is [7].")
+    _, unsearched = await answer(client, worker, f"again {mark}")
+    assert text_of(unsearched) == "It is [7]."
+    assert of_type(events + others + unsearched, "data-citations") == []
+
+
+@pytest.fixture
+async def toolless(database_url: str, valkey: EmbeddedValkey, groq_url: str, tavily_url: str) -> AsyncIterator[Worker]:
+    """A worker whose model can't call tools."""
+    settings = settings_for(database_url, valkey.url, groq_url, **KEY, tavily_base_url=tavily_url, model_tools=False)
+    async with open_worker_for(settings) as opened:
+        yield opened
+
+
+async def asked_for(groq_url: str, mark: str, ended: int) -> tuple[list[Any], list[Any]]:
+    """The bodies of the search questions, and those of the answers' own calls."""
+    bodies = [request["body"] for request in await groq_control.requests(groq_url, containing=mark, ended=ended)]
+    is_question = ["web has to be searched" in body["messages"][0]["content"] for body in bodies]
+    return (
+        [body for body, question in zip(bodies, is_question, strict=True) if question],
+        [body for body, question in zip(bodies, is_question, strict=True) if not question],
+    )
+
+
+@pytest.mark.parametrize(
+    ("said", "searched"),
+    [
+        ('{{"query": "tides in Kiel {mark}"}}', "tides in Kiel {mark}"),
+        ('Sure:\n```json\n{{"query": "gezeiten kiel {mark}"}}\n```', "gezeiten kiel {mark}"),
+        ("Search: tides {mark}", "tides {mark}"),
+        ('{{"query": null}}', None),
+        ("none", None),
+    ],
+)
+async def test_a_model_without_tools_is_asked_whether_to_search_and_for_what(
+    client: Client, toolless: Worker, groq_url: str, tavily_url: str, database_url: str, said: str, searched: str | None
+) -> None:
+    mark = words()
+    await groq_control.script(groq_url, marker=mark, purpose="search", reply=said.format(mark=mark))
+    await groq_control.script(groq_url, "tokens=3", marker=mark, purpose="answer")
+    posted, events = await answer(client, toolless, f"Wie hoch ist die Flut in Kiel? {mark}")
+    assert (text_of(events), types_of(events)[-1]) == (numbered(3), "finish")
+    found = await tavily_control.searches(tavily_url, containing=mark)
+    assert [one["query"] for one in found] == ([searched.format(mark=mark)] if searched else [])
+    assert len(of_type(events, "tool-output-available")) == len(found)
+    (question,), (asked,) = await asked_for(groq_url, mark, ended=2)
+    assert question["max_tokens"] <= 512
+    assert "tools" not in asked
+    assert [said["role"] for said in asked["messages"]] == ["system", "user"] + ["system"] * len(found)
+    assert execute(database_url, "SELECT purpose FROM model_calls ORDER BY id") == [("search",), ("generation",)]
+    total = events[-1].part["messageMetadata"]["usage"]["totalTokens"]
+    assert execute(database_url, "SELECT sum(total_tokens) FROM model_calls") == [(total,)]
+    assert (await client.messages(posted.chat_id))[1]["content"] == text_of(events)
+    assert_in_order(events)
+
+
+async def test_the_last_messages_go_along_with_the_search_question(
+    client: Client, toolless: Worker, groq_url: str
+) -> None:
+    mark = words()
+    await groq_control.script(groq_url, marker=mark, purpose="search", reply='{"query": null}', times=2)
+    posted, _ = await answer(client, toolless, f"How is the weather in Kiel today? {mark} [[tokens=1]]")
+    await answer(client, toolless, f"and tomorrow? {mark} [[tokens=1]]", posted.chat_id)
+    (*_, last), _ = await asked_for(groq_url, mark, ended=4)
+    assert "weather in Kiel today" in last["messages"][1]["content"]
+    assert "and tomorrow?" in last["messages"][1]["content"]
+
+
+@pytest.mark.parametrize(
+    "behaviour",
+    ["fault=400", "fault=500", "fault=cut", "fault=hang", "tokens=0", "fault=malformed", "fault=429 retry_after=60"],
+)
+async def test_a_search_question_that_fails_means_no_search_and_never_a_failed_answer(
     client: Client,
-    database_url: str,
-    valkey: EmbeddedValkey,
+    toolless: Worker,
     groq_url: str,
     tavily_url: str,
-    ask: str,
-    searches: int,
+    behaviour: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    query = words()
-    settings = settings_for(database_url, valkey.url, groq_url, **KEY, tavily_base_url=tavily_url, model_tools=False)
-    async with open_worker_for(settings) as toolless:
-        await groq_control.script(groq_url, "tokens=3", marker=query)
-        posted = await post(client, f"{ask} {query}")
+    monkeypatch.setattr("services.worker.generations.suggestions.WITHIN", 0.5)
+    mark = words()
+    await groq_control.script(groq_url, behaviour, marker=mark, purpose="search", times=9)
+    await groq_control.script(groq_url, "tokens=3", marker=mark, purpose="answer")
+    _, events = await answer(client, toolless, f"What is the news? {mark}")
+    assert (text_of(events), types_of(events)[-1]) == (numbered(3), "finish")
+    assert await tavily_control.searches(tavily_url, containing=mark) == []
+
+
+@pytest.mark.parametrize("query", ['"tides {mark}"', "null"])
+async def test_after_a_crash_the_search_question_is_not_asked_again(
+    client: Client, toolless: Worker, groq_url: str, tavily_url: str, database_url: str, query: str
+) -> None:
+    mark = words()
+    await groq_control.script(
+        groq_url, marker=mark, purpose="search", reply='{"query": ' + query.format(mark=mark) + "}"
+    )
+    await groq_control.script(groq_url, "fault=stall after=0", marker=mark, purpose="answer")
+    asked = groq_control.requests(groq_url, containing=mark, arrived=2)
+    async with crashed(client, toolless, f"{mark} [[tokens=3]]", "start-step", asked=asked) as (posted, _):
+        execute(database_url, EXPIRE)
+        await toolless.recovery.sweep()
         await toolless.attempts.run(posted.generation_id)
     events = await whole(client, posted)
     assert (text_of(events), types_of(events)[-1]) == (numbered(3), "finish")
-    assert len(await tavily_control.searches(tavily_url, containing=query)) == searches
-    assert len(of_type(events, "tool-output-available")) == searches
-    (asked,) = await groq_control.requests(groq_url, containing=query, ended=1)
-    assert "tools" not in asked["body"]
-    roles = [said["role"] for said in asked["body"]["messages"]]
-    assert roles == ["system", "user"] + ["system"] * searches
+    questions, answers = await asked_for(groq_url, mark, ended=3)
+    assert (len(questions), len(answers)) == (1, 2)
+    assert len(await tavily_control.searches(tavily_url, containing=mark)) == (query != "null")
     assert_in_order(events)
+
+
+async def test_the_bundled_tiny_model_is_never_asked_and_never_searches(
+    client: Client, database_url: str, valkey: EmbeddedValkey, groq_url: str, tavily_url: str
+) -> None:
+    mark = words()
+    settings = settings_for(
+        database_url, valkey.url, groq_url, **KEY, tavily_base_url=tavily_url, groq_model="smollm2-135m-instruct"
+    )
+    async with open_worker_for(settings) as tiny:
+        _, events = await answer(client, tiny, f"What is today's news? {mark} [[tokens=3]]")
+    assert text_of(events) == numbered(3)
+    (asked,) = await groq_control.requests(groq_url, containing=mark, ended=1)
+    assert asked["body"]["messages"][0]["content"] == "You are CortexAI, a helpful assistant."
+    assert "tools" not in asked["body"]
+    assert await tavily_control.searches(tavily_url, containing=mark) == []
 
 
 def assert_in_order(events: list[Event]) -> None:

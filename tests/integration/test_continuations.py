@@ -92,7 +92,7 @@ async def test_a_model_may_call_a_tool_when_it_is_told_to_go_on(
             seen = await speech.end()
     kinds = types_of(seen)
     assert kinds.index("tool-output-available") > kinds.index("text-delta")
-    assert (text_of(seen), kinds[-1]) == (numbered(5) + numbered(12), "finish")
+    assert (text_of(seen), kinds[-1]) == (f"{numbered(5)}\n\n{numbered(12)}", "finish")
     assert (await client.messages(speech.posted.chat_id))[1]["content"] == text_of(seen)
 
 

@@ -6,6 +6,7 @@ import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
@@ -14,10 +15,13 @@ import uvicorn
 from langchain_groq import ChatGroq
 from starlette.applications import Starlette
 
+from services.launcher.configuration import LOCAL_DEFAULTS, LOCAL_MODEL
 from services.launcher.embedded.completion import Json
 from services.launcher.embedded.local_model import MAX_BODY_BYTES, MAX_WAITING, MODEL, SLOTS, build
 from services.launcher.embedded.openmp import QUIET_THREADS, bundled_library, openmp_environment
 from services.launcher.program import free_port
+from services.worker import prompts
+from services.worker.models.capabilities import ModelCatalog
 
 COUNT = [{"role": "user", "content": "Count to ten in words."}, {"role": "assistant", "content": "one, two,"}]
 
@@ -68,6 +72,19 @@ async def test_the_products_own_client_streams_from_it(local: str) -> None:
     assert any(chunk.usage_metadata for chunk in chunks)
 
 
+async def test_it_answers_a_simple_question_as_the_product_asks_it(local: str) -> None:
+    messages = [
+        {"role": "system", "content": prompts.system(datetime.now(UTC).date(), is_short=True)},
+        {"role": "user", "content": "What is the capital of France?"},
+    ]
+    temperature = float(LOCAL_DEFAULTS["MODEL_TEMPERATURE"])
+    asked = {"messages": messages, "max_tokens": 40, "temperature": temperature}
+    answers = [await post(local, **asked, seed=seed) for seed in range(5)]
+    said = [answer.json()["choices"][0]["message"]["content"] for answer in answers]
+    # Nearly always. With the long prompt it is about every fourth time, and with both the prompt and 0.7 more seldom.
+    assert sum("Paris" in one for one in said) >= 3
+
+
 async def test_a_prompt_that_is_too_long_is_refused_and_the_next_one_answered(local: str) -> None:
     for stream in (False, True):
         refused = await post(local, messages=[{"role": "user", "content": "word " * 3000}], stream=stream)
@@ -86,6 +103,12 @@ async def test_its_one_model_is_listed(local: str) -> None:
     async with httpx.AsyncClient() as client:
         listed = (await client.get(f"{local}/openai/v1/models")).json()
     assert [model["id"] for model in listed["data"]] == [MODEL]
+
+
+def test_the_worker_knows_what_it_can_not_do() -> None:
+    assert LOCAL_MODEL["GROQ_MODEL"] == MODEL
+    able = ModelCatalog(default=MODEL).with_fallback(MODEL)
+    assert (able.tools, able.suggests, able.short_prompt) == (False, False, True)
 
 
 class Endless:

@@ -181,6 +181,28 @@ async def test_a_model_thinks_little_of_what_nobody_waits_for(
     assert "reasoning_effort" not in for_a_reader["body"]
 
 
+async def test_a_model_thinks_as_hard_as_the_setting_says_where_it_knows_efforts(
+    database_url: str, valkey: EmbeddedValkey, groq_url: str
+) -> None:
+    words = uuid4().hex
+    settings = settings_for(
+        database_url,
+        valkey.url,
+        groq_url,
+        groq_model="openai/gpt-oss-120b",
+        groq_models=("double",),
+        model_reasoning_effort="high",
+    )
+    model = groq_model(settings, model_catalog(settings))
+    request = ModelRequest("openai/gpt-oss-120b", [ModelMessage("user", words)], max_tokens=10)
+    await whole_answer(model, request)
+    await whole_answer(model, replace(request, is_brief=True))
+    await whole_answer(model, replace(request, model="double"))
+    await model.aclose()
+    asked = await groq_control.requests(groq_url, containing=words, ended=3)
+    assert [one["body"].get("reasoning_effort") for one in asked] == ["high", "low", None]
+
+
 async def test_a_connection_that_is_not_accepted_in_time_is_tried_again(
     database_url: str, valkey: EmbeddedValkey
 ) -> None:

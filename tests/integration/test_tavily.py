@@ -100,7 +100,6 @@ async def test_without_a_usable_key_there_is_no_search_and_nobody_is_asked(servi
         ("body=results_object", errors.SearchBadResponse),
         ("body=texts", errors.SearchBadResponse),
         ("body=no_url", errors.SearchBadResponse),
-        ("body=number_title", errors.SearchBadResponse),
     ],
 )
 async def test_every_fault_has_its_named_error_which_quotes_nothing(
@@ -232,10 +231,25 @@ async def test_long_texts_are_cut(search: Search) -> None:
     assert all(MAX_CONTENT_CHARS - 1 <= len(source.content) <= MAX_CONTENT_CHARS for source in found)
 
 
-async def test_a_result_without_texts_is_named_by_its_host(search: Search) -> None:
-    assert await search.find("cats [[body=null_texts]]") == [
-        SearchResult("https://site1.example/page?number=1", "site1.example", "")
+@pytest.mark.parametrize(("body", "content"), [("null_texts", ""), ("number_title", "What page 1 says about {query}.")])
+async def test_a_result_without_a_title_is_named_by_its_host(search: Search, body: str, content: str) -> None:
+    query = f"cats [[body={body}]]"
+    assert await search.find(query) == [
+        SearchResult("https://site1.example/page?number=1", "site1.example", content.format(query=query))
     ]
+
+
+async def test_a_bad_result_does_not_cost_the_good_ones(service: str) -> None:
+    search = Search(KEY, service, timeout=5, max_results=5)
+    found = await search.find("cats [[body=mixture]]")
+    await search.aclose()
+    assert [(page.title, page.url[:22]) for page in found] == [
+        ("Page 1", "https://site1.example/"),
+        ("Page 2", "https://site2.example/"),
+        ("site4.example", "https://site4.example/"),
+        ("Page 3", "https://site3.example/"),
+    ]
+    assert found[2].content == ""
 
 
 # What hostile pages try.

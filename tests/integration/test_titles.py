@@ -7,13 +7,13 @@ import pytest
 
 from services.launcher.embedded.valkey import EmbeddedValkey
 from services.worker.runtime import Worker
-from services.worker.titles import tidy
+from services.worker.titles import MAX_TRIES
 from shared.protocol import frames
 from shared.protocol.encoding import encode
 from tests.conftest import settings_for
 from tests.doubles import groq_control
 from tests.support.clients import Client, Event
-from tests.support.turns import Noted, execute, open_worker_for, post
+from tests.support.turns import Noted, answer, execute, open_worker_for, post
 
 
 async def title_of(client: Client, chat: int) -> object:
@@ -95,21 +95,63 @@ async def test_titles_can_be_turned_off(
     assert noted.titles == []
 
 
+async def asked_for_titles(groq_url: str, words: str) -> int:
+    """How often the model was asked for a title of the chat with these words."""
+    asked = await groq_control.requests(groq_url, containing=words)
+    return sum(" a title " in request["body"]["messages"][0]["content"] for request in asked)
+
+
 @pytest.mark.parametrize(
-    ("said", "title"),
+    "manner", ["title_refusal", "title_preamble", "title_json", "title_thoughts", "title_quoted", "title_label"]
+)
+async def test_a_title_that_a_model_wraps_is_unwrapped_or_left_alone(
+    client: Client, worker: Worker, manner: str
+) -> None:
+    words = uuid4().hex
+    posted = await post(client, f"{words} [[title: manner={manner}]]")
+    first = str(await title_of(client, posted.chat_id))
+    await worker.titles.make(posted.generation_id)
+    assert await title_of(client, posted.chat_id) == (first if manner == "title_refusal" else "How Tides Work")
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "tries"),
     [
-        ("Tides", "Tides"),
-        ('  "How Tides Work."  ', "How Tides Work"),
-        ("# Tides\nMore", "Tides"),
-        ("Title: The Sea", "The Sea"),
-        ("\n\n**Bold**\n", "Bold"),
-        ("", ""),
-        ("x" * 200, "x" * 79 + "…"),
-        ("„Gezeiten“", "Gezeiten"),
+        ("fault=400", MAX_TRIES),
+        ("manner=title_refusal", 1),
+        ("manner=only_thoughts", 1),
+        ("manner=length_with_nothing", 1),
+        ("tokens=0", 1),
     ],
 )
-def test_what_models_add_to_a_title_is_taken_off(said: str, title: str) -> None:
-    assert tidy(said) == title
+async def test_a_title_that_failed_is_not_asked_for_at_every_turn(
+    client: Client, worker: Worker, groq_url: str, behaviour: str, tries: int
+) -> None:
+    words = uuid4().hex
+    posted = await post(client, f"{words} [[title: {behaviour}]]")
+    first = await title_of(client, posted.chat_id)
+    asked = []
+    for _ in range(MAX_TRIES + 2):
+        await worker.titles.make(posted.generation_id)
+        asked.append(await asked_for_titles(groq_url, words))
+    # Each try may ask several times itself, where a failure may soon be over.
+    assert len(set(asked)) == tries
+    assert asked[tries - 1] == asked[-1]
+    assert await title_of(client, posted.chat_id) == first
+
+
+async def test_a_title_that_failed_may_be_found_at_a_later_turn(
+    client: Client, worker: Worker, noted: Noted, groq_url: str
+) -> None:
+    words = uuid4().hex
+    posted, _ = await answer(client, worker, f"How do tides work? {words} [[tokens=1]]")
+    await groq_control.script(groq_url, "fault=400", marker=words, purpose="title")
+    await worker.titles.make(posted.generation_id)
+    later, _ = await answer(client, worker, "and why? [[tokens=1]]", posted.chat_id)
+    assert noted.titles == [posted.generation_id, later.generation_id]
+    await groq_control.script(groq_url, marker=words, purpose="title", reply="How Tides Work")
+    await worker.titles.make(later.generation_id)
+    assert await title_of(client, posted.chat_id) == "How Tides Work"
 
 
 async def test_what_is_told_aside_reaches_those_who_read_and_is_in_no_log(client: Client, worker: Worker) -> None:

@@ -43,3 +43,25 @@ def test_models_that_put_their_reasoning_into_the_text_are_asked_to_keep_it_apar
     catalog = ModelCatalog(default="qwen/qwen3-32b")
     assert catalog.of("qwen/qwen3-32b").reasoning_format == "parsed"
     assert catalog.of("double").reasoning_format is None
+
+
+def test_only_a_model_that_can_not_call_tools_is_asked_whether_to_and_the_tiny_one_never() -> None:
+    assert not ModelCatalog(default="double").with_fallback("double").suggests
+    assert ModelCatalog(default="double", tools=False).with_fallback("double").suggests
+    tiny = ModelCatalog(default="smollm2-135m-instruct")
+    assert not tiny.of("smollm2-135m-instruct").tools
+    assert not tiny.with_fallback("smollm2-135m-instruct").suggests
+    assert tiny.with_fallback("smollm2-135m-instruct").short_prompt
+
+
+@pytest.mark.parametrize(
+    ("model", "effort", "asked"),
+    [
+        ("openai/gpt-oss-120b", "high", "high"),
+        ("openai/gpt-oss-20b", None, None),
+        ("double", "high", None),
+        ("qwen/qwen3-32b", "low", None),
+    ],
+)
+def test_an_effort_is_asked_of_models_that_know_it(model: str, effort: str | None, asked: str | None) -> None:
+    assert ModelCatalog(default=model, reasoning_effort=effort).of(model).reasoning_effort == asked

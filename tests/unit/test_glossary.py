@@ -43,6 +43,7 @@ NAMES: Final = (
     Retired("recall", "load_history"),
     Retired("recalled", "history"),
     Retired("rejoins", "rewrites_opening"),
+    Retired("search_intent", "search_question"),
     Retired("seldomer", "backoff"),
     Retired("together", "in_transaction", "services"),
     Retired("unshown", "catch_up_steps"),
@@ -50,7 +51,7 @@ NAMES: Final = (
 """Whole names, as they are written: of modules, classes, functions, parameters, variables and attributes."""
 
 WORDS: Final = (
-    Retired("cues", "search_intent"),
+    Retired("cues", "search_question"),
     Retired("desk", "what the function uses"),
     Retired("doorbell", "subscription"),
     Retired("folded", "summarized"),

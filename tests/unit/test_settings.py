@@ -381,3 +381,16 @@ def test_a_context_that_the_longest_reply_would_fill_is_refused(name: str, monke
 
 def test_the_models_on_offer_begin_with_the_default_one(monkeypatch: pytest.MonkeyPatch) -> None:
     assert load(monkeypatch, GROQ_MODEL="a", GROQ_MODELS="b, a,c").offered_models == ("a", "b", "c")
+
+
+@pytest.mark.parametrize(("value", "effort"), [("low", "low"), ("medium", "medium"), (" high\n", "high"), ("", None)])
+def test_a_reasoning_effort_is_one_of_three_or_the_models_own(
+    value: str, effort: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert load(monkeypatch, MODEL_REASONING_EFFORT=value).model_reasoning_effort == effort
+
+
+@pytest.mark.parametrize("value", ["none", "HIGH", "hihg", "3"])
+def test_another_effort_is_refused_at_the_start(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(SettingsInvalid, match=r"^MODEL_REASONING_EFFORT: Input should be 'low', 'medium' or 'high'$"):
+        load(monkeypatch, MODEL_REASONING_EFFORT=value)

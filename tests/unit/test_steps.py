@@ -6,7 +6,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.worker.generations.steps import Step, ToolUse, catch_up_steps, dump, load, new_step, to_model_messages
+from services.worker.generations.steps import (
+    REPEATED,
+    TOO_MANY,
+    Step,
+    ToolUse,
+    catch_up_steps,
+    dump,
+    load,
+    new_step,
+    to_model_messages,
+)
 from services.worker.models.port import ToolCall
 from services.worker.tools.port import Source, ToolFailure, ToolResult
 from shared.protocol import frames
@@ -159,14 +169,28 @@ def test_further_frames_of_a_result_are_shown_in_front_of_its_output() -> None:
 def test_no_two_calls_share_an_id() -> None:
     asked = [
         ToolCall("call_0", "web_search", {}),
-        ToolCall("call_0", "web_search", {}),
-        ToolCall("call_0-2", "web_search", {}),
+        ToolCall("call_0", "web_search", {"query": "a"}),
+        ToolCall("call_0-2", "web_search", {"query": "b"}),
     ]
     first = new_step("", asked[:2])
     second = new_step("", asked, [first])
     ids = [call.id for step in (first, second) for call in step.calls]
     assert ids[0] == "call_0"
     assert len(set(ids)) == len(ids) == 5
+
+
+def test_a_step_makes_so_many_calls_and_none_of_them_twice() -> None:
+    queries = ["a", "b", "a", "c", "d", "b"]
+    step = new_step("", [ToolCall(f"c{at}", "web_search", {"query": query}) for at, query in enumerate(queries)])
+    assert [call.is_made for call in step.calls] == [True, True, False, True, False, False]
+    assert [call.outcome for call in step.calls] == [None, None, REPEATED, None, TOO_MANY, REPEATED]
+    assert load(json.loads(json.dumps(dump([step])))) == [step]
+    shown = render(catch_up_steps(Transcript(), [step]))
+    assert list(shown.tools) == ["c0", "c1", "c3"]
+    assert catch_up_steps(shown, [step]) == []
+    told = to_model_messages([step], as_tools=True, max_chars=1_000)
+    assert [one.call_id for one in told if one.role == "tool"] == [call.id for call in step.calls]
+    assert len(to_model_messages([step], as_tools=False, max_chars=1_000)) == 3
 
 
 def test_the_model_is_told_calls_and_results_in_their_order() -> None:

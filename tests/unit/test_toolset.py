@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from pydantic import BaseModel, Field
 
-from services.worker.models.port import ToolCall, ToolDescription
-from services.worker.tools.port import SuggestedCall, Tool, ToolFailure, ToolResult
+from services.worker.models.port import ToolDescription
+from services.worker.tools.port import Suggestion, Tool, ToolFailure, ToolResult
 from services.worker.tools.registry import TOOLS, ToolSettings, make_tools
 from services.worker.tools.toolset import Toolset
 from shared.errors import SettingsInvalid
@@ -23,6 +23,9 @@ class Sum(BaseModel):
     second: int = Field(default=0, description="Nothing unless given.")
 
 
+SUGGESTION = Suggestion("sum", "Should it be added?", lambda _: {"first": 1})
+
+
 async def add(numbers: Sum) -> ToolResult:
     total = {"sum": str(numbers.first + numbers.second)}
     return ToolResult([total], total)
@@ -30,7 +33,7 @@ async def add(numbers: Sum) -> ToolResult:
 
 def adding(call: Callable[[Sum], Awaitable[ToolResult | ToolFailure]] = add, timeout: float = 1) -> Tool[Sum]:
     """A tool that adds."""
-    return Tool("add", "Add.", Sum, call, timeout, "adding", lambda _: SuggestedCall("sum", {"first": 1}))
+    return Tool("add", "Add.", Sum, call, timeout, "adding", SUGGESTION)
 
 
 def test_a_tool_is_described_by_the_schema_of_its_arguments() -> None:
@@ -69,15 +72,15 @@ async def test_a_tool_that_takes_too_long_is_given_up() -> None:
 
 async def test_without_tools_nothing_is_offered_and_every_call_fails() -> None:
     none = Toolset()
-    assert (none.descriptions, none.suggest("What is new?", "1"), none.status_of(["add"])) == ((), [], None)
+    assert (none.descriptions, none.suggestions, none.status_of(["add"])) == ((), (), None)
     outcome = await none.call("add", {"first": 1})
     assert isinstance(outcome, ToolFailure)
     assert outcome.category == "unknown_tool"
     await none.aclose()
 
 
-def test_a_tool_may_want_to_be_called_for_a_question() -> None:
-    assert Toolset([adding()]).suggest("1 + 0?", "7") == [ToolCall("sum-7", "add", {"first": 1})]
+def test_a_tool_may_be_suggested_to_a_model_that_can_not_call_it() -> None:
+    assert Toolset([adding()]).suggestions == (("add", SUGGESTION),)
 
 
 def test_readers_are_told_what_the_first_known_tool_does() -> None:

@@ -153,6 +153,15 @@ def test_a_log_that_is_told_from_its_messages_parts_renders_the_same() -> None:
     assert (again.text, again.sources) == (transcript.text, transcript.sources)
 
 
+def test_a_later_word_on_the_citations_takes_the_place_of_an_earlier_one() -> None:
+    parts = [*TOOL, frames.citations([7]), frames.citations([7, 9])]
+    transcript = read(encode(part) for part in parts)
+    kept = [part for part in transcript.parts() or [] if part["type"] == "data-citations"]
+    assert kept == [{"type": "data-citations", "id": "citations", "data": {"withoutSource": [7, 9]}}]
+    again = read(encode(part) for part in parts_to_frames(transcript.parts() or []))
+    assert again.parts() == transcript.parts()
+
+
 def test_text_alone_needs_no_parts() -> None:
     assert read(encode(part) for part in TOOL[:4]).parts() is None
 

@@ -17,7 +17,7 @@ async def get_usage(
     resources: AppResources,
     days: Annotated[int, Query(ge=1, le=366, description="How many days.")] = 30,
 ) -> Usage:
-    """The tokens of the user's answers, summaries and titles, by day, model and purpose, and those of today."""
+    """The tokens of the user's answers, searches, summaries and titles, by day, model and purpose, and those of today."""
     async with resources.database.connect() as db:
         today = await queries.today(db, principal.user_id)
         by_day = await queries.sum_by_day(db, principal.user_id, days)

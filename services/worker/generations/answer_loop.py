@@ -27,6 +27,7 @@ from services.worker.generations.steps import (
     outcome_frames,
     to_model_messages,
 )
+from services.worker.generations.suggestions import suggested_call
 from services.worker.models.capabilities import AnswerBounds, ModelCatalog
 from services.worker.models.port import ChatModel, ModelMessage, ModelRequest, RetryNotice, ToolCall
 from services.worker.models.tokens import CHARS_PER_TOKEN
@@ -82,12 +83,9 @@ class AnswerLoop:
             reply.begin_step()
             reply.write_all(missing)
 
-        # 4.2 A model that can't call tools gets the results of the calls that the tools themselves suggest.
-        if not bounds.tools and not steps and not reply.transcript.length:
-            suggested = self.tools.suggest(history.question, str(store.generation_id))
-            if suggested:
-                steps.append(new_step("", suggested))
-                await store.save_steps(dump(steps), reply.end_call())
+        # 4.2 A model that can't call tools is asked whether to, once: from then on there are saved steps, perhaps none.
+        if bounds.suggests and claimed.steps is None and not reply.transcript.length:
+            steps = await self._suggested(reply, store, model, history)
 
         # 4.3 A chat that does not fit into the prompt is summarized first.
         way = WayOfAsking.of(self.models, bounds)
@@ -125,11 +123,25 @@ class AnswerLoop:
                 await store.note_lost_call(reply.end_failed_call(failure))
                 continue
             if not calls:
+                if self.tools.give_sources([call.name for step in steps for call in step.calls]):
+                    reply.check_citations()
                 return
 
             # 4.7 Save the step.
             steps.append(new_step(reply.transcript.step_text, calls, steps))
             await store.save_steps(dump(steps), reply.end_call())
+
+    async def _suggested(self, reply: Reply, store: ReplyStore, model: str, history: ChatHistory) -> list[Step]:
+        """The first step of a model that can't call tools: the calls that it wants when it is asked. Often none."""
+        steps: list[Step] = []
+        calls: list[ToolCall] = []
+        for tool, suggestion in self.tools.suggestions:
+            calls += await suggested_call(
+                self.model, model, tool, suggestion, reply, history.messages, str(store.generation_id)
+            )
+            steps = [new_step("", calls)] if calls else []
+            await store.save_steps(dump(steps), reply.end_call(), purpose="search")
+        return steps
 
     async def _call_tools(self, reply: Reply, store: ReplyStore, steps: list[Step]) -> None:
         """Make the calls of the newest step that have no outcome yet, and show them."""
@@ -194,4 +206,11 @@ def _context(
         if not by_prefill:
             after.append(ModelMessage("user", prompts.go_on(anchor_of(said))))
     today = datetime.now(UTC).date()
-    return assemble(history.memory, history.messages, after=after, budget=bounds.prompt_tokens, today=today)
+    return assemble(
+        history.memory,
+        history.messages,
+        after=after,
+        budget=bounds.prompt_tokens,
+        today=today,
+        is_short=bounds.short_prompt,
+    )

@@ -32,14 +32,22 @@ class Context:
 
 
 def assemble(
-    memory: ChatMemory, history: Sequence[ModelMessage], *, after: Sequence[ModelMessage] = (), budget: int, today: date
+    memory: ChatMemory,
+    history: Sequence[ModelMessage],
+    *,
+    after: Sequence[ModelMessage] = (),
+    budget: int,
+    today: date,
+    is_short: bool = False,
 ) -> Context:
     """The prompt: the system prompt with the memory, the history up to the question, then `after`.
 
     `after` are the answer's own steps, and the text that the model is to continue. `budget` is the prompt's size in
-    tokens. When the history does not fit, its oldest messages are left out, but never the question.
+    tokens. When the history does not fit, its oldest messages are left out, but never the question. `is_short` is for
+    models that a long system prompt confuses.
     """
-    system = ModelMessage("system", _system(memory, today, budget * CHARS_PER_TOKEN // MEMORY_SHARE))
+    instruction = prompts.system(today, is_short=is_short)
+    system = ModelMessage("system", _system(memory, instruction, budget * CHARS_PER_TOKEN // MEMORY_SHARE))
     taken = sum(count_tokens(message) for message in (system, *after))
     kept: list[ModelMessage] = []
     for message in reversed(history):
@@ -51,12 +59,11 @@ def assemble(
     return Context([system, *reversed(kept), *after], taken, len(history) - len(kept))
 
 
-def _system(memory: ChatMemory, today: date, max_chars: int) -> str:
-    """The system prompt with the memory in at most `max_chars` characters.
+def _system(memory: ChatMemory, text: str, max_chars: int) -> str:
+    """The system prompt `text`, with the memory in at most `max_chars` characters.
 
     The oldest facts are cut, then the summary's end.
     """
-    text = prompts.system(today)
     if not memory.summary and not memory.facts:
         return text
     summary = (memory.summary or "")[:max_chars]

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from services.worker.generations.citations import without_source
 from services.worker.generations.log_writer import LogWriter
 from services.worker.generations.quota import Quota
 from services.worker.generations.seam import Seam
@@ -181,7 +182,15 @@ class Reply:
         if self.transcript.text_open is None:
             self.write(frames.text_start(str(self.transcript.texts)))
         is_first = not self.transcript.length
+        text = _missing_gap(self.transcript, text) + text
         self.write(frames.text_delta(str(self.transcript.text_open), text), flush_now=is_first)
+
+    def check_citations(self) -> None:
+        """Tell readers which numbers the finished text cites without a source: the text is shown and can't change."""
+        numbers = without_source(self.transcript.text, len(self.transcript.sources))
+        told = self.transcript.citations["data"]["withoutSource"] if self.transcript.citations else []
+        if numbers != told:
+            self.write_all([*self.transcript.ending(), frames.citations(numbers)])
 
     def check_quota(self) -> None:
         """Stop the reply when the user's tokens for today are used up (quota.py).
@@ -194,15 +203,18 @@ class Reply:
         self.quota.check(self.meter.prompt_tokens + self.meter.chars // CHARS_PER_TOKEN if self.meter else 1)
 
     def fail(self, failure: CortexAIError) -> None:
-        """End with a failure. A model call that was refused took nothing, so it is not counted."""
+        """End with a failure."""
         self.failure = failure
+        self.forget_refused_call(failure)
+
+    def forget_refused_call(self, failure: CortexAIError) -> None:
+        """Don't count the model call that runs now if the model refused it before it said anything."""
         if isinstance(failure, REFUSALS) and self.meter is not None and self.meter.is_empty:
             self.meter = None
 
     def end_failed_call(self, failure: ModelError) -> ModelUsage | None:
         """End the model call that failed. Returns what the call took; None when it took nothing, or is not known."""
-        if isinstance(failure, REFUSALS) and self.meter is not None and self.meter.is_empty:
-            self.meter = None
+        self.forget_refused_call(failure)
         return self.end_call()
 
     def end_empty_call(self) -> ModelUsage | None:
@@ -231,3 +243,16 @@ class Reply:
     def finished(self) -> FinishedReply:
         """The reply as it is saved."""
         return FinishedReply(self.transcript.text, self.transcript.parts(), self.transcript.sources or None)
+
+
+def _missing_gap(transcript: Transcript, text: str) -> str:
+    """The line ends that are missing between the text of earlier steps and `text`, so that a blank line is between them.
+
+    Empty where `text` is not the first of its step, or nothing was said before.
+    """
+    if not transcript.length or not transcript.step_is_silent:
+        return ""
+    before = transcript.text
+    said = before.rstrip()
+    gap = before[len(said) :] + text[: len(text) - len(text.lstrip())]
+    return "\n" * (len(NEW_PARAGRAPH) - gap.count("\n")) if said else ""

@@ -45,7 +45,9 @@ class ReplyStore:
     generation_id: GenerationId
     claimed: Claimed
 
-    async def save_steps(self, steps: list[dict[str, Any]], call: ModelUsage | None) -> None:
+    async def save_steps(
+        self, steps: list[dict[str, Any]], call: ModelUsage | None, *, purpose: usage.Purpose = "generation"
+    ) -> None:
         """Save the steps together with the model call that asked for the newest step; None for no call.
 
         Raises:
@@ -58,7 +60,7 @@ class ReplyStore:
             if saved.one_or_none() is None:
                 return False
             if call is not None:
-                await db.execute(self._record(call))
+                await db.execute(self._record(call, purpose))
             return True
 
         await self._save(write, call, in_transaction=True)
@@ -109,10 +111,10 @@ class ReplyStore:
         except SQLAlchemyError as error:  # the account may be gone, or the database
             log.warning("usage_not_noted", error=type(error).__name__)
 
-    def _record(self, call: ModelUsage) -> Insert:
+    def _record(self, call: ModelUsage, purpose: usage.Purpose = "generation") -> Insert:
         return usage.record(
             self.claimed.user_id,
-            "generation",
+            purpose,
             call.model,
             call.usage,
             chat_id=self.claimed.chat_id,

@@ -3,6 +3,7 @@
 Steps are saved before readers see them, so that no call is made twice.
 """
 
+import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
@@ -22,7 +23,19 @@ Version 2 has the calls as `uses`. Beside them it has `calls` in the form of ver
 the release before may take over a generation during an upgrade, or after a way back.
 """
 MAX_CALLS: Final = 3
-"""How many tools one step may call. Calls beyond that are left out."""
+"""How many tools one step may call. The model is told of calls beyond that, which are not made."""
+MAX_TOLD_CALLS: Final = 16
+"""Of so many calls the model is told what became of them. A model that asks for more at once is out of its mind."""
+TOO_MANY: Final = ToolFailure(
+    "not_made",
+    "This was one call too many.",
+    f"This call was not made: at most {MAX_CALLS} calls are made at a time. Ask again for what you still need.",
+)
+REPEATED: Final = ToolFailure(
+    "not_made",
+    "This call was asked for twice.",
+    "This call was not made: another call of the same step has the same arguments. Use the result of that call.",
+)
 MIN_CONTENT_CHARS: Final = 200
 """How many characters of each record's content the model gets at least."""
 
@@ -41,6 +54,11 @@ class ToolUse:
         """What the call gave; None while it has no outcome, or when it failed."""
         return self.outcome if isinstance(self.outcome, ToolResult) else None
 
+    @property
+    def is_made(self) -> bool:
+        """Whether the tool is called. Of another call only the model is told."""
+        return not (isinstance(self.outcome, ToolFailure) and self.outcome.category == "not_made")
+
 
 @dataclass(slots=True)
 class Step:
@@ -51,16 +69,24 @@ class Step:
 
 
 def new_step(text: str, calls: Sequence[ToolCall], earlier: Sequence[Step] = ()) -> Step:
-    """The step that the model asks for. Ids that a call of an earlier step has as well get a number behind them."""
+    """The step that the model asks for. Ids that a call of an earlier step has as well get a number behind them.
+
+    Of the calls, at most MAX_CALLS are made, and none twice. The others have their outcome from the beginning.
+    """
     taken = {call.id for step in earlier for call in step.calls}
-    uses = []
-    for call in calls[:MAX_CALLS]:
+    asked = set[str]()
+    uses: list[ToolUse] = []
+    for call in calls[:MAX_TOLD_CALLS]:
         call_id, number = call.id, len(taken)
         while call_id in taken:
             number += 1
             call_id = f"{call.id}-{number}"
         taken.add(call_id)
-        uses.append(ToolUse(call_id, call.name, call.arguments))
+        same = json.dumps([call.name, call.arguments], sort_keys=True)
+        outcome = REPEATED if same in asked else TOO_MANY if len(asked) >= MAX_CALLS else None
+        if outcome is None:
+            asked.add(same)
+        uses.append(ToolUse(call_id, call.name, call.arguments, outcome))
     return Step(text, uses)
 
 
@@ -172,13 +198,14 @@ def catch_up_steps(transcript: Transcript, steps: Sequence[Step]) -> list[Frame]
     for step in steps:
         missing_text = step.text[max(0, shown_text - text_from) :]
         text_from += len(step.text)
-        missing_calls = [call for call in step.calls if call.id not in transcript.tools]
-        missing_outcomes = [part for call in step.calls for part in _missing_outcome(transcript, call, known)]
+        made = [call for call in step.calls if call.is_made]
+        missing_calls = [call for call in made if call.id not in transcript.tools]
+        missing_outcomes = [part for call in made for part in _missing_outcome(transcript, call, known)]
         if not (missing_text or missing_calls or missing_outcomes):
             continue
         parts += pending
         pending = []
-        if called and step_open and len(missing_calls) == len(step.calls):
+        if called and step_open and len(missing_calls) == len(made):
             # The calls of the open step belong to the step before this one.
             parts.append(frames.finish_step())
             step_open = False
@@ -213,7 +240,9 @@ def to_model_messages(steps: Sequence[Step], *, as_tools: bool, max_chars: int) 
             messages.append(ModelMessage("assistant", step.text, calls))
             messages += [ModelMessage("tool", text, call_id=call_id) for call_id, text in outcomes]
         else:
-            messages += [ModelMessage("system", text) for _, text in outcomes]
+            messages += [
+                ModelMessage("system", text) for (_, text), use in zip(outcomes, step.calls, strict=True) if use.is_made
+            ]
     return messages
 
 

@@ -12,6 +12,8 @@ class Family:
     `tools`: they can call tools. `prefill`: they can continue a text of which they are given the beginning.
     `reasoning_format`: what a request has to say so that reasoning comes apart from the text; None where it does
     anyway. `brief_effort`: the reasoning effort for answers that nobody waits for; None where a model knows no efforts.
+    `efforts`: the reasoning efforts that they know. `suggests`: where they can't call tools, they can be asked whether a
+    tool should be called. `short_prompt`: a long system prompt confuses them.
     """
 
     prefix: str
@@ -19,12 +21,16 @@ class Family:
     prefill: bool = True
     reasoning_format: str | None = None
     brief_effort: str | None = None
+    efforts: tuple[str, ...] = ()
+    suggests: bool = True
+    short_prompt: bool = False
 
 
 FAMILIES: Final = (
-    Family("openai/gpt-oss", prefill=False, brief_effort="low"),
+    Family("openai/gpt-oss", prefill=False, brief_effort="low", efforts=("low", "medium", "high")),
     Family("qwen/qwen3", reasoning_format="parsed"),
     Family("deepseek-r1", reasoning_format="parsed"),
+    Family("smollm2-135m", tools=False, suggests=False, short_prompt=True),
 )
 OTHERS: Final = Family("")
 
@@ -33,6 +39,7 @@ OTHERS: Final = Family("")
 class Capabilities:
     """What one model can do here. The fields of `Family`, and sizes in tokens.
 
+    `reasoning_effort` is what to ask for; None for the model's own default.
     `context_tokens` counts what the model reads and writes in all, `max_output_tokens` the longest answer to ask for.
     """
 
@@ -40,6 +47,9 @@ class Capabilities:
     prefill: bool
     reasoning_format: str | None
     brief_effort: str | None
+    reasoning_effort: str | None
+    suggests: bool
+    short_prompt: bool
     context_tokens: int
     max_output_tokens: int
 
@@ -61,7 +71,8 @@ class ModelCatalog:
 
     `default` answers when a message names no model. `fallback` answers when another model fails; None for no fallback.
     Where `tools` or `prefill` is False, no model has the capability. `contexts` are the context sizes of single models,
-    `context_tokens` the size of all others. What is `learned` of a model goes before all of these.
+    `context_tokens` the size of all others. `reasoning_effort` is asked of the models that know this effort; None for
+    their own default. What is `learned` of a model goes before all of these.
     """
 
     default: str
@@ -72,6 +83,7 @@ class ModelCatalog:
     context_tokens: int = 32_000
     contexts: Mapping[str, int] = field(default_factory=dict)
     max_output_tokens: int = 4_096
+    reasoning_effort: str | None = None
     learned: Learned = field(default_factory=Learned)
 
     @property
@@ -92,6 +104,9 @@ class ModelCatalog:
             prefill=family.prefill and self.prefill and model not in self.learned.without_prefill,
             reasoning_format=family.reasoning_format,
             brief_effort=family.brief_effort,
+            reasoning_effort=self.reasoning_effort if self.reasoning_effort in family.efforts else None,
+            suggests=family.suggests,
+            short_prompt=family.short_prompt,
             context_tokens=self.contexts.get(model, self.context_tokens),
             max_output_tokens=self.max_output_tokens,
         )
@@ -107,6 +122,8 @@ class ModelCatalog:
         return AnswerBounds(
             tools=all(one.tools for one in able),
             prefill=able[0].prefill,
+            suggests=not all(one.tools for one in able) and all(one.suggests for one in able),
+            short_prompt=able[0].short_prompt,
             context_tokens=min(one.context_tokens for one in able),
             max_output_tokens=min(one.max_output_tokens for one in able),
         )
@@ -114,13 +131,15 @@ class ModelCatalog:
 
 @dataclass(frozen=True, slots=True)
 class AnswerBounds:
-    """What a model and its fallback can both do, but for `prefill`, which is the model's alone.
+    """What a model and its fallback can both do, but for `prefill` and `short_prompt`, which are the model's alone.
 
-    Sizes are in tokens, as in `Capabilities`.
+    `suggests`: they have to be asked whether a tool should be called, and can be. Sizes are in tokens, as in `Capabilities`.
     """
 
     tools: bool
     prefill: bool
+    suggests: bool
+    short_prompt: bool
     context_tokens: int
     max_output_tokens: int
 

@@ -1,18 +1,22 @@
 """The tools that one worker offers, called by name: arguments are checked, and time is bounded. A set may be empty."""
 
 import asyncio
+import json
 from collections.abc import Sequence
 from typing import Any, Final
 
 from pydantic import ValidationError
 
-from services.worker.models.port import ToolCall, ToolDescription
+from services.worker.models.port import ToolDescription
 from services.worker.tools.port import Json, Tool, ToolFailure, ToolResult
 from shared.telemetry.logs import get_logger
 
 log = get_logger(__name__)
 
-UNUSABLE: Final = "There is no such tool, or its arguments are not usable."
+UNKNOWN: Final = "The assistant wanted to use something that it does not have."
+INVALID: Final = "The assistant did not say clearly enough what to do."
+MAX_NAME_CHARS: Final = 64
+MAX_MISTAKES: Final = 5
 
 
 class Toolset:
@@ -20,6 +24,7 @@ class Toolset:
 
     def __init__(self, tools: Sequence[Tool[Any]] = ()) -> None:
         self._tools = {tool.name: tool for tool in tools}
+        self.suggestions = tuple((tool.name, tool.suggestion) for tool in tools if tool.suggestion is not None)
         self.descriptions = tuple(ToolDescription(tool.name, tool.description, tool.schema()) for tool in tools)
 
     async def aclose(self) -> None:
@@ -32,10 +37,9 @@ class Toolset:
         tools = [self._tools[name] for name in names if name in self._tools]
         return next((tool.status for tool in tools if tool.status is not None), None)
 
-    def suggest(self, question: str, call_id: str) -> list[ToolCall]:
-        """The calls that the tools want for this question. `call_id` becomes the end of each call's id."""
-        suggested = [(tool.name, tool.suggest(question)) for tool in self._tools.values()]
-        return [ToolCall(f"{call.id_prefix}-{call_id}", name, call.arguments) for name, call in suggested if call]
+    def give_sources(self, names: Sequence[str]) -> bool:
+        """Whether any of the tools of these names gives sources that an answer may cite."""
+        return any(self._tools[name].gives_sources for name in names if name in self._tools)
 
     async def call(self, name: str, arguments: Json | None) -> ToolResult | ToolFailure:
         """Call a tool. A call that fails, as tools may, gives a `ToolFailure`; only a fault in a tool's code is raised.
@@ -44,14 +48,36 @@ class Toolset:
         """
         tool = self._tools.get(name)
         if tool is None:
-            return ToolFailure("unknown_tool", UNUSABLE)
+            log.warning("tool_unknown")
+            return ToolFailure("unknown_tool", UNKNOWN, self._unknown(name))
         try:
             checked = tool.arguments.model_validate(arguments)
-        except ValidationError:
-            return ToolFailure("invalid_arguments", UNUSABLE, tool.failure_notice)
+        except ValidationError as error:
+            log.warning("tool_arguments_invalid", tool=name)
+            return ToolFailure("invalid_arguments", INVALID, _mistakes(tool, arguments, error))
         try:
             async with asyncio.timeout(tool.timeout):
                 return await tool.call(checked)
         except TimeoutError:
             log.warning("tool_timed_out", tool=name)
             return ToolFailure("timeout", "The tool took too long.", tool.failure_notice)
+
+    def _unknown(self, name: str) -> str:
+        """What a model is told that has called a tool which there is not."""
+        wrong = json.dumps(name[:MAX_NAME_CHARS], ensure_ascii=False)
+        if not self._tools:
+            return f"There is no tool {wrong}, and no other tool. Answer without tools."
+        return f"There is no tool {wrong}. These tools exist: {', '.join(self._tools)}. Call one of them, or answer."
+
+
+def _mistakes(tool: Tool[Any], arguments: Json | None, error: ValidationError) -> str:
+    """What a model is told whose arguments a tool does not take. The arguments themselves are not repeated."""
+    form = json.dumps(tool.schema()["properties"], ensure_ascii=False)
+    if arguments is None:
+        wrong = "they are no JSON object"
+    else:
+        found = error.errors(include_url=False, include_context=False, include_input=False)[:MAX_MISTAKES]
+        wrong = "; ".join(
+            f"`{'.'.join(map(str, one['loc']))}`: {one['msg'].removeprefix('Value error, ')}" for one in found
+        )
+    return f"{tool.name} was not called, since its arguments are wrong: {wrong}. It takes these: {form}. Call it again."

@@ -110,6 +110,8 @@ def _purpose(first: Mapping[str, Any]) -> Purpose:
     instruction = text_of(first) if first["role"] == "system" else ""
     if " a title " in instruction:
         return "title"
+    if "whether the web has to be searched" in instruction:
+        return "search"
     return "summary" if "You keep the summary " in instruction else "answer"
 
 

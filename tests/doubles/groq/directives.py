@@ -11,7 +11,7 @@ LIMITS: Final = {"tokens": 1_000_000, "rate": 100_000, "delay": 600, "reasoning"
 
 Text = Literal["numbered", "specials"]
 Seam = Literal["well", "on", "again", "sentence", "preamble", "paraphrase", "language", "nothing"]
-Purpose = Literal["answer", "title", "summary"]
+Purpose = Literal["answer", "title", "summary", "search"]
 """What a request is made for."""
 
 

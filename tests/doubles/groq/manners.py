@@ -98,6 +98,32 @@ def _refusal(plan: Plan) -> Iterator[Step]:
     yield end(plan)
 
 
+def _title(*said: str) -> Callable[[Plan], Iterator[Step]]:
+    """Return a manner that says this, piece by piece: a title as models wrap it."""
+
+    def play(plan: Plan) -> Iterator[Step]:
+        for text in said:
+            yield chunk(plan, {"role": "assistant", "content": text})
+        yield end(plan)
+
+    return play
+
+
+def _title_thoughts(plan: Plan) -> Iterator[Step]:
+    yield chunk(plan, {"role": "assistant", "reasoning": "The user wants to know about tides. "})
+    yield chunk(plan, {"reasoning": "Title: Thoughts"})
+    yield chunk(plan, {"content": "How Tides Work"})
+    yield end(plan)
+
+
+TITLES: Final[dict[str, Callable[[Plan], Iterator[Step]]]] = {
+    "title_refusal": _title("I can't help ", "with that."),
+    "title_preamble": _title("Sure! Here is a title for your conversation:\n\n", "**How Tides Work**\n\nIt is short."),
+    "title_json": _title("```json\n", '{"title": "How Tides Work"}', "\n```"),
+    "title_thoughts": _title_thoughts,
+    "title_quoted": _title("„How Tides", " Work“."),
+    "title_label": _title("Título: How ", "Tides Work"),
+}
 STREAMS: Final[dict[str, Callable[[Plan], Iterator[Step]]]] = {
     "role_then_error": _role_then_error,
     "role_then_reset": _role_then_reset,
@@ -111,6 +137,7 @@ STREAMS: Final[dict[str, Callable[[Plan], Iterator[Step]]]] = {
     "unknown_tool": _unknown_tool,
     "content_list": _content_list,
     "refusal": _refusal,
+    **TITLES,
 }
 
 

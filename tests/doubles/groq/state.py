@@ -44,7 +44,7 @@ class Record:
 class Script:
     """A behaviour for the next `times` requests; with a marker only for those whose user text contains it.
 
-    With `anywhere` the marker is looked for in all messages. `purpose` limits the script to answers, titles or summaries.
+    With `anywhere` the marker is looked for in all messages. `purpose` limits the script to what a request is made for.
     `reply` is said instead of tokens; `arguments` are a tool call's. `events` are the whole stream, event by event: a text
     is sent as it is, anything else as JSON.
     """

@@ -118,6 +118,14 @@ def hostile(query: str) -> Iterable[dict[str, Any]]:
     return [*bad, poisoned]
 
 
+def mixture(query: str) -> list[object]:
+    """Return good results among bad ones, each bad one in its own way."""
+    good = [result(number, query) for number in (1, 2, 3)]
+    bad = [None, "https://site9.example/", 7, ["x"], {}, {"title": "A title"}, {**result(9, query), "url": 7}]
+    odd = {**result(4, query), "title": 7, "content": 8.5}
+    return [bad[0], good[0], *bad[1:4], good[1], *bad[4:], odd, good[2]]
+
+
 RESULTS: Final[Mapping[str, Callable[[list[dict[str, Any]], str], object]]] = {
     "found": lambda plain, _: plain,
     "hostile": lambda _, query: hostile(query),
@@ -126,6 +134,7 @@ RESULTS: Final[Mapping[str, Callable[[list[dict[str, Any]], str], object]]] = {
     "huge": lambda _, query: [{**result(1, query), "content": "x" * HUGE_BYTES}],
     "null_texts": lambda _, query: [{**result(1, query), "title": None, "content": None}],
     "number_title": lambda _, query: [{**result(1, query), "title": 7}],
+    "mixture": lambda _, query: mixture(query),
     "no_url": lambda *_: [{"title": "A title", "content": "Words", "score": 0.5}],
     "texts": lambda *_: ["https://site1.example/"],
     "results_object": lambda _, query: {"first": result(1, query)},

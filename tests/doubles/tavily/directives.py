@@ -7,7 +7,7 @@ STATUS: Final = re.compile(r"[345]\d\d")
 FAULTS: Final = frozenset({"hang", "drop", "cut", "stall", "gzip", "chunked"})
 BODIES: Final = frozenset(
     {
-        "found", "hostile", "duplicates", "long", "huge", "null_texts", "number_title", "no_url", "texts",
+        "found", "hostile", "duplicates", "long", "huge", "null_texts", "number_title", "mixture", "no_url", "texts",
         "results_object", "not_json", "not_utf8", "cut_json", "deep", "list", "null", "no_results",
     }
 )  # fmt: skip

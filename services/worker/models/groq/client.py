@@ -102,8 +102,9 @@ class GroqModel:
             options["tools"] = _functions(request.tools)
         if request.max_tokens:
             options["max_tokens"] = request.max_tokens
-        effort = self._catalog.of(request.model).brief_effort
-        if request.is_brief and effort is not None:
+        can = self._catalog.of(request.model)
+        effort = can.brief_effort if request.is_brief else can.reasoning_effort
+        if effort is not None:
             options["reasoning_effort"] = effort
         return options
 

@@ -10,6 +10,7 @@ from services.worker.tools.port import Tool, ToolFailure, ToolResult
 
 DESCRIPTION: Final = "The current date and time in a time zone."
 NOTICE: Final = "The current date and time, as JSON.\n"
+NO_SUCH_ZONE: Final = "There is no such time zone."
 TIMEOUT: Final = 2.0
 
 
@@ -30,7 +31,7 @@ async def _tell(place: Place) -> ToolResult | ToolFailure:
     try:
         zone = ZoneInfo(place.time_zone)
     except (ZoneInfoNotFoundError, ValueError, OSError):
-        return ToolFailure("invalid_arguments", "There is no such time zone.")
+        return ToolFailure("invalid_arguments", NO_SUCH_ZONE, NO_SUCH_ZONE + " Call it again with an IANA name.")
     now = datetime.now(UTC).astimezone(zone)
     answer = {"time_zone": place.time_zone, "time": now.isoformat(timespec="seconds"), "weekday": now.strftime("%A")}
     return ToolResult(records=[answer], shown=answer, notice=NOTICE)

@@ -16,6 +16,7 @@ from shared import errors
 from shared.protocol.encoding import clean
 from shared.proxies import find_way
 from shared.telemetry.logs import get_logger
+from shared.visible_text import cut
 
 log = get_logger(__name__)
 
@@ -201,24 +202,36 @@ def _retry_after(response: httpx.Response) -> float | None:
 
 
 def _sources(answer: Any, limit: int) -> list[SearchResult]:  # noqa: ANN401 - whatever Tavily sent
-    """The pages of an answer that can be cited, each once, at most `limit`.
+    """The pages of an answer that can be cited, each once, at most `limit`. Results without a page are left out.
 
     Raises:
-        TypeError, KeyError: the answer does not have the shape of one.
+        TypeError, KeyError: the answer does not have the shape of one, or none of its results has.
 
     """
     results = answer["results"]
     if not isinstance(results, list):
         raise TypeError("the results are no list")
     found: dict[str, SearchResult] = {}
+    misshapen = 0
     for result in results:
-        url, title, content = result["url"], result.get("title") or "", result.get("content") or ""
-        if not (isinstance(url, str) and isinstance(title, str) and isinstance(content, str)):
-            raise TypeError("a result is not made of texts")
+        url = result.get("url") if isinstance(result, dict) else None
+        if not isinstance(url, str):
+            misshapen += 1
+            continue
         host = _host(url)
         if host and url not in found and len(found) < limit:
+            title, content = _string(result.get("title")), _string(result.get("content"))
             found[url] = SearchResult(url, _line(title, MAX_TITLE_CHARS) or host, _text(content, MAX_CONTENT_CHARS))
+    if misshapen:
+        log.warning("search_results_misshapen", misshapen=misshapen, of=len(results))
+        if misshapen == len(results):
+            raise TypeError("no result is one")
     return list(found.values())
+
+
+def _string(value: object) -> str:
+    """The text that stands where a text belongs; anything else, such as a number, says nothing."""
+    return value if isinstance(value, str) else ""
 
 
 def _host(url: str) -> str | None:
@@ -239,9 +252,9 @@ def _host(url: str) -> str | None:
 
 def _text(text: str, limit: int) -> str:
     """`text` with plain line ends and without invisible characters, cut to `limit` characters."""
-    return clean(_INVISIBLE.sub("", _LINE_ENDS.sub("\n", text))).strip()[:limit].rstrip()
+    return cut(clean(_INVISIBLE.sub("", _LINE_ENDS.sub("\n", text))).strip(), limit).rstrip()
 
 
 def _line(text: str, limit: int) -> str:
     """Like `_text`, on one line."""
-    return " ".join(_text(text, len(text)).split())[:limit].rstrip()
+    return cut(" ".join(_text(text, len(text)).split()), limit).rstrip()

@@ -4,11 +4,12 @@ from typing import Annotated, Final
 
 from pydantic import AfterValidator, BaseModel, Field
 
-from services.worker.tools.port import Category, Source, SuggestedCall, Tool, ToolFailure, ToolResult
-from services.worker.tools.web_search.search_intent import wants_search
-from services.worker.tools.web_search.tavily import MAX_QUERY_CHARS, Search, SearchResult
+from services.worker.tools.port import Category, Source, Suggestion, Tool, ToolFailure, ToolResult
+from services.worker.tools.web_search.search_question import INSTRUCTION, read_query
+from services.worker.tools.web_search.tavily import Search, SearchResult
 from shared.errors import SearchError, SearchRateLimited, SearchTimeout, SearchUnavailable
 from shared.telemetry.logs import get_logger
+from shared.visible_text import is_blank
 
 log = get_logger(__name__)
 
@@ -33,8 +34,8 @@ def _is_query(text: str) -> str:
         ValueError: nothing is left.
 
     """
-    if not text.strip():
-        raise ValueError("an empty query")
+    if is_blank(text):
+        raise ValueError("must say what to search for")
     return text.strip()
 
 
@@ -69,15 +70,11 @@ def web_search(key: str | None, base_url: str | None, *, timeout: float, max_res
         call=call,
         timeout=timeout + SPARE_SECONDS,
         status="searching",
-        suggest=suggest,
+        gives_sources=True,
+        suggestion=Suggestion("search", INSTRUCTION, read_query),
         failure_notice=FAILED_NOTICE,
         close=search.aclose,
     )
-
-
-def suggest(question: str) -> SuggestedCall | None:
-    """A search for the question itself, if its words ask for something that only the web knows."""
-    return SuggestedCall("search", {"query": question[:MAX_QUERY_CHARS]}) if wants_search(question) else None
 
 
 def _result(found: list[SearchResult]) -> ToolResult:

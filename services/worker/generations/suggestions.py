@@ -1,0 +1,83 @@
+"""Tool calls for a model that can't ask for them: the model is asked, in a short call for each tool that can be suggested.
+
+The call may fail in any way; then no tool is called, and the answer goes on.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import aclosing
+from datetime import UTC, datetime
+from typing import Final
+
+from services.worker import prompts
+from services.worker.generations.reply import Reply, UsageMeter
+from services.worker.models.port import ChatModel, ModelMessage, ModelRequest, RetryNotice, ToolCall
+from services.worker.models.tokens import count_tokens
+from services.worker.tools.port import Suggestion
+from shared.errors import ModelError, ModelTimeout
+from shared.telemetry.logs import get_logger
+
+log = get_logger(__name__)
+
+WITHIN: Final = 5.0
+"""Seconds for one question: the reader waits for its answer."""
+MAX_TOKENS: Final = 512
+"""More than an answer takes, since some models think first."""
+MESSAGES: Final = 6
+"""So many of the newest messages go along, so that "and tomorrow?" becomes a whole query."""
+MESSAGE_CHARS: Final = 1_000
+
+
+async def suggested_call(
+    model: ChatModel,
+    name: str,
+    tool: str,
+    suggestion: Suggestion,
+    reply: Reply,
+    messages: Sequence[ModelMessage],
+    call_id: str,
+) -> list[ToolCall]:
+    """The call of this tool that the model `name` wants for the last message; none when the model does not answer.
+
+    `call_id` becomes the end of the call's id. What the question took is counted by the reply's meter.
+    """
+    question = _question(suggestion.instruction, messages)
+    reply.meter = meter = UsageMeter(name, sum(map(count_tokens, question)))
+    request = ModelRequest(name, question, max_tokens=MAX_TOKENS, is_brief=True, may_be_empty=True)
+    try:
+        async with asyncio.timeout(WITHIN):
+            answer = await _ask(model, request, meter)
+    except (ModelError, TimeoutError) as error:
+        code = error.code if isinstance(error, ModelError) else ModelTimeout.code
+        log.warning("suggestion_failed", tool=tool, code=code, model=meter.model)
+        if isinstance(error, ModelError):
+            reply.forget_refused_call(error)
+        return []
+    arguments = suggestion.read(answer)
+    return [] if arguments is None else [ToolCall(f"{suggestion.id_prefix}-{call_id}", tool, arguments)]
+
+
+def _question(instruction: str, messages: Sequence[ModelMessage]) -> list[ModelMessage]:
+    newest = [(message.role, message.content[:MESSAGE_CHARS]) for message in messages[-MESSAGES:]]
+    return [
+        ModelMessage("system", f"{instruction} Today is {datetime.now(UTC).date().isoformat()}."),
+        ModelMessage("user", prompts.quoted_conversation(newest)),
+    ]
+
+
+async def _ask(model: ChatModel, request: ModelRequest, meter: UsageMeter) -> str:
+    """The whole answer. What came of it is counted even if it breaks off.
+
+    Raises:
+        ModelError: one of its kinds.
+
+    """
+    texts: list[str] = []
+    async with aclosing(model.stream(request)) as chunks:
+        async for chunk in chunks:
+            if isinstance(chunk, RetryNotice):
+                meter.model = chunk.model
+                continue
+            meter.count(chunk)
+            texts.append(chunk.text)
+    return "".join(texts)

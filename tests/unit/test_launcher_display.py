@@ -1,0 +1,23 @@
+"""What `cortexai up` says once everything is ready."""
+
+import io
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from services.launcher.data_dir import DataDir, Running, Secrets
+from services.launcher.display import LOCAL_MODEL, Display
+from services.launcher.system import System
+from shared.settings import Settings
+
+
+@pytest.mark.parametrize(("model_port", "times"), [(8001, 1), (None, 0)])
+def test_the_local_model_is_called_what_it_is_in_one_line(model_port: int | None, times: int) -> None:
+    settings = Settings.load(_env_file=None, database_url="postgresql://db/x", redis_url="redis://redis")
+    running = Running(1, "127.0.0.1", 8000, 5555, None, None, model_port)
+    shown = io.StringIO()
+    data = DataDir(Path("data"), Secrets("a", "b", "c", "d"), 0)
+    Display(Console(file=shown, width=80), ()).started(System(settings, running, ()), data)
+    assert shown.getvalue().splitlines().count(LOCAL_MODEL) == times
+    assert "GROQ_API_KEY" in LOCAL_MODEL

@@ -1,0 +1,148 @@
+"""Titles out of what models answer: unwrapped where it is sure, and none where it is not."""
+
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.worker.title_answers import MAX_CHARS, title_in
+
+
+@pytest.mark.parametrize(
+    ("said", "title"),
+    [
+        ("Tides", "Tides"),
+        ("Here is a title for your conversation: Ocean Tides", "Ocean Tides"),
+        ("Here is a title for your conversation:\n\nOcean Tides", "Ocean Tides"),
+        ("Sure! Here's a title:\n\n**Ocean Tides**\n\nLet me know if you want another.", "Ocean Tides"),
+        ("Sure! Ocean Tides", "Ocean Tides"),
+        ('Sure, here you go: "Ocean Tides".', "Ocean Tides"),
+        ("```\nOcean Tides\n```", "Ocean Tides"),
+        ('```json\n{"title": "Ocean Tides"}\n```', "Ocean Tides"),
+        ('{"title": "Ocean Tides"}', "Ocean Tides"),
+        ('["Ocean Tides", "The Sea"]', "Ocean Tides"),
+        ('Here: {"name": "x", "title": "Ocean Tides"}', "Ocean Tides"),
+        ("1. Ocean Tides\n2. The Sea\n3. Moons", "Ocean Tides"),
+        ("- Ocean Tides\n- The Sea", "Ocean Tides"),
+        ("1. FC Köln", "1. FC Köln"),
+        ("Here are some titles:\n1. Ocean Tides\n2. The Sea", "Ocean Tides"),
+        ("Titel: Gezeiten", "Gezeiten"),
+        ("Título: Las mareas", "Las mareas"),
+        ("标题：潮汐", "潮汐"),
+        ("タイトル：潮の満ち引き", "潮の満ち引き"),
+        ("Titre : Les marées", "Les marées"),
+        ("제목: 조수", "조수"),
+        ("Заголовок: Приливы", "Приливы"),
+        ("العنوان: المد والجزر", "المد والجزر"),
+        ("Hier ist ein Titel für deine Unterhaltung: Gezeiten", "Gezeiten"),
+        ("Aquí tienes un título: Mareas", "Mareas"),
+        ("Voici un titre pour votre conversation :\n« Les marées »", "Les marées"),
+        ("以下是标题：潮汐", "潮汐"),
+        ("这是您对话的标题：\n《潮汐》", "潮汐"),
+        ("„Gezeiten“", "Gezeiten"),
+        ("«Приливы»", "Приливы"),
+        ("»Gezeiten«", "Gezeiten"),
+        ("「潮汐」", "潮汐"),
+        ("『潮汐』", "潮汐"),
+        ("“Tides”", "Tides"),
+        ("‘Don’t Panic’", "Don’t Panic"),
+        ("'Don't Panic'", "Don't Panic"),
+        ("‹Marées›", "Marées"),
+        ("《潮汐》", "潮汐"),
+        ('"Tides', "Tides"),
+        ('"Hamlet" and "Macbeth"', '"Hamlet" and "Macbeth"'),
+        ("**Title:** Ocean Tides", "Ocean Tides"),
+        ("**Title: Ocean Tides**", "Ocean Tides"),
+        ("# Ocean Tides", "Ocean Tides"),
+        ("*Ocean Tides*", "Ocean Tides"),
+        ("__Ocean Tides__", "Ocean Tides"),
+        ("`Ocean Tides`", "Ocean Tides"),
+        ("## Title\n\nOcean Tides", "Ocean Tides"),
+        ("How Tides Work.", "How Tides Work"),
+        ("What Are Tides?", "What Are Tides?"),
+        ("潮汐。", "潮汐"),
+        ("Tides,", "Tides"),
+        ("<title>Ocean Tides</title>", "Ocean Tides"),
+        ("<think>The user wants a title.\nMaybe Tides.</think>\nOcean Tides", "Ocean Tides"),
+        ("I should think.\n</think>\n\nOcean Tides", "Ocean Tides"),
+        ("I Can't Sleep at Night", "I Can't Sleep at Night"),
+        ("Sorry Seems to Be the Hardest Word", "Sorry Seems to Be the Hardest Word"),
+        ("Choosing a Title: Tips for Writers", "Choosing a Title: Tips for Writers"),
+        ("Python: Lists and Dicts", "Python: Lists and Dicts"),
+        ("Understanding **kwargs in Python", "Understanding **kwargs in Python"),
+        ("Star Wars: A New Hope", "Star Wars: A New Hope"),
+        ("Berlin: Here Is the Wall", "Berlin: Here Is the Wall"),
+        ("Suggested title: Ocean Tides", "Ocean Tides"),
+        ("The title is: Ocean Tides", "Ocean Tides"),
+        ("A good title would be: Ocean Tides", "Ocean Tides"),
+        ("Chat Title: Ocean Tides", "Ocean Tides"),
+        ("Ocean Tides\n\nThis title says what the chat is about.", "Ocean Tides"),
+        ("x" * 200, "x" * 79 + "…"),
+        ("Tides\u202e evil\x07", "Tides evil"),
+        ("Great Barrier Reef", "Great Barrier Reef"),
+        ("Great Expectations: Summary", "Great Expectations: Summary"),
+        ("Okay Google Setup", "Okay Google Setup"),
+        ("Here Comes the Sun", "Here Comes the Sun"),
+        ("OK, Computer", "OK, Computer"),
+        ("Ok Go: Music Videos", "Ok Go: Music Videos"),
+        ("Certainly, Ocean Tides.", "Ocean Tides"),
+        ("Gern geschehen", "Gern geschehen"),
+        ("Use of `map` in JavaScript", "Use of map in JavaScript"),
+        ("C++: Templates", "C++: Templates"),
+        ("Title - Ocean Tides", "Ocean Tides"),
+        ("はい、タイトルは「潮汐」です", "潮汐"),
+        ('The title: "Ocean Tides"', "Ocean Tides"),
+    ],
+)
+def test_what_models_put_around_a_title_is_taken_off_and_titles_stay_whole(said: str, title: str) -> None:
+    assert title_in(said) == title
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "<think>endless",
+        "I can't help with that",
+        "I can’t help with that.",
+        "I'm sorry, but I can't assist with that request.",
+        "Es tut mir leid, dabei kann ich nicht helfen.",
+        "Lo siento, no puedo ayudar con eso.",
+        "抱歉，我无法帮助。",
+        "申し訳ありませんが、お手伝いできません。",
+        "Je suis désolé, je ne peux pas vous aider.",
+        "К сожалению, я не могу помочь.",
+        "As an AI language model, I cannot do that.",
+        "Hello! How can I help you today?",
+        "The user wants to know how tides work, so the title should be about tides.",
+        "",
+        "  \n",
+        "None",
+        "Untitled",
+        "Title:",
+        "N/A",
+        "...",
+        "\u200b\u3164",
+    ],
+)
+def test_what_is_not_surely_a_title_is_none(said: str) -> None:
+    assert title_in(said) == ""
+
+
+@given(
+    st.text()
+    | st.lists(st.sampled_from([*"\"'`*#:-“”「」[]{}<>\n ", "Title", "Here is ", "Tides", "1. "])).map("".join)
+)
+def test_whatever_a_model_says_a_title_is_one_short_line(said: str) -> None:
+    title = title_in(said)
+    assert len(title) <= MAX_CHARS
+    assert title == " ".join(title.split())
+
+
+@pytest.mark.parametrize(
+    "piece", ["a:", "**", "`", "“", "Sure, ", "the title ", "<a>", "{", "[", "<think>", "x\n", "」", "_a "]
+)
+def test_a_title_is_found_quickly_in_any_text(piece: str) -> None:
+    started = time.perf_counter()
+    title_in(piece * 20_000)
+    assert time.perf_counter() - started < 2
