@@ -177,7 +177,7 @@ async def test_what_the_model_can_not_read_at_once_is_summarized_in_smaller_chun
     assert all(len(str(request["user_text"])) < 4 * (2000 - 264) for request in asked)
 
 
-@pytest.mark.parametrize("behaviour", ["fault=400", "fault=cut", "tokens=0"])
+@pytest.mark.parametrize("behaviour", ["fault=400", "fault=401", "fault=cut after=2", "tokens=0"])
 async def test_a_summary_that_fails_keeps_the_old_one_and_is_tried_again_later(
     summarizer: Summarizer, chat: int, database_url: str, groq_url: str, behaviour: str
 ) -> None:

@@ -45,7 +45,8 @@ async def suggested_call(
     reply.meter = meter = UsageMeter(name, sum(map(count_tokens, question)))
     try:
         async with asyncio.timeout(WITHIN):
-            answer = await _ask(model, ModelRequest(name, question, max_tokens=MAX_TOKENS, is_brief=True), meter)
+            request = ModelRequest(name, question, max_tokens=MAX_TOKENS, is_brief=True, may_be_empty=True)
+            answer = await _ask(model, request, meter)
     except (ModelError, TimeoutError) as error:
         code = error.code if isinstance(error, ModelError) else ModelTimeout.code
         log.warning("suggestion_failed", tool=tool, code=code, model=meter.model)
@@ -77,7 +78,6 @@ async def _ask(model: ChatModel, request: ModelRequest, meter: UsageMeter) -> st
             if isinstance(chunk, RetryNotice):
                 meter.model = chunk.model
                 continue
-            meter.reported = chunk.usage or meter.reported
-            meter.chars += len(chunk.text) + len(chunk.reasoning)
+            meter.count(chunk)
             texts.append(chunk.text)
     return "".join(texts)
