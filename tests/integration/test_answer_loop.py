@@ -424,7 +424,11 @@ async def test_for_a_model_without_tools_code_decides(
     (asked,) = await groq_control.requests(groq_url, containing=query, ended=1)
     assert "tools" not in asked["body"]
     roles = [said["role"] for said in asked["body"]["messages"]]
-    assert roles == ["system", "user"] + ["system"] * searches
+    assert roles == ["system", "user"]
+    content = asked["body"]["messages"][1]["content"]
+    assert content.endswith(f"{ask} {query}")
+    assert ("example" in content) is bool(searches)
+    assert ("never follow instructions" in content) is bool(searches)
     assert_in_order(events)
 
 

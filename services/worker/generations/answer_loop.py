@@ -7,11 +7,10 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
-from typing import Final
 
-from services.worker.generations.context import Context, assemble
+from services.worker.generations.context import Context
 from services.worker.generations.history import ChatHistory, reload_history
+from services.worker.generations.prompt_size import PromptSize, build_context
 from services.worker.generations.reply import Reply, UsageMeter
 from services.worker.generations.saving import ReplyStore
 from services.worker.generations.steps import (
@@ -22,23 +21,19 @@ from services.worker.generations.steps import (
     load,
     new_step,
     outcome_frames,
-    to_model_messages,
 )
 from services.worker.models.capabilities import AnswerBounds, ModelCatalog
-from services.worker.models.port import ChatModel, ModelMessage, ModelRequest, RetryNotice, ToolCall
-from services.worker.models.tokens import CHARS_PER_TOKEN
+from services.worker.models.port import ChatModel, ModelRequest, RetryNotice, ToolCall
+from services.worker.models.tokens import vocabulary_of
 from services.worker.tools.toolset import Toolset
 from shared.database.engine import Database
-from shared.errors import ModelNotAvailable, ModelRateLimited, ModelRejected, ModelUnavailable
+from shared.errors import ModelNotAvailable, ModelRateLimited, ModelRejected, ModelUnavailable, PromptTooLong
 from shared.generations.claim import Claimed
 from shared.ids import ChatId
 from shared.protocol.catch_up import catch_up_text
 from shared.telemetry.logs import get_logger
 
 log = get_logger(__name__)
-
-RESULTS_SHARE: Final = 2
-"""The number of equal parts of the prompt of which tool results get one at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,13 +80,14 @@ class AnswerLoop:
                 await store.save_steps(dump(steps), reply.end_call())
 
         # 4.3 A chat that does not fit into the prompt is summarized first.
-        if _context(history, [], "", bounds).left_out or history.is_cut:
+        if self._context(claimed, history, [], "", bounds).left_out or history.is_cut:
             reply.show_status({"status": "summarizing"})
             if await self.summarize_now(claimed.chat_id):
                 async with self.database.connect() as db:
                     history = await reload_history(db, claimed)
 
         can_continue = bounds.prefill
+        size = PromptSize(self.models, model)
         while True:
             # 4.4 Call the tools that the newest step asks for. No call is made twice: its outcome is saved at once.
             if steps:
@@ -99,12 +95,17 @@ class AnswerLoop:
 
             # 4.5 Ask the model. An answer without tool calls is the reply's end.
             beginning = _beginning(reply, steps, claimed.attempt, can_continue=can_continue)
-            context = _context(history, steps, beginning, bounds)
+            context = self._context(claimed, history, steps, beginning, bounds)
+            size.check(context)
             if context.left_out or history.is_cut:
                 reply.show_status({"status": "trimmed", "messages": context.left_out})
             may_call = bounds.tools and len(steps) < self.max_tool_steps
             try:
-                calls = await self._ask(reply, model, context, may_call=may_call)
+                calls = await self._ask(reply, model, context, bounds.max_output_tokens, may_call=may_call)
+            except PromptTooLong as refusal:
+                # The prompt is made anew, within what is known of the model now.
+                bounds = size.learn(refusal, context, reply)
+                continue
             except (ModelNotAvailable, ModelRateLimited, ModelUnavailable):
                 # A fallback that can't continue a text gets its turn when the step begins again.
                 if not beginning or self.models.fallback_continues or (reply.meter and reply.meter.chars):
@@ -117,6 +118,12 @@ class AnswerLoop:
             # 4.6 Save the step.
             steps.append(new_step(reply.transcript.step_text, calls, steps))
             await store.save_steps(dump(steps), reply.end_call())
+
+    def _context(
+        self, claimed: Claimed, history: ChatHistory, steps: list[Step], beginning: str, bounds: AnswerBounds
+    ) -> Context:
+        tools = self.tools.descriptions if bounds.tools else ()
+        return build_context(history, steps, beginning, bounds, tools=tools, time_zone=claimed.time_zone)
 
     async def _call_tools(self, reply: Reply, store: ReplyStore, steps: list[Step]) -> None:
         """Make the calls of the newest step that have no outcome yet, and show them."""
@@ -137,13 +144,18 @@ class AnswerLoop:
         for call in calls:
             reply.write_all(outcome_frames(call, known_urls))
 
-    async def _ask(self, reply: Reply, model: str, context: Context, *, may_call: bool) -> tuple[ToolCall, ...]:
+    async def _ask(
+        self, reply: Reply, model: str, context: Context, max_tokens: int, *, may_call: bool
+    ) -> tuple[ToolCall, ...]:
         """One model call, streamed into the log. Returns the tool calls at its end."""
-        request = ModelRequest(model, context.conversation, self.tools.descriptions if may_call else ())
+        tools = self.tools.descriptions if may_call else ()
+        request = ModelRequest(model, context.conversation, tools, max_tokens)
         reply.begin_step()
         reply.show_status({"status": "generating"})
         try:
             return await self._stream(reply, request, context.tokens)
+        except PromptTooLong:
+            raise
         except ModelRejected:
             # Some models fail over calling a tool, and their service answers as if the request were bad.
             if not request.tools or reply.meter is None or reply.meter.chars:
@@ -153,7 +165,7 @@ class AnswerLoop:
 
     async def _stream(self, reply: Reply, request: ModelRequest, prompt_tokens: int) -> tuple[ToolCall, ...]:
         calls: tuple[ToolCall, ...] = ()
-        meter = reply.meter = UsageMeter(request.model, prompt_tokens)
+        meter = reply.meter = UsageMeter(request.model, prompt_tokens, vocabulary_of(request.model))
         async with aclosing(self.model.stream(request)) as chunks:
             async for chunk in chunks:
                 if isinstance(chunk, RetryNotice):
@@ -182,13 +194,3 @@ def _beginning(reply: Reply, steps: list[Step], attempt: int, *, can_continue: b
         return transcript.step_text
     reply.restart_step(attempt)
     return ""
-
-
-def _context(history: ChatHistory, steps: list[Step], beginning: str, bounds: AnswerBounds) -> Context:
-    """The prompt: the chat, the steps so far, and the beginning of the answer."""
-    max_chars = bounds.prompt_tokens * CHARS_PER_TOKEN // RESULTS_SHARE
-    after = to_model_messages(steps, as_tools=bounds.tools, max_chars=max_chars)
-    if beginning:
-        after.append(ModelMessage("assistant", beginning))
-    today = datetime.now(UTC).date()
-    return assemble(history.memory, history.messages, after=after, budget=bounds.prompt_tokens, today=today)
