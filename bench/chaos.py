@@ -54,7 +54,8 @@ async def _run(options: argparse.Namespace, folder: Path, groq_url: str) -> Verd
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=SILENCE_SECONDS)
         connector = aiohttp.TCPConnector(limit=0, force_close=True)
         async with aiohttp.ClientSession(timeout=timeout, connector=connector) as http:
-            load = Load(http, [api.url for api in system.apis], random.Random(options.seed))  # noqa: S311 - a schedule is no secret
+            rng = random.Random(options.seed)  # noqa: S311 - a schedule is no secret
+            load = Load(http, [api.url for api in system.apis], rng, has_manners=options.manners)
             every = {kind: options.every or EVERY[kind] for kind in options.only or EVERY}
             faults = Faults(system, random.Random(options.seed + 1), every)  # noqa: S311 - likewise
             return await _storm(options, load, faults)
@@ -102,6 +103,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--every", type=float, help="mean seconds between two faults of a kind")
     parser.add_argument("--users", type=int, default=12, help="users, each with one conversation at a time")
     parser.add_argument("--seed", type=int, default=1, help="of the load and of the faults' schedule")
+    parser.add_argument(
+        "--manners", action="store_true", help="the model thinks first, refuses prefill, repeats itself and breaks off"
+    )
     return parser.parse_args()
 
 

@@ -14,6 +14,11 @@ from chaos_readers import RETRY_SECONDS, Follower, View, read
 CHATS_PER_USER: Final = 3
 TURNS_PER_CHAT: Final = 12
 """After so many turns a chat is left for a new one: what the model is told grows with a chat."""
+SEAMS: Final = ("well", "on", "again", "sentence", "preamble")
+"""What a model may do that is told to go on, and leaves no seam."""
+BREAKS_OFF: Final = 0.2
+"""The share of answers that their model breaks off."""
+BREAKS: Final = ("cut", "reset", "truncate", "malformed", "error")
 PASSWORD: Final = "correct horse battery staple"
 
 
@@ -44,11 +49,15 @@ class Turn:
 
 @dataclass
 class Load:
-    """All users. `turns` are those that were accepted, `bad` answers that should not be."""
+    """All users. `turns` are those that were accepted, `bad` answers that should not be.
+
+    `has_manners`: the model thinks first, refuses prefill and breaks off.
+    """
 
     http: aiohttp.ClientSession
     urls: list[str]
     rng: random.Random
+    has_manners: bool = False
     turns: list[Turn] = field(default_factory=list)
     bad: list[str] = field(default_factory=list)
     refusals: dict[int, int] = field(default_factory=dict)
@@ -79,8 +88,18 @@ class Load:
 
     def _turn(self, chat: int, token: str, on_conflict: str = "reject") -> Turn:
         tokens, rate = self.rng.randint(20, 120), self.rng.randint(15, 50)
-        body = {"content": f"[[tokens={tokens} rate={rate}]]", "on_conflict": on_conflict}
+        manners = f" {self._manners(tokens)}" if self.has_manners else ""
+        # Each message is another conversation for the double, whose faults happen once in each.
+        body = {"content": f"{uuid.uuid4().hex} [[tokens={tokens} rate={rate}{manners}]]", "on_conflict": on_conflict}
         return Turn(chat, token, tokens, body)
+
+    def _manners(self, tokens: int) -> str:
+        """A model that thinks first, refuses prefill, repeats itself when it is told to go on, and may break off."""
+        thoughts = self.rng.randint(0, 20)
+        manners = f"manner=no_prefill reasoning={thoughts} seam={self.rng.choice(SEAMS)}"
+        if self.rng.random() < BREAKS_OFF:
+            manners += f" fault={self.rng.choice(BREAKS)} after={thoughts + self.rng.randint(0, tokens - 1)} once=1"
+        return manners
 
     async def _say(self, turn: Turn) -> None:
         """Post, and read the answer with one reader or two."""

@@ -1,5 +1,6 @@
 """Types of request fields that more than one domain uses."""
 
+import re
 from typing import Annotated, Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -9,28 +10,36 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Str
 from shared.ids import MAX_BIGINT
 from shared.protocol.frames import usage_metadata
 from shared.token_usage import TokenUsage
+from shared.visible_text import is_blank
 
 BigIntId = Annotated[int, Path(ge=1, le=MAX_BIGINT)]
 """An id in a path, as PostgreSQL's bigint holds it."""
 
-NUL: Final = "\0"
+_UNSTORABLE: Final = re.compile("[\0\ud800-\udfff]")
 
 
-def _storable(text: str) -> str:
-    """Refuse a text that PostgreSQL can't store. Pydantic lets lone surrogates pass where a text has no constraint."""
-    if NUL in text:
-        raise ValueError("must not contain the NUL character")
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise ValueError("must not contain half a surrogate pair") from None
+def _storable(value: object) -> object:
+    """Refuse a text that PostgreSQL can't store. The message names the first such character and where it stands, from 1."""
+    if isinstance(value, str) and (found := _UNSTORABLE.search(value)):
+        what = "the NUL character" if found[0] == "\0" else f"half a surrogate pair, U+{ord(found[0]):04X}"
+        raise ValueError(f"must not contain {what} (character {found.start() + 1})")
+    return value
+
+
+Storable = BeforeValidator(_storable)
+"""Comes before a text's constraints, since pydantic has another code and no place for half a surrogate pair."""
+
+Text = Annotated[str, Storable]
+
+
+def _not_blank(text: str) -> str:
+    if is_blank(text):
+        raise ValueError("must not be blank")
     return text
 
 
-Storable = AfterValidator(_storable)
-"""Stands after a text's constraints. Before them, pydantic would check any value, with other codes and no stripping."""
-
-Text = Annotated[str, Storable]
+NotBlank = AfterValidator(_not_blank)
+"""Refuses a text of which people see nothing."""
 
 
 def _known_zone(name: str) -> str:

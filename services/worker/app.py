@@ -58,7 +58,9 @@ async def open_worker(settings: Settings, jobs: JobSender, metrics: Metrics | No
         models = model_catalog(settings)
         groq = groq_model(settings, models)
         stack.push_async_callback(groq.aclose)
-        model = RetryingModel(groq, fallback=models.fallback, fallback_continues=models.fallback_continues)
+        model = RetryingModel(
+            groq, fallback=models.fallback, fallback_continues=models.fallback_continues, metrics=metrics
+        )
         tools = _tools(settings)
         stack.push_async_callback(tools.aclose)
         database = open_database(settings.database_url, pool_size=settings.database_pool_size)
@@ -84,6 +86,7 @@ async def open_worker(settings: Settings, jobs: JobSender, metrics: Metrics | No
                 summarize_now=summarizer.summarize_now,
                 max_tool_steps=settings.search_max_steps,
                 max_reply_chars=settings.reply_max_chars,
+                metrics=metrics,
             ),
             jobs=jobs,
             ask_for_summary=summarizer.ask_if_due,

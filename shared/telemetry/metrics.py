@@ -6,10 +6,15 @@ terminal status. A new metric is a method here, and its like in `shared.telemetr
 
 from collections.abc import Awaitable, Callable, Iterable
 from importlib import import_module
-from typing import Protocol, cast
+from typing import Literal, Protocol, cast
 
 from shared.states import GenerationStatus
 from shared.token_usage import TokenUsage
+
+AfterFailure = Literal[
+    "asked_again", "fallback", "without_tools", "without_prefill", "shortened", "continued", "failed"
+]
+"""What is done after a model call that gave no answer, or not all of it. `failed`: the answer ends with the error."""
 
 
 class Metrics(Protocol):
@@ -21,6 +26,10 @@ class Metrics(Protocol):
 
     def tokens(self, model: str, usage: TokenUsage) -> None:
         """Count the tokens that a model call took."""
+        ...
+
+    def model_failed(self, model: str, code: str, then: AfterFailure) -> None:
+        """Count a model call without an answer by its error code, and by what was done `then`."""
         ...
 
     def generation_ended(self, outcome: GenerationStatus, count: int = 1) -> None:
@@ -43,6 +52,9 @@ class NullMetrics:
         """Do nothing."""
 
     def tokens(self, model: str, usage: TokenUsage) -> None:
+        """Do nothing."""
+
+    def model_failed(self, model: str, code: str, then: AfterFailure) -> None:
         """Do nothing."""
 
     def generation_ended(self, outcome: GenerationStatus, count: int = 1) -> None:

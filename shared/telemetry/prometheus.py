@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, make
 
 from shared.errors import SettingsInvalid
 from shared.states import GenerationStatus
+from shared.telemetry.metrics import AfterFailure
 from shared.token_usage import TokenUsage
 
 OTHER: Final = "other"
@@ -39,6 +40,11 @@ class PrometheusMetrics:
         return Counter("cortexai_tokens_total", told, ("model", "kind"), registry=self._registry)
 
     @cached_property
+    def _model_failures(self) -> Counter:
+        told = "Model calls without a whole answer, by model, error code and what was done then."
+        return Counter("cortexai_model_failures_total", told, ("model", "code", "then"), registry=self._registry)
+
+    @cached_property
     def _generations(self) -> Counter:
         told = "Generations that have ended, by outcome (completed, failed or cancelled)."
         return Counter("cortexai_generations_total", told, ("outcome",), registry=self._registry)
@@ -61,6 +67,10 @@ class PrometheusMetrics:
         name = model if model in self._models else OTHER
         self._tokens.labels(name, "prompt").inc(max(0, usage.prompt_tokens))
         self._tokens.labels(name, "completion").inc(max(0, usage.completion_tokens))
+
+    def model_failed(self, model: str, code: str, then: AfterFailure) -> None:
+        """Count a model call without an answer."""
+        self._model_failures.labels(model if model in self._models else OTHER, code, then).inc()
 
     def generation_ended(self, outcome: GenerationStatus, count: int = 1) -> None:
         """Count generations that have reached a terminal status."""

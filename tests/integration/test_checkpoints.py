@@ -1,23 +1,20 @@
-"""Partial text in PostgreSQL: what is left when Redis loses its data and the worker dies; and when a model can't go on."""
+"""Partial text in PostgreSQL: what is left when Redis loses its data and the worker dies."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from uuid import uuid4
 
 import httpx
 import pytest
 from redis import Redis
 
-from services.launcher.embedded.valkey import EmbeddedValkey
 from services.worker.runtime import Worker
 from shared.generations.close_log import save_text
 from shared.generations.progress import checkpoint
 from shared.settings import Settings
 from shared.streams.redis import log_key
-from tests.conftest import settings_for
-from tests.doubles import groq_control
-from tests.support.clients import Client, Event, numbered, text_of, types_of
-from tests.support.turns import SAID, Posted, abandoned, execute, open_worker_for, post, speaking
+from tests.support.clients import Client, Event, numbered, text_of
+from tests.support.turns import SAID, Posted, execute, post, speaking
 
 EXPIRE = "UPDATE generations SET lease_expires_at = now() - interval '1 second' WHERE status = 'running'"
 
@@ -112,67 +109,3 @@ async def test_an_answer_survives_the_loss_of_its_logs_end_and_its_worker(
     async with client.read(posted.stream_url, seen[-1].id) as stream:
         events = await stream.all()
     assert text_of(events) == numbered(20) == (await client.messages(posted.chat_id))[1]["content"]
-
-
-@pytest.fixture(
-    params=[{"model_prefill": False}, {"groq_model": "openai/gpt-oss-120b"}], ids=["by setting", "by model"]
-)
-async def unable(
-    request: pytest.FixtureRequest, database_url: str, valkey: EmbeddedValkey, groq_url: str
-) -> AsyncIterator[Worker]:
-    """A worker whose model can't go on where an answer broke off."""
-    settings = settings_for(database_url, valkey.url, groq_url, **request.param)
-    async with open_worker_for(settings) as opened:
-        yield opened
-
-
-async def test_a_model_that_can_not_go_on_begins_a_new_paragraph_and_says_so(
-    client: Client, unable: Worker, database_url: str
-) -> None:
-    question = f"{uuid4().hex} [[tokens=12 fault=stall after=5 once=1]]"  # the double counts by conversation
-    async with abandoned(client, unable, question, numbered(5)) as speech:
-        posted = speech.posted
-        execute(database_url, EXPIRE)
-        await unable.recovery.sweep()
-        await unable.attempts.run(posted.generation_id)
-        seen = await speech.end()
-    retry = ["text-end", "finish-step", "data-retry", "start-step", "text-start", "text-delta", "data-status"]
-    assert [kind for kind in types_of(seen) if kind in {*retry, "finish"}][4:11] == retry
-    assert [event.part["data"] for event in seen if event.part["type"] == "data-retry"] == [{"attempt": 2}]
-    assert text_of(seen) == numbered(5) + "\n\n" + numbered(12)
-    assert (await client.messages(posted.chat_id))[1]["content"] == text_of(seen)
-
-
-@pytest.fixture
-async def backed(database_url: str, valkey: EmbeddedValkey, groq_url: str) -> AsyncIterator[Worker]:
-    """A worker whose model can go on where an answer broke off, and whose fallback model can't."""
-    settings = settings_for(database_url, valkey.url, groq_url, groq_fallback_model="openai/gpt-oss-20b")
-    async with open_worker_for(settings) as opened:
-        yield opened
-
-
-@pytest.mark.parametrize(
-    ("refusals", "text", "models"),
-    [
-        (0, numbered(12), ["double"]),
-        (3, numbered(5) + "\n\n" + numbered(12), ["double"] * 4),
-        (6, numbered(5) + "\n\n" + numbered(12), ["double"] * 6 + ["openai/gpt-oss-20b"]),
-    ],
-    ids=["goes on", "begins again", "begins again with the fallback"],
-)
-async def test_a_fallback_that_can_not_go_on_answers_only_when_the_model_does_not(
-    client: Client, backed: Worker, database_url: str, groq_url: str, refusals: int, text: str, models: list[str]
-) -> None:
-    words = uuid4().hex
-    question = f"{words} [[tokens=12 fault=stall after=5 once=1]]"
-    async with abandoned(client, backed, question, numbered(5)) as speech:
-        execute(database_url, EXPIRE)
-        await backed.recovery.sweep()
-        if refusals:
-            await groq_control.script(groq_url, "fault=503 retry_after=0", times=refusals, marker=words)
-        await backed.attempts.run(speech.posted.generation_id)
-        seen = await speech.end()
-    assert text_of(seen) == text
-    assert (await client.messages(speech.posted.chat_id))[1]["content"] == text
-    asked = await groq_control.requests(groq_url, containing=words, ended=len(models) + 1)
-    assert [request["body"]["model"] for request in asked[1:]] == models

@@ -149,12 +149,12 @@ async def test_a_context_is_never_learned_to_be_smaller_than_any_model_has(clien
     assert types_of(events)[-1] == "finish"
 
 
-@pytest.mark.parametrize("named", [3_000, None])
+@pytest.mark.parametrize("named", [1_800, None])
 async def test_a_summary_that_is_too_long_to_ask_for_is_made_of_fewer_messages(
     client: Client, worker: Worker, database_url: str, named: int | None
 ) -> None:
     chat = await chat_with_a_past(client, database_url)
-    worker, narrow = narrowed(worker, 3_000 if named else 1_800, named)
+    worker, narrow = narrowed(worker, 1_400, named)
     summarizer = replace(worker.summarizer, window=2)
     assert await summarizer.summarize_now(ChatId(chat))
     (row,) = execute(database_url, "SELECT summary_position, summary_failures FROM chats WHERE id = %s", chat)

@@ -67,11 +67,11 @@ async def test_the_next_question_is_asked_with_the_conversation_before_it(
         ("fault=400 code=model_decommissioned", "model_not_available", "", (400, "model_decommissioned")),
         ("fault=500", "model_unavailable", "", (500, None)),
         ("fault=502", "model_unavailable", "", (502, None)),
-        ("fault=cut after=4", "model_bad_response", numbered(4), (None, None)),
-        ("fault=reset after=4", "model_bad_response", numbered(4), (None, None)),
-        ("fault=malformed after=4", "model_bad_response", numbered(4), (None, None)),
-        ("fault=error after=4", "model_bad_response", numbered(4), (200, "model_error")),
-        ("fault=truncate after=4", "model_bad_response", numbered(4), (None, None)),
+        ("fault=cut after=4", "model_bad_response", numbered(16), (None, None)),
+        ("fault=reset after=4", "model_bad_response", numbered(16), (None, None)),
+        ("fault=malformed after=4", "model_bad_response", numbered(16), (None, None)),
+        ("fault=error after=4", "model_bad_response", numbered(16), (200, "model_error")),
+        ("fault=truncate after=4", "model_bad_response", numbered(16), (None, None)),
         ("fault=drop", "model_unavailable", "", (None, None)),
     ],
 )
@@ -84,6 +84,7 @@ async def test_a_model_that_fails_ends_the_stream_with_an_error_and_keeps_what_i
     text: str,
     endpoint: tuple[int | None, str | None],
 ) -> None:
+    # A model that breaks off is asked to go on three times, and breaks off each time.
     posted, events = await answer(client, worker, f"[[tokens=20 {directive}]]")
     assert (events[-1].part["type"], events[-1].part["code"]) == ("error", code)
     assert text_of(events) == text

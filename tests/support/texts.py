@@ -6,8 +6,6 @@ The texts of languages begin with Article 1 of the Universal Declaration of Huma
 
 from typing import Final
 
-# ruff: noqa: RUF001 - letters of other scripts are the point
-
 TEXTS: Final = {
     "english": (
         "All human beings are born free and equal in dignity and rights. They are endowed with reason and conscience "

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from services.worker import prompts
 from services.worker.generations.context import ChatMemory, Context, assemble, in_turns
 from services.worker.generations.history import ChatHistory, read_message
-from services.worker.generations.prompt_size import build_context
+from services.worker.generations.prompt_size import Prompt
 from services.worker.generations.steps import Step, ToolUse
 from services.worker.models.capabilities import AnswerBounds
 from services.worker.models.port import ModelMessage
@@ -109,6 +109,7 @@ steps = st.lists(
     steps,
     st.booleans(),
     st.text(max_size=20),
+    st.booleans(),
     st.integers(600, 3_000),
 )
 def test_any_history_gives_a_prompt_that_strict_templates_take(
@@ -117,6 +118,7 @@ def test_any_history_gives_a_prompt_that_strict_templates_take(
     steps: list[Step],
     tools: bool,
     beginning: str,
+    by_prefill: bool,
     context_tokens: int,
 ) -> None:
     """Questions whose answers failed, were stopped, stayed empty or are pending; steps of this answer; a text to go on."""
@@ -124,9 +126,9 @@ def test_any_history_gives_a_prompt_that_strict_templates_take(
     messages = [read_message(*row) for row in said if row[1].strip()]
     history = _chat_history([*messages, ModelMessage("user", question)])
     bounds = AnswerBounds(tools, True, context_tokens, 300, SMALL)  # noqa: FBT003 - in the order of the fields
-    context = build_context(history, steps, "" if steps else beginning, bounds)
+    context = Prompt().build(history, steps, bounds, with_tools=tools, said=beginning, by_prefill=by_prefill)
     assert is_alternating(as_json(context))
-    asked = [said for said in context.conversation if said.role == "user"][-1]
+    asked = [said for said in context.conversation if said.role == "user"][-2 if beginning and not by_prefill else -1]
     assert asked.content.endswith(question)
     calls = [call.id for said in context.conversation for call in said.calls]
     assert calls == ([call.id for step in steps for call in step.calls] if tools else [])

@@ -1,19 +1,25 @@
 """Tries and the fallback, around a model that fails as it is told."""
 
-from collections.abc import AsyncGenerator
-from dataclasses import dataclass, field
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass, field, replace
 
 import pytest
 
-from services.worker.models.port import ModelChunk, ModelMessage, ModelRequest, RetryNotice
+from services.worker.models import retry
+from services.worker.models.port import ModelChunk, ModelMessage, ModelRequest, RetryNotice, ToolCall, ToolDescription
 from services.worker.models.retry import RetryingModel
 from shared.errors import (
+    ModelAuthFailed,
     ModelBadResponse,
     ModelError,
     ModelNotAvailable,
     ModelRateLimited,
     ModelRejected,
+    ModelSaidNothing,
+    ModelTimeout,
+    ModelToolCallFailed,
     ModelUnavailable,
+    PromptTooLong,
 )
 
 HELLO = ModelRequest("large", [ModelMessage("user", "Hello")])
@@ -22,23 +28,31 @@ AT_ONCE = 0.0
 
 @dataclass
 class ScriptedModel:
-    """A ChatModel that answers one word, or fails; each request takes the next line of the script."""
+    """A ChatModel that answers one word, these chunks, or fails; each request takes the next line of the script."""
 
-    script: list[ModelError | None]
+    script: Sequence[ModelError | Sequence[ModelChunk | ModelError] | None]
     asked: list[str] = field(default_factory=list)
     speaks_before_it_fails: bool = False
     closed: int = 0
 
     async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelChunk | RetryNotice, None]:
         self.asked.append(request.model)
-        failure = self.script.pop(0)
+        line, *self.script = self.script
         try:
-            if failure is None or self.speaks_before_it_fails:
+            if line is None or self.speaks_before_it_fails:
                 yield ModelChunk("Hi")
-            if failure is not None:
-                raise failure
+            for said in [line] if isinstance(line, ModelError) else line or ():
+                if isinstance(said, ModelError):
+                    raise said
+                yield said
         finally:
             self.closed += 1
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No waits between tries."""
+    monkeypatch.setattr(retry, "RETRY_DELAYS", (AT_ONCE, AT_ONCE))
 
 
 def busy() -> ModelRateLimited:
@@ -79,12 +93,72 @@ async def test_the_fallback_is_asked_at_once_where_waiting_is_of_no_use(failure:
     assert await ask(model) == [RetryNotice("small", 0), ModelChunk("Hi")]
 
 
-@pytest.mark.parametrize("failure", [ModelRejected(), ModelBadResponse()])
-async def test_a_failure_that_would_come_again_is_not_tried_again(failure: ModelError) -> None:
+@pytest.mark.parametrize("failure", [ModelAuthFailed(), PromptTooLong()])
+async def test_a_failure_that_every_model_would_have_is_not_tried_again(failure: ModelError) -> None:
     model = ScriptedModel([failure])
     with pytest.raises(type(failure)):
         await ask(model)
     assert failure.model == "large"
+
+
+@pytest.mark.parametrize("failure", [ModelRejected(), ModelNotAvailable()])
+async def test_what_a_model_refuses_goes_to_the_fallback_at_once(failure: ModelError) -> None:
+    model = ScriptedModel([failure, None])
+    assert await ask(model) == [RetryNotice("small", 0), ModelChunk("Hi")]
+
+
+@pytest.mark.parametrize("failure", [ModelBadResponse(), ModelTimeout(), ModelToolCallFailed(), ModelUnavailable()])
+async def test_what_may_be_an_accident_is_asked_again(failure: ModelError) -> None:
+    model = ScriptedModel([failure, failure, None])
+    assert (await ask(model, fallback=None))[-1] == ModelChunk("Hi")
+    assert model.asked == ["large"] * 3
+
+
+async def test_a_silent_model_is_replaced_without_a_second_wait() -> None:
+    model = ScriptedModel([ModelTimeout(), None])
+    assert await ask(model) == [RetryNotice("small", 0), ModelChunk("Hi")]
+
+
+NOTHING: list[list[ModelChunk]] = [
+    [ModelChunk(finish_reason="stop")],
+    [ModelChunk(" "), ModelChunk("\u200b\n", finish_reason="stop")],
+    [ModelChunk(reasoning="Hm."), ModelChunk(finish_reason="length")],
+    [ModelChunk(calls=(ToolCall("1", "web_search", {}),), finish_reason="tool-calls")],
+]
+
+
+@pytest.mark.parametrize("nothing", NOTHING, ids=["stop", "blank", "thoughts", "a tool that was not offered"])
+async def test_an_answer_that_says_nothing_is_asked_for_once_more_and_then_the_fallback_is_asked(
+    nothing: list[ModelChunk],
+) -> None:
+    model = ScriptedModel([nothing, nothing, nothing, None])
+    said = [chunk for chunk in await ask(model) if isinstance(chunk, RetryNotice) or chunk.text]
+    notices = [RetryNotice("large", 0), RetryNotice("small", 0), RetryNotice("small", 0)]
+    assert said == [*notices, ModelChunk("Hi")]
+    with pytest.raises(ModelSaidNothing):
+        await ask(ScriptedModel([nothing] * 4))
+
+
+async def test_an_answer_may_begin_with_spaces_or_be_a_tool_call() -> None:
+    spaced = [ModelChunk("\n"), ModelChunk(" So")]
+    assert [chunk async for chunk in RetryingModel(ScriptedModel([spaced]), fallback=None).stream(HELLO)] == [
+        ModelChunk(""),
+        ModelChunk("\n So"),
+    ]
+    called = [ModelChunk(calls=(ToolCall("1", "web_search", {}),))]
+    with_tool = replace(HELLO, tools=[ToolDescription("web_search", "", {})])
+    assert [chunk async for chunk in RetryingModel(ScriptedModel([called]), fallback=None).stream(with_tool)] == called
+
+
+async def test_the_rest_of_an_answer_may_be_nothing() -> None:
+    nothing = [ModelChunk(finish_reason="stop")]
+    request = replace(HELLO, may_be_empty=True)
+    assert [chunk async for chunk in RetryingModel(ScriptedModel([nothing]), fallback=None).stream(request)] == nothing
+
+
+async def test_thoughts_are_no_text() -> None:
+    model = ScriptedModel([[ModelChunk(reasoning="Hm."), ModelUnavailable()], None])
+    assert await ask(model) == [ModelChunk(reasoning="Hm."), RetryNotice("large", 0), ModelChunk("Hi")]
 
 
 @pytest.mark.parametrize("fallback", [None, "large"])

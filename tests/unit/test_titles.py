@@ -5,6 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.api.turns.queries import TITLE_CHARS, title_of
+from shared.visible_text import as_title, is_blank
+
+FAMILY = "\U0001f469\u200d\U0001f469\u200d\U0001f467"
 
 texts = st.text() | st.lists(st.text(st.characters(categories=["L", "Zs"]), min_size=1)).map(" ".join)
 
@@ -19,6 +22,8 @@ texts = st.text() | st.lists(st.text(st.characters(categories=["L", "Zs"]), min_
         ("word " * 30, "word " * 15 + "…"),
         ("Hi " + "a" * 100, "Hi…"),
         ("ü" * 40 + " " + "ü" * 60, "ü" * 40 + "…"),
+        ("a" * 77 + FAMILY + "b" * 9, "a" * 77 + "…"),
+        ("see \u202egnp.exe", "see gnp.exe"),
     ],
 )
 def test_a_title_is_the_messages_first_words(content: str, title: str) -> None:
@@ -34,11 +39,11 @@ def test_a_title_is_one_short_line(content: str) -> None:
 
 @given(texts)
 def test_a_title_says_nothing_that_the_message_does_not(content: str) -> None:
-    line = " ".join(content.split())
+    line = as_title(content)
     title = title_of(content)
     assert title == line or line.startswith(title.removesuffix("…"))
 
 
-@given(texts.filter(str.strip))
+@given(texts.filter(lambda text: not is_blank(text)))
 def test_a_message_that_says_something_has_a_title(content: str) -> None:
-    assert title_of(content).strip("…") or content.strip().startswith("…")
+    assert title_of(content).strip("…") or as_title(content).startswith("…")

@@ -35,7 +35,7 @@ def test_a_valid_traceparent_is_read_and_written_again() -> None:
         f"{TRACEPARENT}-more",
         f"{TRACEPARENT}, {TRACEPARENT}",
         f"{TRACEPARENT}\n",
-        f"00-{TRACE_ID[:-1]}４-{PARENT_ID}-01",  # noqa: RUF001 - a digit, but none of ASCII's
+        f"00-{TRACE_ID[:-1]}４-{PARENT_ID}-01",
     ],
 )
 def test_anything_else_counts_as_none(text: str | None) -> None:

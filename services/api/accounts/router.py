@@ -51,7 +51,8 @@ async def login_body(request: Request) -> Login:
                 return Login.model_validate(
                     {to: form[name] for to, name in (("email", "username"), ("password", "password")) if name in form}
                 )
-        return Login.model_validate_json(await request.body())
+        # As every other route reads JSON, so that a text that can't be kept is refused in the same words.
+        return Login.model_validate(await request.json())
     except ValidationError as error:
         found = error.errors(include_url=False, include_context=False, include_input=False)
         raise RequestValidationError([{**e, "loc": ("body", *e["loc"])} for e in found]) from error
@@ -59,6 +60,10 @@ async def login_body(request: Request) -> Login:
         if error.status_code != HTTPStatus.BAD_REQUEST:
             raise  # the body is too large
         raise RequestValidationError([{"loc": ("body",), "type": "form_invalid", "msg": error.detail}]) from error
+    except (ValueError, RecursionError) as error:
+        raise RequestValidationError(
+            [{"loc": ("body",), "type": "json_invalid", "msg": "can't be read as JSON"}]
+        ) from error
 
 
 @router.post("/signup", status_code=status.HTTP_201_CREATED, responses=_BUSY | {409: {"description": "email_taken"}})

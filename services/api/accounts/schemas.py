@@ -22,7 +22,7 @@ def _as_kept(email: str) -> str:
 class Signup(Body):
     """A new account. The password has 8 to 1024 characters of any kind."""
 
-    email: EmailStr
+    email: Annotated[EmailStr, Storable]
     password: Password
 
 

@@ -3,11 +3,19 @@
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import StringConstraints
+from pydantic import AfterValidator, StringConstraints
 
-from services.api.fields import Body, Storable, View, WireUsage
+from services.api.fields import Body, NotBlank, Storable, View, WireUsage
+from shared.visible_text import as_title
 
-Title = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200), Storable]
+Title = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=200),
+    Storable,
+    NotBlank,
+    AfterValidator(as_title),
+]
+"""On one line: line ends become spaces, and what turns or hides text is left out, as spaces around the title are."""
 
 
 class NewChat(Body):

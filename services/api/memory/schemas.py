@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field, StringConstraints
 
-from services.api.fields import Body, Storable, Text, View
+from services.api.fields import Body, NotBlank, Storable, Text, View
 from shared.ids import MAX_BIGINT
 from shared.memory.facts import FACT_MAX_CHARS
 
@@ -15,7 +15,12 @@ class FactView(Body):
     A pinned fact stays until the user removes it.
     """
 
-    text: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=FACT_MAX_CHARS), Storable]
+    text: Annotated[
+        str,
+        StringConstraints(strip_whitespace=True, min_length=1, max_length=FACT_MAX_CHARS),
+        Storable,
+        NotBlank,
+    ]
     position: Annotated[int, Field(ge=1, le=MAX_BIGINT)] | None = None
     pinned: bool = False
 

@@ -6,13 +6,14 @@ Knows no tool by name. The numbers are those of docs/architecture.md.
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from services.worker.generations.context import Context
+from services.worker.generations.asking import WayOfAsking
 from services.worker.generations.history import ChatHistory, reload_history
-from services.worker.generations.prompt_size import PromptSize, build_context
+from services.worker.generations.prompt_size import Prompt, PromptSize
 from services.worker.generations.reply import Reply, UsageMeter
 from services.worker.generations.saving import ReplyStore
+from services.worker.generations.seam import Seam
 from services.worker.generations.steps import (
     Step,
     call_frame,
@@ -22,16 +23,17 @@ from services.worker.generations.steps import (
     new_step,
     outcome_frames,
 )
-from services.worker.models.capabilities import AnswerBounds, ModelCatalog
+from services.worker.models.capabilities import ModelCatalog
 from services.worker.models.port import ChatModel, ModelRequest, RetryNotice, ToolCall
 from services.worker.models.tokens import vocabulary_of
 from services.worker.tools.toolset import Toolset
 from shared.database.engine import Database
-from shared.errors import ModelNotAvailable, ModelRateLimited, ModelRejected, ModelUnavailable, PromptTooLong
+from shared.errors import ModelError
 from shared.generations.claim import Claimed
 from shared.ids import ChatId
 from shared.protocol.catch_up import catch_up_text
 from shared.telemetry.logs import get_logger
+from shared.telemetry.metrics import Metrics
 
 log = get_logger(__name__)
 
@@ -52,6 +54,7 @@ class AnswerLoop:
     summarize_now: Callable[[ChatId], Awaitable[bool]]
     max_tool_steps: int
     max_reply_chars: int
+    metrics: Metrics
 
     async def run(self, reply: Reply, store: ReplyStore, claimed: Claimed, history: ChatHistory) -> None:  # noqa: C901 - one plan, read from top to bottom
         """Write the reply to its end. Texts and tool results of earlier attempts are used, not made again.
@@ -80,50 +83,53 @@ class AnswerLoop:
                 await store.save_steps(dump(steps), reply.end_call())
 
         # 4.3 A chat that does not fit into the prompt is summarized first.
-        if self._context(claimed, history, [], "", bounds).left_out or history.is_cut:
+        way = WayOfAsking.of(self.models, bounds)
+        size = PromptSize(self.models, model)
+        prompt = Prompt(claimed.time_zone, self.tools.descriptions)
+        if prompt.build(history, [], bounds, with_tools=way.with_tools).left_out or history.is_cut:
             reply.show_status({"status": "summarizing"})
             if await self.summarize_now(claimed.chat_id):
                 async with self.database.connect() as db:
                     history = await reload_history(db, claimed)
 
-        can_continue = bounds.prefill
-        size = PromptSize(self.models, model)
         while True:
             # 4.4 Call the tools that the newest step asks for. No call is made twice: its outcome is saved at once.
             if steps:
                 await self._call_tools(reply, store, steps)
 
             # 4.5 Ask the model. An answer without tool calls is the reply's end.
-            beginning = _beginning(reply, steps, claimed.attempt, can_continue=can_continue)
-            context = self._context(claimed, history, steps, beginning, bounds)
-            size.check(context)
+            said = reply.text_to_continue(claimed.attempt)
+            by_prefill = way.with_prefill and reply.transcript.step_is_plain and not steps
+            bounds = self.models.with_fallback(model)
+            context = prompt.build(history, steps, bounds, with_tools=way.with_tools, said=said, by_prefill=by_prefill)
             if context.left_out or history.is_cut:
                 reply.show_status({"status": "trimmed", "messages": context.left_out})
-            may_call = bounds.tools and len(steps) < self.max_tool_steps
+            may_call = way.with_tools and len(steps) < self.max_tool_steps
+            tools = self.tools.descriptions if may_call else ()
+            request = ModelRequest(
+                model, context.conversation, tools, bounds.max_output_tokens, may_be_empty=bool(said)
+            )
+            seam = Seam(said, by_prefill=by_prefill) if said else None
             try:
-                calls = await self._ask(reply, model, context, bounds.max_output_tokens, may_call=may_call)
-            except PromptTooLong as refusal:
-                # The prompt is made anew, within what is known of the model now.
-                bounds = size.learn(refusal, context, reply)
-                continue
-            except (ModelNotAvailable, ModelRateLimited, ModelUnavailable):
-                # A fallback that can't continue a text gets its turn when the step begins again.
-                if not beginning or self.models.fallback_continues or (reply.meter and reply.meter.chars):
+                size.check(context)
+                calls = await self._ask(reply, store, request, context.tokens, seam)
+            except ModelError as failure:
+                # 4.6 Ask in a plainer way or with a shorter prompt, or go on where the model broke off.
+                has_said = reply.meter is not None and reply.meter.has_text
+                is_shorter = not has_said and size.learn(failure, context)
+                then = "shortened" if is_shorter else way.after(failure, request, has_said=has_said)
+                self.metrics.model_failed(failure.model or model, failure.code, then)
+                if then == "failed":
                     raise
-                can_continue, reply.meter = False, None
+                log.warning("model_asked_otherwise", then=then, **failure.log_fields)
+                await store.note_lost_call(reply.end_failed_call(failure))
                 continue
             if not calls:
                 return
 
-            # 4.6 Save the step.
+            # 4.7 Save the step.
             steps.append(new_step(reply.transcript.step_text, calls, steps))
             await store.save_steps(dump(steps), reply.end_call())
-
-    def _context(
-        self, claimed: Claimed, history: ChatHistory, steps: list[Step], beginning: str, bounds: AnswerBounds
-    ) -> Context:
-        tools = self.tools.descriptions if bounds.tools else ()
-        return build_context(history, steps, beginning, bounds, tools=tools, time_zone=claimed.time_zone)
 
     async def _call_tools(self, reply: Reply, store: ReplyStore, steps: list[Step]) -> None:
         """Make the calls of the newest step that have no outcome yet, and show them."""
@@ -145,52 +151,27 @@ class AnswerLoop:
             reply.write_all(outcome_frames(call, known_urls))
 
     async def _ask(
-        self, reply: Reply, model: str, context: Context, max_tokens: int, *, may_call: bool
+        self, reply: Reply, store: ReplyStore, request: ModelRequest, prompt_tokens: int, seam: Seam | None
     ) -> tuple[ToolCall, ...]:
-        """One model call, streamed into the log. Returns the tool calls at its end."""
-        tools = self.tools.descriptions if may_call else ()
-        request = ModelRequest(model, context.conversation, tools, max_tokens)
+        """One model call, streamed into the log. Returns the tool calls at its end.
+
+        `seam` joins the text to a text that is there already; None where none is.
+        """
         reply.begin_step()
         reply.show_status({"status": "generating"})
-        try:
-            return await self._stream(reply, request, context.tokens)
-        except PromptTooLong:
-            raise
-        except ModelRejected:
-            # Some models fail over calling a tool, and their service answers as if the request were bad.
-            if not request.tools or reply.meter is None or reply.meter.chars:
-                raise
-            log.warning("asked_again_without_tools")
-            return await self._stream(reply, replace(request, tools=()), context.tokens)
-
-    async def _stream(self, reply: Reply, request: ModelRequest, prompt_tokens: int) -> tuple[ToolCall, ...]:
         calls: tuple[ToolCall, ...] = ()
-        meter = reply.meter = UsageMeter(request.model, prompt_tokens, vocabulary_of(request.model))
+        reply.meter = UsageMeter(request.model, prompt_tokens, vocabulary_of(request.model))
         async with aclosing(self.model.stream(request)) as chunks:
             async for chunk in chunks:
                 if isinstance(chunk, RetryNotice):
-                    meter.model = chunk.model
+                    await store.note_lost_call(reply.end_empty_call())
+                    reply.meter = UsageMeter(chunk.model, prompt_tokens, vocabulary_of(chunk.model))
                     reply.show_status({"status": "retrying", "model": chunk.model, "seconds": chunk.wait})
                     continue
-                reply.add(chunk)
+                reply.add(chunk, seam)
                 calls = chunk.calls or calls
                 if reply.transcript.length + reply.reasoning_chars >= self.max_reply_chars:
                     reply.finish_reason = "length"
                     return ()
+        reply.end_seam(seam)
         return calls if request.tools else ()
-
-
-def _beginning(reply: Reply, steps: list[Step], attempt: int, *, can_continue: bool) -> str:
-    """The text of the open step that an earlier attempt wrote and that the model is to continue.
-
-    Where the model can't continue it, the step begins again, and there is no beginning. A model can't when it is not
-    able to, when it has called tools before, or when the step has reasoning.
-    """
-    transcript = reply.transcript
-    is_empty = transcript.step_is_plain and not transcript.step_text
-    if transcript.step_called or is_empty:
-        return ""
-    if can_continue and transcript.step_is_plain and not steps:
-        return transcript.step_text
-    reply.restart_step(attempt)
-    return ""

@@ -32,7 +32,7 @@ class LogWriter:
     def __init__(self, flusher: "Flusher", generation_id: GenerationId, attempt: int, written: Sequence[bytes]) -> None:
         self._flusher = flusher
         self._generation_id = generation_id
-        self._attempt = attempt
+        self.attempt = attempt
         self._written = list(written)
         self._opened_at = len(self._written)
         self._in_flight: tuple[bytes, ...] = ()
@@ -92,7 +92,7 @@ class LogWriter:
             self._waiting.clear()
         return Append(
             self._generation_id,
-            self._attempt,
+            self.attempt,
             len(self._written),
             self._in_flight,
             terminal=self._closing and not self._waiting,
@@ -124,7 +124,7 @@ class LogWriter:
 
         The answer is no where an earlier attempt has written in the place of lost frames.
         """
-        ours = log.owner == self._attempt
+        ours = log.owner == self.attempt
         return log.last_sequence < (len(self._written) if ours else self._opened_at)
 
 

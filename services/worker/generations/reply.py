@@ -8,11 +8,13 @@ from typing import Final
 
 from services.worker.generations.log_writer import LogWriter
 from services.worker.generations.quota import Quota
+from services.worker.generations.seam import Seam
 from services.worker.models.port import ModelChunk
 from services.worker.models.tokens import SMALL, Vocabulary, count_text
 from shared.errors import (
     CortexAIError,
     ModelAuthFailed,
+    ModelError,
     ModelNotAvailable,
     ModelRateLimited,
     ModelRejected,
@@ -41,12 +43,19 @@ class UsageMeter:
     prompt_tokens: int
     vocabulary: Vocabulary = SMALL
     chars: int = 0
+    has_text: bool = False
     tokens: float = 0.0
     reported: TokenUsage | None = None
 
-    def add(self, chunk: ModelChunk) -> None:
-        """Count what a chunk brings."""
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing came, not even what the call took."""
+        return not self.chars and self.reported is None
+
+    def count(self, chunk: ModelChunk) -> None:
+        """Count what a chunk adds, whether it is shown or not."""
         self.reported = chunk.usage or self.reported
+        self.has_text = self.has_text or bool(chunk.text)
         for text in (chunk.text, chunk.reasoning):
             if text:
                 self.chars += len(text)
@@ -109,8 +118,19 @@ class Reply:
         if not self.transcript.step_open:
             self.write(frames.start_step())
 
-    def restart_step(self, attempt: int) -> None:
-        """Leave the text of an earlier attempt as it is, announce this attempt, and begin a new paragraph."""
+    def text_to_continue(self, attempt: int) -> str:
+        """The text of the open step that an earlier attempt or an earlier model call wrote; empty where there is none.
+
+        A step that has reasoning only is left as it is, and another step begins.
+        """
+        if self.transcript.step_called:
+            return ""
+        if not self.transcript.step_text and not self.transcript.step_is_plain:
+            self._restart_step(attempt)
+        return self.transcript.step_text
+
+    def _restart_step(self, attempt: int) -> None:
+        """Leave what is shown as it is, announce that the answer begins again, and begin a new paragraph."""
         has_text = bool(self.transcript.step_text)
         self.write_all(self.transcript.ending())
         if self.transcript.step_open:
@@ -120,8 +140,8 @@ class Reply:
         if has_text:
             self.write_text(NEW_PARAGRAPH)
 
-    def add(self, chunk: ModelChunk) -> None:
-        """Write what a chunk adds, and count it.
+    def add(self, chunk: ModelChunk, seam: Seam | None = None) -> None:
+        """Write what a chunk adds, and count it. `seam` joins the text to a text that is there already.
 
         Raises:
             AppendRefused: the log is not this attempt's any more.
@@ -129,7 +149,7 @@ class Reply:
 
         """
         if self.meter is not None:
-            self.meter.add(chunk)
+            self.meter.count(chunk)
         self.finish_reason = chunk.finish_reason or self.finish_reason
         if not chunk.text and not chunk.reasoning:
             return
@@ -138,8 +158,21 @@ class Reply:
         if chunk.reasoning:
             self._write_reasoning(chunk.reasoning)
         if chunk.text:
-            self.write_text(chunk.text)
+            self._write_behind(seam, chunk.text if seam is None else seam.add(chunk.text))
         self.check_quota()
+
+    def end_seam(self, seam: Seam | None) -> None:
+        """Write what the seam still holds back."""
+        if seam is not None:
+            self._write_behind(seam, seam.end())
+
+    def _write_behind(self, seam: Seam | None, text: str) -> None:
+        """Write text. The first text that does not go on from what is there begins a new paragraph."""
+        if not text:
+            return
+        if seam is not None and seam.take_fresh():
+            self._restart_step(self.log_writer.attempt)
+        self.write_text(text)
 
     def _write_reasoning(self, reasoning: str) -> None:
         if self.transcript.text_open is not None:
@@ -172,9 +205,22 @@ class Reply:
     def fail(self, failure: CortexAIError) -> None:
         """End with a failure. A model call that was refused took nothing, so it is not counted."""
         self.failure = failure
-        meter = self.meter
-        if isinstance(failure, REFUSALS) and meter is not None and not meter.chars and meter.reported is None:
+        if isinstance(failure, REFUSALS) and self.meter is not None and self.meter.is_empty:
             self.meter = None
+
+    def end_failed_call(self, failure: ModelError) -> ModelUsage | None:
+        """End the model call that failed. Returns what the call took; None when it took nothing, or is not known."""
+        if isinstance(failure, REFUSALS) and self.meter is not None and self.meter.is_empty:
+            self.meter = None
+        return self.end_call()
+
+    def end_empty_call(self) -> ModelUsage | None:
+        """End a model call without text, before the next try. Its reasoning stays as it is."""
+        if self.transcript.reasoning_open is not None:
+            self.write(frames.reasoning_end(self.transcript.reasoning_open))
+        if self.meter is not None and self.meter.is_empty:
+            self.meter = None
+        return self.end_call()
 
     def end_call(self) -> ModelUsage | None:
         """End the model call that runs now. Returns what the call took; None when no call runs."""

@@ -1,6 +1,6 @@
 """A whole answer at once, for what nobody reads while it is written: summaries and titles."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from services.worker.models.port import ChatModel, ModelRequest, RetryNotice
 from shared.protocol.frames import FinishReason
@@ -18,7 +18,7 @@ class Answer:
 
 
 async def whole_answer(model: ChatModel, request: ModelRequest) -> Answer:
-    """Ask, and wait for all of the answer.
+    """Ask, and wait for all of the answer. It may be empty.
 
     Raises:
         ModelError: one of its kinds.
@@ -27,7 +27,7 @@ async def whole_answer(model: ChatModel, request: ModelRequest) -> Answer:
     name, texts = request.model, list[str]()
     reason: FinishReason = "stop"
     usage = None
-    async for chunk in model.stream(request):
+    async for chunk in model.stream(replace(request, may_be_empty=True)):
         if isinstance(chunk, RetryNotice):
             name = chunk.model
             continue

@@ -51,7 +51,7 @@ class ModelRequest:
 
     `model` is the model's name at its provider. When the last message is the assistant's, the model continues it.
     The model may call any of the `tools`. `max_tokens` bounds the answer; None means the provider's own bound.
-    `is_brief` asks the model to think as little as it can.
+    `is_brief` asks the model to think as little as it can. `may_be_empty`: an answer that says nothing is no failure.
     """
 
     model: str
@@ -59,12 +59,18 @@ class ModelRequest:
     tools: Sequence[ToolDescription] = ()
     max_tokens: int | None = None
     is_brief: bool = False
+    may_be_empty: bool = False
 
     @property
     def continues_text(self) -> bool:
         """Whether the model is to continue a text of the assistant's."""
         last = self.conversation[-1]
         return last.role == "assistant" and not last.calls
+
+    @property
+    def has_tool_messages(self) -> bool:
+        """Whether the conversation has results of tools, in messages of their own."""
+        return any(message.role == "tool" for message in self.conversation)
 
 
 @dataclass(frozen=True, slots=True)

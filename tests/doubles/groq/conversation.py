@@ -1,6 +1,7 @@
 """What a request asks: read from its body, and refused as Groq refuses it."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -21,6 +22,8 @@ PARAMETERS: Final = frozenset(
 CHARS_PER_TOKEN: Final = 4
 TOKENS_PER_MESSAGE: Final = 4
 MAX_TEMPERATURE: Final = 2
+MIN_FOR_GOING_ON: Final = 3
+"""A question, the answer so far, and the instruction to go on."""
 
 
 class RequestInvalid(ValueError):
@@ -29,7 +32,11 @@ class RequestInvalid(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
-    """One request, read: `prefill` is the text of a last message by the assistant, which the answer goes on from."""
+    """One request, read: `prefill` is the text of a last message by the assistant, which the answer goes on from.
+
+    `last_words` are those that a last message by the user asks to begin with; then `prefill` is the text before it, and
+    the question is the user's message before that.
+    """
 
     model: str
     stream: bool
@@ -37,11 +44,17 @@ class Conversation:
     last_user_text: str
     all_text: str
     prefill: str
+    last_words: str
     tools: tuple[str, ...]
     tool_rounds: int
     prompt_tokens: int
     key: int
     purpose: Purpose
+
+    @property
+    def is_prefilled(self) -> bool:
+        """Whether the answer is to go on from the last message itself."""
+        return bool(self.prefill) and not self.last_words
 
 
 def read(raw: bytes) -> tuple[Conversation, dict[str, Any]]:
@@ -60,6 +73,9 @@ def read(raw: bytes) -> tuple[Conversation, dict[str, Any]]:
     _check_parameters(body)
     messages = body["messages"]
     _check_messages(messages)
+    last_words = _last_words(messages)
+    if last_words:
+        messages = messages[:-1]
     last_user = max((at for at, message in enumerate(messages) if message["role"] == "user"), default=-1)
     after = messages[last_user + 1 :]
     texts = [text_of(message) for message in messages]
@@ -72,12 +88,21 @@ def read(raw: bytes) -> tuple[Conversation, dict[str, Any]]:
         last_user_text=texts[last_user] if last_user >= 0 else "",
         all_text="\n".join(texts),
         prefill=texts[-1] if last["role"] == "assistant" and not last.get("tool_calls") else "",
+        last_words=last_words,
         tools=tuple(tool["function"]["name"] for tool in body.get("tools") or ()),
         tool_rounds=sum(1 for message in after if message["role"] == "assistant" and message.get("tool_calls")),
         prompt_tokens=sum(len(text) // CHARS_PER_TOKEN + TOKENS_PER_MESSAGE for text in texts),
         key=hash(tuple(text for text, message in zip(texts, messages, strict=True) if message["role"] == "user")),
         purpose=_purpose(messages[0]),
     ), body
+
+
+def _last_words(messages: Sequence[Mapping[str, Any]]) -> str:
+    """Find the words that an instruction to go on, behind an answer that was cut off, asks to begin with."""
+    if len(messages) < MIN_FOR_GOING_ON or messages[-1]["role"] != "user" or messages[-2]["role"] != "assistant":
+        return ""
+    found = re.search(r"was cut off .* these last words: (\"[^\n]*\")\n", text_of(messages[-1]))
+    return str(json.loads(found[1])) if found else ""
 
 
 def _purpose(first: Mapping[str, Any]) -> Purpose:

@@ -10,6 +10,7 @@ FOR_A_PURPOSE: Final = re.compile(r"\[\[(\w+):([^\[\]]*)\]\]")
 LIMITS: Final = {"tokens": 1_000_000, "rate": 100_000, "delay": 600, "reasoning": 100_000, "calls": 16, "steps": 100}
 
 Text = Literal["numbered", "specials"]
+Seam = Literal["well", "on", "again", "sentence", "preamble", "paraphrase", "language", "nothing"]
 Purpose = Literal["answer", "title", "summary"]
 """What a request is made for."""
 
@@ -36,6 +37,7 @@ class Behaviour:
     * `model`: the fault or the manner is only of models whose name contains this.
     * `strict`: refuse a conversation whose roles do not alternate, as the chat templates of Mistral and Gemma do.
     * `context`: refuse a conversation that has more tokens than this, by the double's own count; 0 for no bound.
+    * `seam`: what the model does when it is told to go on with an answer; `well` begins with the words asked for.
     * `split`: send the body in pieces of so many bytes, across the borders of events and characters.
     """
 
@@ -60,6 +62,7 @@ class Behaviour:
     strict: bool = False
     context: int = 0
     manner: str = ""
+    seam: Seam = "well"
     model: str = ""
 
     @property
@@ -102,6 +105,8 @@ def parse(directive: str) -> Behaviour:
     behaviour = Behaviour(**values)
     if behaviour.text not in get_args(Text):
         raise DirectiveInvalid(f"unknown text {behaviour.text!r}")
+    if behaviour.seam not in get_args(Seam):
+        raise DirectiveInvalid(f"unknown seam {behaviour.seam!r}")
     if behaviour.fault and behaviour.fault not in FAULTS and not behaviour.status:
         raise DirectiveInvalid(f"unknown fault {behaviour.fault!r}")
     return behaviour

@@ -138,6 +138,8 @@ class Connection(asyncio.Protocol):
             return
         record = self._record
         plan = Plan(conversation, script, fault, wire.envelope(conversation.model), record)
+        if manner == "no_prefill" and not conversation.is_prefilled:
+            manner = ""
         if manner in RESPONSES:
             self._refuse(RESPONSES[manner](plan))
             return

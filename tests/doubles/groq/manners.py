@@ -116,6 +116,11 @@ STREAMS: Final[dict[str, Callable[[Plan], Iterator[Step]]]] = {
 }
 
 
+def _no_prefill(_plan: Plan) -> bytes:
+    message = "This model does not support assistant message prefill. The conversation must end with a user message."
+    return wire.response(400, wire.error_body(message, "invalid_request_error"))
+
+
 def _html(_plan: Plan) -> bytes:
     return wire.response(200, b"<!doctype html><h1>Sign in to the network</h1>", content_type="text/html")
 
@@ -128,7 +133,12 @@ def _redirect(_plan: Plan) -> bytes:
     return wire.response(307, b"", headers={"location": "http://localhost:1/openai/v1/chat/completions"})
 
 
-RESPONSES: Final[dict[str, Callable[[Plan], bytes]]] = {"html": _html, "json_error": _json_error, "redirect": _redirect}
+RESPONSES: Final[dict[str, Callable[[Plan], bytes]]] = {
+    "no_prefill": _no_prefill,
+    "html": _html,
+    "json_error": _json_error,
+    "redirect": _redirect,
+}
 
 
 # What strict endpoints do: `[[strict]]` and `[[context=n]]`.

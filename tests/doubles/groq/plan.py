@@ -12,7 +12,7 @@ from tests.doubles.groq.conversation import Conversation
 from tests.doubles.groq.directives import Behaviour
 from tests.doubles.groq.pacing import End, Ending, Hold, Step
 from tests.doubles.groq.state import Record, Script
-from tests.doubles.groq.text import answer
+from tests.doubles.groq.text import answer, gone_on
 
 ARGUMENT_PIECES: Final = 3
 REFUSALS: Final = {
@@ -62,9 +62,16 @@ def refusal(behaviour: Behaviour) -> bytes:
     return wire.response(status, wire.error_body(message, kind, behaviour.code or code), headers=headers)
 
 
+def _text(plan: Plan) -> Iterator[str]:
+    conversation, reply = plan.conversation, plan.script.reply
+    if conversation.last_words:
+        return gone_on(plan.behaviour, conversation.prefill, conversation.last_words, reply)
+    return answer(plan.behaviour, conversation.prefill, reply)
+
+
 def spoken(plan: Plan) -> Iterator[str]:
     """Yield the answer's tokens, and count them."""
-    for token in islice(answer(plan.behaviour, plan.conversation.prefill, plan.script.reply), plan.conversation.limit):
+    for token in islice(_text(plan), plan.conversation.limit):
         plan.record.tokens_sent += 1
         yield token
 
@@ -77,7 +84,7 @@ def streamed(plan: Plan) -> Iterator[Step]:
     if fault == "drop":
         yield End(b"", Ending.CUT)
     opening = wire.opening(form)
-    text = answer(behaviour, plan.conversation.prefill, plan.script.reply)
+    text = _text(plan)
     thoughts = (wire.reasoning(form, f"r{number} ") for number in range(1, behaviour.reasoning + 1))
     limit = plan.conversation.limit
     said = (wire.content(form, token) for token in islice(text, limit))
@@ -110,7 +117,7 @@ def whole(plan: Plan) -> Iterator[Step]:
     if fault == "error":
         yield End(wire.response(500, wire.error_body(*IN_STREAM_ERROR)))
     limit = plan.conversation.limit
-    text = answer(behaviour, plan.conversation.prefill, plan.script.reply)
+    text = _text(plan)
     tokens = [] if plan.calls_tool else list(islice(text, limit))
     plan.record.tokens_sent = len(tokens) + behaviour.reasoning
     reason = _finish_reason(plan, cut_short=limit is not None and next(text, None) is not None)

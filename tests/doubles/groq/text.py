@@ -39,6 +39,36 @@ def token(number: int, *, stamp: bool) -> str:
     return f"t{number}@{now_stamp()} " if stamp else f"t{number} "
 
 
+PREAMBLE: Final = "Sure, here is the rest of the answer:\n\n"
+PARAPHRASE: Final = "In other words, the tokens are counted one after another, from the first to the last."
+ANOTHER_LANGUAGE: Final = "Die Marken werden der Reihe nach gezählt, von der ersten bis zur letzten."
+
+
+def gone_on(behaviour: Behaviour, said: str, last_words: str, reply: str | None) -> Iterator[str]:
+    """Yield what a model says that was told to go on behind `said`, beginning with its last words."""
+    rest = answer(behaviour, said, reply)
+    match behaviour.seam:
+        case "well":
+            yield last_words + (" " if said[-1:].isspace() else "")
+            yield from rest
+        case "on":
+            yield from rest
+        case "again":
+            yield from answer(behaviour, "", reply)
+        case "sentence":
+            yield said[said.find(" ", len(said) // 2) + 1 :]
+            yield from rest
+        case "preamble":
+            yield PREAMBLE
+            yield from rest
+        case "paraphrase":
+            yield PARAPHRASE
+        case "language":
+            yield ANOTHER_LANGUAGE
+        case "nothing":
+            return
+
+
 def answer(behaviour: Behaviour, prefill: str, reply: str | None) -> Iterator[str]:
     """Yield the tokens of the answer that follow the prefill.
 

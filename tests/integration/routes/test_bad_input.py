@@ -17,6 +17,7 @@ from tests.integration.conftest import serve
 from tests.integration.routes.conftest import NOBODY
 from tests.integration.routes.test_problems import problem_of
 from tests.support.clients import NO_TLS, PASSWORD, Client
+from tests.unit.test_visible_text import INVISIBLE
 
 TABLES = ("users", "chats", "messages", "generations")
 JSON = {"Content-Type": "application/json"}
@@ -215,9 +216,24 @@ async def test_a_value_that_can_not_be_kept_is_refused_by_its_fields_name(
     assert response.status_code == 422
     problem = problem_of(response)
     assert problem["code"] == "validation_failed"
-    # The login route reads its body as a whole, where a lone surrogate is no JSON.
-    assert problem["field"] in ({route.text, "body"} if "login" in route.path else {route.text})
-    assert problem["errors"][0]["field"] == problem["field"]
+    assert problem["field"] == problem["errors"][0]["field"] == route.text
+
+
+@FIELDS
+@pytest.mark.parametrize(
+    ("value", "what"),
+    [
+        (rb"correct\u0000horse", "the NUL character (character 8)"),
+        (rb"correct horse \ud800", "half a surrogate pair, U+D800 (character 15)"),
+        (rb"\udc00 correct horse", "half a surrogate pair, U+DC00 (character 1)"),
+    ],
+)
+async def test_a_character_that_can_not_be_kept_is_named_with_its_place(
+    client: Client, chat: int, route: Route, value: bytes, what: str
+) -> None:
+    good = json.dumps(route.body(**{route.text: "@"})).encode()
+    problem = problem_of(await send(client, route, chat, good.replace(b'"@"', b'"' + value + b'"')))
+    assert problem["detail"] == f"{route.text}: must not contain {what}"
 
 
 @FIELDS
@@ -240,7 +256,7 @@ async def test_a_text_that_is_too_long_is_refused(client: Client, chat: int, rou
 
 
 @pytest.mark.parametrize("route", [ROUTES[2], ROUTES[3], MESSAGES], ids=str)
-@pytest.mark.parametrize("blank", ["", " ", "\n\t\r ", "\u00a0\u2003\u3000"])
+@pytest.mark.parametrize("blank", ["", " ", "\n\t\r ", "\u00a0\u2003\u3000", *INVISIBLE.values()])
 async def test_a_text_that_says_nothing_is_refused(client: Client, chat: int, route: Route, blank: str) -> None:
     response = await send(client, route, chat, json.dumps(route.body(**{route.text: blank})).encode())
     assert response.status_code == 422

@@ -327,3 +327,10 @@ async def test_messages_at_once_in_many_chats_are_each_answered_once(client: Cli
     with psycopg.connect(database_url) as connection:
         query = "SELECT chat_id, count(*) FROM generations WHERE chat_id = ANY(%s) GROUP BY chat_id"
         assert dict(connection.execute(query, (chats,)).fetchall()) == dict.fromkeys(chats, 1)
+
+
+async def test_a_title_is_kept_on_one_line_and_turns_no_text_around(client: Client) -> None:
+    made = await client.http.post("/api/chats", json={"title": " Tides\n\u202eand\u202c\tmoons\x07 "})
+    assert made.json()["title"] == "Tides and moons"
+    renamed = await client.http.patch(f"/api/chats/{made.json()['id']}", json={"title": "\u2067Sea\u2069"})
+    assert renamed.json()["title"] == "Sea"

@@ -4,16 +4,10 @@ from datetime import datetime
 from typing import Annotated, Literal
 from uuid import UUID
 
-from pydantic import AfterValidator, StringConstraints
+from pydantic import StringConstraints
 
-from services.api.fields import Body, Text, TimeZone, View
+from services.api.fields import Body, NotBlank, Storable, Text, TimeZone, View
 from services.api.generations.schemas import Status
-
-
-def _not_blank(text: str) -> str:
-    if not text.strip():
-        raise ValueError("must not be blank")
-    return text
 
 
 class NewMessage(Body):
@@ -24,9 +18,9 @@ class NewMessage(Body):
     `time_zone` is an IANA name, such as Europe/Berlin: where the user is; by default, the account's.
     """
 
-    content: Annotated[Text, AfterValidator(_not_blank)]
+    content: Annotated[Text, NotBlank]
     on_conflict: Literal["reject", "interrupt", "enqueue"] = "reject"
-    model: Annotated[str, StringConstraints(max_length=200)] | None = None
+    model: Annotated[str, StringConstraints(max_length=200), Storable] | None = None
     time_zone: TimeZone | None = None
 
 

@@ -1,0 +1,62 @@
+"""What people see of a text: whether they see anything at all, a title on one line, and where a text may be cut.
+
+What people take for one character may be many code points: a flag, a family, a letter with its accents. Unicode calls it a
+grapheme cluster (https://unicode.org/reports/tr29/).
+"""
+
+from typing import Final
+
+import regex
+
+ELLIPSIS: Final = "…"
+
+# The last two are no characters that Unicode calls invisible, but nobody sees them: a braille cell without dots, and a note
+# without a head.
+_INVISIBLE: Final = (
+    r"[\p{White_Space}\p{Cc}\p{Default_Ignorable_Code_Point}\p{Noncharacter_Code_Point}"
+    r"[\p{Cf}--\p{Prepended_Concatenation_Mark}]\u2800\U0001d159]"
+)
+_BLANK: Final = regex.compile(rf"{_INVISIBLE}*", regex.V1)
+_BLANK_BEGINNING: Final = regex.compile(rf"\A{_INVISIBLE}+", regex.V1)
+
+# Controls and format characters have no place in a title: some turn the text around them, also text that stands behind the
+# title, and others can hide words. What spelling needs may stay: joiners, marks of direction, and the tags of a flag.
+_NOT_IN_TITLES: Final = regex.compile(
+    r"(?<!\U0001f3f4[\U000e0020-\U000e007f]*)[\U000e0000-\U000e007f]"
+    r"|[[\p{Cc}\p{Cf}\p{Noncharacter_Code_Point}]--[\p{Prepended_Concatenation_Mark}\u061c\u200c-\u200f\U000e0000-\U000e007f]]",
+    regex.V1,
+)
+_CLUSTER: Final = regex.compile(r"\X")
+
+
+def is_blank(text: str) -> bool:
+    """Whether people see nothing of a text: it has only spaces, controls and characters without a shape."""
+    return _BLANK.fullmatch(text) is not None
+
+
+def cut(text: str, limit: int) -> str:
+    """The beginning of a text in at most `limit` code points. It ends where one character ends, as people count them.
+
+    A single character of more code points than that is cut all the same.
+    """
+    if len(text) <= limit:
+        return text
+    end = 0
+    # One cluster that is longer than the limit must not make a long search.
+    for cluster in _CLUSTER.finditer(text[: limit + 1]):
+        if cluster.end() > limit:
+            break
+        end = cluster.end()
+    return text[: end or limit]
+
+
+def as_title(text: str) -> str:
+    """A text as a title: on one line, without what turns or hides text. It is empty where people would see nothing."""
+    line = " ".join(_NOT_IN_TITLES.sub("", " ".join(text.split())).split())
+    return _BLANK_BEGINNING.sub("", line)
+
+
+def short_title(text: str, limit: int) -> str:
+    """The title that a text makes, in at most `limit` code points. A title that is cut ends with an ellipsis."""
+    title = as_title(text)
+    return title if len(title) <= limit else cut(title, limit - 1).rstrip() + ELLIPSIS

@@ -1,0 +1,130 @@
+"""Where the rest of an answer begins, whatever the model repeats: nothing is shown twice, and nothing is lost."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.worker.generations.seam import Seam, anchor_of
+
+SAID = "Paris is the capital of France. It lies on the Seine, and it has about two million peop"
+REST = "le. Many visit it."
+WORDS = ["the", "tower", "is", "made", "of", "iron", "and", "stands", "in", "a", "city"]
+
+
+def joined(said: str, added: str, *, by_prefill: bool = False, size: int = 3) -> tuple[str, bool]:
+    """What is shown of `added`, which comes in pieces, and whether it needs a new paragraph."""
+    seam = Seam(said, by_prefill=by_prefill)
+    shown = "".join(seam.add(added[at : at + size]) for at in range(0, len(added), size)) + seam.end()
+    return shown, seam.take_fresh()
+
+
+@pytest.mark.parametrize("size", [1, 3, 1000])
+@pytest.mark.parametrize(
+    ("added", "shown"),
+    [
+        (f"on the Seine, and it has about two million peop{REST}", REST),
+        (f"{SAID}{REST}", REST),
+        (f"It lies on the Seine, and it has about two million peop{REST}", REST),
+        (f"Sure, here is the rest:\n\nIt lies on the Seine, and it has about two million peop{REST}", REST),
+        (f'Certainly! The last words were "on the Seine, and it has about two million peop{REST}', REST),
+        (f"> …on the Seine, and it has about two million peop{REST}", REST),
+        (f"on the Seine, and it\nhas about  two million peop{REST}", REST),
+        (f"peop{REST}", REST),
+        (f"Sure, here is the rest:\n\npeop{REST}", REST),
+        ("on the Seine, and it has about two million peop", ""),
+        (SAID, ""),
+        ("", ""),
+        (", and so on.", ", and so on."),
+        (" and so on.", " and so on."),
+    ],
+)
+def test_a_repetition_is_never_shown(added: str, shown: str, size: int) -> None:
+    assert joined(SAID, added, size=size) == (shown, False)
+
+
+@pytest.mark.parametrize(
+    "added",
+    [
+        "The French capital, Paris, is a city of two million at the river Seine.",
+        "Paris ist die Hauptstadt von Frankreich und liegt an der Seine.",
+        "巴黎是法国的首都。",
+        "I can't help with that.",
+    ],
+    ids=["in other words", "in another language", "in another script", "a refusal"],
+)
+@pytest.mark.parametrize("said", [SAID, f"{SAID}le.", f"{SAID}le.\n\n"])
+def test_what_does_not_go_on_gets_a_paragraph_of_its_own(said: str, added: str) -> None:
+    assert joined(said, added) == (added, True)
+
+
+@pytest.mark.parametrize(
+    ("said", "added", "shown"),
+    [
+        ("t1 t2 t3 ", "t4 t5 ", "t4 t5 "),
+        ("t1 t2 t3 ", "t1 t2 t3 t4 t5 ", "t4 t5 "),
+        ("I have a", "dog.", " dog."),
+        ("I have a", " dog.", " dog."),
+        ("It costs 5", "€ in all.", "€ in all."),
+        ("巴黎是法国的首都。它位于塞纳河畔", "人口约二百万。", "人口约二百万。"),
+        ("巴黎是法国的首都。它位于塞纳河畔", "它位于塞纳河畔人口约二百万。", "人口约二百万。"),
+        ("Париж — столица", "страны.", " страны."),
+        ("Lists:\n\n- one\n- two\n", "- three\n- four\n", "- three\n- four\n"),
+    ],
+)
+def test_what_goes_on_is_joined_as_it_reads(said: str, added: str, shown: str) -> None:
+    assert joined(said, added) == (shown, False)
+
+
+def test_a_sentence_in_the_same_words_goes_on() -> None:
+    said = "The tower is made of iron. It is the highest building of the city, and the oldest of its kind."
+    added = "The river is below it, and the city around it can be seen from the third floor of the tower."
+    assert joined(said, added) == (f" {added}", False)
+
+
+def test_text_is_held_back_no_longer_than_a_repetition_may_last() -> None:
+    seam = Seam(SAID, by_prefill=False)
+    assert seam.add("X" * 400) == "X" * 400
+    assert seam.add("more") == "more"
+
+
+@pytest.mark.parametrize("added", ["le.", "Paris", " Paris is big.", "\n\nParis is the capital of Italy"])
+def test_the_continuation_of_a_prefill_is_shown_as_it_is(added: str) -> None:
+    assert joined(SAID, added, by_prefill=True) == (added, False)
+
+
+def test_a_prefill_that_the_model_says_again_is_not_shown_again() -> None:
+    assert joined(SAID, SAID + REST, by_prefill=True) == (REST, False)
+    assert joined(SAID, SAID, by_prefill=True) == ("", False)
+
+
+@given(
+    said=st.text(min_size=1, max_size=300).filter(str.strip),
+    added=st.text(max_size=300),
+    cuts=st.lists(st.integers(1, 40), min_size=1, max_size=20),
+    by_prefill=st.booleans(),
+)
+def test_what_is_shown_is_the_end_of_what_the_model_said(
+    said: str, added: str, cuts: list[int], *, by_prefill: bool
+) -> None:
+    seam = Seam(said, by_prefill=by_prefill)
+    shown, at = "", 0
+    for cut in cuts:
+        shown += seam.add(added[at : at + cut])
+        at += cut
+    shown += seam.add(added[at:]) + seam.end()
+    assert added.rstrip().endswith(shown.strip()) or added.endswith(shown.lstrip())
+
+
+@given(
+    words=st.lists(
+        st.sampled_from(["the", "tower", "is", "made", "of", "iron", "and", "stands", "in", "a", "city"]),
+        min_size=30,
+        max_size=60,
+    ),
+    at=st.integers(10, 29),
+)
+def test_whoever_begins_with_the_last_words_makes_no_seam(words: list[str], at: int) -> None:
+    words = [f"{word}{number}" for number, word in enumerate(words)]
+    text, said = " ".join(words), " ".join(words[:at])
+    added = anchor_of(said) + text[len(said) :]
+    assert said + joined(said, added)[0] == text

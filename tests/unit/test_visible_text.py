@@ -1,0 +1,89 @@
+"""Texts as people see them: blank or not, cut between characters, and fit for a title."""
+
+import pytest
+import regex
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.visible_text import as_title, cut, is_blank, short_title
+
+INVISIBLE = {
+    "nothing": "",
+    "spaces": " \t\r\n\u00a0\u3000\u2003",
+    "zero width": "\u200b\u200c\u200d\u2060\ufeff",
+    "bidi controls": "\u200e\u200f\u061c\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069",
+    "Hangul fillers": "\u115f\u1160\u3164\uffa0",
+    "variation selectors": "\ufe00\ufe0f\U000e0100\u180b",
+    "tags": "\U000e0001\U000e0041\U000e007f",
+    "controls": "\x01\x07\x1b\x7f\x85",
+    "braille blank": "\u2800",
+    "soft hyphen": "\u00ad\u034f",
+    "annotations": "\ufff9\ufffa\ufffb",
+    "separators": "\u2028\u2029",
+    "no characters": "\uffff\ufdd0",
+    "a note without a head": "\U0001d159",
+    "some of each": " \u200b\u3164\n\ufe0f\u2800",
+}
+FAMILY = "\U0001f469\u200d\U0001f469\u200d\U0001f467"
+SCOTLAND = "\U0001f3f4\U000e0067\U000e0062\U000e0073\U000e0063\U000e0074\U000e007f"
+CLUSTERS = [
+    FAMILY,
+    "\U0001f1e9\U0001f1ea",
+    "e\u0301\u0323",
+    "\u0915\u094d\u0937\u093f",
+    "\u1100\u1161\u11a8",
+    SCOTLAND,
+    "👍🏽",
+]
+
+
+@pytest.mark.parametrize("text", INVISIBLE.values(), ids=INVISIBLE)
+def test_a_text_of_which_nothing_is_seen_is_blank_and_no_title(text: str) -> None:
+    assert is_blank(text)
+    assert as_title(text) == ""
+
+
+@pytest.mark.parametrize("seen", ["a", "…", "?", "0", FAMILY, SCOTLAND, "\u0301", "\u0600", "한", "\u2801", "\ufffc"])
+@pytest.mark.parametrize("around", INVISIBLE.values(), ids=INVISIBLE)
+def test_one_character_that_is_seen_is_enough(seen: str, around: str) -> None:
+    assert not is_blank(around + seen + around)
+    assert seen in as_title(around + seen)
+
+
+@pytest.mark.parametrize("cluster", CLUSTERS)
+def test_a_text_is_cut_between_characters_as_people_count_them(cluster: str) -> None:
+    for limit in range(len(cluster), 4 * len(cluster)):
+        assert cut(cluster * 4, limit) == cluster * (limit // len(cluster))
+    assert short_title("a" * 78 + cluster + "b" * 9, 80) == "a" * 78 + ("…" if len(cluster) > 1 else cluster)
+
+
+def test_a_character_that_is_longer_than_the_limit_is_cut_all_the_same() -> None:
+    assert cut("z" + "\u0301" * 1_000, 80) == "z" + "\u0301" * 79
+
+
+@pytest.mark.parametrize(
+    ("text", "title"),
+    [
+        ("Tides\u202e.exe", "Tides.exe"),
+        ("\u2066Tides\u2069 \u2067and\u2069 moons", "Tides and moons"),
+        ("bell\x07 escape\x1b[0m", "bell escape[0m"),
+        ("one\r\ntwo\tthree\u2028four\x85five", "one two three four five"),
+        ("hidden\U000e0069\U000e0067 words", "hidden words"),
+        ("zero\u200bwidth\ufeff", "zerowidth"),
+        (f"{FAMILY} and {SCOTLAND}", f"{FAMILY} and {SCOTLAND}"),
+        ("می\u200cخواهم", "می\u200cخواهم"),
+        ("❤\ufe0f", "❤\ufe0f"),
+    ],
+)
+def test_a_title_has_nothing_that_turns_or_hides_text_and_keeps_what_spelling_needs(text: str, title: str) -> None:
+    assert as_title(text) == title
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"])), st.integers(2, 90))
+def test_a_title_is_short_on_one_line_and_made_once(text: str, limit: int) -> None:
+    title = short_title(text, limit)
+    assert len(title) <= limit
+    assert title == " ".join(title.split())
+    assert not regex.search(r"[\p{Cc}\u202a-\u202e\u2066-\u2069]", title)
+    assert bool(title) == (not is_blank(text))
+    assert as_title(title) == title
