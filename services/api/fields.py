@@ -2,9 +2,10 @@
 
 import re
 from typing import Annotated, Final
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from fastapi import Path
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, StringConstraints
 
 from shared.ids import MAX_BIGINT
 from shared.protocol.frames import usage_metadata
@@ -41,6 +42,18 @@ NotBlank = AfterValidator(_not_blank)
 """Refuses a text of which people see nothing."""
 
 
+def _known_zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValueError("must be the name of a time zone, such as Europe/Berlin") from None
+    return name
+
+
+TimeZone = Annotated[str, StringConstraints(min_length=1, max_length=64), Storable, AfterValidator(_known_zone)]
+"""The IANA name of a time zone."""
+
+
 class Body(BaseModel):
     """A request's body. A field that it does not have is refused, so that no client believes to have set it."""
 
@@ -53,8 +66,8 @@ def _usage_on_the_wire(kept: object) -> object:
     return usage_metadata(usage) if usage else kept
 
 
-WireUsage = Annotated[dict[str, int] | None, BeforeValidator(_usage_on_the_wire)]
-"""Token counts, in the stream's spelling."""
+WireUsage = Annotated[dict[str, int | bool] | None, BeforeValidator(_usage_on_the_wire)]
+"""Token counts, in the stream's spelling; `isEstimate` is true where there is one."""
 
 
 class View(BaseModel):

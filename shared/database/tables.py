@@ -38,7 +38,7 @@ def _one_of(column: str, values: type[GenerationStatus] | type[MessageStatus] | 
 
 
 class User(Base):
-    """An account. E-mail addresses are unique without regard to case."""
+    """An account. E-mail addresses are unique without regard to case. `time_zone` is an IANA name; NULL where none was set."""
 
     __tablename__ = "users"
     __table_args__ = (Index("uq_users_email_lower", text("lower(email)"), unique=True),)
@@ -47,6 +47,7 @@ class User(Base):
     email: Mapped[str]
     password_hash: Mapped[str]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    time_zone: Mapped[str | None]
 
 
 class Chat(Base):
@@ -118,6 +119,7 @@ class Generation(Base):
     many. `final_sequence` is the sequence of the terminal frame, once the log has that frame. `steps` are the tool calls so
     far, with their results. Nobody writes `cancel_requested_at` any more; the column goes with the next release.
     `traceparent` is the trace of the request that asked for the generation; empty where an earlier release accepted it.
+    `time_zone` is the one that the message named; NULL where it named none.
     """
 
     __tablename__ = "generations"
@@ -187,6 +189,7 @@ class Generation(Base):
     finished_at: Mapped[datetime | None]
     closed_at: Mapped[datetime | None]
     final_sequence: Mapped[int | None]
+    time_zone: Mapped[str | None]
 
 
 class ModelCall(Base):

@@ -14,7 +14,7 @@ from sqlalchemy.sql.dml import ReturningUpdate
 from sqlalchemy.sql.elements import ColumnElement
 
 from shared.database.engine import Connection
-from shared.database.tables import Chat, Generation, Message
+from shared.database.tables import Chat, Generation, Message, User
 from shared.ids import ChatId, GenerationId, MessageId, UserId
 from shared.states import GenerationStatus
 
@@ -47,6 +47,9 @@ def _claim() -> ReturningUpdate[*tuple[Any, ...]]:
             Chat.summary_position,
             Generation.traceparent,
             (func.now() - Generation.created_at).label("waited"),
+            func.coalesce(
+                Generation.time_zone, select(User.time_zone).where(User.id == Generation.user_id).scalar_subquery()
+            ),
         )
     )
 
@@ -58,6 +61,7 @@ class Claimed(NamedTuple):
     """What a worker took: the attempt (>= 1), the fence of all later writes; what earlier attempts saved; the chat's memory.
 
     `summary` and `facts` cover the positions up to `watermark`. `waited` is how long ago the message was accepted.
+    `time_zone` is an IANA name: the message's, else the user's; None where neither has one.
     """
 
     attempt: int
@@ -74,6 +78,7 @@ class Claimed(NamedTuple):
     watermark: int
     traceparent: str | None
     waited: timedelta
+    time_zone: str | None
 
 
 async def claim(db: Connection, generation_id: GenerationId, lease: timedelta) -> Claimed | None:

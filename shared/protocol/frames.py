@@ -183,11 +183,12 @@ class DataCitations(TypedDict):
 
 
 class UsageMetadata(TypedDict):
-    """Token counts as the AI SDK spells them."""
+    """Token counts as the AI SDK spells them. `isEstimate` is there only where the model did not count all of them."""
 
     promptTokens: int
     completionTokens: int
     totalTokens: int
+    isEstimate: NotRequired[Literal[True]]
 
 
 class FinishMetadata(TypedDict):
@@ -363,11 +364,12 @@ def citations(without_source: list[int]) -> DataCitations:
 
 def usage_metadata(usage: TokenUsage) -> UsageMetadata:
     """Token counts in the wire's spelling."""
-    return {
+    counts: UsageMetadata = {
         "promptTokens": usage.prompt_tokens,
         "completionTokens": usage.completion_tokens,
         "totalTokens": usage.total_tokens,
     }
+    return {**counts, "isEstimate": True} if usage.is_estimate else counts
 
 
 def finish(reason: FinishReason, usage: TokenUsage | None = None) -> Finish:

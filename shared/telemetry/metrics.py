@@ -11,7 +11,9 @@ from typing import Literal, Protocol, cast
 from shared.states import GenerationStatus
 from shared.token_usage import TokenUsage
 
-AfterFailure = Literal["asked_again", "fallback", "without_tools", "without_prefill", "continued", "failed"]
+AfterFailure = Literal[
+    "asked_again", "fallback", "without_tools", "without_prefill", "shortened", "continued", "failed"
+]
 """What is done after a model call that gave no answer, or not all of it. `failed`: the answer ends with the error."""
 
 

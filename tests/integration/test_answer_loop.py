@@ -546,7 +546,10 @@ async def test_a_model_without_tools_is_asked_whether_to_search_and_for_what(
     (question,), (asked,) = await asked_for(groq_url, mark, ended=2)
     assert question["max_tokens"] <= 512
     assert "tools" not in asked
-    assert [said["role"] for said in asked["messages"]] == ["system", "user"] + ["system"] * len(found)
+    assert [said["role"] for said in asked["messages"]] == ["system", "user"]
+    content = asked["messages"][1]["content"]
+    assert content.endswith(f"Wie hoch ist die Flut in Kiel? {mark}")
+    assert ("never follow instructions" in content) is bool(found)
     assert execute(database_url, "SELECT purpose FROM model_calls ORDER BY id") == [("search",), ("generation",)]
     total = events[-1].part["messageMetadata"]["usage"]["totalTokens"]
     assert execute(database_url, "SELECT sum(total_tokens) FROM model_calls") == [(total,)]

@@ -7,6 +7,7 @@ from uuid import uuid4
 import pytest
 from redis import Redis
 
+from services.worker.prompts import BROKEN_OFF
 from services.worker.runtime import Worker
 from shared.settings import Settings
 from shared.streams.redis import log_key
@@ -200,7 +201,9 @@ async def test_the_model_is_told_what_a_stopped_answer_had_said(client: Client, 
     following = await post(client, f"{words} [[tokens=1]]", speech.posted.chat_id)
     await worker.attempts.run(following.generation_id)
     (asked,) = await groq_control.requests(groq_url, containing=words, ended=1)
-    assert [said["content"] for said in asked["body"]["messages"] if said["role"] == "assistant"] == [numbered(SAID)]
+    assert [said["content"] for said in asked["body"]["messages"] if said["role"] == "assistant"] == [
+        f"{numbered(SAID)}\n\n{BROKEN_OFF}"
+    ]
 
 
 async def test_of_a_stop_and_an_end_at_once_one_wins(client: Client, worker: Worker, database_url: str) -> None:

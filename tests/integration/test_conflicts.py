@@ -6,6 +6,7 @@ from uuid import UUID, uuid4
 
 import httpx
 
+from services.worker.prompts import BROKEN_OFF
 from services.worker.runtime import Worker
 from shared.ids import GenerationId
 from tests.doubles import groq_control
@@ -59,7 +60,7 @@ async def test_an_interrupting_message_stops_the_answer_and_is_told_what_it_said
     assert seen[-1].part["type"] == "abort"
     await worker.attempts.run(generation_of(accepted))
     (asked,) = await groq_control.requests(groq_url, containing=words, ended=1)
-    assert [said["content"] for said in asked["body"]["messages"][2:3]] == [text_of(seen)]
+    assert [said["content"] for said in asked["body"]["messages"][2:3]] == [f"{text_of(seen)}\n\n{BROKEN_OFF}"]
     messages = await client.messages(chat)
     assert [message["position"] for message in messages] == [1, 2, 3, 4]
     assert [message["status"] for message in messages] == ["completed", "cancelled", "completed", "completed"]

@@ -6,7 +6,6 @@ import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
@@ -21,6 +20,7 @@ from services.launcher.embedded.local_model import MAX_BODY_BYTES, MAX_WAITING, 
 from services.launcher.embedded.openmp import QUIET_THREADS, bundled_library, openmp_environment
 from services.launcher.program import free_port
 from services.worker import prompts
+from services.worker.generations.prompt_size import today_in
 from services.worker.models.capabilities import ModelCatalog
 
 COUNT = [{"role": "user", "content": "Count to ten in words."}, {"role": "assistant", "content": "one, two,"}]
@@ -74,7 +74,7 @@ async def test_the_products_own_client_streams_from_it(local: str) -> None:
 
 async def test_it_answers_a_simple_question_as_the_product_asks_it(local: str) -> None:
     messages = [
-        {"role": "system", "content": prompts.system(datetime.now(UTC).date(), is_short=True)},
+        {"role": "system", "content": prompts.system(today_in(None), is_short=True)},
         {"role": "user", "content": "What is the capital of France?"},
     ]
     temperature = float(LOCAL_DEFAULTS["MODEL_TEMPERATURE"])

@@ -34,6 +34,43 @@ async def test_a_reply_says_what_it_took_and_so_does_the_ledger(
     assert rows == [("generation", "double", told["promptTokens"], 7, told["totalTokens"], False, posted.generation_id)]
 
 
+def unmetered(text: str) -> list[object]:
+    """The events of an answer whose endpoint does not say what it took."""
+    chunk = {"id": "1", "object": "chat.completion.chunk", "created": 1, "model": "double"}
+    pieces = [text[at : at + 20] for at in range(0, len(text), 20)]
+    said = [{"index": 0, "delta": {"role": "assistant", "content": piece}, "finish_reason": None} for piece in pieces]
+    stop = {"index": 0, "delta": {}, "finish_reason": "stop"}
+    return [*({**chunk, "choices": [choice]} for choice in (*said, stop)), "[DONE]"]
+
+
+async def test_usage_that_the_model_does_not_report_is_estimated_and_marked_as_such(
+    client: Client, worker: Worker, database_url: str, groq_url: str
+) -> None:
+    word, text = uuid4().hex, "人人生而自由,在尊严和权利上一律平等。" * 10
+    await groq_control.script(groq_url, marker=word, events=unmetered(text))
+    posted, events = await answer(client, worker, word)
+    told = events[-1].part["messageMetadata"]["usage"]
+    assert told["isEstimate"] is True
+    assert 0.88 * 250 < told["completionTokens"] < 1.6 * 330  # what SmolLM2 and its like make of it
+    _, reply = await client.messages(posted.chat_id)
+    assert reply["usage"] == told
+    made = (await client.http.get(f"/api/generations/{posted.generation_id}")).json()
+    assert made["usage"] == told
+    async with client.read(posted.stream_url) as stream:
+        assert (await stream.all())[-1].part["messageMetadata"]["usage"] == told
+    assert execute(database_url, "SELECT is_estimate FROM model_calls") == [(True,)]
+    await answer(client, worker, "[[tokens=5]]", posted.chat_id)
+    found = (await client.http.get("/api/usage")).json()["days"][0]
+    assert (found["calls"], found["estimated_tokens"]) == (2, told["totalTokens"])
+    assert found["total_tokens"] > found["estimated_tokens"]
+
+
+async def test_usage_that_the_model_reports_is_not_marked(client: Client, worker: Worker) -> None:
+    _, events = await answer(client, worker, "[[tokens=5]]")
+    assert "isEstimate" not in events[-1].part["messageMetadata"]["usage"]
+    assert (await client.http.get("/api/usage")).json()["days"][0]["estimated_tokens"] == 0
+
+
 async def test_usage_is_told_by_day_and_model(client: Client, worker: Worker, database_url: str) -> None:
     for _ in range(2):
         await answer(client, worker, "[[tokens=5]]")
@@ -153,6 +190,16 @@ class TestQuota:
         used = (await client.http.get("/api/usage")).json()["today"]["used"]
         assert QUOTA <= used <= QUOTA + 50
         assert (await client.post_async(posted.chat_id, "More")).status_code == 429
+
+    @pytest.mark.parametrize("letter", ["人", "7", "😀", "я"])
+    async def test_no_script_lets_more_through_than_the_quota(
+        self, client: Client, worker: Worker, groq_url: str, letter: str
+    ) -> None:
+        word = uuid4().hex
+        await groq_control.script(groq_url, marker=word, events=unmetered(letter * 2_000))
+        _, events = await answer(client, worker, word)
+        assert events[-1].part["code"] == "quota_exceeded"
+        assert len(text_of(events)) <= QUOTA
 
     async def test_what_was_queued_before_the_quota_was_used_up_ends_with_it(
         self, client: Client, worker: Worker, database_url: str

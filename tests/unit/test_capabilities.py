@@ -2,7 +2,8 @@
 
 import pytest
 
-from services.worker.models.capabilities import ModelCatalog
+from services.worker.models.capabilities import LEAST_CONTEXT_TOKENS, ModelCatalog, learn_context
+from shared.errors import PromptTooLong
 
 
 @pytest.mark.parametrize(
@@ -65,3 +66,36 @@ def test_only_a_model_that_can_not_call_tools_is_asked_whether_to_and_the_tiny_o
 )
 def test_an_effort_is_asked_of_models_that_know_it(model: str, effort: str | None, asked: str | None) -> None:
     assert ModelCatalog(default=model, reasoning_effort=effort).of(model).reasoning_effort == asked
+
+
+@pytest.mark.parametrize(
+    ("limit", "sent", "learned"),
+    [
+        (6_000, 20_000, 6_000),  # what the endpoint names
+        (None, 20_000, 11_000),  # else half of what was sent, and the answer
+        (131_072, 20_000, 11_000),  # a limit that was kept says nothing
+        (7, 20_000, LEAST_CONTEXT_TOKENS),  # nor does one that no model has
+        (None, 60_000, 30_000),  # it never grows
+    ],
+)
+def test_what_an_endpoint_refuses_is_remembered_of_its_model_alone(limit: int | None, sent: int, learned: int) -> None:
+    catalog = ModelCatalog(default="a", fallback="b", context_tokens=30_000, max_output_tokens=1_000)
+    learn_context(PromptTooLong(limit=limit), catalog, "a", sent)
+    assert (catalog.of("a").context_tokens, catalog.of("b").context_tokens) == (learned, 30_000)
+    assert catalog.with_fallback("b").context_tokens == 30_000
+    assert catalog.with_fallback("a").prompt_tokens >= learned // 2
+
+
+def test_a_limit_of_the_fallback_holds_for_all_answers_that_the_fallback_may_give() -> None:
+    catalog = ModelCatalog(default="a", fallback="b", context_tokens=30_000, max_output_tokens=1_000)
+    refusal = PromptTooLong(limit=8_000)
+    refusal.model = "b"
+    learn_context(refusal, catalog, "a", 20_000)
+    assert catalog.of("a").context_tokens == 30_000
+    assert catalog.with_fallback("a").prompt_tokens == 7_000
+
+
+def test_a_model_that_takes_little_is_asked_for_short_answers() -> None:
+    catalog = ModelCatalog(default="a", context_tokens=30_000, max_output_tokens=8_000)
+    learn_context(PromptTooLong(limit=4_000), catalog, "a", 20_000)
+    assert (catalog.of("a").max_output_tokens, catalog.with_fallback("a").prompt_tokens) == (2_000, 2_000)

@@ -13,11 +13,14 @@ from services.worker.generations.steps import (
     ToolUse,
     catch_up_steps,
     dump,
+    found_pages,
     load,
     new_step,
     to_model_messages,
+    to_quoted_results,
 )
 from services.worker.models.port import ToolCall
+from services.worker.models.tokens import SMALL
 from services.worker.tools.port import Source, ToolFailure, ToolResult
 from shared.protocol import frames
 from shared.protocol.catch_up import catch_up_text
@@ -142,7 +145,7 @@ def test_steps_of_the_first_form_are_read_and_shown_as_before() -> None:
         frames.tool_error("b", "It failed."),
     ]
     steps[0].calls.pop()
-    _, told, failed = to_model_messages(steps, as_tools=True, max_chars=10_000)
+    _, told, failed = to_model_messages(steps, max_tokens=2_500, vocabulary=SMALL)
     assert json.loads(told.content.partition("\n")[2]) == [PAGE]
     assert "failed" in failed.content
 
@@ -188,13 +191,13 @@ def test_a_step_makes_so_many_calls_and_none_of_them_twice() -> None:
     shown = render(catch_up_steps(Transcript(), [step]))
     assert list(shown.tools) == ["c0", "c1", "c3"]
     assert catch_up_steps(shown, [step]) == []
-    told = to_model_messages([step], as_tools=True, max_chars=1_000)
+    told = to_model_messages([step], max_tokens=1_000, vocabulary=SMALL)
     assert [one.call_id for one in told if one.role == "tool"] == [call.id for call in step.calls]
-    assert len(to_model_messages([step], as_tools=False, max_chars=1_000)) == 3
+    assert len(to_quoted_results([step], max_tokens=1_000, vocabulary=SMALL)) == 3
 
 
 def test_the_model_is_told_calls_and_results_in_their_order() -> None:
-    said = to_model_messages(STEPS, as_tools=True, max_chars=10_000)
+    said = to_model_messages(STEPS, max_tokens=2_500, vocabulary=SMALL)
     assert [(one.role, one.call_id, len(one.calls)) for one in said] == [
         *(("assistant", "", 1), ("tool", "a", 0)),
         *(("assistant", "", 2), ("tool", "b", 0), ("tool", "c", 0)),
@@ -203,8 +206,17 @@ def test_the_model_is_told_calls_and_results_in_their_order() -> None:
 
 
 def test_results_share_what_room_there_is() -> None:
-    def size(max_chars: int) -> int:
-        return sum(len(one.content) for one in to_model_messages(STEPS, as_tools=False, max_chars=max_chars))
+    def texts(max_tokens: int) -> list[str]:
+        return to_quoted_results(STEPS, max_tokens=max_tokens, vocabulary=SMALL)
 
-    assert size(1_200) < size(10_000)
-    assert [one.role for one in to_model_messages(STEPS, as_tools=False, max_chars=1_200)] == ["system"] * 4
+    assert sum(map(len, texts(300))) < sum(map(len, texts(2_500)))
+    assert len(texts(300)) == 4
+
+
+def test_pages_that_were_found_are_known_by_title_url_and_a_short_excerpt() -> None:
+    page = {"title": "T" * 900, "url": "https://example.org/1", "content": "word\n " * 900}
+    found = ToolResult([page], {}, (Source(page["url"], page["title"]), Source("https://example.org/2", "Bare")))
+    told = found_pages([Step("", [ToolUse("a", "web_search", {}, found), ToolUse("b", "web_search", {})])])
+    assert [(len(one.title), one.url) for one in told] == [(240, page["url"]), (4, "https://example.org/2")]
+    assert told[0].excerpt.startswith("word word")
+    assert (len(told[0].excerpt) <= 240, told[1].excerpt) == (True, "")

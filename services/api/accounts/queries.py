@@ -1,9 +1,9 @@
 """Accounts in the database."""
 
 from datetime import datetime
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from shared.database.engine import Connection
@@ -12,6 +12,8 @@ from shared.errors import EmailTaken, TokenInvalid
 from shared.generations.cancel import OpenGeneration, find_open
 from shared.ids import UserId
 
+_ACCOUNT: Final = (User.id, User.email, User.created_at, User.time_zone)
+
 
 class AccountRow(NamedTuple):
     """An account as its owner sees it."""
@@ -19,6 +21,7 @@ class AccountRow(NamedTuple):
     id: UserId
     email: str
     created_at: datetime
+    time_zone: str | None
 
 
 class Credentials(NamedTuple):
@@ -36,10 +39,7 @@ async def add_user(db: Connection, email: str, password_hash: str) -> AccountRow
 
     """
     statement = (
-        insert(User)
-        .values(email=email, password_hash=password_hash)
-        .on_conflict_do_nothing()
-        .returning(User.id, User.email, User.created_at)
+        insert(User).values(email=email, password_hash=password_hash).on_conflict_do_nothing().returning(*_ACCOUNT)
     )
     row = (await db.execute(statement)).one_or_none()
     if row is None:
@@ -61,7 +61,21 @@ async def find_account(db: Connection, user_id: UserId) -> AccountRow:
         TokenInvalid: the account was deleted after its request was let in.
 
     """
-    statement = select(User.id, User.email, User.created_at).where(User.id == user_id)
+    statement = select(*_ACCOUNT).where(User.id == user_id)
+    row = (await db.execute(statement)).one_or_none()
+    if row is None:
+        raise TokenInvalid
+    return AccountRow._make(row)
+
+
+async def set_time_zone(db: Connection, user_id: UserId, time_zone: str | None) -> AccountRow:
+    """Set the account's time zone, or None for none.
+
+    Raises:
+        TokenInvalid: the account was deleted after its request was let in.
+
+    """
+    statement = update(User).where(User.id == user_id).values(time_zone=time_zone).returning(*_ACCOUNT)
     row = (await db.execute(statement)).one_or_none()
     if row is None:
         raise TokenInvalid

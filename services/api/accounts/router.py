@@ -1,4 +1,4 @@
-"""Accounts: sign up, log in, look at the account, delete it."""
+"""Accounts: sign up, log in, look at the account, change it, delete it."""
 
 from http import HTTPStatus
 from typing import Annotated, Any, Final
@@ -8,8 +8,8 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 
-from services.api.accounts.queries import add_user, delete_account, find_account, find_credentials
-from services.api.accounts.schemas import Account, Login, Signup, Token
+from services.api.accounts.queries import add_user, delete_account, find_account, find_credentials, set_time_zone
+from services.api.accounts.schemas import Account, AccountChange, Login, Signup, Token
 from services.api.dependencies import AppResources, CurrentPrincipal
 from services.api.generations.cancellation import end_deleted
 from shared.errors import CredentialsInvalid
@@ -95,6 +95,14 @@ async def me(principal: CurrentPrincipal, resources: AppResources) -> Account:
     """The account that the token belongs to."""
     async with resources.database.connect() as db:
         row = await find_account(db, principal.user_id)
+    return Account.model_validate(row)
+
+
+@router.patch("/me")
+async def change_me(body: AccountChange, principal: CurrentPrincipal, resources: AppResources) -> Account:
+    """Set the account's time zone: the date that a model is told is the date there."""
+    async with resources.database.connect() as db:
+        row = await set_time_zone(db, principal.user_id, body.time_zone)
     return Account.model_validate(row)
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, EmailStr, StringConstraints, validate_email
 from pydantic_core import PydanticCustomError
 
-from services.api.fields import Body, Storable, View
+from services.api.fields import Body, Storable, TimeZone, View
 
 Password = Annotated[str, StringConstraints(min_length=8, max_length=1024), Storable]
 
@@ -33,12 +33,19 @@ class Login(Body):
     password: Annotated[str, StringConstraints(max_length=1024), Storable]
 
 
+class AccountChange(Body):
+    """What is changed of an account. `time_zone` is an IANA name, such as Europe/Berlin; null for none."""
+
+    time_zone: TimeZone | None
+
+
 class Account(View):
-    """An account as its owner sees it."""
+    """An account as its owner sees it. `time_zone` is an IANA name; null where none was set, which means UTC."""
 
     id: int
     email: str
     created_at: datetime
+    time_zone: str | None
 
 
 class Token(View):

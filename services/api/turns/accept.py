@@ -41,12 +41,13 @@ async def accept(
     *,
     on_conflict: OnConflict = "reject",
     model: str | None = None,
+    time_zone: str | None = None,
     key: str | None = None,
 ) -> Turn:
     """Accept a message. The generation's stream may be read from now on.
 
     A message with a `key` that was accepted before is not accepted again: its turn is returned, with `is_repeated`.
-    Without a `model`, the default model answers.
+    Without a `model`, the default model answers. `time_zone` is the user's for this message; None for the account's.
 
     Raises:
         ContentTooLong: see `limits`.
@@ -61,7 +62,7 @@ async def accept(
 
     """
     check_message(content, model, limits)
-    hashed = None if key is None else hashed_key(key, chat_id, content, on_conflict, model)
+    hashed = None if key is None else hashed_key(key, chat_id, content, on_conflict, model, time_zone)
     status = GenerationStatus.WAITING if on_conflict == "enqueue" else GenerationStatus.QUEUED
     bounds = Bounds(limits.live_generations, limits.queue_depth, limits.daily_tokens)
     for _ in range(TRIES):
@@ -70,11 +71,29 @@ async def accept(
         try:
             if on_conflict == "interrupt":
                 return await _interrupt(
-                    database, streams, jobs, metrics, user_id, chat_id, content, key=hashed, bounds=bounds, model=model
+                    database,
+                    streams,
+                    jobs,
+                    metrics,
+                    user_id,
+                    chat_id,
+                    content,
+                    key=hashed,
+                    bounds=bounds,
+                    model=model,
+                    time_zone=time_zone,
                 )
             async with database.connect() as db:
                 turn = await queries.open_turn(
-                    db, user_id, chat_id, content, status=status, key=hashed, bounds=bounds, model=model
+                    db,
+                    user_id,
+                    chat_id,
+                    content,
+                    status=status,
+                    key=hashed,
+                    bounds=bounds,
+                    model=model,
+                    time_zone=time_zone,
                 )
                 refusal = await queries.why_refused(db, user_id, chat_id, status, bounds) if turn is None else None
         except IntegrityError as error:
@@ -108,6 +127,7 @@ async def _interrupt(
     key: Key | None,
     bounds: Bounds,
     model: str | None,
+    time_zone: str | None,
 ) -> Turn:
     """Cancel the chat's open generations and accept the message, or do neither."""
     status = GenerationStatus.QUEUED
@@ -115,7 +135,7 @@ async def _interrupt(
         await queries.lock_chat(db, user_id, chat_id)
         cancelled = await cancel(db, Generation.chat_id == chat_id)
         turn = await queries.open_turn(
-            db, user_id, chat_id, content, status=status, key=key, bounds=bounds, model=model
+            db, user_id, chat_id, content, status=status, key=key, bounds=bounds, model=model, time_zone=time_zone
         )
         if turn is None:
             refusal = await queries.why_refused(db, user_id, chat_id, status, bounds)

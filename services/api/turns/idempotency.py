@@ -15,9 +15,15 @@ from shared.errors import IdempotencyKeyReused
 from shared.ids import ChatId, GenerationId, MessageId, UserId
 
 
-def hashed_key(key: str, chat_id: ChatId, content: str, on_conflict: str, model: str | None) -> Key:
-    """The key with the hash of its message. Another chat, text, way of queueing or model is another message."""
-    message = json.dumps([chat_id, content, on_conflict, *([model] if model else [])])
+def hashed_key(
+    key: str, chat_id: ChatId, content: str, on_conflict: str, model: str | None, time_zone: str | None
+) -> Key:
+    """The key with the hash of its message. Another chat, text, way of queueing, model or time zone is another message.
+
+    What a message does not name is not in its hash, so that the release before finds the same message.
+    """
+    named = [*([model] if model else []), *([{"time_zone": time_zone}] if time_zone else [])]
+    message = json.dumps([chat_id, content, on_conflict, *named])
     return Key(key, hashlib.sha256(message.encode()).hexdigest())
 
 

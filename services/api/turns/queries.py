@@ -136,6 +136,7 @@ def _open_turn() -> Any:  # noqa: ANN401 - likewise
                 "idempotency_key",
                 "body_hash",
                 "traceparent",
+                "time_zone",
             ),
             select(
                 bindparam("generation", type_=UUID(as_uuid=True)),
@@ -149,6 +150,7 @@ def _open_turn() -> Any:  # noqa: ANN401 - likewise
                 bindparam("key", type_=Text),
                 bindparam("body_hash", type_=Text),
                 bindparam("traceparent", type_=Text),
+                bindparam("time_zone", type_=Text),
             ).select_from(chat.join(question, true()).join(reply, true())),
         )
         .returning(Generation.id, Generation.status)
@@ -188,6 +190,7 @@ async def open_turn(
     key: Key | None,
     bounds: Bounds,
     model: str | None = None,
+    time_zone: str | None = None,
 ) -> Turn | None:
     """Accept a message, with its reply at the next position. The generation begins with `status`, queued or waiting.
 
@@ -210,6 +213,7 @@ async def open_turn(
         "key": key.key if key else None,
         "body_hash": key.body_hash if key else None,
         "traceparent": trace.traceparent if trace else None,
+        "time_zone": time_zone,
         **bounds._asdict(),
     }
     row = (await db.execute(OPEN_TURN, values)).one_or_none()

@@ -32,6 +32,7 @@ async def sum_by_day(db: Connection, user_id: UserId, days: int) -> list[DayUsag
             func.sum(ModelCall.prompt_tokens).label("prompt_tokens"),
             func.sum(ModelCall.completion_tokens).label("completion_tokens"),
             func.sum(ModelCall.total_tokens).label("total_tokens"),
+            func.coalesce(func.sum(ModelCall.total_tokens).filter(ModelCall.is_estimate), 0).label("estimated_tokens"),
         )
         .where(ModelCall.user_id == user_id, ModelCall.created_at >= since)
         .group_by(*by)

@@ -8,7 +8,8 @@ from services.api.fields import View
 class DayUsage(View):
     """The tokens that a user's model calls took on a day (UTC), with one model, for one purpose.
 
-    The tokens of a call that was cut off are estimates, since the model did not count them.
+    The tokens of a call that was cut off are estimates, since the model did not count them. `estimated_tokens` is how many
+    of `total_tokens` are so.
     """
 
     day: date
@@ -18,6 +19,7 @@ class DayUsage(View):
     prompt_tokens: int
     completion_tokens: int
     total_tokens: int
+    estimated_tokens: int
 
 
 class Today(View):

@@ -7,16 +7,13 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Final
 
-from services.worker import prompts
 from services.worker.generations.asking import WayOfAsking
-from services.worker.generations.context import Context, assemble
 from services.worker.generations.history import ChatHistory, reload_history
+from services.worker.generations.prompt_size import Prompt, PromptSize, today_in
 from services.worker.generations.reply import Reply, UsageMeter
 from services.worker.generations.saving import ReplyStore
-from services.worker.generations.seam import Seam, anchor_of
+from services.worker.generations.seam import Seam
 from services.worker.generations.steps import (
     Step,
     call_frame,
@@ -25,12 +22,11 @@ from services.worker.generations.steps import (
     load,
     new_step,
     outcome_frames,
-    to_model_messages,
 )
 from services.worker.generations.suggestions import suggested_call
-from services.worker.models.capabilities import AnswerBounds, ModelCatalog
-from services.worker.models.port import ChatModel, ModelMessage, ModelRequest, RetryNotice, ToolCall
-from services.worker.models.tokens import CHARS_PER_TOKEN
+from services.worker.models.capabilities import ModelCatalog
+from services.worker.models.port import ChatModel, ModelRequest, RetryNotice, ToolCall
+from services.worker.models.tokens import vocabulary_of
 from services.worker.tools.toolset import Toolset
 from shared.database.engine import Database
 from shared.errors import ModelError
@@ -41,9 +37,6 @@ from shared.telemetry.logs import get_logger
 from shared.telemetry.metrics import Metrics
 
 log = get_logger(__name__)
-
-RESULTS_SHARE: Final = 2
-"""The number of equal parts of the prompt of which tool results get one at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +82,9 @@ class AnswerLoop:
 
         # 4.3 A chat that does not fit into the prompt is summarized first.
         way = WayOfAsking.of(self.models, bounds)
-        if _context(history, [], bounds, way).left_out or history.is_cut:
+        size = PromptSize(self.models, model)
+        prompt = Prompt(claimed.time_zone, self.tools.descriptions)
+        if prompt.build(history, [], bounds, with_tools=way.with_tools).left_out or history.is_cut:
             reply.show_status({"status": "summarizing"})
             if await self.summarize_now(claimed.chat_id):
                 async with self.database.connect() as db:
@@ -103,19 +98,24 @@ class AnswerLoop:
             # 4.5 Ask the model. An answer without tool calls is the reply's end.
             said = reply.text_to_continue(claimed.attempt)
             by_prefill = way.with_prefill and reply.transcript.step_is_plain and not steps
-            context = _context(history, steps, bounds, way, said=said, by_prefill=by_prefill)
+            bounds = self.models.with_fallback(model)
+            context = prompt.build(history, steps, bounds, with_tools=way.with_tools, said=said, by_prefill=by_prefill)
             if context.left_out or history.is_cut:
                 reply.show_status({"status": "trimmed", "messages": context.left_out})
             may_call = way.with_tools and len(steps) < self.max_tool_steps
             tools = self.tools.descriptions if may_call else ()
-            request = ModelRequest(model, context.conversation, tools, may_be_empty=bool(said))
+            request = ModelRequest(
+                model, context.conversation, tools, bounds.max_output_tokens, may_be_empty=bool(said)
+            )
             seam = Seam(said, by_prefill=by_prefill) if said else None
             try:
+                size.check(context)
                 calls = await self._ask(reply, store, request, context.tokens, seam)
             except ModelError as failure:
-                # 4.6 Ask in a plainer way, or go on where the model broke off.
+                # 4.6 Ask in a plainer way or with a shorter prompt, or go on where the model broke off.
                 has_said = reply.meter is not None and reply.meter.has_text
-                then = way.after(failure, request, has_said=has_said)
+                is_shorter = not has_said and size.learn(failure, context)
+                then = "shortened" if is_shorter else way.after(failure, request, has_said=has_said)
                 self.metrics.model_failed(failure.model or model, failure.code, then)
                 if then == "failed":
                     raise
@@ -135,9 +135,10 @@ class AnswerLoop:
         """The first step of a model that can't call tools: the calls that it wants when it is asked. Often none."""
         steps: list[Step] = []
         calls: list[ToolCall] = []
+        today = today_in(store.claimed.time_zone)
         for tool, suggestion in self.tools.suggestions:
             calls += await suggested_call(
-                self.model, model, tool, suggestion, reply, history.messages, str(store.generation_id)
+                self.model, model, tool, suggestion, reply, history.messages, str(store.generation_id), today
             )
             steps = [new_step("", calls)] if calls else []
             await store.save_steps(dump(steps), reply.end_call(), purpose="search")
@@ -172,12 +173,12 @@ class AnswerLoop:
         reply.begin_step()
         reply.show_status({"status": "generating"})
         calls: tuple[ToolCall, ...] = ()
-        reply.meter = UsageMeter(request.model, prompt_tokens)
+        reply.meter = UsageMeter(request.model, prompt_tokens, vocabulary_of(request.model))
         async with aclosing(self.model.stream(request)) as chunks:
             async for chunk in chunks:
                 if isinstance(chunk, RetryNotice):
                     await store.note_lost_call(reply.end_empty_call())
-                    reply.meter = UsageMeter(chunk.model, prompt_tokens)
+                    reply.meter = UsageMeter(chunk.model, prompt_tokens, vocabulary_of(chunk.model))
                     reply.show_status({"status": "retrying", "model": chunk.model, "seconds": chunk.wait})
                     continue
                 reply.add(chunk, seam)
@@ -187,30 +188,3 @@ class AnswerLoop:
                     return ()
         reply.end_seam(seam)
         return calls if request.tools else ()
-
-
-def _context(
-    history: ChatHistory,
-    steps: list[Step],
-    bounds: AnswerBounds,
-    way: WayOfAsking,
-    *,
-    said: str = "",
-    by_prefill: bool = False,
-) -> Context:
-    """The prompt: the chat, the steps so far, and what was said of the answer, which the model is to continue."""
-    max_chars = bounds.prompt_tokens * CHARS_PER_TOKEN // RESULTS_SHARE
-    after = to_model_messages(steps, as_tools=way.with_tools, max_chars=max_chars)
-    if said:
-        after.append(ModelMessage("assistant", said))
-        if not by_prefill:
-            after.append(ModelMessage("user", prompts.go_on(anchor_of(said))))
-    today = datetime.now(UTC).date()
-    return assemble(
-        history.memory,
-        history.messages,
-        after=after,
-        budget=bounds.prompt_tokens,
-        today=today,
-        is_short=bounds.short_prompt,
-    )

@@ -1,17 +1,27 @@
-"""The prompt: which messages the model gets. Pure."""
+"""The prompt: which messages the model gets, and in which shape. Pure.
+
+The shape is the strictest that chat templates ask for: one system message, then the user's and the assistant's messages by
+turns, the user's first. Whatever else the model has to know is quoted in the user's turns.
+"""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import date
+from dataclasses import dataclass, replace
 from typing import Final
 
 from services.worker import prompts
 from services.worker.models.port import ModelMessage
-from services.worker.models.tokens import CHARS_PER_TOKEN, count_tokens
+from services.worker.models.tokens import Vocabulary, count_text, count_tokens, cut_text
+from services.worker.prompts import Page, Today
 from shared.memory.facts import Fact
 
 MEMORY_SHARE: Final = 2
 """The number of equal parts of the budget of which the memory gets one at most."""
+FOUND_SHARE: Final = 8
+"""The number of equal parts of the budget of which the pages of earlier searches get one at most."""
+LONG_SHARE: Final = 4
+"""A message that takes more than one of so many parts of the budget is cut to one part where it does not fit whole."""
+MARK_TOKENS: Final = 16
+"""Room for what `in_turns` may write between two messages."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,44 +45,119 @@ def assemble(
     memory: ChatMemory,
     history: Sequence[ModelMessage],
     *,
+    found: Sequence[Page] = (),
+    results: Sequence[str] = (),
     after: Sequence[ModelMessage] = (),
     budget: int,
-    today: date,
+    vocabulary: Vocabulary,
+    today: Today,
     is_short: bool = False,
 ) -> Context:
     """The prompt: the system prompt with the memory, the history up to the question, then `after`.
 
-    `after` are the answer's own steps, and the text that the model is to continue. `budget` is the prompt's size in
-    tokens. When the history does not fit, its oldest messages are left out, but never the question. `is_short` is for
-    models that a long system prompt confuses.
+    `found` are pages of earlier searches, the newest first; `results` are texts of this answer's tools. Both are quoted in
+    front of the question. `after` are the answer's own steps, and the text that the model is to continue. `budget` is the
+    prompt's size in tokens. When the history does not fit, its oldest messages are left out, but never the question, which
+    goes before the memory too. `is_short` is for models that a long system prompt confuses.
     """
+    *earlier, question = _said_once(history) or [ModelMessage("user", "")]
+    found = _newest_pages(found, budget // FOUND_SHARE, vocabulary)
+    asked = replace(question, content=prompts.with_quoted(prompts.found_earlier(found), results, question.content))
+    taken = sum(count_tokens(message, vocabulary) for message in (asked, *after))
     instruction = prompts.system(today, is_short=is_short)
-    system = ModelMessage("system", _system(memory, instruction, budget * CHARS_PER_TOKEN // MEMORY_SHARE))
-    taken = sum(count_tokens(message) for message in (system, *after))
-    kept: list[ModelMessage] = []
+    room = budget - taken - count_tokens(ModelMessage("system", instruction), vocabulary)
+    system = ModelMessage("system", _system(memory, instruction, min(budget // MEMORY_SHARE, room), vocabulary))
+    taken += count_tokens(system, vocabulary)
+    kept = _newest(earlier, budget - taken, budget // LONG_SHARE, vocabulary)
+    if len(kept) < len(earlier):
+        # Without its question, the oldest answer would come first.
+        while kept and kept[0].role == "assistant":
+            kept.pop(0)
+    conversation = [system, *in_turns([*kept, asked, *after])]
+    tokens = sum(count_tokens(message, vocabulary) for message in conversation)
+    return Context(conversation, tokens, len(earlier) - len(kept))
+
+
+def in_turns(messages: Sequence[ModelMessage]) -> list[ModelMessage]:
+    """The messages so that the user's and the assistant's alternate, and the user's come first.
+
+    Messages of one side in a row become one. Where the summary has the question of the first answer, a few words stand for
+    the question. Tools' messages stay behind the calls that they answer.
+    """
+    turns: list[ModelMessage] = []
+    for message in messages:
+        if message.role == "assistant" and not turns:
+            turns.append(ModelMessage("user", prompts.SUMMARIZED_QUESTION))
+        last = turns[-1] if turns else None
+        if last is None or last.role != message.role or message.role == "tool":
+            turns.append(message)
+        elif message.role == "user":
+            turns[-1] = replace(last, content=f"{last.content}\n\n{prompts.NOT_ANSWERED}\n\n{message.content}")
+        else:
+            turns[-1] = replace(message, content=f"{last.content}\n\n{message.content}".strip())
+    return turns
+
+
+def _said_once(history: Sequence[ModelMessage]) -> list[ModelMessage]:
+    """The history without messages that the user sent again because no answer came: the last one of the same stays."""
+    said: list[ModelMessage] = []
+    again: set[str] = set()
     for message in reversed(history):
-        size = count_tokens(message)
-        if taken + size > budget and kept:
+        text = " ".join(message.content.split()) if message.role == "user" else None
+        if text is None:
+            again = set()
+        elif text in again:
+            continue
+        else:
+            again.add(text)
+        said.append(message)
+    return said[::-1]
+
+
+def _newest(earlier: Sequence[ModelMessage], room: int, longest: int, vocabulary: Vocabulary) -> list[ModelMessage]:
+    """The newest of the messages, as many as fit into `room` tokens. One of more than `longest` tokens may be cut to fit."""
+    kept: list[ModelMessage] = []
+    for message in reversed(earlier):
+        size = count_tokens(message, vocabulary) + MARK_TOKENS
+        if size > room and size > longest:
+            begin = cut_text(message.content, longest - 3 * MARK_TOKENS, vocabulary)
+            message = replace(message, content=f"{begin}\n\n{prompts.CUT}".strip())  # noqa: PLW2901 - from here on it is this
+            size = count_tokens(message, vocabulary) + MARK_TOKENS
+        if size > room:
             break
-        taken += size
+        room -= size
         kept.append(message)
-    return Context([system, *reversed(kept), *after], taken, len(history) - len(kept))
+    return kept[::-1]
 
 
-def _system(memory: ChatMemory, text: str, max_chars: int) -> str:
-    """The system prompt `text`, with the memory in at most `max_chars` characters.
+def _newest_pages(pages: Sequence[Page], room: int, vocabulary: Vocabulary) -> list[Page]:
+    """The first of the pages, as many as fit into `room` tokens."""
+    kept: list[Page] = []
+    for page in pages:
+        room -= count_tokens(ModelMessage("user", prompts.found_earlier([page])), vocabulary)
+        if room < 0:
+            break
+        kept.append(page)
+    return kept
+
+
+def _system(memory: ChatMemory, text: str, max_tokens: int, vocabulary: Vocabulary) -> str:
+    """The system prompt `text`, with the memory in at most about `max_tokens` tokens.
 
     The oldest facts are cut, then the summary's end.
     """
-    if not memory.summary and not memory.facts:
+    left = max_tokens - count_text(prompts.memory("", ["-"]), vocabulary)
+    if left <= 0 or not (memory.summary or memory.facts):
         return text
-    summary = (memory.summary or "")[:max_chars]
-    left = max_chars - len(summary)
+    summary = cut_text(memory.summary or "", left, vocabulary)
+    left -= count_text(summary, vocabulary)
     facts: set[Fact] = set()
     # The pinned facts are chosen first, then the newest. The prompt has them in the order of their positions.
     for fact in sorted(memory.facts, key=lambda fact: (not fact.pinned, -(fact.position or 0))):
-        left -= len(fact.text) + CHARS_PER_TOKEN
+        left -= count_text(f"\n- {fact.text}", vocabulary)
         if left < 0:
             break
         facts.add(fact)
+    if not summary and not facts:
+        return text
     return text + prompts.memory(summary, [fact.text for fact in memory.facts if fact in facts])

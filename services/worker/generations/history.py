@@ -1,32 +1,40 @@
-"""What a generation needs to know of its chat: the memory, and all messages that the memory does not cover."""
+"""What a generation needs to know of its chat: the memory, all messages that the memory does not cover, and what was found."""
 
 from dataclasses import dataclass
-from typing import Final, cast
+from typing import Final
 
 from sqlalchemy import bindparam, select
 
 from services.worker.generations.context import ChatMemory
-from services.worker.models.port import ModelMessage, Role
+from services.worker.generations.steps import found_pages, load
+from services.worker.models.port import ModelMessage
+from services.worker.prompts import BROKEN_OFF, Page
 from shared.database.engine import Connection
-from shared.database.tables import Chat, Message
+from shared.database.tables import Chat, Generation, Message
 from shared.generations.claim import Claimed
 from shared.ids import ChatId, MessageId
 from shared.memory.facts import read_facts
+from shared.states import MessageStatus
 
 MAX_MESSAGES: Final = 500
 """More messages are not read. They would not fit into the prompt, so the chat is summarized first."""
+MAX_SEARCHED: Final = 3
+"""The pages of so many answers are known to later answers: of the newest that had any."""
+MAX_PAGES: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
 class ChatHistory:
     """A chat's memory, and the messages after the memory's watermark up to the question, in order.
 
-    `is_cut`: there are more messages after the watermark than MAX_MESSAGES; the oldest are missing here.
+    Answers that failed or were stopped say that they were broken off. `found` are pages of earlier searches, those of the
+    newest answer first. `is_cut`: there are more messages after the watermark than MAX_MESSAGES; the oldest are missing here.
     """
 
     memory: ChatMemory
     messages: list[ModelMessage]
     is_cut: bool
+    found: tuple[Page, ...] = ()
 
     @property
     def question(self) -> str:
@@ -35,7 +43,7 @@ class ChatHistory:
 
 
 _HISTORY: Final = (
-    select(Message.role, Message.content)
+    select(Message.role, Message.content, Message.status)
     .where(
         Message.chat_id == bindparam("chat"),
         Message.position > bindparam("watermark"),
@@ -45,6 +53,16 @@ _HISTORY: Final = (
     )
     .order_by(Message.position.desc())
     .limit(MAX_MESSAGES + 1)
+)
+_SEARCHED: Final = (
+    select(Generation.steps)
+    .where(
+        Generation.chat_id == bindparam("chat"),
+        Generation.user_message_id < bindparam("question"),
+        Generation.steps.is_not(None),
+    )
+    .order_by(Generation.user_message_id.desc())
+    .limit(MAX_SEARCHED)
 )
 _MEMORY: Final = select(Chat.summary, Chat.facts, Chat.summary_position).where(Chat.id == bindparam("chat"))
 
@@ -71,5 +89,17 @@ async def _with_history(
 ) -> ChatHistory:
     values = {"chat": chat_id, "question": question, "watermark": watermark}
     rows = (await db.execute(_HISTORY, values)).all()
-    history = [ModelMessage(cast("Role", role), content) for role, content in reversed(rows[:MAX_MESSAGES])]
-    return ChatHistory(memory, history, is_cut=len(rows) > MAX_MESSAGES)
+    history = [read_message(*row) for row in reversed(rows[:MAX_MESSAGES]) if row.content.strip()]
+    searched = (await db.execute(_SEARCHED, {"chat": chat_id, "question": question})).scalars()
+    pages: dict[str, Page] = {}
+    for page in (page for steps in searched for page in found_pages(load(steps))):
+        pages.setdefault(page.url, page)
+    return ChatHistory(memory, history, len(rows) > MAX_MESSAGES, tuple(pages.values())[:MAX_PAGES])
+
+
+def read_message(role: str, content: str, status: str) -> ModelMessage:
+    """A message as the model gets it: an answer that is not whole says so."""
+    if role == "user":
+        return ModelMessage("user", content)
+    is_whole = status == MessageStatus.COMPLETED
+    return ModelMessage("assistant", content if is_whole else f"{content}\n\n{BROKEN_OFF}")

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import ceil
 from typing import Final
 
 from services.worker.generations.citations import without_source
@@ -10,7 +11,7 @@ from services.worker.generations.log_writer import LogWriter
 from services.worker.generations.quota import Quota
 from services.worker.generations.seam import Seam
 from services.worker.models.port import ModelChunk
-from services.worker.models.tokens import CHARS_PER_TOKEN
+from services.worker.models.tokens import SMALL, Vocabulary, count_text
 from shared.errors import (
     CortexAIError,
     ModelAuthFailed,
@@ -34,12 +35,17 @@ REFUSALS: Final = (ModelRateLimited, ModelAuthFailed, ModelRejected, ModelNotAva
 
 @dataclass(slots=True)
 class UsageMeter:
-    """Counts one model call: its prompt's tokens, the characters that came, and the usage that the model reported."""
+    """Counts one model call: its prompt's tokens, what came, and the usage that the model reported.
+
+    `tokens` are those that came, counted by the `vocabulary`.
+    """
 
     model: str
     prompt_tokens: int
+    vocabulary: Vocabulary = SMALL
     chars: int = 0
     has_text: bool = False
+    tokens: float = 0.0
     reported: TokenUsage | None = None
 
     @property
@@ -50,14 +56,17 @@ class UsageMeter:
     def count(self, chunk: ModelChunk) -> None:
         """Count what a chunk adds, whether it is shown or not."""
         self.reported = chunk.usage or self.reported
-        self.chars += len(chunk.text) + len(chunk.reasoning)
         self.has_text = self.has_text or bool(chunk.text)
+        for text in (chunk.text, chunk.reasoning):
+            if text:
+                self.chars += len(text)
+                self.tokens += count_text(text, self.vocabulary)
 
     def usage(self) -> ModelUsage:
         """What the call took: what the model reported, else an estimate."""
         if self.reported is not None:
             return ModelUsage(self.model, self.reported, is_estimate=False)
-        return ModelUsage(self.model, estimate(self.prompt_tokens, -(-self.chars // CHARS_PER_TOKEN)), is_estimate=True)
+        return ModelUsage(self.model, estimate(self.prompt_tokens, ceil(self.tokens)), is_estimate=True)
 
 
 @dataclass(slots=True)
@@ -200,7 +209,7 @@ class Reply:
 
         """
         # Without a model call, the next one has to be able to spend at least one token.
-        self.quota.check(self.meter.prompt_tokens + self.meter.chars // CHARS_PER_TOKEN if self.meter else 1)
+        self.quota.check(self.meter.prompt_tokens + int(self.meter.tokens) if self.meter else 1)
 
     def fail(self, failure: CortexAIError) -> None:
         """End with a failure."""

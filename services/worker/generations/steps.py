@@ -10,6 +10,8 @@ from typing import Any, Final
 
 from services.worker import prompts
 from services.worker.models.port import ModelMessage, ToolCall
+from services.worker.models.tokens import Vocabulary, cut_text
+from services.worker.prompts import Page
 from services.worker.tools.port import FAILURE_NOTICE, Source, ToolFailure, ToolResult
 from shared.protocol import frames
 from shared.protocol.frames import Frame
@@ -36,8 +38,10 @@ REPEATED: Final = ToolFailure(
     "This call was asked for twice.",
     "This call was not made: another call of the same step has the same arguments. Use the result of that call.",
 )
-MIN_CONTENT_CHARS: Final = 200
-"""How many characters of each record's content the model gets at least."""
+MIN_CONTENT_TOKENS: Final = 50
+"""How many tokens of each record's content the model gets at least."""
+EXCERPT_CHARS: Final = 240
+"""How many characters of a page's text, and of its title, later answers get to know."""
 
 
 @dataclass(slots=True)
@@ -225,38 +229,54 @@ def _missing_outcome(transcript: Transcript, call: ToolUse, known: set[str]) -> 
     return outcome_frames(call, known) if state == "input-available" else _source_frames(call, known)
 
 
-def to_model_messages(steps: Sequence[Step], *, as_tools: bool, max_chars: int) -> list[ModelMessage]:
-    """The steps as the model gets them. All records' contents together are cut to about `max_chars` characters.
-
-    A model that can't call tools (`as_tools` is False) gets the outcomes in system messages, without calls and texts.
-    """
-    records = sum(len(call.result.records) for step in steps for call in step.calls if call.result)
-    share = max(MIN_CONTENT_CHARS, max_chars // max(1, records))
+def to_model_messages(steps: Sequence[Step], *, max_tokens: int, vocabulary: Vocabulary) -> list[ModelMessage]:
+    """The steps as a model gets them that can call tools. All records' contents together are cut to about `max_tokens`."""
+    share = _share(steps, max_tokens)
     messages: list[ModelMessage] = []
     for step in steps:
-        outcomes = [(call.id, _outcome_text(call, share)) for call in step.calls]
-        if as_tools:
-            calls = tuple(ToolCall(call.id, call.name, call.arguments) for call in step.calls)
-            messages.append(ModelMessage("assistant", step.text, calls))
-            messages += [ModelMessage("tool", text, call_id=call_id) for call_id, text in outcomes]
-        else:
-            messages += [
-                ModelMessage("system", text) for (_, text), use in zip(outcomes, step.calls, strict=True) if use.is_made
-            ]
+        calls = tuple(ToolCall(call.id, call.name, call.arguments) for call in step.calls)
+        messages.append(ModelMessage("assistant", step.text, calls))
+        messages += [
+            ModelMessage("tool", _outcome_text(call, share, vocabulary), call_id=call.id) for call in step.calls
+        ]
     return messages
 
 
-def _outcome_text(call: ToolUse, share: int) -> str:
-    """The outcome as the model reads it. Each record's content is cut to `share` characters."""
+def to_quoted_results(steps: Sequence[Step], *, max_tokens: int, vocabulary: Vocabulary) -> list[str]:
+    """The outcomes as texts to quote, for a model that can't call tools: without calls and texts, and cut likewise."""
+    share = _share(steps, max_tokens)
+    return [_outcome_text(call, share, vocabulary) for step in steps for call in step.calls if call.is_made]
+
+
+def _share(steps: Sequence[Step], max_tokens: int) -> int:
+    """How many tokens each record's content may take."""
+    records = sum(len(call.result.records) for step in steps for call in step.calls if call.result)
+    return max(MIN_CONTENT_TOKENS, max_tokens // max(1, records))
+
+
+def found_pages(steps: Sequence[Step]) -> list[Page]:
+    """The pages that the steps' tools found, with the beginning of each page's text."""
+    pages: list[Page] = []
+    for call in (call for step in steps for call in step.calls if call.result):
+        texts = {record.get("url"): record.get("content") for record in (call.result.records if call.result else ())}
+        for source in call.result.sources if call.result else ():
+            text = texts.get(source.url)
+            excerpt = " ".join(text[:EXCERPT_CHARS].split()) if isinstance(text, str) else ""
+            pages.append(Page(source.title[:EXCERPT_CHARS], source.url, excerpt))
+    return pages
+
+
+def _outcome_text(call: ToolUse, share: int, vocabulary: Vocabulary) -> str:
+    """The outcome as the model reads it. Each record's content is cut to `share` tokens."""
     match call.outcome:
         case ToolResult(notice=notice, records=records):
-            return prompts.quoted_records(notice, [_shortened(record, share) for record in records])
+            return prompts.quoted_records(notice, [_shortened(record, share, vocabulary) for record in records])
         case ToolFailure(notice=notice):
             return notice
         case None:
             return FAILURE_NOTICE
 
 
-def _shortened(record: Json, share: int) -> Json:
+def _shortened(record: Json, share: int, vocabulary: Vocabulary) -> Json:
     content = record.get("content")
-    return {**record, "content": content[:share]} if isinstance(content, str) else record
+    return {**record, "content": cut_text(content, share, vocabulary)} if isinstance(content, str) else record

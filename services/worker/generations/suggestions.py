@@ -6,13 +6,13 @@ The call may fail in any way; then no tool is called, and the answer goes on.
 import asyncio
 from collections.abc import Sequence
 from contextlib import aclosing
-from datetime import UTC, datetime
 from typing import Final
 
 from services.worker import prompts
 from services.worker.generations.reply import Reply, UsageMeter
 from services.worker.models.port import ChatModel, ModelMessage, ModelRequest, RetryNotice, ToolCall
-from services.worker.models.tokens import count_tokens
+from services.worker.models.tokens import count_tokens, vocabulary_of
+from services.worker.prompts import Today
 from services.worker.tools.port import Suggestion
 from shared.errors import ModelError, ModelTimeout
 from shared.telemetry.logs import get_logger
@@ -36,13 +36,14 @@ async def suggested_call(
     reply: Reply,
     messages: Sequence[ModelMessage],
     call_id: str,
+    today: Today,
 ) -> list[ToolCall]:
     """The call of this tool that the model `name` wants for the last message; none when the model does not answer.
 
     `call_id` becomes the end of the call's id. What the question took is counted by the reply's meter.
     """
-    question = _question(suggestion.instruction, messages)
-    reply.meter = meter = UsageMeter(name, sum(map(count_tokens, question)))
+    question, vocabulary = _question(suggestion.instruction, messages, today), vocabulary_of(name)
+    reply.meter = meter = UsageMeter(name, sum(count_tokens(said, vocabulary) for said in question), vocabulary)
     request = ModelRequest(name, question, max_tokens=MAX_TOKENS, is_brief=True, may_be_empty=True)
     try:
         async with asyncio.timeout(WITHIN):
@@ -57,10 +58,10 @@ async def suggested_call(
     return [] if arguments is None else [ToolCall(f"{suggestion.id_prefix}-{call_id}", tool, arguments)]
 
 
-def _question(instruction: str, messages: Sequence[ModelMessage]) -> list[ModelMessage]:
+def _question(instruction: str, messages: Sequence[ModelMessage], today: Today) -> list[ModelMessage]:
     newest = [(message.role, message.content[:MESSAGE_CHARS]) for message in messages[-MESSAGES:]]
     return [
-        ModelMessage("system", f"{instruction} Today is {datetime.now(UTC).date().isoformat()}."),
+        ModelMessage("system", f"{instruction} Today is {today.day.isoformat()} ({today.time_zone})."),
         ModelMessage("user", prompts.quoted_conversation(newest)),
     ]
 

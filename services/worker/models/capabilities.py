@@ -4,6 +4,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from services.worker.models.tokens import Vocabulary, vocabulary_of
+from shared.errors import PromptTooLong
+from shared.telemetry.logs import get_logger
+
+log = get_logger(__name__)
+
+LEAST_CONTEXT_TOKENS: Final = 1_024
+"""No model has a smaller context. An endpoint that names a smaller one, or refuses any prompt as too long, is wrong."""
+
 
 @dataclass(frozen=True, slots=True)
 class Family:
@@ -98,6 +107,8 @@ class ModelCatalog:
 
     def of(self, model: str) -> Capabilities:
         """What this model can do."""
+        known = self.contexts.get(model, self.context_tokens)
+        context = min(known, self.learned.contexts.get(model, known))
         family = next((family for family in FAMILIES if model.startswith(family.prefix)), OTHERS)
         return Capabilities(
             tools=family.tools and self.tools,
@@ -107,8 +118,8 @@ class ModelCatalog:
             reasoning_effort=self.reasoning_effort if self.reasoning_effort in family.efforts else None,
             suggests=family.suggests,
             short_prompt=family.short_prompt,
-            context_tokens=self.contexts.get(model, self.context_tokens),
-            max_output_tokens=self.max_output_tokens,
+            context_tokens=context,
+            max_output_tokens=self.max_output_tokens if context == known else min(self.max_output_tokens, context // 2),
         )
 
     @property
@@ -118,7 +129,8 @@ class ModelCatalog:
 
     def with_fallback(self, model: str) -> "AnswerBounds":
         """What holds for an answer of this model, though the fallback may have to give it."""
-        able = [self.of(name) for name in (model, *((self.fallback,) if self.fallback else ()))]
+        names = (model, *((self.fallback,) if self.fallback else ()))
+        able = [self.of(name) for name in names]
         return AnswerBounds(
             tools=all(one.tools for one in able),
             prefill=able[0].prefill,
@@ -126,6 +138,7 @@ class ModelCatalog:
             short_prompt=able[0].short_prompt,
             context_tokens=min(one.context_tokens for one in able),
             max_output_tokens=min(one.max_output_tokens for one in able),
+            vocabulary=vocabulary_of(*names),
         )
 
 
@@ -133,7 +146,8 @@ class ModelCatalog:
 class AnswerBounds:
     """What a model and its fallback can both do, but for `prefill` and `short_prompt`, which are the model's alone.
 
-    `suggests`: they have to be asked whether a tool should be called, and can be. Sizes are in tokens, as in `Capabilities`.
+    `suggests`: they have to be asked whether a tool should be called, and can be. Sizes are in tokens, as in `Capabilities`;
+    `vocabulary` is the one by which texts are counted.
     """
 
     tools: bool
@@ -142,8 +156,24 @@ class AnswerBounds:
     short_prompt: bool
     context_tokens: int
     max_output_tokens: int
+    vocabulary: Vocabulary
 
     @property
     def prompt_tokens(self) -> int:
         """How many tokens a prompt may take when the longest answer has to fit as well."""
         return self.context_tokens - self.max_output_tokens
+
+
+def learn_context(refusal: PromptTooLong, models: ModelCatalog, model: str, sent: int) -> None:
+    """Remember that a prompt was too long that was counted as `sent` tokens. What a model takes only ever shrinks.
+
+    The endpoint may have named its limit. Where it named none, or one to which the model was held already (so the prompt was
+    counted too low), the next prompts are half as long. `model` was asked, unless the refusal names another.
+    """
+    model = refusal.model or model
+    known = models.of(model)
+    half = sent // 2 + min(known.max_output_tokens, sent // 2)
+    named = refusal.limit if refusal.limit is not None and refusal.limit < known.context_tokens else None
+    learned = max(LEAST_CONTEXT_TOKENS, named or half)
+    models.learned.contexts[model] = min(known.context_tokens, learned)
+    log.warning("context_learned", model=model, named=refusal.limit, sent=sent, tokens=models.of(model).context_tokens)

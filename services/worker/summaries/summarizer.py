@@ -1,22 +1,24 @@
 """Summaries: the older messages of a chat go into its summary, each once, and the watermark moves past them."""
 
 import asyncio
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from math import ceil
 from typing import Final, NamedTuple
 
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from services.worker import prompts
 from services.worker.models.answer import Answer, whole_answer
-from services.worker.models.capabilities import ModelCatalog
+from services.worker.models.capabilities import AnswerBounds, ModelCatalog, learn_context
 from services.worker.models.port import ChatModel, ModelMessage, ModelRequest
-from services.worker.models.tokens import CHARS_PER_TOKEN, count_tokens
+from services.worker.models.tokens import Vocabulary, count_text, count_tokens, cut_text, vocabulary_of
 from services.worker.summaries.facts import SummarizedMessage, kept_facts
 from shared import usage
 from shared.database.engine import Database
-from shared.errors import ModelBadResponse, ModelError, SummaryRefused
+from shared.errors import ModelBadResponse, ModelError, PromptTooLong, SummaryRefused
 from shared.ids import ChatId
 from shared.jobs.sender import JobSender
 from shared.memory import summaries
@@ -38,6 +40,16 @@ SKIP_AFTER: Final = 5
 """After so many failures, a single message that the model refuses is left out of the summary."""
 JOB_LOST_AFTER: Final = timedelta(seconds=2)
 MARGIN_TOKENS: Final = 64
+LEAST_TOKENS: Final = 100
+"""Of a message, so many tokens are summarized at least, however small the model's context is."""
+SUMMARY_SHARE: Final = 4
+"""The number of equal parts of the model's context of which the summary gets one at most, the old one and the new one each."""
+MOST_HALVINGS: Final = 6
+"""How often a chunk that is too long for the model is halved at once."""
+ENGLISH_CHARS: Final = 4
+"""Characters of a token of English."""
+SAMPLE_CHARS: Final = 500
+"""So many characters tell how many tokens a chat's language takes."""
 
 
 class SummaryMessage(NamedTuple):
@@ -163,50 +175,107 @@ class Summarizer:
             async with self.database.begin() as db:
                 await summaries.rest(db, claimed, self.window)
             return None
-        chunk = self._fitting(claimed, rows)
-        messages = [message for message in chunk if message.content]
 
         # 2. Ask the model for the new summary.
         try:
-            answer = await self._ask(claimed, messages) if messages else None
+            chunk, answer = await self._ask_for_less_and_less(claimed, rows)
         except asyncio.CancelledError:
             async with self.database.connect() as db:
                 await db.execute(summaries.release(claimed))
             raise
-        except (ModelError, TimeoutError) as error:
-            log.warning("summary_failed", chat_id=chat_id, error=type(error).__name__)
-            if not (isinstance(error, SummaryRefused) and len(messages) == 1 and claimed.failures >= SKIP_AFTER):
+        if isinstance(answer, Exception):
+            log.warning("summary_failed", chat_id=chat_id, error=type(answer).__name__)
+            alone = [message for message in chunk if message.content]
+            is_refused = isinstance(answer, SummaryRefused | PromptTooLong)
+            if not (is_refused and len(alone) == 1 and claimed.failures >= SKIP_AFTER):
                 async with self.database.connect() as db:
                     await db.execute(summaries.failed(claimed))
                 return None
             # One message must not keep all later messages out of the memory. The facts of this message are kept.
-            log.warning("message_not_summarized", chat_id=chat_id, position=messages[0].position)
+            log.warning("message_not_summarized", chat_id=chat_id, position=alone[0].position)
             answer = None
 
         # 3. Save the summary and the facts, and move the watermark.
         return await self._save(claimed, chunk, answer)
 
-    def _fitting(self, claimed: SummaryClaim, rows: Sequence[SummaryMessage]) -> Sequence[SummaryMessage]:
+    async def _ask_for_less_and_less(
+        self, claimed: SummaryClaim, rows: Sequence[SummaryMessage]
+    ) -> tuple[Sequence[SummaryMessage], Answer | ModelError | TimeoutError | None]:
+        """The first messages, as many as fit, and the model's answer over them; None where they say nothing, or a failure.
+
+        What is too long for the model is halved and asked for again at once. After failures it is halved from the start.
+        """
+        for halvings in range(claimed.failures, claimed.failures + MOST_HALVINGS):
+            chunk = self._fitting(claimed, rows, halvings)
+            messages = [message for message in chunk if message.content]
+            try:
+                return chunk, await self._ask(claimed, messages, halvings) if messages else None
+            except PromptTooLong as error:
+                refusal = error
+            except (ModelError, TimeoutError) as error:
+                return chunk, error
+        return chunk, refusal
+
+    def _fitting(
+        self, claimed: SummaryClaim, rows: Sequence[SummaryMessage], halvings: int
+    ) -> Sequence[SummaryMessage]:
         """The first of the messages, as many as the model can read at once, but at least one."""
-        left = self._budget(claimed) >> claimed.failures
+        left = float(self._budget(claimed, halvings))
         for count, row in enumerate(rows):
-            left -= len(row.content) // CHARS_PER_TOKEN + MARGIN_TOKENS // 4
+            left -= (
+                count_text(json.dumps(row.content, ensure_ascii=False), self._bounds.vocabulary) + MARGIN_TOKENS // 4
+            )
             if left < 0 and count:
                 return rows[:count]
         return rows
 
-    def _budget(self, claimed: SummaryClaim) -> int:
+    @property
+    def _bounds(self) -> AnswerBounds:
+        return self.models.with_fallback(self.models.default)
+
+    @property
+    def _share(self) -> int:
+        """The tokens that the old summary may take, the pinned facts, and the new summary, each."""
+        return self._bounds.context_tokens // SUMMARY_SHARE
+
+    def _budget(self, claimed: SummaryClaim, halvings: int) -> int:
         """The tokens that the quoted messages may take."""
-        fixed = count_tokens(ModelMessage("system", prompts.summarize(self.max_chars)))
-        fixed += count_tokens(ModelMessage("user", claimed.summary or "")) + MARGIN_TOKENS
-        return self.models.with_fallback(self.models.default).context_tokens - self._max_tokens() - fixed
+        vocabulary = self._bounds.vocabulary
+        old = self._old_summary(claimed)
+        conversation = self._conversation(old, [], self._pinned(claimed))
+        fixed = sum(count_tokens(message, vocabulary) for message in conversation) + MARGIN_TOKENS
+        room = self._bounds.context_tokens - self._max_tokens(claimed.summary or "") - fixed
+        return max(LEAST_TOKENS, room >> halvings)
 
-    def _max_tokens(self) -> int:
-        """The tokens that a summary may take. The margin is for models that count tokens differently."""
-        bounds = self.models.with_fallback(self.models.default)
-        return min(bounds.max_output_tokens, self.max_chars // CHARS_PER_TOKEN + MARGIN_TOKENS)
+    def _old_summary(self, claimed: SummaryClaim) -> str:
+        return cut_text(claimed.summary or "", self._share, self._bounds.vocabulary)
 
-    async def _ask(self, claimed: SummaryClaim, messages: Sequence[SummaryMessage]) -> Answer:
+    def _pinned(self, claimed: SummaryClaim) -> list[str]:
+        """The facts that the user has confirmed, as many as have room."""
+        room, told = float(self._share), list[str]()
+        for fact in claimed.facts:
+            if fact.pinned and (room := room - count_text(f'"{fact.text}", ', self._bounds.vocabulary)) >= 0:
+                told.append(fact.text)
+        return told
+
+    def _conversation(
+        self, summary: str, quoted: Sequence[tuple[int, str, str]], pinned: Sequence[str]
+    ) -> list[ModelMessage]:
+        return [
+            ModelMessage("system", prompts.summarize(self.max_chars)),
+            ModelMessage("user", prompts.summary_request(summary, quoted, pinned)),
+        ]
+
+    def _max_tokens(self, sample: str) -> int:
+        """The tokens that a summary in the language of the sample may take.
+
+        The margin is for models that count tokens differently.
+        """
+        sample = sample[:SAMPLE_CHARS]
+        density = max(1 / ENGLISH_CHARS, count_text(sample, self._bounds.vocabulary) / max(1, len(sample)))
+        return min(self._bounds.max_output_tokens, self._share, int(self.max_chars * density) + MARGIN_TOKENS)
+
+    async def _ask(self, claimed: SummaryClaim, messages: Sequence[SummaryMessage], halvings: int) -> Answer:
         """The model's new summary.
 
         Raises:
@@ -214,16 +283,20 @@ class Summarizer:
             TimeoutError: the model took too long.
 
         """
-        max_chars = max(200, (self._budget(claimed) >> claimed.failures) * CHARS_PER_TOKEN)
-        quoted = [(message.position, message.role, _shortened(message.content, max_chars)) for message in messages]
-        pinned = [fact.text for fact in claimed.facts if fact.pinned]
-        conversation = [
-            ModelMessage("system", prompts.summarize(self.max_chars)),
-            ModelMessage("user", prompts.summary_request(claimed.summary or "", quoted, pinned)),
+        most, vocabulary = self._budget(claimed, halvings), self._bounds.vocabulary
+        quoted = [
+            (message.position, message.role, _shortened(message.content, most, vocabulary)) for message in messages
         ]
-        request = ModelRequest(self.models.default, conversation, max_tokens=self._max_tokens(), is_brief=True)
-        async with asyncio.timeout(self.timeout):
-            answer = await whole_answer(self.model, request)
+        conversation = self._conversation(self._old_summary(claimed), quoted, self._pinned(claimed))
+        max_tokens = self._max_tokens((claimed.summary or "") + messages[0].content)
+        request = ModelRequest(self.models.default, conversation, max_tokens=max_tokens, is_brief=True)
+        try:
+            async with asyncio.timeout(self.timeout):
+                answer = await whole_answer(self.model, request)
+        except PromptTooLong as refusal:
+            sent = sum(count_tokens(message, vocabulary) for message in conversation)
+            learn_context(refusal, self.models, self.models.default, sent)
+            raise
         await self._record(claimed, conversation, answer)
         if answer.finish_reason == "length" and not answer.text.strip():
             raise ModelBadResponse  # the model thought for too long, as it may do over any text
@@ -235,8 +308,9 @@ class Summarizer:
         """Note what the model call took, whether its answer is of use or not."""
         taken = answer.usage
         if taken is None:
-            prompt = sum(count_tokens(message) for message in conversation)
-            taken = estimate(prompt, count_tokens(ModelMessage("assistant", answer.text)))
+            vocabulary = vocabulary_of(answer.model)
+            prompt = sum(count_tokens(message, vocabulary) for message in conversation)
+            taken = estimate(prompt, ceil(count_text(answer.text, vocabulary)))
         self.metrics.tokens(answer.model, taken)
         statement = usage.record(
             claimed.user_id, "summary", answer.model, taken, chat_id=claimed.chat_id, is_estimate=answer.usage is None
@@ -270,15 +344,16 @@ class Summarizer:
         return saved
 
 
-def _shortened(text: str, max_chars: int) -> str:
+def _shortened(text: str, max_tokens: int, vocabulary: Vocabulary) -> str:
     """A message for the prompt.
 
     When the message is too long, its middle is left out; its facts are found all the same.
     """
-    if len(text) <= max_chars:
+    if cut_text(text, max_tokens, vocabulary) == text:
         return text
-    half = max_chars // 2
-    return f"{text[:half]} … {text[-half:]}"
+    half = max_tokens / 2
+    # The end is cut from its end on.
+    return f"{cut_text(text, half, vocabulary)} … {cut_text(text[::-1], half, vocabulary)[::-1]}"
 
 
 def at_sentence_end(text: str, max_chars: int) -> str:

@@ -35,6 +35,8 @@ class Behaviour:
       in `steps` rounds; `query` is its argument (`+` for a space); `args=broken` cuts the arguments' JSON short.
     * `manner`: one of `manners.py`, played instead of the answer; `once` and `model` hold for it as for a fault.
     * `model`: the fault or the manner is only of models whose name contains this.
+    * `strict`: refuse a conversation whose roles do not alternate, as the chat templates of Mistral and Gemma do.
+    * `context`: refuse a conversation that has more tokens than this, by the double's own count; 0 for no bound.
     * `seam`: what the model does when it is told to go on with an answer; `well` begins with the words asked for.
     * `split`: send the body in pieces of so many bytes, across the borders of events and characters.
     """
@@ -57,6 +59,8 @@ class Behaviour:
     query: str = "cortex"
     args: str = ""
     split: int = 0
+    strict: bool = False
+    context: int = 0
     manner: str = ""
     seam: Seam = "well"
     model: str = ""
@@ -71,7 +75,7 @@ DEFAULTS: Final = Behaviour()
 
 
 def directive_in(message: str, purpose: Purpose = "answer") -> str | None:
-    """Find the directive that a message begins or ends with, or the last one that names the purpose, anywhere.
+    """Find the directive that a message ends or begins with, or the last one that names the purpose, anywhere.
 
     An answer's in the middle is not obeyed: a summary's prompt quotes earlier messages, and must not behave like them.
     `[[title: manner=refusal]]` is obeyed by the request for a title, which quotes the message that has the directive.
@@ -79,7 +83,8 @@ def directive_in(message: str, purpose: Purpose = "answer") -> str | None:
     named = [found[2] for found in FOR_A_PURPOSE.finditer(message) if found[1] == purpose]
     if named:
         return named[-1]
-    found = AT_THE_START.match(message) or AT_THE_END.search(message)
+    # At the end first: a message that got no answer may stand before it in one turn.
+    found = AT_THE_END.search(message) or AT_THE_START.match(message)
     return found[1] if found else None
 
 

@@ -12,7 +12,7 @@ from tests.doubles.groq import wire
 from tests.doubles.groq.control import answer_control
 from tests.doubles.groq.conversation import RequestInvalid, read
 from tests.doubles.groq.directives import DirectiveInvalid
-from tests.doubles.groq.manners import RESPONSES, STREAMS, check_manner, raw_events
+from tests.doubles.groq.manners import RESPONSES, STREAMS, check_manner, raw_events, why_refused
 from tests.doubles.groq.pacing import Clock, Ending, Player
 from tests.doubles.groq.plan import Plan, refusal, streamed, whole
 from tests.doubles.groq.state import Outcome, Record, State
@@ -127,6 +127,9 @@ class Connection(asyncio.Protocol):
             self._refuse(wire.response(HTTPStatus.UNAUTHORIZED, body_401))
             return
         behaviour = script.behaviour
+        if refused := why_refused(behaviour, body["messages"], conversation.prompt_tokens):
+            self._refuse(refused)
+            return
         is_spared = behaviour.model not in conversation.model or self._state.is_spared(behaviour, conversation)
         fault = "" if is_spared else behaviour.fault
         manner = "" if is_spared else behaviour.manner

@@ -4,14 +4,16 @@ A manner is a directive: `[[manner=role_then_error]]`. Most play a whole stream;
 """
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from tests.doubles.groq import wire
-from tests.doubles.groq.directives import DirectiveInvalid
+from tests.doubles.groq.directives import Behaviour, DirectiveInvalid
 from tests.doubles.groq.pacing import End, Ending, Step
 from tests.doubles.groq.plan import Plan, spoken
 from tests.doubles.groq.wire import to_json
+
+NOT_ALTERNATING: Final = "Conversation roles must alternate user/assistant/user/assistant/..."
 
 
 def event(value: object) -> bytes:
@@ -164,6 +166,32 @@ RESPONSES: Final[dict[str, Callable[[Plan], bytes]]] = {
     "json_error": _json_error,
     "redirect": _redirect,
 }
+
+
+# What strict endpoints do: `[[strict]]` and `[[context=n]]`.
+def why_refused(behaviour: Behaviour, messages: Sequence[Mapping[str, Any]], prompt_tokens: int) -> bytes | None:
+    """Return the whole response to a conversation that a strict endpoint refuses; None where it is answered."""
+    if behaviour.strict and not is_alternating(messages):
+        return wire.response(400, wire.error_body(NOT_ALTERNATING, "invalid_request_error", ""))
+    if behaviour.context and prompt_tokens > behaviour.context:
+        message = (
+            f"This model's maximum context length is {behaviour.context} tokens. However, your messages resulted in "
+            f"{prompt_tokens} tokens. Please reduce the length of the messages."
+        )
+        return wire.response(400, wire.error_body(message, "invalid_request_error", "context_length_exceeded"))
+    return None
+
+
+def is_alternating(messages: Sequence[Mapping[str, Any]]) -> bool:
+    """Tell whether a conversation has the shape that strict chat templates ask for.
+
+    One system message at most, at the beginning; then by turns the user and the assistant, the user first. Calls of tools and
+    their results do not count (source: the chat templates of Mistral-7B-Instruct and of Gemma).
+    """
+    told = [message for message in messages if message["role"] != "tool" and not message.get("tool_calls")]
+    if told and told[0]["role"] == "system":
+        told = told[1:]
+    return bool(told) and all(message["role"] == ("assistant" if at % 2 else "user") for at, message in enumerate(told))
 
 
 def check_manner(name: str) -> None:

@@ -38,7 +38,7 @@ async def test_signing_up_makes_an_account_and_never_shows_its_password(http: ht
     email = address()
     response = await sign_up(http, email)
     assert response.status_code == 201
-    assert response.json().keys() == {"id", "email", "created_at"}
+    assert response.json().keys() == {"id", "email", "created_at", "time_zone"}
     assert response.json()["email"] == email
     assert response.json()["created_at"].endswith(("Z", "+00:00"))
 

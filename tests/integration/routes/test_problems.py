@@ -60,7 +60,7 @@ async def test_every_error_has_the_same_shape(
         ("/api/chats/1", ["GET", "PATCH", "DELETE"]),
         ("/api/chats/1/messages", ["GET", "POST"]),
         ("/api/chats/1/stop", ["POST"]),
-        ("/api/auth/me", ["GET", "DELETE"]),
+        ("/api/auth/me", ["GET", "PATCH", "DELETE"]),
         ("/openapi.json", ["GET", "HEAD"]),
     ],
 )

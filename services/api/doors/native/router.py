@@ -70,6 +70,7 @@ async def post_message(
         body.content,
         on_conflict=body.on_conflict,
         model=body.model,
+        time_zone=body.time_zone,
         key=key,
     )
     bind_contextvars(generation_id=str(turn.generation_id))

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import StringConstraints
 
-from services.api.fields import Body, NotBlank, Storable, Text, View
+from services.api.fields import Body, NotBlank, Storable, Text, TimeZone, View
 from services.api.generations.schemas import Status
 
 
@@ -15,11 +15,13 @@ class NewMessage(Body):
 
     `on_conflict` says what happens while the chat is generating: the message is refused; it stops what is generated; or
     it waits behind that. `model` is one of the offered models (GROQ_MODEL, GROQ_MODELS), the first one by default.
+    `time_zone` is an IANA name, such as Europe/Berlin: where the user is; by default, the account's.
     """
 
     content: Annotated[Text, NotBlank]
     on_conflict: Literal["reject", "interrupt", "enqueue"] = "reject"
     model: Annotated[str, StringConstraints(max_length=200), Storable] | None = None
+    time_zone: TimeZone | None = None
 
 
 class AcceptedMessage(View):

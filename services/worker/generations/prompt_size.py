@@ -1,0 +1,114 @@
+"""The prompt's size: what an answer is told within its model's bounds, and what is learned when that was too much."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from services.worker import prompts
+from services.worker.generations.context import Context, assemble
+from services.worker.generations.history import ChatHistory
+from services.worker.generations.seam import anchor_of
+from services.worker.generations.steps import Step, to_model_messages, to_quoted_results
+from services.worker.models.capabilities import AnswerBounds, ModelCatalog, learn_context
+from services.worker.models.port import ModelMessage, ToolDescription
+from services.worker.models.tokens import count_text, count_tokens
+from services.worker.prompts import Today
+from shared.errors import ModelError, PromptTooLong
+from shared.telemetry.logs import get_logger
+
+log = get_logger(__name__)
+
+RESULTS_SHARE: Final = 2
+"""The number of equal parts of the prompt of which tool results get one at most."""
+MOST_REFUSALS: Final = 5
+"""How many prompts of one reply may be refused as too long. Each one after the first is smaller."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """What all prompts of one reply have in common: where the user is, and the tools on offer."""
+
+    time_zone: str | None = None
+    tools: Sequence[ToolDescription] = ()
+
+    def build(
+        self,
+        history: ChatHistory,
+        steps: Sequence[Step],
+        bounds: AnswerBounds,
+        *,
+        with_tools: bool,
+        said: str = "",
+        by_prefill: bool = False,
+    ) -> Context:
+        """The prompt: the chat, the steps so far, and what was said of the answer, which the model is to continue."""
+        vocabulary, today = bounds.vocabulary, today_in(self.time_zone)
+        offered = self.tools if with_tools else ()
+        budget = bounds.prompt_tokens - sum(int(count_text(repr(tool), vocabulary)) for tool in offered)
+        fixed = [
+            ModelMessage("system", prompts.system(today, is_short=bounds.short_prompt)),
+            ModelMessage("user", history.question),
+        ]
+        room = budget - sum(count_tokens(message, vocabulary) for message in fixed)
+        most = max(0, min(budget // RESULTS_SHARE, room))
+        after = to_model_messages(steps, max_tokens=most, vocabulary=vocabulary) if with_tools else []
+        if said:
+            after.append(ModelMessage("assistant", said))
+            if not by_prefill:
+                after.append(ModelMessage("user", prompts.go_on(anchor_of(said))))
+        return assemble(
+            history.memory,
+            history.messages,
+            found=history.found,
+            results=[] if with_tools else to_quoted_results(steps, max_tokens=most, vocabulary=vocabulary),
+            after=after,
+            budget=budget,
+            vocabulary=vocabulary,
+            today=today,
+            is_short=bounds.short_prompt,
+        )
+
+
+def today_in(time_zone: str | None) -> Today:
+    """The date in a time zone: in UTC, and said to be so, where the zone is None or not known here."""
+    now = datetime.now(UTC)
+    if time_zone is not None:
+        try:
+            return Today(now.astimezone(ZoneInfo(time_zone)).date(), time_zone)
+        except (ZoneInfoNotFoundError, ValueError, OSError):
+            log.warning("time_zone_unknown")
+    return Today(now.date(), "UTC")
+
+
+@dataclass(slots=True)
+class PromptSize:
+    """Makes the prompts of one reply shorter, as long as its model refuses them as too long.
+
+    `refusal` is the newest refusal, of a prompt of `refused_tokens`; `refusals` counts them.
+    """
+
+    models: ModelCatalog
+    model: str
+    refusal: PromptTooLong | None = None
+    refused_tokens: int = 0
+    refusals: int = 0
+
+    def check(self, context: Context) -> None:
+        """Check that it makes sense to ask with this prompt.
+
+        Raises:
+            PromptTooLong: the newest refusal. A prompt that is no longer than this was refused, or too many were.
+
+        """
+        if self.refusal is not None and (context.tokens >= self.refused_tokens or self.refusals >= MOST_REFUSALS):
+            raise self.refusal
+
+    def learn(self, failure: ModelError, context: Context) -> bool:
+        """Remember that this prompt was too long. Returns whether there is something to learn from this failure."""
+        if not isinstance(failure, PromptTooLong) or failure is self.refusal:
+            return False
+        self.refusal, self.refused_tokens, self.refusals = failure, context.tokens, self.refusals + 1
+        learn_context(failure, self.models, self.model, context.tokens)
+        return True
