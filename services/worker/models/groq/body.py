@@ -24,6 +24,11 @@ class Body:
         return self._answer.has_ended
 
     @property
+    def progress(self) -> int:
+        """A number that grows while the answer does, also while nothing of it comes out yet."""
+        return self._answer.progress
+
+    @property
     def unreadable(self) -> int:
         """How many events were skipped."""
         return self._events.unreadable + self._answer.unreadable

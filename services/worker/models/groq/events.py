@@ -9,6 +9,8 @@ from shared.errors import ModelBadResponse
 
 MAX_EVENT_BYTES: Final = 4 * 1024 * 1024
 """An endpoint that sends more than this without ending an event is no model."""
+MAX_JOINED_BYTES: Final = 64 * 1024
+"""Of an event that comes on several lines."""
 WRONG_ADDRESS: Final = (
     "The language model's address answers, but not as a model does. "
     "Whoever runs this has to check GROQ_BASE_URL, and what stands between."
@@ -27,7 +29,7 @@ class Events:
         self.unreadable = 0
         self._rest = bytearray()
         self._data = b""
-        self._bare = b""
+        self._bare = bytearray()
         self._is_error = False
         self._ended_in_cr = False
         self._has_begun = False
@@ -111,16 +113,16 @@ class Events:
         except (ValueError, RecursionError):
             value = None
             # An event may have several lines, which belong together.
-            if self._data:
+            if self._data and len(self._data) + len(text) < MAX_JOINED_BYTES:
                 text = self._data + b"\n" + text
                 try:
                     value = _json(text)
                 except (ValueError, RecursionError):
                     value = None
+            elif self._data:
+                self._skip(self._data, events)
             if value is None:
                 self._data = text
-                if len(text) > MAX_EVENT_BYTES:
-                    raise ModelBadResponse from None
                 return
             self._data = b""
         if self._data:
@@ -156,7 +158,7 @@ class Events:
             try:
                 events.append(_bare_event(_json(line)))
             except (ValueError, RecursionError):
-                self._bare = line
+                self._bare += line
             return
         self._bare += b"\n" + line
         if len(self._bare) > MAX_EVENT_BYTES:
@@ -165,7 +167,7 @@ class Events:
     def _end_bare(self, events: list[Any]) -> None:
         if not self._bare:
             return
-        text, self._bare = self._bare, b""
+        text, self._bare = bytes(self._bare), bytearray()
         try:
             events.append(_bare_event(_json(text)))
         except (ValueError, RecursionError):

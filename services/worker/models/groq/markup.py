@@ -455,11 +455,11 @@ def _lower(text: str) -> str:
 
 def _waiting(text: str, closers: Collection[str]) -> int:
     """How many characters at the end of a text may begin one of the words."""
-    lower = text[-LONGEST:].lower()
-    for length in range(len(lower), 0, -1):
-        end = lower[-length:]
-        if any(closer.startswith(end) for closer in closers):
-            return length
+    end = _lower(text[-LONGEST:])
+    firsts = {closer[0] for closer in closers}
+    for at, character in enumerate(end):
+        if character in firsts and any(closer.startswith(end[at:]) for closer in closers):
+            return len(end) - at
     return 0
 
 

@@ -36,7 +36,6 @@ FINISH_REASONS: Final[dict[str, FinishReason]] = {
     "tool_calls": "tool-calls",
     "tool_use": "tool-calls",
     "function_call": "tool-calls",
-    "error": "error",
 }
 """What endpoints call the ends of answers. All others are `other`."""
 _REASONING_FIELDS: Final = ("reasoning", "reasoning_content", "thinking", "reasoning_text", "reasoning_details")
@@ -52,7 +51,8 @@ class AnswerReader:
 
     `offered` are the names of the request's tools, `before` is the text that the model continues. With `is_reasoning`
     the answer begins with reasoning that no word opens. With `is_whole` nothing comes out before the end, so that
-    reasoning is told apart however late it shows.
+    reasoning is told apart however late it shows. `progress` counts the events that brought something, also what does
+    not come out yet.
     """
 
     def __init__(
@@ -61,6 +61,7 @@ class AnswerReader:
         self.unreadable = 0
         self.has_ended = False
         self.has_said = False
+        self.progress = 0
         self._markup = Markup(offered, before, is_reasoning=is_reasoning)
         self._calls = ToolCallPieces(offered)
         self._text, self._reasoning = Characters(), Characters()
@@ -178,9 +179,10 @@ class AnswerReader:
                 self._read_text(content, pieces)
             else:
                 self._read_delta(delta, pieces)
-            if is_delta and not self._has_delta:
+            if any(value for name, value in delta.items() if name != "role"):
+                self.progress += 1
                 # Some endpoints send the whole message once more, behind all pieces of it.
-                self._has_delta = any(value for name, value in delta.items() if name != "role")
+                self._has_delta = self._has_delta or is_delta
         if reason := choice.get("finish_reason"):
             self._finish(reason)
         return pieces
@@ -219,8 +221,10 @@ class AnswerReader:
 
     def _finish(self, reason: object) -> None:
         name = reason.lower() if isinstance(reason, str) else ""
-        if name == "error" and not self.has_ended:
-            raise ModelBadResponse
+        if name == "error":
+            if not self.has_ended:
+                raise ModelBadResponse
+            return
         if "malformed_function_call" in name and not self.has_said:
             raise ModelToolCallFailed
         self.has_ended = True

@@ -101,13 +101,13 @@ async def read_body(pieces: AsyncIterator[bytes], body: Body) -> AsyncIterator[C
     """
     silent_since: float | None = None
     async for piece in pieces:
-        has_said = False
+        before, has_said = body.progress, False
         for chunk in body.read(piece):
             has_said = True
             yield chunk
         if body.is_over or body.has_ended:
             break
-        silent_since = None if has_said else _check_silence(silent_since)
+        silent_since = None if has_said or body.progress > before else _check_silence(silent_since)
     while body.has_ended and not body.is_over and (piece := await _next(pieces)):
         for chunk in body.read(piece):
             yield chunk
