@@ -1,6 +1,7 @@
 """From ChatGroq's chunks to those of the port. Their shape is that of `reader.py`."""
 
 import json
+from typing import Any
 
 from langchain_core.outputs import ChatGenerationChunk
 
@@ -11,17 +12,20 @@ from shared.token_usage import TokenUsage
 
 def read_chunk(chunk: ChatGenerationChunk) -> ModelChunk:
     """What a chunk adds."""
-    message = chunk.message
-    more = message.additional_kwargs
+    message, info = chunk.message, chunk.generation_info
+    text, more = clean(str(message.content)), message.additional_kwargs
+    if not more and not info:
+        return ModelChunk(text)
     usage = getattr(message, "usage_metadata", None)
-    info = chunk.generation_info
     return ModelChunk(
-        text=clean(str(message.content)),
+        text,
         reasoning=clean(more.get("reasoning_content", "")),
         finish_reason=info.get("finish_reason") if info else None,
         usage=TokenUsage(usage["input_tokens"], usage["output_tokens"], usage["total_tokens"]) if usage else None,
-        calls=tuple(
-            ToolCall(call["id"], call["function"]["name"], json.loads(call["function"]["arguments"] or "null"))
-            for call in more.get("tool_calls", ())
-        ),
+        calls=tuple(_call(call) for call in more.get("tool_calls", ())),
     )
+
+
+def _call(call: dict[str, Any]) -> ToolCall:
+    function = call["function"]
+    return ToolCall(call["id"], function["name"], json.loads(function["arguments"] or "null"))
