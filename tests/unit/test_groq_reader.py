@@ -121,6 +121,8 @@ PLAIN: list[str] = [
     "```xml\n<think>hm</think>\n```\nDone",
     "The <think> tag and the </think> tag.",
     "Between <think> and </think>, models think.",
+    "Its end is </think>",
+    "Its end is </think>\nand no other.",
     "Models end turns with `<|im_end|>` and ``<|eot_id|>``.",
     "```\n<|im_start|>user\nHello<|im_end|>\n```",
     "The token <|im_end|> ends a turn.",

@@ -232,6 +232,8 @@ class Markup:
         is_line_start = not line.strip()
         if is_line_start and (len(line) >= CODE_INDENT or is_first or kind is Kind.CALL):
             return len(line) >= CODE_INDENT
+        if kind is Kind.CLOSE and not self._is_boundary(text, at) and before in TALK_BEFORE and after in {"", "\n"}:
+            return True  # a sentence may end in the word
         return (before in TALK_BEFORE or (is_line_start and kind is Kind.DROP)) and after in TALK_AFTER and bool(after)
 
     def _obey(self, kind: Kind, word: str, rest: str, pieces: list[Piece]) -> str:
