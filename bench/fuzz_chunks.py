@@ -256,6 +256,9 @@ def read(body: bytes, cuts: list[int], options: dict[str, Any]) -> tuple[list[Ch
         chunks.extend(reader.end())
     except ModelError as error:
         return chunks, type(error).__name__
+    finally:
+        if reader.faults:
+            raise AssertionError(f"the reader failed over {reader.faults} events")
     return chunks, ""
 
 

@@ -71,6 +71,7 @@ async def answer_to(
             answered.ids.append(call["id"])
         answered.usage = chunk.get("x_groq", {}).get("usage") or answered.usage
     answered.unreadable = read.unreadable
+    assert not read.faults
     return answered
 
 
@@ -302,6 +303,7 @@ async def test_reasoning_is_read_wherever_it_stands(fields: dict[str, object]) -
         {"choices": {"delta": {"content": "Hello"}}},
         {"choices": [None, {"delta": {"content": "Hello"}}]},
         [delta(content="Hello")],
+        delta(content=[{"type": [], "text": "Hel"}, {"type": {}, "text": "lo"}]),
     ],
 )
 async def test_text_is_read_in_whatever_form(event: object) -> None:

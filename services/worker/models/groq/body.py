@@ -1,17 +1,25 @@
 """From the bytes of a body to the chunks of an answer."""
 
 from collections.abc import Iterator
+from typing import Final
 
 from services.worker.models.groq.events import Events
 from services.worker.models.groq.reader import AnswerReader, Chunk
 
+_FAULTS: Final = (LookupError, TypeError, ValueError, AttributeError, RecursionError)
+
 
 class Body:
-    """Reads the body of one answer, which comes in pieces of any size."""
+    """Reads the body of one answer, which comes in pieces of any size.
+
+    `faults`: how many events the reader failed over. They are skipped as well, because an answer that has come is worth
+    more. There should be none.
+    """
 
     def __init__(self, answer: AnswerReader) -> None:
         self._events = Events()
         self._answer = answer
+        self.faults = 0
 
     @property
     def is_over(self) -> bool:
@@ -31,7 +39,7 @@ class Body:
     @property
     def unreadable(self) -> int:
         """How many events were skipped."""
-        return self._events.unreadable + self._answer.unreadable
+        return self._events.unreadable + self._answer.unreadable + self.faults
 
     def read(self, piece: bytes) -> Iterator[Chunk]:
         """The chunks that this piece completes.
@@ -41,7 +49,14 @@ class Body:
 
         """
         for event in self._events.read(piece):
-            yield from self._answer.read(event)
+            yield from self._read(event)
+
+    def _read(self, event: object) -> list[Chunk]:
+        try:
+            return self._answer.read(event)
+        except _FAULTS:
+            self.faults += 1
+            return []
 
     def end(self) -> Iterator[Chunk]:
         """The last chunks, once the body is over.
@@ -51,5 +66,5 @@ class Body:
 
         """
         for event in self._events.end():
-            yield from self._answer.read(event)
+            yield from self._read(event)
         yield from self._answer.end(is_done=self._events.is_done)

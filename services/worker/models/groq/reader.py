@@ -40,7 +40,7 @@ FINISH_REASONS: Final[dict[str, FinishReason]] = {
 """What endpoints call the ends of answers. All others are `other`."""
 _REASONING_FIELDS: Final = ("reasoning", "reasoning_content", "thinking", "reasoning_text", "reasoning_details")
 _TEXT_FIELDS: Final = ("text", "content", "thinking", "reasoning", "summary", "refusal")
-_REASONING_PARTS: Final = frozenset({"thinking", "reasoning", "thought", "reasoning.text", "reasoning.summary"})
+_REASONING_PARTS: Final = ("thinking", "reasoning", "thought", "reasoning.text", "reasoning.summary")
 MAX_PART_DEPTH: Final = 5
 MAX_LIST: Final = 64
 """Events in one."""
