@@ -56,6 +56,7 @@ A class's docstring is its default message, `code` is stable and part of the pub
 """
 
 from collections.abc import Sequence
+from math import ceil
 from typing import ClassVar
 
 from shared.ids import GenerationId
@@ -309,12 +310,24 @@ class ModelRateLimited(ModelError):
     code = "model_rate_limited"
 
     def __init__(self, message: str | None = None, *, retry_after: float | None = None) -> None:
+        if message is None and retry_after is not None:
+            message = f"The language model is over its rate limit; try again in {_in_words(retry_after)}."
         super().__init__(message)
         self.retry_after = retry_after
+        """Seconds, where the model's endpoint named a time."""
+
+
+def _in_words(seconds: float) -> str:
+    """A time to wait, rounded up: `5 seconds`, `8 minutes`, `2 hours`."""
+    for unit, size in (("hour", 3600), ("minute", 60)):
+        if seconds > size:
+            return f"{ceil(seconds / size)} {unit}s"
+    whole = max(1, ceil(seconds))
+    return f"{whole} second{'s' if whole > 1 else ''}"
 
 
 class ModelAuthFailed(ModelError):
-    """The language model refused this service's key."""
+    """The language model refused this service's key. Whoever runs this has to check GROQ_API_KEY."""
 
     code = "model_auth_failed"
 
@@ -326,7 +339,7 @@ class ModelRejected(ModelError):
 
 
 class ModelToolCallFailed(ModelRejected):
-    """The language model could not call a tool in the right form."""
+    """The language model could not call a tool in the right form. Send the message again, or choose another model."""
 
     code = "model_tool_call_failed"
 
@@ -349,7 +362,7 @@ class ModelNotAvailable(ModelError):
 
 
 class ModelTimeout(ModelError):
-    """The language model took too long."""
+    """The language model took too long; try again."""
 
     code = "model_timeout"
 
@@ -361,7 +374,7 @@ class ModelUnavailable(ModelError):
 
 
 class ModelBadResponse(ModelError):
-    """The language model broke off or sent something unreadable."""
+    """The language model broke off or sent something unreadable. Send the message again."""
 
     code = "model_bad_response"
 

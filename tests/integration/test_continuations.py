@@ -108,7 +108,7 @@ async def test_a_model_that_refuses_prefill_is_told_to_go_on_and_not_given_prefi
         assert len(asked) == requests
 
 
-@pytest.mark.parametrize("fault", ["cut", "reset", "malformed", "error", "truncate"])
+@pytest.mark.parametrize("fault", ["cut", "reset", "error", "truncate"])
 async def test_an_answer_that_the_model_breaks_off_goes_on(
     client: Client, worker: Worker, groq_url: str, database_url: str, fault: str
 ) -> None:

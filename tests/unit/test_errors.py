@@ -55,6 +55,14 @@ def test_an_errors_message_is_its_docstring_on_one_line(kind: type[CortexAIError
     assert message == " ".join(message.split())
 
 
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(0.0, "1 second"), (1.2, "2 seconds"), (60.0, "60 seconds"), (432.0, "8 minutes"), (86_400.0, "24 hours")],
+)
+def test_a_rate_limit_says_when_to_try_again(seconds: float, words: str) -> None:
+    assert str(errors.ModelRateLimited(retry_after=seconds)).endswith(f"; try again in {words}.")
+
+
 def test_an_error_says_its_default_message_unless_told_another() -> None:
     assert str(errors.ChatNotFound()) == "There is no such chat."
     assert str(errors.ChatNotFound("Gone.")) == errors.ChatNotFound("Gone.").message == "Gone."

@@ -10,7 +10,7 @@ from langchain_groq import ChatGroq
 from pydantic import SecretStr
 
 from services.worker.models.capabilities import ModelCatalog
-from services.worker.models.groq.chunks import ToolCallPieces, read_chunk
+from services.worker.models.groq.chunks import read_chunk
 from services.worker.models.groq.transport import Completions
 from services.worker.models.port import ModelChunk, ModelMessage, ModelRequest, RetryNotice, ToolDescription
 from shared import errors
@@ -19,8 +19,6 @@ from shared.proxies import find_way
 GROQ_URL: Final = "https://api.groq.com"
 CONNECT_TIMEOUT: Final = 5.0
 _MESSAGES: Final[dict[str, type[BaseMessage]]] = {"system": SystemMessage, "user": HumanMessage, "assistant": AIMessage}
-_MISSHAPEN: Final = (ValueError, TypeError, LookupError, AttributeError, RecursionError)
-"""What langchain-groq and `chunks.py` raise over chunks that do not have the right shape."""
 
 
 class GroqModel:
@@ -74,30 +72,20 @@ class GroqModel:
         """
         messages = [_message(message) for message in request.conversation]
         options = self._options(request)
-        has_begun = has_ended = False
-        calls = ToolCallPieces()
+        has_begun = False
         try:
             async with AsyncExitStack() as call:
                 # astream would merge all chunks at the end, which blocks the loop for milliseconds.
                 async for chunk in self._chats[request.model]._astream(messages, call=call, **options):  # noqa: SLF001
-                    has_begun = True
-                    calls.add(chunk.message.additional_kwargs.get("tool_calls"))
                     read = read_chunk(chunk)
-                    has_ended = has_ended or read.finish_reason is not None
+                    has_begun = has_begun or bool(read.text or read.reasoning)
                     yield read
-            made = calls.made()
-        except errors.ModelError:
-            raise
-        except (aiohttp.ClientError, TimeoutError, *_MISSHAPEN) as error:
+        except (aiohttp.ClientError, TimeoutError) as error:
             raise _failure(error, has_begun=has_begun) from error
-        if not has_ended:
-            # The body was cut short but ended cleanly, as a proxy may do. Only the missing finish reason shows it.
-            raise errors.ModelBadResponse
-        if made:
-            yield ModelChunk(calls=made)
 
     def _options(self, request: ModelRequest) -> dict[str, Any]:
-        options: dict[str, Any] = {}
+        # Titles and summaries are not read while they come.
+        options: dict[str, Any] = {"is_whole": request.is_brief}
         if request.tools:
             options["tools"] = _functions(request.tools)
         if request.max_tokens:
@@ -131,17 +119,17 @@ def _message(message: ModelMessage) -> BaseMessage:
 
 
 def _failure(error: Exception, *, has_begun: bool) -> errors.ModelError:
-    """The kind of ModelError that an error of the connection or of a chunk is.
+    """The kind of ModelError that an error of the connection is.
 
-    `has_begun`: chunks came before the error.
+    `has_begun`: something was said or thought before the error.
     """
     match error:
         case aiohttp.ConnectionTimeoutError() if not has_begun:
             return errors.ModelUnavailable()
         case TimeoutError():
             return errors.ModelTimeout()
-        case aiohttp.ClientConnectionError() if not has_begun:
+        case aiohttp.ClientConnectionError() | aiohttp.ClientPayloadError() if not has_begun:
             return errors.ModelUnavailable()
         case _:
-            # A connection that was cut in mid-answer, or a chunk that is no JSON or lacks what a chunk has.
+            # A connection that was cut in mid-answer, or that does not speak HTTP.
             return errors.ModelBadResponse()

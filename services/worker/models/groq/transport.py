@@ -1,8 +1,6 @@
 """The transport below ChatGroq: a chat completion is asked for over HTTP, and its chunks come as plain dicts."""
 
 import asyncio
-import json
-import re
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from http import HTTPStatus
@@ -11,33 +9,42 @@ from typing import Any, Final
 import aiohttp
 import orjson
 
-from shared import errors
+from services.worker.models.groq.body import Body
+from services.worker.models.groq.reader import AnswerReader, Chunk
+from services.worker.models.groq.refusals import failure_of_response
+from shared.telemetry.logs import get_logger
 
-MAX_EVENT_BYTES: Final = 4 * 1024 * 1024
-"""An endpoint that sends more than this without ending an event is no model."""
+log = get_logger(__name__)
+
 MAX_REFUSAL_BYTES: Final = 64 * 1024
 REFUSAL_WITHIN: Final = 2.0
 """Seconds to wait for the body of a refusal."""
-CODE: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
-"""The form of an error code. A text of another form may be a sentence, and a sentence may quote the request."""
-GONE_CODES: Final = frozenset({"model_not_found", "model_decommissioned", "model_not_active", "model_terms_required"})
-"""Groq's error codes for models that do not exist any more, or not yet (console.groq.com/docs/errors)."""
+END_WITHIN: Final = 5.0
+"""Seconds to wait after the finish reason, for the usage and the end of the body. Some bodies stay open."""
+SAYS_NOTHING_FOR: Final = 180.0
+"""Seconds for which an endpoint may send signs of life without a word."""
+OPENS_IN_REASONING: Final = ("deepseek-r1", "qwq", "-thinking", "r1-1776")
+"""In the names of models whose prompts end with `<think>`, so that only the closing word comes with the answer."""
 
 
 class Completions:
     """Stands in for the SDK's completions, which ChatGroq calls. Chunks are plain dicts, which ChatGroq takes as well.
 
     The SDK checks and rebuilds each request, and builds objects for each chunk. That is half of what a token costs, and
-    two thirds of what a request costs (docs/adr/0005-model-client.md).
+    two thirds of what a request costs (docs/adr/0005-model-client.md). What endpoints send is read by `AnswerReader`:
+    ChatGroq gets chunks of one shape only.
     """
 
     def __init__(self, http: aiohttp.ClientSession, base_url: str, key: str) -> None:
         self._http = http
         self._url = f"{base_url.rstrip('/')}/openai/v1/chat/completions"
         self._headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
+        self._opens_in_reasoning: dict[str, bool] = {}
 
-    async def create(self, *, call: AsyncExitStack, **parameters: Any) -> AsyncIterator[dict[str, Any]]:  # noqa: ANN401
+    async def create(self, *, call: AsyncExitStack, is_whole: bool = False, **parameters: Any) -> AsyncIterator[Chunk]:  # noqa: ANN401
         """Ask for a completion, and return its chunks. The connection stays open until `call` is left.
+
+        `is_whole`: nobody reads the answer while it comes, so that it may come at its end.
 
         Raises:
             ModelError: the endpoint refused.
@@ -48,89 +55,100 @@ class Completions:
         request = self._http.post(self._url, data=body, headers=self._headers, allow_redirects=False)
         response = await call.enter_async_context(request)
         if response.status != HTTPStatus.OK:
-            raise await _refusal(response)
-        return _chunks(response.content.iter_any())
+            refusal = await _refusal(response)
+            raise failure_of_response(response.status, response.headers, refusal)
+        return self._chunks(response.content.iter_any(), parameters, is_whole=is_whole)
+
+    async def _chunks(
+        self, body: AsyncIterator[bytes], parameters: dict[str, Any], *, is_whole: bool
+    ) -> AsyncIterator[Chunk]:
+        model: str = parameters["model"]
+        reader = AnswerReader(
+            [tool["function"]["name"] for tool in parameters.get("tools") or ()],
+            _text_to_continue(parameters["messages"]),
+            is_reasoning=self._expects_reasoning(model, parameters),
+            is_whole=is_whole,
+        )
+        read = Body(reader)
+        try:
+            async for chunk in read_body(body, read):
+                yield chunk
+        finally:
+            if reader.has_lone_close:
+                self._opens_in_reasoning[model] = True
+            elif reader.was_assumed_wrongly:
+                self._opens_in_reasoning[model] = False
+            if read.unreadable:
+                log.warning("model_events_skipped", model=model, events=read.unreadable)
+
+    def _expects_reasoning(self, model: str, parameters: dict[str, Any]) -> bool:
+        """Whether the answer may begin with reasoning that no word opens: by its name, or as it did before."""
+        messages = parameters["messages"]
+        if messages and messages[-1].get("role") == "assistant":
+            return False
+        by_name = not parameters.get("reasoning_format") and any(name in model.lower() for name in OPENS_IN_REASONING)
+        return self._opens_in_reasoning.get(model, by_name)
 
 
-async def _refusal(response: aiohttp.ClientResponse) -> errors.ModelError:
-    """Why the endpoint refused. Its message may quote the request, so only its error code is kept."""
-    code = await _error_code(response)
-    failure = _kind_of(response, code)
-    failure.endpoint_status, failure.endpoint_code = response.status, code
-    return failure
-
-
-def _kind_of(response: aiohttp.ClientResponse, code: str | None) -> errors.ModelError:
-    match response.status:
-        case 400 | 403 | 404 if code in GONE_CODES:
-            return errors.ModelNotAvailable()
-        case 404:  # other endpoints have other codes, or none
-            return errors.ModelNotAvailable()
-        case 429:
-            return errors.ModelRateLimited(retry_after=_retry_after(response))
-        case 401 | 403:
-            return errors.ModelAuthFailed()
-        case 408 | 498 | 500 | 502 | 503 | 504:
-            return errors.ModelUnavailable()
-        case _:
-            return errors.ModelRejected()
-
-
-async def _error_code(response: aiohttp.ClientResponse) -> str | None:
-    """The error code in a refusal's body; None when the body has none, or does not come in time."""
-    try:
-        async with asyncio.timeout(REFUSAL_WITHIN):
-            body = await response.content.read(MAX_REFUSAL_BYTES)
-            return code_of(orjson.loads(body).get("error"))
-    except (aiohttp.ClientError, TimeoutError, ValueError, AttributeError):
-        return None
-
-
-def code_of(error: object) -> str | None:
-    """The code of an endpoint's error object; None when it has none."""
-    code = error.get("code") if isinstance(error, dict) else None
-    return code if isinstance(code, str) and CODE.fullmatch(code) else None
-
-
-async def _chunks(body: AsyncIterator[bytes]) -> AsyncIterator[dict[str, Any]]:
-    """The JSON of each event.
+async def read_body(pieces: AsyncIterator[bytes], body: Body) -> AsyncIterator[Chunk]:
+    """The chunks of a body, as its pieces come.
 
     Raises:
-        ValueError: an event is no JSON, or has no end.
-        ModelBadResponse: an event is an error.
+        ModelError: the answer is an error, or was cut short.
+        TimeoutError: the endpoint gave signs of life only.
+        aiohttp.ClientError: the connection broke before the answer was over.
 
     """
-    rest = b""
-    async for piece in body:
-        *lines, rest = (rest + piece).split(b"\n")
-        if len(rest) > MAX_EVENT_BYTES:
-            raise ValueError("an event has no end")
-        for line in lines:
-            if not line.startswith(b"data:"):
-                continue
-            text = line[5:].strip()
-            if text == b"[DONE]":
-                return
-            chunk = _json(text)
-            if chunk.get("error"):
-                failure = errors.ModelBadResponse()
-                failure.endpoint_status, failure.endpoint_code = HTTPStatus.OK.value, code_of(chunk["error"])
-                raise failure
+    silent_since: float | None = None
+    async for piece in pieces:
+        before, has_said = body.progress, False
+        for chunk in body.read(piece):
+            has_said = True
             yield chunk
+        if body.is_over or body.has_ended:
+            break
+        silent_since = None if has_said or body.progress > before else _check_silence(silent_since)
+    while body.has_ended and not body.is_over and (piece := await _next(pieces)):
+        for chunk in body.read(piece):
+            yield chunk
+    for chunk in body.end():
+        yield chunk
 
 
-def _json(text: bytes) -> dict[str, Any]:
+def _check_silence(since: float | None) -> float:
+    """Since when nothing is said, in seconds of the loop's clock.
+
+    Raises:
+        TimeoutError: that is too long ago. The endpoint gives signs of life only.
+
+    """
+    now = asyncio.get_running_loop().time()
+    if since is not None and now - since > SAYS_NOTHING_FOR:
+        raise TimeoutError
+    return now if since is None else since
+
+
+async def _next(pieces: AsyncIterator[bytes]) -> bytes:
+    """The next piece after the finish reason; empty at the end. Whatever befalls the connection then is an end."""
     try:
-        chunk: dict[str, Any] = orjson.loads(text)
-    except orjson.JSONDecodeError:
-        chunk = json.loads(text)  # slower, but reads the lone surrogates that JSON allows
-    if not isinstance(chunk, dict):
-        raise TypeError("a chunk is no object")
-    return chunk
+        async with asyncio.timeout(END_WITHIN):
+            return await anext(pieces, b"")
+    except (aiohttp.ClientError, TimeoutError):
+        return b""
 
 
-def _retry_after(response: aiohttp.ClientResponse) -> float | None:
+async def _refusal(response: aiohttp.ClientResponse) -> bytes:
+    """The beginning of a refusal's body; empty when it does not come in time."""
     try:
-        return max(0.0, float(response.headers["retry-after"]))
-    except (KeyError, ValueError):
-        return None
+        async with asyncio.timeout(REFUSAL_WITHIN):
+            return await response.content.read(MAX_REFUSAL_BYTES)
+    except (aiohttp.ClientError, TimeoutError):
+        return b""
+
+
+def _text_to_continue(messages: list[dict[str, Any]]) -> str:
+    last = messages[-1] if messages else {}
+    content = last.get("content")
+    return (
+        content if last.get("role") == "assistant" and not last.get("tool_calls") and isinstance(content, str) else ""
+    )
