@@ -9,6 +9,7 @@ from flower.command import apply_env_options, extract_settings, setup_logging
 from flower.urls import settings as web
 from tornado.options import options
 
+from shared.jobs.names import broker_transport
 from shared.settings import RedisSettings
 from shared.telemetry.logs import get_logger
 
@@ -26,7 +27,9 @@ def run(settings: RedisSettings) -> None:
     setup_logging()
     # It warns whenever it asks the workers for something and none answers, as at the start of a deployment.
     logging.getLogger("flower.inspector").setLevel(logging.ERROR)
-    flower = Flower(capp=Celery("cortexai", broker=settings.celery_broker_url), options=options, **web)
+    celery = Celery("cortexai", broker=settings.celery_broker_url)
+    celery.conf.broker_transport_options = broker_transport(settings.redis_prefix)
+    flower = Flower(capp=celery, options=options, **web)
     signal.signal(signal.SIGTERM, lambda *_: flower.io_loop.add_callback_from_signal(flower.io_loop.stop))
     port = flower.start_http_server()
     log.info("flower_listens", address=options.address, port=port)
