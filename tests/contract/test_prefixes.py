@@ -39,7 +39,7 @@ async def frames_of(streams: Streams, generation: GenerationId) -> list[tuple[Of
     return [(entry.offset, entry.frame) for entry in await streams.reader.replay(generation, BEGINNING)]
 
 
-async def heard(subscription: Subscription, count: int) -> list[Entry]:
+async def frames_from(subscription: Subscription, count: int) -> list[Entry]:
     """So many frames as they come, none of which was missed."""
     entries: list[Entry] = []
     async with asyncio.timeout(SECONDS):
@@ -91,7 +91,7 @@ async def test_a_reader_in_the_change_hears_every_frame_once(
     ):
         for number in range(20):
             await writer.write(generation, b"same", b"same", after=2 * number)
-        entries = await heard(subscription, 40)
+        entries = await frames_from(subscription, 40)
     assert [entry.offset for entry in entries] == [Offset(1, number) for number in range(1, 41)]
 
 
@@ -105,7 +105,7 @@ async def test_readers_of_both_sides_hear_a_writer_in_the_change(
     ):
         await during.write(generation, b"a", b"b")
         await during.write(generation, b"end", after=2, terminal=True)
-        assert [entry.frame for entry in await heard(subscription, 3)] == [b"a", b"b", b"end"]
+        assert [entry.frame for entry in await frames_from(subscription, 3)] == [b"a", b"b", b"end"]
     head = await during.reader.head(generation)
     assert head is not None
     assert head.had_subscriber
