@@ -12,17 +12,28 @@ CHARS_PER_TOKEN: Final = 4
 
 
 class Bound(NamedTuple):
-    """One setting is at most what another allows, or, if it `must_be_less`, under it."""
+    """One setting is at most what another allows, or, if it `must_be_less`, under it.
+
+    A default that `is_moot` when it is over the other does no harm: the other comes first.
+    """
 
     setting: str
     other: str
     reason: str
     must_be_less: bool = False
+    is_moot: bool = False
 
 
 BOUNDS: Final = (
-    Bound("model_read_timeout_seconds", "generation_timeout_seconds", "the whole reply would be given up before"),
-    Bound("search_timeout_seconds", "generation_timeout_seconds", "the whole reply would be given up before"),
+    Bound(
+        "model_read_timeout_seconds",
+        "generation_timeout_seconds",
+        "the whole reply would be given up before",
+        is_moot=True,
+    ),
+    Bound(
+        "search_timeout_seconds", "generation_timeout_seconds", "the whole reply would be given up before", is_moot=True
+    ),
     Bound(
         "model_read_timeout_seconds",
         "stream_ttl_seconds",
@@ -48,6 +59,8 @@ def find_contradiction(values: Mapping[str, Any], given: Collection[str]) -> str
     """
     for bound in BOUNDS:
         one, other = values[bound.setting], values[bound.other]
+        if bound.is_moot and bound.setting not in given:
+            continue
         if one > other or (bound.must_be_less and one == other):
             than = "less than" if bound.must_be_less else "at most"
             limit = f"{bound.other.upper()}, which is {other:g}"

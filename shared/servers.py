@@ -126,8 +126,13 @@ def why_postgres_is_unusable(database_url: str) -> str | None:
         return "is not a usable URL; in a password, write % as %25"
     except psycopg.Error as error:
         said = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
-        return f"the server refuses: {said}" if any(words in said for words in POSTGRES_WORDS) else None
+        return f"the server refuses: {said}" if will_refuse(said) else None
     return USABLE
+
+
+def will_refuse(said: str) -> bool:
+    """Whether PostgreSQL will say the same the next time."""
+    return any(words in said for words in POSTGRES_WORDS)
 
 
 def why_redis_is_unusable(url: str, *, prefix: str, jobs: bool, streams: bool) -> str | None:

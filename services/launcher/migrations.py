@@ -18,6 +18,7 @@ from services.launcher.errors import MigrationFailed
 from shared.database.engine import connect_arguments
 from shared.database_urls import to_libpq
 from shared.errors import SettingsInvalid
+from shared.servers import will_refuse
 from shared.settings import DatabaseSettings
 from shared.telemetry import capture
 from shared.telemetry.logs import get_logger
@@ -88,7 +89,7 @@ def await_database(database_url: str, seconds: float) -> None:
         except psycopg.Error as error:
             reason = first_line(error)
             # A server that answers says FATAL; only while it starts is that worth waiting for.
-            refused = "FATAL" in str(error) and "starting up" not in str(error)
+            refused = ("FATAL" in str(error) and "starting up" not in str(error)) or will_refuse(reason)
             if refused or time.monotonic() > deadline:
                 raise MigrationFailed(f"DATABASE_URL: the database can't be reached: {reason}") from error
             time.sleep(POLL_SECONDS)

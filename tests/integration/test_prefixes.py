@@ -3,13 +3,16 @@
 import asyncio
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from uuid import uuid4
 
+import httpx
 import pytest
 import redis
 
 from services.launcher.embedded.valkey import EmbeddedValkey
+from services.launcher.program import free_port
 from tests.conftest import NewSystem
 from tests.doubles import groq_control
 from tests.support.clients import logged_in, numbered, text_of
@@ -66,6 +69,19 @@ async def test_two_deployments_with_prefixes_take_no_jobs_of_each_other(
         assert {key.partition(b":")[0] for key in server.scan_iter()} == {b"a", b"b"}
         channels = {channel.partition(b":")[0] for channel in server.pubsub_channels()}
         assert channels == {b"a", b"b"}
+    # Flower sees the workers of its own deployment only.
+    port = free_port()
+    both[0]._start(["-m", "services.worker", "flower"], {"FLOWER_PORT": str(port), "FLOWER_BASIC_AUTH": "a:b\n"})
+    names: set[str] = set()
+
+    def shown() -> bool:
+        with suppress(httpx.TransportError):
+            url = f"http://127.0.0.1:{port}/api/workers"
+            names.update(httpx.get(url, params={"refresh": "true"}, auth=("a", "b"), timeout=20).json())
+        return bool(names)
+
+    await eventually(shown)
+    assert [name.partition("@")[0] for name in names] == [f"generations-{started[0][2].pid}"]
     for system, _, worker in started:
         assert system.count("generations", "status = 'completed' AND attempt = 1") == 10
         assert "redis_shared" not in system.words(worker)

@@ -143,6 +143,11 @@ def test_the_server_that_can_not_be_used_is_named(
         assert (left.returncode, last_words(left).partition(":")[0]) == (2, name)
 
 
+def test_a_password_of_flowers_that_is_none_is_refused(server: EmbeddedValkey, tmp_path: Path) -> None:
+    left = run("flower", tmp_path, REDIS_URL=server.url, FLOWER_BASIC_AUTH="hunter2\n")
+    assert (left.returncode, last_words(left)) == (2, "FLOWER_BASIC_AUTH: must be user:password")
+
+
 @pytest.mark.parametrize("part", ["worker", "api"])
 @pytest.mark.parametrize(
     ("spoil", "reason"),

@@ -525,6 +525,10 @@ def test_settings_that_contradict_each_other_are_refused_and_both_are_named(
         load(monkeypatch, **contradicts)
 
 
+def test_a_default_that_another_setting_makes_moot_is_no_contradiction(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert load(monkeypatch, GENERATION_TIMEOUT_SECONDS="5").generation_timeout_seconds == 5
+
+
 URL_SETTINGS = ["DATABASE_URL", "REDIS_URL", "CELERY_BROKER_URL", "STREAM_REDIS_URL"]
 
 
