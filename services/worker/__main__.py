@@ -52,6 +52,8 @@ def _run(role: str) -> int:
     insist(redis_servers(settings, streams=False) if role == "beat" else all_servers(settings))
     sys.setswitchinterval(SWITCH_INTERVAL)
     code = import_module("services.worker.beat" if role == "beat" else "services.worker.consumer").run(settings, role)
+    if code:
+        insist(all_servers(settings))  # Celery gave up: if a server is the reason, that is what there is to say.
     return int(code)
 
 

@@ -9,6 +9,7 @@ from redis.asyncio import Redis
 from services.launcher.embedded.valkey import EmbeddedValkey
 from shared.errors import AttemptSuperseded, LogClosed
 from shared.ids import GenerationId
+from shared.streams.cancel_signals import CHANNEL, CancelSignals
 from shared.streams.port import BEGINNING, Append, Entry, Offset, Subscription
 from shared.streams.redis import TransientFrames
 from tests.contract.conftest import Streams, open_redis
@@ -109,6 +110,24 @@ async def test_readers_of_both_sides_hear_a_writer_in_the_change(
     head = await during.reader.head(generation)
     assert head is not None
     assert head.had_subscriber
+
+
+@pytest.mark.parametrize(("sender", "listener"), [(BEFORE, IN), (IN, BEFORE), (IN, AFTER), (AFTER, IN), (IN, IN)])
+async def test_a_cancel_signal_reaches_the_workers_of_the_other_side(
+    sender: tuple[str, ...], listener: tuple[str, ...], valkey: EmbeddedValkey, generation: GenerationId
+) -> None:
+    async with Redis.from_url(valkey.url) as redis:
+        signals = CancelSignals(redis, listener).listen()
+        signalled = asyncio.ensure_future(anext(signals))
+        channels = [f"{prefix}{CHANNEL}" for prefix in listener]
+        async with asyncio.timeout(SECONDS):
+            while not all(  # noqa: ASYNC110 - a foreign server offers no event
+                count for _, count in await redis.pubsub_numsub(*channels)
+            ):
+                await asyncio.sleep(0.01)
+            await CancelSignals(redis, sender).send([generation])
+            assert await signalled == generation
+        await signals.aclose()
 
 
 async def test_a_frame_that_is_in_no_log_comes_once_too(

@@ -195,6 +195,17 @@ async def test_a_server_that_comes_up_and_refuses_ends_the_process_too(new_syste
     system.end()
 
 
+async def test_a_worker_whose_permission_is_taken_away_leaves_and_says_so(new_system: NewSystem) -> None:
+    system = new_system()
+    worker = await system.start_worker()
+    with redis.Redis.from_url(system.valkey.url) as admin:
+        admin.execute_command("ACL", "SETUSER", "default", "-brpop")
+        admin.client_kill_filter(_type="normal", skipme=True)
+    assert await asyncio.to_thread(worker.wait, 30) == 2
+    assert "REDIS_URL: give the user all commands" in system.words(worker)
+    system.end()
+
+
 def test_the_doctor_names_the_prefix_when_another_deployment_has_it(
     server: EmbeddedValkey, make_database: Callable[[], str], groq_url: str, tmp_path: Path
 ) -> None:
