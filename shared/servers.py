@@ -11,16 +11,14 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
 
-import psycopg
 import redis
 from redis import exceptions
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from shared.database_urls import to_libpq
 from shared.errors import SettingsInvalid
 from shared.ids import new_generation_id
-from shared.settings import RedisSettings, Settings
+from shared.settings import RedisSettings
 from shared.streams.redis import APPEND, channel, log_key
 from shared.telemetry.logs import get_logger
 
@@ -40,18 +38,6 @@ LASTING_WORDS: Final = (
     ("db index", "name a database that the server has, such as /0"),
 )
 """Which words of an answer of Redis say that it will never be another answer, and what to do."""
-POSTGRES_WORDS: Final = (
-    "authentication failed",
-    "no password supplied",
-    "no pg_hba.conf entry",
-    "does not exist",
-    "no such user",
-    "no such database",
-    "permission denied for database",
-    "does not support SSL",
-    "SSL off",
-)
-"""The same of PostgreSQL and PgBouncer. Anything else may pass."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +47,6 @@ class Server:
     setting: str
     url: str = field(repr=False)
     why_unusable: Callable[[], str | None]
-
-
-def all_servers(settings: Settings) -> Iterator[Server]:
-    """The servers of an API or a worker."""
-    yield Server("DATABASE_URL", settings.database_url, partial(why_postgres_is_unusable, settings.database_url))
-    yield from redis_servers(settings, streams=True)
 
 
 def redis_servers(settings: RedisSettings, *, streams: bool) -> Iterator[Server]:
@@ -115,24 +95,6 @@ def _insist_later(silent: list[Server]) -> None:
         except SettingsInvalid as error:
             log.critical("settings_invalid", error=error.message)
             os._exit(2)
-
-
-def why_postgres_is_unusable(database_url: str) -> str | None:
-    """Why a PostgreSQL can't be used: it knows no such user, password or database."""
-    try:
-        psycopg.connect(to_libpq(database_url), connect_timeout=ANSWER_SECONDS, prepare_threshold=None).close()
-    except psycopg.ProgrammingError:
-        # The driver's message would quote the URL with its password.
-        return "is not a usable URL; in a password, write % as %25"
-    except psycopg.Error as error:
-        said = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
-        return f"the server refuses: {said}" if will_refuse(said) else None
-    return USABLE
-
-
-def will_refuse(said: str) -> bool:
-    """Whether PostgreSQL will say the same the next time."""
-    return any(words in said for words in POSTGRES_WORDS)
 
 
 def why_redis_is_unusable(url: str, *, prefix: str, jobs: bool, streams: bool) -> str | None:

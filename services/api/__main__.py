@@ -10,8 +10,9 @@ import uvicorn
 from services.api.app import create_app
 from services.api.listener import tune
 from services.api.middleware import quiet_cuts
+from shared.database_server import all_servers
 from shared.errors import SettingsInvalid
-from shared.servers import all_servers, insist
+from shared.servers import insist
 from shared.settings import Settings
 from shared.telemetry import capture
 from shared.telemetry.logs import get_logger

@@ -16,9 +16,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from services.launcher.errors import MigrationFailed
 from shared.database.engine import connect_arguments
+from shared.database_server import will_refuse
 from shared.database_urls import to_libpq
 from shared.errors import SettingsInvalid
-from shared.servers import will_refuse
 from shared.settings import DatabaseSettings
 from shared.telemetry import capture
 from shared.telemetry.logs import get_logger

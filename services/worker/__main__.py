@@ -11,7 +11,7 @@ from celery import signals
 
 from shared.errors import SettingsInvalid
 from shared.jobs.names import QUEUES
-from shared.servers import all_servers, insist, redis_servers
+from shared.servers import insist, redis_servers
 from shared.settings import RedisSettings, Settings
 from shared.telemetry import capture
 from shared.telemetry.logs import get_logger
@@ -49,11 +49,10 @@ def _run(role: str) -> int:
         import_module("services.worker.flower").run(of_flower)
         return 0
     settings = Settings.load(require=() if role == "beat" else ("groq_api_key",))
-    insist(redis_servers(settings, streams=False) if role == "beat" else all_servers(settings))
+    if role == "beat":
+        insist(redis_servers(settings, streams=False))
     sys.setswitchinterval(SWITCH_INTERVAL)
     code = import_module("services.worker.beat" if role == "beat" else "services.worker.consumer").run(settings, role)
-    if code:
-        insist(all_servers(settings))  # Celery gave up: if a server is the reason, that is what there is to say.
     return int(code)
 
 

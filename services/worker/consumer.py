@@ -20,7 +20,9 @@ from services.worker.jobs_before import move_jobs
 from services.worker.liveness import Liveness
 from services.worker.runtime import Worker
 from shared import background
+from shared.database_server import all_servers
 from shared.jobs.sender import JobSender, send
+from shared.servers import insist
 from shared.settings import Settings
 from shared.telemetry.metrics import open_metrics
 
@@ -31,11 +33,12 @@ def run(settings: Settings, names: str) -> int:
     Then take nothing new, let work finish, give the rest back.
 
     Raises:
-        SettingsInvalid: a setting is missing or unusable.
+        SettingsInvalid: a setting is missing or unusable, or a server can't be used.
 
     """
     # Celery warns of running as root, which is dangerous with pickled messages. Only JSON is accepted here.
     warnings.simplefilter("ignore", SecurityWarning)
+    insist(all_servers(settings))
     metrics = open_metrics(settings.metrics_host, settings.metrics_port, settings.known_models)
     liveness = Liveness()
     queues = names.split(",")
@@ -75,6 +78,8 @@ def run(settings: Settings, names: str) -> int:
             loop.run(background.end(*moving))
             loop.run(_exit(opening))
             jobs.close()
+    if consumer.exitcode:
+        insist(all_servers(settings))  # Celery gave up: if a server is the reason, that is what there is to say.
     return 1 if consumer.exitcode else 0
 
 
