@@ -1,5 +1,6 @@
 """Where settings come from: the environment, and the file `.env`, as Docker Compose reads both."""
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,9 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, DotEnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from shared.env_file import read_env_file
+
+# pydantic-settings has the file read by python-dotenv in any case. What python-dotenv says of it does not count.
+logging.getLogger("dotenv.main").setLevel(logging.ERROR)
 
 
 class EnvironmentSettings(BaseSettings):
