@@ -3,6 +3,7 @@
 from alembic import context
 from sqlalchemy import create_engine, pool, text
 
+from shared.database.engine import connect_arguments
 from shared.database.tables import Base
 from shared.settings import DatabaseSettings
 
@@ -12,7 +13,7 @@ LOCK = 0x636F7274_65786169  # "cortexai": two migrations at once wait for each o
 def run() -> None:
     """Run the migrations that the command asks for, in one transaction, under an advisory lock."""
     url = context.config.attributes.get("database_url") or DatabaseSettings.load().database_url
-    engine = create_engine(url, poolclass=pool.NullPool, connect_args={"prepare_threshold": None, "connect_timeout": 5})
+    engine = create_engine(url, poolclass=pool.NullPool, connect_args=connect_arguments(url))
     with engine.connect() as connection:
         context.configure(connection=connection, target_metadata=Base.metadata, compare_server_default=True)
         with context.begin_transaction():

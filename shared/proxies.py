@@ -11,6 +11,8 @@ from typing import Final
 from urllib.parse import SplitResult, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
+from shared.urls import read_url
+
 HTTP: Final = frozenset({"http"})
 _HOST: Final = re.compile(r"[a-z0-9._:%-]+")
 
@@ -42,7 +44,8 @@ def find_way(url: str, schemes: Collection[str] = HTTP) -> Way:
         told = proxies.get(name, "").strip()
         proxy = told if "://" in told else f"http://{told}"
         if told and _is_usable(proxy, schemes):
-            return Way(proxy, tuple(passed_over))
+            # With the password escaped, so that no client looks a part of it up as a host.
+            return Way(str(read_url(proxy, schemes)), tuple(passed_over))
         if told:
             passed_over.append(f"{name.upper()}_PROXY")
     return Way(None, tuple(passed_over))
@@ -50,7 +53,7 @@ def find_way(url: str, schemes: Collection[str] = HTTP) -> Way:
 
 def _is_usable(proxy: str, schemes: Collection[str]) -> bool:
     try:
-        parts = urlsplit(proxy)
+        parts = urlsplit(str(read_url(proxy, schemes)))
         reachable = parts.port != 0 and _HOST.fullmatch(parts.hostname or "")
     except ValueError:
         return False

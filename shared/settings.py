@@ -1,33 +1,28 @@
 """The one place where environment variables become values. Read once, in each process's composition root."""
 
 import re
-from ipaddress import IPv6Address
 from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
-from pydantic.fields import FieldInfo
-from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import NoDecode
 
+from shared.bounds import MIN_PROMPT_TOKENS, find_contradiction
+from shared.database_urls import to_sqlalchemy
+from shared.environment import EnvironmentSettings
 from shared.errors import SettingsInvalid
+from shared.origins import read_origin
+from shared.redis_urls import one_spelling
+from shared.urls import read_url
 
 MIN_SECRET_BYTES: Final = 32
-MIN_PROMPT_TOKENS: Final = 512
-"""What a context has to hold besides the longest reply, for the system prompt, the memory and the question."""
 GROQ_FALLBACK: Final = "openai/gpt-oss-20b"
 """The model that stands in for others at Groq. An endpoint of somebody else's need not have it."""
-DEFAULT_PORTS: Final = {"http": 80, "https": 443}
-SCHEMES_WITHOUT_ORIGIN: Final = frozenset(
-    {"about", "blob", "data", "file", "filesystem", "ftp", "javascript", "mailto", "ws", "wss"}
-)
-ORIGIN: Final = re.compile(
-    r"(?P<scheme>[a-z][a-z0-9+.-]*)://(?P<host>\[[0-9a-f:.]+\]|[a-z0-9._~-]*)(?::(?P<port>[0-9]{1,5}))?/?",
-    re.IGNORECASE | re.ASCII,
-)
-MAX_PORT: Final = 65535
-MAX_QUOTED_CHARS: Final = 200
-ACCOUNT: Final = re.compile("//.*@", re.DOTALL)
-"""The user and the password in a URL."""
 KEY: Final = re.compile(r"[!-~]+")
+PREFIX: Final = re.compile(r"[A-Za-z0-9:_.-]{1,64}")
+NO_PREFIX: Final = "none"
+"""What REDIS_PREFIX_BEFORE says where there was no prefix. Set to nothing counts as unset."""
+API_PATH: Final = re.compile(r"(/openai)?(/v1(/(chat/completions|models))?)?/*$")
+"""What the model's client adds to the address by itself."""
 KNOWN_SECRETS: Final = ("change", "secret", "example", "default", "password", "your-", "your_", "insecure")
 LOCAL_ORIGINS: Final = (
     "http://localhost:3000",
@@ -37,79 +32,6 @@ LOCAL_ORIGINS: Final = (
     "http://127.0.0.1:5173",
     "http://127.0.0.1:8080",
 )
-
-
-def _origin(text: str) -> str:
-    """An origin in the form that browsers send (RFC 6454, section 6.2; of opaque hosts, the URL Standard).
-
-    Any scheme is taken that pages can come from, since apps and extensions have schemes of their own. Only a web page's
-    scheme has a default port and needs a host: `app://` is what Chromium sends for a scheme without hosts.
-
-    Raises:
-        ValueError: it is none. The message quotes the entry, but not what stands before an `@`.
-
-    """
-    # On one line, whatever is in it, and without what may be a password.
-    quoted = repr(ACCOUNT.sub("//…@", text)[:MAX_QUOTED_CHARS])
-    if "*" in text:
-        raise ValueError(f"{quoted}: a wildcard is refused, name each origin")
-    if text.lower() == "null":
-        raise ValueError(f"{quoted}: any sandboxed page and any file sends this, so it names nobody")
-    match = ORIGIN.fullmatch(text)
-    if match is None:
-        raise ValueError(f"{quoted}: is no origin such as https://app.example.com or tauri://localhost")
-    scheme, host, port = match["scheme"].lower(), match["host"].lower(), match["port"]
-    if scheme in SCHEMES_WITHOUT_ORIGIN:
-        raise ValueError(f"{quoted}: browsers send no origin for {scheme}: pages")
-    if scheme in DEFAULT_PORTS and not host:
-        raise ValueError(f"{quoted}: has no host")
-    if host.startswith("["):
-        try:
-            host = f"[{IPv6Address(host[1:-1]).compressed}]"
-        except ValueError as error:
-            raise ValueError(f"{quoted}: is no IPv6 address") from error
-    if port and (not host or int(port) > MAX_PORT):
-        raise ValueError(f"{quoted}: has a port that is none")
-    told = "" if port is None or int(port) == DEFAULT_PORTS.get(scheme) else f":{int(port)}"
-    return f"{scheme}://{host}{told}"
-
-
-class EnvironmentSettings(BaseSettings):
-    """Settings from the environment and `.env`. Spaces and line ends around a value are no part of it.
-
-    Files that hold secrets end in a newline, and so do many values that are made from such files.
-    """
-
-    model_config = SettingsConfigDict(
-        env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True, hide_input_in_errors=True
-    )
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],  # noqa: ARG003 - pydantic-settings gives them by name
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Where values come from, the first one wins (pydantic-settings)."""
-        return init_settings, _Stripped(env_settings), _Stripped(dotenv_settings), file_secret_settings
-
-
-class _Stripped(PydanticBaseSettingsSource):
-    """Another source, without what surrounds its values. A value of nothing but spaces counts as unset."""
-
-    def __init__(self, source: PydanticBaseSettingsSource) -> None:
-        super().__init__(source.settings_cls)
-        self._source = source
-
-    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
-        return self._source.get_field_value(field, field_name)
-
-    def __call__(self) -> dict[str, Any]:
-        values = {name: value.strip() if isinstance(value, str) else value for name, value in self._source().items()}
-        return {name: value for name, value in values.items() if value != ""}
 
 
 class LogSettings(EnvironmentSettings):
@@ -133,9 +55,10 @@ class LogSettings(EnvironmentSettings):
             settings = cls(**overrides)
         except ValidationError as error:
             first = error.errors(include_input=False, include_url=False)[0]
-            name = "_".join(str(part) for part in first["loc"][:1]).upper() or "SETTINGS"
             reason = "is not set" if first["type"] == "missing" else first["msg"].removeprefix("Value error, ")
-            raise SettingsInvalid(f"{name}: {reason}") from error
+            # What two settings say together belongs to neither field, and names both.
+            told = [*(str(part).upper() for part in first["loc"][:1]), reason]
+            raise SettingsInvalid(": ".join(told)) from error
         for name in require:
             if getattr(settings, name) is None:
                 raise SettingsInvalid(f"{name.upper()}: is not set")
@@ -150,11 +73,8 @@ class DatabaseSettings(LogSettings):
     @field_validator("database_url")
     @classmethod
     def _to_psycopg(cls, url: str) -> str:
-        """Take every usual spelling of a PostgreSQL URL (Heroku's, Neon's, psycopg2's) to psycopg 3."""
-        scheme, separator, rest = url.partition("://")
-        if not separator or scheme.partition("+")[0] not in {"postgres", "postgresql"}:
-            raise ValueError("must start with postgresql://")
-        return f"postgresql+psycopg://{rest}"
+        """Take every usual spelling of a PostgreSQL URL (Heroku's, Neon's, Prisma's, psycopg2's) to psycopg 3."""
+        return to_sqlalchemy(url)
 
 
 class RedisSettings(LogSettings):
@@ -163,13 +83,36 @@ class RedisSettings(LogSettings):
     redis_url: str = Field(repr=False)
     celery_broker_url: str = Field(default="", repr=False)
     stream_redis_url: str = Field(default="", repr=False)
+    redis_prefix: str = ""
+    redis_prefix_before: str | None = None
 
     @field_validator("redis_url", "celery_broker_url", "stream_redis_url")
     @classmethod
     def _is_redis(cls, url: str) -> str:
-        if url and not url.startswith(("redis://", "rediss://")):
-            raise ValueError("must start with redis:// or rediss://")
-        return url
+        return one_spelling(url) if url else ""
+
+    @field_validator("redis_prefix", "redis_prefix_before")
+    @classmethod
+    def _is_prefix(cls, prefix: str | None) -> str | None:
+        if prefix and not PREFIX.fullmatch(prefix):
+            raise ValueError("must be at most 64 letters, digits, `:`, `_`, `.` and `-`")
+        return prefix
+
+    @model_validator(mode="after")
+    def _has_changed(self) -> Self:
+        if self.redis_prefix == NO_PREFIX:
+            raise ValueError(
+                f"REDIS_PREFIX: {NO_PREFIX} is the word for no prefix in REDIS_PREFIX_BEFORE; leave it unset"
+            )
+        if self.redis_prefix_before == (self.redis_prefix or NO_PREFIX):
+            raise ValueError("REDIS_PREFIX_BEFORE: is the same as REDIS_PREFIX; leave it unset where nothing changes")
+        return self
+
+    @property
+    def redis_prefixes(self) -> tuple[str, ...]:
+        """What the names in Redis begin with: the deployment's prefix, then the one before while it changes."""
+        before = self.redis_prefix_before
+        return (self.redis_prefix, *([] if before is None else ["" if before == NO_PREFIX else before]))
 
     @model_validator(mode="before")
     @classmethod
@@ -282,6 +225,17 @@ class Settings(RedisSettings, DatabaseSettings):
         """The models that may be asked: those on offer, and the one that may have to answer in their stead."""
         return (*self.offered_models, *([self.groq_fallback_model] if self.groq_fallback_model else []))
 
+    @field_validator("groq_base_url", "tavily_base_url")
+    @classmethod
+    def _is_address(cls, text: str | None) -> str | None:
+        """An address of HTTP. What the client adds to it by itself may be there already."""
+        if text is None:
+            return None
+        url = read_url(text, ("http", "https"))
+        if url.query or len(url.hosts) > 1 or not url.hosts[0][0]:
+            raise ValueError("must be an address such as https://model.example.com:8080")
+        return API_PATH.sub("", str(url))
+
     @field_validator("groq_api_key", "tavily_api_key")
     @classmethod
     def _fits_a_header(cls, key: SecretStr | None) -> SecretStr | None:
@@ -311,7 +265,7 @@ class Settings(RedisSettings, DatabaseSettings):
     @classmethod
     def _are_origins(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
         """As browsers write them; what could never match one, as a wildcard or a path, is refused and quoted."""
-        return tuple(_origin(text) for text in origins)
+        return tuple(read_origin(text) for text in origins)
 
     @model_validator(mode="before")
     @classmethod
@@ -320,3 +274,9 @@ class Settings(RedisSettings, DatabaseSettings):
         if not values.get("groq_base_url"):
             values.setdefault("groq_fallback_model", GROQ_FALLBACK)
         return values
+
+    @model_validator(mode="after")
+    def _fit_together(self) -> Self:
+        if contradiction := find_contradiction(self.__dict__, self.model_fields_set):
+            raise ValueError(contradiction)
+        return self

@@ -10,7 +10,9 @@ import uvicorn
 from services.api.app import create_app
 from services.api.listener import tune
 from services.api.middleware import quiet_cuts
+from shared.database_server import all_servers
 from shared.errors import SettingsInvalid
+from shared.servers import insist
 from shared.settings import Settings
 from shared.telemetry import capture
 from shared.telemetry.logs import get_logger
@@ -25,10 +27,11 @@ SWITCH_INTERVAL: Final = 0.0005
 
 
 def main() -> int:
-    """Serve. Returns the exit code: 1 when the server could not start, 2 for unusable settings."""
+    """Serve. Returns the exit code: 1 when the server could not start, 2 for unusable settings or servers."""
     capture.log_everything("api")
     try:
         settings = Settings.load(require=("jwt_secret_key",))
+        insist(all_servers(settings))
         metrics = open_metrics(settings.metrics_host, settings.metrics_port)
     except SettingsInvalid as error:
         log.critical("settings_invalid", error=error.message)

@@ -34,7 +34,9 @@ from services.api.queue_positions import QueuePositions
 from services.api.resources import Resources
 from services.api.streaming.follow import StreamCut
 from services.api.usage import router as usage
+from shared import background
 from shared.database.engine import Database, open_database
+from shared.deployment import announce
 from shared.errors import SettingsInvalid
 from shared.ids import GenerationId, UserId
 from shared.settings import Settings
@@ -123,14 +125,16 @@ async def _open_resources(settings: Settings, metrics: Metrics) -> AsyncIterator
                 settings.stream_redis_url,
                 ttl=settings.stream_ttl_seconds,
                 keep_alive=settings.stream_keep_alive_seconds,
+                prefixes=settings.redis_prefixes,
             )
         )
         metrics.open_streams(streams.reader.open_subscriptions)
+        stack.push_async_callback(background.end, asyncio.create_task(announce(database, settings)))
         yield Resources(
             limits=_limits(settings),
             database=database,
             streams=streams,
-            jobs=stack.enter_context(open_job_sender(settings.celery_broker_url)),
+            jobs=stack.enter_context(open_job_sender(settings.celery_broker_url, settings.redis_prefixes)),
             queue_positions=QueuePositions(partial(_find_queue_positions, database, settings.queue_max_depth)),
             passwords=passwords,
             tokens=AccessTokens(

@@ -1,29 +1,43 @@
 """Jobs for the workers, sent through Celery."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
 
 from celery import Celery
 
-from shared.jobs.names import BROKER_TRANSPORT, PUBLISH_RETRIES
+from shared.jobs.envelope import Job
+from shared.jobs.names import PUBLISH_RETRIES, broker_transport
 from shared.jobs.sender import JobSender, send
 
 
 @contextmanager
-def open_job_sender(broker_url: str) -> Iterator[JobSender]:
-    """A sender of jobs to the workers at this broker. It connects when the first job is sent."""
-    celery = Celery("cortexai", broker=broker_url, set_as_current=False)
-    celery.conf.update(
-        broker_transport_options=dict(BROKER_TRANSPORT),
-        task_ignore_result=True,
-        task_serializer="json",
-        task_publish_retry_policy=dict(PUBLISH_RETRIES),
-    )
+def open_job_sender(broker_url: str, prefixes: Sequence[str] = ("",)) -> Iterator[JobSender]:
+    """A sender of jobs to the workers at this broker. It connects when the first job is sent.
 
-    jobs = JobSender(partial(send, celery))
+    Under several prefixes, a job is sent under each: some workers may take jobs under one of them only. A job that comes
+    twice does no harm.
+    """
+    apps = [_app(broker_url, prefix) for prefix in prefixes]
+
+    def send_to_all(job: Job) -> None:
+        for app in apps:
+            send(app, job)
+
+    jobs = JobSender(send_to_all)
     try:
         yield jobs
     finally:
         jobs.close()
-        celery.close()
+        for app in apps:
+            app.close()
+
+
+def _app(broker_url: str, prefix: str) -> Celery:
+    app = Celery("cortexai", broker=broker_url, set_as_current=False)
+    app.conf.update(
+        broker_transport_options=broker_transport(prefix),
+        task_ignore_result=True,
+        task_serializer="json",
+        task_publish_retry_policy=dict(PUBLISH_RETRIES),
+    )
+    return app

@@ -20,8 +20,12 @@ from services.launcher import migrations
 from services.launcher.data_dir import nearest_existing
 from services.launcher.errors import LauncherError
 from services.launcher.program import why_not_listen
+from shared import servers
+from shared.database.identity import QUERY, digest
+from shared.database_urls import to_libpq
 from shared.proxies import Way, find_way
 from shared.settings import Settings
+from shared.streams import deployments
 
 State = Literal["ok", "note", "wrong"]
 
@@ -48,7 +52,7 @@ class Finding:
 def postgres(settings: Settings) -> Iterator[Finding]:
     """It answers, is new enough, and has the newest schema."""
     try:
-        url = migrations.to_libpq(settings.database_url)
+        url = to_libpq(settings.database_url)
         with psycopg.connect(url, connect_timeout=ANSWER_SECONDS, prepare_threshold=None) as connection:
             version = connection.info.server_version // 10_000
     except psycopg.ProgrammingError:
@@ -68,25 +72,51 @@ def postgres(settings: Settings) -> Iterator[Finding]:
     yield schema(settings)
 
 
+def identity(settings: Settings) -> str | None:
+    """What tells the database from others; None where it does not answer."""
+    try:
+        url = to_libpq(settings.database_url)
+        with psycopg.connect(url, connect_timeout=ANSWER_SECONDS, prepare_threshold=None) as connection:
+            found = connection.execute(QUERY).fetchone()
+    except psycopg.Error:
+        return None
+    return digest(found[0]) if found else None
+
+
 def schema(settings: Settings) -> Finding:
     """The database's revision is the newest."""
     try:
         found, wanted = migrations.current(settings.database_url), migrations.head(settings.database_url)
     except (SQLAlchemyError, LauncherError) as error:
         return Finding("schema", "wrong", migrations.first_line(error), "cortexai migrate")
-    if found == wanted:
+    if found is not None and found >= wanted:
+        # A later schema fits as well: in an upgrade, the migration comes before the code.
         return Finding("schema", "ok", f"revision {found}")
     return Finding("schema", "wrong", f"revision {found}, this code has {wanted}", "cortexai migrate")
 
 
 def redis_servers(settings: Settings) -> Iterator[Finding]:
     """The broker and the stream logs' server, once when they are the same."""
-    names: dict[str, list[str]] = {}
-    for name in ("celery_broker_url", "stream_redis_url"):
-        names.setdefault(getattr(settings, name), []).append(name.upper())
-    for url, variables in names.items():
-        variable = "REDIS_URL" if url == settings.redis_url else " and ".join(variables)
-        yield from redis_server(url, variable)
+    own = identity(settings)
+    for server in servers.redis_servers(settings, streams=True):
+        yield from redis_server(server.url, server.setting)
+        if reason := server.why_unusable():
+            yield Finding(f"Redis ({server.setting})", "wrong", reason, f"check {server.setting}")
+        for prefix in settings.redis_prefixes:
+            yield from neighbours(server.url, server.setting, prefix, own)
+
+
+def neighbours(url: str, variable: str, prefix: str, own: str | None) -> Iterator[Finding]:
+    """No deployment with another database uses this Redis and this prefix. `own` is None where the database is unknown."""
+    with (
+        contextlib.suppress(redis.RedisError, ValueError),
+        redis.from_url(url, socket_timeout=ANSWER_SECONDS, socket_connect_timeout=ANSWER_SECONDS) as client,
+    ):
+        found = deployments.fresh(deployments.read(client, prefix, client.time()[0]))
+        if len(found) > 1 or (own is not None and found - {own}):
+            detail = "another deployment, with another database, uses this server under the same prefix"
+            remedy = "give each a REDIS_PREFIX of its own: they take each other's jobs"
+            yield Finding(f"Redis ({variable})", "wrong", detail, remedy)
 
 
 def redis_server(url: str, variable: str) -> Iterator[Finding]:
@@ -100,11 +130,14 @@ def redis_server(url: str, variable: str) -> Iterator[Finding]:
     with client:
         try:
             server = client.info("server")
+        except redis.exceptions.NoPermissionError:
+            server = {}  # a hosted server that does not tell
         except redis.RedisError as error:
             detail = f"can't be reached: {migrations.first_line(error)}"
             yield Finding(subject, "wrong", detail, f"check {variable}, and that the server runs")
             return
-        yield _redis_version(subject, server)
+        if server:
+            yield _redis_version(subject, server)
         with contextlib.suppress(redis.ResponseError):  # hosted servers forbid CONFIG
             policy = client.config_get("maxmemory-policy").get("maxmemory-policy")
             if policy != "noeviction":

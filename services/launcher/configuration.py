@@ -8,8 +8,9 @@ from typing import Final
 from pydantic import SecretStr
 
 from services.launcher.program import LOOPBACK
+from shared.environment import EnvironmentSettings
 from shared.errors import SettingsInvalid
-from shared.settings import EnvironmentSettings, Settings
+from shared.settings import Settings
 
 LOCAL_KEY: Final = "local"
 
@@ -20,6 +21,7 @@ LOCAL_MODEL: Final[Mapping[str, str]] = {
     "MODEL_CONTEXT_TOKENS": "1536",
     "MODEL_MAX_TOKENS": "512",
     "MODEL_TOOLS": "false",
+    "SUMMARY_MAX_CHARS": "800",
 }
 # What suits it: it reads about a hundred tokens a second where the processor is shared, and at a higher temperature it says
 # anything.
@@ -27,7 +29,6 @@ LOCAL_DEFAULTS: Final[Mapping[str, str]] = {
     "MODEL_READ_TIMEOUT_SECONDS": "120",
     "MODEL_TEMPERATURE": "0.2",
     "TITLE_BY_MODEL": "false",
-    "SUMMARY_MAX_CHARS": "800",
     "WORKER_CONCURRENCY": "16",
 }
 # JSON, so that the launcher can tell a warning from the rest; one arena, because many small processes share the memory.
@@ -55,7 +56,6 @@ class Given(EnvironmentSettings):
     model_read_timeout_seconds: str | None = None
     model_temperature: str | None = None
     title_by_model: str | None = None
-    summary_max_chars: str | None = None
     worker_concurrency: str | None = None
 
     @property

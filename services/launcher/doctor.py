@@ -37,7 +37,11 @@ def doctor(directory: Path) -> int:
 
 def examine(directory: Path) -> Iterator[Finding]:
     """Look at the system that runs on this folder, otherwise at what the settings name and what `up` would add."""
-    given = Given()
+    try:
+        given = Given()
+    except SettingsInvalid as error:
+        yield Finding("settings", "wrong", error.message, "write it as Docker Compose reads it: docs/operations.md")
+        return
     found = read_running(directory)
     addresses = addresses_of(directory, given, found)
     # Nobody signs anything with it: it only stands for the one that `up` makes.

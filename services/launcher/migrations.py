@@ -15,6 +15,9 @@ from sqlalchemy import create_engine, pool
 from sqlalchemy.exc import SQLAlchemyError
 
 from services.launcher.errors import MigrationFailed
+from shared.database.engine import connect_arguments
+from shared.database_server import will_refuse
+from shared.database_urls import to_libpq
 from shared.errors import SettingsInvalid
 from shared.settings import DatabaseSettings
 from shared.telemetry import capture
@@ -24,7 +27,6 @@ log = get_logger(__name__)
 
 WAIT_SECONDS: Final = 30.0
 POLL_SECONDS: Final = 0.2
-CONNECT_SECONDS: Final = 5
 
 
 def configuration(database_url: str) -> Config:
@@ -80,14 +82,14 @@ def await_database(database_url: str, seconds: float) -> None:
     deadline = time.monotonic() + seconds
     while True:
         try:
-            psycopg.connect(to_libpq(database_url), connect_timeout=CONNECT_SECONDS, prepare_threshold=None).close()
+            psycopg.connect(to_libpq(database_url), **connect_arguments(database_url)).close()
         except psycopg.ProgrammingError as error:
             # The driver's message would quote the URL with its password.
             raise SettingsInvalid("DATABASE_URL: is not a usable URL") from error
         except psycopg.Error as error:
             reason = first_line(error)
             # A server that answers says FATAL; only while it starts is that worth waiting for.
-            refused = "FATAL" in str(error) and "starting up" not in str(error)
+            refused = ("FATAL" in str(error) and "starting up" not in str(error)) or will_refuse(reason)
             if refused or time.monotonic() > deadline:
                 raise MigrationFailed(f"DATABASE_URL: the database can't be reached: {reason}") from error
             time.sleep(POLL_SECONDS)
@@ -107,18 +109,12 @@ def current(database_url: str) -> str | None:
         SQLAlchemyError: it can't be reached.
 
     """
-    connect_args = {"connect_timeout": CONNECT_SECONDS, "prepare_threshold": None}
-    engine = create_engine(database_url, poolclass=pool.NullPool, connect_args=connect_args)
+    engine = create_engine(database_url, poolclass=pool.NullPool, connect_args=connect_arguments(database_url))
     try:
         with engine.connect() as connection:
             return MigrationContext.configure(connection).get_current_revision()
     finally:
         engine.dispose()
-
-
-def to_libpq(database_url: str) -> str:
-    """The URL without SQLAlchemy's driver name."""
-    return database_url.replace("postgresql+psycopg://", "postgresql://", 1)
 
 
 def first_line(error: BaseException) -> str:

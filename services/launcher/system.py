@@ -146,6 +146,7 @@ def _flower(settings: Settings, data: DataDir, port: int, needs: tuple[str, ...]
         **PROCESS,
         "REDIS_URL": settings.celery_broker_url,
         "CELERY_BROKER_URL": settings.celery_broker_url,
+        "REDIS_PREFIX": settings.redis_prefix,
         "FLOWER_ADDRESS": LOOPBACK,
         "FLOWER_PORT": str(port),
         "FLOWER_BASIC_AUTH": f"{FLOWER_USER}:{data.secrets.flower_password}",

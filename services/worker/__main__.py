@@ -11,6 +11,7 @@ from celery import signals
 
 from shared.errors import SettingsInvalid
 from shared.jobs.names import QUEUES
+from shared.servers import insist, redis_servers
 from shared.settings import RedisSettings, Settings
 from shared.telemetry import capture
 from shared.telemetry.logs import get_logger
@@ -23,7 +24,7 @@ SWITCH_INTERVAL: Final = 0.0005
 
 
 def main(arguments: list[str]) -> int:
-    """Run. Returns the exit code: 2 for unusable settings or arguments."""
+    """Run. Returns the exit code: 2 for unusable settings, arguments or servers, 1 when the work can't go on."""
     role = arguments[0] if len(arguments) == 1 else ""
     if role not in {"beat", "flower"} and not set(role.split(",")) <= set(QUEUES):
         print(USAGE, file=sys.stderr)  # noqa: T201 - for a person at a terminal
@@ -31,21 +32,28 @@ def main(arguments: list[str]) -> int:
     capture.log_everything(f"worker:{role}")
     signals.setup_logging.connect(_keep_logging, weak=False)
     try:
-        _run(role)
+        return _run(role)
     except SettingsInvalid as error:
         log.critical("settings_invalid", error=error.message)
         return 2
-    return 0
 
 
-def _run(role: str) -> None:
-    """Only what the role needs is imported: beat without the model's client starts in half the time and memory."""
+def _run(role: str) -> int:
+    """Run. Returns the exit code.
+
+    Only what the role needs is imported: beat without the model's client starts in half the time and memory.
+    """
     if role == "flower":
-        import_module("services.worker.flower").run(RedisSettings.load())
-        return
+        of_flower = RedisSettings.load()
+        insist(redis_servers(of_flower, streams=False))
+        import_module("services.worker.flower").run(of_flower)
+        return 0
     settings = Settings.load(require=() if role == "beat" else ("groq_api_key",))
+    if role == "beat":
+        insist(redis_servers(settings, streams=False))
     sys.setswitchinterval(SWITCH_INTERVAL)
-    import_module("services.worker.beat" if role == "beat" else "services.worker.consumer").run(settings, role)
+    code = import_module("services.worker.beat" if role == "beat" else "services.worker.consumer").run(settings, role)
+    return int(code)
 
 
 def _keep_logging(**_: Any) -> None:  # noqa: ANN401 - Celery's signals

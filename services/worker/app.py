@@ -29,6 +29,7 @@ from services.worker.tools.toolset import Toolset
 from services.worker.tools.web_search.tavily import PROXY_SCHEMES, TAVILY_URL
 from shared import background
 from shared.database.engine import Database, open_database
+from shared.deployment import announce
 from shared.errors import CortexAIError, SettingsInvalid
 from shared.generations import recover
 from shared.jobs.sender import JobSender
@@ -70,7 +71,9 @@ async def open_worker(settings: Settings, jobs: JobSender, metrics: Metrics | No
         stack.push_async_callback(heartbeats.dispose)
         redis = connect(settings.stream_redis_url)
         stack.push_async_callback(redis.aclose)
-        writer, stream_log = RedisWriter(redis, ttl=settings.stream_ttl_seconds), RedisLog(redis)
+        prefixes = settings.redis_prefixes
+        writer = RedisWriter(redis, ttl=settings.stream_ttl_seconds, prefixes=prefixes)
+        stream_log = RedisLog(redis, prefixes)
 
         summarizer = _summarizer(settings, database, model, models, jobs, metrics)
         attempts = Attempts(
@@ -100,16 +103,19 @@ async def open_worker(settings: Settings, jobs: JobSender, metrics: Metrics | No
             attempts=attempts,
             recovery=Recovery(database, writer, stream_log, jobs, models.default, metrics),
             summarizer=summarizer,
-            titles=Titles(database, model, models.default, models.max_output_tokens, TransientFrames(redis), metrics),
+            titles=Titles(
+                database, model, models.default, models.max_output_tokens, TransientFrames(redis, prefixes), metrics
+            ),
         )
         for work in (
             attempts.flusher.run(),
             attempts.leases.beat(),
             attempts.checkpoints.save_for_ever(),
-            obey_cancel_signals(CancelSignals(redis), attempts.leases),
+            obey_cancel_signals(CancelSignals(redis, prefixes), attempts.leases),
             _sweep_for_ever(worker, settings.sweep_interval_seconds, metrics, database),
+            announce(database, settings),
         ):
-            stack.push_async_callback(background.end, asyncio.create_task(_guarded(work)))
+            stack.push_async_callback(background.end, asyncio.create_task(guarded(work)))
         yield worker
 
 
@@ -190,7 +196,7 @@ def _warn_of_unused_proxies(settings: Settings) -> None:
             log.warning("proxy_not_used", variable=variable, to=what, used="another" if way.proxy else "none")
 
 
-async def _guarded(work: Coroutine[Any, Any, None]) -> None:
+async def guarded(work: Coroutine[Any, Any, None]) -> None:
     """Run a background task. When the task fails, the process ends."""
     try:
         await work

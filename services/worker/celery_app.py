@@ -5,13 +5,16 @@ from typing import Final
 from celery import Celery
 from kombu.transport import TRANSPORT_ALIASES
 
-from shared.jobs.names import BROKER_TRANSPORT, MAINTENANCE_QUEUE, PUBLISH_RETRIES, SWEEP
+from shared.jobs.names import MAINTENANCE_QUEUE, PUBLISH_RETRIES, SWEEP, broker_transport
 
 TRANSPORT: Final = "services.worker.broker:Transport"
 
 
-def create_app(broker_url: str, *, sweep_interval: float) -> Celery:
-    """The application, for workers and for beat; `sweep_interval` is in seconds. Imports no task and no model."""
+def create_app(broker_url: str, *, sweep_interval: float, prefix: str = "") -> Celery:
+    """The application, for workers and for beat; `sweep_interval` is in seconds. Imports no task and no model.
+
+    `prefix` stands in front of all that it keeps at the broker.
+    """
     # By the URL's scheme. When a transport is given by name, kombu forgets that rediss:// means TLS.
     TRANSPORT_ALIASES.update(redis=TRANSPORT, rediss=TRANSPORT)
     app = Celery("cortexai", broker=broker_url)
@@ -26,7 +29,7 @@ def create_app(broker_url: str, *, sweep_interval: float) -> Celery:
         },
         broker_connection_max_retries=None,
         broker_connection_retry_on_startup=True,
-        broker_transport_options=dict(BROKER_TRANSPORT),
+        broker_transport_options=broker_transport(prefix),
         task_acks_late=True,
         task_ignore_result=True,
         task_publish_retry_policy=dict(PUBLISH_RETRIES),

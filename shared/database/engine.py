@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import Any, Final
 
-from sqlalchemy import event
+from sqlalchemy import event, make_url
 from sqlalchemy.exc import DBAPIError, DisconnectionError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
@@ -58,18 +58,24 @@ def open_database(url: str, *, pool_size: int) -> Database:
         hide_parameters=True,
         isolation_level="AUTOCOMMIT",  # most statements stand alone, and switching takes longer than some of them
         skip_autocommit_rollback=True,
-        connect_args={
-            "prepare_threshold": None,
-            "connect_timeout": 5,
-            "application_name": "cortexai",
-            "keepalives_idle": 15,
-            "keepalives_interval": 5,
-            "keepalives_count": 3,
-            "tcp_user_timeout": 15_000,
-        },
+        connect_args=connect_arguments(
+            url,
+            application_name="cortexai",
+            keepalives_idle=15,
+            keepalives_interval=5,
+            keepalives_count=3,
+            tcp_user_timeout=15_000,
+        ),
     )
     event.listen(engine.sync_engine, "checkout", _replace_if_dead)
     return Database(engine)
+
+
+def connect_arguments(url: str, **defaults: Any) -> dict[str, Any]:  # noqa: ANN401 - psycopg's
+    """What the driver is told beside the URL: no named statements, and `defaults` for what the URL does not say."""
+    told = make_url(url).query
+    defaults = {"connect_timeout": 5, **defaults}
+    return {"prepare_threshold": None, **{name: value for name, value in defaults.items() if name not in told}}
 
 
 def _replace_if_dead(connection: Any, _record: Any, _proxy: Any) -> None:  # noqa: ANN401 - SQLAlchemy's pool events

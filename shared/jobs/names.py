@@ -30,4 +30,11 @@ BROKER_TRANSPORT: Final = {
     "health_check_interval": 5,
     "visibility_timeout": 3600,
 }
+
+
+def broker_transport(prefix: str) -> dict[str, object]:
+    """Celery's options for the broker. `prefix` stands in front of all that Celery keeps there, the queues among it."""
+    return {**BROKER_TRANSPORT, "global_keyprefix": prefix}
+
+
 PUBLISH_RETRIES: Final = {"max_retries": 2, "interval_start": 0.1, "interval_max": 0.5}

@@ -23,10 +23,14 @@ RETRY_AFTER: Final = 0.5
 
 
 class CancelSignals:
-    """One channel for all workers: cancellations are few, and nobody needs to know which worker has a generation."""
+    """One channel for all workers: cancellations are few, and nobody needs to know which worker has a generation.
 
-    def __init__(self, redis: Redis) -> None:
+    Under several prefixes there are several channels. A signal that comes on each of them does no harm.
+    """
+
+    def __init__(self, redis: Redis, prefixes: Sequence[str] = ("",)) -> None:
         self._redis = redis
+        self._channels = [f"{prefix}{CHANNEL}" for prefix in prefixes]
 
     async def send(self, generation_ids: Sequence[GenerationId]) -> None:
         """Signal every worker to stop these generations.
@@ -36,7 +40,8 @@ class CancelSignals:
 
         """
         try:
-            await self._redis.publish(CHANNEL, " ".join(str(generation_id) for generation_id in generation_ids))
+            for channel in self._channels:
+                await self._redis.publish(channel, " ".join(str(generation_id) for generation_id in generation_ids))
         except (RedisError, OSError) as error:
             raise StreamsUnavailable from error
 
@@ -45,7 +50,7 @@ class CancelSignals:
         while True:
             try:
                 async with self._redis.pubsub(ignore_subscribe_messages=True) as pubsub:
-                    await pubsub.subscribe(CHANNEL)
+                    await pubsub.subscribe(*self._channels)
                     while True:
                         message = await pubsub.get_message(timeout=LISTEN_SECONDS)
                         for generation_id in message["data"].split() if message else ():

@@ -33,7 +33,8 @@ WATCH_EVERY: Final = 1.0
 class Hub:
     """Distributes published frames to subscriptions. Use it as an async context manager.
 
-    `connect` makes an unconnected connection; `heads` answers the last offset of each of some logs.
+    `connect` makes an unconnected connection; `heads` answers the last offset of each of some logs. A frame that is published
+    on several of a generation's `channels`, at once, is distributed once. `control` is a channel that nobody publishes on.
     """
 
     def __init__(
@@ -41,18 +42,21 @@ class Hub:
         *,
         connect: Callable[[], AbstractConnection],
         heads: Callable[[Sequence[GenerationId]], Awaitable[list[Offset | None]]],
-        channel: Callable[[GenerationId], str],
+        control: str,
+        channels: Callable[[GenerationId], Sequence[str]],
         subscriptions: Subscriptions,
         keep_alive: float,
     ) -> None:
         self._connect = connect
         self._heads = heads
-        self._channel = channel
+        self._control = control
+        self._channels = channels
         self._subscriptions = subscriptions
         self._keep_alive = keep_alive
         self._connection: AbstractConnection | None = None
         self._by_channel: dict[bytes, GenerationId] = {}
         self._last: dict[GenerationId, int] = {}
+        self._uncopied: dict[GenerationId, tuple[bytes, bytes]] = {}
         self._confirmed: dict[GenerationId, asyncio.Event] = {}
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -78,12 +82,12 @@ class Hub:
         first = generation_id not in self._subscriptions
         subscription = self._subscriptions.add(generation_id)
         if first:
-            self._by_channel[self._channel(generation_id).encode()] = generation_id
+            self._by_channel |= {channel.encode(): generation_id for channel in self._channels(generation_id)}
             self._confirmed[generation_id] = asyncio.Event()
         try:
             async with asyncio.timeout(CONFIRM_WITHIN):
                 if first:
-                    await self._send("SUBSCRIBE", self._channel(generation_id))
+                    await self._send("SUBSCRIBE", *self._channels(generation_id))
                 await self._confirmed[generation_id].wait()
         except BaseException as error:
             await self.unsubscribe(generation_id, subscription)
@@ -95,10 +99,12 @@ class Hub:
     async def unsubscribe(self, generation_id: GenerationId, subscription: QueueSubscription) -> None:
         """Remove a subscription, and with a generation's last one its subscription at Redis."""
         if self._subscriptions.remove(generation_id, subscription):
-            self._by_channel.pop(self._channel(generation_id).encode(), None)
+            for channel in self._channels(generation_id):
+                self._by_channel.pop(channel.encode(), None)
+            self._uncopied.pop(generation_id, None)
             self._confirmed.pop(generation_id, None)
             self._last.pop(generation_id, None)
-            await self._send("UNSUBSCRIBE", self._channel(generation_id))
+            await self._send("UNSUBSCRIBE", *self._channels(generation_id))
 
     async def _send(self, *command: str) -> None:
         """Send on the hub's connection; when there is none, the next connection subscribes to everything anyway."""
@@ -113,9 +119,13 @@ class Hub:
             connection = self._connect()
             try:
                 await connection.connect()  # type: ignore[no-untyped-call]
-                channels = [self._channel(generation_id) for generation_id in self._subscriptions.generations()]
+                channels = [
+                    channel
+                    for generation_id in self._subscriptions.generations()
+                    for channel in self._channels(generation_id)
+                ]
                 self._connection = connection
-                await connection.send_command("SUBSCRIBE", CONTROL, *channels, check_health=False)
+                await connection.send_command("SUBSCRIBE", self._control, *channels, check_health=False)
                 while True:
                     self._take(await connection.read_response(timeout=math.inf))
                     failures = 0
@@ -135,6 +145,8 @@ class Hub:
         if generation_id is None:
             return
         if kind == b"message":
+            if self._is_copy(generation_id, channel, payload):
+                return
             entry = parse(payload)
             if entry.offset == BEGINNING:
                 for subscription in self._subscriptions.of(generation_id):
@@ -143,12 +155,20 @@ class Hub:
             self._last[generation_id] = entry.offset.sequence
             for subscription in self._subscriptions.of(generation_id):
                 subscription.notify(entry)
-        elif kind == b"subscribe":
+        elif kind == b"subscribe" and channel == self._channels(generation_id)[-1].encode():
             if self._confirmed[generation_id].is_set():
                 # Confirmed again, after a reconnect: what was published in between is in the log only.
                 for subscription in self._subscriptions.of(generation_id):
                     subscription.miss()
             self._confirmed[generation_id].set()
+
+    def _is_copy(self, generation_id: GenerationId, channel: bytes, payload: bytes) -> bool:
+        """Whether the message before was the same, on another of the generation's channels."""
+        before = self._uncopied.pop(generation_id, (channel, b""))
+        if before[0] != channel and before[1] == payload:
+            return True
+        self._uncopied[generation_id] = (channel, payload)
+        return False
 
     def _all_missed(self) -> None:
         for generation_id in self._subscriptions.generations():

@@ -1,4 +1,8 @@
-"""The stream log in Redis: one stream a generation for the log, one channel a generation for its subscribers."""
+"""The stream log in Redis: one stream a generation for the log, one channel a generation for its subscribers.
+
+All names begin with the deployment's prefix. While the prefix changes, there are two prefixes, and a log and a channel under
+each: processes from before the change know one, processes from after it know the other (docs/protocol.md §4).
+"""
 
 from collections.abc import AsyncIterator, Awaitable, Sequence
 from contextlib import asynccontextmanager
@@ -16,7 +20,7 @@ from redis.exceptions import NoScriptError, RedisError
 from shared.errors import AppendRefused, AttemptSuperseded, LogClosed, LogDiverged, StreamsUnavailable
 from shared.ids import GenerationId
 from shared.streams.cancel_signals import CancelSignals
-from shared.streams.hub import Hub
+from shared.streams.hub import CONTROL, Hub
 from shared.streams.named import NamedConnection, NamedTLSConnection
 from shared.streams.port import BEGINNING, Append, Entry, Offset, Subscription
 from shared.streams.subscriptions import Subscriptions
@@ -24,14 +28,14 @@ from shared.streams.subscriptions import Subscriptions
 APPEND: Final = (files("shared.streams") / "append.lua").read_text()
 
 
-def log_key(generation_id: GenerationId) -> str:
+def log_key(generation_id: GenerationId, prefix: str = "") -> str:
     """The stream that holds a generation's log. The braces keep it beside its channel on a cluster."""
-    return f"cortexai:{{{generation_id}}}:log"
+    return f"{prefix}cortexai:{{{generation_id}}}:log"
 
 
-def channel(generation_id: GenerationId) -> str:
+def channel(generation_id: GenerationId, prefix: str = "") -> str:
     """The pub/sub channel that carries a generation's frames live."""
-    return f"cortexai:{{{generation_id}}}:frames"
+    return f"{prefix}cortexai:{{{generation_id}}}:frames"
 
 
 def connect(url: str, *, connections: int = 16) -> Redis:
@@ -55,10 +59,14 @@ def connect(url: str, *, connections: int = 16) -> Redis:
 
 
 class RedisWriter:
-    """Writer over Redis. `ttl` is how long a log lives after its last append, in seconds."""
+    """Writer over Redis. `ttl` is how long a log lives after its last append, in seconds.
 
-    def __init__(self, redis: Redis, *, ttl: int) -> None:
+    Under several prefixes, the log that goes furthest holds, and each append brings the others up to it.
+    """
+
+    def __init__(self, redis: Redis, *, ttl: int, prefixes: Sequence[str] = ("",)) -> None:
         self._redis = redis
+        self._prefixes = prefixes
         self._ttl_ms = ttl * 1000
         self._sha = ""
 
@@ -79,11 +87,11 @@ class RedisWriter:
             self._sha = await self._redis.script_load(APPEND)
         pipeline = self._redis.pipeline(transaction=False)
         for append in appends:
+            names = [name(append.generation_id, prefix) for prefix in self._prefixes for name in (log_key, channel)]
             pipeline.evalsha(
                 self._sha,
-                2,
-                log_key(append.generation_id),
-                channel(append.generation_id),
+                len(names),
+                *names,
                 append.attempt,
                 -1 if append.after is None else append.after,
                 self._ttl_ms,
@@ -110,17 +118,18 @@ def _verdict(reply: Any) -> int | AppendRefused:  # noqa: ANN401
 
 
 class RedisLog:
-    """Log over Redis."""
+    """Log over Redis. Under several prefixes, a log has the entries that are under any of them."""
 
-    def __init__(self, redis: Redis) -> None:
+    def __init__(self, redis: Redis, prefixes: Sequence[str] = ("",)) -> None:
         self._redis = redis
+        self._prefixes = prefixes
 
     async def replay(self, generation_id: GenerationId, after: Offset, *, limit: int = 500) -> list[Entry]:
         """The frames past an offset (Log)."""
         entries: list[Entry] = []
         past = str(after)
         while len(entries) < limit:
-            found = await _answer(self._redis.xrange(log_key(generation_id), min=f"({past}", max="+", count=limit))
+            found = await self._page(generation_id, past, limit)
             # A log that was lost and written again has its early sequences under a later attempt's ids.
             entries += [entry_of(*raw) for raw in found if _sequence(raw[0]) > after.sequence]
             if len(found) < limit:
@@ -128,17 +137,26 @@ class RedisLog:
             past = found[-1][0].decode()
         return entries[:limit]
 
+    async def _page(self, generation_id: GenerationId, past: str, limit: int) -> list[tuple[bytes, dict[bytes, bytes]]]:
+        pipeline = self._redis.pipeline(transaction=False)
+        for prefix in self._prefixes:
+            pipeline.xrange(log_key(generation_id, prefix), min=f"({past}", max="+", count=limit)
+        pages = await _answer(pipeline.execute())
+        if len(pages) == 1:
+            return list(pages[0])
+        entries = {raw_id: fields for page in pages for raw_id, fields in page}
+        return sorted(entries.items(), key=lambda entry: _offset(entry[0]))[:limit]
+
     async def head(self, generation_id: GenerationId) -> Entry | None:
         """The log's last entry (Log)."""
-        found = await _answer(self._redis.xrevrange(log_key(generation_id), count=1))
-        return entry_of(*found[0]) if found else None
+        return (await _heads(self._redis, self._prefixes, [generation_id]))[0]
 
 
 class RedisReader(RedisLog):
     """Reader over Redis. All readers of a process share one pub/sub connection, the hub's."""
 
-    def __init__(self, redis: Redis, hub: Hub) -> None:
-        super().__init__(redis)
+    def __init__(self, redis: Redis, hub: Hub, prefixes: Sequence[str] = ("",)) -> None:
+        super().__init__(redis, prefixes)
         self._hub = hub
 
     def open_subscriptions(self) -> int:
@@ -166,18 +184,23 @@ def _sequence(raw_id: bytes) -> int:
     return int(raw_id.partition(b"-")[2])
 
 
+def _offset(raw_id: bytes) -> Offset:
+    attempt, _, sequence = raw_id.partition(b"-")
+    return Offset(int(attempt), int(sequence))
+
+
 def entry_of(raw_id: bytes, fields: dict[bytes, bytes]) -> Entry:
     """The log entry that the append script wrote."""
-    attempt, _, sequence = raw_id.partition(b"-")
     subscribers = fields.get(b"terminal")  # how many there were when the terminal frame was published
-    return Entry(Offset(int(attempt), int(sequence)), fields[b"frame"], subscribers is not None, subscribers != b"0")
+    return Entry(_offset(raw_id), fields[b"frame"], subscribers is not None, subscribers != b"0")
 
 
 class TransientFrames:
     """Frames for those who read a log at this moment; they are in no log. Anybody may send them, not only the log's writer."""
 
-    def __init__(self, redis: Redis) -> None:
+    def __init__(self, redis: Redis, prefixes: Sequence[str] = ("",)) -> None:
         self._redis = redis
+        self._prefixes = prefixes
 
     async def send(self, generation_id: GenerationId, frame: bytes) -> None:
         """Send a frame to the log's current readers.
@@ -186,7 +209,12 @@ class TransientFrames:
             StreamsUnavailable: the frame was not sent.
 
         """
-        await _answer(self._redis.publish(channel(generation_id), b"%b 0\n%b" % (str(BEGINNING).encode(), frame)))
+        message = b"%b 0\n%b" % (str(BEGINNING).encode(), frame)
+        # In one transaction: a hub on all of the channels knows copies by their coming one right after the other.
+        pipeline = self._redis.pipeline(transaction=len(self._prefixes) > 1)
+        for prefix in self._prefixes:
+            pipeline.publish(channel(generation_id, prefix), message)
+        await _answer(pipeline.execute())
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,22 +227,30 @@ class Streams:
 
 
 @asynccontextmanager
-async def open_streams(url: str, *, ttl: int, keep_alive: float = 15.0) -> AsyncIterator[Streams]:
+async def open_streams(
+    url: str, *, ttl: int, keep_alive: float = 15.0, prefixes: Sequence[str] = ("",)
+) -> AsyncIterator[Streams]:
     """The streams, with the reader's hub running.
 
     `ttl` is how long a log lives after its last append, `keep_alive` the interval of empty notifications; both are in seconds.
+    `prefixes` are the deployment's: its own first.
     """
     redis = connect(url)
     hub = Hub(
         connect=lambda: _pubsub_connection(redis),
-        heads=lambda generations: _heads(redis, generations),
-        channel=channel,
+        heads=lambda generations: _last_offsets(redis, prefixes, generations),
+        control=f"{prefixes[0]}{CONTROL}",
+        channels=lambda generation_id: [channel(generation_id, prefix) for prefix in prefixes],
         subscriptions=Subscriptions(),
         keep_alive=keep_alive,
     )
     try:
         async with hub:
-            yield Streams(RedisReader(redis, hub), RedisWriter(redis, ttl=ttl), CancelSignals(redis))
+            yield Streams(
+                RedisReader(redis, hub, prefixes),
+                RedisWriter(redis, ttl=ttl, prefixes=prefixes),
+                CancelSignals(redis, prefixes),
+            )
     finally:
         await redis.aclose()
 
@@ -226,10 +262,21 @@ def _pubsub_connection(redis: Redis) -> AbstractConnection:
     return pool.connection_class(**{**pool.connection_kwargs, "health_check_interval": 0})
 
 
-async def _heads(redis: Redis, generations: Sequence[GenerationId]) -> list[Offset | None]:
-    """The last offset of each log, or None for a log that is not there."""
+async def _last_offsets(
+    redis: Redis, prefixes: Sequence[str], generations: Sequence[GenerationId]
+) -> list[Offset | None]:
+    return [head and head.offset for head in await _heads(redis, prefixes, generations)]
+
+
+async def _heads(redis: Redis, prefixes: Sequence[str], generations: Sequence[GenerationId]) -> list[Entry | None]:
+    """The last entry of each log, or None for a log that is not there."""
     pipeline = redis.pipeline(transaction=False)
     for generation_id in generations:
-        pipeline.xrevrange(log_key(generation_id), count=1)
-    replies = await _answer(pipeline.execute())
-    return [entry_of(*reply[0]).offset if reply else None for reply in replies]
+        for prefix in prefixes:
+            pipeline.xrevrange(log_key(generation_id, prefix), count=1)
+    replies = iter(await _answer(pipeline.execute()))
+    heads: list[Entry | None] = []
+    for _ in generations:
+        found = [entry_of(*reply[0]) for reply in (next(replies) for _ in prefixes) if reply]
+        heads.append(max(found, key=lambda entry: entry.offset) if found else None)
+    return heads

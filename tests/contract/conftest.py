@@ -1,6 +1,6 @@
 """Stream logs to test: a writer and a reader of the same logs, for each adapter."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from typing import Protocol
@@ -52,13 +52,16 @@ async def open_memory(*, keep_alive: float = 15.0) -> AsyncIterator[Streams]:
 
 
 @asynccontextmanager
-async def open_redis(url: str, *, keep_alive: float = 15.0) -> AsyncIterator[Streams]:
+async def open_redis(url: str, *, keep_alive: float = 15.0, prefixes: Sequence[str] = ("",)) -> AsyncIterator[Streams]:
     """The adapter over the Redis protocol."""
-    async with open_redis_streams(url, ttl=60, keep_alive=keep_alive) as opened:
+    async with open_redis_streams(url, ttl=60, keep_alive=keep_alive, prefixes=prefixes) as opened:
         yield Streams(opened.writer, opened.reader)
 
 
-@pytest.fixture(params=["memory", "redis"])
+PREFIXES = {"redis": ("",), "redis, while its prefix changes": ("new:", "")}
+
+
+@pytest.fixture(params=["memory", *PREFIXES])
 def open_streams(request: pytest.FixtureRequest) -> OpenStreams:
     """Opens the adapter under test."""
     if request.param == "memory":
@@ -66,7 +69,7 @@ def open_streams(request: pytest.FixtureRequest) -> OpenStreams:
     server: EmbeddedValkey = request.getfixturevalue("valkey")
 
     def opened(*, keep_alive: float = 15.0) -> AbstractAsyncContextManager[Streams]:
-        return open_redis(server.url, keep_alive=keep_alive)
+        return open_redis(server.url, keep_alive=keep_alive, prefixes=PREFIXES[request.param])
 
     return opened
 

@@ -128,6 +128,14 @@ def test_migrating_needs_no_embedded_package(tmp_path: Path) -> None:
     assert (refused.returncode, refused.stderr) == (2, "cortexai: DATABASE_URL: is not set\n")
 
 
+def test_the_doctor_finds_a_dotenv_file_wrong_that_compose_would_refuse(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("A=1\nREDIS_URL='redis://:hunter2@h\n")
+    found = cortexai(tmp_path, "doctor")
+    assert (found.returncode, found.stderr) == (1, "")
+    assert "wrong settings: .env, line 2: has no second quotation mark" in found.stdout.replace("wrong  ", "wrong ")
+    assert "hunter2" not in found.stdout
+
+
 def test_the_doctor_finds_a_machine_fit_for_a_start(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]

@@ -57,6 +57,9 @@ def test_the_variable_of_the_scheme_goes_before_the_one_for_all(monkeypatch: pyt
         "http://proxy:99999",
         "http://proxy:0",
         "http://pro xy",
+        "http://me:12/ss@proxy:3128",
+        "http://me:12#ss@proxy:3128",
+        "http://me:12?ss@proxy:3128",
     ],
 )
 def test_a_proxy_that_can_not_be_used_is_passed_over_and_named(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -119,3 +122,8 @@ def test_what_is_listed_is_reached_straight(url: str, listed: str, monkeypatch: 
 )
 def test_what_is_not_listed_is_reached_by_the_proxy(url: str, listed: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert find(monkeypatch, url, HTTPS_PROXY=PROXY, HTTP_PROXY=PROXY, NO_PROXY=listed) == Way(PROXY)
+
+
+@pytest.mark.parametrize(("password", "escaped"), [("p@ss", "p%40ss"), ("100%", "100%25"), ("p%40ss", "p%40ss")])
+def test_a_password_is_handed_on_escaped(password: str, escaped: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert find(monkeypatch, ALL_PROXY=f"http://me:{password}@proxy:3128") == Way(f"http://me:{escaped}@proxy:3128")

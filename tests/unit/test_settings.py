@@ -6,7 +6,7 @@ import pytest
 from pydantic import SecretStr
 
 from shared.errors import SettingsInvalid
-from shared.settings import LOCAL_ORIGINS, DatabaseSettings, Settings
+from shared.settings import LOCAL_ORIGINS, DatabaseSettings, RedisSettings, Settings
 
 PASSWORD = "hunter2hunter2"
 STRONG = "0f1e2d3c4b5a69788796a5b4c3d2e1f00f1e2d3c4b5a6978"
@@ -394,3 +394,171 @@ def test_a_reasoning_effort_is_one_of_three_or_the_models_own(
 def test_another_effort_is_refused_at_the_start(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(SettingsInvalid, match=r"^MODEL_REASONING_EFFORT: Input should be 'low', 'medium' or 'high'$"):
         load(monkeypatch, MODEL_REASONING_EFFORT=value)
+
+
+@pytest.mark.parametrize("name", ["GROQ_BASE_URL", "TAVILY_BASE_URL"])
+@pytest.mark.parametrize(
+    "address", ["model.example.com", "ftp://model", "http://", "http://a b", "http://model\nHost: x", "http://m?key=x"]
+)
+def test_what_is_no_address_of_http_is_refused_by_name(
+    name: str, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(SettingsInvalid, match=rf"^{name}: "):
+        load(monkeypatch, **{name: address})
+
+
+@pytest.mark.parametrize(
+    "path", ["", "/", "/openai/v1", "/openai/v1/", "/v1", "/v1/", "/openai", "/v1/chat/completions"]
+)
+@pytest.mark.parametrize("address", ["https://api.groq.com", "http://[::1]:8080", "http://model/below"])
+def test_what_the_client_adds_to_the_models_address_may_be_there_already(
+    address: str, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert load(monkeypatch, GROQ_BASE_URL=f"{address}{path}").groq_base_url == address
+
+
+@pytest.mark.parametrize("quoted", ["'{}'", "{}"])
+def test_a_dollar_in_the_dotenv_file_is_what_compose_makes_of_it(
+    quoted: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    password = "a$b$$c${d}" if quoted != "{}" else "a$$b$$$$c$${d}"
+    (tmp_path / ".env").write_text(f"REDIS_URL={quoted.format(f'redis://:{password}@redis/0')}\n")
+    monkeypatch.setenv("DATABASE_URL", MINIMAL["DATABASE_URL"])
+    assert Settings.load().redis_url == "redis://:a$b$$c$%7Bd%7D@redis/0"
+
+
+def test_a_dotenv_file_that_compose_would_refuse_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / ".env").write_text("PORT=1\nREDIS_URL='redis://:hunter2@h\n")
+    with pytest.raises(SettingsInvalid, match=r"^\.env, line 2: has no second quotation mark$"):
+        load(monkeypatch)
+
+
+@pytest.mark.parametrize(
+    ("given", "prefixes"),
+    [
+        ({}, ("",)),
+        ({"REDIS_PREFIX": "a:"}, ("a:",)),
+        ({"REDIS_PREFIX": "a:", "REDIS_PREFIX_BEFORE": "none"}, ("a:", "")),
+        ({"REDIS_PREFIX": "a:", "REDIS_PREFIX_BEFORE": "b:"}, ("a:", "b:")),
+        ({"REDIS_PREFIX_BEFORE": "b:"}, ("", "b:")),
+        ({"REDIS_PREFIX": "a:", "REDIS_PREFIX_BEFORE": ""}, ("a:",)),
+    ],
+)
+def test_the_prefixes_are_the_one_now_and_the_one_before(
+    given: dict[str, str], prefixes: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert load(monkeypatch, **given).redis_prefixes == prefixes
+    assert RedisSettings.load().redis_prefixes == prefixes
+
+
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        ({"REDIS_PREFIX": "a b"}, "REDIS_PREFIX"),
+        ({"REDIS_PREFIX": "{a}"}, "REDIS_PREFIX"),
+        ({"REDIS_PREFIX": "a*"}, "REDIS_PREFIX"),
+        ({"REDIS_PREFIX": "a" * 65}, "REDIS_PREFIX"),
+        ({"REDIS_PREFIX": "none"}, "REDIS_PREFIX"),
+        ({"REDIS_PREFIX_BEFORE": "b\nc"}, "REDIS_PREFIX_BEFORE"),
+        ({"REDIS_PREFIX": "a:", "REDIS_PREFIX_BEFORE": "a:"}, "REDIS_PREFIX_BEFORE: is the same as REDIS_PREFIX"),
+        ({"REDIS_PREFIX_BEFORE": "none"}, "REDIS_PREFIX_BEFORE: is the same as REDIS_PREFIX"),
+    ],
+)
+def test_a_prefix_that_is_none_is_refused_by_name(
+    given: dict[str, str], named: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(SettingsInvalid, match=f"^{named}"):
+        load(monkeypatch, **given)
+
+
+@pytest.mark.parametrize(
+    ("fits", "contradicts", "named"),
+    [
+        (
+            {"MESSAGE_MAX_CHARS": "1000", "MAX_BODY_BYTES": "13024"},
+            {"MESSAGE_MAX_CHARS": "1001", "MAX_BODY_BYTES": "13024"},
+            ("MESSAGE_MAX_CHARS", "MAX_BODY_BYTES"),
+        ),
+        ({"MESSAGE_MAX_CHARS": "80000"}, {"MESSAGE_MAX_CHARS": "200000"}, ("MESSAGE_MAX_CHARS", "MAX_BODY_BYTES")),
+        (
+            {"MODEL_READ_TIMEOUT_SECONDS": "600"},
+            {"MODEL_READ_TIMEOUT_SECONDS": "601"},
+            ("MODEL_READ_TIMEOUT_SECONDS", "GENERATION_TIMEOUT_SECONDS"),
+        ),
+        (
+            {"SEARCH_TIMEOUT_SECONDS": "60", "GENERATION_TIMEOUT_SECONDS": "60"},
+            {"SEARCH_TIMEOUT_SECONDS": "9", "GENERATION_TIMEOUT_SECONDS": "8", "MODEL_READ_TIMEOUT_SECONDS": "5"},
+            ("SEARCH_TIMEOUT_SECONDS", "GENERATION_TIMEOUT_SECONDS"),
+        ),
+        (
+            {"STREAM_TTL_SECONDS": "61"},
+            {"STREAM_TTL_SECONDS": "60"},
+            ("MODEL_READ_TIMEOUT_SECONDS", "STREAM_TTL_SECONDS"),
+        ),
+        (
+            {"LEASE_SECONDS": "100", "STREAM_TTL_SECONDS": "101"},
+            {"LEASE_SECONDS": "100", "STREAM_TTL_SECONDS": "100"},
+            ("LEASE_SECONDS", "STREAM_TTL_SECONDS"),
+        ),
+        (
+            {"SWEEP_INTERVAL_SECONDS": "15"},
+            {"SWEEP_INTERVAL_SECONDS": "16"},
+            ("SWEEP_INTERVAL_SECONDS", "LEASE_SECONDS"),
+        ),
+        (
+            {"CHECKPOINT_INTERVAL_SECONDS": "3", "LEASE_SECONDS": "3"},
+            {"CHECKPOINT_INTERVAL_SECONDS": "4", "LEASE_SECONDS": "3"},
+            ("CHECKPOINT_INTERVAL_SECONDS", "LEASE_SECONDS"),
+        ),
+        ({"METRICS_PORT": "8001"}, {"METRICS_PORT": "8000"}, ("METRICS_PORT", "PORT")),
+        (
+            {"MODEL_CONTEXT_TOKENS": "5000", "SUMMARY_MAX_CHARS": "4000"},
+            {"MODEL_CONTEXT_TOKENS": "5000", "SUMMARY_MAX_CHARS": "20000"},
+            ("SUMMARY_MAX_CHARS", "MODEL_CONTEXT_TOKENS"),
+        ),
+        (
+            {"MODEL_MAX_TOKENS": "4096", "MODEL_CONTEXT_TOKENS": "4608"},
+            {"MODEL_MAX_TOKENS": "4096", "MODEL_CONTEXT_TOKENS": "4096"},
+            ("MODEL_CONTEXT_TOKENS", "MODEL_MAX_TOKENS"),
+        ),
+        (
+            {"GROQ_MODELS": "b", "MODEL_CONTEXTS": "b=4608"},
+            {"GROQ_MODELS": "b", "MODEL_CONTEXTS": "b=4000"},
+            ("MODEL_CONTEXTS", "MODEL_MAX_TOKENS"),
+        ),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_settings_that_contradict_each_other_are_refused_and_both_are_named(
+    fits: dict[str, str], contradicts: dict[str, str], named: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as around:
+        load(around, **fits)
+    with pytest.raises(SettingsInvalid, match=rf"^{named[0]}: .*\b{named[1]}\b"):
+        load(monkeypatch, **contradicts)
+
+
+def test_a_default_that_another_setting_makes_moot_is_no_contradiction(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert load(monkeypatch, GENERATION_TIMEOUT_SECONDS="5").generation_timeout_seconds == 5
+
+
+URL_SETTINGS = ["DATABASE_URL", "REDIS_URL", "CELERY_BROKER_URL", "STREAM_REDIS_URL"]
+
+
+@pytest.mark.parametrize("password", ["hun@ter2", "hun%ter2"])
+@pytest.mark.parametrize("name", URL_SETTINGS)
+def test_what_follows_an_at_sign_in_a_password_is_no_host(
+    name: str, password: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scheme = "postgresql" if name == "DATABASE_URL" else "redis"
+    settings = load(monkeypatch, **{name: f"{scheme}://u:{password}@h.example/0"})
+    assert getattr(settings, name.lower()).rpartition("@")[2] == "h.example/0"
+
+
+@pytest.mark.parametrize("password", ["hun#ter2", "hun/ter2", "hun?ter2", "6379/ter2", "hun@ter2/x", "hun ter2"])
+@pytest.mark.parametrize("name", URL_SETTINGS)
+def test_no_part_of_a_password_is_in_a_message(name: str, password: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    scheme = "postgresql" if name == "DATABASE_URL" else "redis"
+    with pytest.raises(SettingsInvalid, match=rf"^{name}: ") as refused:
+        load(monkeypatch, **{name: f"{scheme}://u:{password}@h.example/0"})
+    assert "ter2" not in refused.value.message

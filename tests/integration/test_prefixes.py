@@ -1,0 +1,143 @@
+"""Two deployments on one Redis, each with a database and a prefix of its own; and a deployment whose prefix changes."""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from uuid import uuid4
+
+import httpx
+import pytest
+import redis
+
+from services.launcher.embedded.valkey import EmbeddedValkey
+from services.launcher.program import free_port
+from tests.conftest import NewSystem
+from tests.doubles import groq_control
+from tests.support.clients import logged_in, numbered, text_of
+from tests.support.readers import Reader, User, user_of
+from tests.support.system import System, eventually
+
+FAST = 1.0
+"""Seconds within which the first token comes from a deployment whose jobs nobody else takes. The sweep would take 5."""
+
+
+@pytest.fixture
+def one_redis(tmp_path: Path) -> Iterator[EmbeddedValkey]:
+    """A Redis for several deployments."""
+    with EmbeddedValkey(tmp_path / "one", appendonly=False) as server:
+        yield server
+
+
+@pytest.fixture
+def deployment(new_system: NewSystem, one_redis: EmbeddedValkey) -> Callable[..., System]:
+    """Makes deployments with a database of their own on the one Redis."""
+
+    def make(**settings: str) -> System:
+        return new_system(REDIS_URL=one_redis.url, LEASE_SECONDS="3", SWEEP_INTERVAL_SECONDS="0.5", **settings)
+
+    return make
+
+
+async def first_token_after(url: str, answers: int) -> list[float]:
+    """The seconds from the request to the first token, of answers one after another."""
+    took = []
+    async with logged_in(url) as client:
+        chat = await client.new_chat()
+        for _ in range(answers):
+            began = time.monotonic()
+            async with client.post(chat, "[[tokens=3]]") as stream:
+                events = stream.events()
+                async for event in events:
+                    if event.part["type"] == "text-delta":
+                        took.append(time.monotonic() - began)
+                        break
+                text = event.part["delta"] + text_of([event async for event in events])
+                assert text == numbered(3)
+    return took
+
+
+async def test_two_deployments_with_prefixes_take_no_jobs_of_each_other(
+    deployment: Callable[..., System], one_redis: EmbeddedValkey
+) -> None:
+    both = [deployment(REDIS_PREFIX="a:"), deployment(REDIS_PREFIX="b:")]
+    started = [(system, await system.start_api(), await system.start_worker()) for system in both]
+    took = await asyncio.gather(*(first_token_after(url, 10) for _, (_, url), _ in started))
+    assert max(map(max, took)) < FAST
+    with redis.Redis.from_url(one_redis.url) as server:
+        assert {key.partition(b":")[0] for key in server.scan_iter()} == {b"a", b"b"}
+        channels = {channel.partition(b":")[0] for channel in server.pubsub_channels()}
+        assert channels == {b"a", b"b"}
+    # Flower sees the workers of its own deployment only.
+    port = free_port()
+    both[0]._start(["-m", "services.worker", "flower"], {"FLOWER_PORT": str(port), "FLOWER_BASIC_AUTH": "a:b\n"})
+    names: set[str] = set()
+
+    def shown() -> bool:
+        with suppress(httpx.TransportError):
+            url = f"http://127.0.0.1:{port}/api/workers"
+            names.update(httpx.get(url, params={"refresh": "true"}, auth=("a", "b"), timeout=20).json())
+        return bool(names)
+
+    await eventually(shown)
+    assert [name.partition("@")[0] for name in names] == [f"generations-{started[0][2].pid}"]
+    for system, _, worker in started:
+        assert system.count("generations", "status = 'completed' AND attempt = 1") == 10
+        assert "redis_shared" not in system.words(worker)
+        system.end()
+
+
+async def test_two_deployments_without_prefixes_are_warned_of_each_other(
+    deployment: Callable[..., System], one_redis: EmbeddedValkey
+) -> None:
+    one, other = deployment(), deployment()
+    await one.start_worker()
+    with redis.Redis.from_url(one_redis.url) as server:
+        await eventually(lambda: server.zcard("cortexai:deployments") == 1)
+    worker = await other.start_worker()
+    await other.logged(worker, "redis_shared")
+    assert '"REDIS_PREFIX"' in other.words(worker)
+    one.end()
+    other.end()
+
+
+CHANGES = [
+    ({}, {"REDIS_PREFIX": "new:", "REDIS_PREFIX_BEFORE": "none"}),
+    ({"REDIS_PREFIX": "old:"}, {"REDIS_PREFIX_BEFORE": "old:"}),
+    ({"REDIS_PREFIX": "new:", "REDIS_PREFIX_BEFORE": "none"}, {"REDIS_PREFIX": "new:"}),
+]
+IDS = ["from none", "to none", "the change is over"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("before", "after"), CHANGES, ids=IDS)
+async def test_an_answer_that_an_old_worker_began_goes_on_at_a_new_api_and_with_a_new_worker(
+    before: dict[str, str], after: dict[str, str], deployment: Callable[..., System], groq_url: str
+) -> None:
+    system, gate = deployment(), uuid4().hex
+    _, old_api = await system.start_api(**before)
+    _, new_api = await system.start_api(**after)
+    old_worker = await system.start_worker("generations", ahead=0, **before)
+    async with user_of(old_api) as of_old, user_of(new_api) as of_new:
+        of_new.http.headers["Authorization"] = of_old.http.headers["Authorization"]
+        at_old, sent_by_new = [await one.ask(60, hold=gate, after=20) for one in (of_old, of_new)]
+        # Hangs up again and again, and comes back to either API.
+        of_both = User(of_old.http, [old_api, new_api])
+        at_both = Reader(of_both, at_old.path, at_old.chat_id, 60, leave_after=7)
+        for reader in (at_old, sent_by_new, at_both):
+            await reader.said(20)
+        new_worker = await system.start_worker("generations", ahead=0, **after)
+        system.kill(old_worker)
+        for reader in (at_old, sent_by_new):
+            await reader.attempted(2)
+        await groq_control.release(groq_url, gate)
+        await of_old.all_is_well([at_old])
+        await of_new.all_is_well([sent_by_new])
+        await at_both.end()
+        assert at_both.text == numbered(60)
+        # The new worker alone answers what the old API and the new one accept.
+        quick = [await first_token_after(url, 3) for url in (old_api, new_api)]
+        assert max(map(max, quick)) < FAST
+    assert await system.stop(new_worker) == 0
+    system.end()
