@@ -333,7 +333,7 @@ class ModelAuthFailed(ModelError):
 
 
 class ModelRejected(ModelError):
-    """The language model refused the request."""
+    """The language model refused the request. Try other words, or another model."""
 
     code = "model_rejected"
 

@@ -177,14 +177,16 @@ async def test_what_the_model_can_not_read_at_once_is_summarized_in_smaller_chun
     assert all(len(str(request["user_text"])) < 4 * (2000 - 264) for request in asked)
 
 
-@pytest.mark.parametrize("behaviour", ["fault=400", "fault=401", "fault=cut after=2", "tokens=0"])
+@pytest.mark.parametrize(
+    ("behaviour", "times"), [("fault=400", 1), ("fault=401", 1), ("fault=cut after=2", 3), ("tokens=0", 1)]
+)
 async def test_a_summary_that_fails_keeps_the_old_one_and_is_tried_again_later(
-    summarizer: Summarizer, chat: int, database_url: str, groq_url: str, behaviour: str
+    summarizer: Summarizer, chat: int, database_url: str, groq_url: str, behaviour: str, times: int
 ) -> None:
     mark = uuid4().hex
     execute(database_url, "UPDATE chats SET summary = 'Old.' WHERE id = %s", chat)
     say(database_url, chat, *[f"{mark} {n}" for n in range(1, 9)])
-    await groq_control.script(groq_url, behaviour, marker=mark)
+    await groq_control.script(groq_url, behaviour, marker=mark, times=times)
     await summarizer.summarize(ChatId(chat))
     assert memory_of(database_url, chat) == ("Old.", 0)
     await summarizer.summarize(ChatId(chat))

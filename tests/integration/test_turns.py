@@ -61,7 +61,7 @@ async def test_the_next_question_is_asked_with_the_conversation_before_it(
     [
         ("fault=429 retry_after=0", "model_rate_limited", "", (429, "rate_limit_exceeded")),
         ("fault=401", "model_auth_failed", "", (401, "invalid_api_key")),
-        ("fault=400", "model_tool_call_failed", "", (400, "tool_use_failed")),
+        ("fault=400 code=tool_use_failed", "model_tool_call_failed", "", (400, "tool_use_failed")),
         ("fault=422 code=A+sentence,+perhaps+of+the+person's", "model_rejected", "", (422, None)),
         ("fault=404", "model_not_available", "", (404, "model_not_found")),
         ("fault=400 code=model_decommissioned", "model_not_available", "", (400, "model_decommissioned")),

@@ -133,7 +133,7 @@ async def test_an_answer_that_says_nothing_is_asked_for_once_more_and_then_the_f
 ) -> None:
     model = ScriptedModel([nothing, nothing, nothing, None])
     said = [chunk for chunk in await ask(model) if isinstance(chunk, RetryNotice) or chunk.text]
-    notices = [RetryNotice("large", 0), RetryNotice("small", 0), RetryNotice("small", 0)]
+    notices = [RetryNotice(model, 0, took_tokens=True) for model in ("large", "small", "small")]
     assert said == [*notices, ModelChunk("Hi")]
     with pytest.raises(ModelSaidNothing):
         await ask(ScriptedModel([nothing] * 4))

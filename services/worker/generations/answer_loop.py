@@ -177,7 +177,7 @@ class AnswerLoop:
         async with aclosing(self.model.stream(request)) as chunks:
             async for chunk in chunks:
                 if isinstance(chunk, RetryNotice):
-                    await store.note_lost_call(reply.end_empty_call())
+                    await store.note_lost_call(reply.end_empty_call(took_tokens=chunk.took_tokens))
                     reply.meter = UsageMeter(chunk.model, prompt_tokens, vocabulary_of(chunk.model))
                     reply.show_status({"status": "retrying", "model": chunk.model, "seconds": chunk.wait})
                     continue

@@ -226,11 +226,14 @@ class Reply:
         self.forget_refused_call(failure)
         return self.end_call()
 
-    def end_empty_call(self) -> ModelUsage | None:
-        """End a model call without text, before the next try. Its reasoning stays as it is."""
+    def end_empty_call(self, *, took_tokens: bool) -> ModelUsage | None:
+        """End a model call without text, before the next try. Its reasoning stays as it is.
+
+        Returns what the call took; None when nothing came and it took no tokens.
+        """
         if self.transcript.reasoning_open is not None:
             self.write(frames.reasoning_end(self.transcript.reasoning_open))
-        if self.meter is not None and self.meter.is_empty:
+        if self.meter is not None and self.meter.is_empty and not took_tokens:
             self.meter = None
         return self.end_call()
 

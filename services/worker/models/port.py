@@ -86,10 +86,14 @@ class ModelChunk:
 
 @dataclass(frozen=True, slots=True)
 class RetryNotice:
-    """The model did not answer. After `wait` seconds, `model` is asked."""
+    """The model did not answer. After `wait` seconds, `model` is asked.
+
+    `took_tokens`: the call that gave no answer was paid for all the same.
+    """
 
     model: str
     wait: float
+    took_tokens: bool = False
 
 
 class ChatModel(Protocol):

@@ -73,6 +73,7 @@ class RetryingModel:
                     raise errors.ModelSaidNothing
             except ModelError as failure:
                 failure.model = request.model
+                took_tokens = isinstance(failure, errors.ModelSaidNothing)
                 if received.text_came:
                     raise
                 wait = tries.wait_before_next(failure, has_fallback=fallback is not None)
@@ -88,7 +89,7 @@ class RetryingModel:
                     raise
             else:
                 return
-            yield RetryNotice(request.model, wait)
+            yield RetryNotice(request.model, wait, took_tokens)
             await asyncio.sleep(wait)
 
 

@@ -16,7 +16,7 @@ from tests.doubles.groq.text import answer, gone_on
 
 ARGUMENT_PIECES: Final = 3
 REFUSALS: Final = {
-    400: ("Failed to call a function. Please adjust your prompt.", "invalid_request_error", "tool_use_failed"),
+    400: ("The request is not valid.", "invalid_request_error", ""),
     401: ("Invalid API Key", "invalid_request_error", "invalid_api_key"),
     404: ("The model does not exist or you do not have access to it.", "invalid_request_error", "model_not_found"),
     413: ("Request too large for model, please reduce your message size.", "tokens", "rate_limit_exceeded"),
