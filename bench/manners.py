@@ -22,7 +22,7 @@ from tests.doubles.process import start_groq_double
 READ_TIMEOUT: Final = "1"
 STATUSES: Final = (400, 401, 403, 404, 408, 413, 422, 424, 429, 498, 499, 500, 502, 503, 520, 529)
 WITH_FALLBACK: Final = {"GROQ_MODEL": "openai/gpt-oss-120b", "GROQ_FALLBACK_MODEL": "small"}
-SEAMS: Final = ("well", "on", "again", "sentence", "preamble", "paraphrase", "language", "nothing")
+SEAMS: Final = ("well", "on", "again", "sentence", "preamble", "paraphrase", "language", "done", "nothing")
 
 
 @dataclass

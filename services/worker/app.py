@@ -60,7 +60,7 @@ async def open_worker(settings: Settings, jobs: JobSender, metrics: Metrics | No
         groq = groq_model(settings, models)
         stack.push_async_callback(groq.aclose)
         model = RetryingModel(
-            groq, fallback=models.fallback, fallback_continues=models.fallback_continues, metrics=metrics
+            groq, fallback=models.fallback, fallback_continues=lambda: models.fallback_continues, metrics=metrics
         )
         tools = _tools(settings)
         stack.push_async_callback(tools.aclose)

@@ -17,7 +17,7 @@ from services.worker.title_answers import title_in
 from shared import usage
 from shared.database.engine import Connection, Database
 from shared.database.tables import Chat, Generation, Message
-from shared.errors import ModelError, StreamsUnavailable
+from shared.errors import ModelError, ModelTimeout, StreamsUnavailable
 from shared.ids import ChatId, GenerationId, UserId
 from shared.protocol import frames
 from shared.protocol.encoding import encode
@@ -67,19 +67,25 @@ class Titles:
             async with asyncio.timeout(WITHIN):
                 answer = await self._ask(chat.first_message)
         except (ModelError, TimeoutError) as error:
-            log.warning("title_failed", error=type(error).__name__)
+            fields = error.log_fields if isinstance(error, ModelError) else {"code": ModelTimeout.code}
+            log.warning("title_failed", **fields)
             return
-        # An answer that was cut off or held back may end in the middle of a title, or have only thoughts.
+        # An answer that was cut off or filtered may end in the middle of a title.
         title = title_in(answer.text) if answer.finish_reason not in {"length", "content-filter"} else ""
         async with self.database.begin() as db:
-            if answer.usage is not None:
-                call = usage.record(chat.user_id, "title", answer.model, answer.usage, chat_id=chat.chat_id)
-                await db.execute(call)
+            call = usage.record(
+                chat.user_id,
+                "title",
+                answer.model,
+                answer.usage,
+                chat_id=chat.chat_id,
+                is_estimate=answer.is_estimate,
+            )
+            await db.execute(call)
             is_new = bool(title) and await _save_title(db, chat.chat_id, title)
             if not title:
                 await db.execute(update(Chat).where(Chat.id == chat.chat_id).values(title_tries=MAX_TRIES))
-        if answer.usage is not None:
-            self.metrics.tokens(answer.model, answer.usage)
+        self.metrics.tokens(answer.model, answer.usage)
         if not title:
             log.info("title_not_usable", model=answer.model)
         if is_new:

@@ -43,6 +43,7 @@ class Transcript:
     citations: CitationsPart | None = None
     _texts: list[str] = field(default_factory=list)
     _step_from: int = 0
+    _silent_from: int = 0
     _step_plain: bool = True
     _step_called: bool = False
     _rendered: list[MessagePart | _GrowingText] = field(default_factory=list)
@@ -54,13 +55,13 @@ class Transcript:
 
     @property
     def step_text(self) -> str:
-        """The text of the newest step."""
+        """The text since the newest step with tool calls: an answer that did not go on has it in several steps."""
         return "".join(self._texts[self._step_from :])
 
     @property
     def step_is_silent(self) -> bool:
         """Whether the newest step has no text yet."""
-        return len(self._texts) == self._step_from
+        return len(self._texts) == self._silent_from
 
     @property
     def step_is_plain(self) -> bool:
@@ -94,7 +95,9 @@ class Transcript:
             case "reasoning-end":
                 self.reasoning_open = None
             case "start-step":
-                self.step_open, self._step_from = True, len(self._texts)
+                if self._step_called:
+                    self._step_from = len(self._texts)
+                self.step_open, self._silent_from = True, len(self._texts)
                 self._step_plain, self._step_called = True, False
                 self._rendered.append(StepStartPart(type="step-start"))
             case "finish-step":

@@ -64,16 +64,48 @@ async def test_a_model_that_is_told_to_go_on_does_so_without_a_seam_or_begins_a_
     assert second["body"]["messages"][2]["content"] == numbered(5)
 
 
-async def test_a_model_that_has_said_everything_may_add_nothing(
-    client: Client, unable: Worker, database_url: str
+@pytest.mark.parametrize(
+    ("seam", "tokens", "ending"), [("done", 5, "finish"), ("nothing", 12, "error")], ids=["the last words", "nothing"]
+)
+async def test_a_model_that_is_told_to_go_on_says_at_least_the_last_words(
+    client: Client, unable: Worker, database_url: str, seam: str, tokens: int, ending: str
 ) -> None:
-    question = f"{uuid4().hex} [[tokens=5 fault=stall after=5 once=1 seam=nothing]]"
+    question = f"{uuid4().hex} [[tokens={tokens} fault=stall after=5 once=1 seam={seam}]]"
     async with abandoned(client, unable, question, numbered(5)) as speech:
         execute(database_url, EXPIRE)
         await unable.recovery.sweep()
         await unable.attempts.run(speech.posted.generation_id)
         seen = await speech.end()
-    assert (text_of(seen), types_of(seen)[-1]) == (numbered(5), "finish")
+    assert (text_of(seen), types_of(seen)[-1]) == (numbered(5), ending)
+    assert seen[-1].part.get("code") == ("model_said_nothing" if ending == "error" else None)
+    assert (await client.messages(speech.posted.chat_id))[1]["content"] == numbered(5)
+
+
+async def test_an_answer_that_broke_off_twice_goes_on_with_all_that_was_said(
+    client: Client, unable: Worker, groq_url: str
+) -> None:
+    """The first time the model says something else, in a new paragraph, and is broken off again."""
+    words = uuid4().hex
+    await groq_control.script(groq_url, "tokens=12 fault=cut after=5", marker=words)
+    await groq_control.script(groq_url, "seam=paraphrase fault=cut after=1", marker=words)
+    posted, events = await answer(client, unable, f"{words} [[tokens=12 seam=done]]")
+    whole = f"{numbered(5)}\n\n{PARAPHRASE}"
+    assert (text_of(events), types_of(events)[-1]) == (whole, "finish")
+    assert (await client.messages(posted.chat_id))[1]["content"] == whole
+    third = (await groq_control.requests(groq_url, containing=words, ended=3))[-1]
+    assert third["body"]["messages"][2]["content"] == whole
+
+
+async def test_an_answer_that_broke_off_twice_goes_on_with_the_fallback(
+    client: Client, settings: Settings, groq_url: str
+) -> None:
+    words = uuid4().hex
+    async with open_worker_for(settings.model_copy(update={"groq_fallback_model": "small"})) as backed_up:
+        posted, events = await answer(client, backed_up, f"{words} [[tokens=12 fault=cut after=3 model=double]]")
+    assert (text_of(events), types_of(events)[-1]) == (numbered(12), "finish")
+    assert (await client.messages(posted.chat_id))[1]["content"] == numbered(12)
+    asked = await groq_control.requests(groq_url, containing=words, ended=3)
+    assert [request["body"]["model"] for request in asked] == ["double", "double", "small"]
 
 
 async def test_a_model_may_call_a_tool_when_it_is_told_to_go_on(

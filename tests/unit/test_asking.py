@@ -23,8 +23,7 @@ WITH_RESULTS = ModelRequest(
 
 
 def way(fallback: str | None = None) -> WayOfAsking:
-    models = ModelCatalog(default="double", fallback=fallback)
-    return WayOfAsking.of(models, models.with_fallback("double"))
+    return WayOfAsking.of(ModelCatalog(default="double", fallback=fallback), "double")
 
 
 def failed(kind: type[ModelError]) -> ModelError:
@@ -40,8 +39,27 @@ def test_an_answer_that_broke_off_goes_on_so_often(kind: type[ModelError]) -> No
     assert done == ["continued"] * MAX_CONTINUATIONS + ["failed"]
 
 
+def test_an_answer_that_broke_off_twice_goes_on_with_the_fallback() -> None:
+    asked = way(fallback="openai/gpt-oss-20b")
+    asked.after(failed(errors.ModelBadResponse), PLAIN, has_said=True)
+    assert (asked.model, asked.with_prefill) == ("double", True)
+    asked.after(failed(errors.ModelBadResponse), PLAIN, has_said=True)
+    assert (asked.model, asked.with_prefill) == ("openai/gpt-oss-20b", False)
+
+
+@pytest.mark.parametrize("kind", [errors.ModelRejected, errors.ModelNotAvailable, errors.PromptTooLong])
+def test_a_refusal_after_words_is_one_more_way_to_break_off(kind: type[ModelError]) -> None:
+    assert way().after(failed(kind), PLAIN, has_said=True) == "continued"
+
+
+def test_a_tool_call_that_fails_after_words_is_not_asked_for_again() -> None:
+    asked = way()
+    assert asked.after(failed(errors.ModelToolCallFailed), WITH_TOOLS, has_said=True) == "continued"
+    assert not asked.with_tools
+
+
 @pytest.mark.parametrize("request_", [WITH_TOOLS, WITH_RESULTS], ids=["offered", "results"])
-@pytest.mark.parametrize("kind", [errors.ModelRejected, errors.ModelToolCallFailed])
+@pytest.mark.parametrize("kind", [errors.ModelRejected, errors.ModelToolCallFailed, errors.ModelSaidNothing])
 def test_where_tools_may_be_the_trouble_the_model_is_asked_once_without(
     request_: ModelRequest, kind: type[ModelError]
 ) -> None:
@@ -51,10 +69,12 @@ def test_where_tools_may_be_the_trouble_the_model_is_asked_once_without(
     assert asked.after(failed(kind), PLAIN, has_said=False) == "failed"
 
 
-def test_a_refused_prefill_is_remembered_for_the_model() -> None:
+def test_a_refused_prefill_is_remembered_once_the_model_has_answered_without() -> None:
     asked = way()
     assert asked.after(failed(errors.ModelRejected), PREFILLED, has_said=False) == "without_prefill"
     assert not asked.with_prefill
+    assert asked.models.of("double").prefill
+    asked.has_worked()
     assert not asked.models.of("double").prefill
     assert asked.models.of("another").prefill
 
@@ -68,6 +88,7 @@ def test_an_outage_is_no_refusal_of_prefill() -> None:
 def test_a_fallback_that_takes_no_prefill_is_told_to_go_on() -> None:
     asked = way(fallback="openai/gpt-oss-20b")
     assert asked.after(failed(errors.ModelUnavailable), PREFILLED, has_said=False) == "without_prefill"
+    asked.has_worked()
     assert asked.models.of("double").prefill
 
 

@@ -179,7 +179,7 @@ async def test_a_fallback_that_can_not_continue_a_text_is_not_asked_to() -> None
     model = ScriptedModel([ModelNotAvailable()])
     rest = ModelRequest("large", [ModelMessage("user", "Hello"), ModelMessage("assistant", "Hi, ")])
     with pytest.raises(ModelNotAvailable):
-        await anext(RetryingModel(model, fallback="small", fallback_continues=False).stream(rest))
+        await anext(RetryingModel(model, fallback="small", fallback_continues=lambda: False).stream(rest))
     assert model.asked == ["large"]
 
 

@@ -15,7 +15,7 @@ def joined(said: str, added: str, *, by_prefill: bool = False, size: int = 3) ->
     """What is shown of `added`, which comes in pieces, and whether it needs a new paragraph."""
     seam = Seam(said, by_prefill=by_prefill)
     shown = "".join(seam.add(added[at : at + size]) for at in range(0, len(added), size)) + seam.end()
-    return shown, seam.take_fresh()
+    return shown, seam.take_new_paragraph()
 
 
 @pytest.mark.parametrize("size", [1, 3, 1000])
@@ -79,6 +79,46 @@ def test_a_sentence_in_the_same_words_goes_on() -> None:
     said = "The tower is made of iron. It is the highest building of the city, and the oldest of its kind."
     added = "The river is below it, and the city around it can be seen from the third floor of the tower."
     assert joined(said, added) == (f" {added}", False)
+
+
+LONG = "Sure! " + " ".join(f"Sentence number {n} tells something about thing {7 * n}." for n in range(30))
+
+
+@pytest.mark.parametrize(
+    "again",
+    [
+        LONG,
+        LONG.removeprefix("Sure! "),
+        f"Here is the whole answer again:\n\n{LONG}",
+        f"**Answer:** {LONG.removeprefix('Sure! ')}",
+        LONG[LONG.index("number 20") :],
+        LONG[LONG.index("Sentence number 9") :],
+    ],
+    ids=["all", "without its first word", "behind a preamble", "behind a label", "a third", "two thirds"],
+)
+def test_a_long_repetition_is_not_shown_either(again: str) -> None:
+    rest = " And this is the end."
+    assert joined(LONG, again + rest, size=7) == (rest, False)
+    assert joined(LONG, again, size=7) == ("", False)
+
+
+def test_a_prefill_that_is_said_again_without_its_first_word_is_not_shown_again() -> None:
+    assert joined(LONG, LONG.removeprefix("Sure! ") + " End.", by_prefill=True) == (" End.", False)
+
+
+TABLE = "| Name | State |\n|---|---|\n| Anna | has not been paid |\n| Bert | has not been paid |\n"
+ROWS = "| Carl | has not been paid |\n| Dora | has been paid |\n| Emil | has not been paid |\n"
+STANZA = "The sea is wide,\nthe sea is deep,\nand all the sailors go to sleep.\n\n"
+NEXT_STANZA = "The wind is cold,\nthe wind is strong,\nand all the sailors go to sleep.\n\nEnd."
+CODE = "def one(arg):\n    return compute_value(arg)\n"
+NEXT_CODE = "def two(arg):\n    return compute_value(arg)\n"
+
+
+@pytest.mark.parametrize(
+    ("said", "added"), [(TABLE, ROWS), (STANZA, NEXT_STANZA), (CODE, NEXT_CODE)], ids=["table", "poem", "code"]
+)
+def test_new_text_that_ends_like_the_old_is_shown_whole(said: str, added: str) -> None:
+    assert joined(said, added)[0] == added
 
 
 def test_text_is_held_back_no_longer_than_a_repetition_may_last() -> None:

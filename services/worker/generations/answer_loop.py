@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
+from functools import partial
 
 from services.worker.generations.asking import WayOfAsking
 from services.worker.generations.history import ChatHistory, reload_history
@@ -29,7 +30,7 @@ from services.worker.models.port import ChatModel, ModelRequest, RetryNotice, To
 from services.worker.models.tokens import vocabulary_of
 from services.worker.tools.toolset import Toolset
 from shared.database.engine import Database
-from shared.errors import ModelError
+from shared.errors import ModelError, PromptTooLong
 from shared.generations.claim import Claimed
 from shared.ids import ChatId
 from shared.protocol.catch_up import catch_up_text
@@ -57,7 +58,7 @@ class AnswerLoop:
     max_reply_chars: int
     metrics: Metrics
 
-    async def run(self, reply: Reply, store: ReplyStore, claimed: Claimed, history: ChatHistory) -> None:  # noqa: C901 - one plan, read from top to bottom
+    async def run(self, reply: Reply, store: ReplyStore, claimed: Claimed, history: ChatHistory) -> None:
         """Write the reply to its end. Texts and tool results of earlier attempts are used, not made again.
 
         Raises:
@@ -69,20 +70,16 @@ class AnswerLoop:
         model = self.models.choose(claimed.model)
         bounds = self.models.with_fallback(model)
 
-        # 4.1 Show what is saved. The log lacks a part when a worker died before showing it, or when Redis lost the part.
+        # 4.1 Show what is saved.
         steps = load(claimed.steps)
-        reply.write_all(catch_up_steps(reply.transcript, steps))
-        if missing := catch_up_text(reply.transcript, claimed.content):
-            reply.begin_step()
-            reply.write_all(missing)
+        _show_saved(reply, steps, claimed.content)
 
         # 4.2 A model that can't call tools is asked whether to, once: from then on there are saved steps, perhaps none.
         if bounds.suggests and claimed.steps is None and not reply.transcript.length:
             steps = await self._suggested(reply, store, model, history)
 
         # 4.3 A chat that does not fit into the prompt is summarized first.
-        way = WayOfAsking.of(self.models, bounds)
-        size = PromptSize(self.models, model)
+        way, size = WayOfAsking.of(self.models, model), PromptSize(self.models)
         prompt = Prompt(claimed.time_zone, self.tools.descriptions)
         if prompt.build(history, [], bounds, with_tools=way.with_tools).left_out or history.is_cut:
             reply.show_status({"status": "summarizing"})
@@ -95,41 +92,71 @@ class AnswerLoop:
             if steps:
                 await self._call_tools(reply, store, steps)
 
-            # 4.5 Ask the model. An answer without tool calls is the reply's end.
-            said = reply.text_to_continue(claimed.attempt)
-            by_prefill = way.with_prefill and reply.transcript.step_is_plain and not steps
-            bounds = self.models.with_fallback(model)
-            context = prompt.build(history, steps, bounds, with_tools=way.with_tools, said=said, by_prefill=by_prefill)
-            if context.left_out or history.is_cut:
-                reply.show_status({"status": "trimmed", "messages": context.left_out})
-            may_call = way.with_tools and len(steps) < self.max_tool_steps
-            tools = self.tools.descriptions if may_call else ()
-            request = ModelRequest(
-                model, context.conversation, tools, bounds.max_output_tokens, may_be_empty=bool(said)
-            )
-            seam = Seam(said, by_prefill=by_prefill) if said else None
-            try:
-                size.check(context)
-                calls = await self._ask(reply, store, request, context.tokens, seam)
-            except ModelError as failure:
-                # 4.6 Ask in a plainer way or with a shorter prompt, or go on where the model broke off.
-                has_said = reply.meter is not None and reply.meter.has_text
-                is_shorter = not has_said and size.learn(failure, context)
-                then = "shortened" if is_shorter else way.after(failure, request, has_said=has_said)
-                self.metrics.model_failed(failure.model or model, failure.code, then)
-                if then == "failed":
-                    raise
-                log.warning("model_asked_otherwise", then=then, **failure.log_fields)
-                await store.note_lost_call(reply.end_failed_call(failure))
+            # 4.5 Ask the model, in another way after a failure. An answer without tool calls is the reply's end.
+            calls = await self._ask(reply, store, history, steps, prompt, way, size)
+            if calls is None:
                 continue
             if not calls:
                 if self.tools.give_sources([call.name for step in steps for call in step.calls]):
                     reply.check_citations()
                 return
 
-            # 4.7 Save the step.
+            # 4.6 Save the step.
             steps.append(new_step(reply.transcript.step_text, calls, steps))
             await store.save_steps(dump(steps), reply.end_call())
+
+    async def _ask(
+        self,
+        reply: Reply,
+        store: ReplyStore,
+        history: ChatHistory,
+        steps: list[Step],
+        prompt: Prompt,
+        way: WayOfAsking,
+        size: PromptSize,
+    ) -> tuple[ToolCall, ...] | None:
+        """Ask the model to answer, or to go on. Returns the tool calls at the end; None when it is to be asked again.
+
+        After a failure, `way` has a plainer way to ask, or the catalog a smaller size for the prompt.
+
+        Raises:
+            ModelError: the model gave no answer, and no other way is left.
+
+        """
+        said = reply.text_to_continue(store.claimed.attempt)
+        if steps and not way.with_tools:
+            said = reply.transcript.text  # the model does not get what it said before its calls in any other form
+        by_prefill = way.with_prefill and reply.transcript.step_is_plain and not steps
+        build = partial(prompt.build, history, steps, with_tools=way.with_tools, said=said, by_prefill=by_prefill)
+        bounds = self.models.with_fallback(way.model)
+        context = build(bounds)
+        reply.quota.check(context.tokens)
+        if context.left_out or history.is_cut:
+            reply.show_status({"status": "trimmed", "messages": context.left_out})
+        may_call = way.with_tools and len(steps) < self.max_tool_steps
+        tools = self.tools.descriptions if may_call else ()
+        # A model that was given the beginning may have nothing to add. One that is told to go on repeats the last words.
+        request = ModelRequest(
+            way.model, context.conversation, tools, bounds.max_output_tokens, may_be_empty=by_prefill and bool(said)
+        )
+        try:
+            calls = await self._stream(
+                reply, store, request, context.tokens, Seam(said, by_prefill=by_prefill) if said else None
+            )
+        except ModelError as failure:
+            has_said = reply.meter is not None and reply.meter.has_text
+            then = way.after(failure, request, has_said=has_said)
+            if isinstance(failure, PromptTooLong) and size.learn(failure, way.model, context) and not has_said:
+                is_shorter = build(self.models.with_fallback(way.model)).tokens < context.tokens
+                then = "shortened" if is_shorter else "failed"
+            self.metrics.model_failed(failure.model or way.model, failure.code, then)
+            if then == "failed":
+                raise
+            log.warning("model_asked_otherwise", then=then, **failure.log_fields)
+            await store.note_lost_call(reply.end_failed_call(failure))
+            return None
+        way.has_worked()
+        return calls
 
     async def _suggested(self, reply: Reply, store: ReplyStore, model: str, history: ChatHistory) -> list[Step]:
         """The first step of a model that can't call tools: the calls that it wants when it is asked. Often none."""
@@ -163,7 +190,7 @@ class AnswerLoop:
         for call in calls:
             reply.write_all(outcome_frames(call, known_urls))
 
-    async def _ask(
+    async def _stream(
         self, reply: Reply, store: ReplyStore, request: ModelRequest, prompt_tokens: int, seam: Seam | None
     ) -> tuple[ToolCall, ...]:
         """One model call, streamed into the log. Returns the tool calls at its end.
@@ -184,7 +211,16 @@ class AnswerLoop:
                 reply.add(chunk, seam)
                 calls = chunk.calls or calls
                 if reply.transcript.length + reply.reasoning_chars >= self.max_reply_chars:
+                    reply.end_seam(seam)
                     reply.finish_reason = "length"
                     return ()
         reply.end_seam(seam)
         return calls if request.tools else ()
+
+
+def _show_saved(reply: Reply, steps: list[Step], content: str) -> None:
+    """Show readers what is saved and the log lacks: a worker died before it showed a part, or Redis lost the part."""
+    reply.write_all(catch_up_steps(reply.transcript, steps))
+    if missing := catch_up_text(reply.transcript, content):
+        reply.begin_step()
+        reply.write_all(missing)

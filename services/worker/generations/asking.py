@@ -3,54 +3,78 @@
 from dataclasses import dataclass
 from typing import Final
 
-from services.worker.models.capabilities import AnswerBounds, ModelCatalog
+from services.worker.models.capabilities import ModelCatalog
 from services.worker.models.port import ModelRequest
-from services.worker.models.retry import OF_THE_MODEL, PASSING
-from shared.errors import ModelError, ModelRejected, PromptTooLong
+from services.worker.models.retry import OF_THE_MODEL
+from shared.errors import ModelError, ModelRejected, ModelSaidNothing, ModelToolCallFailed, PromptTooLong
 from shared.telemetry.metrics import AfterFailure
 
 MAX_CONTINUATIONS: Final = 3
 """How often one attempt goes on with an answer that a model broke off."""
+FALLBACK_AFTER: Final = 2
+"""From this continuation on, the fallback is asked."""
 
 
 @dataclass(slots=True)
 class WayOfAsking:
     """What one attempt still asks of the models.
 
-    `with_tools`: the model may call tools, and reads their results as tool messages. `with_prefill`: the model is given the
-    beginning of a broken-off answer to continue; else it is told to go on (seam.py). `continuations` counts the answers that a
-    model broke off in this attempt.
+    `model` is asked. `with_tools`: it may call tools, and reads their results as tool messages. `with_prefill`: it is given
+    the beginning of a broken-off answer to continue; else it is told to go on (seam.py). `continuations` counts the answers
+    that were broken off in this attempt. `refused_prefill` is the model that may not take prefill: it does not when it
+    answers without.
     """
 
     models: ModelCatalog
+    model: str
     with_tools: bool
     with_prefill: bool
     continuations: int = 0
+    refused_prefill: str | None = None
 
     @classmethod
-    def of(cls, models: ModelCatalog, bounds: AnswerBounds) -> "WayOfAsking":
+    def of(cls, models: ModelCatalog, model: str) -> "WayOfAsking":
         """The way for a model of which nothing was refused yet."""
-        return cls(models, with_tools=bounds.tools, with_prefill=bounds.prefill)
+        bounds = models.with_fallback(model)
+        return cls(models, model, with_tools=bounds.tools, with_prefill=bounds.prefill)
 
     def after(self, failure: ModelError, request: ModelRequest, *, has_said: bool) -> AfterFailure:
         """Decide what is done after this failure of a request, and leave out what was the trouble.
 
         `has_said`: something came of the answer before it failed.
         """
-        if has_said:
-            if not isinstance(failure, PASSING) or self.continuations >= MAX_CONTINUATIONS:
-                return "failed"
-            self.continuations += 1
-            return "continued"
-        if isinstance(failure, PromptTooLong) or not isinstance(failure, OF_THE_MODEL):
+        if not isinstance(failure, OF_THE_MODEL):
             return "failed"
-        is_refused = isinstance(failure, ModelRejected)
-        if request.continues_text and (is_refused or not self.models.fallback_continues):
-            if is_refused and failure.model is not None:
-                self.models.learned.without_prefill.add(failure.model)
+        if has_said:
+            return self._after_words(failure)
+        if isinstance(failure, PromptTooLong):
+            return "failed"
+        if request.continues_text and (isinstance(failure, ModelRejected) or not self.models.fallback_continues):
+            if isinstance(failure, ModelRejected):
+                self.refused_prefill = request.model
             self.with_prefill = False
             return "without_prefill"
-        if is_refused and self.with_tools and (request.tools or request.has_tool_messages):
+        # A model that calls tools though it has none to call says nothing, or is refused by its endpoint.
+        may_be_tools = isinstance(failure, ModelRejected | ModelSaidNothing)
+        if may_be_tools and self.with_tools and (request.tools or request.has_tool_messages):
             self.with_tools = False
             return "without_tools"
         return "failed"
+
+    def _after_words(self, failure: ModelError) -> AfterFailure:
+        """Go on where the answer broke off: the second time with the fallback, and without tools where they were the trouble."""
+        if self.continuations >= MAX_CONTINUATIONS:
+            return "failed"
+        self.continuations += 1
+        if isinstance(failure, ModelToolCallFailed):
+            self.with_tools = False
+        if self.models.fallback is not None and self.continuations >= FALLBACK_AFTER:
+            self.model = self.models.fallback
+            self.with_prefill = self.with_prefill and self.models.fallback_continues
+        return "continued"
+
+    def has_worked(self) -> None:
+        """Remember what was refused, now that the model has answered without."""
+        if self.refused_prefill is not None:
+            self.models.learned.without_prefill.add(self.refused_prefill)
+            self.refused_prefill = None

@@ -15,7 +15,7 @@ from services.worker.models.capabilities import AnswerBounds, ModelCatalog, lear
 from services.worker.models.port import ModelMessage, ToolDescription
 from services.worker.models.tokens import count_text, count_tokens
 from services.worker.prompts import Today
-from shared.errors import ModelError, PromptTooLong
+from shared.errors import PromptTooLong
 from shared.telemetry.logs import get_logger
 
 log = get_logger(__name__)
@@ -23,7 +23,7 @@ log = get_logger(__name__)
 RESULTS_SHARE: Final = 2
 """The number of equal parts of the prompt of which tool results get one at most."""
 MOST_REFUSALS: Final = 5
-"""How many prompts of one reply may be refused as too long. Each one after the first is smaller."""
+"""How many prompts of one reply may be refused as too long, the first one too. Each one after the first is smaller."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,29 +86,13 @@ def today_in(time_zone: str | None) -> Today:
 class PromptSize:
     """Makes the prompts of one reply shorter, as long as its model refuses them as too long.
 
-    `refusal` is the newest refusal, of a prompt of `refused_tokens`; `refusals` counts them.
+    `refusals` counts the prompts that were refused.
     """
 
     models: ModelCatalog
-    model: str
-    refusal: PromptTooLong | None = None
-    refused_tokens: int = 0
     refusals: int = 0
 
-    def check(self, context: Context) -> None:
-        """Check that it makes sense to ask with this prompt.
-
-        Raises:
-            PromptTooLong: the newest refusal. A prompt that is no longer than this was refused, or too many were.
-
-        """
-        if self.refusal is not None and (context.tokens >= self.refused_tokens or self.refusals >= MOST_REFUSALS):
-            raise self.refusal
-
-    def learn(self, failure: ModelError, context: Context) -> bool:
-        """Remember that this prompt was too long. Returns whether there is something to learn from this failure."""
-        if not isinstance(failure, PromptTooLong) or failure is self.refusal:
-            return False
-        self.refusal, self.refused_tokens, self.refusals = failure, context.tokens, self.refusals + 1
-        learn_context(failure, self.models, self.model, context.tokens)
-        return True
+    def learn(self, refusal: PromptTooLong, model: str, context: Context) -> bool:
+        """Remember that this prompt was too long for the model. Returns whether a shorter one may be tried."""
+        self.refusals += 1
+        return learn_context(refusal, self.models, model, context.tokens) and self.refusals < MOST_REFUSALS

@@ -15,10 +15,12 @@ from services.worker.models.tokens import SMALL, Vocabulary, count_text
 from shared.errors import (
     CortexAIError,
     ModelAuthFailed,
+    ModelBadResponse,
     ModelError,
     ModelNotAvailable,
     ModelRateLimited,
     ModelRejected,
+    ModelTimeout,
     ModelUnavailable,
 )
 from shared.generations.finish import FinishedReply, ModelUsage
@@ -29,8 +31,16 @@ from shared.protocol.transcript import Transcript
 from shared.token_usage import TokenUsage, estimate
 
 NEW_PARAGRAPH: Final = "\n\n"
-REFUSALS: Final = (ModelRateLimited, ModelAuthFailed, ModelRejected, ModelNotAvailable, ModelUnavailable)
-"""Failures after which a model call without any text took no tokens."""
+REFUSALS: Final = (
+    ModelRateLimited,
+    ModelAuthFailed,
+    ModelRejected,
+    ModelNotAvailable,
+    ModelUnavailable,
+    ModelTimeout,
+    ModelBadResponse,
+)
+"""Failures after which a model call of which nothing came counts as one that took no tokens."""
 
 
 @dataclass(slots=True)
@@ -131,15 +141,12 @@ class Reply:
         return self.transcript.step_text
 
     def _restart_step(self, attempt: int) -> None:
-        """Leave what is shown as it is, announce that the answer begins again, and begin a new paragraph."""
-        has_text = bool(self.transcript.step_text)
+        """Leave what is shown as it is, tell readers that the model did not go on with it, and begin a new step."""
         self.write_all(self.transcript.ending())
         if self.transcript.step_open:
             self.write(frames.finish_step())
         self.log_writer.write(frames.retry(attempt))
         self.write(frames.start_step())
-        if has_text:
-            self.write_text(NEW_PARAGRAPH)
 
     def add(self, chunk: ModelChunk, seam: Seam | None = None) -> None:
         """Write what a chunk adds, and count it. `seam` joins the text to a text that is there already.
@@ -163,7 +170,7 @@ class Reply:
         self.check_quota()
 
     def end_seam(self, seam: Seam | None) -> None:
-        """Write what the seam still holds back."""
+        """Write the text that still waits in the seam."""
         if seam is not None:
             self._write_behind(seam, seam.end())
 
@@ -171,7 +178,7 @@ class Reply:
         """Write text. The first text that does not go on from what is there begins a new paragraph."""
         if not text:
             return
-        if seam is not None and seam.take_fresh():
+        if seam is not None and seam.take_new_paragraph():
             self._restart_step(self.log_writer.attempt)
         self.write_text(text)
 

@@ -3,26 +3,30 @@
 A model that goes on from a text of which it is given the beginning (prefill) makes no seam, unless it begins again. A
 model that is only told to go on is asked to repeat the last words first. Many models do something else: they begin again,
 repeat more, or say that they will go on. The overlap with what was said shows where the new words begin; the repetition is
-never shown. Where no overlap shows that, and the words do not go on by themselves, the answer needs a fresh paragraph.
+never shown. Where no overlap shows that, and the words do not go on by themselves, the answer needs a new paragraph.
 """
 
 import re
 from typing import Final, Literal
 
+from shared.visible_text import is_blank
+
 ANCHOR_CHARS: Final = 60
 """The model is asked to repeat about so many characters of the end."""
-FOUND_BY_CHARS: Final = 24
-"""So many of them are enough to find the place again."""
-MIN_ANCHOR_CHARS: Final = 12
-"""Fewer may stand in any text, so they count at the very beginning only."""
-WINDOW: Final = 400
-"""Characters that may come before the anchor: the end of what was said, or a preamble."""
-ENOUGH: Final = 16
-"""Characters after which words that are no part of the end of what was said show that nothing is repeated."""
 MIN_REPEATED: Final = 4
 """Characters of the shortest repetition that is no chance."""
+MIN_BEHIND_PREAMBLE: Final = 24
+"""Characters of the shortest repetition that is no chance where other words stand before it."""
 MIN_BEGINNING: Final = 20
-"""Characters of the shortest text that a model which was given it is believed to begin again."""
+"""Characters. A shorter text is too short to tell that a model began it again."""
+NEAR_BEGINNING: Final = 200
+"""A model that begins again may leave out so many characters, as its "Sure!"."""
+WINDOW: Final = 400
+"""Characters for which text waits that may be a preamble."""
+ENOUGH: Final = 16
+"""After so many characters, words that are not in the old text show that nothing is repeated."""
+LOOK_AGAIN_AFTER: Final = 600
+"""A longer repetition is looked at each time it has grown by a twentieth, so that its end is found in little time."""
 WORDS_TO_COMPARE: Final = 20
 SHARE_OF_THE_SAME_LANGUAGE: Final = 0.15
 """The share of the new words that were said before. Less is another language."""
@@ -30,22 +34,23 @@ SHARE_OF_THE_SAME_THING: Final = 0.45
 """The share of the new long words that were said before. More is the same thing in other words."""
 LONG_WORD: Final = 4
 """Letters. Shorter words are mostly those that any text of the language has."""
+MAX_PREAMBLE: Final = 200
+"""Characters of the longest preamble."""
 
-_PREAMBLE: Final = re.compile(r"\s*[^\W\d_a-z][^\n]{0,150}:[ \t]*\n\s*")
+_PREAMBLE: Final = re.compile(r"\s*[*_#>]{0,3}\s*[^\W\d_a-z]")
+"""How a preamble begins: with a capital letter, perhaps marked."""
+_PREAMBLE_END: Final = re.compile(r"(?:[:!…][*_\"'“”„«»]{0,3}(?P<gap>\s+)|\s[\"'“„«])[>*_…\s]*")
 _SENTENCE_END: Final = re.compile(r"[.!?…。:;\uff01\uff1f\uff1a\uff1b][\"'”\u2019»)\]*_`]*\s*$|\n\s*$")
 _SPACELESS: Final = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]")
 """Scripts that put no spaces between words."""
 _QUOTE_MARKS: Final = " \t\r\n\"'“”«»„…>*`"
+_SPACES: Final = re.compile(r"\s+")
 
 
 def anchor_of(said: str) -> str:
     """The last words of what was said, which the model is asked to repeat: whole words where the script has spaces."""
-    return _last_words(said, ANCHOR_CHARS)
-
-
-def _last_words(said: str, chars: int) -> str:
     end = said.rstrip()
-    tail = end[-chars:]
+    tail = end[-ANCHOR_CHARS:]
     if len(tail) < len(end):
         _, space, whole_words = tail.partition(" ")
         tail = whole_words if space and whole_words.strip() else tail
@@ -55,37 +60,37 @@ def _last_words(said: str, chars: int) -> str:
 class Seam:
     """Takes what the model says, piece by piece, and gives what is to be shown of it.
 
-    `by_prefill`: the model was given the text to continue. Otherwise it was told to go on. Text is kept back until it is
+    `by_prefill`: the model was given the text to continue. Otherwise it was told to go on. Text waits until it is
     clear where the new words begin: at most for WINDOW characters, or for as long as the model repeats what was said.
     """
 
     def __init__(self, said: str, *, by_prefill: bool) -> None:
-        self._is_fresh = False
         self._said = said
+        self._old = _SPACES.sub(" ", said.strip())
         self._by_prefill = by_prefill
-        anchor = _last_words(said, FOUND_BY_CHARS)
-        self._anchor = re.compile(r"\s+".join(re.escape(word) for word in anchor.split()))
-        self._at_start_only = len(anchor) < MIN_ANCHOR_CHARS
         self._pending = ""
-        self._is_decided = not anchor or (by_prefill and len(said.strip()) < MIN_BEGINNING)
-        self._repeats = True  # all that came is a beginning of what was said
-        self._compared = 0
+        self._looked_at = 0
+        self._is_decided = not self._old or (by_prefill and len(self._old) < MIN_BEGINNING)
+        self._needs_paragraph = False
 
     def add(self, text: str) -> str:
         """What is to be shown now: nothing while it is not clear."""
         if self._is_decided:
             return text
         self._pending += text
+        if len(self._pending) > LOOK_AGAIN_AFTER and len(self._pending) < self._looked_at * 1.05:
+            return ""
+        self._looked_at = len(self._pending)
         return self._show(at_end=False)
 
     def end(self) -> str:
         """What is to be shown when nothing more comes."""
         return "" if self._is_decided else self._show(at_end=True)
 
-    def take_fresh(self) -> bool:
+    def take_new_paragraph(self) -> bool:
         """Whether what is to be shown now does not go on from what was said, and needs a new paragraph. True only once."""
-        is_fresh, self._is_fresh = self._is_fresh, False
-        return is_fresh
+        is_new, self._needs_paragraph = self._needs_paragraph, False
+        return is_new
 
     def _show(self, *, at_end: bool) -> str:
         shown = self._decide(at_end=at_end)
@@ -96,80 +101,84 @@ class Seam:
 
     def _decide(self, *, at_end: bool) -> str | None:
         """What is to be shown; None while that is not clear."""
-        pending = self._pending
-        # 1. The model begins again: nothing is shown until it is past what was said.
-        if self._repeats and (rest := self._after_beginning()) is not None:
-            return self._behind(rest)
+        # 1. The model repeats the end of what was said, or all of it: what follows the repetition is shown.
+        may_repeat = False
+        for start, shortest in self._starts():
+            repeated, may_go_on = self._repetition(self._pending[start:], shortest, at_end=at_end)
+            if repeated is not None:
+                return self._behind(self._without_quote(start, repeated))
+            may_repeat = may_repeat or may_go_on
+        if not at_end and may_repeat:
+            return None
+
+        # 2. The model goes on without a repetition, or it does not go on.
         if self._by_prefill:
-            return None if self._repeats and not at_end else self._unless_repeated(pending)
-
-        # 2. The model repeats the last words, or more than these, perhaps after a preamble.
-        if (rest := self._after_anchor(at_end=at_end)) is not None:
-            return self._behind(rest)
-
-        # 3. It is not clear yet.
-        if not at_end and (self._repeats or self._may_be_end_of_said() or self._may_be_preamble()):
+            return self._pending
+        if not at_end and (len(self._pending.strip()) < ENOUGH or self._may_be_preamble()):
             return None
+        return self._joined(self._pending)
 
-        # 4. The model goes on without a repetition, or it does not go on.
-        return self._joined(pending)
+    def _starts(self) -> list[tuple[int, int]]:
+        """Where a repetition may begin in what is pending, each with the length of the shortest that counts there."""
+        first = len(self._pending) - len(self._pending.lstrip(_QUOTE_MARKS))
+        if self._by_prefill:
+            return [(first, MIN_BEGINNING)]
+        return [(first, MIN_REPEATED), *self._preamble_ends()]
 
-    def _after_beginning(self) -> str | None:
-        """What follows the whole of what was said; None when that was not repeated, or not yet."""
-        pending, said = self._pending.lstrip(), self._said.strip()
-        known = min(len(pending), len(said))
-        self._repeats = pending[self._compared : known] == said[self._compared : known]
-        self._compared = known
-        return pending[len(said) :] if self._repeats and len(pending) > len(said) else None
+    def _preamble_ends(self) -> list[tuple[int, int]]:
+        """Where a preamble may end, as `_starts`. A preamble is one line, and ends with a colon, a mark or a quotation."""
+        if not _PREAMBLE.match(self._pending):
+            return []
+        ends = list[tuple[int, int]]()
+        for found in _PREAMBLE_END.finditer(self._pending[:MAX_PREAMBLE]):
+            if "\n" in self._pending[: found.start()].strip():
+                break
+            is_line = "\n" in (found["gap"] or "")
+            ends.append((found.end(), MIN_REPEATED if is_line else min(MIN_BEHIND_PREAMBLE, len(self._old))))
+        return ends
 
-    def _unless_repeated(self, pending: str) -> str:
-        """A text that continues a prefill; nothing where it only repeats the prefill."""
-        is_repetition = self._repeats and len(pending.strip()) >= MIN_BEGINNING
-        return "" if is_repetition else pending
+    def _repetition(self, text: str, shortest: int, *, at_end: bool) -> tuple[str | None, bool]:
+        """What follows in `text` the end of what was said, with which it begins; None where it does not begin so.
 
-    def _after_anchor(self, *, at_end: bool) -> str | None:
-        """What follows the last words of what was said; None when they were not repeated, or not yet."""
-        start = len(self._pending) - len(self._pending.lstrip(_QUOTE_MARKS))
-        found = self._anchor.match(self._pending, start) if self._at_start_only else self._anchor.search(self._pending)
-        if found is None or (found.end() == len(self._pending) and not at_end):
-            return None
-        rest = self._pending[found.end() :]
-        # The words may have been quoted.
-        return rest[1:] if rest[:1] in set('"”»') and found.start() > 0 else rest
+        Also returns whether `text` may still become a repetition: so far, it is a part of what was said.
+        """
+        new = _SPACES.sub(" ", text)
+        if not new.strip():
+            return None, True
+        may_go_on = False
+        at = self._old.find(new[:shortest])
+        while at >= 0 and not (self._by_prefill and at > NEAR_BEGINNING):
+            length = len(self._old) - at
+            if self._is_word_border(at) and length >= shortest:
+                if len(new) > length or at_end:
+                    if new[:length] == self._old[at:] or (at_end and new.rstrip() == self._old[at:]):
+                        return _after(text, length), False
+                elif self._old.startswith(new, at):
+                    may_go_on = True
+            at = self._old.find(new[:shortest], at + 1)
+        return None, may_go_on or len(new) < shortest
 
-    def _may_be_end_of_said(self) -> bool:
-        """Whether what is pending may be a part of the end of what was said, so that its repetition goes on."""
-        pending = " ".join(self._pending.strip(_QUOTE_MARKS).split())
-        return len(self._pending) < WINDOW and (
-            len(pending) < ENOUGH or pending in " ".join(self._said[-2 * WINDOW :].split())
-        )
+    def _is_word_border(self, at: int) -> bool:
+        return not at or not self._old[at - 1].isalnum() or _kind(self._old[at]) == "spaceless"
+
+    def _without_quote(self, start: int, rest: str) -> str:
+        """The rest without the mark that ends a quotation of the last words."""
+        was_quoted = self._pending[:start].rstrip()[-1:] in set("\"'“„«")
+        return rest[1:] if was_quoted and rest[:1] in set("\"'”»“") else rest
 
     def _may_be_preamble(self) -> bool:
         """Whether what is pending may be words about the answer, after which the answer goes on."""
         is_known = not _SENTENCE_END.search(self._said) or len(_words(self._pending)) > WORDS_TO_COMPARE
         return len(self._pending) < WINDOW and not (is_known and self._goes_on(self._pending))
 
-    def _joined(self, pending: str) -> str:
-        """The text behind what was said, when the model repeated no anchor."""
-        preamble = _PREAMBLE.match(pending)
-        for text in (pending, *([pending[preamble.end() :]] if preamble else [])):
-            if (overlap := self._overlap(text)) > 0:
-                return self._behind(text[overlap:])
-            if self._goes_on(text):
-                return self._spaced(text)
-        self._is_fresh = bool(pending.strip())
-        return pending.lstrip()
-
-    def _overlap(self, text: str) -> int:
-        """How many characters at the beginning of the text are the last words of what was said."""
-        said = self._said.rstrip()
-        for length in range(min(len(text), len(said), ANCHOR_CHARS), MIN_REPEATED - 1, -1):
-            is_word_border = (
-                length == len(said) or not said[-length - 1].isalnum() or _kind(said[-length]) == "spaceless"
-            )
-            if is_word_border and said.endswith(text[:length]):
-                return length
-        return 0
+    def _joined(self, text: str) -> str:
+        """The text behind what was said, when the model repeated nothing."""
+        behind_lines = [text[end:] for end, shortest in self._preamble_ends() if shortest == MIN_REPEATED]
+        for candidate in (text, *behind_lines):
+            if self._goes_on(candidate):
+                return self._spaced(candidate)
+        self._needs_paragraph = not is_blank(text)
+        return text.lstrip()
 
     def _goes_on(self, text: str) -> bool:
         """Whether a text continues what was said by itself, as far as its form and its words tell."""
@@ -198,6 +207,16 @@ class Seam:
         has_spaces = _kind(first) != "spaceless" and _kind(last) != "spaceless"
         is_new_word = first.isalnum() and (last.isalnum() or bool(_SENTENCE_END.search(self._said)))
         return f" {text}" if has_spaces and is_new_word else text
+
+
+def _after(text: str, length: int) -> str:
+    """What follows the first `length` characters of the text, where runs of spaces count as one character."""
+    counted = at = 0
+    while at < len(text) and counted < length:
+        spaces = _SPACES.match(text, at)
+        at = spaces.end() if spaces else at + 1
+        counted += 1
+    return text[at:]
 
 
 def _kind(letter: str) -> Literal["cased", "spaceless", "other"]:

@@ -27,7 +27,7 @@ the release before may take over a generation during an upgrade, or after a way 
 MAX_CALLS: Final = 3
 """How many tools one step may call. The model is told of calls beyond that, which are not made."""
 MAX_TOLD_CALLS: Final = 16
-"""Of so many calls the model is told what became of them. A model that asks for more at once is out of its mind."""
+"""Of so many calls the model is told what became of them. Calls beyond that are dropped."""
 TOO_MANY: Final = ToolFailure(
     "not_made",
     "This was one call too many.",

@@ -1,20 +1,23 @@
 """A whole answer at once, for what nobody reads while it is written: summaries and titles."""
 
 from dataclasses import dataclass, replace
+from math import ceil
 
 from services.worker.models.port import ChatModel, ModelRequest, RetryNotice
+from services.worker.models.tokens import count_text, count_tokens, vocabulary_of
 from shared.protocol.frames import FinishReason
-from shared.token_usage import TokenUsage
+from shared.token_usage import TokenUsage, estimate
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A whole answer, and the model that gave it. `usage` is None when the model did not say what the call took."""
+    """A whole answer, and the model that gave it. `is_estimate`: the model did not say what the call took."""
 
     text: str
     model: str
     finish_reason: FinishReason
-    usage: TokenUsage | None
+    usage: TokenUsage
+    is_estimate: bool
 
 
 async def whole_answer(model: ChatModel, request: ModelRequest) -> Answer:
@@ -33,4 +36,12 @@ async def whole_answer(model: ChatModel, request: ModelRequest) -> Answer:
             continue
         texts.append(chunk.text)
         reason, usage = chunk.finish_reason or reason, chunk.usage or usage
-    return Answer("".join(texts), name, reason, usage)
+    text = "".join(texts)
+    return Answer(text, name, reason, usage or _estimated(name, request, text), is_estimate=usage is None)
+
+
+def _estimated(model: str, request: ModelRequest, text: str) -> TokenUsage:
+    """Roughly what the call took."""
+    vocabulary = vocabulary_of(model)
+    prompt = sum(count_tokens(message, vocabulary) for message in request.conversation)
+    return estimate(prompt, ceil(count_text(text, vocabulary)))

@@ -1,8 +1,9 @@
 """What each model can do: one table, which settings override, and the models that this service offers."""
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 from services.worker.models.tokens import Vocabulary, vocabulary_of
 from shared.errors import PromptTooLong
@@ -12,6 +13,10 @@ log = get_logger(__name__)
 
 LEAST_CONTEXT_TOKENS: Final = 1_024
 """No model has a smaller context. An endpoint that names a smaller one, or refuses any prompt as too long, is wrong."""
+NAMED_HOLDS: Final = 3_600.0
+"""Seconds for which a limit counts that an endpoint named. It may be that of a minute, or of a plan that changes."""
+GUESS_HOLDS: Final = 600.0
+"""Seconds for which a guess counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +25,7 @@ class Family:
 
     `tools`: they can call tools. `prefill`: they can continue a text of which they are given the beginning.
     `reasoning_format`: what a request has to say so that reasoning comes apart from the text; None where it does
-    anyway. `brief_effort`: the reasoning effort for answers that nobody waits for; None where a model knows no efforts.
+    anyway. `brief_effort`: the reasoning effort for titles, summaries and search questions; None where a model knows no efforts.
     `efforts`: the reasoning efforts that they know. `suggests`: where they can't call tools, they can be asked whether a
     tool should be called. `short_prompt`: a long system prompt confuses them.
     """
@@ -67,11 +72,24 @@ class Capabilities:
 class Learned:
     """What a process has learned of its models by what their endpoint refused. A restart forgets it.
 
-    `without_prefill` are models that do not continue a text. `contexts` are context sizes in tokens that an endpoint named.
+    `without_prefill` are models that do not continue a text. `contexts` are context sizes: what an endpoint named, or a guess
+    from a refused prompt.
     """
 
     without_prefill: set[str] = field(default_factory=set)
-    contexts: dict[str, int] = field(default_factory=dict)
+    contexts: dict[str, "LearnedContext"] = field(default_factory=dict)
+
+    def context_of(self, model: str) -> int | None:
+        """The context size that was learned of a model, in tokens; None where none was, or the time of it is over."""
+        learned = self.contexts.get(model)
+        return learned.tokens if learned is not None and time.monotonic() < learned.until else None
+
+
+class LearnedContext(NamedTuple):
+    """A context size in tokens. It holds until a time of the monotonic clock: plans and models change."""
+
+    tokens: int
+    until: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +126,7 @@ class ModelCatalog:
     def of(self, model: str) -> Capabilities:
         """What this model can do."""
         known = self.contexts.get(model, self.context_tokens)
-        context = min(known, self.learned.contexts.get(model, known))
+        context = min(known, self.learned.context_of(model) or known)
         family = next((family for family in FAMILIES if model.startswith(family.prefix)), OTHERS)
         return Capabilities(
             tools=family.tools and self.tools,
@@ -164,16 +182,21 @@ class AnswerBounds:
         return self.context_tokens - self.max_output_tokens
 
 
-def learn_context(refusal: PromptTooLong, models: ModelCatalog, model: str, sent: int) -> None:
-    """Remember that a prompt was too long that was counted as `sent` tokens. What a model takes only ever shrinks.
+def learn_context(refusal: PromptTooLong, models: ModelCatalog, model: str, sent: int) -> bool:
+    """Remember for a while that a prompt was too long that was counted as `sent` tokens. Returns whether a size was learned.
 
     The endpoint may have named its limit. Where it named none, or one to which the model was held already (so the prompt was
-    counted too low), the next prompts are half as long. `model` was asked, unless the refusal names another.
+    counted too low), the next prompts are half as long. `model` was asked, unless the refusal names another. Nothing is learned
+    where a short prompt is refused without a limit: another prompt may well pass, and one answer must not shorten all others.
     """
     model = refusal.model or model
     known = models.of(model)
-    half = sent // 2 + min(known.max_output_tokens, sent // 2)
     named = refusal.limit if refusal.limit is not None and refusal.limit < known.context_tokens else None
-    learned = max(LEAST_CONTEXT_TOKENS, named or half)
-    models.learned.contexts[model] = min(known.context_tokens, learned)
-    log.warning("context_learned", model=model, named=refusal.limit, sent=sent, tokens=models.of(model).context_tokens)
+    if named is None and sent <= LEAST_CONTEXT_TOKENS:
+        return False
+    half = sent // 2 + min(known.max_output_tokens, sent // 2)
+    tokens = min(known.context_tokens, max(LEAST_CONTEXT_TOKENS, named or half))
+    holds = NAMED_HOLDS if named is not None else GUESS_HOLDS
+    models.learned.contexts[model] = LearnedContext(tokens, time.monotonic() + holds)
+    log.warning("context_learned", model=model, named=refusal.limit, sent=sent, tokens=tokens)
+    return True

@@ -51,7 +51,8 @@ class ModelRequest:
 
     `model` is the model's name at its provider. When the last message is the assistant's, the model continues it.
     The model may call any of the `tools`. `max_tokens` bounds the answer; None means the provider's own bound.
-    `is_brief` asks the model to think as little as it can. `may_be_empty`: an answer that says nothing is no failure.
+    `is_brief`: nobody reads the answer while it comes. The model thinks as little as it can, and all of the text may come at
+    the end. `may_be_empty`: an answer that says nothing is no failure.
     """
 
     model: str
@@ -75,7 +76,10 @@ class ModelRequest:
 
 @dataclass(frozen=True, slots=True)
 class ModelChunk:
-    """What one chunk adds to the answer. The last chunks bring the finish reason, the usage and the tool calls."""
+    """What one chunk adds to the answer. The last chunks bring the finish reason, the usage and the tool calls.
+
+    `text` never has reasoning or control tokens.
+    """
 
     text: str = ""
     reasoning: str = ""

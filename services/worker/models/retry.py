@@ -1,7 +1,7 @@
 """Tries and the fallback model, around any provider. docs/models.md says what becomes of each failure."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from typing import Final
@@ -38,12 +38,17 @@ class RetryingModel:
     """Asks a model up to three times, and then its fallback up to three times.
 
     Nothing is asked again once something was said. An answer that says nothing is a failure too, which is asked again once.
-    `fallback` is a model of the same provider; None for no fallback. A fallback that does not continue texts
-    (`fallback_continues`) is not asked to: the request fails, and may be made in another way.
+    `fallback` is a model of the same provider; None for no fallback. A fallback that does not continue texts, as
+    `fallback_continues` tells, is not asked to: the request fails, and may be made in another way.
     """
 
     def __init__(
-        self, model: ChatModel, *, fallback: str | None, fallback_continues: bool = True, metrics: Metrics | None = None
+        self,
+        model: ChatModel,
+        *,
+        fallback: str | None,
+        fallback_continues: Callable[[], bool] = lambda: True,
+        metrics: Metrics | None = None,
     ) -> None:
         self._model = model
         self._fallback = fallback
@@ -53,14 +58,14 @@ class RetryingModel:
     async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelChunk | RetryNotice, None]:
         """The answer, chunk by chunk, with a notice before each further try. Closing the generator ends the request.
 
-        Thoughts may come before a notice; text does not.
+        Reasoning may come before a notice; text does not.
 
         Raises:
             ModelError: one of its kinds, with the name of the model that failed last.
 
         """
         fallback = None if self._fallback == request.model else self._fallback
-        if request.continues_text and not self._fallback_continues:
+        if request.continues_text and not self._fallback_continues():
             fallback = None
         tries = _Tries()
         while True:
@@ -80,7 +85,7 @@ class RetryingModel:
                 if wait is not None:
                     log.warning("model_retry", wait=wait, **failure.log_fields)
                     self._metrics.model_failed(request.model, failure.code, "asked_again")
-                elif fallback is not None and isinstance(failure, OF_THE_MODEL) and not _is_too_long(failure):
+                elif fallback is not None and _is_of_the_model(failure):
                     log.warning("model_fallback", fallback=fallback, **failure.log_fields)
                     self._metrics.model_failed(request.model, failure.code, "fallback")
                     request, fallback = replace(request, model=fallback), None
@@ -95,7 +100,7 @@ class RetryingModel:
 
 @dataclass(slots=True)
 class _Received:
-    """What has come of one answer. Blank text is kept back until more than that comes, since it may be all."""
+    """What has come of one answer. Blank text waits until more than that comes, since it may be all."""
 
     request: ModelRequest
     text_came: bool = False
@@ -147,6 +152,6 @@ class _Tries:
         return None if self.waited > MAX_RETRY_WAIT or is_late else wait
 
 
-def _is_too_long(failure: ModelError) -> bool:
-    """Whether the prompt itself is the trouble: it is made shorter, and then the same model is asked."""
-    return isinstance(failure, errors.PromptTooLong)
+def _is_of_the_model(failure: ModelError) -> bool:
+    """Whether another model may not have this failure. A prompt that is too long is made shorter first."""
+    return isinstance(failure, OF_THE_MODEL) and not isinstance(failure, errors.PromptTooLong)

@@ -5,7 +5,6 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from math import ceil
 from typing import Final, NamedTuple
 
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
@@ -14,7 +13,7 @@ from services.worker import prompts
 from services.worker.models.answer import Answer, whole_answer
 from services.worker.models.capabilities import AnswerBounds, ModelCatalog, learn_context
 from services.worker.models.port import ChatModel, ModelMessage, ModelRequest
-from services.worker.models.tokens import Vocabulary, count_text, count_tokens, cut_text, vocabulary_of
+from services.worker.models.tokens import Vocabulary, count_text, count_tokens, cut_text
 from services.worker.summaries.facts import SummarizedMessage, kept_facts
 from shared import usage
 from shared.database.engine import Database
@@ -26,7 +25,6 @@ from shared.memory.summaries import SummaryClaim
 from shared.protocol.encoding import clean
 from shared.telemetry.logs import get_logger
 from shared.telemetry.metrics import Metrics
-from shared.token_usage import estimate
 
 log = get_logger(__name__)
 
@@ -297,23 +295,23 @@ class Summarizer:
             sent = sum(count_tokens(message, vocabulary) for message in conversation)
             learn_context(refusal, self.models, self.models.default, sent)
             raise
-        await self._record(claimed, conversation, answer)
+        await self._record(claimed, answer)
         if answer.finish_reason == "length" and not answer.text.strip():
             raise ModelBadResponse  # the model thought for too long, as it may do over any text
         if answer.finish_reason == "content-filter" or not answer.text.strip():
             raise SummaryRefused
         return answer
 
-    async def _record(self, claimed: SummaryClaim, conversation: Sequence[ModelMessage], answer: Answer) -> None:
+    async def _record(self, claimed: SummaryClaim, answer: Answer) -> None:
         """Note what the model call took, whether its answer is of use or not."""
-        taken = answer.usage
-        if taken is None:
-            vocabulary = vocabulary_of(answer.model)
-            prompt = sum(count_tokens(message, vocabulary) for message in conversation)
-            taken = estimate(prompt, ceil(count_text(answer.text, vocabulary)))
-        self.metrics.tokens(answer.model, taken)
+        self.metrics.tokens(answer.model, answer.usage)
         statement = usage.record(
-            claimed.user_id, "summary", answer.model, taken, chat_id=claimed.chat_id, is_estimate=answer.usage is None
+            claimed.user_id,
+            "summary",
+            answer.model,
+            answer.usage,
+            chat_id=claimed.chat_id,
+            is_estimate=answer.is_estimate,
         )
         try:
             async with self.database.connect() as db:

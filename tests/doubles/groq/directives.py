@@ -10,7 +10,7 @@ FOR_A_PURPOSE: Final = re.compile(r"\[\[(\w+):([^\[\]]*)\]\]")
 LIMITS: Final = {"tokens": 1_000_000, "rate": 100_000, "delay": 600, "reasoning": 100_000, "calls": 16, "steps": 100}
 
 Text = Literal["numbered", "specials"]
-Seam = Literal["well", "on", "again", "sentence", "preamble", "paraphrase", "language", "nothing"]
+Seam = Literal["well", "on", "again", "sentence", "preamble", "paraphrase", "language", "done", "nothing"]
 Purpose = Literal["answer", "title", "summary", "search"]
 """What a request is made for."""
 

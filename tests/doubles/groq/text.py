@@ -40,7 +40,10 @@ def token(number: int, *, stamp: bool) -> str:
 
 
 PREAMBLE: Final = "Sure, here is the rest of the answer:\n\n"
-PARAPHRASE: Final = "In other words, the tokens are counted one after another, from the first to the last."
+PARAPHRASE: Final = "In other words, the tokens are counted one after another, from the first to the last. " + " ".join(
+    f"Then number {number} of them follows." for number in range(12)
+)
+"""Longer than a model's words may wait before they are shown."""
 ANOTHER_LANGUAGE: Final = "Die Marken werden der Reihe nach gezählt, von der ersten bis zur letzten."
 
 
@@ -65,6 +68,8 @@ def gone_on(behaviour: Behaviour, said: str, last_words: str, reply: str | None)
             yield PARAPHRASE
         case "language":
             yield ANOTHER_LANGUAGE
+        case "done":
+            yield last_words
         case "nothing":
             return
 
