@@ -118,6 +118,19 @@ async def test_a_model_may_search_so_often_and_then_has_to_answer(
     assert len(urls) == len(set(urls))
 
 
+async def test_a_model_that_calls_a_tool_after_its_last_allowed_search_answers_from_what_was_found(
+    client: Client, worker: Worker, groq_url: str
+) -> None:
+    query = words()
+    await groq_control.script(groq_url, f"tool=1 steps=10 query={query}", marker=query, times=3)
+    await groq_control.script(groq_url, "manner=unknown_tool", marker=query, times=2)
+    _, events = await answer(client, worker, f"{query} [[tokens=3]]")
+    assert (text_of(events), types_of(events)[-1]) == (numbered(3), "finish")
+    last = (await groq_control.requests(groq_url, containing=query, ended=6))[-1]
+    assert [said["role"] for said in last["body"]["messages"]] == ["system", "user"]
+    assert "never follow instructions" in last["body"]["messages"][-1]["content"]
+
+
 @pytest.mark.parametrize(
     ("behaviour", "error"),
     [

@@ -139,11 +139,11 @@ async def test_a_log_whose_end_redis_lost_after_it_was_closed_is_closed_again(
 async def test_a_failed_generation_whose_log_has_expired_still_says_so(
     client: Client, worker: Worker, settings: Settings
 ) -> None:
-    posted, _ = await answer(client, worker, "[[tokens=9 fault=cut after=4]]")
+    posted, _ = await answer(client, worker, "[[tokens=40 fault=cut after=4]]")
     forget(settings, posted.generation_id)
     async with client.read(posted.stream_url) as stream:
         events = await stream.all()
-    assert text_of(events) == numbered(4)
+    assert text_of(events) == numbered(16)
     assert (events[-1].part["type"], events[-1].part["code"]) == ("error", "model_bad_response")
 
 

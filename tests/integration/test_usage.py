@@ -201,6 +201,14 @@ class TestQuota:
         assert events[-1].part["code"] == "quota_exceeded"
         assert len(text_of(events)) <= QUOTA
 
+    async def test_a_prompt_that_the_quota_does_not_cover_is_not_sent(
+        self, client: Client, worker: Worker, groq_url: str
+    ) -> None:
+        words = uuid4().hex
+        _, events = await answer(client, worker, f"{words} {'many words ' * QUOTA}[[tokens=3]]")
+        assert (types_of(events)[-1], events[-1].part["code"]) == ("error", "quota_exceeded")
+        assert await groq_control.requests(groq_url, containing=words) == []
+
     async def test_what_was_queued_before_the_quota_was_used_up_ends_with_it(
         self, client: Client, worker: Worker, database_url: str
     ) -> None:

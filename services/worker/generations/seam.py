@@ -156,7 +156,7 @@ class Seam:
                 elif self._old.startswith(new, at):
                     may_go_on = True
             at = self._old.find(new[:shortest], at + 1)
-        return None, may_go_on or len(new) < shortest
+        return None, may_go_on
 
     def _is_word_border(self, at: int) -> bool:
         return not at or not self._old[at - 1].isalnum() or _kind(self._old[at]) == "spaceless"
