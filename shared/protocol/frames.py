@@ -141,13 +141,13 @@ class DataStatus(TypedDict):
 
 
 class RetryData(TypedDict):
-    """The attempt that begins, from 2."""
+    """The attempt that goes on, from 1."""
 
     attempt: int
 
 
 class DataRetry(TypedDict):
-    """A later attempt can't go on where the text broke off, so a new paragraph begins."""
+    """The answer broke off, and the model did not go on with its text. A new paragraph begins."""
 
     type: Literal["data-retry"]
     data: RetryData
@@ -348,7 +348,7 @@ def status(data: StatusData) -> DataStatus:
 
 
 def retry(attempt: int) -> DataRetry:
-    """A new paragraph begins, since this attempt can't go on where the text broke off."""
+    """A new paragraph begins, since the model did not go on with the text."""
     return {"type": "data-retry", "data": {"attempt": attempt}, "transient": True}
 
 

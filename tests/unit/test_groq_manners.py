@@ -71,7 +71,7 @@ async def answer_of(model: GroqModel, message: str, *, name: str = "double", is_
         ("reasoning_object", ANSWER, THOUGHT),
         ("reasoning_details", ANSWER, THOUGHT),
         ("reasoning_parts", ANSWER, THOUGHT),
-        ("only_thoughts", "", "I should greet them. Yes."),
+        ("only_reasoning", "", "I should greet them. Yes."),
         ("control_token_at_the_end", ANSWER, ""),
         ("control_tokens_around", ANSWER, ""),
         ("control_tokens_in_code", f"`<|im_end|>` ends a turn. {ANSWER}", ""),

@@ -43,7 +43,7 @@ MARGIN_TOKENS: Final = 64
 LEAST_TOKENS: Final = 100
 """Of a message, so many tokens are summarized at least, however small the model's context is."""
 SUMMARY_SHARE: Final = 4
-"""The number of equal parts of the model's context of which the summary gets one at most, the old one and the new one each."""
+"""The old summary and the new one each get at most 1/SUMMARY_SHARE of the model's context."""
 MOST_HALVINGS: Final = 6
 """How often a chunk that is too long for the model is halved at once."""
 ENGLISH_CHARS: Final = 4

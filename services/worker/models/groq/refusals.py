@@ -105,9 +105,9 @@ _REQUEST_WORDS: Final = ("invalid_request", "badrequest", "bad_request", "invali
 
 @dataclass(frozen=True, slots=True)
 class EndpointError:
-    """What an error says. `code` is the endpoint's own, `kind` its name for the sort; `status` an HTTP status or None.
+    """What an error says. `code` and `kind` are the endpoint's `code` and `type`; `status` is an HTTP status or None.
 
-    `limit` is the context's size in tokens, where a field names it. `words` are all texts, to be searched only.
+    `limit` is the context's size in tokens, where a field names it. `message` is all texts joined; it is only searched.
     """
 
     code: str | None = None
