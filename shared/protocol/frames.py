@@ -4,7 +4,7 @@ A log's frames have a strict order: no delta or end without its start, and a tex
 Strict versions of the AI SDK refuse keys that a frame's type does not define. Source: docs/protocol.md §2.
 """
 
-from typing import Any, Final, Literal, NotRequired, TypedDict
+from typing import Any, Literal, NotRequired, TypedDict
 
 from shared.ids import GenerationId, MessageId
 from shared.token_usage import TokenUsage
@@ -220,7 +220,6 @@ class Abort(TypedDict):
     reason: str
 
 
-Delta = TextDelta | ReasoningDelta
 Terminal = Finish | Error | Abort
 Frame = (
     Start
@@ -243,8 +242,6 @@ Frame = (
     | Terminal
 )
 """Any frame of a log."""
-
-TERMINAL_TYPES: Final = frozenset({"finish", "error", "abort"})
 
 
 def join(before: Frame, frame: Frame) -> bool:

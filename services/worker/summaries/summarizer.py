@@ -27,6 +27,7 @@ from shared.protocol.encoding import clean
 from shared.telemetry.logs import get_logger
 from shared.telemetry.metrics import Metrics
 from shared.token_usage import estimate
+from shared.visible_text import is_blank
 
 log = get_logger(__name__)
 
@@ -298,9 +299,9 @@ class Summarizer:
             learn_context(refusal, self.models, self.models.default, sent)
             raise
         await self._record(claimed, conversation, answer)
-        if answer.finish_reason == "length" and not answer.text.strip():
+        if answer.finish_reason == "length" and is_blank(answer.text):
             raise ModelBadResponse  # the model thought for too long, as it may do over any text
-        if answer.finish_reason == "content-filter" or not answer.text.strip():
+        if answer.finish_reason == "content-filter" or is_blank(answer.text):
             raise SummaryRefused
         return answer
 
