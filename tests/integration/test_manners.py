@@ -102,7 +102,7 @@ async def test_thoughts_before_a_failure_stay_and_the_answer_follows(client: Cli
 
 async def test_a_silent_model_is_replaced_by_the_fallback(client: Client, settings: Settings, groq_url: str) -> None:
     words = uuid4().hex
-    async with open_worker_for(settings.model_copy(update={"model_read_timeout_seconds": 0.3})) as impatient:
+    async with open_worker_for(settings.model_copy(update={"model_read_timeout_seconds": 2})) as impatient:
         _, events = await answer(client, impatient, f"{words} [[tokens=4 fault=hang model=double]]")
     assert (text_of(events), types_of(events)[-1]) == (numbered(4), "finish")
     assert await models_asked(groq_url, words) == ["double", "small"]

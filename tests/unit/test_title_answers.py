@@ -140,6 +140,6 @@ def test_whatever_a_model_says_a_title_is_one_short_line(said: str) -> None:
     "piece", ["a:", "**", "`", "“", "Sure, ", "the title ", "<a>", "{", "[", "<think>", "x\n", "」", "_a "]
 )
 def test_a_title_is_found_quickly_in_any_text(piece: str) -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     title_in(piece * 20_000)
-    assert time.perf_counter() - started < 2
+    assert time.process_time() - started < 2
