@@ -1,4 +1,4 @@
-"""Misbehaviours of models and endpoints, one after another in one chat. Every message is answered, or told what to do."""
+"""Manners of models and endpoints, one after another in one chat. Every message is answered, or told what to do."""
 
 import argparse
 import json
@@ -61,7 +61,7 @@ async def _run(base_url: str, options: argparse.Namespace) -> list[str]:
         http.headers["Authorization"] = f"Bearer {token}"
         chat = (await _json(http, "POST", "/api/chats", {}))["id"]
         for number in range(options.messages):
-            turn = await _say(http, chat, f"{_misbehaviour(rng)} {_for_others(rng)}")
+            turn = await _say(http, chat, f"{_manner(rng)} {_for_others(rng)}")
             endings[turn.code or turn.ending] += 1
             wrong += [f"{number}: {turn.directive}: {fault}" for fault in _faults(turn, remedies)]
             if turn.ending == "error":
@@ -76,11 +76,11 @@ async def _run(base_url: str, options: argparse.Namespace) -> list[str]:
         print(f"{ending:32} {count}")
     for line in wrong:
         print(line)
-    print(f"{options.messages} misbehaviours, {len(wrong)} wrong")
+    print(f"{options.messages} manners, {len(wrong)} wrong")
     return wrong
 
 
-def _misbehaviour(rng: random.Random) -> str:
+def _manner(rng: random.Random) -> str:
     """A directive: a manner or a fault, of one model or of all, once or always, before or after words and reasoning."""
     words = [f"tokens={rng.randint(1, 40)}", f"reasoning={rng.choice((0, 0, 3))}", f"seam={rng.choice(SEAMS)}"]
     kind = rng.random()
@@ -145,8 +145,8 @@ async def _json(http: aiohttp.ClientSession, method: str, path: str, body: objec
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--messages", type=int, default=200, help="how many misbehaviours")
-    parser.add_argument("--seed", type=int, default=1, help="of the misbehaviours")
+    parser.add_argument("--messages", type=int, default=200, help="how many manners")
+    parser.add_argument("--seed", type=int, default=1, help="of the manners")
     return parser.parse_args()
 
 

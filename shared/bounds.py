@@ -9,12 +9,13 @@ MAX_BYTES_PER_CHAR: Final = 12
 """A character in JSON: two escapes of six bytes, as clients write an emoji that escape all that is not ASCII."""
 REST_OF_BODY_BYTES: Final = 1024
 CHARS_PER_TOKEN: Final = 4
+"""Of English. Other scripts take more tokens; the summary is then cut to its share."""
 
 
 class Bound(NamedTuple):
     """One setting is at most what another allows, or, if it `must_be_less`, under it.
 
-    A default that `is_moot` when it is over the other does no harm: the other comes first.
+    `is_moot`: the default may exceed the other setting, since the other limit is reached first.
     """
 
     setting: str

@@ -21,7 +21,7 @@ POSTGRES_WORDS: Final = (
     "does not support SSL",
     "SSL off",
 )
-"""Which words of PostgreSQL and PgBouncer say that they will never say another. Anything else may pass."""
+"""Phrases of PostgreSQL and PgBouncer for refusals that stay. Any other error may pass."""
 
 
 def all_servers(settings: Settings) -> Iterator[Server]:

@@ -1,4 +1,4 @@
-"""A process tells the other deployments on its Redis that it is there, and warns where they would take each other's jobs."""
+"""Every API and every worker notes at its Redis that its deployment is there, and warns of others that would take its jobs."""
 
 import asyncio
 

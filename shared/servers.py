@@ -37,7 +37,7 @@ LASTING_WORDS: Final = (
     ("unknown command", PERMISSIONS),
     ("db index", "name a database that the server has, such as /0"),
 )
-"""Which words of an answer of Redis say that it will never be another answer, and what to do."""
+"""Phrases in Redis's refusals that stay, each with what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +136,7 @@ def _is_cluster(client: redis.Redis) -> bool:
 
 
 def _work(client: redis.Redis, prefix: str, *, jobs: bool, streams: bool) -> None:
-    """What workers do all the time, on keys of nobody's that are gone after seconds."""
+    """The commands that workers need, on test keys that expire within seconds."""
     generation_id = new_generation_id()
     key, frames = log_key(generation_id, prefix), channel(generation_id, prefix)
     if streams:

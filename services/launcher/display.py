@@ -12,7 +12,7 @@ from services.launcher.data_dir import DataDir
 from services.launcher.supervisor import State
 from services.launcher.system import FLOWER_USER, System
 
-LOCAL_MODEL: Final = (
+LOCAL_MODEL_NOTICE: Final = (
     "The local model is tiny and only there to see the system work: much of what it says is wrong. For a real one, set "
     "GROQ_API_KEY, or GROQ_BASE_URL and GROQ_MODEL for an endpoint of your own."
 )
@@ -72,7 +72,7 @@ class Display:
         table.add_row("Logs", str(data.logs))
         self._print(table)
         if system.running.model_port:
-            self._print(LOCAL_MODEL)
+            self._print(LOCAL_MODEL_NOTICE)
         self._print("Try it:\n")
         # As it is: no wrapping and no colours, so that it can be copied.
         self._print(Text(EXAMPLE.format(url=system.url), no_wrap=True, overflow="ignore"))

@@ -88,9 +88,7 @@ def await_database(database_url: str, seconds: float) -> None:
             raise SettingsInvalid("DATABASE_URL: is not a usable URL") from error
         except psycopg.Error as error:
             reason = first_line(error)
-            # A server that answers says FATAL; only while it starts is that worth waiting for.
-            refused = ("FATAL" in str(error) and "starting up" not in str(error)) or will_refuse(reason)
-            if refused or time.monotonic() > deadline:
+            if will_refuse(str(error)) or time.monotonic() > deadline:
                 raise MigrationFailed(f"DATABASE_URL: the database can't be reached: {reason}") from error
             time.sleep(POLL_SECONDS)
         else:

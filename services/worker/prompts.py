@@ -1,11 +1,9 @@
-"""The texts that are written for the model, besides those of single tools. A change of meaning gets a new version."""
+"""The texts that are written for the model, besides those of single tools."""
 
 import json
 from collections.abc import Sequence
 from datetime import date
 from typing import Any, Final, NamedTuple
-
-VERSION: Final = 3
 
 _SYSTEM: Final = (
     "You are CortexAI, a helpful assistant. Answer the user's last message directly, correctly and as briefly as the "

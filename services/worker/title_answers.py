@@ -18,8 +18,6 @@ MAX_WORDS: Final = 14
 LABEL_WORDS: Final = 2
 """A label such as "Suggested title" has so many at most."""
 
-_THOUGHTS: Final = regex.compile(r"<(think|thinking|thought|reasoning)\b[^>]*>.*?(?:</\1\s*>|\Z)", regex.I | regex.S)
-_END_OF_THOUGHTS: Final = regex.compile(r"\A.*</(?:think|thinking|thought|reasoning)\s*>", regex.I | regex.S)
 _FENCE: Final = regex.compile(r"(?:```|~~~)[\w-]*[ \t]*\n?(.*?)(?:```|~~~|\Z)", regex.S)
 _ELEMENT: Final = regex.compile(r"<(\w+)>\s*(.+?)\s*</\1>", regex.S)
 _SAYS_SOMETHING: Final = regex.compile(r"[\p{L}\p{N}\p{So}]")
@@ -90,7 +88,7 @@ _KEYS: Final = ("title", "chat_title", "name", "titel", "título", "titulo", "ti
 
 def title_in(answer: str) -> str:
     """The title that a model's answer surely has, on one line, in at most MAX_CHARS; empty where there is none."""
-    text = _END_OF_THOUGHTS.sub("", _THOUGHTS.sub("", answer[:READ_CHARS])).strip()
+    text = answer[:READ_CHARS].strip()
     fenced = _FENCE.search(text)
     if fenced and _SAYS_SOMETHING.search(fenced[1]):
         text = fenced[1].strip()

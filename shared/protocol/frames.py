@@ -4,7 +4,7 @@ A log's frames have a strict order: no delta or end without its start, and a tex
 Strict versions of the AI SDK refuse keys that a frame's type does not define. Source: docs/protocol.md §2.
 """
 
-from typing import Any, Final, Literal, NotRequired, TypedDict
+from typing import Any, Literal, NotRequired, TypedDict
 
 from shared.ids import GenerationId, MessageId
 from shared.token_usage import TokenUsage
@@ -141,13 +141,13 @@ class DataStatus(TypedDict):
 
 
 class RetryData(TypedDict):
-    """The attempt that begins, from 2."""
+    """The attempt that goes on, from 1."""
 
     attempt: int
 
 
 class DataRetry(TypedDict):
-    """A later attempt can't go on where the text broke off, so a new paragraph begins."""
+    """The answer broke off, and the model did not go on with its text. A new paragraph begins."""
 
     type: Literal["data-retry"]
     data: RetryData
@@ -220,7 +220,6 @@ class Abort(TypedDict):
     reason: str
 
 
-Delta = TextDelta | ReasoningDelta
 Terminal = Finish | Error | Abort
 Frame = (
     Start
@@ -243,8 +242,6 @@ Frame = (
     | Terminal
 )
 """Any frame of a log."""
-
-TERMINAL_TYPES: Final = frozenset({"finish", "error", "abort"})
 
 
 def join(before: Frame, frame: Frame) -> bool:
@@ -348,7 +345,7 @@ def status(data: StatusData) -> DataStatus:
 
 
 def retry(attempt: int) -> DataRetry:
-    """A new paragraph begins, since this attempt can't go on where the text broke off."""
+    """A new paragraph begins, since the model did not go on with the text."""
     return {"type": "data-retry", "data": {"attempt": attempt}, "transient": True}
 
 

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
+from redis import Redis as SyncRedis
 from redis.asyncio import Redis
 
 from services.launcher.embedded.valkey import EmbeddedValkey
@@ -13,6 +14,7 @@ from shared.streams.cancel_signals import CHANNEL, CancelSignals
 from shared.streams.port import BEGINNING, Append, Entry, Offset, Subscription
 from shared.streams.redis import TransientFrames
 from tests.contract.conftest import Streams, open_redis
+from tests.support.system import eventually
 
 SECONDS = 10
 BEFORE, IN, AFTER = ("",), ("new:", ""), ("new:",)
@@ -120,11 +122,9 @@ async def test_a_cancel_signal_reaches_the_workers_of_the_other_side(
         signals = CancelSignals(redis, listener).listen()
         signalled = asyncio.ensure_future(anext(signals))
         channels = [f"{prefix}{CHANNEL}" for prefix in listener]
+        with SyncRedis.from_url(valkey.url) as server:
+            await eventually(lambda: all(count for _, count in server.pubsub_numsub(*channels)))
         async with asyncio.timeout(SECONDS):
-            while not all(  # noqa: ASYNC110 - a foreign server offers no event
-                count for _, count in await redis.pubsub_numsub(*channels)
-            ):
-                await asyncio.sleep(0.01)
             await CancelSignals(redis, sender).send([generation])
             assert await signalled == generation
         await signals.aclose()

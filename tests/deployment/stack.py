@@ -59,7 +59,7 @@ class Stack:
             PORT=str(self.port),
             FLOWER_PORT=str(self.flower_port),
             GROQ_BASE_URL=f"http://{MODEL}:{MODEL_PORT}",
-            GROQ_MODEL="double",  # it continues a text; after a lost worker the default model would begin a new paragraph
+            GROQ_MODEL="double",  # it continues a text, so the proof sees no seam; the default model would be told to go on
             LEASE_SECONDS="5",  # a killed worker's answers are taken over sooner, so that the proof takes less time
             USER_MAX_LIVE_GENERATIONS="100",
         )

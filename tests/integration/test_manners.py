@@ -13,7 +13,7 @@ from tests.doubles import groq_control
 from tests.support.clients import Client, Event, numbered, text_of, types_of
 from tests.support.turns import answer, execute, logged, open_worker_for
 
-NOTHING_SAID = ["stop_with_nothing", "only_spaces", "only_thoughts", "length_with_nothing", "unknown_tool"]
+NOTHING_SAID = ["stop_with_nothing", "only_spaces", "only_reasoning", "length_with_nothing", "unknown_tool"]
 BROKEN_BEFORE_A_WORD = ["role_then_error", "role_then_reset", "role_then_cut", "role_then_end", "role_then_malformed"]
 
 
@@ -91,7 +91,7 @@ async def test_models_that_say_nothing_fail_clearly_and_the_next_message_is_answ
 
 
 async def test_thoughts_before_a_failure_stay_and_the_answer_follows(client: Client, alone: Worker) -> None:
-    posted, events = await answer(client, alone, f"{uuid4().hex} [[tokens=3 manner=only_thoughts once=1]]")
+    posted, events = await answer(client, alone, f"{uuid4().hex} [[tokens=3 manner=only_reasoning once=1]]")
     kinds = [kind for kind in types_of(events) if kind.startswith(("reasoning", "text", "data-retry"))]
     assert kinds[0] == "reasoning-start"
     assert kinds.index("reasoning-end") < kinds.index("text-start")
@@ -102,7 +102,7 @@ async def test_thoughts_before_a_failure_stay_and_the_answer_follows(client: Cli
 
 async def test_a_silent_model_is_replaced_by_the_fallback(client: Client, settings: Settings, groq_url: str) -> None:
     words = uuid4().hex
-    async with open_worker_for(settings.model_copy(update={"model_read_timeout_seconds": 0.3})) as impatient:
+    async with open_worker_for(settings.model_copy(update={"model_read_timeout_seconds": 2})) as impatient:
         _, events = await answer(client, impatient, f"{words} [[tokens=4 fault=hang model=double]]")
     assert (text_of(events), types_of(events)[-1]) == (numbered(4), "finish")
     assert await models_asked(groq_url, words) == ["double", "small"]

@@ -102,7 +102,7 @@ async def asked_for_titles(groq_url: str, words: str) -> int:
 
 
 @pytest.mark.parametrize(
-    "manner", ["title_refusal", "title_preamble", "title_json", "title_thoughts", "title_quoted", "title_label"]
+    "manner", ["title_refusal", "title_preamble", "title_json", "title_reasoning", "title_quoted", "title_label"]
 )
 async def test_a_title_that_a_model_wraps_is_unwrapped_or_left_alone(
     client: Client, worker: Worker, manner: str
@@ -119,7 +119,7 @@ async def test_a_title_that_a_model_wraps_is_unwrapped_or_left_alone(
     [
         ("fault=400", MAX_TRIES),
         ("manner=title_refusal", 1),
-        ("manner=only_thoughts", 1),
+        ("manner=only_reasoning", 1),
         ("manner=length_with_nothing", 1),
         ("tokens=0", 1),
     ],

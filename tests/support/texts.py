@@ -114,3 +114,21 @@ TEXTS: Final = {
     "mathematics": "∀ε>0 ∃δ>0: |x−a|<δ ⇒ |f(x)−f(a)|<ε; ∑ᵢ xᵢ² ≤ ∫₀¹ √(1−t²) dt ≈ π⁄4, A∩B ⊆ ℝⁿ",
 }
 """A name for each: a language, or what the text is made of."""
+INVISIBLE: Final = {
+    "nothing": "",
+    "spaces": " \t\r\n\u00a0\u3000\u2003",
+    "zero width": "\u200b\u200c\u200d\u2060\ufeff",
+    "bidi controls": "\u200e\u200f\u061c\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069",
+    "Hangul fillers": "\u115f\u1160\u3164\uffa0",
+    "variation selectors": "\ufe00\ufe0f\U000e0100\u180b",
+    "tags": "\U000e0001\U000e0041\U000e007f",
+    "controls": "\x01\x07\x1b\x7f\x85",
+    "braille blank": "\u2800",
+    "soft hyphen": "\u00ad\u034f",
+    "annotations": "\ufff9\ufffa\ufffb",
+    "separators": "\u2028\u2029",
+    "no characters": "\uffff\ufdd0",
+    "a note without a head": "\U0001d159",
+    "some of each": " \u200b\u3164\n\ufe0f\u2800",
+}
+"""Texts of which nobody sees anything, with a name for each."""

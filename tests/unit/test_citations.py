@@ -50,6 +50,6 @@ def test_code_links_intervals_and_years_are_no_citations(text: str) -> None:
 
 @pytest.mark.parametrize("piece", ["[", "[1", "`", "```\n", "[1][", "$$", r"\[", "<code>", "【1†", "[1, "])
 def test_any_text_is_read_quickly(piece: str) -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     without_source(piece * (200_000 // len(piece)), 3)
-    assert time.perf_counter() - started < 2
+    assert time.process_time() - started < 2

@@ -13,6 +13,7 @@ from services.worker.models.groq.body import Body
 from services.worker.models.groq.reader import AnswerReader
 from services.worker.models.groq.transport import read_body
 from shared.errors import ModelBadResponse, ModelError, ModelRateLimited, ModelToolCallFailed, ModelUnavailable
+from tests.support.turns import logged
 
 DONE = b"data: [DONE]\n\n"
 STOP = {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}
@@ -256,10 +257,10 @@ async def test_an_answer_that_was_taken_for_reasoning_becomes_the_text_at_its_en
     assert answered.text == "Hello"
 
 
-@pytest.mark.parametrize("said", ["<think>hm</think>Hello", "<thi", "Hello"])
-async def test_an_answer_that_was_expected_to_begin_with_reasoning_may_open_it_itself(said: str) -> None:
+@pytest.mark.parametrize(("said", "text"), [("<think>hm</think>Hello", "Hello"), ("<thi", "<thi"), ("Hello", "Hello")])
+async def test_an_answer_that_was_expected_to_begin_with_reasoning_may_open_it_itself(said: str, text: str) -> None:
     answered = await answer_to(sse(*says(*said), STOP) + DONE, is_reasoning=True)
-    assert answered.text == ("Hello" if "Hello" in said else said)
+    assert answered.text == text
 
 
 async def test_reasoning_in_a_field_of_its_own_makes_the_text_all_text() -> None:
@@ -602,3 +603,24 @@ async def test_whatever_comes_an_answer_that_had_come_does_not_fail(
     answered = await answer_to(body)
     assert answered.reason in {"stop", "tool-calls"}
     assert await answer_to(body, split=split) == answered
+
+
+class Faulty(AnswerReader):
+    """A reader with a fault: it fails over every event but the last."""
+
+    def read(self, event: object) -> list[dict[str, Any]]:
+        if event != STOP:
+            raise KeyError("what the model said")
+        return super().read(event)
+
+
+async def test_a_fault_of_the_reader_costs_its_events_alone_and_is_logged_once_without_the_text(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    body = Body(Faulty())
+    chunks = [*body.read(sse(*says("Hel", "lo"), STOP) + DONE), *body.end()]
+    assert chunks[-1]["choices"][0]["finish_reason"] == "stop"
+    assert body.faults == body.unreadable == 2
+    (line,) = logged(caplog, "reader_failed")
+    assert line["error"] == "KeyError"
+    assert "what the model said" not in str(caplog.records)

@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from services.launcher.data_dir import DataDir, Running, Secrets
-from services.launcher.display import LOCAL_MODEL, Display
+from services.launcher.display import LOCAL_MODEL_NOTICE, Display
 from services.launcher.system import System
 from shared.settings import Settings
 
@@ -19,5 +19,5 @@ def test_the_local_model_is_called_what_it_is_in_one_line(model_port: int | None
     shown = io.StringIO()
     data = DataDir(Path("data"), Secrets("a", "b", "c", "d"), 0)
     Display(Console(file=shown, width=80), ()).started(System(settings, running, ()), data)
-    assert shown.getvalue().splitlines().count(LOCAL_MODEL) == times
-    assert "GROQ_API_KEY" in LOCAL_MODEL
+    assert shown.getvalue().splitlines().count(LOCAL_MODEL_NOTICE) == times
+    assert "GROQ_API_KEY" in LOCAL_MODEL_NOTICE

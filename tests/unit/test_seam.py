@@ -18,6 +18,16 @@ def joined(said: str, added: str, *, by_prefill: bool = False, size: int = 3) ->
     return shown, seam.take_new_paragraph()
 
 
+def shown_of(said: str, added: str, cuts: list[int], *, by_prefill: bool) -> str:
+    """What is shown of `added`, which comes in pieces of these sizes; the last piece is the rest."""
+    seam = Seam(said, by_prefill=by_prefill)
+    shown, at = "", 0
+    for cut in cuts:
+        shown += seam.add(added[at : at + cut])
+        at += cut
+    return shown + seam.add(added[at:]) + seam.end()
+
+
 @pytest.mark.parametrize("size", [1, 3, 1000])
 @pytest.mark.parametrize(
     ("added", "shown"),
@@ -148,13 +158,20 @@ def test_a_prefill_that_the_model_says_again_is_not_shown_again() -> None:
 def test_what_is_shown_is_the_end_of_what_the_model_said(
     said: str, added: str, cuts: list[int], *, by_prefill: bool
 ) -> None:
-    seam = Seam(said, by_prefill=by_prefill)
-    shown, at = "", 0
-    for cut in cuts:
-        shown += seam.add(added[at : at + cut])
-        at += cut
-    shown += seam.add(added[at:]) + seam.end()
+    shown = shown_of(said, added, cuts, by_prefill=by_prefill)
     assert added.rstrip().endswith(shown.strip()) or added.endswith(shown.lstrip())
+
+
+@given(
+    said=st.text("abcdefghijklm \n", min_size=1, max_size=300).filter(str.strip),
+    added=st.text("nopqrstuvwxyzNOP.,!? \n", max_size=300),
+    cuts=st.lists(st.integers(1, 40), min_size=1, max_size=20),
+    by_prefill=st.booleans(),
+)
+def test_a_text_with_no_word_of_what_was_said_is_shown_whole(
+    said: str, added: str, cuts: list[int], *, by_prefill: bool
+) -> None:
+    assert shown_of(said, added, cuts, by_prefill=by_prefill).strip() == added.strip()
 
 
 @given(

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from services.worker.tools.web_search.search_question import read_query
 from services.worker.tools.web_search.tavily import MAX_QUERY_CHARS
+from shared.visible_text import as_title
 
 
 @pytest.mark.parametrize(
@@ -58,4 +59,5 @@ def test_anything_else_means_no_search(answer: str) -> None:
 
 @given(st.text())
 def test_no_answer_is_too_strange(answer: str) -> None:
-    assert read_query(answer) is None or read_query(answer) != {"query": ""}
+    found = read_query(answer)
+    assert found is None or (found["query"] == as_title(found["query"]) and 0 < len(found["query"]) <= MAX_QUERY_CHARS)

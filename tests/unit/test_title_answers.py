@@ -64,8 +64,6 @@ from services.worker.title_answers import MAX_CHARS, title_in
         ("潮汐。", "潮汐"),
         ("Tides,", "Tides"),
         ("<title>Ocean Tides</title>", "Ocean Tides"),
-        ("<think>The user wants a title.\nMaybe Tides.</think>\nOcean Tides", "Ocean Tides"),
-        ("I should think.\n</think>\n\nOcean Tides", "Ocean Tides"),
         ("I Can't Sleep at Night", "I Can't Sleep at Night"),
         ("Sorry Seems to Be the Hardest Word", "Sorry Seems to Be the Hardest Word"),
         ("Choosing a Title: Tips for Writers", "Choosing a Title: Tips for Writers"),
@@ -102,7 +100,6 @@ def test_what_models_put_around_a_title_is_taken_off_and_titles_stay_whole(said:
 @pytest.mark.parametrize(
     "said",
     [
-        "<think>endless",
         "I can't help with that",
         "I can’t help with that.",
         "I'm sorry, but I can't assist with that request.",
@@ -143,6 +140,6 @@ def test_whatever_a_model_says_a_title_is_one_short_line(said: str) -> None:
     "piece", ["a:", "**", "`", "“", "Sure, ", "the title ", "<a>", "{", "[", "<think>", "x\n", "」", "_a "]
 )
 def test_a_title_is_found_quickly_in_any_text(piece: str) -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     title_in(piece * 20_000)
-    assert time.perf_counter() - started < 2
+    assert time.process_time() - started < 2

@@ -150,16 +150,17 @@ def test_a_message_takes_room_for_its_calls_and_its_role() -> None:
 
 
 @pytest.mark.parametrize("name", ["english", "chinese", "emoji", "python", "digits", "rule"])
-def test_the_longest_message_is_counted_in_no_time_whatever_its_script(name: str) -> None:
-    text = (TEXTS[name] * 2000)[:32_000]
-    best = min(_seconds(text) for _ in range(5))
-    assert best < 0.1, f"{len(text) / best / 1e6:.1f} million characters a second"
+def test_twenty_of_the_longest_messages_are_counted_in_no_time_whatever_their_script(name: str) -> None:
+    text = (TEXTS[name] * 40_000)[:640_000]
+    took = _seconds(text)
+    assert took < 2, f"{len(text) / took / 1e6:.1f} million characters a second"
 
 
 def _seconds(text: str) -> float:
-    begin = time.perf_counter()
+    """The processor's time that counting takes."""
+    begin = time.process_time()
     count_text(text, SMALL)
-    return time.perf_counter() - begin
+    return time.process_time() - begin
 
 
 def test_no_text_is_counted_in_quadratic_time() -> None:

@@ -1,4 +1,4 @@
-"""The fold over a log: what it says was rendered is what a reader renders."""
+"""The transcript of a log: what it says was rendered is what a reader renders."""
 
 from dataclasses import dataclass, field
 from uuid import UUID
@@ -19,7 +19,7 @@ START = frames.start(MessageId(1), GenerationId(UUID(int=1)))
 
 @dataclass
 class Log:
-    """A legal log, with what it says counted apart from the fold."""
+    """A legal log, with what it says counted apart from the transcript."""
 
     parts: list[Frame] = field(default_factory=list)
     said: list[str] = field(default_factory=list)

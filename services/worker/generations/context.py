@@ -15,11 +15,11 @@ from services.worker.prompts import Page, Today
 from shared.memory.facts import Fact
 
 MEMORY_SHARE: Final = 2
-"""The number of equal parts of the budget of which the memory gets one at most."""
+"""The memory gets at most 1/MEMORY_SHARE of the budget."""
 FOUND_SHARE: Final = 8
-"""The number of equal parts of the budget of which the pages of earlier searches get one at most."""
+"""The pages of earlier searches get at most 1/FOUND_SHARE of the budget."""
 LONG_SHARE: Final = 4
-"""A message that takes more than one of so many parts of the budget is cut to one part where it does not fit whole."""
+"""A message that does not fit is cut to 1/LONG_SHARE of the budget, if it is longer than that."""
 MARK_TOKENS: Final = 16
 """Room for what `in_turns` may write between two messages."""
 

@@ -15,6 +15,7 @@ from shared.generations.claim import Claimed
 from shared.ids import ChatId, MessageId
 from shared.memory.facts import read_facts
 from shared.states import MessageStatus
+from shared.visible_text import is_blank
 
 MAX_MESSAGES: Final = 500
 """More messages are not read. They would not fit into the prompt, so the chat is summarized first."""
@@ -89,7 +90,7 @@ async def _with_history(
 ) -> ChatHistory:
     values = {"chat": chat_id, "question": question, "watermark": watermark}
     rows = (await db.execute(_HISTORY, values)).all()
-    history = [read_message(*row) for row in reversed(rows[:MAX_MESSAGES]) if row.content.strip()]
+    history = [read_message(*row) for row in reversed(rows[:MAX_MESSAGES]) if not is_blank(row.content)]
     searched = (await db.execute(_SEARCHED, {"chat": chat_id, "question": question})).scalars()
     pages: dict[str, Page] = {}
     for page in (page for steps in searched for page in found_pages(load(steps))):

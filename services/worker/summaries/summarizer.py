@@ -25,6 +25,7 @@ from shared.memory.summaries import SummaryClaim
 from shared.protocol.encoding import clean
 from shared.telemetry.logs import get_logger
 from shared.telemetry.metrics import Metrics
+from shared.visible_text import is_blank
 
 log = get_logger(__name__)
 
@@ -41,7 +42,7 @@ MARGIN_TOKENS: Final = 64
 LEAST_TOKENS: Final = 100
 """Of a message, so many tokens are summarized at least, however small the model's context is."""
 SUMMARY_SHARE: Final = 4
-"""The number of equal parts of the model's context of which the summary gets one at most, the old one and the new one each."""
+"""The old summary and the new one each get at most 1/SUMMARY_SHARE of the model's context."""
 MOST_HALVINGS: Final = 6
 """How often a chunk that is too long for the model is halved at once."""
 ENGLISH_CHARS: Final = 4
@@ -296,9 +297,9 @@ class Summarizer:
             learn_context(refusal, self.models, self.models.default, sent)
             raise
         await self._record(claimed, answer)
-        if answer.finish_reason == "length" and not answer.text.strip():
+        if answer.finish_reason == "length" and is_blank(answer.text):
             raise ModelBadResponse  # the model thought for too long, as it may do over any text
-        if answer.finish_reason == "content-filter" or not answer.text.strip():
+        if answer.finish_reason == "content-filter" or is_blank(answer.text):
             raise SummaryRefused
         return answer
 

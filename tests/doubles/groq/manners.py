@@ -71,7 +71,7 @@ def _only_spaces(plan: Plan) -> Iterator[Step]:
     yield end(plan)
 
 
-def _only_thoughts(plan: Plan) -> Iterator[Step]:
+def _only_reasoning(plan: Plan) -> Iterator[Step]:
     yield chunk(plan, {"role": "assistant", "reasoning": "I should greet them. "})
     yield chunk(plan, {"reasoning": "Yes."})
     yield end(plan)
@@ -116,7 +116,7 @@ def saying(*pieces: str, before: str = "", after: str = "") -> Callable[[Plan], 
     return play
 
 
-def _title_thoughts(plan: Plan) -> Iterator[Step]:
+def _title_reasoning(plan: Plan) -> Iterator[Step]:
     yield chunk(plan, {"role": "assistant", "reasoning": "The user wants to know about tides. "})
     yield chunk(plan, {"reasoning": "Title: Thoughts"})
     yield chunk(plan, {"content": "How Tides Work"})
@@ -328,7 +328,7 @@ TITLES: Final[dict[str, Callable[[Plan], Iterator[Step]]]] = {
         "Sure! Here is a title for your conversation:\n\n", "**How Tides Work**\n\nIt is short."
     ),
     "title_json": saying_only("```json\n", '{"title": "How Tides Work"}', "\n```"),
-    "title_thoughts": _title_thoughts,
+    "title_reasoning": _title_reasoning,
     "title_quoted": saying_only("„How Tides", " Work“."),
     "title_label": saying_only("Título: How ", "Tides Work"),
 }
@@ -369,7 +369,7 @@ STREAMS: Final[dict[str, Callable[[Plan], Iterator[Step]]]] = {
     "role_then_malformed": _role_then_malformed,
     "stop_with_nothing": _stop_with_nothing,
     "only_spaces": _only_spaces,
-    "only_thoughts": _only_thoughts,
+    "only_reasoning": _only_reasoning,
     "length_with_nothing": _length_with_nothing,
     "unknown_tool": _unknown_tool,
     "content_list": _content_list,

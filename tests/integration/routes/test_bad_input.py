@@ -17,7 +17,7 @@ from tests.integration.conftest import serve
 from tests.integration.routes.conftest import NOBODY
 from tests.integration.routes.test_problems import problem_of
 from tests.support.clients import NO_TLS, PASSWORD, Client
-from tests.unit.test_visible_text import INVISIBLE
+from tests.support.texts import INVISIBLE
 
 TABLES = ("users", "chats", "messages", "generations")
 JSON = {"Content-Type": "application/json"}

@@ -5,6 +5,9 @@ from typing import Final
 
 from services.worker.models.groq.events import Events
 from services.worker.models.groq.reader import AnswerReader, Chunk
+from shared.telemetry.logs import get_logger
+
+log = get_logger(__name__)
 
 _FAULTS: Final = (LookupError, TypeError, ValueError, AttributeError, RecursionError)
 
@@ -13,7 +16,7 @@ class Body:
     """Reads the body of one answer, which comes in pieces of any size.
 
     `faults`: how many events the reader failed over. They are skipped as well, because an answer that has come is worth
-    more. There should be none.
+    more. There should be none, so the first one is logged.
     """
 
     def __init__(self, answer: AnswerReader) -> None:
@@ -54,7 +57,9 @@ class Body:
     def _read(self, event: object) -> list[Chunk]:
         try:
             return self._answer.read(event)
-        except _FAULTS:
+        except _FAULTS as error:
+            if not self.faults:
+                log.error("reader_failed", error=type(error).__name__)  # noqa: TRY400 - a traceback may quote the text
             self.faults += 1
             return []
 

@@ -84,7 +84,7 @@ class GroqModel:
             raise _failure(error, has_begun=has_begun) from error
 
     def _options(self, request: ModelRequest) -> dict[str, Any]:
-        # Titles and summaries are not read while they come.
+        # Titles, summaries and search questions are not read while they come.
         options: dict[str, Any] = {"is_whole": request.is_brief}
         if request.tools:
             options["tools"] = _functions(request.tools)

@@ -5,16 +5,13 @@ from typing import Any, Final
 
 import orjson
 
+from services.worker.models.groq.refusals import WRONG_ADDRESS
 from shared.errors import ModelBadResponse
 
 MAX_EVENT_BYTES: Final = 4 * 1024 * 1024
 """An endpoint that sends more than this without ending an event is no model."""
 MAX_JOINED_BYTES: Final = 64 * 1024
 """Of an event that comes on several lines."""
-WRONG_ADDRESS: Final = (
-    "The language model's address answers, but not as a model does. "
-    "Whoever runs this has to check GROQ_BASE_URL, and what stands between."
-)
 _FIELDS: Final = (b"id:", b"retry:", b":", b"id", b"retry")
 
 

@@ -338,7 +338,7 @@ class Markup:
         self._say_reasoning(text[:at], pieces)
         self.is_assumed = False
         self._step = self._read_text
-        self._is_trimming = self._is_blank and not self._is_continued
+        self._trim()
         return text[at if closer in CHANNEL_BEGINS else at + len(closer) :]
 
     def _find_closer(self, text: str) -> tuple[int, str]:

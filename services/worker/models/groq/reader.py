@@ -50,7 +50,7 @@ class AnswerReader:
     """Reads the events of one answer.
 
     `offered` are the names of the request's tools, `before` is the text that the model continues. With `is_reasoning`
-    the answer begins with reasoning that no word opens. With `is_whole` nothing comes out before the end, so that
+    the answer begins with reasoning that no word opens. With `is_whole` no text comes out before the end, so that
     reasoning is told apart however late it shows. `progress` counts the events that brought something, also what does
     not come out yet.
     """

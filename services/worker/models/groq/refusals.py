@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import orjson
 
-from services.worker.models.groq.waits import retry_after
+from services.worker.waits import retry_after
 from shared import errors
 
 _FAILED: Final = re.compile(r"[45]\d\d")
@@ -19,7 +19,8 @@ CODE: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 """The form of an error code. A text of another form may be a sentence, and a sentence may quote the request."""
 MAX_MESSAGE_CHARS: Final = 20_000
 WRONG_ADDRESS: Final = (
-    "The language model's address leads elsewhere, or to nothing. Whoever runs this has to check GROQ_BASE_URL."
+    "The language model's address leads elsewhere, or to nothing. "
+    "Whoever runs this has to check GROQ_BASE_URL, and any proxy in between."
 )
 NOT_PAID: Final = (
     "The language model's service wants to be paid for this service's key. "
@@ -105,9 +106,9 @@ _REQUEST_WORDS: Final = ("invalid_request", "badrequest", "bad_request", "invali
 
 @dataclass(frozen=True, slots=True)
 class EndpointError:
-    """What an error says. `code` is the endpoint's own, `kind` its name for the sort; `status` an HTTP status or None.
+    """What an error says. `code` and `kind` are the endpoint's `code` and `type`; `status` is an HTTP status or None.
 
-    `limit` is the context's size in tokens, where a field names it. `words` are all texts, to be searched only.
+    `limit` is the context's size in tokens, where a field names it. `message` is all texts joined; it is only searched.
     """
 
     code: str | None = None

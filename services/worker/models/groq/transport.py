@@ -30,9 +30,8 @@ OPENS_IN_REASONING: Final = ("deepseek-r1", "qwq", "-thinking", "r1-1776")
 class Completions:
     """Stands in for the SDK's completions, which ChatGroq calls. Chunks are plain dicts, which ChatGroq takes as well.
 
-    The SDK checks and rebuilds each request, and builds objects for each chunk. That is half of what a token costs, and
-    two thirds of what a request costs (docs/adr/0005-model-client.md). What endpoints send is read by `AnswerReader`:
-    ChatGroq gets chunks of one shape only.
+    The SDK checks and rebuilds each request, and builds objects for each chunk. ADR 5 has the measurements. What
+    endpoints send is read by `AnswerReader`: ChatGroq gets chunks of one shape only.
     """
 
     def __init__(self, http: aiohttp.ClientSession, base_url: str, key: str) -> None:

@@ -5,7 +5,7 @@ import re
 from typing import Any, Final
 
 from services.worker.tools.web_search.tavily import MAX_QUERY_CHARS
-from shared.visible_text import as_title, cut, is_blank
+from shared.visible_text import as_title, cut
 
 INSTRUCTION: Final = (
     "You decide whether the web has to be searched before the last message of a quoted conversation is answered. Search "
@@ -32,7 +32,7 @@ def read_query(answer: str) -> dict[str, Any] | None:
     """
     query = _in_json(answer) if "{" in answer else _on_a_line(answer)
     query = cut(as_title(query or ""), MAX_QUERY_CHARS).strip()
-    return None if is_blank(query) or query.strip(_AROUND).lower() in _NOTHING else {"query": query}
+    return None if query.strip(_AROUND).lower() in _NOTHING else {"query": query}
 
 
 def _in_json(answer: str) -> str | None:

@@ -12,6 +12,7 @@ import httpx
 import tavily.errors
 from tavily import AsyncTavilyClient
 
+from services.worker.waits import retry_after
 from shared import errors
 from shared.protocol.encoding import clean
 from shared.proxies import find_way
@@ -138,7 +139,7 @@ async def _check(response: httpx.Response) -> None:
         case 401 | 403:
             raise errors.SearchAuthFailed
         case 429:
-            raise errors.SearchRateLimited(retry_after=_retry_after(response))
+            raise errors.SearchRateLimited(retry_after=retry_after(response.headers, ""))
         case 432 | 433:  # the limit of the plan or of paying as you go, which is not over in seconds
             raise errors.SearchRateLimited
         case 408:
@@ -192,13 +193,6 @@ def _wait_before_retry(failure: errors.SearchError) -> float | None:
             return wait
         case _:
             return None
-
-
-def _retry_after(response: httpx.Response) -> float | None:
-    try:
-        return max(0.0, float(response.headers["retry-after"]))
-    except (KeyError, ValueError):
-        return None
 
 
 def _sources(answer: Any, limit: int) -> list[SearchResult]:  # noqa: ANN401 - whatever Tavily sent

@@ -1,4 +1,4 @@
-"""When an endpoint wants to be asked again."""
+"""When a service wants to be asked again: the model's endpoint, or the web search."""
 
 import math
 import re
@@ -20,7 +20,7 @@ _EPOCH_MILLISECONDS: Final = 1e12
 
 
 def retry_after(headers: Mapping[str, str], message: str) -> float | None:
-    """Seconds until the endpoint may be asked again, from 0 to MAX_WAIT; None where it does not say.
+    """Seconds until the service may be asked again, from 0 to MAX_WAIT; None where it does not say.
 
     The header `Retry-After` goes before the message, and the message before the headers about single limits.
     """
