@@ -334,7 +334,7 @@ class Summarizer:
         texts = [SummarizedMessage(message.position, message.content) for message in chunk if message.role == "user"]
         if claimed.summary:
             # The new summary may lack facts that the old one had of earlier messages.
-            texts.insert(0, SummarizedMessage(claimed.watermark, claimed.summary))
+            texts.insert(0, SummarizedMessage(claimed.watermark or None, claimed.summary))
         # On a thread, since there may be much text.
         facts = await asyncio.to_thread(kept_facts, claimed.facts, texts, summary or "", maximum=self.max_facts)
         async with self.database.begin() as db:
