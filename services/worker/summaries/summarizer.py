@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from services.worker import prompts
+from services.worker.look_up.port import HistoryIndex, IndexedMessage
 from services.worker.models.answer import Answer, whole_answer
 from services.worker.models.capabilities import AnswerBounds, ModelCatalog, learn_context
 from services.worker.models.port import ChatModel, ModelMessage, ModelRequest
@@ -19,7 +20,7 @@ from services.worker.summaries.facts import SummarizedMessage, kept_facts
 from shared import usage
 from shared.database.engine import Database
 from shared.errors import ModelBadResponse, ModelError, PromptTooLong, SummaryRefused
-from shared.ids import ChatId
+from shared.ids import ChatId, MessageId
 from shared.jobs.sender import JobSender
 from shared.memory import summaries
 from shared.memory.summaries import SummaryClaim
@@ -55,10 +56,10 @@ SAMPLE_CHARS: Final = 500
 class SummaryMessage(NamedTuple):
     """A message that is to be summarized."""
 
+    id: MessageId
     position: int
     role: str
     content: str
-    status: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +68,14 @@ class Summarizer:
 
     The newest `window` messages of a chat stay out of its summary. A chunk has at most `chunk_messages` messages and
     takes at most `timeout` seconds. A summary has at most `max_chars` characters; at most `max_facts` facts are kept
-    beside it. `running` are the jobs that run now. Once `is_leaving` is set, no further job begins.
+    beside it. Summarized messages go into the `index`. `running` are the jobs that run now. Once `is_leaving` is set, no
+    further job begins.
     """
 
     database: Database
     model: ChatModel
     models: ModelCatalog
+    index: HistoryIndex
     jobs: JobSender
     window: int
     chunk_messages: int
@@ -339,6 +342,8 @@ class Summarizer:
         facts = await asyncio.to_thread(kept_facts, claimed.facts, texts, summary or "", maximum=self.max_facts)
         async with self.database.begin() as db:
             saved = await summaries.save(db, claimed, summary, facts, chunk[-1].position, self.window)
+            if saved is not None:
+                await self.index.add(db, claimed.chat_id, [IndexedMessage._make(message) for message in chunk])
         if saved is None:
             log.info("summary_outrun", chat_id=claimed.chat_id)
         return saved
