@@ -148,7 +148,7 @@ class Settings(RedisSettings, DatabaseSettings):
     groq_models: Annotated[tuple[str, ...], NoDecode] = ()
     groq_fallback_model: str | None = None
     groq_base_url: str | None = None
-    tools: Annotated[tuple[str, ...], NoDecode] = ("web_search",)
+    tools: Annotated[tuple[str, ...], NoDecode] = ("web_search", "search_history")
     tavily_api_key: SecretStr | None = None
     tavily_base_url: str | None = None
     search_timeout_seconds: float = Field(default=8, gt=0, le=60)

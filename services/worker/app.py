@@ -17,6 +17,9 @@ from services.worker.generations.checkpoints import Checkpoints
 from services.worker.generations.leases import Leases
 from services.worker.generations.log_writer import Flusher
 from services.worker.generations.recovery import Recovery
+from services.worker.look_up.backfill import Backfill
+from services.worker.look_up.port import HistoryIndex
+from services.worker.look_up.postgres import PostgresIndex
 from services.worker.models.capabilities import ModelCatalog
 from services.worker.models.groq.client import CONNECT_TIMEOUT, GROQ_URL, GroqModel
 from services.worker.models.port import ChatModel
@@ -62,10 +65,11 @@ async def open_worker(settings: Settings, jobs: JobSender, metrics: Metrics | No
         model = RetryingModel(
             groq, fallback=models.fallback, fallback_continues=lambda: models.fallback_continues, metrics=metrics
         )
-        tools = _tools(settings)
-        stack.push_async_callback(tools.aclose)
         database = open_database(settings.database_url, pool_size=settings.database_pool_size)
         stack.push_async_callback(database.dispose)
+        index = PostgresIndex()
+        tools = _tools(settings, database, index)
+        stack.push_async_callback(tools.aclose)
         # A connection of their own: however many replies are being saved, no lease waits for a connection.
         heartbeats = open_database(settings.database_url, pool_size=1)
         stack.push_async_callback(heartbeats.dispose)
@@ -75,17 +79,19 @@ async def open_worker(settings: Settings, jobs: JobSender, metrics: Metrics | No
         writer = RedisWriter(redis, ttl=settings.stream_ttl_seconds, prefixes=prefixes)
         stream_log = RedisLog(redis, prefixes)
 
-        summarizer = _summarizer(settings, database, model, models, jobs, metrics)
+        summarizer = _summarizer(settings, database, model, models, index, jobs, metrics)
         attempts = Attempts(
             database=database,
             leases=Leases(heartbeats, lease=settings.lease_seconds),
             flusher=Flusher(writer, stream_log, interval=settings.flush_interval_seconds),
             checkpoints=Checkpoints(database, interval=settings.checkpoint_interval_seconds),
+            index=index,
             answer_loop=AnswerLoop(
                 database=database,
                 model=model,
                 models=models,
                 tools=tools,
+                index=index,
                 summarize_now=summarizer.summarize_now,
                 max_tool_steps=settings.search_max_steps,
                 max_reply_chars=settings.reply_max_chars,
@@ -103,6 +109,7 @@ async def open_worker(settings: Settings, jobs: JobSender, metrics: Metrics | No
             attempts=attempts,
             recovery=Recovery(database, writer, stream_log, jobs, models.default, metrics),
             summarizer=summarizer,
+            backfill=Backfill(database, index),
             titles=Titles(
                 database, model, models.default, models.max_output_tokens, TransientFrames(redis, prefixes), metrics
             ),
@@ -153,9 +160,11 @@ def groq_model(settings: Settings, models: ModelCatalog, *, connect_timeout: flo
     )
 
 
-def _tools(settings: Settings) -> Toolset:
+def _tools(settings: Settings, database: Database, index: HistoryIndex) -> Toolset:
     key = settings.tavily_api_key
     given = ToolSettings(
+        database=database,
+        index=index,
         search_key=key.get_secret_value() if key else None,
         search_url=settings.tavily_base_url,
         search_timeout=settings.search_timeout_seconds,
@@ -169,6 +178,7 @@ def _summarizer(
     database: Database,
     model: ChatModel,
     models: ModelCatalog,
+    index: HistoryIndex,
     jobs: JobSender,
     metrics: Metrics,
 ) -> Summarizer:
@@ -176,6 +186,7 @@ def _summarizer(
         database=database,
         model=model,
         models=models,
+        index=index,
         jobs=jobs,
         window=settings.history_window,
         chunk_messages=settings.summary_chunk_messages,

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from services.worker.event_loop import EventLoop
 from services.worker.generations.attempt import Attempts
 from services.worker.generations.recovery import Recovery
+from services.worker.look_up.backfill import Backfill
 from services.worker.summaries.summarizer import Summarizer
 from services.worker.titles import Titles
 
@@ -17,6 +18,7 @@ class Worker:
     attempts: Attempts
     recovery: Recovery
     summarizer: Summarizer
+    backfill: Backfill
     titles: Titles
 
     async def sweep(self) -> None:

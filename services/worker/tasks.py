@@ -44,8 +44,13 @@ def generate(task: Task[..., None], generation_id: str) -> None:
 
 @shared_task(name=SWEEP)
 def sweep_now() -> None:
-    """Find what was left behind and queue it again."""
-    _run(runtime.current().worker.sweep())
+    """Find what was left behind and queue it again. Then index messages that an earlier release summarized.
+
+    Not in each worker's own sweep: beat sends one job at a time, to workers that make no answers.
+    """
+    worker = runtime.current().worker
+    _run(worker.sweep())
+    _run(worker.backfill.run())
 
 
 @shared_task(name=SUMMARIZE, bind=True)

@@ -5,7 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import BigInteger, CheckConstraint, DateTime, ForeignKey, Identity, Index, Text, func, text
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.schema import MetaData
 
@@ -54,7 +54,8 @@ class Chat(Base):
     """A conversation. `last_position` counts its messages: positions are allocated by updating this row.
 
     The summary and the facts cover the positions up to `summary_position`, the watermark. Whoever changes them raises
-    `memory_version`. `summary_due_at`: from this time on, a worker may summarize more messages; NULL when there are none.
+    `memory_version`. The messages up to `indexed_position`, or up to the watermark where that is less, can be looked up.
+    `summary_due_at`: from this time on, a worker may summarize more messages; NULL when there are none.
     `title_tries`: how often a model was asked for a title.
     """
 
@@ -65,6 +66,8 @@ class Chat(Base):
         CheckConstraint("summary_position BETWEEN 0 AND last_position", name="summary_position"),
         CheckConstraint(_one_of("title_by", ("message", "model", "user")), name="title_by"),
         Index("ix_chats_summary_due_at", "summary_due_at", postgresql_where=text("summary_due_at IS NOT NULL")),
+        # Empty, but for chats that an earlier release summarized.
+        Index("ix_chats_not_indexed", "id", postgresql_where=text("indexed_position < summary_position")),
     )
 
     id: Mapped[int] = mapped_column(Identity(always=True), primary_key=True)
@@ -73,6 +76,7 @@ class Chat(Base):
     title_by: Mapped[str | None]
     summary: Mapped[str | None]
     summary_position: Mapped[int] = mapped_column(server_default=text("0"))
+    indexed_position: Mapped[int] = mapped_column(server_default=text("0"))
     facts: Mapped[list[dict[str, Any]] | None]
     memory_version: Mapped[int] = mapped_column(server_default=text("0"))
     summary_due_at: Mapped[datetime | None]
@@ -110,6 +114,25 @@ class Message(Base):
     sources: Mapped[list[dict[str, Any]] | None]
     usage: Mapped[dict[str, Any] | None]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class MessageTerms(Base):
+    """The terms by which a message is looked up, hashed together with the chat (services/worker/look_up/postgres.py).
+
+    `position` and `by_user` are the message's, which don't change. A message without terms has no row.
+    """
+
+    __tablename__ = "message_terms"
+    __table_args__ = (
+        Index("ix_message_terms_terms", "terms", postgresql_using="gin", postgresql_with={"fastupdate": "off"}),
+    )
+
+    message_id: Mapped[int] = mapped_column(
+        ForeignKey("messages.id", ondelete="CASCADE"), primary_key=True, autoincrement=False
+    )
+    position: Mapped[int]
+    by_user: Mapped[bool]
+    terms: Mapped[list[int]] = mapped_column(ARRAY(BigInteger))
 
 
 class Generation(Base):

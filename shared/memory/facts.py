@@ -34,4 +34,6 @@ def _read(item: dict[str, Any]) -> Fact | None:
     text, position = item.get("text"), item.get("position")
     if not isinstance(text, str) or not text:
         return None
-    return Fact(text[:FACT_MAX_CHARS], position if isinstance(position, int) else None, item.get("pinned") is True)
+    # An earlier release saved facts of a summary that the user wrote into a new chat with the position 0.
+    has_position = isinstance(position, int) and position >= 1
+    return Fact(text[:FACT_MAX_CHARS], position if has_position else None, item.get("pinned") is True)

@@ -133,10 +133,10 @@ async def claim(
     return SummaryClaim(ChatId(chat), UserId(user), summary, read_facts(facts), watermark, version, failures, last)
 
 
-def messages_between(chat_id: ChatId, watermark: int, upto: int, limit: int) -> Select[int, str, str, str]:
-    """The chat's messages with watermark < position <= upto, by position: (position, role, content, status)."""
+def messages_between(chat_id: ChatId, watermark: int, upto: int, limit: int) -> Select[int, int, str, str]:
+    """The chat's messages with watermark < position <= upto, by position: (id, position, role, content)."""
     return (
-        select(Message.position, Message.role, Message.content, Message.status)
+        select(Message.id, Message.position, Message.role, Message.content)
         .where(Message.chat_id == chat_id, Message.position > watermark, Message.position <= upto)
         .order_by(Message.position)
         .limit(limit)
@@ -156,6 +156,10 @@ _SAVE: Final = (
         summary=bindparam("new_summary"),
         facts=bindparam("new_facts"),
         summary_position=bindparam("watermark", type_=BigInteger),
+        indexed_position=case(
+            (Chat.indexed_position < bindparam("old_watermark", type_=BigInteger), Chat.indexed_position),
+            else_=func.greatest(Chat.indexed_position, bindparam("watermark", type_=BigInteger)),
+        ),
         memory_version=Chat.memory_version + 1,
         summary_failures=0,
         summary_due_at=_due(bindparam("watermark", type_=BigInteger), _WINDOW),
@@ -169,6 +173,9 @@ async def save(
     db: Connection, claimed: SummaryClaim, summary: str | None, facts: tuple[Fact, ...], watermark: int, window: int
 ) -> bool | None:
     """Move the watermark forward with what now covers it, if nobody has changed the memory since. Belongs in a transaction.
+
+    In the same transaction the messages go into the history index: `indexed_position` moves too, unless there is a gap
+    before them.
 
     Returns whether more messages are due; None when somebody else was quicker, so that nothing was saved.
     """
@@ -257,6 +264,7 @@ def restart_if_covered(chat_id: ChatId, position: int, window: int) -> Returning
         .values(
             summary=case((covered, null()), else_=Chat.summary),
             summary_position=case((covered, nothing), else_=Chat.summary_position),
+            indexed_position=func.least(Chat.indexed_position, literal(position - 1, BigInteger)),
             facts=case((covered, _pinned()), else_=Chat.facts),
             memory_version=Chat.memory_version + 1,
             summary_failures=case((covered, literal(0, Integer)), else_=Chat.summary_failures),
@@ -296,3 +304,39 @@ def mark_resent(longer_than: timedelta, limit: int = 100) -> ReturningUpdate[int
         .with_for_update(skip_locked=True)
     )
     return update(Chat).where(Chat.id.in_(overdue)).values(summary_hinted_at=func.now()).returning(Chat.id)
+
+
+_NOT_INDEXED: Final = (
+    select(Chat.id, Chat.indexed_position, Chat.summary_position)
+    .where(Chat.indexed_position < Chat.summary_position)
+    .order_by(Chat.id)
+    .limit(1)
+)
+_LOCK_INDEXED: Final = select(Chat.indexed_position).where(Chat.id == bindparam("chat")).with_for_update()
+_SET_INDEXED: Final = (
+    update(Chat).where(Chat.id == bindparam("chat")).values(indexed_position=bindparam("upto", type_=BigInteger))
+)
+
+
+class NotIndexed(NamedTuple):
+    """A chat whose messages after `indexed` up to the watermark are not in the history index."""
+
+    chat_id: ChatId
+    indexed: int
+    watermark: int
+
+
+async def find_not_indexed(db: Connection) -> NotIndexed | None:
+    """A chat whose summarized messages are not all in the history index; None when there is none such."""
+    row = (await db.execute(_NOT_INDEXED)).one_or_none()
+    return NotIndexed(ChatId(row.id), row.indexed_position, row.summary_position) if row else None
+
+
+async def lock_not_indexed(db: Connection, found: NotIndexed) -> bool:
+    """Lock the chat until the transaction's end. False when somebody else has indexed more of it, or it is gone."""
+    return (await db.execute(_LOCK_INDEXED, {"chat": found.chat_id})).scalar_one_or_none() == found.indexed
+
+
+async def set_indexed(db: Connection, chat_id: ChatId, upto: int) -> None:
+    """Note that the messages up to this position are in the history index. The chat is locked."""
+    await db.execute(_SET_INDEXED, {"chat": chat_id, "upto": upto})

@@ -11,7 +11,7 @@ from shared.ids import ChatId
 from tests.doubles import groq_control
 from tests.integration.test_summaries import memory_of, read_request
 from tests.support.clients import Client
-from tests.support.turns import post
+from tests.support.turns import post, without_look_up
 
 TURNS = 100
 PLANTED = {
@@ -64,11 +64,13 @@ async def test_200_messages_are_each_sent_once_summarized_once_and_their_facts_s
         await worker.attempts.run(posted.generation_id)
         (asked,) = await groq_control.requests(double, containing=question, ended=1)
         system, *told = [said["content"] for said in asked["body"]["messages"]]
+        assert sum(map(len, [system, *told])) < MOST_CHARS
+        told[-1], looked_up = without_look_up(told[-1])
+        assert all(position <= int(str(watermark)) for position in looked_up)
         contents += [question]
         # After the watermark all messages, each once and in order; before it none but through the memory.
         after = contents[int(str(watermark)) :]
         assert told == ([SUMMARIZED_QUESTION, *after] if len(after) % 2 == 0 else after)
-        assert sum(map(len, [system, *told])) < MOST_CHARS
         contents += [f"<{label(2 * turn)}> indeed"]
         if late.random() < 0.6:
             await worker.summarizer.summarize(ChatId(chat))

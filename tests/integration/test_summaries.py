@@ -504,3 +504,20 @@ async def test_what_the_user_has_pinned_is_told_to_who_summarizes(
     await summarizer.summarize(ChatId(chat))
     (asked,) = await groq_control.requests(groq_url, containing=mark)
     assert 'The user has confirmed: ["I am 40."]' in asked["user_text"]
+
+
+async def test_a_summary_that_the_user_writes_into_a_new_chat_comes_from_no_message(
+    client: Client, summarizer: Summarizer, chat: int, database_url: str, groq_url: str
+) -> None:
+    mark = uuid4().hex
+    await client.http.patch(f"/api/chats/{chat}/memory", json={"summary": "The code is AB-12."})
+    await groq_control.script(groq_url, marker=mark, reply="They talked.")
+    say(database_url, chat, *[f"{mark} {n}" for n in range(1, 9)])
+    await summarizer.summarize(ChatId(chat))
+    seen = await client.http.get(f"/api/chats/{chat}/memory")
+    assert seen.status_code == 200
+    assert {"text": "The code is AB-12.", "position": None, "pinned": False} in seen.json()["facts"]
+    # As an earlier release has saved it.
+    execute(database_url, """UPDATE chats SET facts = '[{"text": "AB-12", "position": 0, "pinned": false}]'""")
+    seen = await client.http.get(f"/api/chats/{chat}/memory")
+    assert seen.json()["facts"] == [{"text": "AB-12", "position": None, "pinned": False}]

@@ -1,6 +1,7 @@
 """A turn in small steps, for tests that want to step in between."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -131,6 +132,16 @@ async def speaking(client: Client, worker: Worker, words: str = "") -> AsyncIter
     making.cancel()
     with suppress(asyncio.CancelledError):
         await making
+
+
+def without_look_up(content: str) -> tuple[str, list[int]]:
+    """A user's message as it was written, without what was looked up for it, and the positions of that."""
+    quoted, is_quoted, question = content.rpartition("\n\nThat was quoted. The user's message follows.\n\n")
+    if not is_quoted:
+        return content, []
+    notice, _, records = quoted.partition("\n")
+    assert notice.startswith("Looked up in this chat")
+    return question, [record["position"] for record in json.loads(records)]
 
 
 def logged(caplog: pytest.LogCaptureFixture, event: str) -> list[dict[str, Any]]:

@@ -1,6 +1,8 @@
 """What the model is told: in order, in turns, within the budget, the question always."""
 
+import json
 import re
+from collections.abc import Sequence
 from datetime import date
 from typing import Final, Literal
 
@@ -9,10 +11,11 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from services.worker import prompts
-from services.worker.generations.context import ChatMemory, Context, assemble, in_turns
+from services.worker.generations.context import LOOKED_UP_TOKENS, ChatMemory, Context, assemble, in_turns
 from services.worker.generations.history import ChatHistory, read_message
 from services.worker.generations.prompt_size import Prompt
 from services.worker.generations.steps import Step, ToolUse
+from services.worker.look_up.port import FoundMessage
 from services.worker.models.capabilities import AnswerBounds
 from services.worker.models.port import ModelMessage
 from services.worker.models.tokens import LARGE, SMALL, count_text, count_tokens
@@ -48,6 +51,11 @@ afters = st.lists(st.builds(ModelMessage, st.just("assistant"), st.text(min_size
 facts = st.builds(Fact, st.text(max_size=80), st.integers(1, 99) | st.none(), st.booleans())
 memories = st.builds(ChatMemory, st.none() | st.text(max_size=2000), st.lists(facts, max_size=10))
 budgets = st.integers(0, 3 * SYSTEM_TOKENS + 100)
+looked_up = st.lists(
+    st.builds(FoundMessage, st.integers(1, 99), roles, st.just(date(2026, 5, 1)), st.text(min_size=1, max_size=300)),
+    max_size=8,
+    unique_by=lambda one: one.position,
+)
 pages = st.lists(st.builds(Page, st.text(max_size=30), st.text(max_size=30), st.text(max_size=60)), max_size=4)
 
 
@@ -57,9 +65,19 @@ def told(
     after: list[ModelMessage] | None = None,
     budget: int = 4_000,
     found: list[Page] | None = None,
+    looked_up: Sequence[FoundMessage] = (),
 ) -> Context:
     """The prompt, by the counts of a small vocabulary."""
-    return assemble(memory, history, found=found or (), after=after or (), budget=budget, vocabulary=SMALL, today=TODAY)
+    return assemble(
+        memory,
+        history,
+        looked_up=looked_up,
+        found=found or (),
+        after=after or (),
+        budget=budget,
+        vocabulary=SMALL,
+        today=TODAY,
+    )
 
 
 def as_json(context: Context) -> list[dict[str, object]]:
@@ -282,3 +300,56 @@ def test_a_large_vocabulary_leaves_more_room() -> None:
         assemble(ChatMemory(), history, budget=budget, vocabulary=one, today=TODAY).left_out for one in (SMALL, LARGE)
     ]
     assert left_out[0] > left_out[1] == 0
+
+
+def records_of(question: str) -> list[dict[str, object]]:
+    """What stands in front of a question as looked up."""
+    notice, _, rest = question.partition("\n")
+    if not notice.startswith("Looked up in this chat"):
+        return []
+    records: list[dict[str, object]] = json.loads(rest.partition("\n")[0])
+    return records
+
+
+@given(memories, chats, looked_up, budgets)
+def test_what_was_looked_up_is_told_once_within_its_share_as_data_in_front_of_the_question(
+    memory: ChatMemory, history: list[ModelMessage], found: list[FoundMessage], budget: int
+) -> None:
+    context = told(memory, history, budget=budget, looked_up=found)
+    without = told(memory, history, budget=budget)
+    asked = context.conversation[-1].content
+    assert asked.endswith(history[-1].content)
+    records = records_of(asked)
+    positions = [record["position"] for record in records]
+    assert positions == sorted(set(positions))  # type: ignore[type-var]
+    by_position = {one.position: one for one in found}
+    for record in records:
+        one = by_position[int(str(record["position"]))]
+        assert record == {"position": one.position, "role": one.role, "date": "2026-05-01", "text": one.text}
+    added = count_tokens(context.conversation[-1], SMALL) - count_tokens(without.conversation[-1], SMALL)
+    assert added <= min(budget // 4, LOOKED_UP_TOKENS) + 2
+    assert context.tokens <= max(budget, without.tokens)
+
+
+def test_where_there_is_little_room_pinned_facts_go_before_what_was_looked_up_and_that_before_the_summary() -> None:
+    memory = ChatMemory("A long summary. " * 200, [Fact("I am Zelda.", 1, pinned=True), Fact("an old number is 7", 2)])
+    found = [FoundMessage(4, "user", date(2026, 5, 1), "The code is AB-12.")]
+    question = [ModelMessage("user", "Which code?")]
+    seen: list[tuple[bool, bool, bool]] = []
+    for budget in range(SYSTEM_TOKENS, 8 * SYSTEM_TOKENS, 8):
+        system, asked = told(memory, question, budget=budget, looked_up=found).conversation
+        seen.append(("- I am Zelda." in system.content, "AB-12" in asked.content, "A long summary." in system.content))
+    assert seen[0] == (False, False, False)
+    assert seen[-1] == (True, True, True)
+    assert all(pinned or not found for pinned, found, _ in seen)
+
+
+def test_what_a_fact_tells_whole_is_not_told_again_as_looked_up() -> None:
+    memory = ChatMemory("They met.", [Fact("I am Zelda Quist.", 3)])
+    found = [
+        FoundMessage(3, "user", date(2026, 5, 1), "I am\nZelda Quist."),
+        FoundMessage(5, "user", date(2026, 5, 1), "I am Zelda Quist."),
+        FoundMessage(9, "user", date(2026, 5, 1), "I am Zelda Quist. Call me Zed."),
+    ]
+    asked = told(memory, [ModelMessage("user", "Who am I?")], looked_up=found).conversation[-1].content
+    assert [record["position"] for record in records_of(asked)] == [5, 9]

@@ -2,18 +2,27 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from pydantic import BaseModel, Field
 
+from services.worker.look_up.postgres import PostgresIndex
 from services.worker.models.port import ToolDescription
-from services.worker.tools.port import Suggestion, Tool, ToolFailure, ToolResult
+from services.worker.tools.port import ChatContext, ChatTool, Suggestion, Tool, ToolFailure, ToolResult
 from services.worker.tools.registry import TOOLS, ToolSettings, make_tools
 from services.worker.tools.toolset import Toolset
+from shared.database.engine import open_database
 from shared.errors import SettingsInvalid
+from shared.ids import ChatId, UserId
 
-GIVEN = ToolSettings(search_key="tvly-test", search_url=None, search_timeout=2, search_max_results=3)
+# No connection is opened before a tool is called.
+DATABASE = open_database("postgresql+psycopg://nobody@127.0.0.1:1/nothing", pool_size=1)
+GIVEN = ToolSettings(
+    DATABASE, PostgresIndex(), search_key="tvly-test", search_url=None, search_timeout=2, search_max_results=3
+)
+CHAT = ChatContext(UserId(1), ChatId(2), watermark=7)
 
 
 class Sum(BaseModel):
@@ -89,7 +98,7 @@ def test_readers_are_told_what_the_first_known_tool_does() -> None:
 
 @pytest.mark.parametrize("name", TOOLS)
 async def test_every_tool_has_the_name_of_its_line_and_a_schema_of_an_object(name: str) -> None:
-    tools = make_tools([name], GIVEN)
+    tools = make_tools([name], GIVEN).in_chat(CHAT)
     (described,) = tools.descriptions
     assert described.name == name
     assert described.description
@@ -101,13 +110,35 @@ async def test_every_tool_has_the_name_of_its_line_and_a_schema_of_an_object(nam
 
 
 async def test_without_a_key_there_is_no_web_search() -> None:
-    tools = make_tools(["web_search"], ToolSettings(None, None, 1, 1))
+    tools = make_tools(["web_search"], replace(GIVEN, search_key=None))
     assert tools.descriptions == ()
     await tools.aclose()
 
 
+async def test_a_tool_may_get_whose_chat_it_is_called_for_and_may_be_on_offer_in_some_chats_only() -> None:
+    def in_chat(chat: ChatContext) -> Tool[Sum] | None:
+        async def told(_: Sum) -> ToolResult:
+            return ToolResult([], {"user": chat.user_id, "chat": chat.chat_id})
+
+        return adding(told) if chat.watermark else None
+
+    tools = Toolset(chat_tools=[ChatTool("add", in_chat)])
+    assert tools.descriptions == tools.in_chat(replace(CHAT, watermark=0)).descriptions == ()
+    outcome = await tools.in_chat(CHAT).call("add", {"first": 1})
+    assert isinstance(outcome, ToolResult)
+    assert outcome.shown == {"user": 1, "chat": 2}
+
+
+def test_the_history_is_searched_only_where_messages_are_behind_the_watermark() -> None:
+    tools = make_tools(["current_time", "search_history"], GIVEN)
+    offered = [
+        [one.name for one in tools.in_chat(replace(CHAT, watermark=watermark)).descriptions] for watermark in (0, 1)
+    ]
+    assert offered == [["current_time"], ["current_time", "search_history"]]
+
+
 def test_a_tool_that_there_is_not_is_refused() -> None:
-    with pytest.raises(SettingsInvalid, match=r"^TOOLS: may name only web_search, current_time$"):
+    with pytest.raises(SettingsInvalid, match=r"^TOOLS: may name only web_search, search_history, current_time$"):
         make_tools(["web_search", "telepathy"], GIVEN)
 
 

@@ -25,9 +25,11 @@ from services.worker.generations.steps import (
     outcome_frames,
 )
 from services.worker.generations.suggestions import suggested_call
+from services.worker.look_up.port import HistoryIndex
 from services.worker.models.capabilities import ModelCatalog
 from services.worker.models.port import ChatModel, ModelRequest, RetryNotice, ToolCall
 from services.worker.models.tokens import vocabulary_of
+from services.worker.tools.port import ChatContext
 from services.worker.tools.toolset import Toolset
 from shared.database.engine import Database
 from shared.errors import ModelError, PromptTooLong
@@ -53,6 +55,7 @@ class AnswerLoop:
     model: ChatModel
     models: ModelCatalog
     tools: Toolset
+    index: HistoryIndex
     summarize_now: Callable[[ChatId], Awaitable[bool]]
     max_tool_steps: int
     max_reply_chars: int
@@ -80,24 +83,24 @@ class AnswerLoop:
 
         # 4.3 A chat that does not fit into the prompt is summarized first.
         way, size = WayOfAsking.of(self.models, model), PromptSize(self.models)
-        prompt = Prompt(claimed.time_zone, self.tools.descriptions)
+        tools, prompt = self._on_offer(claimed, history)
         if prompt.build(history, [], bounds, with_tools=way.with_tools).left_out or history.is_cut:
             reply.show_status({"status": "summarizing"})
             if await self.summarize_now(claimed.chat_id):
-                async with self.database.connect() as db:
-                    history = await reload_history(db, claimed)
+                history = await self._reloaded(claimed)
+                tools, prompt = self._on_offer(claimed, history)
 
         while True:
             # 4.4 Call the tools that the newest step asks for. No call is made twice: its outcome is saved at once.
             if steps:
-                await self._call_tools(reply, store, steps)
+                await self._call_tools(reply, store, tools, steps)
 
             # 4.5 Ask the model, in another way after a failure. An answer without tool calls is the reply's end.
-            calls = await self._ask(reply, store, history, steps, prompt, way, size)
+            calls = await self._ask(reply, store, history, steps, tools, prompt, way, size)
             if calls is None:
                 continue
             if not calls:
-                if self.tools.give_sources([call.name for step in steps for call in step.calls]):
+                if tools.give_sources([call.name for step in steps for call in step.calls]):
                     reply.check_citations()
                 return
 
@@ -111,6 +114,7 @@ class AnswerLoop:
         store: ReplyStore,
         history: ChatHistory,
         steps: list[Step],
+        tools: Toolset,
         prompt: Prompt,
         way: WayOfAsking,
         size: PromptSize,
@@ -134,10 +138,10 @@ class AnswerLoop:
         if context.left_out or history.is_cut:
             reply.show_status({"status": "trimmed", "messages": context.left_out})
         may_call = way.with_tools and len(steps) < self.max_tool_steps
-        tools = self.tools.descriptions if may_call else ()
+        offered = tools.descriptions if may_call else ()
         # A model that was given the beginning may have nothing to add. One that is told to go on repeats the last words.
         request = ModelRequest(
-            way.model, context.conversation, tools, bounds.max_output_tokens, may_be_empty=by_prefill and bool(said)
+            way.model, context.conversation, offered, bounds.max_output_tokens, may_be_empty=by_prefill and bool(said)
         )
         try:
             calls = await self._stream(
@@ -158,6 +162,16 @@ class AnswerLoop:
         way.has_worked()
         return calls
 
+    def _on_offer(self, claimed: Claimed, history: ChatHistory) -> tuple[Toolset, Prompt]:
+        """The tools that are on offer for this answer, and the prompt that tells of them."""
+        tools = self.tools.in_chat(ChatContext(claimed.user_id, claimed.chat_id, history.watermark))
+        return tools, Prompt(claimed.time_zone, tools.descriptions)
+
+    async def _reloaded(self, claimed: Claimed) -> ChatHistory:
+        """The history as it is now."""
+        async with self.database.connect() as db:
+            return await reload_history(db, claimed, self.index)
+
     async def _suggested(self, reply: Reply, store: ReplyStore, model: str, history: ChatHistory) -> list[Step]:
         """The first step of a model that can't call tools: the calls that it wants when it is asked. Often none."""
         steps: list[Step] = []
@@ -171,7 +185,7 @@ class AnswerLoop:
             await store.save_steps(dump(steps), reply.end_call(), purpose="search")
         return steps
 
-    async def _call_tools(self, reply: Reply, store: ReplyStore, steps: list[Step]) -> None:
+    async def _call_tools(self, reply: Reply, store: ReplyStore, tools: Toolset, steps: list[Step]) -> None:
         """Make the calls of the newest step that have no outcome yet, and show them."""
         calls = [call for call in steps[-1].calls if call.outcome is None]
         if not calls:
@@ -180,9 +194,9 @@ class AnswerLoop:
         for call in calls:
             if call.id not in reply.transcript.tools:
                 reply.write(call_frame(call), flush_now=True)
-        if status := self.tools.status_of([call.name for call in calls]):
+        if status := tools.status_of([call.name for call in calls]):
             reply.show_status({"status": status})
-        outcomes = await asyncio.gather(*(self.tools.call(call.name, call.arguments) for call in calls))
+        outcomes = await asyncio.gather(*(tools.call(call.name, call.arguments) for call in calls))
         for call, outcome in zip(calls, outcomes, strict=True):
             call.outcome = outcome
         await store.save_steps(dump(steps), reply.end_call())

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from services.worker import prompts
+from services.worker.look_up.port import FoundMessage
 from services.worker.models.port import ModelMessage
 from services.worker.models.tokens import Vocabulary, count_text, count_tokens, cut_text
 from services.worker.prompts import Page, Today
@@ -18,6 +19,10 @@ MEMORY_SHARE: Final = 2
 """The memory gets at most 1/MEMORY_SHARE of the budget."""
 FOUND_SHARE: Final = 8
 """The pages of earlier searches get at most 1/FOUND_SHARE of the budget."""
+LOOKED_UP_SHARE: Final = 4
+"""The messages that were looked up get at most 1/LOOKED_UP_SHARE of the budget."""
+LOOKED_UP_TOKENS: Final = 500
+"""More tokens they never take."""
 LONG_SHARE: Final = 4
 """A message that does not fit is cut to 1/LONG_SHARE of the budget, if it is longer than that."""
 MARK_TOKENS: Final = 16
@@ -45,6 +50,7 @@ def assemble(
     memory: ChatMemory,
     history: Sequence[ModelMessage],
     *,
+    looked_up: Sequence[FoundMessage] = (),
     found: Sequence[Page] = (),
     results: Sequence[str] = (),
     after: Sequence[ModelMessage] = (),
@@ -55,19 +61,27 @@ def assemble(
 ) -> Context:
     """The prompt: the system prompt with the memory, the history up to the question, then `after`.
 
-    `found` are pages of earlier searches, the newest first; `results` are texts of this answer's tools. Both are quoted in
-    front of the question. `after` are the answer's own steps, and the text that the model is to continue. `budget` is the
-    prompt's size in tokens. When the history does not fit, its oldest messages are left out, but never the question, which
-    goes before the memory too. `is_short` is for models that a long system prompt confuses.
+    `looked_up` are messages that the memory covers, the best first; `found` are pages of earlier searches, the newest first;
+    `results` are texts of this answer's tools. All are quoted in front of the question. `after` are the answer's own steps,
+    and the text that the model is to continue. `budget` is the prompt's size in tokens. When the history does not fit, its
+    oldest messages are left out, but never the question, which goes before the memory too. Where there is little room, the
+    instructions and the pinned facts go first, then what was looked up, then the summary. `is_short` is for models that a
+    long system prompt confuses.
     """
     *earlier, question = _said_once(history) or [ModelMessage("user", "")]
     found = _newest_pages(found, budget // FOUND_SHARE, vocabulary)
-    asked = replace(question, content=prompts.with_quoted(prompts.found_earlier(found), results, question.content))
-    taken = sum(count_tokens(message, vocabulary) for message in (asked, *after))
+    quotations = [prompts.found_earlier(found), *results]
+    taken = sum(count_tokens(message, vocabulary) for message in (_asked(question, quotations), *after))
     instruction = prompts.system(today, is_short=is_short)
     room = budget - taken - count_tokens(ModelMessage("system", instruction), vocabulary)
+    pinned = replace(memory, summary=None, facts=[fact for fact in memory.facts if fact.pinned])
+    pinned_tokens = int(count_text(_system(pinned, "", min(budget // MEMORY_SHARE, room), vocabulary), vocabulary))
+    most = min(budget // LOOKED_UP_SHARE, LOOKED_UP_TOKENS, room - pinned_tokens)
+    looked_up, looked_up_tokens = _best(looked_up, most, vocabulary)
+    room -= looked_up_tokens
     system = ModelMessage("system", _system(memory, instruction, min(budget // MEMORY_SHARE, room), vocabulary))
-    taken += count_tokens(system, vocabulary)
+    asked = _asked(question, [prompts.looked_up(_not_in_facts(looked_up, memory.facts, system.content)), *quotations])
+    taken = sum(count_tokens(message, vocabulary) for message in (system, asked, *after))
     kept = _newest(earlier, budget - taken, budget // LONG_SHARE, vocabulary)
     if len(kept) < len(earlier):
         # Without its question, the oldest answer would come first.
@@ -130,6 +144,40 @@ def _newest(earlier: Sequence[ModelMessage], room: int, longest: int, vocabulary
     return kept[::-1]
 
 
+def _asked(question: ModelMessage, quotations: Sequence[str]) -> ModelMessage:
+    return replace(question, content=prompts.with_quoted(quotations, question.content))
+
+
+def _best(found: Sequence[FoundMessage], room: int, vocabulary: Vocabulary) -> tuple[list[FoundMessage], int]:
+    """The first of the messages, as many as fit into `room` tokens, by position; and their tokens with what is said of them.
+
+    One that does not fit is passed over.
+    """
+    kept: list[FoundMessage] = []
+    taken = 0
+    for message in found:
+        size = _size_of_looked_up([*kept, message], vocabulary)
+        if size <= room:
+            kept.append(message)
+            taken = size
+    return sorted(kept), taken
+
+
+def _size_of_looked_up(messages: Sequence[FoundMessage], vocabulary: Vocabulary) -> int:
+    """The tokens by which a question grows that has these messages in front."""
+    return count_tokens(_asked(ModelMessage("user", ""), [prompts.looked_up(messages)]), vocabulary)
+
+
+def _not_in_facts(found: Sequence[FoundMessage], facts: Sequence[Fact], told: str) -> list[FoundMessage]:
+    """The messages of which not all is told as a fact already."""
+    positions = {(fact.position, fact.text) for fact in facts if fact.position is not None and f"- {fact.text}" in told}
+    return [
+        message
+        for message in found
+        if not any(message.position == at and " ".join(message.text.split()) in text for at, text in positions)
+    ]
+
+
 def _newest_pages(pages: Sequence[Page], room: int, vocabulary: Vocabulary) -> list[Page]:
     """The first of the pages, as many as fit into `room` tokens."""
     kept: list[Page] = []
@@ -144,20 +192,30 @@ def _newest_pages(pages: Sequence[Page], room: int, vocabulary: Vocabulary) -> l
 def _system(memory: ChatMemory, text: str, max_tokens: int, vocabulary: Vocabulary) -> str:
     """The system prompt `text`, with the memory in at most about `max_tokens` tokens.
 
-    The oldest facts are cut, then the summary's end.
+    The oldest facts are cut, then the summary's end, then the oldest pinned facts.
     """
     left = max_tokens - count_text(prompts.memory("", ["-"]), vocabulary)
     if left <= 0 or not (memory.summary or memory.facts):
         return text
+    newest = sorted(memory.facts, key=lambda fact: -(fact.position or 0))
+    pinned, left = _fitting([fact for fact in newest if fact.pinned], left, vocabulary)
     summary = cut_text(memory.summary or "", left, vocabulary)
-    left -= count_text(summary, vocabulary)
-    facts: set[Fact] = set()
-    # The pinned facts are chosen first, then the newest. The prompt has them in the order of their positions.
-    for fact in sorted(memory.facts, key=lambda fact: (not fact.pinned, -(fact.position or 0))):
-        left -= count_text(f"\n- {fact.text}", vocabulary)
-        if left < 0:
-            break
-        facts.add(fact)
+    others, _ = _fitting(
+        [fact for fact in newest if not fact.pinned], left - count_text(summary, vocabulary), vocabulary
+    )
+    facts = {*pinned, *others}
     if not summary and not facts:
         return text
-    return text + prompts.memory(summary, [fact.text for fact in memory.facts if fact in facts])
+    return text + prompts.memory(summary, [fact.text for fact in dict.fromkeys(memory.facts) if fact in facts])
+
+
+def _fitting(facts: Sequence[Fact], room: float, vocabulary: Vocabulary) -> tuple[list[Fact], float]:
+    """The first of the facts, as many as fit into `room` tokens, and the tokens that are left."""
+    kept: list[Fact] = []
+    for fact in facts:
+        size = count_text(f"\n- {fact.text}", vocabulary)
+        if size > room:
+            break
+        room -= size
+        kept.append(fact)
+    return kept, room

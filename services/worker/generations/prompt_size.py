@@ -61,6 +61,7 @@ class Prompt:
         return assemble(
             history.memory,
             history.messages,
+            looked_up=history.looked_up,
             found=history.found,
             results=[] if with_tools else to_quoted_results(steps, max_tokens=most, vocabulary=vocabulary),
             after=after,

@@ -106,9 +106,12 @@ def plain(text: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class SummarizedMessage:
-    """A user's message that the new summary covers."""
+    """A user's message that the new summary covers, or the old summary.
 
-    position: int
+    The position is None for a summary that the user wrote before any message was summarized.
+    """
+
+    position: int | None
     text: str
 
 

@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from services.worker import prompts
+from services.worker.look_up.port import HistoryIndex, IndexedMessage
 from services.worker.models.answer import Answer, whole_answer
 from services.worker.models.capabilities import AnswerBounds, ModelCatalog, learn_context
 from services.worker.models.port import ChatModel, ModelMessage, ModelRequest
@@ -18,7 +19,7 @@ from services.worker.summaries.facts import SummarizedMessage, kept_facts
 from shared import usage
 from shared.database.engine import Database
 from shared.errors import ModelBadResponse, ModelError, PromptTooLong, SummaryRefused
-from shared.ids import ChatId
+from shared.ids import ChatId, MessageId
 from shared.jobs.sender import JobSender
 from shared.memory import summaries
 from shared.memory.summaries import SummaryClaim
@@ -54,10 +55,10 @@ SAMPLE_CHARS: Final = 500
 class SummaryMessage(NamedTuple):
     """A message that is to be summarized."""
 
+    id: MessageId
     position: int
     role: str
     content: str
-    status: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,12 +67,14 @@ class Summarizer:
 
     The newest `window` messages of a chat stay out of its summary. A chunk has at most `chunk_messages` messages and
     takes at most `timeout` seconds. A summary has at most `max_chars` characters; at most `max_facts` facts are kept
-    beside it. `running` are the jobs that run now. Once `is_leaving` is set, no further job begins.
+    beside it. Summarized messages go into the `index`. `running` are the jobs that run now. Once `is_leaving` is set, no
+    further job begins.
     """
 
     database: Database
     model: ChatModel
     models: ModelCatalog
+    index: HistoryIndex
     jobs: JobSender
     window: int
     chunk_messages: int
@@ -333,11 +336,13 @@ class Summarizer:
         texts = [SummarizedMessage(message.position, message.content) for message in chunk if message.role == "user"]
         if claimed.summary:
             # The new summary may lack facts that the old one had of earlier messages.
-            texts.insert(0, SummarizedMessage(claimed.watermark, claimed.summary))
+            texts.insert(0, SummarizedMessage(claimed.watermark or None, claimed.summary))
         # On a thread, since there may be much text.
         facts = await asyncio.to_thread(kept_facts, claimed.facts, texts, summary or "", maximum=self.max_facts)
         async with self.database.begin() as db:
             saved = await summaries.save(db, claimed, summary, facts, chunk[-1].position, self.window)
+            if saved is not None:
+                await self.index.add(db, claimed.chat_id, [IndexedMessage._make(message) for message in chunk])
         if saved is None:
             log.info("summary_outrun", chat_id=claimed.chat_id)
         return saved

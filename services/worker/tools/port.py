@@ -5,11 +5,13 @@ A tool is one folder beside this file, and one line in `registry.py`.
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, Final, Generic, Literal, TypeVar
 
 from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema
 
+from shared.ids import ChatId, UserId
 from shared.protocol.frames import Frame
 
 Arguments = TypeVar("Arguments", bound=BaseModel)
@@ -101,7 +103,27 @@ class Tool(Generic[Arguments]):
 
     def schema(self) -> Json:
         """The JSON schema of the arguments."""
-        return self.arguments.model_json_schema(schema_generator=_Schema)
+        return _schema_of(self.arguments)
+
+
+@dataclass(frozen=True, slots=True)
+class ChatContext:
+    """The chat for which an answer's tools are called, and its user. The memory covers the positions up to the `watermark`."""
+
+    user_id: UserId
+    chat_id: ChatId
+    watermark: int
+
+
+@dataclass(frozen=True, slots=True)
+class ChatTool:
+    """A tool that needs to know whose chat it is called for: `in_chat` gives it for one answer.
+
+    None where it is not on offer.
+    """
+
+    name: str
+    in_chat: Callable[[ChatContext], Tool[Any] | None]
 
 
 class _Schema(GenerateJsonSchema):
@@ -113,3 +135,9 @@ class _Schema(GenerateJsonSchema):
     def model_schema(self, schema: Any) -> Json:  # noqa: ANN401 - Pydantic's core schema
         made = super().model_schema(schema)
         return {name: value for name, value in made.items() if name not in {"title", "description"}}
+
+
+@cache
+def _schema_of(arguments: type[BaseModel]) -> Json:
+    """Made once: a tool may be made for each answer, and a schema takes longer than the rest of the tool."""
+    return arguments.model_json_schema(schema_generator=_Schema)

@@ -4,27 +4,36 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from services.worker.look_up.port import HistoryIndex
 from services.worker.tools.current_time.tool import current_time
-from services.worker.tools.port import Tool
+from services.worker.tools.port import ChatTool, Tool
+from services.worker.tools.search_history.tool import search_history
 from services.worker.tools.toolset import Toolset
 from services.worker.tools.web_search.tool import web_search
+from shared.database.engine import Database
 from shared.errors import SettingsInvalid
 
 
 @dataclass(frozen=True, slots=True)
 class ToolSettings:
-    """What the tools are made with. Without a `search_key` there is no web search. `search_timeout` is in seconds."""
+    """What the tools are made with. Without a `search_key` there is no web search. `search_timeout` is in seconds.
 
+    The `index` is that of older messages, which are in the `database`.
+    """
+
+    database: Database
+    index: HistoryIndex
     search_key: str | None
     search_url: str | None
     search_timeout: float
     search_max_results: int
 
 
-TOOLS: Final[Mapping[str, Callable[[ToolSettings], Tool[Any] | None]]] = {
+TOOLS: Final[Mapping[str, Callable[[ToolSettings], Tool[Any] | ChatTool | None]]] = {
     "web_search": lambda given: web_search(
         given.search_key, given.search_url, timeout=given.search_timeout, max_results=given.search_max_results
     ),
+    "search_history": lambda given: search_history(given.database, given.index),
     "current_time": lambda _: current_time(),
 }
 
@@ -39,4 +48,6 @@ def make_tools(names: Sequence[str], given: ToolSettings) -> Toolset:
     if not set(names) <= TOOLS.keys():
         raise SettingsInvalid(f"TOOLS: may name only {', '.join(TOOLS)}")
     made = [TOOLS[name](given) for name in dict.fromkeys(names)]
-    return Toolset([tool for tool in made if tool is not None])
+    return Toolset(
+        [tool for tool in made if isinstance(tool, Tool)], [tool for tool in made if isinstance(tool, ChatTool)]
+    )

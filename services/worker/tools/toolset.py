@@ -1,4 +1,7 @@
-"""The tools that one worker offers, called by name: arguments are checked, and time is bounded. A set may be empty."""
+"""The tools that one worker offers, called by name: arguments are checked, and time is bounded. A set may be empty.
+
+A set has the tools that are on offer in every chat. `in_chat` gives the set for one answer.
+"""
 
 import asyncio
 import json
@@ -8,7 +11,7 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from services.worker.models.port import ToolDescription
-from services.worker.tools.port import Json, Tool, ToolFailure, ToolResult
+from services.worker.tools.port import ChatContext, ChatTool, Json, Tool, ToolFailure, ToolResult
 from shared.telemetry.logs import get_logger
 
 log = get_logger(__name__)
@@ -22,10 +25,16 @@ MAX_MISTAKES: Final = 5
 class Toolset:
     """Tools by name. `Toolset()` has none: no model is offered a tool, and every call is answered by a failure."""
 
-    def __init__(self, tools: Sequence[Tool[Any]] = ()) -> None:
+    def __init__(self, tools: Sequence[Tool[Any]] = (), chat_tools: Sequence[ChatTool] = ()) -> None:
         self._tools = {tool.name: tool for tool in tools}
+        self._chat_tools = tuple(chat_tools)
         self.suggestions = tuple((tool.name, tool.suggestion) for tool in tools if tool.suggestion is not None)
         self.descriptions = tuple(ToolDescription(tool.name, tool.description, tool.schema()) for tool in tools)
+
+    def in_chat(self, chat: ChatContext) -> "Toolset":
+        """The tools that are on offer for an answer in this chat. They are closed with this set, not by themselves."""
+        offered = [tool for made in self._chat_tools if (tool := made.in_chat(chat)) is not None]
+        return Toolset([*self._tools.values(), *offered]) if offered else self
 
     async def aclose(self) -> None:
         """Close all tools."""

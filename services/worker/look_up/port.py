@@ -1,0 +1,60 @@
+"""The port to what finds older messages of a chat: messages go in when they fall behind the watermark, and come out quoted."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Literal, NamedTuple, Protocol
+
+from shared.database.engine import Connection
+from shared.ids import ChatId, MessageId, UserId
+
+Role = Literal["user", "assistant"]
+
+
+class IndexedMessage(NamedTuple):
+    """A message that is to be found later. Its text may be empty; then it never is."""
+
+    id: MessageId
+    position: int
+    role: str
+    content: str
+
+
+class FoundMessage(NamedTuple):
+    """A message that was looked up: its position, who wrote it, the day (UTC), and its text or an excerpt of its text."""
+
+    position: int
+    role: str
+    day: date
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where is looked: in this chat of this user, at the positions `after` < position <= `upto`."""
+
+    user_id: UserId
+    chat_id: ChatId
+    upto: int
+    after: int = 0
+
+
+class HistoryIndex(Protocol):
+    """Finds messages by what they say."""
+
+    async def add(self, db: Connection, chat_id: ChatId, messages: Sequence[IndexedMessage]) -> None:
+        """Have these messages found from now on, as they are now. Harmless when it is done again.
+
+        Belongs in a transaction that has locked the chat's row.
+        """
+        ...
+
+    async def find(
+        self, db: Connection, place: Place, question: str, *, before: str = "", limit: int
+    ) -> list[FoundMessage]:
+        """The messages that bear on the question, the best first, at most `limit`.
+
+        `before` is what the user said before the question: it counts too, but less. Whoever deletes a message need not
+        tell the index.
+        """
+        ...

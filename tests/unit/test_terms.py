@@ -1,0 +1,148 @@
+"""Terms: what makes a text found again, in any script, and the excerpt in which it stands."""
+
+import unicodedata
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.worker.look_up.excerpts import EXCERPT_CHARS, excerpt
+from services.worker.look_up.postgres import MAX_ASKED, asked_terms, term_hash
+from services.worker.look_up.terms import MAX_TERMS, distinct_terms
+from shared.ids import ChatId
+from tests.support.texts import TEXTS
+
+words = st.text("abcdefghijklmnopqrstuvwxyzäöüéèñçåøабвгдежзиклмнопрстуαβγδε0123456789", min_size=1, max_size=30)
+
+
+def shared(question: str, message: str) -> set[str]:
+    """The terms by which a question finds a message."""
+    return asked_terms(question).keys() & distinct_terms(message).keys()
+
+
+@pytest.mark.parametrize(
+    ("question", "message"),
+    [
+        ("what about BUDGET?", "The budget is 900."),
+        ("budget", "ＢＵＤＧＥＴ: 900"),
+        ("the café", "a cafe\N{COMBINING ACUTE ACCENT} there"),
+        ("a cafe", "the café there"),
+        ("Müllers Strasse", "in der Müllerstraße, Straße 5"),
+        ("my allergies", "I am allergic to nuts."),
+        ("did we book it?", "It is booked."),
+        ("my sister's dog", "I have a sister."),
+        ("code AB12", "The code is AB-12."),
+        ("what is ab-12", "AB-12 it is"),
+        ("QX7741B?", "take 7741"),
+        ("is 12500 enough", "12,500 euros"),
+        ("snake_case or camel?", "Use snake_case."),
+        ("use_new_parser", "the new parser"),
+        ("getUserName()", "a user has a name"),
+        ("what is in /srv/cortex/bin?", "Deploy from /srv/cortex/bin."),
+        ("z.quist@example.org", "Write to Z.Quist@Example.org."),
+        ("mail for quist", "Write to z.quist@example.org."),
+        ("on 14.05.2027?", "We leave on 14.05.2027 at 18:30."),
+        ("花生", "我对花生过敏。"),
+        ("京都の天気", "私は京都に住んでいます。"),
+        ("부산은 어때요?", "여동생은 부산에 살아요."),
+        ("ถั่วลิสง", "ผมแพ้ถั่วลิสง"),
+        ("दिल्ली का मौसम", "मेरी बहन दिल्ली में रहती है।"),
+        ("الطقس في القاهرة", "أختي تسكن في القاهرة."),
+        ("где живет сестра", "Моя сестра живёт в Казани."),
+        ("αδελφη", "Η αδελφή μου"),
+    ],
+)
+def test_a_question_finds_a_message_that_shares_a_word(question: str, message: str) -> None:
+    assert shared(question, message)
+
+
+@pytest.mark.parametrize(
+    ("question", "message"),
+    [
+        ("What is it that you want me to do, please?", "It is what you want, and so do I."),
+        ("Was ist das und wie geht es?", "Das ist es, und wie."),
+        ("你是什么？", "我是你的。"),
+        ("a b c", "c b a"),
+        ("!!! ??? …", "!!! ??? …"),
+    ],
+)
+def test_words_that_say_nothing_find_nothing(question: str, message: str) -> None:
+    assert not shared(question, message)
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_texts_of_all_scripts_find_themselves(name: str) -> None:
+    assert shared(TEXTS[name], TEXTS[name]) or name in {"emoji", "rule"}
+
+
+@given(st.text(max_size=300))
+def test_any_text_finds_itself_whatever_its_case_or_spelling(text: str) -> None:
+    terms = distinct_terms(text)
+    assert distinct_terms(text) == terms
+    assert distinct_terms(unicodedata.normalize("NFKC", text)).keys() == terms.keys()
+    assert asked_terms(text).keys() <= terms.keys()
+    assert len(terms) <= MAX_TERMS
+    assert all(term and 0 < weight <= 1 for term, weight in terms.items())
+
+
+@given(words)
+def test_case_and_width_do_not_matter(word: str) -> None:
+    assert distinct_terms(word.upper()) == distinct_terms(word)
+    wide = "".join(chr(ord(one) + 0xFEE0) if one.isascii() else one for one in word)
+    assert distinct_terms(wide) == distinct_terms(word)
+
+
+def test_a_long_message_has_so_many_terms_and_codes_before_words() -> None:
+    text = " ".join(chr(97 + n % 26) * 3 + chr(97 + n // 26 % 26) * 4 + chr(97 + n // 676) * 2 for n in range(2_000))
+    terms = distinct_terms(f"{text} QX-7741")
+    assert len(terms) == MAX_TERMS
+    assert "qx-7741" in terms
+
+
+def test_of_a_long_question_the_beginning_and_the_end_are_asked() -> None:
+    asked = asked_terms("Zelda77 " + "blah blah " * 3_000 + "Quist88")
+    assert {"zelda77", "quist88"} <= asked.keys()
+    assert len(asked) <= MAX_ASKED
+
+
+def test_what_was_said_before_the_question_counts_less() -> None:
+    asked = asked_terms("his dog", "my brother's dog")
+    assert 0 < asked["brother"] < asked["dog"] == 1
+
+
+def test_a_term_of_one_chat_is_none_of_another() -> None:
+    assert term_hash(ChatId(1), "dog") != term_hash(ChatId(2), "dog")
+    assert -(2**63) <= term_hash(ChatId(2**63 - 1), "dog") < 2**63
+
+
+def test_the_hash_of_a_term_stays_the_same() -> None:
+    # Saved rows have these: another hash would find nothing of them.
+    assert [term_hash(ChatId(n), "dog") for n in (0, 7)] == [HASHED, (7 << 32) + HASHED]
+
+
+HASHED = 4148064672
+
+
+@pytest.mark.parametrize("at", [0, 500, 4_000, 9_900])
+def test_an_excerpt_of_a_long_message_has_the_asked_words(at: int) -> None:
+    text = ("nothing much here " * 600)[:10_000]
+    text = f"{text[:at]} the peanut allergy of Zelda {text[at:]}"
+    part = excerpt(text, asked_terms("Zelda's peanut allergies"))
+    assert "peanut allergy of Zelda" in part
+    assert len(part) <= EXCERPT_CHARS + 2
+    assert part.strip("…") in text
+
+
+def test_a_short_message_is_given_whole() -> None:
+    assert excerpt(" Two\nlines. ", {}) == "Two\nlines."
+
+
+@given(st.text(max_size=2_000), st.text(max_size=100))
+def test_an_excerpt_is_a_part_of_its_text(text: str, question: str) -> None:
+    part = excerpt(text, asked_terms(question))
+    assert part.removeprefix("…").removesuffix("…") in text
+    assert len(part) <= EXCERPT_CHARS + 2
+
+
+def test_an_excerpt_of_characters_that_unicode_writes_out_is_not_empty() -> None:
+    assert "zelda" in excerpt("\ufdfa" * 400 + " zelda", asked_terms("zelda"))
