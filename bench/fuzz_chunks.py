@@ -211,7 +211,7 @@ def _event(chance: random.Random) -> dict[str, Any]:
         delta = {"function_call": {"name": "web_search", "arguments": chance.choice(TEXTS)}}
     choice: dict[str, Any] = {"index": 0, chance.choice(("delta",) * 9 + ("message",)): delta}
     if chance.random() < 0.3:
-        choice["finish_reason"] = None
+        choice["finish_reason"] = chance.choice((None, "", "null", "none"))
     event: dict[str, Any] = {"id": "x", "choices": [choice]}
     if chance.random() < 0.1:
         usage = {

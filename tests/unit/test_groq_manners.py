@@ -85,6 +85,7 @@ async def answer_of(model: GroqModel, message: str, *, name: str = "double", is_
         ("plain_lines", ANSWER, ""),
         ("emoji_in_halves", "\U0001f600", ""),
         ("reason_without_done", ANSWER, ""),
+        ("null_as_reason", ANSWER, ""),
         ("error_after_the_end", ANSWER, ""),
         ("plain_completion", ANSWER, ""),
     ],
@@ -216,6 +217,15 @@ async def test_a_body_that_stays_open_after_the_finish_reason_is_not_waited_for(
     monkeypatch.setattr(transport, "END_WITHIN", 0.05)
     async with asyncio.timeout(5):
         answer = await answer_of(model, "[[manner=stays_open tokens=3]]")
+    assert (answer.text, answer.finish_reason) == (ANSWER, "stop")
+
+
+async def test_pings_after_the_finish_reason_do_not_keep_an_answer_open(
+    model: GroqModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transport, "END_WITHIN", 0.3)
+    async with asyncio.timeout(5):
+        answer = await answer_of(model, "[[manner=pings_after_the_end tokens=3 rate=100]]")
     assert (answer.text, answer.finish_reason) == (ANSWER, "stop")
 
 

@@ -130,6 +130,11 @@ PLAIN: list[str] = [
     'The tokens "<|im_end|>" and "<|eot_id|>" end turns.',
     "a < b, a <b and <c, [link](x) [THIN] [",
     "Some <s>struck</s> and <b>bold</b>",
+    "Some <s>struck</s>",
+    "<s>struck</s> and kept",
+    "<s>struck</s> and <s>struck</s>",
+    "Costs: <s>10</s>\n\n<s>20</s> 15",
+    "A </s> within",
     "An unclosed ` tick, then\n<b>text</b>",
     "~~~\ncode\n~~~ and `code",
     "an analysis of this",
@@ -163,6 +168,11 @@ CONTROL: list[tuple[str, str]] = [
     ("Hello<|im_end|>\n<|endoftext|>", "Hello\n"),
     ("Hello</s>", "Hello"),
     ("<s>Hello</s>", "Hello"),
+    ("<s> Hello", "Hello"),
+    ("<s>Hello\nthere, " + "much " * 50 + "more", "Hello\nthere, " + "much " * 50 + "more"),
+    ("<s>" + "much " * 50 + "more</s>", "much " * 50 + "more"),
+    ("Some <s>struck</s></s>", "Some <s>struck</s>"),
+    ("Hello</s><|im_end|>", "Hello"),
     ("Hello<end_of_turn>\n", "Hello\n"),
     ("Hello<｜end▁of▁sentence｜>", "Hello"),
     ("<|im_start|>assistant\nHello", "Hello"),
@@ -492,6 +502,19 @@ async def test_a_body_that_is_no_stream_is_read_as_the_answer() -> None:
 async def test_an_answer_ends_with_its_finish_reason_or_with_the_word_done(body: bytes, reason: str) -> None:
     answered = await answer_to(body)
     assert (answered.text, answered.reason) == ("Hello", reason)
+
+
+@pytest.mark.parametrize("reason", ["null", "NULL", "", " ", "none", "None"])
+async def test_a_text_for_no_finish_reason_is_none(reason: str) -> None:
+    body = sse(*says("Hel", "lo", finish_reason=reason))
+    with pytest.raises(ModelBadResponse):
+        await answer_to(body)
+    for last, ends in ((DONE, "other"), (sse(STOP), "stop")):
+        answered = await answer_to(body + last)
+        assert (answered.text, answered.reason) == ("Hello", ends)
+    late = sse(*says("Hel", finish_reason=reason)) + sse({"error": {"code": 503}})
+    with pytest.raises(ModelUnavailable):
+        await answer_to(late)
 
 
 @pytest.mark.parametrize(

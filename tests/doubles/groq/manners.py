@@ -312,6 +312,22 @@ def _stays_open(plan: Plan) -> Iterator[Step]:
     yield Hold(None)
 
 
+def _null_as_reason(plan: Plan) -> Iterator[Step]:
+    """The text `null` for a finish reason in each chunk but the last."""
+    for text in spoken(plan):
+        yield chunk(plan, {"content": text}, "null")
+    yield end(plan)
+
+
+def _pings_after_the_end(plan: Plan) -> Iterator[Step]:
+    """The finish reason, and then signs of life for ever."""
+    for text in spoken(plan):
+        yield wire.content(plan.envelope, text)
+    yield event(_stopping())
+    while True:
+        yield b": ping\n\n"
+
+
 def _role_then_tool_error(plan: Plan) -> Iterator[Step]:
     yield wire.opening(plan.envelope)
     yield End(wire.error_event("Failed to call a function.", "invalid_request_error", "tool_use_failed"))
@@ -343,6 +359,8 @@ SHAPES: Final[dict[str, Callable[[Plan], Iterator[Step]]]] = {
     "done_without_reason": ending(),
     "reason_without_done": ending(_stopping(), done=False),
     "stays_open": _stays_open,
+    "pings_after_the_end": _pings_after_the_end,
+    "null_as_reason": _null_as_reason,
     "error_as_reason": ending(_stopping("error")),
     "unknown_reason": ending(_stopping("never_heard_of")),
     "error_after_the_end": ending(_stopping(), {"error": {"message": "too late"}}),

@@ -31,6 +31,8 @@ MAX_CALL_CHARS: Final = 20_000
 ADDRESSED: Final = "to="
 """A message of gpt-oss that begins so is for a tool, whatever it holds."""
 MAX_HEADER_CHARS: Final = 120
+MAX_STRUCK_CHARS: Final = 120
+"""Where an answer begins with `<s>`, so many characters are waited for: a closing word among them makes it HTML."""
 CODE_INDENT: Final = 4
 FENCE: Final = 3
 """Backticks."""
@@ -53,6 +55,7 @@ _HEADER_WORDS: Final = (
     "final",
     "to=",
 )
+_STRUCK: Final = re.compile(rf"[^\n]{{1,{MAX_STRUCK_CHARS}}}?</s>", re.IGNORECASE)
 _RECIPIENT: Final = re.compile(r"to=([\w.:-]+)")
 _SENTENCE_ENDS: Final = frozenset(".!?…>")
 
@@ -88,6 +91,7 @@ class Markup:
         self._collected_chars = 0
         self._opener = ""
         self._is_call_like = False
+        self._struck = before.lower().count("<s>") - before.lower().count("</s>")
         self._has_talked_of_calls = False
         self._closers: tuple[str, ...] = ()
         self._step: Callable[[str, list[Piece]], str | None] = self._read_text
@@ -206,6 +210,12 @@ class Markup:
         if self._is_ending:
             return False
         after = text[word.end() :]
+        if kind is Kind.FIRST and self._is_first(text, at):
+            struck = _STRUCK.match(after)
+            if struck is None:
+                return len(after) < MAX_STRUCK_CHARS + len("</s>") and "\n" not in after
+            after = after[struck.end() :]
+            return not after.strip() or after.lstrip().lower()[:LONGEST] in BEGINNINGS
         if kind is Kind.LAST:
             return not after.strip() or after.lstrip().lower()[:LONGEST] in BEGINNINGS
         return not after and not (kind is Kind.OPEN and self._is_boundary(text, at))
@@ -251,10 +261,14 @@ class Markup:
         before = text[at - 1] if at else self._tail[-1:]
         after = text[word.end() : word.end() + 1]
         if kind is Kind.LAST:
-            return bool(text[word.end() :].strip()) and not WORDS.match(text[word.end() :].lstrip())
+            self._struck -= 1
+            return self._struck >= 0 or not _is_end(text[word.end() :])
         is_first = self._is_blank and not text[:at].strip()
         if kind is Kind.FIRST:
-            return not is_first or self._is_continued
+            struck = _STRUCK.match(text, word.end())
+            is_html = not self._is_first(text, at) or (struck is not None and not _is_end(text[struck.end() :]))
+            self._struck = max(0, self._struck) + is_html
+            return is_html
         if kind is Kind.CALL and word[0].endswith(("=", "(")):
             return not (after.isalnum() or after in "\"'_")
         if kind is Kind.DROP and self._has_talked_of_calls and word[0].startswith("</"):
@@ -270,6 +284,10 @@ class Markup:
         if kind is Kind.CLOSE and not self._is_boundary(text, at) and before in TALK_BEFORE and after in {"", "\n"}:
             return True  # a sentence may end in the word
         return (before in TALK_BEFORE or (is_line_start and kind is Kind.DROP)) and after in TALK_AFTER and bool(after)
+
+    def _is_first(self, text: str, at: int) -> bool:
+        """Whether the answer begins here."""
+        return self._is_blank and not self._is_continued and not text[:at].strip()
 
     def _obey(self, kind: Kind, word: str, rest: str, pieces: list[Piece]) -> str:
         match kind:
@@ -499,6 +517,11 @@ class Markup:
         self._step = self._read_text
         self._trim()
         return _ROLE.sub("", header, count=1) if _ROLE.match(header) else header
+
+
+def _is_end(text: str) -> bool:
+    """Whether nothing but control tokens follows, as far as is known."""
+    return not text.strip() or WORDS.match(text.lstrip()) is not None
 
 
 def _may_begin_header(text: str) -> bool:

@@ -38,6 +38,8 @@ FINISH_REASONS: Final[dict[str, FinishReason]] = {
     "function_call": "tool-calls",
 }
 """What endpoints call the ends of answers. All others are `other`."""
+NO_REASONS: Final = frozenset({"", "null", "none"})
+"""Texts that endpoints send before the end, where there is no finish reason yet."""
 _REASONING_FIELDS: Final = ("reasoning", "reasoning_content", "thinking", "reasoning_text", "reasoning_details")
 _TEXT_FIELDS: Final = ("text", "content", "thinking", "reasoning", "summary", "refusal")
 _REASONING_PARTS: Final = ("thinking", "reasoning", "thought", "reasoning.text", "reasoning.summary")
@@ -220,7 +222,9 @@ class AnswerReader:
             pieces += self._markup.read(text)
 
     def _finish(self, reason: object) -> None:
-        name = reason.lower() if isinstance(reason, str) else ""
+        name = reason.strip().lower() if isinstance(reason, str) else "other"
+        if name in NO_REASONS:
+            return
         if name == "error":
             if not self.has_ended:
                 raise ModelBadResponse

@@ -20,7 +20,7 @@ MAX_REFUSAL_BYTES: Final = 64 * 1024
 REFUSAL_WITHIN: Final = 2.0
 """Seconds to wait for the body of a refusal."""
 END_WITHIN: Final = 5.0
-"""Seconds to wait after the finish reason, for the usage and the end of the body. Some bodies stay open."""
+"""Seconds to wait after the finish reason, for the usage and the end of the body. Some bodies stay open, or send pings."""
 SAYS_NOTHING_FOR: Final = 180.0
 """Seconds for which an endpoint may send signs of life without a word."""
 OPENS_IN_REASONING: Final = ("deepseek-r1", "qwq", "-thinking", "r1-1776")
@@ -108,9 +108,14 @@ async def read_body(pieces: AsyncIterator[bytes], body: Body) -> AsyncIterator[C
         if body.is_over or body.has_ended:
             break
         silent_since = None if has_said or body.progress > before else _check_silence(silent_since)
-    while body.has_ended and not body.is_over and (piece := await _next(pieces)):
+    clock = asyncio.get_running_loop()
+    deadline = clock.time() + END_WITHIN
+    while body.has_ended and not body.is_over and (piece := await _next(pieces, deadline)):
+        before = body.progress
         for chunk in body.read(piece):
             yield chunk
+        if body.progress > before:  # some endpoints send the finish reason too early
+            deadline = clock.time() + END_WITHIN
     for chunk in body.end():
         yield chunk
 
@@ -128,10 +133,15 @@ def _check_silence(since: float | None) -> float:
     return now if since is None else since
 
 
-async def _next(pieces: AsyncIterator[bytes]) -> bytes:
-    """The next piece after the finish reason; empty at the end. Whatever befalls the connection then is an end."""
+async def _next(pieces: AsyncIterator[bytes], deadline: float) -> bytes:
+    """The next piece after the finish reason; empty at the end. Whatever befalls the connection then is an end.
+
+    `deadline` is a time of the loop's clock. Pieces that come at once would pass a timeout, so the time is looked at too.
+    """
+    if asyncio.get_running_loop().time() >= deadline:
+        return b""
     try:
-        async with asyncio.timeout(END_WITHIN):
+        async with asyncio.timeout_at(deadline):
             return await anext(pieces, b"")
     except (aiohttp.ClientError, TimeoutError):
         return b""
