@@ -232,7 +232,7 @@ async def test_pings_after_the_finish_reason_do_not_keep_an_answer_open(
 async def test_signs_of_life_without_a_word_are_a_timeout(model: GroqModel, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(transport, "SAYS_NOTHING_FOR", 0.0)
     with pytest.raises(ModelTimeout):
-        await answer_of(model, "[[manner=odd_chunks tokens=3 rate=50]]")
+        await answer_of(model, "[[manner=only_pings rate=50]]")  # after the read timeout, which is longer
 
 
 async def test_a_redirect_is_not_followed_with_the_key(model: GroqModel, groq_url: str) -> None:
@@ -242,16 +242,26 @@ async def test_a_redirect_is_not_followed_with_the_key(model: GroqModel, groq_ur
     assert len(await requests(groq_url, containing=words, arrived=1)) == 1
 
 
-async def test_reasoning_without_an_opening_word_is_known_from_the_second_answer_on(model: GroqModel) -> None:
-    asked = "[[manner=think_without_opening tokens=3]]"
-    first = await answer_of(model, asked, name="thinks-first")
-    second = await answer_of(model, asked, name="thinks-first")
-    assert (first.text, first.reasoning) == (f"{THOUGHT}{ANSWER}", "")
-    assert (second.text, second.reasoning) == (ANSWER, THOUGHT)
-    without = await answer_of(model, "[[tokens=3]]", name="thinks-first")
-    after = [await answer_of(model, "[[tokens=3]]", name="thinks-first") for _ in range(2)]
-    assert without.text == ANSWER
-    assert [(answer.text, answer.reasoning) for answer in after] == [(ANSWER, "")] * 2
+LONE_CLOSE = "[[manner=think_without_opening tokens=3]]"
+
+
+async def test_reasoning_without_an_opening_word_is_known_from_the_third_answer_on(model: GroqModel) -> None:
+    first, second, third = [await answer_of(model, f"{n} {LONE_CLOSE}", name="thinks-first") for n in range(3)]
+    assert (first.text, first.reasoning) == (second.text, second.reasoning) == (f"{THOUGHT}{ANSWER}", "")
+    assert (third.text, third.reasoning) == (ANSWER, THOUGHT)
+    after = [await answer_of(model, "[[tokens=3]]", name="thinks-first") for _ in range(3)]
+    assert [(answer.text, answer.reasoning) for answer in after] == [(ANSWER, "")] * 3
+
+
+@pytest.mark.parametrize("between", [[LONE_CLOSE], ["[[tokens=3]]", f"2 {LONE_CLOSE}"]])
+async def test_an_answer_that_speaks_of_the_closing_word_changes_no_other_answer(
+    model: GroqModel, between: list[str]
+) -> None:
+    for message in (LONE_CLOSE, *between):
+        await answer_of(model, message, name="thinks-first")
+    request = ModelRequest("thinks-first", [ModelMessage("user", "[[tokens=3]]")])
+    chunks = [chunk async for chunk in model.stream(request) if isinstance(chunk, ModelChunk) and chunk.text]
+    assert [chunk.text for chunk in chunks] == ["t1 ", "t2 ", "t3 "]
 
 
 async def test_events_that_were_skipped_leave_one_line(model: GroqModel, caplog: pytest.LogCaptureFixture) -> None:

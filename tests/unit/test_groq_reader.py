@@ -339,7 +339,7 @@ async def test_reasoning_without_an_opening_word_comes_apart_where_it_can_still_
 @pytest.mark.parametrize("is_whole", [False, True])
 async def test_an_answer_that_was_taken_for_reasoning_becomes_the_text_at_its_end(is_whole: bool) -> None:
     answered = await answer_to(sse(*says("Hel", "lo"), STOP) + DONE, is_reasoning=True, is_whole=is_whole)
-    assert answered.text == "Hello"
+    assert (answered.text, answered.reasoning) == ("Hello", "")
 
 
 @pytest.mark.parametrize("said", ["<think>hm</think>Hello", "<thi", "Hello"])

@@ -312,6 +312,12 @@ def _stays_open(plan: Plan) -> Iterator[Step]:
     yield Hold(None)
 
 
+def _only_pings(_plan: Plan) -> Iterator[Step]:
+    """Signs of life for ever, and no word."""
+    while True:
+        yield b": ping\n\n"
+
+
 def _null_as_reason(plan: Plan) -> Iterator[Step]:
     """The text `null` for a finish reason in each chunk but the last."""
     for text in spoken(plan):
@@ -361,6 +367,7 @@ SHAPES: Final[dict[str, Callable[[Plan], Iterator[Step]]]] = {
     "stays_open": _stays_open,
     "pings_after_the_end": _pings_after_the_end,
     "null_as_reason": _null_as_reason,
+    "only_pings": _only_pings,
     "error_as_reason": ending(_stopping("error")),
     "unknown_reason": ending(_stopping("never_heard_of")),
     "error_after_the_end": ending(_stopping(), {"error": {"message": "too late"}}),

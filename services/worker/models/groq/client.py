@@ -44,7 +44,7 @@ class GroqModel:
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=connect_timeout, sock_read=read_timeout),
             proxy=find_way(base_url or GROQ_URL).proxy,
         )
-        completions = Completions(self._http, base_url or GROQ_URL, key.get_secret_value())
+        completions = Completions(self._http, base_url or GROQ_URL, key.get_secret_value(), read_timeout=read_timeout)
         self._chats = {
             name: ChatGroq(
                 model_name=name,
