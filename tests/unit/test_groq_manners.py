@@ -264,6 +264,59 @@ async def test_an_answer_that_speaks_of_the_closing_word_changes_no_other_answer
     assert [chunk.text for chunk in chunks] == ["t1 ", "t2 ", "t3 "]
 
 
+@pytest.fixture
+async def thinker(groq_url: str) -> AsyncIterator[GroqModel]:
+    """Models whose requests carry reasoning parameters."""
+    catalog = ModelCatalog(default="qwen/qwen3-32b", others=("openai/gpt-oss-20b",), reasoning_effort="high")
+    groq = GroqModel(catalog, key=SecretStr("test"), base_url=groq_url, temperature=0, read_timeout=1)
+    yield groq
+    await groq.aclose()
+
+
+REASONING_PARAMETERS = {"reasoning_effort", "reasoning_format"}
+
+
+@pytest.mark.parametrize(
+    "manner",
+    ["no_reasoning_parameters", "no_reasoning_argument", "no_reasoning_for_model", "no_reasoning_input"],
+)
+@pytest.mark.parametrize(
+    ("name", "carried"), [("qwen/qwen3-32b", ["reasoning_format"]), ("openai/gpt-oss-20b", ["reasoning_effort"])]
+)
+async def test_parameters_that_an_endpoint_refuses_are_left_out_from_then_on(
+    thinker: GroqModel, groq_url: str, caplog: pytest.LogCaptureFixture, manner: str, name: str, carried: list[str]
+) -> None:
+    words = uuid4().hex
+    for _ in range(2):
+        assert (await answer_of(thinker, f"{words} [[manner={manner} tokens=3]]", name=name)).text == ANSWER
+    asked = await requests(groq_url, containing=words, arrived=3)
+    assert [sorted(REASONING_PARAMETERS & request["body"].keys()) for request in asked] == [carried, [], []]
+    (line,) = [record.msg for record in caplog.records if "parameters_refused" in str(record.msg)]
+    assert isinstance(line, Mapping)
+    assert (line["model"], line["parameters"]) == (name, carried)
+    other = next(one for one in ("qwen/qwen3-32b", "openai/gpt-oss-20b") if one != name)
+    await answer_of(thinker, f"{words} [[tokens=1]]", name=other)
+    asked = await requests(groq_url, containing=words, arrived=4)
+    assert REASONING_PARAMETERS & asked[-1]["body"].keys()
+
+
+@pytest.mark.parametrize(
+    ("directive", "tries"),
+    [("fault=400", 2), ("fault=400 code=tool_use_failed", 1), ("manner=too_long_for_context", 1), ("manner=refused_as_text", 1), ("fault=404", 1)],
+)
+async def test_a_request_that_is_refused_over_something_else_keeps_its_parameters(
+    thinker: GroqModel, groq_url: str, caplog: pytest.LogCaptureFixture, directive: str, tries: int
+) -> None:
+    words = uuid4().hex
+    with pytest.raises(ModelError):
+        await answer_of(thinker, f"{words} [[{directive}]]", name="qwen/qwen3-32b")
+    await answer_of(thinker, f"{words} [[tokens=1]]", name="qwen/qwen3-32b")
+    asked = await requests(groq_url, containing=words, arrived=tries + 1)
+    assert len(asked) == tries + 1
+    assert "reasoning_format" in asked[-1]["body"]
+    assert "parameters_refused" not in caplog.text
+
+
 async def test_events_that_were_skipped_leave_one_line(model: GroqModel, caplog: pytest.LogCaptureFixture) -> None:
     await answer_of(model, "[[manner=broken_events tokens=3]]")
     (line,) = [record.msg for record in caplog.records if "model_events_skipped" in str(record.msg)]

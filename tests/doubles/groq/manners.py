@@ -429,6 +429,18 @@ def _plain_completion(plan: Plan) -> bytes:
     )
 
 
+def no_parameters(status: int, message: str) -> Callable[[Plan], bytes]:
+    """Return a manner that refuses requests with reasoning parameters, and answers all others."""
+
+    def respond(plan: Plan) -> bytes:
+        named = [name for name in ("reasoning_effort", "reasoning_format") if name in plan.record.body]
+        if not named:
+            return _plain_completion(plan)
+        return wire.response(status, wire.error_body(message.format(named[0]), "invalid_request_error"))
+
+    return respond
+
+
 def refusing(status: int, body: object, **headers: str) -> Callable[[Plan], bytes]:
     """Return a manner that refuses the request; the names of headers have `_` for `-`."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
@@ -477,6 +489,10 @@ RESPONSES: Final[dict[str, Callable[[Plan], bytes]]] = {
     "json_error": _json_error,
     "redirect": _redirect,
     "plain_completion": _plain_completion,
+    "no_reasoning_parameters": no_parameters(400, "property '{}' is unsupported"),
+    "no_reasoning_argument": no_parameters(400, "Unrecognized request argument supplied: {}"),
+    "no_reasoning_for_model": no_parameters(400, "The model `m`: {} is not supported"),
+    "no_reasoning_input": no_parameters(422, "Extra inputs are not permitted"),
     **REFUSALS,
 }
 
