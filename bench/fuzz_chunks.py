@@ -5,7 +5,8 @@ For each stream it checks that
 * reading raises nothing but a ModelError,
 * reading raises nothing at all where text had come and the stream ended as it should,
 * the chunks have the one shape that ChatGroq gets,
-* the chunks are the same however the bytes are split.
+* the chunks are the same however the bytes are split,
+* without tools, a text that came is said: no word that opens a call makes the rest vanish.
 
 The exit code is 0 only when all of this held. A failed stream is printed with its seed, which makes it again.
 """
@@ -145,6 +146,10 @@ ERRORS: Final = (
     *(b'data: {"choices":[{"delta":{},"finish_reason":"error"}]}\n\n', b'data: {"error":{"message":7,"code":[]}}\n\n'),
 )
 
+SURE: Final = "sure"
+HEADERS: Final = (b"<|channel|>", b"<|start|>", b"<|start_header_id|>", b"assistantcommentary")
+"""What stands behind these may be the header of a message, which is dropped."""
+
 
 @dataclass
 class Stream:
@@ -167,7 +172,7 @@ def make(chance: random.Random) -> Stream:
     """A stream of a random answer, mutated here and there."""
     events = [_event(chance) for _ in range(chance.randrange(1, 12))]
     lines = [_line(chance, event) for event in events]
-    said = b'data: {"choices":[{"index":0,"delta":{"content":"sure"}}]}\n\n'
+    said = b'data: {"choices":[{"index":0,"delta":{"content":"%s"}}]}\n\n' % SURE.encode()
     has_said = chance.random() < 0.7
     if has_said:
         lines.insert(chance.randrange(len(lines) + 1), b"\n" + said)
@@ -206,7 +211,7 @@ def _event(chance: random.Random) -> dict[str, Any]:
         delta = {"function_call": {"name": "web_search", "arguments": chance.choice(TEXTS)}}
     choice: dict[str, Any] = {"index": 0, chance.choice(("delta",) * 9 + ("message",)): delta}
     if chance.random() < 0.3:
-        choice["finish_reason"] = None
+        choice["finish_reason"] = chance.choice((None, "", "null", "none"))
     event: dict[str, Any] = {"id": "x", "choices": [choice]}
     if chance.random() < 0.1:
         usage = {
@@ -245,9 +250,11 @@ def _line(chance: random.Random, event: object) -> bytes:
     return b"data: " + bytes(text) + b"\n\n"
 
 
-def read(body: bytes, cuts: list[int], options: dict[str, Any]) -> tuple[list[Chunk], str]:
+def read(
+    body: bytes, cuts: list[int], options: dict[str, Any], tools: tuple[str, ...] = TOOLS
+) -> tuple[list[Chunk], str]:
     """The chunks of a body that comes in pieces with these ends, and the name of the error that ended it."""
-    chunks, reader = list[Chunk](), Body(AnswerReader(TOOLS, **options))
+    chunks, reader = list[Chunk](), Body(AnswerReader(tools, **options))
     try:
         for start, end in zip([0, *cuts], [*cuts, len(body)], strict=True):
             chunks.extend(reader.read(body[start:end]))
@@ -299,6 +306,11 @@ def check(seed: int, found: Found) -> None:
         found.failures.append(f"seed {seed}: {error} ended an answer: {stream.body!r}")
     if again != (chunks, error):
         found.failures.append(f"seed {seed}: pieces of {size} bytes are read differently: {stream.body!r}")
+    if stream.must_succeed and not any(header in stream.body for header in HEADERS):
+        chunks, _ = read(stream.body, [], options, ())
+        said = "".join(text for chunk in chunks for text in chunk["choices"][0]["delta"].values() if type(text) is str)
+        if SURE not in said:
+            found.failures.append(f"seed {seed}: the text is lost: {stream.body!r}")
 
 
 def check_batch(first: int, count: int) -> Found:

@@ -93,6 +93,7 @@ async def answer_of(model: GroqModel, message: str, *, name: str = "double", is_
         ("plain_lines", ANSWER, ""),
         ("emoji_in_halves", "\U0001f600", ""),
         ("reason_without_done", ANSWER, ""),
+        ("null_as_reason", ANSWER, ""),
         ("error_after_the_end", ANSWER, ""),
         ("plain_completion", ANSWER, ""),
     ],
@@ -228,10 +229,19 @@ async def test_a_body_that_stays_open_after_the_finish_reason_is_not_waited_for(
     assert (answer.text, answer.finish_reason) == (ANSWER, "stop")
 
 
+async def test_pings_after_the_finish_reason_do_not_keep_an_answer_open(
+    model: GroqModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transport, "END_WITHIN", 0.3)
+    async with asyncio.timeout(5):
+        answer = await answer_of(model, "[[manner=pings_after_the_end tokens=3 rate=100]]")
+    assert (answer.text, answer.finish_reason) == (ANSWER, "stop")
+
+
 async def test_signs_of_life_without_a_word_are_a_timeout(model: GroqModel, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(transport, "SAYS_NOTHING_FOR", 0.0)
     with pytest.raises(ModelTimeout):
-        await answer_of(model, "[[manner=odd_chunks tokens=3 rate=50]]")
+        await answer_of(model, "[[manner=only_pings rate=50]]")  # after the read timeout, which is longer
 
 
 async def test_a_redirect_is_not_followed_with_the_key(model: GroqModel, groq_url: str) -> None:
@@ -241,16 +251,85 @@ async def test_a_redirect_is_not_followed_with_the_key(model: GroqModel, groq_ur
     assert len(await requests(groq_url, containing=words, arrived=1)) == 1
 
 
-async def test_reasoning_without_an_opening_word_is_known_from_the_second_answer_on(model: GroqModel) -> None:
-    asked = "[[manner=think_without_opening tokens=3]]"
-    first = await answer_of(model, asked, name="thinks-first")
-    second = await answer_of(model, asked, name="thinks-first")
-    assert (first.text, first.reasoning) == (f"{THOUGHT}{ANSWER}", "")
-    assert (second.text, second.reasoning) == (ANSWER, THOUGHT)
-    without = await answer_of(model, "[[tokens=3]]", name="thinks-first")
-    after = [await answer_of(model, "[[tokens=3]]", name="thinks-first") for _ in range(2)]
-    assert without.text == ANSWER
-    assert [(answer.text, answer.reasoning) for answer in after] == [(ANSWER, "")] * 2
+LONE_CLOSE = "[[manner=think_without_opening tokens=3]]"
+
+
+async def test_reasoning_without_an_opening_word_is_known_from_the_third_answer_on(model: GroqModel) -> None:
+    first, second, third = [await answer_of(model, f"{n} {LONE_CLOSE}", name="thinks-first") for n in range(3)]
+    assert (first.text, first.reasoning) == (second.text, second.reasoning) == (f"{THOUGHT}{ANSWER}", "")
+    assert (third.text, third.reasoning) == (ANSWER, THOUGHT)
+    after = [await answer_of(model, "[[tokens=3]]", name="thinks-first") for _ in range(3)]
+    assert [(answer.text, answer.reasoning) for answer in after] == [(ANSWER, "")] * 3
+
+
+@pytest.mark.parametrize("between", [[LONE_CLOSE], ["[[tokens=3]]", f"2 {LONE_CLOSE}"]])
+async def test_an_answer_that_speaks_of_the_closing_word_changes_no_other_answer(
+    model: GroqModel, between: list[str]
+) -> None:
+    for message in (LONE_CLOSE, *between):
+        await answer_of(model, message, name="thinks-first")
+    request = ModelRequest("thinks-first", [ModelMessage("user", "[[tokens=3]]")])
+    chunks = [chunk async for chunk in model.stream(request) if isinstance(chunk, ModelChunk) and chunk.text]
+    assert [chunk.text for chunk in chunks] == ["t1 ", "t2 ", "t3 "]
+
+
+@pytest.fixture
+async def thinker(groq_url: str) -> AsyncIterator[GroqModel]:
+    """Models whose requests carry reasoning parameters."""
+    catalog = ModelCatalog(default="qwen/qwen3-32b", others=("openai/gpt-oss-20b",), reasoning_effort="high")
+    groq = GroqModel(catalog, key=SecretStr("test"), base_url=groq_url, temperature=0, read_timeout=1)
+    yield groq
+    await groq.aclose()
+
+
+REASONING_PARAMETERS = {"reasoning_effort", "reasoning_format"}
+
+
+@pytest.mark.parametrize(
+    "manner",
+    ["no_reasoning_parameters", "no_reasoning_argument", "no_reasoning_for_model", "no_reasoning_input"],
+)
+@pytest.mark.parametrize(
+    ("name", "carried"), [("qwen/qwen3-32b", ["reasoning_format"]), ("openai/gpt-oss-20b", ["reasoning_effort"])]
+)
+async def test_parameters_that_an_endpoint_refuses_are_left_out_from_then_on(
+    thinker: GroqModel, groq_url: str, caplog: pytest.LogCaptureFixture, manner: str, name: str, carried: list[str]
+) -> None:
+    words = uuid4().hex
+    for _ in range(2):
+        assert (await answer_of(thinker, f"{words} [[manner={manner} tokens=3]]", name=name)).text == ANSWER
+    asked = await requests(groq_url, containing=words, arrived=3)
+    assert [sorted(REASONING_PARAMETERS & request["body"].keys()) for request in asked] == [carried, [], []]
+    (line,) = [record.msg for record in caplog.records if "parameters_refused" in str(record.msg)]
+    assert isinstance(line, Mapping)
+    assert (line["model"], line["parameters"]) == (name, carried)
+    other = next(one for one in ("qwen/qwen3-32b", "openai/gpt-oss-20b") if one != name)
+    await answer_of(thinker, f"{words} [[tokens=1]]", name=other)
+    asked = await requests(groq_url, containing=words, arrived=4)
+    assert REASONING_PARAMETERS & asked[-1]["body"].keys()
+
+
+@pytest.mark.parametrize(
+    ("directive", "tries"),
+    [
+        ("fault=400", 2),
+        ("fault=400 code=tool_use_failed", 1),
+        ("manner=too_long_for_context", 1),
+        ("manner=refused_as_text", 1),
+        ("fault=404", 1),
+    ],
+)
+async def test_a_request_that_is_refused_over_something_else_keeps_its_parameters(
+    thinker: GroqModel, groq_url: str, caplog: pytest.LogCaptureFixture, directive: str, tries: int
+) -> None:
+    words = uuid4().hex
+    with pytest.raises(ModelError):
+        await answer_of(thinker, f"{words} [[{directive}]]", name="qwen/qwen3-32b")
+    await answer_of(thinker, f"{words} [[tokens=1]]", name="qwen/qwen3-32b")
+    asked = await requests(groq_url, containing=words, arrived=tries + 1)
+    assert len(asked) == tries + 1
+    assert "reasoning_format" in asked[-1]["body"]
+    assert "parameters_refused" not in caplog.text
 
 
 async def test_events_that_were_skipped_leave_one_line(model: GroqModel, caplog: pytest.LogCaptureFixture) -> None:

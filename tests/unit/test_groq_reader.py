@@ -131,6 +131,11 @@ PLAIN: list[str] = [
     'The tokens "<|im_end|>" and "<|eot_id|>" end turns.',
     "a < b, a <b and <c, [link](x) [THIN] [",
     "Some <s>struck</s> and <b>bold</b>",
+    "Some <s>struck</s>",
+    "<s>struck</s> and kept",
+    "<s>struck</s> and <s>struck</s>",
+    "Costs: <s>10</s>\n\n<s>20</s> 15",
+    "A </s> within",
     "An unclosed ` tick, then\n<b>text</b>",
     "~~~\ncode\n~~~ and `code",
     "an analysis of this",
@@ -164,6 +169,11 @@ CONTROL: list[tuple[str, str]] = [
     ("Hello<|im_end|>\n<|endoftext|>", "Hello\n"),
     ("Hello</s>", "Hello"),
     ("<s>Hello</s>", "Hello"),
+    ("<s> Hello", "Hello"),
+    ("<s>Hello\nthere, " + "much " * 50 + "more", "Hello\nthere, " + "much " * 50 + "more"),
+    ("<s>" + "much " * 50 + "more</s>", "much " * 50 + "more"),
+    ("Some <s>struck</s></s>", "Some <s>struck</s>"),
+    ("Hello</s><|im_end|>", "Hello"),
     ("Hello<end_of_turn>\n", "Hello\n"),
     ("Hello<｜end▁of▁sentence｜>", "Hello"),
     ("<|im_start|>assistant\nHello", "Hello"),
@@ -218,20 +228,96 @@ async def test_a_call_that_is_said_instead_of_made_is_made_and_not_shown(said: s
         )
 
 
+NO_CALLS: list[str] = [
+    '<function=send_email>{"to": "x"}</function>',
+    '<function=send_email>{"to": "x"}',
+    '<tool_call>{"name": "web_search", "arguments": {"query": "ca</tool_call>',
+    '<tool_call>\n{"name": "web_search", "arguments": {"query": "ca',
+    '<tool_call>\n{"',
+    '<invoke name="send_email"><parameter name="to">x</parameter></invoke>',
+    "<function=web_search>{broken</function>",
+    "<tool_call></tool_call>",
+    "<tool_call>",
+    '[TOOL_CALLS][{"name": "send_email", "arguments": {}}]',
+    '<|channel|>commentary<|message|>{"query": "cats"}<|end|>',
+    '<tool_call>{"name": "web_search", "arguments": {"query": "' + "x" * 30_000,
+]
+
+
+@pytest.mark.parametrize("said", NO_CALLS)
+async def test_a_call_that_can_not_be_read_or_has_no_tool_counts_as_nothing_said(said: str) -> None:
+    for size in (1, 7, len(said)):
+        parts = [said[at : at + size] for at in range(0, len(said), size)]
+        answered = await answer_to(sse(*says(*parts), STOP) + DONE)
+        assert (answered.text, answered.reasoning, answered.calls, answered.reason) == ("", "", [], "stop"), size
+
+
+MUCH = " Here is much more text, which somebody wants to read." * 20
+TALK_OF_CALLS: list[str] = [
+    f"In JS you write <function(x)>.{MUCH}",
+    "In JS you write <function(x)>.",
+    f'An <invoke name="Foo"> element.{MUCH}',
+    f'<invoke name="Foo">\n  <target/>\n</invoke>{MUCH}',
+    f"<function=main> is how it begins.{MUCH}",
+    f"<function=web_search> is how a search begins.{MUCH}",
+    f"<tool_call>\nweb_search is what I would call.{MUCH}",
+    f"<tool_call>\nis the word, and </tool_call> ends it.{MUCH}",
+    f"Models say:\n<tool_call>\nand then the name, as in {{'name': 'x'}}.{MUCH}",
+    f"[TOOL_CALLS] opens a call.{MUCH}",
+    f'[TOOL_CALLS] opens a call. For example: {{"name": "web_search", "arguments": {{}}}}.{MUCH}',
+    f"<function=f(x)> and <function=g(x)> and <function(h)>.{MUCH}",
+    "<tool_call>" + "word " * 6_000,
+    f"<tool_call>The list:\n```xml\n<think>no</think>\n```\n{MUCH}",
+]
+
+
+@pytest.mark.parametrize("tools", [TOOLS, ()])
+@pytest.mark.parametrize("text", TALK_OF_CALLS)
+async def test_text_behind_a_word_that_opens_no_call_is_said(text: str, tools: Sequence[str]) -> None:
+    for size in (1, 7, 450, len(text)):
+        parts = [text[at : at + size] for at in range(0, len(text), size)]
+        answered = await answer_to(sse(*says(*parts), STOP) + DONE, tools=tools)
+        assert (answered.text, answered.reasoning, answered.calls) == (text, "", []), size
+
+
+async def test_text_behind_a_word_that_opens_no_call_is_said_while_it_comes() -> None:
+    body = sse(*says("<function(x)> is it. ", *["word "] * 200), STOP) + DONE
+    assert len((await answer_to(body)).order) > 100
+
+
 @pytest.mark.parametrize(
-    "said",
+    ("said", "text"),
     [
-        '<function=send_email>{"to": "x"}</function>',
-        '<tool_call>{"name": "web_search", "arguments": {"query": "ca</tool_call>',
-        "<tool_call>{broken",
-        "<tool_call></tool_call>",
-        '<|channel|>commentary<|message|>{"query": "cats"}<|end|>',
-        "<tool_call>" + "x" * 30_000,
+        ('<function=send_email>{"to": "x"}\nThe mail is sent.', "The mail is sent."),
+        ('<tool_call>[{"name": "send_email"}]</tool_call>The mail is sent.', "The mail is sent."),
+        ('Well. <function(x)> it is.\n<tool_call>{"name": "send_email"}</tool_call>', "Well. <function(x)> it is.\n"),
+        ("<function(x)> is it.<|im_end|>", "<function(x)> is it."),
+        ("<tool_call>It is\n<think>hm</think>so.", "<tool_call>It is\nso."),
+        ("<|channel|>Hello", "Hello"),
+        ("<|im_start|>Hello", "Hello"),
+        ("<|im_start|>assistant", ""),
+        ("<|channel|>final", ""),
+        ("analysisWe greet.assistantcommentaryI will look.", "I will look."),
     ],
 )
-async def test_a_call_that_can_not_be_read_or_has_no_tool_counts_as_nothing_said(said: str) -> None:
-    answered = await answer_to(sse(*says(said), STOP) + DONE)
-    assert (answered.text, answered.reasoning, answered.calls, answered.reason) == ("", "", [], "stop")
+async def test_what_follows_a_call_is_read_as_text(said: str, text: str) -> None:
+    for size in (1, 5, len(said)):
+        parts = [said[at : at + size] for at in range(0, len(said), size)]
+        assert (await answer_to(sse(*says(*parts), STOP) + DONE)).text == text, size
+
+
+@pytest.mark.parametrize(
+    ("said", "text"),
+    [
+        ('<tool_call>{"name": "x", "arguments": {}}</tool_call>Hello', "Hello"),
+        ('<tool_call>{"name": "x", "arg</tool_call>Hello', None),
+        ('<tool_call>{"name": "x", "arguments": {}}', None),
+        ('<invoke name="x"><parameter name="a">1</parameter></invoke>', None),
+    ],
+)
+async def test_without_tools_only_a_whole_call_is_dropped(said: str, text: str | None) -> None:
+    answered = await answer_to(sse(*says(*said), STOP) + DONE, tools=())
+    assert answered.text == (said if text is None else text)
 
 
 async def test_text_around_a_call_stays() -> None:
@@ -254,7 +340,7 @@ async def test_reasoning_without_an_opening_word_comes_apart_where_it_can_still_
 @pytest.mark.parametrize("is_whole", [False, True])
 async def test_an_answer_that_was_taken_for_reasoning_becomes_the_text_at_its_end(is_whole: bool) -> None:
     answered = await answer_to(sse(*says("Hel", "lo"), STOP) + DONE, is_reasoning=True, is_whole=is_whole)
-    assert answered.text == "Hello"
+    assert (answered.text, answered.reasoning) == ("Hello", "")
 
 
 @pytest.mark.parametrize(("said", "text"), [("<think>hm</think>Hello", "Hello"), ("<thi", "<thi"), ("Hello", "Hello")])
@@ -417,6 +503,19 @@ async def test_a_body_that_is_no_stream_is_read_as_the_answer() -> None:
 async def test_an_answer_ends_with_its_finish_reason_or_with_the_word_done(body: bytes, reason: str) -> None:
     answered = await answer_to(body)
     assert (answered.text, answered.reason) == ("Hello", reason)
+
+
+@pytest.mark.parametrize("reason", ["null", "NULL", "", " ", "none", "None"])
+async def test_a_text_for_no_finish_reason_is_none(reason: str) -> None:
+    body = sse(*says("Hel", "lo", finish_reason=reason))
+    with pytest.raises(ModelBadResponse):
+        await answer_to(body)
+    for last, ends in ((DONE, "other"), (sse(STOP), "stop")):
+        answered = await answer_to(body + last)
+        assert (answered.text, answered.reason) == ("Hello", ends)
+    late = sse(*says("Hel", finish_reason=reason)) + sse({"error": {"code": 503}})
+    with pytest.raises(ModelUnavailable):
+        await answer_to(late)
 
 
 @pytest.mark.parametrize(

@@ -312,6 +312,28 @@ def _stays_open(plan: Plan) -> Iterator[Step]:
     yield Hold(None)
 
 
+def _only_pings(_plan: Plan) -> Iterator[Step]:
+    """Signs of life for ever, and no word."""
+    while True:
+        yield b": ping\n\n"
+
+
+def _null_as_reason(plan: Plan) -> Iterator[Step]:
+    """The text `null` for a finish reason in each chunk but the last."""
+    for text in spoken(plan):
+        yield chunk(plan, {"content": text}, "null")
+    yield end(plan)
+
+
+def _pings_after_the_end(plan: Plan) -> Iterator[Step]:
+    """The finish reason, and then signs of life for ever."""
+    for text in spoken(plan):
+        yield wire.content(plan.envelope, text)
+    yield event(_stopping())
+    while True:
+        yield b": ping\n\n"
+
+
 def _role_then_tool_error(plan: Plan) -> Iterator[Step]:
     yield wire.opening(plan.envelope)
     yield End(wire.error_event("Failed to call a function.", "invalid_request_error", "tool_use_failed"))
@@ -343,6 +365,9 @@ SHAPES: Final[dict[str, Callable[[Plan], Iterator[Step]]]] = {
     "done_without_reason": ending(),
     "reason_without_done": ending(_stopping(), done=False),
     "stays_open": _stays_open,
+    "pings_after_the_end": _pings_after_the_end,
+    "null_as_reason": _null_as_reason,
+    "only_pings": _only_pings,
     "error_as_reason": ending(_stopping("error")),
     "unknown_reason": ending(_stopping("never_heard_of")),
     "error_after_the_end": ending(_stopping(), {"error": {"message": "too late"}}),
@@ -404,6 +429,18 @@ def _plain_completion(plan: Plan) -> bytes:
     )
 
 
+def no_parameters(status: int, message: str) -> Callable[[Plan], bytes]:
+    """Return a manner that refuses requests with reasoning parameters, and answers all others."""
+
+    def respond(plan: Plan) -> bytes:
+        named = [name for name in ("reasoning_effort", "reasoning_format") if name in plan.record.body]
+        if not named:
+            return _plain_completion(plan)
+        return wire.response(status, wire.error_body(message.format(named[0]), "invalid_request_error"))
+
+    return respond
+
+
 def refusing(status: int, body: object, **headers: str) -> Callable[[Plan], bytes]:
     """Return a manner that refuses the request; the names of headers have `_` for `-`."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
@@ -452,6 +489,10 @@ RESPONSES: Final[dict[str, Callable[[Plan], bytes]]] = {
     "json_error": _json_error,
     "redirect": _redirect,
     "plain_completion": _plain_completion,
+    "no_reasoning_parameters": no_parameters(400, "property '{}' is unsupported"),
+    "no_reasoning_argument": no_parameters(400, "Unrecognized request argument supplied: {}"),
+    "no_reasoning_for_model": no_parameters(400, "The model `m`: {} is not supported"),
+    "no_reasoning_input": no_parameters(422, "Extra inputs are not permitted"),
     **REFUSALS,
 }
 

@@ -20,7 +20,7 @@ MAX_ID_CHARS: Final = 128
 _CONTROL: Final = re.compile(r"<[|｜].*", re.DOTALL)
 _NAMESPACE: Final = re.compile(r"(?:functions?|tools?|default_api)[.:/]")
 _NUMBER: Final = re.compile(r":\d+$")
-_SPOKEN_NAME: Final = re.compile(
+SPOKEN_NAME: Final = re.compile(
     r"(?:<function[=(/]|\bto=|\bname=|<｜tool▁sep｜>|<\|tool_call_begin\|>|\[TOOL_CALLS\])\s*[\"']?([\w.:-]+)",
     re.IGNORECASE,
 )
@@ -159,7 +159,7 @@ def spoken_calls(text: str, offered: Collection[str]) -> list[tuple[str, dict[st
     `<function=name>{…}</function>`, `{"name": …, "arguments": {…}}`, `<parameter=key>value</parameter>`,
     `name<arg_key>key</arg_key><arg_value>value</arg_value>`, `to=functions.name … {…}`, `[TOOL_CALLS]name{…}`.
     """
-    named = [(found.end(), tool_name(found[1], offered), found.start()) for found in _SPOKEN_NAME.finditer(text)]
+    named = [(found.end(), tool_name(found[1], offered), found.start()) for found in SPOKEN_NAME.finditer(text)]
     named = [(end, name, start) for end, name, start in named if name in offered]
     if named:
         ends = [start for _, _, start in named[1:]] + [len(text)]

@@ -1,7 +1,7 @@
 """Groq's models, through ChatGroq. Only this folder knows LangChain."""
 
 from collections.abc import AsyncGenerator, Iterable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, aclosing
 from typing import Any, Final
 
 import aiohttp
@@ -15,6 +15,9 @@ from services.worker.models.groq.transport import Completions
 from services.worker.models.port import ModelChunk, ModelMessage, ModelRequest, RetryNotice, ToolDescription
 from shared import errors
 from shared.proxies import find_way
+from shared.telemetry.logs import get_logger
+
+log = get_logger(__name__)
 
 GROQ_URL: Final = "https://api.groq.com"
 CONNECT_TIMEOUT: Final = 5.0
@@ -44,7 +47,8 @@ class GroqModel:
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=connect_timeout, sock_read=read_timeout),
             proxy=find_way(base_url or GROQ_URL).proxy,
         )
-        completions = Completions(self._http, base_url or GROQ_URL, key.get_secret_value())
+        completions = Completions(self._http, base_url or GROQ_URL, key.get_secret_value(), read_timeout=read_timeout)
+        self._refuses_parameters: set[str] = set()
         self._chats = {
             name: ChatGroq(
                 model_name=name,
@@ -72,16 +76,48 @@ class GroqModel:
         """
         messages = [_message(message) for message in request.conversation]
         options = self._options(request)
+        carried = self._reasoning_parameters(request)
+        try:
+            async with aclosing(self._ask(request.model, messages, {**options, **carried})) as chunks:
+                async for chunk in chunks:
+                    yield chunk
+        except errors.ModelRejected as failure:
+            # Endpoints have many words for a parameter that they don't know, and few codes.
+            is_unclear = failure.endpoint_status in {400, 422} and type(failure) is errors.ModelRejected
+            if not any(carried.values()) or not is_unclear:
+                raise
+        else:
+            return
+        # A refusal comes before anything is said, so that the request may be made again.
+        async with aclosing(self._ask(request.model, messages, {**options, **_without(carried)})) as chunks:
+            async for chunk in chunks:
+                if request.model not in self._refuses_parameters:
+                    self._refuses_parameters.add(request.model)
+                    log.warning("parameters_refused", model=request.model, parameters=sorted(carried))
+                yield chunk
+
+    async def _ask(
+        self, model: str, messages: list[BaseMessage], options: dict[str, Any]
+    ) -> AsyncGenerator[ModelChunk, None]:
+        """The chunks of one request."""
         has_begun = False
         try:
             async with AsyncExitStack() as call:
                 # astream would merge all chunks at the end, which blocks the loop for milliseconds.
-                async for chunk in self._chats[request.model]._astream(messages, call=call, **options):  # noqa: SLF001
+                async for chunk in self._chats[model]._astream(messages, call=call, **options):  # noqa: SLF001
                     read = read_chunk(chunk)
                     has_begun = has_begun or bool(read.text or read.reasoning)
                     yield read
         except (aiohttp.ClientError, TimeoutError) as error:
             raise _failure(error, has_begun=has_begun) from error
+
+    def _reasoning_parameters(self, request: ModelRequest) -> dict[str, str | None]:
+        """What the request says about reasoning; all None where the endpoint refuses these parameters for the model."""
+        can = self._catalog.of(request.model)
+        effort = can.brief_effort if request.is_brief else can.reasoning_effort
+        named = {"reasoning_effort": effort, "reasoning_format": can.reasoning_format}
+        carried: dict[str, str | None] = {name: value for name, value in named.items() if value is not None}
+        return _without(carried) if request.model in self._refuses_parameters else carried
 
     def _options(self, request: ModelRequest) -> dict[str, Any]:
         # Titles, summaries and search questions are not read while they come.
@@ -90,11 +126,12 @@ class GroqModel:
             options["tools"] = _functions(request.tools)
         if request.max_tokens:
             options["max_tokens"] = request.max_tokens
-        can = self._catalog.of(request.model)
-        effort = can.brief_effort if request.is_brief else can.reasoning_effort
-        if effort is not None:
-            options["reasoning_effort"] = effort
         return options
+
+
+def _without(parameters: dict[str, str | None]) -> dict[str, str | None]:
+    """The parameters, each as None: it is not sent, whatever the model's defaults are."""
+    return dict.fromkeys(parameters)
 
 
 def _functions(tools: Iterable[ToolDescription]) -> list[dict[str, Any]]:

@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Collection
 from typing import Any, Final
 
+from services.worker.models.groq.call_signs import HEAD_CHARS, is_whole_json, looks_like_call, text_after_call
 from services.worker.models.groq.calls import spoken_calls
 from services.worker.models.groq.words import (
     ANALYSIS,
@@ -27,7 +28,11 @@ from services.worker.models.groq.words import (
 )
 
 MAX_CALL_CHARS: Final = 20_000
+ADDRESSED: Final = "to="
+"""A message of gpt-oss that begins so is for a tool, whatever it holds."""
 MAX_HEADER_CHARS: Final = 120
+MAX_STRUCK_CHARS: Final = 120
+"""Where an answer begins with `<s>`, so many characters are waited for: a closing word among them makes it HTML."""
 CODE_INDENT: Final = 4
 FENCE: Final = 3
 """Backticks."""
@@ -38,6 +43,19 @@ _MARK: Final = re.compile("`+|[<\\[◁]")
 _CODE_MARK: Final = re.compile("`+|\n")
 _BACKTICKS: Final = re.compile("`+")
 _ROLE: Final = re.compile(r"\s*(?:assistant|user|system|tool|model|developer)\b[ \t]*\n?", re.IGNORECASE)
+_HEADER_WORDS: Final = (
+    "assistant",
+    "user",
+    "system",
+    "tool",
+    "model",
+    "developer",
+    "analysis",
+    "commentary",
+    "final",
+    "to=",
+)
+_STRUCK: Final = re.compile(rf"[^\n]{{1,{MAX_STRUCK_CHARS}}}?</s>", re.IGNORECASE)
 _RECIPIENT: Final = re.compile(r"to=([\w.:-]+)")
 _SENTENCE_ENDS: Final = frozenset(".!?…>")
 
@@ -72,6 +90,9 @@ class Markup:
         self._collected: list[str] = []
         self._collected_chars = 0
         self._opener = ""
+        self._is_call_like = False
+        self._struck = before.lower().count("<s>") - before.lower().count("</s>")
+        self._has_talked_of_calls = False
         self._closers: tuple[str, ...] = ()
         self._step: Callable[[str, list[Piece]], str | None] = self._read_text
         if before:
@@ -95,9 +116,25 @@ class Markup:
         """What still waits, once the answer is over."""
         self._is_ending = True
         pieces = self._read_all("")
-        if self._step in (self._read_call, self._read_object):
-            self._end_call(pieces)
+        while rest := self._end_waiting(pieces):
+            pieces += self._read_all(rest)
         return _merged(pieces)
+
+    def _end_waiting(self, pieces: list[Piece]) -> str:
+        """End what was collected. Returns what is no call and no header, and has to be read as text."""
+        step, said = self._step, "".join(self._collected)
+        if step == self._read_call:
+            return self._end_call(pieces)
+        self._step = self._read_text
+        if step == self._read_object:
+            self.calls += (calls := spoken_calls(said, self._offered))
+            if not calls:
+                self._say(said, pieces)
+        elif step == self._read_header and not _may_begin_header(said):
+            self._collected = []
+            self._trim()
+            return said
+        return ""
 
     def stop_assuming(self) -> None:
         """The reasoning comes apart, so that the text is all text."""
@@ -156,7 +193,7 @@ class Markup:
                 continue
             if not self._is_blank or self._is_continued or text[:at].strip():
                 self._say(text[:at], pieces)
-            return self._obey(kind, word[0].lower(), text[word.end() :], pieces)
+            return self._obey(kind, word[0], text[word.end() :], pieces)
         self._say(text, pieces)
         return None
 
@@ -173,6 +210,12 @@ class Markup:
         if self._is_ending:
             return False
         after = text[word.end() :]
+        if kind is Kind.FIRST and self._is_first(text, at):
+            struck = _STRUCK.match(after)
+            if struck is None:
+                return len(after) < MAX_STRUCK_CHARS + len("</s>") and "\n" not in after
+            after = after[struck.end() :]
+            return not after.strip() or after.lstrip().lower()[:LONGEST] in BEGINNINGS
         if kind is Kind.LAST:
             return not after.strip() or after.lstrip().lower()[:LONGEST] in BEGINNINGS
         return not after and not (kind is Kind.OPEN and self._is_boundary(text, at))
@@ -218,12 +261,18 @@ class Markup:
         before = text[at - 1] if at else self._tail[-1:]
         after = text[word.end() : word.end() + 1]
         if kind is Kind.LAST:
-            return bool(text[word.end() :].strip()) and not WORDS.match(text[word.end() :].lstrip())
+            self._struck -= 1
+            return self._struck >= 0 or not _is_end(text[word.end() :])
         is_first = self._is_blank and not text[:at].strip()
         if kind is Kind.FIRST:
-            return not is_first or self._is_continued
+            struck = _STRUCK.match(text, word.end())
+            is_html = not self._is_first(text, at) or (struck is not None and not _is_end(text[struck.end() :]))
+            self._struck = max(0, self._struck) + is_html
+            return is_html
         if kind is Kind.CALL and word[0].endswith(("=", "(")):
             return not (after.isalnum() or after in "\"'_")
+        if kind is Kind.DROP and self._has_talked_of_calls and word[0].startswith("</"):
+            return True
         if kind is Kind.CLOSE and self._has_talked:
             return True
         if kind is Kind.OPEN and self._is_boundary(text, at):
@@ -236,14 +285,18 @@ class Markup:
             return True  # a sentence may end in the word
         return (before in TALK_BEFORE or (is_line_start and kind is Kind.DROP)) and after in TALK_AFTER and bool(after)
 
+    def _is_first(self, text: str, at: int) -> bool:
+        """Whether the answer begins here."""
+        return self._is_blank and not self._is_continued and not text[:at].strip()
+
     def _obey(self, kind: Kind, word: str, rest: str, pieces: list[Piece]) -> str:
         match kind:
             case Kind.OPEN:
-                self._begin_reasoning(CLOSERS[word])
+                self._begin_reasoning(CLOSERS[word.lower()])
             case Kind.CALL:
-                self._begin_call(word, CALL_CLOSERS[word])
+                self._begin_call(word, CALL_CLOSERS[word.lower()])
             case Kind.HEADER:
-                self._begin_call(word, HEADERS[word])
+                self._begin_call(word, HEADERS[word.lower()])
                 self._step = self._read_header
             case Kind.CLOSE:
                 self._trim()
@@ -363,6 +416,7 @@ class Markup:
 
     def _begin_call(self, opener: str, closers: tuple[str, ...]) -> None:
         self._opener, self._closers, self._collected, self._collected_chars = opener, closers, [], 0
+        self._is_call_like = opener.startswith(ADDRESSED)
         self._step = self._read_call
 
     def _collect(self, text: str) -> None:
@@ -373,26 +427,52 @@ class Markup:
     def _read_call(self, text: str, pieces: list[Piece]) -> str | None:
         lower = _lower(text)
         found = [(at, closer) for closer in self._closers if (at := lower.find(closer)) >= 0]
+        at, closer = min(found, default=(len(text), ""))
+        wait = 0 if found or self._is_ending else _waiting(text, self._closers)
+        if not self._may_be_call(text[: at - wait]):
+            return self._take_back(pieces) + text
+        self._collect(text[: at - wait])
         if not found:
-            wait = 0 if self._is_ending else _waiting(text, self._closers)
-            self._collect(text[: len(text) - wait])
-            self._rest = text[len(text) - wait :]
+            self._rest = text[at - wait :]
             return None
-        at, closer = min(found)
-        self._collect(text[:at])
-        self._end_call(pieces)
-        return text[at if closer in CHANNEL_BEGINS else at + len(closer) :]
+        rest = text[at if closer in CHANNEL_BEGINS else at + len(closer) :]
+        return self._end_call(pieces, text[at : at + len(closer)], rest)
 
-    def _end_call(self, pieces: list[Piece]) -> None:
-        """Take the call that was said. What is none is dropped, but for an object, which may be the answer."""
-        said = "".join(self._collected)
-        is_object = self._step == self._read_object
+    def _may_be_call(self, more: str) -> bool:
+        """Whether what was collected may still become a call, or one that is dropped, with this added."""
+        chars = self._collected_chars + len(more)
+        if not self._is_call_like and chars > HEAD_CHARS:
+            head = ("".join(self._collected) + more)[:HEAD_CHARS]
+            self._is_call_like = looks_like_call(self._opener, head, self._offered, is_closed=False)
+            if not self._is_call_like:
+                return False
+        return chars <= MAX_CALL_CHARS or bool(self._offered) or self._opener.startswith(ADDRESSED)
+
+    def _take_back(self, pieces: list[Piece]) -> str:
+        """Say the word that opened no call. Returns what was collected, which is text."""
         self._step = self._read_text
-        calls = spoken_calls(self._opener + said, self._offered) if self._collected_chars <= MAX_CALL_CHARS else []
+        self._has_talked_of_calls = True
+        self._say(self._opener, pieces)
+        said, self._collected = "".join(self._collected), []
+        return said
+
+    def _end_call(self, pieces: list[Piece], closer: str = "", rest: str = "") -> str:
+        """Take the call that was said. Returns what has to be read as text.
+
+        What only looks like a call is dropped: with tools, or where it is whole. Anything else is text.
+        """
+        opener, said, is_closed = self._opener, "".join(self._collected), bool(closer)
+        looks = self._is_call_like or looks_like_call(opener, said, self._offered, is_closed=is_closed)
+        calls = []
+        if self._collected_chars <= MAX_CALL_CHARS and (looks or is_closed):
+            calls = spoken_calls(opener + said, self._offered)
+        is_dropped = looks if self._offered else is_closed and is_whole_json(opener, said)
+        if not calls and not is_dropped and not opener.startswith(ADDRESSED):
+            return self._take_back(pieces) + closer + rest
+        self._step = self._read_text
         self.calls += calls
-        if is_object and not calls:
-            self._say(said, pieces)
         self._trim()
+        return rest if is_closed or calls else text_after_call(opener, said)
 
     def _read_object(self, text: str, pieces: list[Piece]) -> str | None:
         """Read an answer that is an object to its end."""
@@ -408,7 +488,8 @@ class Markup:
         if closer == "\n":
             return self._read_role(header)
         at = header.find(closer)
-        if at < 0 and len(header) < MAX_HEADER_CHARS:
+        is_undecided = "commentary" in header[: max(at, 0)] and not header[at + len(closer) :].strip()
+        if (at < 0 or (is_undecided and not self._is_ending)) and len(header) < MAX_HEADER_CHARS:
             self._collected = [header]
             return None
         self._step = self._read_text
@@ -416,7 +497,7 @@ class Markup:
         if at < 0 or at > MAX_HEADER_CHARS:
             return header  # no header: only the word is dropped
         rest, header = header[at + len(closer) :], header[:at]
-        if self._opener == "<|start_header_id|>":
+        if self._opener.lower() == "<|start_header_id|>":
             self._is_trimming = True
             return rest
         recipient = _RECIPIENT.search(header)
@@ -436,6 +517,17 @@ class Markup:
         self._step = self._read_text
         self._trim()
         return _ROLE.sub("", header, count=1) if _ROLE.match(header) else header
+
+
+def _is_end(text: str) -> bool:
+    """Whether nothing but control tokens follows, as far as is known."""
+    return not text.strip() or WORDS.match(text.lstrip()) is not None
+
+
+def _may_begin_header(text: str) -> bool:
+    """Whether a header, or its beginning, was cut off."""
+    word = text.strip().lower()
+    return any(word.startswith(name) or name.startswith(word) for name in _HEADER_WORDS)
 
 
 def _merged(pieces: list[Piece]) -> list[Piece]:

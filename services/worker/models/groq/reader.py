@@ -38,6 +38,8 @@ FINISH_REASONS: Final[dict[str, FinishReason]] = {
     "function_call": "tool-calls",
 }
 """What endpoints call the ends of answers. All others are `other`."""
+NO_REASONS: Final = frozenset({"", "null", "none"})
+"""Texts that endpoints send before the end, where there is no finish reason yet."""
 _REASONING_FIELDS: Final = ("reasoning", "reasoning_content", "thinking", "reasoning_text", "reasoning_details")
 _TEXT_FIELDS: Final = ("text", "content", "thinking", "reasoning", "summary", "refusal")
 _REASONING_PARTS: Final = ("thinking", "reasoning", "thought", "reasoning.text", "reasoning.summary")
@@ -50,9 +52,9 @@ class AnswerReader:
     """Reads the events of one answer.
 
     `offered` are the names of the request's tools, `before` is the text that the model continues. With `is_reasoning`
-    the answer begins with reasoning that no word opens. With `is_whole` no text comes out before the end, so that
-    reasoning is told apart however late it shows. `progress` counts the events that brought something, also what does
-    not come out yet.
+    the answer may begin with reasoning that no word opens: what comes waits until it is known what it is. With
+    `is_whole` no text comes out before the end, so that reasoning is told apart however late it shows. `progress` counts
+    the events that brought something, also what does not come out yet.
     """
 
     def __init__(
@@ -65,7 +67,8 @@ class AnswerReader:
         self._markup = Markup(offered, before, is_reasoning=is_reasoning)
         self._calls = ToolCallPieces(offered)
         self._text, self._reasoning = Characters(), Characters()
-        self._assumed: list[str] = []
+        self._assumed: list[Piece] = []
+        self._was_assumed_wrongly = False
         self._is_whole = is_whole
         self._waiting: list[str] = []
         self._has_read = False
@@ -88,7 +91,7 @@ class AnswerReader:
     @property
     def was_assumed_wrongly(self) -> bool:
         """Whether the text was expected to begin with reasoning, and did not."""
-        return self._markup.is_assumed and self.has_ended
+        return self._was_assumed_wrongly
 
     def read(self, event: Any) -> list[Chunk]:  # noqa: ANN401 - what the model sent
         """The chunks that an event adds. What can't be read is skipped, and counted.
@@ -133,12 +136,12 @@ class AnswerReader:
             pieces.append((True, rest))
         pieces += self._markup.read(self._text.end())
         pieces += self._markup.end()
-        if self._markup.is_assumed and not self._is_whole:
-            # No word ended what was taken for reasoning. So it was the answer.
-            pieces.append((False, "".join([*self._assumed, *(text for _, text in pieces)]).lstrip()))
-        elif self._markup.is_assumed:
+        if self._markup.is_assumed:
+            # No word ended what may have been reasoning. So it was the answer.
+            self._was_assumed_wrongly = True
+            self._stop_assuming()
             pieces = [(False, text) for _, text in pieces]
-        chunks = self._chunks(pieces, is_end=True)
+        chunks = self._chunks(pieces)
         for name, arguments in self._markup.calls:
             self._calls.say(name, arguments)
         return [*chunks, self._last_chunk(self._calls.made())]
@@ -190,7 +193,7 @@ class AnswerReader:
     def _read_delta(self, delta: dict[str, Any], pieces: list[Piece]) -> None:
         for field in _REASONING_FIELDS:
             if reasoning := "".join(text for _, text in _texts(delta.get(field), is_reasoning=True)):
-                self._markup.stop_assuming()
+                self._stop_assuming()
                 self._say_reasoning(reasoning, pieces)
                 break
         for is_reasoning, text in _texts(delta.get("content")):
@@ -206,6 +209,11 @@ class AnswerReader:
         if call := delta.get("function_call"):
             self._calls.add(call)
 
+    def _stop_assuming(self) -> None:
+        """Take for text what may have been reasoning."""
+        self._assumed = [(False, text) for _, text in self._assumed]
+        self._markup.stop_assuming()
+
     def _say_reasoning(self, text: str, pieces: list[Piece]) -> None:
         if text := self._reasoning.join(text):
             pieces.append((True, text))
@@ -220,7 +228,9 @@ class AnswerReader:
             pieces += self._markup.read(text)
 
     def _finish(self, reason: object) -> None:
-        name = reason.lower() if isinstance(reason, str) else ""
+        name = reason.strip().lower() if isinstance(reason, str) else "other"
+        if name in NO_REASONS:
+            return
         if name == "error":
             if not self.has_ended:
                 raise ModelBadResponse
@@ -234,13 +244,13 @@ class AnswerReader:
         self.unreadable += 1
         return []
 
-    def _chunks(self, pieces: list[Piece], *, is_end: bool = False) -> list[Chunk]:
+    def _chunks(self, pieces: list[Piece]) -> list[Chunk]:
         """The pieces as chunks. Reasoning and then text may share one; they are shown in this order."""
-        if not pieces:
+        self._assumed += pieces
+        if self._markup.is_assumed or not self._assumed:
             return []
+        pieces, self._assumed = self._assumed, []
         self.has_said = True
-        if self._markup.is_assumed and not is_end:
-            self._assumed += [text for is_reasoning, text in pieces if is_reasoning]
         return [
             {"choices": [{"delta": {"reasoning" if is_reasoning else "content": text}}]}
             for is_reasoning, text in pieces

@@ -80,6 +80,8 @@ _GONE_MESSAGE: Final = re.compile(
     r"|invalid model name",
     re.IGNORECASE | re.DOTALL,
 )
+_PARAMETER: Final = re.compile(r"reasoning_(?:effort|format)", re.IGNORECASE)
+"""What is not supported then is no model."""
 _LIMITS: Final = tuple(
     re.compile(pattern, re.IGNORECASE)
     for pattern in (
@@ -255,7 +257,8 @@ def _kind_of_words(error: EndpointError, status: int) -> errors.ModelError | Non
         return errors.PromptTooLong(limit=_possible(error.limit or _first_number(_LIMITS, message)))
     if _TOOL_MESSAGE.search(message):
         return errors.ModelToolCallFailed()
-    return errors.ModelNotAvailable() if may_be_gone and _GONE_MESSAGE.search(message) else None
+    is_gone = may_be_gone and _GONE_MESSAGE.search(message) and not _PARAMETER.search(message)
+    return errors.ModelNotAvailable() if is_gone else None
 
 
 def _too_much_at_once(message: str) -> errors.ModelError | None:

@@ -20,9 +20,9 @@ MAX_REFUSAL_BYTES: Final = 64 * 1024
 REFUSAL_WITHIN: Final = 2.0
 """Seconds to wait for the body of a refusal."""
 END_WITHIN: Final = 5.0
-"""Seconds to wait after the finish reason, for the usage and the end of the body. Some bodies stay open."""
-SAYS_NOTHING_FOR: Final = 180.0
-"""Seconds for which an endpoint may send signs of life without a word."""
+"""Seconds to wait after the finish reason, for the usage and the end of the body. Some bodies stay open, or send pings."""
+SAYS_NOTHING_FOR: Final = 60.0
+"""Seconds for which an endpoint may send signs of life without a word; longer where it may be silent for longer."""
 OPENS_IN_REASONING: Final = ("deepseek-r1", "qwq", "-thinking", "r1-1776")
 """In the names of models whose prompts end with `<think>`, so that only the closing word comes with the answer."""
 
@@ -34,11 +34,13 @@ class Completions:
     endpoints send is read by `AnswerReader`: ChatGroq gets chunks of one shape only.
     """
 
-    def __init__(self, http: aiohttp.ClientSession, base_url: str, key: str) -> None:
+    def __init__(self, http: aiohttp.ClientSession, base_url: str, key: str, *, read_timeout: float = 0.0) -> None:
         self._http = http
+        self._read_timeout = read_timeout
         self._url = f"{base_url.rstrip('/')}/openai/v1/chat/completions"
         self._headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
         self._opens_in_reasoning: dict[str, bool] = {}
+        self._lone_closes: dict[str, int] = {}
 
     async def create(self, *, call: AsyncExitStack, is_whole: bool = False, **parameters: Any) -> AsyncIterator[Chunk]:  # noqa: ANN401
         """Ask for a completion, and return its chunks. The connection stays open until `call` is left.
@@ -70,15 +72,26 @@ class Completions:
         )
         read = Body(reader)
         try:
-            async for chunk in read_body(body, read):
+            async for chunk in read_body(body, read, max(self._read_timeout, SAYS_NOTHING_FOR)):
                 yield chunk
         finally:
-            if reader.has_lone_close:
-                self._opens_in_reasoning[model] = True
-            elif reader.was_assumed_wrongly:
-                self._opens_in_reasoning[model] = False
+            self._learn(model, hash(str(parameters["messages"][-1:])), reader)
             if read.unreadable:
                 log.warning("model_events_skipped", model=model, events=read.unreadable)
+
+    def _learn(self, model: str, question: int, reader: AnswerReader) -> None:
+        """Remember whether a model's answers begin with reasoning that no word opens.
+
+        One answer with a closing word alone may speak of the word. So two in a row, to different questions, are believed.
+        """
+        if reader.has_lone_close:
+            if self._lone_closes.setdefault(model, question) != question:
+                self._opens_in_reasoning[model] = True
+            return
+        if reader.has_ended:
+            self._lone_closes.pop(model, None)
+        if reader.was_assumed_wrongly:
+            self._opens_in_reasoning[model] = False
 
     def _expects_reasoning(self, model: str, parameters: dict[str, Any]) -> bool:
         """Whether the answer may begin with reasoning that no word opens: by its name, or as it did before."""
@@ -89,8 +102,10 @@ class Completions:
         return self._opens_in_reasoning.get(model, by_name)
 
 
-async def read_body(pieces: AsyncIterator[bytes], body: Body) -> AsyncIterator[Chunk]:
-    """The chunks of a body, as its pieces come.
+async def read_body(
+    pieces: AsyncIterator[bytes], body: Body, patience: float = SAYS_NOTHING_FOR
+) -> AsyncIterator[Chunk]:
+    """The chunks of a body, as its pieces come. `patience` is in seconds, for signs of life without a word.
 
     Raises:
         ModelError: the answer is an error, or was cut short.
@@ -106,15 +121,20 @@ async def read_body(pieces: AsyncIterator[bytes], body: Body) -> AsyncIterator[C
             yield chunk
         if body.is_over or body.has_ended:
             break
-        silent_since = None if has_said or body.progress > before else _check_silence(silent_since)
-    while body.has_ended and not body.is_over and (piece := await _next(pieces)):
+        silent_since = None if has_said or body.progress > before else _check_silence(silent_since, patience)
+    clock = asyncio.get_running_loop()
+    deadline = clock.time() + END_WITHIN
+    while body.has_ended and not body.is_over and (piece := await _next(pieces, deadline)):
+        before = body.progress
         for chunk in body.read(piece):
             yield chunk
+        if body.progress > before:  # some endpoints send the finish reason too early
+            deadline = clock.time() + END_WITHIN
     for chunk in body.end():
         yield chunk
 
 
-def _check_silence(since: float | None) -> float:
+def _check_silence(since: float | None, patience: float) -> float:
     """Since when nothing is said, in seconds of the loop's clock.
 
     Raises:
@@ -122,15 +142,20 @@ def _check_silence(since: float | None) -> float:
 
     """
     now = asyncio.get_running_loop().time()
-    if since is not None and now - since > SAYS_NOTHING_FOR:
+    if since is not None and now - since > patience:
         raise TimeoutError
     return now if since is None else since
 
 
-async def _next(pieces: AsyncIterator[bytes]) -> bytes:
-    """The next piece after the finish reason; empty at the end. Whatever befalls the connection then is an end."""
+async def _next(pieces: AsyncIterator[bytes], deadline: float) -> bytes:
+    """The next piece after the finish reason; empty at the end. Whatever befalls the connection then is an end.
+
+    `deadline` is a time of the loop's clock. Pieces that come at once would pass a timeout, so the time is looked at too.
+    """
+    if asyncio.get_running_loop().time() >= deadline:
+        return b""
     try:
-        async with asyncio.timeout(END_WITHIN):
+        async with asyncio.timeout_at(deadline):
             return await anext(pieces, b"")
     except (aiohttp.ClientError, TimeoutError):
         return b""
