@@ -243,6 +243,8 @@ class Settings(RedisSettings, DatabaseSettings):
         if text is None:
             return None
         url = read_url(text, ("http", "https"))
+        if url.account:
+            raise ValueError("can't hold a user or a password: a request has no place for them beside the key")
         if url.query or len(url.hosts) > 1 or not url.hosts[0][0]:
             raise ValueError("must be an address such as https://model.example.com:8080")
         return API_PATH.sub("", str(url))

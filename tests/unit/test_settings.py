@@ -438,6 +438,16 @@ def test_what_is_no_address_of_http_is_refused_by_name(
         load(monkeypatch, **{name: address})
 
 
+@pytest.mark.parametrize("name", ["GROQ_BASE_URL", "TAVILY_BASE_URL"])
+@pytest.mark.parametrize("account", [f"user:{PASSWORD}@", f"{PASSWORD}@", f":{PASSWORD}@", "@"])
+def test_an_account_in_an_address_is_refused_and_not_quoted(
+    name: str, account: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(SettingsInvalid, match=rf"^{name}: can't hold a user or a password") as refused:
+        load(monkeypatch, **{name: f"http://{account}model.example.com"})
+    assert PASSWORD not in refused.value.message
+
+
 @pytest.mark.parametrize(
     "path", ["", "/", "/openai/v1", "/openai/v1/", "/v1", "/v1/", "/openai", "/v1/chat/completions"]
 )
