@@ -4,7 +4,7 @@ import re
 from typing import Final
 from urllib.parse import quote
 
-from shared.urls import Url, has_broken_escape, read_url
+from shared.urls import Url, has_broken_escape, read_url, unknown_parameter
 
 SCHEME: Final = "postgresql+psycopg"
 LIBPQ: Final = frozenset(
@@ -35,7 +35,6 @@ POOLS: Final = frozenset({"connection_limit", "pool_size", "pool_timeout", "max_
 SSL_MODES: Final = frozenset({"disable", "allow", "prefer", "require", "verify-ca", "verify-full"})
 SSL: Final = {"true": "require", "1": "require", "false": "disable", "0": "disable", "no-verify": "require"}
 SCHEMA: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-MAX_QUOTED_CHARS: Final = 40
 
 
 def to_sqlalchemy(text: str) -> str:
@@ -83,7 +82,7 @@ def _translated(given: list[tuple[str, str]]) -> dict[str, str]:
         if name in {"ssl", "sslmode"}:
             name, value = "sslmode", _ssl_mode(value)  # noqa: PLW2901 - the same thing in another spelling
         if name not in LIBPQ:
-            raise ValueError(f"has the parameter {name[:MAX_QUOTED_CHARS]!r}, which PostgreSQL's client does not know")
+            raise unknown_parameter(name, "PostgreSQL's client does not know")
         if parameters.setdefault(name, value) != value:
             raise ValueError(f"has two values of the parameter {name}")
     if schema and schema != "public":

@@ -3,11 +3,13 @@
 from typing import Final
 from urllib.parse import quote
 
-from shared.urls import Url, read_url
+from shared.urls import Url, read_url, unknown_parameter
 
 TLS: Final = frozenset({"ssl_cert_reqs", "ssl_ca_certs", "ssl_certfile", "ssl_keyfile", "ssl_check_hostname"})
 """The parameters that both clients obey, with rediss://."""
-MAX_QUOTED_CHARS: Final = 40
+CERTIFICATES: Final = ("none", "optional", "required")
+SWITCHES: Final = {"true": "true", "1": "true", "yes": "true", "false": "false", "0": "false", "no": "false"}
+"""One client takes all but `false` for true."""
 
 
 def one_spelling(text: str) -> str:
@@ -26,9 +28,22 @@ def one_spelling(text: str) -> str:
         if name == "db":
             path = f"/{value}"
         elif name in TLS and url.scheme == "rediss":
-            kept.append(f"{name}={quote(value, safe='-._~/:')}")
+            kept.append(f"{name}={quote(_value(name, value), safe='-._~/:')}")
         else:
-            raise ValueError(f"has the parameter {name[:MAX_QUOTED_CHARS]!r}, which can't be set here; leave it out")
+            raise unknown_parameter(name, "can't be set here; leave it out")
     if path.strip("/") and not path.removeprefix("/").isdecimal():
         raise ValueError("must end in the number of a database, such as /0, or in nothing")
     return str(Url(url.scheme, url.account, url.hosts, path, "&".join(kept)))
+
+
+def _value(name: str, value: str) -> str:
+    """A parameter's value as both clients read it. Celery's own spelling, as CERT_NONE, is read by kombu alone."""
+    if name == "ssl_cert_reqs":
+        value = value.lower().removeprefix("cert_")
+        if value not in CERTIFICATES:
+            raise ValueError(f"has an ssl_cert_reqs that is none: use one of {', '.join(CERTIFICATES)}")
+    elif name == "ssl_check_hostname":
+        if value.lower() not in SWITCHES:
+            raise ValueError("has an ssl_check_hostname that is none: use true or false")
+        value = SWITCHES[value.lower()]
+    return value

@@ -1,6 +1,7 @@
 """The one place where environment variables become values. Read once, in each process's composition root."""
 
 import re
+from collections.abc import Iterable
 from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
@@ -17,7 +18,9 @@ from shared.urls import read_url
 MIN_SECRET_BYTES: Final = 32
 GROQ_FALLBACK: Final = "openai/gpt-oss-20b"
 """The model that stands in for others at Groq. An endpoint of somebody else's need not have it."""
-KEY: Final = re.compile(r"[!-~]+")
+KEY: Final = re.compile(r"[!#-&(-_a-~]+")
+"""ASCII without spaces and quotation marks."""
+QUOTED: Final = re.compile(r"""(["'])(.*)\1""", re.DOTALL)
 PREFIX: Final = re.compile(r"[A-Za-z0-9:_.-]{1,64}")
 NO_PREFIX: Final = "none"
 """What REDIS_PREFIX_BEFORE says where there was no prefix. Set to nothing counts as unset."""
@@ -32,6 +35,13 @@ LOCAL_ORIGINS: Final = (
     "http://127.0.0.1:5173",
     "http://127.0.0.1:8080",
 )
+
+
+def _insist_on_names(models: Iterable[str]) -> None:
+    """Models' names are shown to users and stand in logs, so a name is one line."""
+    for name in models:
+        if not name.isprintable() or any(mark in name for mark in "\"'`"):
+            raise ValueError("must name each model without quotation marks and line ends")
 
 
 class LogSettings(EnvironmentSettings):
@@ -211,6 +221,7 @@ class Settings(RedisSettings, DatabaseSettings):
     def _are_contexts(cls, contexts: tuple[tuple[str, int], ...], info: ValidationInfo) -> tuple[tuple[str, int], ...]:
         if not all(name for name, _ in contexts):
             raise ValueError("must be a list of model=tokens")
+        _insist_on_names(name for name, _ in contexts)
         for _, size in contexts:
             cls._is_context(size, info)
         return contexts
@@ -232,6 +243,8 @@ class Settings(RedisSettings, DatabaseSettings):
         if text is None:
             return None
         url = read_url(text, ("http", "https"))
+        if url.account:
+            raise ValueError("can't hold a user or a password: a request has no place for them beside the key")
         if url.query or len(url.hosts) > 1 or not url.hosts[0][0]:
             raise ValueError("must be an address such as https://model.example.com:8080")
         return API_PATH.sub("", str(url))
@@ -239,10 +252,24 @@ class Settings(RedisSettings, DatabaseSettings):
     @field_validator("groq_api_key", "tavily_api_key")
     @classmethod
     def _fits_a_header(cls, key: SecretStr | None) -> SecretStr | None:
-        """A key is sent in a header, and each request would fail over a line end or a letter that a header can't hold."""
-        if key is not None and not KEY.fullmatch(key.get_secret_value()):
+        """A key is sent in a header, and each request would fail over a line end or a letter that a header can't hold.
+
+        Quotation marks around it are taken off: `docker run --env-file` leaves them there.
+        """
+        if key is None:
+            return None
+        text = key.get_secret_value()
+        if quoted := QUOTED.fullmatch(text):
+            text = quoted[2]
+        if not KEY.fullmatch(text):
             raise ValueError("has characters that no key has")
-        return key
+        return SecretStr(text)
+
+    @field_validator("groq_model", "groq_models", "groq_fallback_model")
+    @classmethod
+    def _are_names(cls, named: Any) -> Any:  # noqa: ANN401 - one name, several, or None
+        _insist_on_names((named,) if isinstance(named, str) else named or ())
+        return named
 
     @field_validator("jwt_secret_key")
     @classmethod

@@ -9,6 +9,7 @@ from urllib.parse import quote, unquote
 MAX_PORT: Final = 65535
 _AUTHORITY: Final = re.compile(r"[^/?#]*")
 _HOST: Final = re.compile(r"(?P<host>\[[0-9A-Fa-f:.%]+\]|[A-Za-z0-9._~%-]*)(?::(?P<port>[0-9]{1,5})?)?")
+_PLAIN_NAME: Final = re.compile(r"[A-Za-z0-9_]{1,30}")
 _NO_ESCAPE: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _ESCAPES: Final = "in a password, write @ as %40, / as %2F, ? as %3F, # as %23, % as %25"
 
@@ -66,6 +67,13 @@ def escaped_account(account: str) -> str:
     """A user and a password, escaped. A `%` that begins no escape stands for itself."""
     user, colon, password = account.partition(":")
     return f"{_escaped(user)}{colon}{_escaped(password)}"
+
+
+def unknown_parameter(name: str, why: str) -> ValueError:
+    """The error about a parameter. A name that may be a part of a password is not quoted."""
+    if _PLAIN_NAME.fullmatch(name):
+        return ValueError(f"has the parameter {name!r}, which {why}")
+    return ValueError(f"has a parameter that {why}")
 
 
 def has_broken_escape(text: str) -> bool:

@@ -165,6 +165,7 @@ def model(settings: Settings) -> Finding:
     known = _models(base, settings.groq_api_key.get_secret_value() if settings.groq_api_key is not None else "")
     if isinstance(known, Finding):
         return known
+    where = _shown(base)
     named = {
         "GROQ_MODEL": (settings.groq_model,),
         "GROQ_MODELS": settings.groq_models,
@@ -172,9 +173,9 @@ def model(settings: Settings) -> Finding:
     }
     for setting, names in named.items():
         if missing := [name for name in names if name not in known]:
-            detail = f"{', '.join(missing)} is not offered by {base}"
+            detail = f"{', '.join(missing)} is not offered by {where}"
             return Finding("model", "wrong", detail, f"{setting}: name one of {_few(known)}")
-    return Finding("model", "ok", f"{settings.groq_model} at {base}")
+    return Finding("model", "ok", f"{settings.groq_model} at {where}")
 
 
 def _few(names: set[str]) -> str:
@@ -185,6 +186,7 @@ def _few(names: set[str]) -> str:
 
 def _models(base: str, key: str) -> set[str] | Finding:
     """The names of the endpoint's models, or what keeps us from knowing them."""
+    where = _shown(base)
     request = urllib.request.Request(  # noqa: S310 — the caller has checked the scheme
         f"{base}/openai/v1/models", headers={"Authorization": f"Bearer {key}", "User-Agent": "cortexai"}
     )
@@ -195,20 +197,37 @@ def _models(base: str, key: str) -> set[str] | Finding:
         with error:
             if error.code in {http.client.UNAUTHORIZED, http.client.FORBIDDEN}:
                 return Finding("model", "wrong", "the key is refused", "check GROQ_API_KEY")
-            return Finding("model", "wrong", f"{base} answers {error.code}", "check GROQ_BASE_URL")
+            detail = f"{where} answers {error.code}"
+            if error.code // 100 == 3:  # noqa: PLR2004
+                detail += ", a redirect, which the workers don't follow"
+            return Finding("model", "wrong", detail, "check GROQ_BASE_URL")
     except (OSError, http.client.HTTPException) as error:
-        reason = getattr(error, "reason", error)
-        return Finding("model", "wrong", f"{base} can't be reached: {reason}", "check GROQ_BASE_URL and the network")
+        # An error about HTTP would quote what the endpoint sent.
+        reason = getattr(error, "reason", error) if isinstance(error, OSError) else type(error).__name__
+        return Finding("model", "wrong", f"{where} can't be reached: {reason}", "check GROQ_BASE_URL and the network")
     except (ValueError, KeyError, TypeError):
-        return Finding("model", "wrong", f"{base} does not answer as Groq does", "check GROQ_BASE_URL")
+        return Finding("model", "wrong", f"{where} does not answer as Groq does", "check GROQ_BASE_URL")
+
+
+def _shown(base: str) -> str:
+    """Scheme, host and port of an address: a path may be a secret."""
+    parts = urlsplit(base)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+
+
+class _NoRedirects(urllib.request.HTTPRedirectHandler):
+    """Follows no redirect: the key would go to another host, and the workers follow none either."""
+
+    def redirect_request(self, *_: object) -> None:
+        """Say that there is no request to come (urllib.request)."""
 
 
 def _opener(base: str) -> urllib.request.OpenerDirector:
-    """By the workers' proxy, and without one for this machine's own endpoints."""
+    """Without redirects, by the workers' proxy, and without one for this machine's own endpoints."""
     parts = urlsplit(base)
     way = find_way(base) if parts.hostname not in {"localhost", "127.0.0.1", "::1"} else Way(None)
     proxies = {parts.scheme: way.proxy} if way.proxy is not None else {}
-    return urllib.request.build_opener(urllib.request.ProxyHandler(proxies))
+    return urllib.request.build_opener(urllib.request.ProxyHandler(proxies), _NoRedirects)
 
 
 def proxy(settings: Settings) -> Iterator[Finding]:

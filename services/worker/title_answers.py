@@ -33,6 +33,7 @@ _HERE: Final = (
 )
 _SURE: Final = (
     r"(?:sure(?: thing)?|certainly|of course|absolutely|claro|por supuesto|bien sûr|natürlich|gerne?|certo|natuurlijk"
+    r"|as (?:requested|you (?:asked|requested|wished))|wie gewünscht|como solicitado|comme demandé|как вы просили"
     r"|конечно|当然(?:可以)?|當然|好的|はい|もちろん|물론(?:입니다|이죠)?|네)"
 )
 _WELL: Final = r"(?:okay|ok|great|alright|got it|klar)"
@@ -43,7 +44,15 @@ _HANDS_OVER: Final = regex.compile(rf"{_HANDING}|(?:{_SURE})\Z", regex.I)
 _BEGINS: Final = regex.compile(
     rf"(?:(?:a|an|the|my|one|eine?n?|der|un|une|le|el|o|um) )?(?:\p{{L}}+ )?{_TITLE}(?!\p{{L}})", regex.I
 )
-_LABEL: Final = regex.compile(r"([^:：]{1,120}?)\s*[:：]\s*(.*)", regex.S)
+# The verb is in small letters, so that "The Title Would Be Nice to Have" stays whole.
+_SAYS: Final = regex.compile(
+    rf"(?i:(?:(?:a|an|the|my|your|one|eine?|der|mein|une?|le|mon|el|il|o|uma?) )?(?:\p{{L}}+ ){{0,2}}{_TITLE}"
+    r"(?: (?:for|of|für|para|pour|per|del?) [^.:]{1,40}?)?)"
+    r" (?:(?:would|could|might|should) be|wäre|könnte sein|sería|podría ser|serait|pourrait être|sarebbe|potrebbe essere"
+    r"|seria|poderia ser|(?:is|ist|es|est|è|é)(?=\s+\P{Ll}))\s+(?=\S)"
+    r"|I(?:['’]d| would) (?:suggest|propose|recommend|(?:call|title|name) (?:it|this)|go with)\s+(?=\P{Ll})"
+)
+_LABEL: Final = regex.compile(r"([^:：=]{1,120}?)\s*[:：=]\s*(.*)", regex.S)
 _DASHED: Final = regex.compile(rf"{_TITLE}\s+[-–—]\s+(?=\S)", regex.I)
 _QUOTE: Final = r"\"“”„«»「」『』《》"
 _NAMED: Final = regex.compile(rf"[^{_QUOTE}]*[{_QUOTE}]([^{_QUOTE}]+)[{_QUOTE}][^{_QUOTE}]*")
@@ -64,6 +73,7 @@ _LAST_MARKS: Final = ".,;:。．｡、，；：।۔،؛"
 
 # Of a refusal, of a model that answers the message, and of one that thinks aloud: not of a title such as "I can't sleep".
 _NO_TITLE: Final = regex.compile(
+    r"(?:(?:okay|ok|alright|well|hmm+|so|now|right)\b[,.…!]*\s+){0,3}"
     r"(?:(?:i'?m|i am|we'?re) (?:so |very |really )?sorry\b|sorry,|i apologi[sz]e|my apologies|unfortunately,? (?:i|we)\b"
     r"|as an? (?:ai|language model|assistant)\b"
     r"|i (?:can'?t|can ?not|could not|couldn'?t|won'?t|will not|am unable to|'?m unable to|am not able to|do not|don'?t"
@@ -77,7 +87,16 @@ _NO_TITLE: Final = regex.compile(
     r"|je suis désolée?|je ne peux pas (?:vous |t'|t’|aider|répondre|créer|fournir|faire)|mi dispiace|non posso (?:aiutar"
     r"|fornir|crear|rispond|far)|desculpe|sinto muito|não posso (?:ajudar|fornecer|criar|gerar|fazer|responder)"
     r"|het spijt me|ik kan (?:je |u |dat |daar)|извините|к сожалению|я не могу (?:помочь|это|предоставить|создать"
-    r"|выполнить)|抱歉|对不起|對不起|很抱歉|我(?:无法|無法|不能)|申し訳|すみません|ごめんなさい|죄송|미안|آسف|عذر|मुझे खेद|क्षमा करें)",
+    r"|выполнить)|(?:я )?не могу (?:с этим )?(?:помочь|предоставить|создать|выполнить|ответить)|не можу допомогти"
+    r"|(?:can'?t|can ?not|unable to|not able to) (?:help (?:you|with)|assist|comply|fulfil|(?:provide|create|generate) (?:a|the)"
+    r"|do that)\b|kann (?:dir |ihnen )?(?:dabei|damit|hier) (?:leider )?nicht|(?:nie|ne) mog[ęu]\b.*\b(?:pomóc|pomoci)"
+    r"|please (?:provide|share|send|give|paste|enter|specify|clarify|tell)(?: me)?(?: with)? (?:the|a|an|your|more|some|what"
+    r"|which|additional|further|me)\b|(?:could|can|would) you (?:please )?(?:provide|share|clarify|specify|give me|tell me)"
+    r"|bitte (?:gib|geben|teile|teilen|nenne|nennen|sende|senden|schick|stelle)\b"
+    r"|por favor,? (?:proporcion|compart|indi[cq]|env[ií]|forne[cç]|diga)|veuillez (?:fournir|partager|indiquer|préciser|envoyer)"
+    r"|пожалуйста,? (?:предостав|укажи|пришли|отправ|уточни)|请(?:您)?(?:提供|告诉|输入|发送|分享)"
+    r"|(?:无法|無法|不能)(?:帮|提供|生成|回答)"
+    r"|抱歉|对不起|對不起|很抱歉|我(?:无法|無法|不能)|申し訳|すみません|ごめんなさい|죄송|미안|آسف|عذر|मुझे खेद|क्षमा करें)",
     regex.I,
 )
 _NAMES_NOTHING: Final = frozenset(
@@ -184,6 +203,8 @@ def _without_label(line: str) -> str:
         return line[courtesy.end() :]
     if dashed := _DASHED.match(line):
         return line[dashed.end() :]
+    if says := _SAYS.match(line):
+        return line[says.end() :]
     label = _LABEL.fullmatch(line)
     if label is None:
         named = _NAMED.fullmatch(line)

@@ -131,7 +131,10 @@ class TestSearches:
         self, client: Client, worker: Worker, groq_url: str
     ) -> None:
         word = uuid4().hex
-        await groq_control.script(groq_url, f"strict tool=web_search query={word}", marker=word, times=2)
+        await groq_control.script(groq_url, marker=word, purpose="search", reply=f"Search: {word}")
+        await groq_control.script(
+            groq_url, f"strict tool=web_search query={word}", marker=word, purpose="answer", times=2
+        )
         posted, events = await answer(client, worker, f"What is the latest news on {word}?")
         sources = [event.part["url"] for event in events if event.part["type"] == "source-url"]
         assert sources

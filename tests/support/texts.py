@@ -4,6 +4,10 @@ The texts of languages begin with Article 1 of the Universal Declaration of Huma
 (https://www.ohchr.org/en/human-rights/universal-declaration), which is nobody's property.
 """
 
+import base64
+import random
+import string
+import unicodedata
 from typing import Final
 
 TEXTS: Final = {
@@ -89,6 +93,14 @@ TEXTS: Final = {
     "georgian": (
         "ყველა ადამიანი იბადება თავისუფალი და თანასწორი თავისი ღირსებითა და უფლებებით. მათ მინიჭებული აქვთ გონება და სინდისი."
     ),
+    "armenian": (
+        "Բոլոր մարդիկ ծնվում են ազատ ու հավասար իրենց արժանապատվությամբ ու իրավունքներով։ Նրանք ունեն բանականություն ու "
+        "խիղճ և միմյանց պետք է եղբայրաբար վերաբերվեն։"
+    ),
+    "amharic": (
+        "የሰው ልጅ ሁሉ ሲወለድ ነጻና በክብርና በመብትም እኩልነት ያለው ነው። የተፈጥሮ ማስተዋልና ሕሊና ስላለው አንዱ ሌላውን በወንድማማችነት መንፈስ መመልከት ይገባዋል።"
+    ),
+    "phonetics": "ɔːl ˈhjuːmən ˈbiːɪŋz ɑːr bɔːrn friː ənd ˈiːkwəl ɪn ˈdɪɡnɪti ənd raɪts",
     "digits": "3141592653589793238462643383279502884197169399375105820974944592307816406286208998628034825342117067",
     "table": "2026-11-25 08:15:42.113  1,204.50  -17.25%  192.168.10.44  +49 30 1234567  #00413  7/9  0x1F4A  98.6\n"
     * 3,
@@ -132,3 +144,34 @@ INVISIBLE: Final = {
     "some of each": " \u200b\u3164\n\ufe0f\u2800",
 }
 """Texts of which nobody sees anything, with a name for each."""
+
+_RANDOM: Final = random.Random(7)  # noqa: S311 - always the same texts
+
+
+def _any_of(characters: str, count: int) -> str:
+    return "".join(_RANDOM.choices(characters, k=count))
+
+
+def _block(first: int, last: int) -> str:
+    return "".join(map(chr, range(first, last + 1)))
+
+
+NO_WORDS: Final = {
+    "random letters": _any_of(string.ascii_lowercase, 900),
+    "random words": " ".join(_any_of(string.ascii_lowercase, _RANDOM.randint(3, 9)) for _ in range(150)),
+    "consonants": " ".join(_any_of("bcdfghjklmnpqrstvwxz", 6) for _ in range(120)),
+    "random capitals": _any_of(string.ascii_uppercase, 900),
+    "letters and digits": _any_of(string.ascii_letters + string.digits, 900),
+    "base64": base64.b64encode(_RANDOM.randbytes(600)).decode(),
+    "hex": _RANDOM.randbytes(400).hex(),
+    "passwords": "\n".join(_any_of(string.ascii_letters + string.digits + "!@#$%^&*", 14) for _ in range(50)),
+    "many marks": "".join(letter + _any_of(_block(0x0300, 0x036F), 6) for letter in TEXTS["english"][:120]),
+    "marks apart": unicodedata.normalize("NFD", TEXTS["vietnamese"]),
+    "cuneiform": _any_of(_block(0x12000, 0x12399), 300),
+    "hieroglyphs": _any_of(_block(0x13000, 0x1342E), 300),
+    "any Han": _any_of(_block(0x4E00, 0x9FA5), 300),
+    "Han, extension A": _any_of(_block(0x3400, 0x4DB5), 300),
+    "Han, extension B": _any_of(_block(0x20000, 0x2A6D6), 300),
+    "private use": _any_of(_block(0xE000, 0xE400), 200),
+}
+"""Texts that hardly have a word that a vocabulary knows."""

@@ -3,6 +3,10 @@ import re
 import socket
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.metadata import version
 from pathlib import Path
 
@@ -179,3 +183,49 @@ def test_the_doctor_names_what_is_wrong_and_shows_no_secret(tmp_path: Path) -> N
     assert "Redis (REDIS_URL): can't be reached" in found.stdout
     assert "model: http://127.0.0.1:1 can't be reached" in found.stdout
     assert "hunter2" not in found.stdout + found.stderr
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_the_doctor_follows_no_redirect_with_the_key(tmp_path: Path, status: int) -> None:
+    with redirecting(status) as (url, requests):
+        found = cortexai(tmp_path, "doctor", GROQ_API_KEY="hunter2", GROQ_BASE_URL=f"{url}/secret-path", PORT="0")
+    assert found.returncode == 1
+    assert f"model: {url} answers {status}, a redirect, which the workers don't follow" in found.stdout
+    assert "check GROQ_BASE_URL" in found.stdout
+    assert "secret-path" not in found.stdout
+    assert requests == ["/secret-path/openai/v1/models"]
+
+
+@pytest.mark.parametrize("name", ["GROQ_BASE_URL", "TAVILY_BASE_URL"])
+def test_no_command_shows_the_password_in_an_address(tmp_path: Path, name: str) -> None:
+    given = {"GROQ_API_KEY": "key", name: "http://user:hunter2@model.example"}
+    for command in ("up", "doctor"):
+        refused = cortexai(tmp_path, command, **given)
+        told = refused.stdout + refused.stderr
+        assert refused.returncode != 0
+        assert f"{name}: can't hold a user or a password" in told
+        assert "hunter2" not in told
+
+
+@contextmanager
+def redirecting(status: int) -> Iterator[tuple[str, list[str]]]:
+    """A server that redirects, under another name of its own, and the paths of the requests that came."""
+    requests: list[str] = []
+
+    class Redirecting(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            requests.append(self.path)
+            self.send_response(status)
+            self.send_header("Location", f"http://localhost:{server.server_port}/elsewhere")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing (http.server)."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Redirecting) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}", requests
+        finally:
+            server.shutdown()

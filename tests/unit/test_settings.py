@@ -157,6 +157,37 @@ def test_a_key_that_no_header_can_hold_is_refused(name: str, key: str, monkeypat
         load(monkeypatch, **{name: key})
 
 
+@pytest.mark.parametrize("name", ["GROQ_API_KEY", "TAVILY_API_KEY"])
+@pytest.mark.parametrize("quoted", ['"{}"', "'{}'", ' "{}"\n'])
+def test_quotation_marks_around_a_key_are_no_part_of_it(
+    name: str, quoted: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = getattr(load(monkeypatch, **{name: quoted.format("gsk_x")}), name.lower())
+    assert read.get_secret_value() == "gsk_x"
+
+
+@pytest.mark.parametrize("name", ["GROQ_API_KEY", "TAVILY_API_KEY"])
+@pytest.mark.parametrize("key", ['"gsk_x', "gsk_x'", "\"gsk_x'", "\"'gsk_x'\"", '""', '"', "gsk_`x"])
+def test_a_key_with_other_quotation_marks_is_refused(name: str, key: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(SettingsInvalid, match=rf"^{name}: has characters that no key has$"):
+        load(monkeypatch, **{name: key})
+
+
+@pytest.mark.parametrize("name", ["GROQ_MODEL", "GROQ_MODELS", "GROQ_FALLBACK_MODEL", "MODEL_CONTEXTS"])
+@pytest.mark.parametrize(
+    "model", ["a\nb", "a\r\nb", "a\tb", "a\x1b[31m", "a\x7f", "a\u2028b", "a\u202eb", '"a"', "'a'"]
+)
+def test_a_model_whose_name_is_none_is_refused(name: str, model: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(SettingsInvalid, match=rf"^{name}: must name .* without quotation marks and line ends$"):
+        load(monkeypatch, **{name: f"{model}=9000" if name == "MODEL_CONTEXTS" else model})
+
+
+@pytest.mark.parametrize("model", ["openai/gpt-oss-120b", "My Model (Q4_K_M).gguf", "llama3:8b@latest", "模型"])
+def test_a_models_name_may_be_of_any_spelling(model: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = load(monkeypatch, GROQ_MODEL=model, GROQ_MODELS=model, GROQ_FALLBACK_MODEL=model)
+    assert settings.known_models == (model, model)
+
+
 def test_names_are_taken_in_any_case(monkeypatch: pytest.MonkeyPatch) -> None:
     assert load(monkeypatch, log_level="debug").log_level == "debug"
 
@@ -405,6 +436,16 @@ def test_what_is_no_address_of_http_is_refused_by_name(
 ) -> None:
     with pytest.raises(SettingsInvalid, match=rf"^{name}: "):
         load(monkeypatch, **{name: address})
+
+
+@pytest.mark.parametrize("name", ["GROQ_BASE_URL", "TAVILY_BASE_URL"])
+@pytest.mark.parametrize("account", [f"user:{PASSWORD}@", f"{PASSWORD}@", f":{PASSWORD}@", "@"])
+def test_an_account_in_an_address_is_refused_and_not_quoted(
+    name: str, account: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(SettingsInvalid, match=rf"^{name}: can't hold a user or a password") as refused:
+        load(monkeypatch, **{name: f"http://{account}model.example.com"})
+    assert PASSWORD not in refused.value.message
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,11 @@
 """URLs with passwords: every spelling that is meant is taken, everything else is refused, and no message quotes a password."""
 
+from urllib.parse import unquote
+
+import kombu.utils.url
 import psycopg
 import pytest
+import redis
 from psycopg import pq
 from redis.connection import parse_url
 from sqlalchemy import make_url
@@ -129,6 +133,11 @@ def test_the_list_of_parameters_is_that_of_postgresqls_client() -> None:
         ("redis://h/", "redis://h/"),
         ("redis://h?db=3", "redis://h/3"),
         ("rediss://h:6380/1?ssl_cert_reqs=none", "rediss://h:6380/1?ssl_cert_reqs=none"),
+        ("rediss://h?ssl_cert_reqs=CERT_NONE", "rediss://h?ssl_cert_reqs=none"),
+        ("rediss://h?ssl_cert_reqs=CERT_OPTIONAL", "rediss://h?ssl_cert_reqs=optional"),
+        ("rediss://h?ssl_cert_reqs=Required", "rediss://h?ssl_cert_reqs=required"),
+        ("rediss://h?ssl_check_hostname=no", "rediss://h?ssl_check_hostname=false"),
+        ("rediss://h?ssl_check_hostname=True", "rediss://h?ssl_check_hostname=true"),
         ("redis://:p@[::1]:6379/0", "redis://:p@[::1]:6379/0"),
     ],
 )
@@ -141,6 +150,9 @@ def test_a_redis_url_is_read_as_both_clients_read_it(given: str, read: str) -> N
     [
         ("redis://h/0?client_name=x", "'client_name'"),
         ("redis://h/0?ssl_cert_reqs=none", "'ssl_cert_reqs'"),
+        ("rediss://h/0?ssl_cert_reqs=maybe", "ssl_cert_reqs .*none, optional, required"),
+        ("rediss://h/0?ssl_cert_reqs=", "ssl_cert_reqs"),
+        ("rediss://h/0?ssl_check_hostname=maybe", "ssl_check_hostname .*true or false"),
         ("redis://a,b/0", "several servers"),
         ("redis://h/zero", "number of a database"),
         ("redis://h:port/0", "port"),
@@ -149,3 +161,18 @@ def test_a_redis_url_is_read_as_both_clients_read_it(given: str, read: str) -> N
 def test_a_redis_url_that_one_of_the_clients_would_not_obey_is_refused(given: str, named: str) -> None:
     with pytest.raises(ValueError, match=named):
         one_spelling(given)
+
+
+@pytest.mark.parametrize("value", ["CERT_NONE", "cert_required", "optional"])
+def test_both_clients_of_redis_can_be_made_of_a_url_with_certificates(value: str) -> None:
+    url = one_spelling(f"rediss://h/0?ssl_cert_reqs={value}&ssl_check_hostname=0")
+    redis.from_url(url).connection_pool.make_connection()
+    assert kombu.utils.url.parse_url(url)["ssl"]["ssl_check_hostname"] is False
+
+
+@pytest.mark.parametrize("name", ["ter2!", "p%C3%A4ss", "a-b", "p%40ss", "x" * 31, "hun%20ter2"])
+def test_what_could_be_a_part_of_a_password_is_not_quoted_as_a_parameters_name(name: str) -> None:
+    for read, url in ((one_spelling, f"redis://h/0?{name}=1"), (to_sqlalchemy, f"postgresql://h/d?{name}=1")):
+        with pytest.raises(ValueError, match=r"^has a parameter that ") as refused:
+            read(url)
+        assert unquote(name) not in str(refused.value)
