@@ -120,7 +120,7 @@ async def test_a_fault_of_ours_shows_neither_trace_nor_sql(
     async with serve(settings_for(url, valkey.url, NOBODY)) as api, logged_in(api) as client:
         chat = await client.new_chat()
         with psycopg.connect(url) as connection:
-            connection.execute("DROP TABLE generations, messages")
+            connection.execute("DROP TABLE generations, messages CASCADE")
         for response in (
             await client.http.get(f"/api/chats/{chat}"),
             await client.post_async(chat, "hunter2hunter2"),
