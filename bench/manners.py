@@ -61,7 +61,7 @@ async def _run(base_url: str, options: argparse.Namespace) -> list[str]:
         http.headers["Authorization"] = f"Bearer {token}"
         chat = (await _json(http, "POST", "/api/chats", {}))["id"]
         for number in range(options.messages):
-            turn = await _say(http, chat, f"{_manner(rng)} {_for_others(rng)}")
+            turn = await _say(http, chat, f"{_for_others(rng)} {_manner(rng)}")
             endings[turn.code or turn.ending] += 1
             wrong += [f"{number}: {turn.directive}: {fault}" for fault in _faults(turn, remedies)]
             if turn.ending == "error":
@@ -115,8 +115,9 @@ def _faults(turn: Turn, remedies: set[str]) -> list[str]:
 async def _say(http: aiohttp.ClientSession, chat: int, message: str) -> Turn:
     """Post a message, and read its answer to the end."""
     turn = Turn(message)
-    # The directive stands at the beginning: the double obeys it there, and each message is another conversation.
-    body = {"content": f"{message} {uuid.uuid4().hex}"}
+    # The directive stands at the end, where the double obeys it also behind a message that was not answered. Each message is
+    # another conversation.
+    body = {"content": f"{uuid.uuid4().hex} {message}"}
     async with http.post(f"/api/chats/{chat}/messages", json=body) as response:
         async for line in response.content:
             if not line.startswith(b"data: {"):

@@ -43,6 +43,19 @@ log = get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
+class _Asking:
+    """What all model calls of one attempt have in common."""
+
+    reply: Reply
+    store: ReplyStore
+    history: ChatHistory
+    tools: Toolset
+    prompt: Prompt
+    way: WayOfAsking
+    size: PromptSize
+
+
+@dataclass(frozen=True, slots=True)
 class AnswerLoop:
     """Writes replies. One is made for each process.
 
@@ -90,13 +103,14 @@ class AnswerLoop:
                 history = await self._reloaded(claimed)
                 tools, prompt = self._on_offer(claimed, history)
 
+        asking = _Asking(reply, store, history, tools, prompt, way, size)
         while True:
             # 4.4 Call the tools that the newest step asks for. No call is made twice: its outcome is saved at once.
             if steps:
                 await self._call_tools(reply, store, tools, steps)
 
             # 4.5 Ask the model, in another way after a failure. An answer without tool calls is the reply's end.
-            calls = await self._ask(reply, store, history, steps, tools, prompt, way, size)
+            calls = await self._ask(asking, steps)
             if calls is None:
                 continue
             if not calls:
@@ -108,37 +122,30 @@ class AnswerLoop:
             steps.append(new_step(reply.transcript.step_text, calls, steps))
             await store.save_steps(dump(steps), reply.end_call())
 
-    async def _ask(
-        self,
-        reply: Reply,
-        store: ReplyStore,
-        history: ChatHistory,
-        steps: list[Step],
-        tools: Toolset,
-        prompt: Prompt,
-        way: WayOfAsking,
-        size: PromptSize,
-    ) -> tuple[ToolCall, ...] | None:
+    async def _ask(self, asking: _Asking, steps: list[Step]) -> tuple[ToolCall, ...] | None:
         """Ask the model to answer, or to go on. Returns the tool calls at the end; None when it is to be asked again.
 
-        After a failure, `way` has a plainer way to ask, or the catalog a smaller size for the prompt.
+        After a failure, `asking.way` has a plainer way to ask, or the catalog a smaller size for the prompt.
 
         Raises:
             ModelError: the model gave no answer, and no other way is left.
 
         """
+        reply, store, way = asking.reply, asking.store, asking.way
         said = reply.text_to_continue(store.claimed.attempt)
         if steps and not way.with_tools:
             said = reply.transcript.text  # the model does not get what it said before its calls in any other form
         by_prefill = way.with_prefill and reply.transcript.step_is_plain and not steps
-        build = partial(prompt.build, history, steps, with_tools=way.with_tools, said=said, by_prefill=by_prefill)
+        build = partial(
+            asking.prompt.build, asking.history, steps, with_tools=way.with_tools, said=said, by_prefill=by_prefill
+        )
         bounds = self.models.with_fallback(way.model)
         context = build(bounds)
         reply.quota.check(context.tokens)
-        if context.left_out or history.is_cut:
+        if context.left_out or asking.history.is_cut:
             reply.show_status({"status": "trimmed", "messages": context.left_out})
         may_call = way.with_tools and len(steps) < self.max_tool_steps
-        offered = tools.descriptions if may_call else ()
+        offered = asking.tools.descriptions if may_call else ()
         # A model that was given the beginning may have nothing to add. One that is told to go on repeats the last words.
         request = ModelRequest(
             way.model, context.conversation, offered, bounds.max_output_tokens, may_be_empty=by_prefill and bool(said)
@@ -150,7 +157,7 @@ class AnswerLoop:
         except ModelError as failure:
             has_said = reply.meter is not None and reply.meter.has_text
             then = way.after(failure, request, has_said=has_said)
-            if isinstance(failure, PromptTooLong) and size.learn(failure, way.model, context) and not has_said:
+            if isinstance(failure, PromptTooLong) and asking.size.learn(failure, way.model, context) and not has_said:
                 is_shorter = build(self.models.with_fallback(way.model)).tokens < context.tokens
                 then = "shortened" if is_shorter else "failed"
             self.metrics.model_failed(failure.model or way.model, failure.code, then)

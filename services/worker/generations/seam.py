@@ -14,7 +14,7 @@ from shared.visible_text import is_blank
 ANCHOR_CHARS: Final = 60
 """The model is asked to repeat about so many characters of the end."""
 MIN_REPEATED: Final = 4
-"""Characters of the shortest repetition that is no chance."""
+"""Characters of the shortest repetition that may end within a word. A shorter one is a whole word."""
 MIN_BEHIND_PREAMBLE: Final = 24
 """Characters of the shortest repetition that is no chance where other words stand before it."""
 MIN_BEGINNING: Final = 20
@@ -156,7 +156,20 @@ class Seam:
                 elif self._old.startswith(new, at):
                     may_go_on = True
             at = self._old.find(new[:shortest], at + 1)
+        if shortest == MIN_REPEATED and (length := self._last_word_again(new)):
+            return _after(text, length), False
         return None, may_go_on
+
+    def _last_word_again(self, new: str) -> int:
+        """The length of the last word of what was said, where that is short, and `new` begins with it as a whole word."""
+        for length in range(1, min(MIN_REPEATED, len(self._old) + 1)):
+            is_end = self._old.endswith(new[:length]) and self._is_word_border(len(self._old) - length)
+            is_word = (
+                new[:length].isalnum() and _kind(new[0]) != "spaceless" and new[length : length + 1].strip()[:1] == ""
+            )
+            if is_end and is_word and len(new) > length:
+                return length
+        return 0
 
     def _is_word_border(self, at: int) -> bool:
         return not at or not self._old[at - 1].isalnum() or _kind(self._old[at]) == "spaceless"
