@@ -77,7 +77,6 @@ def test_what_does_not_go_on_gets_a_paragraph_of_its_own(said: str, added: str) 
         ("It costs 5", "€ in all.", "€ in all."),
         ("t1 t2 t3 ", "t3 t4 t5 ", "t4 t5 "),
         ("This is so", "so far away.", " far away."),
-        ("Then I", "It was late.", None),
         ("巴黎是法国的首都。它位于塞纳河畔", "人口约二百万。", "人口约二百万。"),
         ("巴黎是法国的首都。它位于塞纳河畔", "它位于塞纳河畔人口约二百万。", "人口约二百万。"),
         ("Париж — столица", "страны.", " страны."),
@@ -85,7 +84,11 @@ def test_what_does_not_go_on_gets_a_paragraph_of_its_own(said: str, added: str) 
     ],
 )
 def test_what_goes_on_is_joined_as_it_reads(said: str, added: str, shown: str) -> None:
-    assert joined(said, added) == ((added, True) if shown is None else (shown, False))
+    assert joined(said, added) == (shown, False)
+
+
+def test_a_beginning_of_another_word_is_no_repetition() -> None:
+    assert joined("Then I", "It was late.") == ("It was late.", True)
 
 
 def test_a_sentence_in_the_same_words_goes_on() -> None:
