@@ -258,6 +258,26 @@ async def test_a_log_that_was_lost_is_written_again_under_the_same_sequences(log
     assert [decode(entry.frame) for entry in after[len(before) :]] == [said("b")]
 
 
+async def test_an_attempt_that_is_over_does_not_write_a_lost_log_again(logged: LogInMemory) -> None:
+    log_writer, other = await logged.open(), await logged.open(generation=new_generation_id())
+    log_writer.write(said("a"))
+    await log_writer.settled()
+    logged.connection.hold()
+    log_writer.write(said("b"), flush_now=True)
+    await logged.connection.arrived.wait()
+    logged.streams.lose(logged.generation)
+    log_writer.leave()
+    logged.connection.free.set()
+    for text in "cde":  # round trips in which the log would be written again
+        other.write(said(text), flush_now=True)
+        await other.settled()
+    assert await logged.entries() == []
+    with pytest.raises(AttemptSuperseded):
+        log_writer.write(said("f"))
+    with pytest.raises(AttemptSuperseded):
+        await log_writer.settled()
+
+
 async def test_a_log_that_lost_its_end_gets_it_back(logged: LogInMemory) -> None:
     log_writer = await logged.open()
     for text in "abc":

@@ -130,6 +130,8 @@ class Attempts:
             await _settle(log_writer)
         except (AppendRefused, asyncio.CancelledError):
             lease.is_stopping = True
+            if lease.stop is not StopReason.DRAINED:
+                log_writer.leave()
             await store.note_lost_call(reply.end_call())
             raise
         finally:

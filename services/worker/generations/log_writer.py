@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import Final
 
-from shared.errors import AppendRefused, LogDiverged, StreamsUnavailable
+from shared.errors import AppendRefused, AttemptSuperseded, LogDiverged, StreamsUnavailable
 from shared.ids import GenerationId
 from shared.protocol.encoding import encode
 from shared.protocol.frames import Frame, join
@@ -48,6 +48,11 @@ class LogWriter:
         """The sequence of the last frame that is in the log."""
         return len(self._written)
 
+    @property
+    def has_left(self) -> bool:
+        """Whether nothing is written any more."""
+        return self._refusal is not None
+
     def write(self, frame: Frame, *, flush_now: bool = False) -> None:
         """Write a frame. A text or reasoning delta is added to the delta before, if that delta still waits.
 
@@ -85,6 +90,17 @@ class LogWriter:
         if self._refusal is not None:
             raise self._refusal
 
+    def leave(self) -> None:
+        """Write nothing any more: the generation is over, or another attempt's.
+
+        The fence is in Redis. A Redis that has lost the log has lost the fence too, and would take the log again.
+        """
+        self._refusal = AttemptSuperseded()
+        self._waiting.clear()
+        self._in_flight = ()
+        self._settled.set()
+        self._flusher.forget(self)
+
     def next_append(self) -> Append:
         """What has to be appended now. While the last append has no answer, this is the last append again."""
         if not self._in_flight:
@@ -101,6 +117,8 @@ class LogWriter:
 
     def answered(self, answer: int | AppendRefused) -> bool:
         """Take the answer to `next_append`. Returns whether there is more to append."""
+        if self._refusal is not None:
+            return False
         if isinstance(answer, LogDiverged) and self._can_rewrite(answer):
             # Redis lost the log or its end. The lost frames are appended again, in front of those in flight.
             self._log.warning("log_rewritten", generation_id=str(self._generation_id), kept=answer.last_sequence)
@@ -167,6 +185,10 @@ class Flusher:
         if flush_now:
             self._urgent.set()
 
+    def forget(self, log_writer: LogWriter) -> None:
+        """Append nothing more for this log writer."""
+        self._marked.pop(log_writer, None)
+
     async def run(self) -> None:
         """Append whenever there is something to append, for ever."""
         while True:
@@ -189,7 +211,8 @@ class Flusher:
             log.warning("append_failed", logs=len(log_writers))
             await asyncio.sleep(RETRY_AFTER)
             for log_writer in log_writers:
-                self.mark(log_writer, flush_now=True)
+                if not log_writer.has_left:
+                    self.mark(log_writer, flush_now=True)
             return
         for log_writer, answer in zip(log_writers, answers, strict=True):
             if log_writer.answered(answer):
