@@ -30,7 +30,7 @@ _WORD: Final = re.compile(r"[\w.-]+")
 _NAME_KEYS: Final = ("name", "tool_name", "tool", "function")
 _ARGUMENT_KEYS: Final = ("arguments", "parameters", "args", "input")
 _BEGIN: Final = re.compile(r"[{\[]")
-_DECODER: Final = json.JSONDecoder(strict=False)
+DECODER: Final = json.JSONDecoder(strict=False)
 
 
 @dataclass(slots=True)
@@ -58,9 +58,6 @@ class ToolCallPieces:
     def is_full(self) -> bool:
         """Whether the calls have no end."""
         return self._length > MAX_ARGUMENTS_CHARS or len(self._calls) > MAX_CALLS
-
-    def __bool__(self) -> bool:
-        return bool(self._calls)
 
     def add(self, pieces: object) -> None:
         """Take the pieces of one chunk, in whatever form."""
@@ -202,7 +199,7 @@ def _values(text: str) -> Iterator[Any]:
     while tries < MAX_CALLS and (found := _BEGIN.search(text, at)):
         tries += 1
         try:
-            value, at = _DECODER.raw_decode(text, found.start())
+            value, at = DECODER.raw_decode(text, found.start())
         except (ValueError, RecursionError):
             at = found.end()
             continue
@@ -245,12 +242,12 @@ def _text_of(arguments: object) -> tuple[str, bool]:
 def _object(text: str) -> dict[str, Any] | None:
     """The object that a text is; None when it is none. What models leave behind the object is passed over."""
     try:
-        value, end = _DECODER.raw_decode(text.lstrip())
+        value, end = DECODER.raw_decode(text.lstrip())
         if isinstance(value, str):
-            value, end = _DECODER.raw_decode(value.lstrip())[0], len(text)
+            value, end = DECODER.raw_decode(value.lstrip())[0], len(text)
         rest = text.lstrip()[end:].strip()
         if value == {} and rest.startswith("{"):
-            value, end = _DECODER.raw_decode(rest)
+            value, end = DECODER.raw_decode(rest)
             rest = rest[end:].strip()
     except (ValueError, RecursionError):
         return None

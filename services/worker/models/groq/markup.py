@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Collection
 from typing import Any, Final
 
-from services.worker.models.groq.call_signs import HEAD_CHARS, is_whole_json, looks_like_call, text_after_call
+from services.worker.models.groq.call_likeness import HEAD_CHARS, is_whole_json, looks_like_call, text_after_call
 from services.worker.models.groq.calls import spoken_calls
 from services.worker.models.groq.words import (
     ANALYSIS,

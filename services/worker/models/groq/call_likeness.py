@@ -1,11 +1,10 @@
 """What surely looks like a tool call in a text, though none of the tools is called: nobody wants to read it."""
 
-import json
 import re
 from collections.abc import Collection
 from typing import Final
 
-from services.worker.models.groq.calls import SPOKEN_NAME, tool_name
+from services.worker.models.groq.calls import DECODER, SPOKEN_NAME, tool_name
 
 HEAD_CHARS: Final = 400
 """A call looks like one within so many characters."""
@@ -17,7 +16,6 @@ _AFTER_NAME: Final = re.compile(r"[\s\"')>]*(?:\Z|[{\[]|```json|<(?:[|\uff5c/]|p
 _AFTER_CALL: Final = re.compile(r"(?:\s|```|[\]},]|<(?:[|\uff5c/])[^<>]{0,80}>)*")
 _LAST_ARGUMENT: Final = re.compile(r".*</(?:parameter|arg_value)>", re.DOTALL)
 _NO_NAMES: Final = frozenset({"function", "json"})
-_DECODER: Final = json.JSONDecoder(strict=False)
 
 
 def looks_like_call(opener: str, said: str, offered: Collection[str], *, is_closed: bool) -> bool:
@@ -69,7 +67,7 @@ def text_after_call(opener: str, said: str) -> str:
 
 def _end_of_json(text: str, at: int) -> int:
     try:
-        return _DECODER.raw_decode(text, at)[1]
+        return DECODER.raw_decode(text, at)[1]
     except (ValueError, RecursionError):
         return -1
 
