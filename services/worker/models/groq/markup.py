@@ -59,6 +59,11 @@ _STRUCK: Final = re.compile(rf"[^\n]{{1,{MAX_STRUCK_CHARS}}}?</s>", re.IGNORECAS
 _RECIPIENT: Final = re.compile(r"to=([\w.:-]+)")
 _SENTENCE_ENDS: Final = frozenset(".!?…>")
 
+_OBJECT_OPENINGS: Final = (
+    '{"name":', '{"tool_name":', '{"tool":', '{"function":', '[{"name":', '{"type":"function","name":',
+    '{"type":"function","function":{"name":', '{"function":{"name":', '{"tool_calls":[{"name":',
+)  # fmt: skip
+
 Piece = tuple[bool, str]
 """A text, and whether it is reasoning."""
 
@@ -559,11 +564,4 @@ def _waiting(text: str, closers: Collection[str]) -> int:
 
 def _object_openings(offered: Collection[str]) -> list[str]:
     """How an object begins that calls one of the tools, without spaces."""
-    return [
-        f'{before}"{name}"'
-        for name in offered
-        for before in (
-            *('{"name":', '{"tool_name":', '{"tool":', '{"function":', '[{"name":', '{"type":"function","name":'),
-            *('{"type":"function","function":{"name":', '{"function":{"name":', '{"tool_calls":[{"name":'),
-        )
-    ]
+    return [f'{before}"{name}"' for name in offered for before in _OBJECT_OPENINGS]
