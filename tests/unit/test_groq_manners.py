@@ -208,6 +208,12 @@ async def test_a_prompt_that_is_too_long_brings_the_limit(model: GroqModel, mann
     assert raised.value.limit == limit
 
 
+async def test_a_refusal_that_comes_in_several_packets_is_read_to_its_end(model: GroqModel) -> None:
+    with pytest.raises(PromptTooLong) as raised:
+        await answer_of(model, "[[manner=too_long_for_context split=40]]")
+    assert (raised.value.limit, raised.value.endpoint_code) == (8192, "context_length_exceeded")
+
+
 @pytest.mark.parametrize(
     ("manner", "seconds"),
     [

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Final
@@ -172,12 +172,14 @@ async def _next(pieces: AsyncIterator[bytes], deadline: float) -> bytes:
 
 
 async def _refusal(response: aiohttp.ClientResponse) -> bytes:
-    """The beginning of a refusal's body; empty when it does not come in time."""
-    try:
+    """A refusal's body, up to MAX_REFUSAL_BYTES, or as much of the body as came in time."""
+    body = b""
+    with suppress(aiohttp.ClientError, TimeoutError):
         async with asyncio.timeout(REFUSAL_WITHIN):
-            return await response.content.read(MAX_REFUSAL_BYTES)
-    except (aiohttp.ClientError, TimeoutError):
-        return b""
+            # A read returns what has come so far, which may be one packet of several.
+            while piece := await response.content.read(MAX_REFUSAL_BYTES - len(body)):
+                body += piece
+    return body
 
 
 def _text_to_continue(messages: list[dict[str, Any]]) -> str:
