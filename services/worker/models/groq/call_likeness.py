@@ -14,7 +14,7 @@ _AROUND: Final = re.compile(r"<[^<>]{0,80}>|<[^<>\s]*\s*\Z|\[[A-Za-z_]+\]|```\w*
 _NAME: Final = re.compile(r"(?:\s|<[^<>]{0,80}>|\[[A-Za-z_]+\]|```\w*|function\b)*([\w.:-]+)")
 _AFTER_NAME: Final = re.compile(r"[\s\"')>]*(?:\Z|[{\[]|```json|<(?:[|\uff5c/]|parameter|arg_key))")
 _AFTER_CALL: Final = re.compile(r"(?:\s|```|[\]},]|<(?:[|\uff5c/])[^<>]{0,80}>)*")
-_LAST_ARGUMENT: Final = re.compile(r".*</(?:parameter|arg_value)>", re.DOTALL)
+_ARGUMENT_ENDS: Final = ("</parameter>", "</arg_value>")
 _NO_NAMES: Final = frozenset({"function", "json"})
 
 
@@ -53,8 +53,7 @@ def text_after_call(opener: str, said: str) -> str:
     if found is None:
         return ""
     if found[0][0] == "<":
-        last = _LAST_ARGUMENT.match(text)
-        end = last.end() if last else -1
+        end = max(at + len(word) if (at := text.rfind(word)) >= 0 else -1 for word in _ARGUMENT_ENDS)
     else:
         end = _end_of_json(text, found.start())
     if end < 0:
