@@ -9,6 +9,8 @@ from typing import Final
 
 MAX_WAIT: Final = 86_400.0
 """Seconds. Who names a later time means another day."""
+MAX_WAIT_CHARS: Final = 100
+"""A text that is longer is no wait."""
 _UNITS: Final = {"d": 86_400.0, "h": 3_600.0, "m": 60.0, "s": 1.0, "ms": 0.001, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
 _PART: Final = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|us|µs|ns|[dhms])[a-z]*\s*")
 _NUMBER: Final = re.compile(r"\d+(?:\.\d*)?|\.\d+")
@@ -24,9 +26,9 @@ def retry_after(headers: Mapping[str, str], message: str) -> float | None:
 
     The header `Retry-After` goes before the message, and the message before the headers about single limits.
     """
-    milliseconds = _seconds(headers.get("retry-after-ms", ""))
-    if milliseconds is not None:
-        return milliseconds / 1000
+    milliseconds = headers.get("retry-after-ms", "").strip()
+    if len(milliseconds) <= MAX_WAIT_CHARS and _NUMBER.fullmatch(milliseconds):
+        return _bounded(float(milliseconds) / 1000)
     named = _seconds(headers.get("retry-after", ""))
     if named is None and (found := _AGAIN.search(message)):
         named = _seconds(found[1])
@@ -52,6 +54,8 @@ def _reset(headers: Mapping[str, str]) -> float | None:
 def _seconds(text: str) -> float | None:
     """The seconds of `7`, `7.5`, `7m12s`, `1h2m3.5s`, `120ms` or an HTTP date; None for anything else."""
     text = text.strip()
+    if len(text) > MAX_WAIT_CHARS:
+        return None
     if _NUMBER.fullmatch(text):
         seconds = float(text)
         if seconds > _EPOCH:  # a time instead of a wait

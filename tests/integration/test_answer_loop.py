@@ -592,9 +592,7 @@ async def test_a_search_question_that_fails_means_no_search_and_never_a_failed_a
     groq_url: str,
     tavily_url: str,
     behaviour: str,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("services.worker.generations.suggestions.WITHIN", 0.5)
     mark = words()
     await groq_control.script(groq_url, behaviour, marker=mark, purpose="search", times=9)
     await groq_control.script(groq_url, "tokens=3", marker=mark, purpose="answer")

@@ -152,7 +152,9 @@ async def test_tokens_come_at_the_rate_and_after_the_delay_asked_for(model: Chat
             arrivals.append(time.monotonic())
     assert len(arrivals) == 11
     assert arrivals[0] - started >= 0.19
-    assert 0.19 <= arrivals[-1] - arrivals[0] < 0.6
+    # From the start: on a busy machine the first token may arrive late, and the others not.
+    assert arrivals[-1] - started >= 0.39
+    assert arrivals[-1] - arrivals[0] < 0.6
 
 
 async def test_a_stamped_token_tells_when_it_was_sent(model: ChatGroq) -> None:

@@ -10,8 +10,8 @@ from pydantic import SecretStr
 
 from services.worker.models.answer import whole_answer
 from services.worker.models.capabilities import ModelCatalog
-from services.worker.models.groq import transport
 from services.worker.models.groq.client import GroqModel
+from services.worker.models.groq.transport import PATIENCE, Patience
 from services.worker.models.port import ModelChunk, ModelMessage, ModelRequest, ToolCall, ToolDescription
 from shared.errors import (
     ModelBadResponse,
@@ -33,10 +33,19 @@ THOUGHT = "I should greet them."
 
 
 @asynccontextmanager
-async def open_model(groq_url: str, read_timeout: float) -> AsyncIterator[GroqModel]:
+async def open_model(
+    groq_url: str, read_timeout: float = 30, patience: Patience = PATIENCE
+) -> AsyncIterator[GroqModel]:
     """A model that answers as the message's directive says, and may be silent for so many seconds."""
     catalog = ModelCatalog(default="double", others=("thinks-first",))
-    groq = GroqModel(catalog, key=SecretStr("test"), base_url=groq_url, temperature=0, read_timeout=read_timeout)
+    groq = GroqModel(
+        catalog,
+        key=SecretStr("test"),
+        base_url=groq_url,
+        temperature=0,
+        read_timeout=read_timeout,
+        patience=patience,
+    )
     yield groq
     await groq.aclose()
 
@@ -44,7 +53,7 @@ async def open_model(groq_url: str, read_timeout: float) -> AsyncIterator[GroqMo
 @pytest.fixture
 async def model(groq_url: str) -> AsyncIterator[GroqModel]:
     """A model that is waited for, also on a machine that is busy with other work."""
-    async with open_model(groq_url, 30) as opened:
+    async with open_model(groq_url) as opened:
         yield opened
 
 
@@ -199,6 +208,12 @@ async def test_a_prompt_that_is_too_long_brings_the_limit(model: GroqModel, mann
     assert raised.value.limit == limit
 
 
+async def test_a_refusal_that_comes_in_several_packets_is_read_to_its_end(model: GroqModel) -> None:
+    with pytest.raises(PromptTooLong) as raised:
+        await answer_of(model, "[[manner=too_long_for_context split=40]]")
+    assert (raised.value.limit, raised.value.endpoint_code) == (8192, "context_length_exceeded")
+
+
 @pytest.mark.parametrize(
     ("manner", "seconds"),
     [
@@ -220,28 +235,22 @@ async def test_silence_after_the_role_is_a_timeout(groq_url: str) -> None:
             await answer_of(impatient, "[[fault=stall]]")
 
 
-async def test_a_body_that_stays_open_after_the_finish_reason_is_not_waited_for(
-    model: GroqModel, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(transport, "END_WITHIN", 0.05)
-    async with asyncio.timeout(20):
+async def test_a_body_that_stays_open_after_the_finish_reason_is_not_waited_for(groq_url: str) -> None:
+    async with open_model(groq_url, patience=Patience(end=0.05)) as model, asyncio.timeout(20):
         answer = await answer_of(model, "[[manner=stays_open tokens=3]]")
     assert (answer.text, answer.finish_reason) == (ANSWER, "stop")
 
 
-async def test_pings_after_the_finish_reason_do_not_keep_an_answer_open(
-    model: GroqModel, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(transport, "END_WITHIN", 0.3)
-    async with asyncio.timeout(5):
+async def test_pings_after_the_finish_reason_do_not_keep_an_answer_open(groq_url: str) -> None:
+    async with open_model(groq_url, patience=Patience(end=0.3)) as model, asyncio.timeout(20):
         answer = await answer_of(model, "[[manner=pings_after_the_end tokens=3 rate=100]]")
     assert (answer.text, answer.finish_reason) == (ANSWER, "stop")
 
 
-async def test_signs_of_life_without_a_word_are_a_timeout(model: GroqModel, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(transport, "SAYS_NOTHING_FOR", 0.0)
-    with pytest.raises(ModelTimeout):
-        await answer_of(model, "[[manner=only_pings rate=50]]")  # after the read timeout, which is longer
+async def test_signs_of_life_without_a_word_are_a_timeout(groq_url: str) -> None:
+    async with open_model(groq_url, read_timeout=0.5, patience=Patience(word=0.0)) as model:
+        with pytest.raises(ModelTimeout):
+            await answer_of(model, "[[manner=only_pings rate=50]]")
 
 
 async def test_a_redirect_is_not_followed_with_the_key(model: GroqModel, groq_url: str) -> None:

@@ -151,6 +151,7 @@ PLAIN: list[str] = [
     "    indented",
     "Emoji 👩‍👩‍👧 and Łódź",
     "A <function> element",
+    "<th\u0131nk>a letter that is no i</th\u0131nk>",
 ]
 
 
@@ -182,6 +183,12 @@ CONTROL: list[tuple[str, str]] = [
     ("t1 <|im_end|>t2 ", "t1 t2 "),
     ("[/INST]Hello", "Hello"),
     ("<|im_end|>", ""),
+    ("<|im_start|>finalsure", "finalsure"),
+    ("<|start|>final", ""),
+    ("<|start|>fin", ""),
+    ("<|start|>finally there", "finally there"),
+    ("<|start|>assistant to=", ""),
+    ("<|start|>to the user", "to the user"),
 ]
 
 
@@ -657,6 +664,9 @@ async def test_reasoning_that_only_the_total_counts_is_believed() -> None:
         ("Hello", " there", " there", ""),
         ("Hello", "<think>hm</think> there", " there", "hm"),
         ("Hello", '{"name": "web_search"}', '{"name": "web_search"}', ""),
+        ("Use the ", "<think> tag", "<think> tag", ""),
+        ("Its end is ", "</think>", "</think>", ""),
+        ("Well. ", "<think> hm</think>More", "More", "hm"),
     ],
 )
 async def test_a_continued_text_is_read_as_its_beginning_left_it(

@@ -5,7 +5,6 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
-from services.worker.models import retry
 from services.worker.models.port import ModelChunk, ModelMessage, ModelRequest, RetryNotice, ToolCall, ToolDescription
 from services.worker.models.retry import RetryingModel
 from shared.errors import (
@@ -49,19 +48,13 @@ class ScriptedModel:
             self.closed += 1
 
 
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No waits between tries."""
-    monkeypatch.setattr(retry, "RETRY_DELAYS", (AT_ONCE, AT_ONCE))
-
-
 def busy() -> ModelRateLimited:
     """A refusal that may be over at once."""
     return ModelRateLimited(retry_after=AT_ONCE)
 
 
 async def ask(model: ScriptedModel, fallback: str | None = "small") -> list[ModelChunk | RetryNotice]:
-    return [chunk async for chunk in RetryingModel(model, fallback=fallback).stream(HELLO)]
+    return [chunk async for chunk in RetryingModel(model, fallback=fallback, delays=(AT_ONCE, AT_ONCE)).stream(HELLO)]
 
 
 async def test_an_answer_is_passed_on_as_it_is() -> None:

@@ -1,7 +1,7 @@
 """Tries and the fallback model, around any provider. docs/models.md says what becomes of each failure."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from typing import Final
@@ -39,7 +39,8 @@ class RetryingModel:
 
     Nothing is asked again once something was said. An answer that says nothing is a failure too, which is asked again once.
     `fallback` is a model of the same provider; None for no fallback. A fallback that does not continue texts, as
-    `fallback_continues` tells, is not asked to: the request fails, and may be made in another way.
+    `fallback_continues` tells, is not asked to: the request fails, and may be made in another way. `delays` are the seconds
+    before the second and the third try, where the model does not name a time itself.
     """
 
     def __init__(
@@ -49,11 +50,13 @@ class RetryingModel:
         fallback: str | None,
         fallback_continues: Callable[[], bool] = lambda: True,
         metrics: Metrics | None = None,
+        delays: Sequence[float] = RETRY_DELAYS,
     ) -> None:
         self._model = model
         self._fallback = fallback
         self._fallback_continues = fallback_continues
         self._metrics = metrics or NullMetrics()
+        self._delays = delays
 
     async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelChunk | RetryNotice, None]:
         """The answer, chunk by chunk, with a notice before each further try. Closing the generator ends the request.
@@ -67,7 +70,7 @@ class RetryingModel:
         fallback = None if self._fallback == request.model else self._fallback
         if request.continues_text and not self._fallback_continues():
             fallback = None
-        tries = _Tries()
+        tries = _Tries(list(self._delays))
         while True:
             received = _Received(request)
             try:
@@ -89,7 +92,7 @@ class RetryingModel:
                     log.warning("model_fallback", fallback=fallback, **failure.log_fields)
                     self._metrics.model_failed(request.model, failure.code, "fallback")
                     request, fallback = replace(request, model=fallback), None
-                    tries, wait = _Tries(), 0
+                    tries, wait = _Tries(list(self._delays)), 0
                 else:
                     raise
             else:
@@ -128,10 +131,10 @@ class _Received:
 
 @dataclass(slots=True)
 class _Tries:
-    """The tries of one model. `began_at` is a time of the event loop."""
+    """The tries of one model. `delays` are those before the tries that are left, `began_at` is a time of the event loop."""
 
+    delays: list[float]
     began_at: float = field(default_factory=lambda: asyncio.get_running_loop().time())
-    delays: list[float] = field(default_factory=lambda: list(RETRY_DELAYS))
     waited: float = 0.0
 
     def wait_before_next(self, failure: ModelError, *, has_fallback: bool) -> float | None:

@@ -38,7 +38,7 @@ class Behaviour:
     * `strict`: refuse a conversation whose roles do not alternate, as the chat templates of Mistral and Gemma do.
     * `context`: refuse a conversation that has more tokens than this, by the double's own count; 0 for no bound.
     * `seam`: what the model does when it is told to go on with an answer; `well` begins with the words asked for.
-    * `split`: send the body in pieces of so many bytes, across the borders of events and characters.
+    * `split`: send the body in pieces of so many bytes, across the borders of events and characters; a refusal's too.
     """
 
     tokens: int = 8

@@ -13,12 +13,14 @@ from tests.doubles.groq.control import answer_control
 from tests.doubles.groq.conversation import RequestInvalid, read
 from tests.doubles.groq.directives import DirectiveInvalid
 from tests.doubles.groq.manners import RESPONSES, STREAMS, check_manner, raw_events, why_refused
-from tests.doubles.groq.pacing import Clock, Ending, Player
+from tests.doubles.groq.pacing import Clock, End, Ending, Player, Step
 from tests.doubles.groq.plan import Plan, refusal, streamed, whole
 from tests.doubles.groq.state import Outcome, Record, State
 
 MODELS: Final = ("openai/gpt-oss-120b", "openai/gpt-oss-20b", "qwen/qwen3-32b")
 MAX_BODY_BYTES: Final = 16 * 1024 * 1024
+PIECE_SECONDS: Final = 0.001
+"""Between the pieces of a response that is split: pieces that are sent at once arrive as one."""
 
 
 class Connection(asyncio.Protocol):
@@ -128,20 +130,20 @@ class Connection(asyncio.Protocol):
             return
         behaviour = script.behaviour
         if refused := why_refused(behaviour, body["messages"], conversation.prompt_tokens):
-            self._refuse(refused)
+            self._refuse(refused, behaviour.split)
             return
         is_spared = behaviour.model not in conversation.model or self._state.is_spared(behaviour, conversation)
         fault = "" if is_spared else behaviour.fault
         manner = "" if is_spared else behaviour.manner
         if behaviour.status and fault:
-            self._refuse(refusal(behaviour))
+            self._refuse(refusal(behaviour), behaviour.split)
             return
         record = self._record
         plan = Plan(conversation, script, fault, wire.envelope(conversation.model), record)
         if manner == "no_prefill" and not conversation.is_prefilled:
             manner = ""
         if manner in RESPONSES:
-            self._refuse(RESPONSES[manner](plan))
+            self._refuse(RESPONSES[manner](plan), behaviour.split)
             return
         play = raw_events if script.events is not None else STREAMS.get(manner, streamed)
         interval = 1 / behaviour.rate if behaviour.rate else 0.0
@@ -162,9 +164,26 @@ class Connection(asyncio.Protocol):
         )
         self._player.start()
 
-    def _refuse(self, response: bytes) -> None:
-        self._reply(response)
-        self._over("refused")
+    def _refuse(self, response: bytes, split: int = 0) -> None:
+        if not split:
+            self._reply(response)
+            self._over("refused")
+            return
+        head, blank, body = response.partition(b"\r\n\r\n")
+        pieces: list[Step] = [body[at : at + split] for at in range(0, len(body), split)]
+        self._player = Player(
+            clock=self._clock,
+            transport=self._transport,
+            steps=iter([*pieces, End(b"")]),
+            head=head + blank,
+            chunked=False,
+            interval=PIECE_SECONDS,
+            due=time.monotonic(),
+            split=0,
+            hold=lambda _gate, go_on: go_on(),
+            over=lambda _ending: self._over("refused"),
+        )
+        self._player.start()
 
     def _over(self, outcome: Outcome) -> None:
         if self._record:

@@ -11,7 +11,7 @@ from services.worker.models.port import ToolCall
 from shared.protocol.encoding import clean
 
 MAX_ARGUMENTS_CHARS: Final = 20_000
-"""Of all tool calls of an answer together."""
+"""Of all tool calls of an answer together, with their names."""
 MAX_ARGUMENTS_DEPTH: Final = 20
 MAX_CALL_DEPTH: Final = 3
 """A spoken call may stand in a list, or in an object that has one of the usual names."""
@@ -24,13 +24,17 @@ SPOKEN_NAME: Final = re.compile(
     r"(?:<function[=(/]|\bto=|\bname=|<｜tool▁sep｜>|<\|tool_call_begin\|>|\[TOOL_CALLS\])\s*[\"']?([\w.:-]+)",
     re.IGNORECASE,
 )
-_PARAMETER: Final = re.compile(r"<parameter(?:=|\s+name=)[\"']?([\w.-]+)[\"']?\s*>(.*?)</parameter>", re.DOTALL)
-_ARGUMENT: Final = re.compile(r"<arg_key>(.*?)</arg_key>\s*<arg_value>(.*?)</arg_value>", re.DOTALL)
+_PARAMETER: Final = re.compile(r"<parameter(?:=|\s+name=)[\"']?([\w.-]+)[\"']?\s*>")
+_VALUE: Final = re.compile(r"\s*<arg_value>")
+_PARAMETER_END: Final = "</parameter>"
+_KEY: Final = "<arg_key>"
+_KEY_END: Final = "</arg_key>"
+_VALUE_END: Final = "</arg_value>"
 _WORD: Final = re.compile(r"[\w.-]+")
 _NAME_KEYS: Final = ("name", "tool_name", "tool", "function")
 _ARGUMENT_KEYS: Final = ("arguments", "parameters", "args", "input")
 _BEGIN: Final = re.compile(r"[{\[]")
-_DECODER: Final = json.JSONDecoder(strict=False)
+DECODER: Final = json.JSONDecoder(strict=False)
 
 
 @dataclass(slots=True)
@@ -58,9 +62,6 @@ class ToolCallPieces:
     def is_full(self) -> bool:
         """Whether the calls have no end."""
         return self._length > MAX_ARGUMENTS_CHARS or len(self._calls) > MAX_CALLS
-
-    def __bool__(self) -> bool:
-        return bool(self._calls)
 
     def add(self, pieces: object) -> None:
         """Take the pieces of one chunk, in whatever form."""
@@ -102,7 +103,9 @@ class ToolCallPieces:
         call.id = call.id or call_id
         if name and call.name != name:
             # A name may come in pieces, or anew and longer.
-            call.name = name if name.startswith(call.name) else call.name + name
+            whole = name if name.startswith(call.name) else call.name + name
+            self._length += len(whole) - len(call.name)
+            call.name = whole
         if is_object or not (arguments == call.arguments and call.is_whole):
             call.arguments = arguments if is_object else call.arguments + arguments
         self._length += len(arguments)
@@ -177,7 +180,7 @@ def spoken_calls(text: str, offered: Collection[str]) -> list[tuple[str, dict[st
 
 def _spoken_arguments(text: str) -> dict[str, Any] | None:
     """The arguments after a spoken name; None where they are broken."""
-    pairs = _PARAMETER.findall(text) or _ARGUMENT.findall(text)
+    pairs = list(_parameters(text)) or list(_keys_and_values(text))
     if pairs:
         return {key.strip(): _value(value.strip()) for key, value in pairs}
     at = text.find("{")
@@ -185,6 +188,33 @@ def _spoken_arguments(text: str) -> dict[str, Any] | None:
         return {}
     objects = [value for value in _values(text[at:]) if isinstance(value, dict)]
     return next(filter(None, objects), objects[0] if objects else None)
+
+
+def _parameters(text: str) -> Iterator[tuple[str, str]]:
+    """The names and values in `<parameter=name>value</parameter>`."""
+    # Each search goes on where the one before ended, so that a text is walked over once, whatever the model said.
+    at = 0
+    while opened := _PARAMETER.search(text, at):
+        end = text.find(_PARAMETER_END, opened.end())
+        if end < 0:
+            return
+        yield opened[1], text[opened.end() : end]
+        at = end + len(_PARAMETER_END)
+
+
+def _keys_and_values(text: str) -> Iterator[tuple[str, str]]:
+    """The keys and values in `<arg_key>key</arg_key><arg_value>value</arg_value>`. A key without a value is passed over."""
+    at = 0
+    while (at := text.find(_KEY, at)) >= 0 and (end := text.find(_KEY_END, at)) >= 0:
+        key, at = text[at + len(_KEY) : end], end + len(_KEY_END)
+        opened = _VALUE.match(text, at)
+        if opened is None:
+            continue
+        end = text.find(_VALUE_END, opened.end())
+        if end < 0:
+            return
+        yield key, text[opened.end() : end]
+        at = end + len(_VALUE_END)
 
 
 def _value(text: str) -> Any:  # noqa: ANN401 - any JSON
@@ -202,7 +232,7 @@ def _values(text: str) -> Iterator[Any]:
     while tries < MAX_CALLS and (found := _BEGIN.search(text, at)):
         tries += 1
         try:
-            value, at = _DECODER.raw_decode(text, found.start())
+            value, at = DECODER.raw_decode(text, found.start())
         except (ValueError, RecursionError):
             at = found.end()
             continue
@@ -245,12 +275,12 @@ def _text_of(arguments: object) -> tuple[str, bool]:
 def _object(text: str) -> dict[str, Any] | None:
     """The object that a text is; None when it is none. What models leave behind the object is passed over."""
     try:
-        value, end = _DECODER.raw_decode(text.lstrip())
+        value, end = DECODER.raw_decode(text.lstrip())
         if isinstance(value, str):
-            value, end = _DECODER.raw_decode(value.lstrip())[0], len(text)
+            value, end = DECODER.raw_decode(value.lstrip())[0], len(text)
         rest = text.lstrip()[end:].strip()
         if value == {} and rest.startswith("{"):
-            value, end = _DECODER.raw_decode(rest)
+            value, end = DECODER.raw_decode(rest)
             rest = rest[end:].strip()
     except (ValueError, RecursionError):
         return None

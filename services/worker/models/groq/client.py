@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import AsyncExitStack, aclosing
+from dataclasses import replace
 from typing import Any, Final
 
 import aiohttp
@@ -11,7 +12,7 @@ from pydantic import SecretStr
 
 from services.worker.models.capabilities import ModelCatalog
 from services.worker.models.groq.chunks import read_chunk
-from services.worker.models.groq.transport import Completions
+from services.worker.models.groq.transport import PATIENCE, Completions, Patience
 from services.worker.models.port import ModelChunk, ModelMessage, ModelRequest, RetryNotice, ToolDescription
 from shared import errors
 from shared.proxies import find_way
@@ -28,7 +29,8 @@ class GroqModel:
     """A `ChatModel`: Groq's models, or those of an endpoint that speaks Groq's API. One is made for each process.
 
     `base_url` is None for Groq's own address. `read_timeout` and `connect_timeout` are in seconds: how long the
-    endpoint may be silent, and how long it may take to accept a connection.
+    endpoint may be silent, and how long it may take to accept a connection. A word is waited for at least as long as a sign
+    of life.
     """
 
     def __init__(
@@ -40,6 +42,7 @@ class GroqModel:
         temperature: float,
         read_timeout: float,
         connect_timeout: float = CONNECT_TIMEOUT,
+        patience: Patience = PATIENCE,
     ) -> None:
         self._catalog = catalog
         self._http = aiohttp.ClientSession(
@@ -47,7 +50,8 @@ class GroqModel:
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=connect_timeout, sock_read=read_timeout),
             proxy=find_way(base_url or GROQ_URL).proxy,
         )
-        completions = Completions(self._http, base_url or GROQ_URL, key.get_secret_value(), read_timeout=read_timeout)
+        patience = replace(patience, word=max(read_timeout, patience.word))
+        completions = Completions(self._http, base_url or GROQ_URL, key.get_secret_value(), patience=patience)
         self._refuses_parameters: set[str] = set()
         self._chats = {
             name: ChatGroq(

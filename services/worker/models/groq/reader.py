@@ -10,7 +10,8 @@ from typing import Any, Final
 
 from services.worker.models.groq.calls import ToolCallPieces
 from services.worker.models.groq.characters import Characters
-from services.worker.models.groq.markup import Markup, Piece
+from services.worker.models.groq.markup import Markup
+from services.worker.models.groq.pieces import Piece, merged
 from services.worker.models.groq.refusals import error_in, failure_of_event
 from services.worker.models.groq.usage import read_usage
 from services.worker.models.port import ToolCall
@@ -46,6 +47,8 @@ _REASONING_PARTS: Final = ("thinking", "reasoning", "thought", "reasoning.text",
 MAX_PART_DEPTH: Final = 5
 MAX_LIST: Final = 64
 """Events in one."""
+MAX_HELD_CHARS: Final = 400_000
+"""So much text is held back at most until it is known what is reasoning. More than this is shown as text."""
 
 
 class AnswerReader:
@@ -53,8 +56,9 @@ class AnswerReader:
 
     `offered` are the names of the request's tools, `before` is the text that the model continues. With `is_reasoning`
     the answer may begin with reasoning that no word opens: what comes waits until it is known what it is. With
-    `is_whole` no text comes out before the end, so that reasoning is told apart however late it shows. `progress` counts
-    the events that brought something, also what does not come out yet.
+    `is_whole` no text comes out before the end, so that reasoning is told apart however late it shows. Both wait for
+    MAX_HELD_CHARS at most: what is not known by then is text. `progress` counts the events that brought something, also
+    what does not come out yet.
     """
 
     def __init__(
@@ -68,9 +72,11 @@ class AnswerReader:
         self._calls = ToolCallPieces(offered)
         self._text, self._reasoning = Characters(), Characters()
         self._assumed: list[Piece] = []
+        self._assumed_chars = 0
         self._was_assumed_wrongly = False
         self._is_whole = is_whole
         self._waiting: list[str] = []
+        self._waiting_chars = 0
         self._has_read = False
         self._has_delta = False
         self._is_plain = False
@@ -131,7 +137,7 @@ class AnswerReader:
         if not self._has_read or not (is_done or self.has_ended or self.is_over):
             raise ModelBadResponse
         self.has_ended = True
-        pieces = self._markup.read("".join(self._waiting)) if self._is_whole else []
+        pieces = self._read_waiting() if self._is_whole else []
         if (rest := self._reasoning.end()) != "":
             pieces.append((True, rest))
         pieces += self._markup.read(self._text.end())
@@ -224,8 +230,16 @@ class AnswerReader:
         text = self._text.join(text)
         if self._is_whole:
             self._waiting.append(text)
+            self._waiting_chars += len(text)
+            if self._waiting_chars > MAX_HELD_CHARS:
+                pieces += self._read_waiting()
         elif text:
             pieces += self._markup.read(text)
+
+    def _read_waiting(self) -> list[Piece]:
+        """Read what waited for the answer's end. What follows is read while it comes."""
+        text, self._waiting, self._is_whole = "".join(self._waiting), [], False
+        return self._markup.read(text)
 
     def _finish(self, reason: object) -> None:
         name = reason.strip().lower() if isinstance(reason, str) else "other"
@@ -246,10 +260,18 @@ class AnswerReader:
 
     def _chunks(self, pieces: list[Piece]) -> list[Chunk]:
         """The pieces as chunks. Reasoning and then text may share one; they are shown in this order."""
-        self._assumed += pieces
-        if self._markup.is_assumed or not self._assumed:
+        if self._markup.is_assumed:
+            self._assumed += pieces
+            self._assumed_chars += sum(len(text) for _, text in pieces)
+            if self._assumed_chars <= MAX_HELD_CHARS:
+                return []
+            # Nobody knows yet what this is. An answer that never comes would be worse than reasoning in the text.
+            self._stop_assuming()
+            pieces = []
+        if self._assumed:
+            pieces, self._assumed = merged([*self._assumed, *pieces]), []
+        if not pieces:
             return []
-        pieces, self._assumed = self._assumed, []
         self.has_said = True
         return [
             {"choices": [{"delta": {"reasoning" if is_reasoning else "content": text}}]}
@@ -263,7 +285,7 @@ def _dumped(arguments: dict[str, Any] | None) -> str:
 
 
 def _plain_text(event: Any) -> str:  # noqa: ANN401 - what the model sent
-    """The text of an event that has a text and nothing else, of whole characters; empty for any other event."""
+    """The text of an event that has a text and nothing else; empty for any other event."""
     try:
         (choice,) = event["choices"]
         delta = choice["delta"]
@@ -271,7 +293,6 @@ def _plain_text(event: Any) -> str:  # noqa: ANN401 - what the model sent
         if (
             type(text) is str
             and len(delta) == 1
-            and text.isascii()
             and not choice.get("finish_reason")
             and "error" not in choice
             and not (event.get("error") or event.get("usage") or event.get("x_groq"))

@@ -26,31 +26,21 @@ NOT_PAID: Final = (
     "The language model's service wants to be paid for this service's key. "
     "Whoever runs this has to look at the account of GROQ_API_KEY."
 )
-GONE_CODES: Final = frozenset(
-    {
-        *("model_not_found", "model_decommissioned", "model_not_active", "model_terms_required"),
-        *("model_permission_blocked_org", "model_permission_blocked_project"),
-        *("model_not_available", "model_not_supported", "model_not_allowed", "model_not_exist", "model_deprecated"),
-        *("invalid_model", "invalid_model_name", "unknown_model", "unsupported_model", "no_such_model"),
-        *("modelnotfound", "deploymentnotfound", "not_found_error"),
-    }
-)
+GONE_CODES: Final = frozenset((
+    "model_not_found", "model_decommissioned", "model_not_active", "model_terms_required",
+    "model_permission_blocked_org", "model_permission_blocked_project", "model_not_available", "model_not_supported",
+    "model_not_allowed", "model_not_exist", "model_deprecated", "invalid_model", "invalid_model_name", "unknown_model",
+    "unsupported_model", "no_such_model", "modelnotfound", "deploymentnotfound", "not_found_error",
+))  # fmt: skip
 """Error codes for models that do not exist any more, or not yet, or not for this key.
 
 The first are Groq's (console.groq.com/docs/errors), the others those of other endpoints. In small letters.
 """
-TOO_LONG_CODES: Final = frozenset(
-    {
-        *("context_length_exceeded", "string_above_max_length", "request_too_large", "prompt_too_long"),
-        *(
-            "exceed_context_size_error",
-            "context_window_exceeded",
-            "contextwindowexceedederror",
-            "array_above_max_length",
-        ),
-        *("input_too_long", "tokens_limit_reached", "payload_too_large", "contextlengthexceeded"),
-    }
-)
+TOO_LONG_CODES: Final = frozenset((
+    "context_length_exceeded", "string_above_max_length", "request_too_large", "prompt_too_long",
+    "exceed_context_size_error", "context_window_exceeded", "contextwindowexceedederror", "array_above_max_length",
+    "input_too_long", "tokens_limit_reached", "payload_too_large", "contextlengthexceeded",
+))  # fmt: skip
 TOOL_CODES: Final = frozenset({"tool_use_failed", "output_parse_failed", "tool_call_failed", "malformed_function_call"})
 PAY_CODES: Final = frozenset(
     {"insufficient_quota", "insufficient_credits", "billing_hard_limit_reached", "billing_not_active"}
@@ -100,9 +90,9 @@ _CONTEXT_FIELDS: Final = ("n_ctx", "max_context_length", "context_length", "max_
 _RATE_WORDS: Final = ("rate_limit", "ratelimit", "too_many_requests", "throttl", "resource_exhausted", "slow_down")
 _AUTH_WORDS: Final = ("api_key", "authentication", "unauthorized", "unauthenticated", "permission", "forbidden")
 _PASSING_WORDS: Final = (
-    *("unavailable", "overloaded", "over_capacity", "capacity", "timeout", "timed_out", "server_error", "servererror"),
-    *("internal", "bad_gateway", "badgateway", "upstream", "engine", "connection", "aborted", "cancelled", "api_error"),
-)
+    "unavailable", "overloaded", "over_capacity", "capacity", "timeout", "timed_out", "server_error", "servererror",
+    "internal", "bad_gateway", "badgateway", "upstream", "engine", "connection", "aborted", "cancelled", "api_error",
+)  # fmt: skip
 _REQUEST_WORDS: Final = ("invalid_request", "badrequest", "bad_request", "invalid_argument", "unprocessable")
 
 

@@ -2,7 +2,8 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -19,12 +20,23 @@ log = get_logger(__name__)
 MAX_REFUSAL_BYTES: Final = 64 * 1024
 REFUSAL_WITHIN: Final = 2.0
 """Seconds to wait for the body of a refusal."""
-END_WITHIN: Final = 5.0
-"""Seconds to wait after the finish reason, for the usage and the end of the body. Some bodies stay open, or send pings."""
-SAYS_NOTHING_FOR: Final = 60.0
-"""Seconds for which an endpoint may send signs of life without a word; longer where it may be silent for longer."""
 OPENS_IN_REASONING: Final = ("deepseek-r1", "qwq", "-thinking", "r1-1776")
 """In the names of models whose prompts end with `<think>`, so that only the closing word comes with the answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long an answer is waited for, in seconds.
+
+    `end`: after the finish reason, for the usage and the end of the body; some bodies stay open, or send pings. `word`: for
+    a word, while the endpoint sends signs of life only; longer where it may be silent for longer.
+    """
+
+    end: float = 5.0
+    word: float = 60.0
+
+
+PATIENCE: Final = Patience()
 
 
 class Completions:
@@ -34,9 +46,9 @@ class Completions:
     endpoints send is read by `AnswerReader`: ChatGroq gets chunks of one shape only.
     """
 
-    def __init__(self, http: aiohttp.ClientSession, base_url: str, key: str, *, read_timeout: float = 0.0) -> None:
+    def __init__(self, http: aiohttp.ClientSession, base_url: str, key: str, *, patience: Patience = PATIENCE) -> None:
         self._http = http
-        self._read_timeout = read_timeout
+        self._patience = patience
         self._url = f"{base_url.rstrip('/')}/openai/v1/chat/completions"
         self._headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
         self._opens_in_reasoning: dict[str, bool] = {}
@@ -72,7 +84,7 @@ class Completions:
         )
         read = Body(reader)
         try:
-            async for chunk in read_body(body, read, max(self._read_timeout, SAYS_NOTHING_FOR)):
+            async for chunk in read_body(body, read, self._patience):
                 yield chunk
         finally:
             self._learn(model, hash(str(parameters["messages"][-1:])), reader)
@@ -102,10 +114,8 @@ class Completions:
         return self._opens_in_reasoning.get(model, by_name)
 
 
-async def read_body(
-    pieces: AsyncIterator[bytes], body: Body, patience: float = SAYS_NOTHING_FOR
-) -> AsyncIterator[Chunk]:
-    """The chunks of a body, as its pieces come. `patience` is in seconds, for signs of life without a word.
+async def read_body(pieces: AsyncIterator[bytes], body: Body, patience: Patience = PATIENCE) -> AsyncIterator[Chunk]:
+    """The chunks of a body, as its pieces come.
 
     Raises:
         ModelError: the answer is an error, or was cut short.
@@ -121,15 +131,15 @@ async def read_body(
             yield chunk
         if body.is_over or body.has_ended:
             break
-        silent_since = None if has_said or body.progress > before else _check_silence(silent_since, patience)
+        silent_since = None if has_said or body.progress > before else _check_silence(silent_since, patience.word)
     clock = asyncio.get_running_loop()
-    deadline = clock.time() + END_WITHIN
+    deadline = clock.time() + patience.end
     while body.has_ended and not body.is_over and (piece := await _next(pieces, deadline)):
         before = body.progress
         for chunk in body.read(piece):
             yield chunk
         if body.progress > before:  # some endpoints send the finish reason too early
-            deadline = clock.time() + END_WITHIN
+            deadline = clock.time() + patience.end
     for chunk in body.end():
         yield chunk
 
@@ -162,12 +172,14 @@ async def _next(pieces: AsyncIterator[bytes], deadline: float) -> bytes:
 
 
 async def _refusal(response: aiohttp.ClientResponse) -> bytes:
-    """The beginning of a refusal's body; empty when it does not come in time."""
-    try:
+    """A refusal's body, up to MAX_REFUSAL_BYTES, or as much of the body as came in time."""
+    body = b""
+    with suppress(aiohttp.ClientError, TimeoutError):
         async with asyncio.timeout(REFUSAL_WITHIN):
-            return await response.content.read(MAX_REFUSAL_BYTES)
-    except (aiohttp.ClientError, TimeoutError):
-        return b""
+            # A read returns what has come so far, which may be one packet of several.
+            while piece := await response.content.read(MAX_REFUSAL_BYTES - len(body)):
+                body += piece
+    return body
 
 
 def _text_to_continue(messages: list[dict[str, Any]]) -> str:

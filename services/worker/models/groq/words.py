@@ -85,7 +85,10 @@ def _prefixes(words: Collection[str]) -> frozenset[str]:
     return frozenset(word[:length] for word in words for length in range(1, len(word)))
 
 
-WORDS: Final = re.compile("|".join(re.escape(word) for word in sorted(KINDS, key=len, reverse=True)), re.IGNORECASE)
+WORDS: Final = re.compile(
+    "|".join(re.escape(word) for word in sorted(KINDS, key=len, reverse=True)),
+    re.IGNORECASE | re.ASCII,  # else a dotless i matches, which `str.lower` leaves as it is
+)
 BEGINNINGS: Final = _prefixes(KINDS)
 LONGEST: Final = max(map(len, KINDS))
 TALK_BEFORE: Final = frozenset(" \t\"'(“‘«*_")

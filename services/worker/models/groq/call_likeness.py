@@ -1,11 +1,10 @@
 """What surely looks like a tool call in a text, though none of the tools is called: nobody wants to read it."""
 
-import json
 import re
 from collections.abc import Collection
 from typing import Final
 
-from services.worker.models.groq.calls import SPOKEN_NAME, tool_name
+from services.worker.models.groq.calls import DECODER, SPOKEN_NAME, tool_name
 
 HEAD_CHARS: Final = 400
 """A call looks like one within so many characters."""
@@ -15,9 +14,8 @@ _AROUND: Final = re.compile(r"<[^<>]{0,80}>|<[^<>\s]*\s*\Z|\[[A-Za-z_]+\]|```\w*
 _NAME: Final = re.compile(r"(?:\s|<[^<>]{0,80}>|\[[A-Za-z_]+\]|```\w*|function\b)*([\w.:-]+)")
 _AFTER_NAME: Final = re.compile(r"[\s\"')>]*(?:\Z|[{\[]|```json|<(?:[|\uff5c/]|parameter|arg_key))")
 _AFTER_CALL: Final = re.compile(r"(?:\s|```|[\]},]|<(?:[|\uff5c/])[^<>]{0,80}>)*")
-_LAST_ARGUMENT: Final = re.compile(r".*</(?:parameter|arg_value)>", re.DOTALL)
+_ARGUMENT_ENDS: Final = ("</parameter>", "</arg_value>")
 _NO_NAMES: Final = frozenset({"function", "json"})
-_DECODER: Final = json.JSONDecoder(strict=False)
 
 
 def looks_like_call(opener: str, said: str, offered: Collection[str], *, is_closed: bool) -> bool:
@@ -55,8 +53,7 @@ def text_after_call(opener: str, said: str) -> str:
     if found is None:
         return ""
     if found[0][0] == "<":
-        last = _LAST_ARGUMENT.match(text)
-        end = last.end() if last else -1
+        end = max(at + len(word) if (at := text.rfind(word)) >= 0 else -1 for word in _ARGUMENT_ENDS)
     else:
         end = _end_of_json(text, found.start())
     if end < 0:
@@ -69,7 +66,7 @@ def text_after_call(opener: str, said: str) -> str:
 
 def _end_of_json(text: str, at: int) -> int:
     try:
-        return _DECODER.raw_decode(text, at)[1]
+        return DECODER.raw_decode(text, at)[1]
     except (ValueError, RecursionError):
         return -1
 
