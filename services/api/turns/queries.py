@@ -36,7 +36,7 @@ from shared.errors import (
 from shared.ids import ChatId, GenerationId, UserId, new_generation_id
 from shared.states import OPEN, GenerationStatus, MessageStatus
 from shared.telemetry.traces import current_trace
-from shared.visible_text import ELLIPSIS, as_title, cut
+from shared.visible_text import short_title
 
 TITLE_CHARS: Final = 80
 ONE_LIVE_PER_CHAT: Final = "uq_generations_chat_id_live"
@@ -269,8 +269,4 @@ def violated(error: IntegrityError) -> str | None:
 
 def title_of(content: str) -> str:
     """A title from a message: its first words, on one line, in at most 80 code points. Words stay whole where they can."""
-    line = as_title(content)
-    if len(line) <= TITLE_CHARS:
-        return line
-    beginning = cut(line, TITLE_CHARS - 1)
-    return (beginning.rpartition(" ")[0] or beginning) + ELLIPSIS
+    return short_title(content, TITLE_CHARS, whole_words=True)
