@@ -21,7 +21,7 @@ from services.worker.look_up.backfill import Backfill
 from services.worker.look_up.port import HistoryIndex
 from services.worker.look_up.postgres import PostgresIndex
 from services.worker.models.capabilities import ModelCatalog
-from services.worker.models.groq.client import CONNECT_TIMEOUT, GROQ_URL, GroqModel
+from services.worker.models.groq.client import CONNECT_TIMEOUT, GroqModel
 from services.worker.models.port import ChatModel
 from services.worker.models.retry import RetryingModel
 from services.worker.runtime import Worker
@@ -42,6 +42,7 @@ from shared.streams.cancel_signals import CancelSignals
 from shared.streams.redis import RedisLog, RedisWriter, TransientFrames, connect
 from shared.telemetry.logs import get_logger
 from shared.telemetry.metrics import Metrics, NullMetrics
+from shared.urls import GROQ_URL
 
 log = get_logger(__name__)
 
