@@ -85,6 +85,15 @@ async def test_without_a_usable_title_the_first_words_stay(
     assert await title_of(client, posted.chat_id) == words
 
 
+async def test_no_job_is_sent_for_a_title_that_was_tried_often_enough(
+    client: Client, worker: Worker, noted: Noted, database_url: str
+) -> None:
+    posted = await post(client, "[[tokens=1]]")
+    execute(database_url, "UPDATE chats SET title_tries = %s", MAX_TRIES)
+    await worker.attempts.run(posted.generation_id)
+    assert noted.titles == []
+
+
 @pytest.mark.parametrize(("said", "noted_calls"), [("How Tides", [("title", "small", True)]), ("", [])])
 async def test_a_title_that_breaks_off_is_noted_if_the_model_said_something(
     client: Client, worker: Worker, database_url: str, said: str, noted_calls: list[tuple[str, str, bool]]
