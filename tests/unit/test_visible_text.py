@@ -7,7 +7,7 @@ import regex
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.visible_text import as_title, cut, is_blank, short_title
+from shared.visible_text import as_title, cut, is_blank, short_title, without_hidden
 from tests.support.texts import INVISIBLE
 
 FAMILY = "\U0001f469\u200d\U0001f469\u200d\U0001f467"
@@ -65,6 +65,20 @@ def test_a_character_that_is_longer_than_the_limit_is_cut_all_the_same() -> None
 )
 def test_a_title_has_nothing_that_turns_or_hides_text_and_keeps_what_spelling_needs(text: str, title: str) -> None:
     assert as_title(text) == title
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("one\n\ttwo\x00\x1b", "one\n\ttwo"),
+        ("a" + "".join(chr(0xE0100 + byte) for byte in b"hidden") + "b", "ab"),
+        ("葛\U000e0100城\U000e0101\U000e0102", "葛\U000e0100城\U000e0101"),
+        ("soft\xad \u2060\ufeffjoined\u180e", "soft joined"),
+        (f"{FAMILY}{SCOTLAND}❤\ufe0f", f"{FAMILY}{SCOTLAND}❤\ufe0f"),
+    ],
+)
+def test_what_is_hidden_is_taken_out_of_a_text(text: str, shown: str) -> None:
+    assert without_hidden(text) == shown
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"])), st.integers(2, 90))
