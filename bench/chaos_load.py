@@ -11,10 +11,12 @@ from typing import Any, Final
 import aiohttp
 from chaos_readers import RETRY_SECONDS, Follower, View, read
 
+from tests.doubles.groq.directives import Seam
+
 CHATS_PER_USER: Final = 3
 TURNS_PER_CHAT: Final = 12
 """After so many turns a chat is left for a new one: what the model is told grows with a chat."""
-SEAMS: Final = ("well", "on", "again", "sentence", "preamble")
+SEAMS: Final[tuple[Seam, ...]] = ("well", "on", "again", "sentence", "preamble")
 """What a model may do that is told to go on, and leaves no seam."""
 BREAKS_OFF: Final = 0.2
 """The share of answers that their model breaks off."""

@@ -14,11 +14,10 @@ from typing import Any, Final, NamedTuple
 
 import psycopg
 from alembic import command
-from alembic.config import Config
 from sqlalchemy import text
 
-import migrations
 from services.launcher.embedded.postgres import EmbeddedPostgres
+from services.launcher.migrations import configuration
 from services.worker.look_up.port import IndexedMessage, Place
 from services.worker.look_up.postgres import FIND, PostgresIndex, asked_terms, parameters, term_hash
 from shared.database.engine import Database, open_database
@@ -238,10 +237,7 @@ def _small_talk(chance: random.Random) -> str:
 def _migrated() -> Iterator[str]:
     """A PostgreSQL of its own, as `cortexai up` sets it up, with the tables."""
     with tempfile.TemporaryDirectory() as folder, EmbeddedPostgres(Path(folder) / "pg", durable=False) as server:
-        config = Config()
-        config.set_main_option("script_location", str(Path(migrations.__file__).parent))
-        config.attributes["database_url"] = to_sqlalchemy(server.url)
-        command.upgrade(config, "head")
+        command.upgrade(configuration(to_sqlalchemy(server.url)), "head")
         yield server.url
 
 

@@ -8,21 +8,21 @@ import sys
 import uuid
 from collections import Counter
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 import aiohttp
 import uvloop
 from system import PASSWORD, SystemFailed, running_system
 
 from shared.errors import ModelError
-from tests.doubles.groq.directives import FAULTS
+from tests.doubles.groq.directives import FAULTS, Seam
 from tests.doubles.groq.manners import RESPONSES, STREAMS
 from tests.doubles.process import start_groq_double
 
 READ_TIMEOUT: Final = "1"
 STATUSES: Final = (400, 401, 403, 404, 408, 413, 422, 424, 429, 498, 499, 500, 502, 503, 520, 529)
 WITH_FALLBACK: Final = {"GROQ_MODEL": "openai/gpt-oss-120b", "GROQ_FALLBACK_MODEL": "small"}
-SEAMS: Final = ("well", "on", "again", "sentence", "preamble", "paraphrase", "language", "done", "nothing")
+SEAMS: Final[tuple[Seam, ...]] = get_args(Seam)
 
 
 @dataclass

@@ -29,10 +29,11 @@ def read_env_file(path: Path, environment: Mapping[str, str] | None = None) -> d
     """The names and values of the file; of a name that comes twice, the last value.
 
     Raises:
-        SettingsInvalid: Docker Compose would refuse the file. The message names the line, and quotes no value.
+        SettingsInvalid: Docker Compose would refuse the file, or the file can't be read. The message names the line, where
+            there is one, and quotes no value.
 
     """
-    text = path.read_text(encoding="utf-8-sig").replace("\r\n", "\n")
+    text = _text_of(path)
     around = os.environ if environment is None else environment
     values: dict[str, str] = {}
     at = 0
@@ -43,6 +44,18 @@ def read_env_file(path: Path, environment: Mapping[str, str] | None = None) -> d
         except ValueError as error:
             raise SettingsInvalid(f"{path}, line {line}: {error}") from None
     return values
+
+
+def _text_of(path: Path) -> str:
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise SettingsInvalid(f"{path}: can't be read: {error.strerror}") from None
+    try:
+        return raw.decode("utf-8-sig").replace("\r\n", "\n")
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        raise SettingsInvalid(f"{path}, line {line}: is not UTF-8") from None
 
 
 def _next_statement(text: str, at: int) -> int:

@@ -9,6 +9,7 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, DotEnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from shared.env_file import read_env_file
+from shared.errors import SettingsInvalid
 
 # pydantic-settings has the file read by python-dotenv in any case. What python-dotenv says of it does not count.
 logging.getLogger("dotenv.main").setLevel(logging.ERROR)
@@ -21,8 +22,26 @@ class EnvironmentSettings(BaseSettings):
     """
 
     model_config = SettingsConfigDict(
-        env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True, hide_input_in_errors=True
+        env_file=".env",
+        env_file_encoding="latin-1",  # for python-dotenv, which reads any bytes so; read_env_file insists on UTF-8
+        env_ignore_empty=True,
+        extra="ignore",
+        frozen=True,
+        hide_input_in_errors=True,
     )
+
+    def __init__(self, **values: Any) -> None:  # noqa: ANN401
+        """Read the environment and the file.
+
+        Raises:
+            SettingsInvalid: the file can't be read, is not UTF-8, or Docker Compose would refuse the file.
+            ValidationError: a setting is missing or unusable.
+
+        """
+        try:
+            super().__init__(**values)
+        except OSError as error:
+            raise SettingsInvalid(f"{error.filename or '.env'}: can't be read: {error.strerror}") from None
 
     @classmethod
     def settings_customise_sources(

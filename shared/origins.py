@@ -4,6 +4,8 @@ import re
 from ipaddress import IPv6Address
 from typing import Final
 
+from shared.urls import MAX_PORT
+
 DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 SCHEMES_WITHOUT_ORIGIN: Final = frozenset(
     {"about", "blob", "data", "file", "filesystem", "ftp", "javascript", "mailto", "ws", "wss"}
@@ -12,7 +14,6 @@ ORIGIN: Final = re.compile(
     r"(?P<scheme>[a-z][a-z0-9+.-]*)://(?P<host>\[[0-9a-f:.]+\]|[a-z0-9._~-]*)(?::(?P<port>[0-9]{1,5}))?/?",
     re.IGNORECASE | re.ASCII,
 )
-MAX_PORT: Final = 65535
 MAX_QUOTED_CHARS: Final = 200
 ACCOUNT: Final = re.compile("//.*@", re.DOTALL)
 """The user and the password in a URL."""

@@ -13,7 +13,7 @@ from shared.environment import EnvironmentSettings
 from shared.errors import SettingsInvalid
 from shared.origins import read_origin
 from shared.redis_urls import one_spelling
-from shared.urls import read_url
+from shared.urls import MAX_PORT, read_url
 
 MIN_SECRET_BYTES: Final = 32
 GROQ_FALLBACK: Final = "openai/gpt-oss-20b"
@@ -144,7 +144,7 @@ class Settings(RedisSettings, DatabaseSettings):
     database_pool_size: int = Field(default=10, ge=1, le=200)
 
     host: str = "127.0.0.1"
-    port: int = Field(default=8000, ge=0, le=65535)
+    port: int = Field(default=8000, ge=0, le=MAX_PORT)
     jwt_secret_key: SecretStr | None = None
     jwt_algorithm: Literal["HS256", "HS384", "HS512"] = "HS256"
     access_token_expire_minutes: int = Field(default=60, ge=1, le=7 * 24 * 60)
@@ -196,7 +196,7 @@ class Settings(RedisSettings, DatabaseSettings):
     stream_keep_alive_seconds: float = Field(default=15, ge=0.1, le=60)
 
     metrics_host: str = "127.0.0.1"
-    metrics_port: int | None = Field(default=None, ge=1, le=65535)
+    metrics_port: int | None = Field(default=None, ge=1, le=MAX_PORT)
 
     @field_validator("model_contexts", mode="before")
     @classmethod

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Self
+from typing import NamedTuple, Self
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +43,14 @@ class TokenUsage:
             return cls(kept["promptTokens"], kept["completionTokens"], kept["totalTokens"])
         counts = kept["prompt_tokens"], kept["completion_tokens"], kept["total_tokens"]
         return cls(*counts, is_estimate=bool(kept.get("is_estimate")))
+
+
+class ModelUsage(NamedTuple):
+    """What one model call took. `is_estimate`: the model did not say, or the call was cut off."""
+
+    model: str
+    usage: TokenUsage
+    is_estimate: bool
 
 
 def estimate(prompt_tokens: int, completion_tokens: int) -> TokenUsage:

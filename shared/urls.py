@@ -1,4 +1,7 @@
-"""URLs that may hold a password: read strictly and written in one spelling. No message quotes any part of them."""
+"""URLs: Groq's own, and those of the settings, which are read strictly and written in one spelling.
+
+The latter may hold a password, so no message quotes any part of them.
+"""
 
 import re
 from collections.abc import Collection
@@ -6,6 +9,8 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import quote, unquote
 
+GROQ_URL: Final = "https://api.groq.com"
+"""Groq's API, which is asked where GROQ_BASE_URL is not set."""
 MAX_PORT: Final = 65535
 _AUTHORITY: Final = re.compile(r"[^/?#]*")
 _HOST: Final = re.compile(r"(?P<host>\[[0-9A-Fa-f:.%]+\]|[A-Za-z0-9._~%-]*)(?::(?P<port>[0-9]{1,5})?)?")

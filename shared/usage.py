@@ -6,7 +6,7 @@ from sqlalchemy import ColumnElement, Insert, Select, func, insert, select
 
 from shared.database.tables import ModelCall
 from shared.ids import ChatId, GenerationId, UserId
-from shared.token_usage import TokenUsage
+from shared.token_usage import ModelUsage
 
 Purpose = Literal["generation", "search", "summary", "title"]
 
@@ -14,12 +14,10 @@ Purpose = Literal["generation", "search", "summary", "title"]
 def record(
     user_id: UserId,
     purpose: Purpose,
-    model: str,
-    usage: TokenUsage,
+    call: ModelUsage,
     *,
     chat_id: ChatId | None = None,
     generation_id: GenerationId | None = None,
-    is_estimate: bool = False,
 ) -> Insert:
     """Note what a model call took."""
     return insert(ModelCall).values(
@@ -27,11 +25,11 @@ def record(
         chat_id=chat_id,
         generation_id=generation_id,
         purpose=purpose,
-        model=model,
-        prompt_tokens=usage.prompt_tokens,
-        completion_tokens=usage.completion_tokens,
-        total_tokens=usage.total_tokens,
-        is_estimate=is_estimate,
+        model=call.model,
+        prompt_tokens=call.usage.prompt_tokens,
+        completion_tokens=call.usage.completion_tokens,
+        total_tokens=call.usage.total_tokens,
+        is_estimate=call.is_estimate,
     )
 
 

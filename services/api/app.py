@@ -1,12 +1,12 @@
 """The API's composition root: settings become resources, routers become an application."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping
 from collections.abc import Set as AbstractSet
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from functools import partial
 from importlib.metadata import version
-from typing import Final, TypedDict
+from typing import Any, Final, TypedDict
 
 from fastapi import FastAPI
 from starlette.middleware.errors import ServerErrorMiddleware
@@ -42,7 +42,10 @@ from shared.ids import GenerationId, UserId
 from shared.settings import Settings
 from shared.streams.redis import open_streams
 from shared.telemetry import capture
+from shared.telemetry.logs import get_logger
 from shared.telemetry.metrics import Metrics, NullMetrics
+
+log = get_logger(__name__)
 
 DOORS: Final = (native.DOOR,)
 """The front doors. A path belongs to the door with the longest prefix."""
@@ -129,7 +132,7 @@ async def _open_resources(settings: Settings, metrics: Metrics) -> AsyncIterator
             )
         )
         metrics.open_streams(streams.reader.open_subscriptions)
-        stack.push_async_callback(background.end, asyncio.create_task(announce(database, settings)))
+        stack.push_async_callback(background.end, asyncio.create_task(_guarded(announce(database, settings))))
         yield Resources(
             limits=_limits(settings),
             database=database,
@@ -145,6 +148,14 @@ async def _open_resources(settings: Settings, metrics: Metrics) -> AsyncIterator
             accounts=AccountLookup(partial(_find_users, database)),
             metrics=metrics,
         )
+
+
+async def _guarded(work: Coroutine[Any, Any, None]) -> None:
+    """Run a background task without which the API can serve. When the task fails, the log tells."""
+    try:
+        await work
+    except Exception:
+        log.exception("background_task_died")
 
 
 def _limits(settings: Settings) -> Limits:

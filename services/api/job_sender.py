@@ -8,10 +8,11 @@ from celery import Celery
 from shared.jobs.envelope import Job
 from shared.jobs.names import PUBLISH_RETRIES, broker_transport
 from shared.jobs.sender import JobSender, send
+from shared.streams.port import UNPREFIXED
 
 
 @contextmanager
-def open_job_sender(broker_url: str, prefixes: Sequence[str] = ("",)) -> Iterator[JobSender]:
+def open_job_sender(broker_url: str, prefixes: Sequence[str] = UNPREFIXED) -> Iterator[JobSender]:
     """A sender of jobs to the workers at this broker. It connects when the first job is sent.
 
     Under several prefixes, a job is sent under each: some workers may take jobs under one of them only. A job that comes

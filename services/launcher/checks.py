@@ -26,6 +26,7 @@ from shared.database_urls import to_libpq
 from shared.proxies import Way, find_way
 from shared.settings import Settings
 from shared.streams import deployments
+from shared.urls import GROQ_URL
 
 State = Literal["ok", "note", "wrong"]
 
@@ -34,7 +35,6 @@ OLDEST_POSTGRES: Final = 14
 OLDEST_REDIS: Final = (7, 0)
 LOW_DISK_BYTES: Final = 1_000_000_000
 NO_DISK_BYTES: Final = 200_000_000
-GROQ: Final = "https://api.groq.com"
 MAX_ANSWER_BYTES: Final = 4 * 1024 * 1024
 FEW: Final = 12
 
@@ -159,9 +159,9 @@ def _redis_version(subject: str, server: dict[str, str]) -> Finding:
 
 def model(settings: Settings) -> Finding:
     """The model's endpoint answers, takes the key and has the model."""
-    base = (settings.groq_base_url or GROQ).rstrip("/")
+    base = (settings.groq_base_url or GROQ_URL).rstrip("/")
     if urlsplit(base).scheme not in {"http", "https"}:
-        return Finding("model", "wrong", "GROQ_BASE_URL is not a usable URL", f"leave it unset for {GROQ}")
+        return Finding("model", "wrong", "GROQ_BASE_URL is not a usable URL", f"leave it unset for {GROQ_URL}")
     known = _models(base, settings.groq_api_key.get_secret_value() if settings.groq_api_key is not None else "")
     if isinstance(known, Finding):
         return known
@@ -232,7 +232,7 @@ def _opener(base: str) -> urllib.request.OpenerDirector:
 
 def proxy(settings: Settings) -> Iterator[Finding]:
     """The environment names none that the workers would pass over."""
-    way = find_way(settings.groq_base_url or GROQ)
+    way = find_way(settings.groq_base_url or GROQ_URL)
     for variable in way.passed_over:
         detail = f"{variable} names none that the workers can use for the model"
         yield Finding("proxy", "note", detail, "name an HTTP proxy (http://host:port), or list the host in NO_PROXY")

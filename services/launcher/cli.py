@@ -8,6 +8,7 @@ from pathlib import Path
 from services.launcher.data_dir import DEFAULT
 from services.launcher.errors import LauncherError
 from shared.errors import SettingsInvalid
+from shared.urls import MAX_PORT
 
 
 def main() -> None:
@@ -51,8 +52,8 @@ def parser() -> argparse.ArgumentParser:
 
 def port(text: str) -> int:
     """A port on the command line."""
-    if not text.isdecimal() or int(text) > 65535:  # noqa: PLR2004
-        raise argparse.ArgumentTypeError("must be a number from 0 to 65535")
+    if not text.isdecimal() or int(text) > MAX_PORT:
+        raise argparse.ArgumentTypeError(f"must be a number from 0 to {MAX_PORT}")
     return int(text)
 
 

@@ -11,6 +11,7 @@ from services.launcher.program import LOOPBACK
 from shared.environment import EnvironmentSettings
 from shared.errors import SettingsInvalid
 from shared.settings import Settings
+from shared.urls import MAX_PORT
 
 LOCAL_KEY: Final = "local"
 
@@ -112,8 +113,8 @@ def whole_number(name: str, text: str) -> int:
         SettingsInvalid: it is not a port.
 
     """
-    if not text.isdecimal() or int(text) > 65535:  # noqa: PLR2004
-        raise SettingsInvalid(f"{name}: must be a number from 0 to 65535")
+    if not text.isdecimal() or int(text) > MAX_PORT:
+        raise SettingsInvalid(f"{name}: must be a number from 0 to {MAX_PORT}")
     return int(text)
 
 

@@ -21,12 +21,12 @@ from services.worker.look_up.backfill import Backfill
 from services.worker.look_up.port import HistoryIndex
 from services.worker.look_up.postgres import PostgresIndex
 from services.worker.models.capabilities import ModelCatalog
-from services.worker.models.groq.client import CONNECT_TIMEOUT, GROQ_URL, GroqModel
+from services.worker.models.groq.client import CONNECT_TIMEOUT, GroqModel
 from services.worker.models.port import ChatModel
 from services.worker.models.retry import RetryingModel
 from services.worker.runtime import Worker
 from services.worker.summaries.summarizer import Summarizer
-from services.worker.titles import Titles
+from services.worker.titles import MAX_TRIES, Titles
 from services.worker.tools.registry import ToolSettings, make_tools
 from services.worker.tools.toolset import Toolset
 from services.worker.tools.web_search.tavily import PROXY_SCHEMES, TAVILY_URL
@@ -42,6 +42,7 @@ from shared.streams.cancel_signals import CancelSignals
 from shared.streams.redis import RedisLog, RedisWriter, TransientFrames, connect
 from shared.telemetry.logs import get_logger
 from shared.telemetry.metrics import Metrics, NullMetrics
+from shared.urls import GROQ_URL
 
 log = get_logger(__name__)
 
@@ -101,7 +102,7 @@ async def open_worker(settings: Settings, jobs: JobSender, metrics: Metrics | No
             ask_for_summary=summarizer.ask_if_due,
             timeout=settings.generation_timeout_seconds,
             daily_tokens=settings.user_daily_tokens,
-            asks_for_titles=settings.title_by_model,
+            title_tries=MAX_TRIES if settings.title_by_model else 0,
             starts=asyncio.Semaphore(MAX_STARTS),
             metrics=metrics,
         )

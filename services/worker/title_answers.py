@@ -12,14 +12,18 @@ from shared.visible_text import as_title, is_blank, short_title
 
 MAX_CHARS: Final = 80
 READ_CHARS: Final = 4_000
-"""A title stands near the beginning. What reads it is quick for texts of this length."""
+"""A title stands near the beginning."""
+LINE_CHARS: Final = 400
+"""So much of a line is read: more than a label and a title have. It bounds the time that the patterns below take."""
+MAX_LAYERS: Final = 10
+"""So many labels, courtesies and quotation marks around a title are taken off, at most."""
 MAX_WORDS: Final = 14
 """A line of more words is a sentence."""
 LABEL_WORDS: Final = 2
 """A label such as "Suggested title" has so many at most."""
 
 _FENCE: Final = regex.compile(r"(?:```|~~~)[\w-]*[ \t]*\n?(.*?)(?:```|~~~|\Z)", regex.S)
-_ELEMENT: Final = regex.compile(r"<(\w+)>\s*(.+?)\s*</\1>", regex.S)
+_OPENING: Final = regex.compile(r"<(\w+)>")
 _SAYS_SOMETHING: Final = regex.compile(r"[\p{L}\p{N}\p{So}]")
 
 _TITLE: Final = (
@@ -113,9 +117,7 @@ def title_in(answer: str) -> str:
         text = fenced[1].strip()
     if text.lstrip()[:1] in {"{", "["} or regex.search(r"\{\s*\"", text):
         text = _in_json(text)
-    if element := _ELEMENT.search(text):
-        text = element[2]
-    title = _unwrapped(_title_line(text))
+    title = _unwrapped(_title_line(_in_element(text)))
     if (
         is_blank(title)
         or not _SAYS_SOMETHING.search(title)
@@ -140,11 +142,11 @@ def _in_json(text: str) -> str:
 
 
 def _string_in(said: Any) -> str:  # noqa: ANN401 - any JSON
+    while isinstance(said, list):
+        said = said[0] if said else ""
     match said:
         case str():
             return said
-        case list():
-            return _string_in(said[0]) if said else ""
         case dict():
             by_key = {str(key).lower(): value for key, value in said.items()}
             named = [by_key[key] for key in _KEYS if isinstance(by_key.get(key), str)]
@@ -154,9 +156,31 @@ def _string_in(said: Any) -> str:  # noqa: ANN401 - any JSON
             return ""
 
 
+def _in_element(text: str) -> str:
+    """What the first element in the text has (`<title>…</title>`); the whole text where there is no element."""
+    unclosed = set[str]()  # so that one closing tag is looked for once, however many elements are opened
+    for opening in _OPENING.finditer(text):
+        closing = f"</{opening[1]}>"
+        end = -1 if closing in unclosed else text.find(closing, opening.end())
+        if end < 0:
+            unclosed.add(closing)
+        elif content := text[opening.end() : end].strip():
+            return _without_elements_around(content)
+    return text
+
+
+def _without_elements_around(text: str) -> str:
+    while opening := _OPENING.match(text):
+        closing = f"</{opening[1]}>"
+        if text.find(closing, opening.end()) != len(text) - len(closing):
+            break
+        text = text[opening.end() : -len(closing)].strip()
+    return text
+
+
 def _title_line(text: str) -> str:
     """The line that has the title: the first one that is no preamble."""
-    lines = [_MARKDOWN.sub("", as_title(line), count=1) for line in text.splitlines()]
+    lines = [_MARKDOWN.sub("", as_title(line)[:LINE_CHARS], count=1) for line in text.splitlines()]
     lines = [line for line in lines if _SAYS_SOMETHING.search(line)]
     is_list = sum(_BULLET.match(line) is not None for line in lines) > 1
     while len(lines) > 1 and _is_preamble(_plain(lines[0])):
@@ -177,8 +201,8 @@ def _is_preamble(line: str) -> bool:
 
 
 def _unwrapped(line: str) -> str:
-    """A line without a label, a courtesy, quotation marks, emphasis and a last full stop, however they are nested."""
-    while True:
+    """A line without labels, courtesies, quotation marks, emphasis and a last full stop, in any order."""
+    for _ in range(MAX_LAYERS):
         before = line
         line = _without_label(_plain(_MARKDOWN.sub("", line.strip(), count=1)))
         if not line.endswith("..."):
@@ -188,7 +212,8 @@ def _unwrapped(line: str) -> str:
         elif len(_QUOTES.findall(line)) == 1:
             line = line.strip('"“”„«»「」『』')  # its other half was lost
         if line == before:
-            return line.strip()
+            break
+    return line.strip()
 
 
 def _plain(line: str) -> str:

@@ -4,20 +4,19 @@ The model finds the title while the answer is written.
 Readers get a new title as a `data-title` frame (`title` in shared/protocol/frames.py).
 """
 
-import asyncio
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from sqlalchemy import func, update
 
 from services.worker import prompts
-from services.worker.models.answer import Answer, whole_answer
+from services.worker.model_calls import noted_answer
+from services.worker.models.answer import Answer
 from services.worker.models.port import ChatModel, ModelMessage, ModelRequest
 from services.worker.title_answers import title_in
-from shared import usage
 from shared.database.engine import Connection, Database
 from shared.database.tables import Chat, Generation, Message
-from shared.errors import ModelError, ModelTimeout, StreamsUnavailable
+from shared.errors import ModelError, StreamsUnavailable
 from shared.ids import ChatId, GenerationId, UserId
 from shared.protocol import frames
 from shared.protocol.encoding import encode
@@ -64,43 +63,39 @@ class Titles:
         if chat is None:
             return
         try:
-            async with asyncio.timeout(WITHIN):
-                answer = await self._ask(chat.first_message)
-        except (ModelError, TimeoutError) as error:
-            fields = error.log_fields if isinstance(error, ModelError) else {"code": ModelTimeout.code}
-            log.warning("title_failed", **fields)
+            answer = await self._ask(chat)
+        except ModelError as error:
+            log.warning("title_failed", **error.log_fields)
             return
         # An answer that was cut off or filtered may end in the middle of a title.
         title = title_in(answer.text) if answer.finish_reason not in {"length", "content-filter"} else ""
         async with self.database.begin() as db:
-            call = usage.record(
-                chat.user_id,
-                "title",
-                answer.model,
-                answer.usage,
-                chat_id=chat.chat_id,
-                is_estimate=answer.is_estimate,
-            )
-            await db.execute(call)
             is_new = bool(title) and await _save_title(db, chat.chat_id, title)
             if not title:
                 await db.execute(update(Chat).where(Chat.id == chat.chat_id).values(title_tries=MAX_TRIES))
-        self.metrics.tokens(answer.model, answer.usage)
-        if not title:
-            log.info("title_not_usable", model=answer.model)
+                log.info("title_not_usable", model=answer.model)
         if is_new:
             try:
                 await self.transient_frames.send(generation_id, encode(frames.title(title)))
             except StreamsUnavailable as error:
                 log.warning("title_not_told", error=error.code)
 
-    async def _ask(self, first_message: str) -> Answer:
-        question = prompts.quoted(first_message[:READ_CHARS])
+    async def _ask(self, chat: UntitledChat) -> Answer:
+        question = prompts.quoted(chat.first_message[:READ_CHARS])
         conversation = [ModelMessage("system", prompts.TITLE), ModelMessage("user", question)]
         request = ModelRequest(
             self.model_name, conversation, max_tokens=min(self.max_tokens, MAX_TOKENS), is_brief=True
         )
-        return await whole_answer(self.model, request)
+        return await noted_answer(
+            self.database,
+            self.metrics,
+            self.model,
+            request,
+            chat.user_id,
+            "title",
+            chat_id=chat.chat_id,
+            within=WITHIN,
+        )
 
 
 async def _take_try(db: Connection, generation_id: GenerationId) -> UntitledChat | None:

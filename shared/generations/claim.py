@@ -42,6 +42,7 @@ def _claim() -> ReturningUpdate[*tuple[Any, ...]]:
             Generation.steps,
             select(Message.content).where(Message.id == Generation.assistant_message_id).scalar_subquery(),
             Chat.title_by,
+            Chat.title_tries,
             Chat.summary,
             Chat.facts,
             Chat.summary_position,
@@ -61,6 +62,7 @@ class Claimed(NamedTuple):
     """What a worker took: the attempt (>= 1), the fence of all later writes; what earlier attempts saved; the chat's memory.
 
     `summary` and `facts` cover the positions up to `watermark`. `waited` is how long ago the message was accepted.
+    `title_tries` is how often a model was asked for the chat's title.
     `time_zone` is an IANA name: the message's, else the user's; None where neither has one.
     """
 
@@ -73,6 +75,7 @@ class Claimed(NamedTuple):
     steps: list[Json] | None
     content: str
     title_by: str | None
+    title_tries: int
     summary: str | None
     facts: list[Json] | None
     watermark: int

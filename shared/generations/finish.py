@@ -12,7 +12,7 @@ from shared.generations.outcome import Outcome
 from shared.ids import GenerationId
 from shared.protocol.message_parts import MessagePart, Source
 from shared.states import GenerationStatus, message_status
-from shared.token_usage import TokenUsage
+from shared.token_usage import ModelUsage
 
 RUNNING = GenerationStatus.RUNNING
 
@@ -68,14 +68,6 @@ def _finish() -> ReturningUpdate[int]:
 
 
 _FINISH: Final = _finish()
-
-
-class ModelUsage(NamedTuple):
-    """What one model call took. `is_estimate`: the model did not say, or the call was cut off."""
-
-    model: str
-    usage: TokenUsage
-    is_estimate: bool
 
 
 class FinishedReply(NamedTuple):

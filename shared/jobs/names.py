@@ -15,7 +15,7 @@ SUMMARIZE: Final[TaskName] = "cortexai.summarize"
 """Argument: a chat's id. The chat's row says whether, and from when, a summary is due."""
 
 TITLE: Final[TaskName] = "cortexai.title"
-"""Argument: the id of a chat's first generation. Finds a better title for the chat."""
+"""Argument: the id of a generation. Finds a better title for its chat than the first message's first words."""
 
 GENERATIONS_QUEUE: Final[QueueName] = "generations"
 SUMMARIES_QUEUE: Final[QueueName] = "summaries"

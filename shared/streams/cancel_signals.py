@@ -13,6 +13,7 @@ from redis.exceptions import RedisError
 
 from shared.errors import StreamsUnavailable
 from shared.ids import GenerationId
+from shared.streams.port import UNPREFIXED
 from shared.telemetry.logs import get_logger
 
 log = get_logger(__name__)
@@ -28,7 +29,7 @@ class CancelSignals:
     Under several prefixes there are several channels. A signal that comes on each of them does no harm.
     """
 
-    def __init__(self, redis: Redis, prefixes: Sequence[str] = ("",)) -> None:
+    def __init__(self, redis: Redis, prefixes: Sequence[str] = UNPREFIXED) -> None:
         self._redis = redis
         self._channels = [f"{prefix}{CHANNEL}" for prefix in prefixes]
 

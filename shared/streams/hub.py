@@ -82,7 +82,10 @@ class Hub:
         first = generation_id not in self._subscriptions
         subscription = self._subscriptions.add(generation_id)
         if first:
-            self._by_channel |= {channel.encode(): generation_id for channel in self._channels(generation_id)}
+            channels = self._channels(generation_id)
+            self._by_channel |= {channel.encode(): generation_id for channel in channels}
+            if len(channels) > 1:
+                self._uncopied[generation_id] = (b"", b"")
             self._confirmed[generation_id] = asyncio.Event()
         try:
             async with asyncio.timeout(CONFIRM_WITHIN):
@@ -164,11 +167,12 @@ class Hub:
 
     def _is_copy(self, generation_id: GenerationId, channel: bytes, payload: bytes) -> bool:
         """Whether the message before was the same, on another of the generation's channels."""
-        before = self._uncopied.pop(generation_id, (channel, b""))
-        if before[0] != channel and before[1] == payload:
-            return True
-        self._uncopied[generation_id] = (channel, payload)
-        return False
+        before = self._uncopied.get(generation_id)
+        if before is None:
+            return False  # there is one channel
+        is_copy = before[0] != channel and before[1] == payload
+        self._uncopied[generation_id] = (channel, b"" if is_copy else payload)
+        return is_copy
 
     def _all_missed(self) -> None:
         for generation_id in self._subscriptions.generations():

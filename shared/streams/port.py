@@ -3,10 +3,13 @@
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from shared.errors import AppendRefused
 from shared.ids import GenerationId
+
+UNPREFIXED: Final = ("",)
+"""The prefixes of a deployment whose names in Redis begin with none."""
 
 
 class Offset(NamedTuple):

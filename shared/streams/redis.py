@@ -22,14 +22,18 @@ from shared.ids import GenerationId
 from shared.streams.cancel_signals import CancelSignals
 from shared.streams.hub import CONTROL, Hub
 from shared.streams.named import NamedConnection, NamedTLSConnection
-from shared.streams.port import BEGINNING, Append, Entry, Offset, Subscription
+from shared.streams.port import BEGINNING, UNPREFIXED, Append, Entry, Offset, Subscription
 from shared.streams.subscriptions import Subscriptions
 
 APPEND: Final = (files("shared.streams") / "append.lua").read_text()
 
 
 def log_key(generation_id: GenerationId, prefix: str = "") -> str:
-    """The stream that holds a generation's log. The braces keep it beside its channel on a cluster."""
+    """The stream that holds a generation's log.
+
+    The braces make a Redis Cluster keep a generation's names in one slot, under every prefix: the append script takes them
+    all, and a cluster runs no script over several slots.
+    """
     return f"{prefix}cortexai:{{{generation_id}}}:log"
 
 
@@ -64,7 +68,7 @@ class RedisWriter:
     Under several prefixes, the log that goes furthest holds, and each append brings the others up to it.
     """
 
-    def __init__(self, redis: Redis, *, ttl: int, prefixes: Sequence[str] = ("",)) -> None:
+    def __init__(self, redis: Redis, *, ttl: int, prefixes: Sequence[str] = UNPREFIXED) -> None:
         self._redis = redis
         self._prefixes = prefixes
         self._ttl_ms = ttl * 1000
@@ -120,7 +124,7 @@ def _verdict(reply: Any) -> int | AppendRefused:  # noqa: ANN401
 class RedisLog:
     """Log over Redis. Under several prefixes, a log has the entries that are under any of them."""
 
-    def __init__(self, redis: Redis, prefixes: Sequence[str] = ("",)) -> None:
+    def __init__(self, redis: Redis, prefixes: Sequence[str] = UNPREFIXED) -> None:
         self._redis = redis
         self._prefixes = prefixes
 
@@ -155,7 +159,7 @@ class RedisLog:
 class RedisReader(RedisLog):
     """Reader over Redis. All readers of a process share one pub/sub connection, the hub's."""
 
-    def __init__(self, redis: Redis, hub: Hub, prefixes: Sequence[str] = ("",)) -> None:
+    def __init__(self, redis: Redis, hub: Hub, prefixes: Sequence[str] = UNPREFIXED) -> None:
         super().__init__(redis, prefixes)
         self._hub = hub
 
@@ -198,7 +202,7 @@ def entry_of(raw_id: bytes, fields: dict[bytes, bytes]) -> Entry:
 class TransientFrames:
     """Frames for those who read a log at this moment; they are in no log. Anybody may send them, not only the log's writer."""
 
-    def __init__(self, redis: Redis, prefixes: Sequence[str] = ("",)) -> None:
+    def __init__(self, redis: Redis, prefixes: Sequence[str] = UNPREFIXED) -> None:
         self._redis = redis
         self._prefixes = prefixes
 
@@ -228,7 +232,7 @@ class Streams:
 
 @asynccontextmanager
 async def open_streams(
-    url: str, *, ttl: int, keep_alive: float = 15.0, prefixes: Sequence[str] = ("",)
+    url: str, *, ttl: int, keep_alive: float = 15.0, prefixes: Sequence[str] = UNPREFIXED
 ) -> AsyncIterator[Streams]:
     """The streams, with the reader's hub running.
 

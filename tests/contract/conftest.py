@@ -10,7 +10,7 @@ import pytest
 from services.launcher.embedded.valkey import EmbeddedValkey
 from shared.ids import GenerationId, new_generation_id
 from shared.streams.in_memory import InMemoryStreams
-from shared.streams.port import Append, Reader, Writer
+from shared.streams.port import UNPREFIXED, Append, Reader, Writer
 from shared.streams.redis import open_streams as open_redis_streams
 
 
@@ -52,13 +52,15 @@ async def open_memory(*, keep_alive: float = 15.0) -> AsyncIterator[Streams]:
 
 
 @asynccontextmanager
-async def open_redis(url: str, *, keep_alive: float = 15.0, prefixes: Sequence[str] = ("",)) -> AsyncIterator[Streams]:
+async def open_redis(
+    url: str, *, keep_alive: float = 15.0, prefixes: Sequence[str] = UNPREFIXED
+) -> AsyncIterator[Streams]:
     """The adapter over the Redis protocol."""
     async with open_redis_streams(url, ttl=60, keep_alive=keep_alive, prefixes=prefixes) as opened:
         yield Streams(opened.writer, opened.reader)
 
 
-PREFIXES = {"redis": ("",), "redis, while its prefix changes": ("new:", "")}
+PREFIXES = {"redis": UNPREFIXED, "redis, while its prefix changes": ("new:", "")}
 
 
 @pytest.fixture(params=["memory", *PREFIXES])

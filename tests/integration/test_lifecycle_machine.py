@@ -12,7 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from sqlalchemy import delete, func, insert, select, update
 
 from services.api.turns.queries import Bounds, lock_chat, open_turn
-from services.api.turns.turn import Turn
+from services.api.turns.turn import NewTurn, Turn
 from shared.database.engine import Connection, Database, open_database
 from shared.database.tables import Chat, Generation, Message, User
 from shared.generations import claim as claims
@@ -103,8 +103,8 @@ class Life(RuleBasedStateMachine):
 
         async def accept() -> Turn | None:
             async with self.database.connect() as db:
-                status = Status.WAITING if waits else Status.QUEUED
-                return await open_turn(db, user, chat, "Hello", status=status, key=None, bounds=BOUNDS)
+                new = NewTurn(user, chat, "Hello", on_conflict="enqueue" if waits else "reject")
+                return await open_turn(db, new, None, BOUNDS)
 
         turn = self.run(accept())
         taken = [made for made in self.made.values() if made.user == user and made.status in OPEN]

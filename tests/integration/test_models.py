@@ -11,7 +11,6 @@ from redis import Redis
 
 from services.launcher.embedded.valkey import EmbeddedValkey
 from services.worker.app import groq_model, model_catalog
-from services.worker.models.answer import whole_answer
 from services.worker.models.port import ChatModel, ModelChunk, ModelMessage, ModelRequest, RetryNotice
 from services.worker.models.retry import RetryingModel
 from services.worker.runtime import Worker
@@ -21,6 +20,7 @@ from shared.streams.redis import log_key
 from tests.conftest import settings_for
 from tests.doubles import groq_control
 from tests.support.clients import Client, numbered, text_of, types_of
+from tests.support.models import ask_whole
 from tests.support.turns import Posted, answer, execute, logged, open_worker_for, post
 
 
@@ -173,7 +173,7 @@ async def test_a_model_thinks_little_of_what_nobody_waits_for(
     settings = settings_for(database_url, valkey.url, groq_url, groq_model="openai/gpt-oss-120b")
     model = groq_model(settings, model_catalog(settings))
     request = ModelRequest("openai/gpt-oss-120b", [ModelMessage("user", words)], max_tokens=10)
-    await whole_answer(model, replace(request, is_brief=True))
+    await ask_whole(model, replace(request, is_brief=True))
     await anext(model.stream(request))
     await model.aclose()
     for_nobody, for_a_reader = await groq_control.requests(groq_url, containing=words, ended=2)
@@ -195,9 +195,9 @@ async def test_a_model_thinks_as_hard_as_the_setting_says_where_it_knows_efforts
     )
     model = groq_model(settings, model_catalog(settings))
     request = ModelRequest("openai/gpt-oss-120b", [ModelMessage("user", words)], max_tokens=10)
-    await whole_answer(model, request)
-    await whole_answer(model, replace(request, is_brief=True))
-    await whole_answer(model, replace(request, model="double"))
+    await ask_whole(model, request)
+    await ask_whole(model, replace(request, is_brief=True))
+    await ask_whole(model, replace(request, model="double"))
     await model.aclose()
     asked = await groq_control.requests(groq_url, containing=words, ended=3)
     assert [one["body"].get("reasoning_effort") for one in asked] == ["high", "low", None]

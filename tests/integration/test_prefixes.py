@@ -12,7 +12,10 @@ import redis
 
 from services.launcher.embedded.valkey import EmbeddedValkey
 from services.launcher.program import free_port
-from tests.conftest import NewSystem
+from shared import background
+from shared.database.engine import open_database
+from shared.deployment import announce
+from tests.conftest import NewSystem, settings_for
 from tests.doubles import groq_control
 from tests.support.clients import logged_in, numbered, text_of
 from tests.support.readers import Reader, User, user_of
@@ -92,6 +95,19 @@ async def test_two_deployments_without_prefixes_are_warned_of_each_other(
     assert '"REDIS_PREFIX"' in other.words(worker)
     one.end()
     other.end()
+
+
+async def test_a_redis_that_is_away_keeps_no_note_from_the_others(
+    one_redis: EmbeddedValkey, database_url: str, groq_url: str
+) -> None:
+    away = f"redis://127.0.0.1:{free_port()}/0"
+    settings = settings_for(database_url, one_redis.url, groq_url, celery_broker_url=away)
+    database = open_database(settings.database_url, pool_size=1)
+    announcing = asyncio.create_task(announce(database, settings))
+    with redis.Redis.from_url(one_redis.url) as server:
+        await eventually(lambda: server.zcard("cortexai:deployments") == 1)
+    await background.end(announcing)
+    await database.dispose()
 
 
 CHANGES = [

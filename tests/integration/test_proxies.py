@@ -9,7 +9,6 @@ import httpx
 import pytest
 
 from services.worker.app import groq_model, model_catalog
-from services.worker.models.answer import whole_answer
 from services.worker.models.port import ModelMessage, ModelRequest
 from services.worker.tools.web_search.tavily import Search
 from shared.errors import ModelUnavailable
@@ -18,6 +17,7 @@ from tests.doubles import groq_control
 from tests.doubles.proxy import Proxy, proxy_to
 from tests.doubles.tavily_control import reset, searches
 from tests.support.clients import Client, numbered, text_of
+from tests.support.models import ask_whole
 
 NOWHERE = "http://model.invalid"
 """An address that only a proxy can know the way to."""
@@ -44,7 +44,7 @@ async def ask(url: str, words: str) -> str:
     model = groq_model(settings, model_catalog(settings))
     try:
         request = ModelRequest(settings.groq_model, (ModelMessage("user", f"{words} [[tokens=3]]"),))
-        return (await whole_answer(model, request)).text
+        return (await ask_whole(model, request)).text
     finally:
         await model.aclose()
 

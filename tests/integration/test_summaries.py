@@ -17,6 +17,7 @@ from shared.settings import Settings
 from tests.conftest import settings_for
 from tests.doubles import groq_control
 from tests.support.clients import Client, numbered, text_of
+from tests.support.models import BreakingOff
 from tests.support.turns import Noted, answer, execute, open_worker_for, post
 
 DUE = "UPDATE chats SET summary_due_at = now() WHERE summary_due_at IS NOT NULL"
@@ -200,6 +201,13 @@ async def test_a_summary_that_fails_keeps_the_old_one_and_is_tried_again_later(
     await summarizer.summarize(ChatId(chat))
     assert memory_of(database_url, chat) == ("New.", 3)
     assert execute(database_url, "SELECT summary_failures, summary_due_at FROM chats") == [(0, None)]
+
+
+async def test_a_summary_that_breaks_off_is_noted(summarizer: Summarizer, chat: int, database_url: str) -> None:
+    say(database_url, chat, *["Hello"] * 8)
+    await replace(summarizer, model=BreakingOff("They talked")).summarize(ChatId(chat))
+    assert memory_of(database_url, chat) == (None, 0)
+    assert execute(database_url, "SELECT purpose, is_estimate FROM model_calls") == [("summary", True)]
 
 
 async def test_a_summary_is_never_longer_than_allowed(

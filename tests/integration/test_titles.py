@@ -1,6 +1,7 @@
 """Titles: the first message's first words at once, a better one from the model, and never over a person's own."""
 
 import asyncio
+from dataclasses import replace
 from uuid import uuid4
 
 import pytest
@@ -13,6 +14,7 @@ from shared.protocol.encoding import encode
 from tests.conftest import settings_for
 from tests.doubles import groq_control
 from tests.support.clients import Client, Event
+from tests.support.models import BreakingOff
 from tests.support.turns import Noted, answer, execute, open_worker_for, post
 
 
@@ -81,6 +83,25 @@ async def test_without_a_usable_title_the_first_words_stay(
     await groq_control.script(groq_url, behaviour, marker=words)
     await worker.titles.make(posted.generation_id)
     assert await title_of(client, posted.chat_id) == words
+
+
+async def test_no_job_is_sent_for_a_title_that_was_tried_often_enough(
+    client: Client, worker: Worker, noted: Noted, database_url: str
+) -> None:
+    posted = await post(client, "[[tokens=1]]")
+    execute(database_url, "UPDATE chats SET title_tries = %s", MAX_TRIES)
+    await worker.attempts.run(posted.generation_id)
+    assert noted.titles == []
+
+
+@pytest.mark.parametrize(("said", "noted_calls"), [("How Tides", [("title", "small", True)]), ("", [])])
+async def test_a_title_that_breaks_off_is_noted_if_the_model_said_something(
+    client: Client, worker: Worker, database_url: str, said: str, noted_calls: list[tuple[str, str, bool]]
+) -> None:
+    posted = await post(client, "Hello")
+    await replace(worker.titles, model=BreakingOff(said), model_name="small").make(posted.generation_id)
+    assert execute(database_url, "SELECT purpose, model, is_estimate FROM model_calls") == noted_calls
+    assert await title_of(client, posted.chat_id) == "Hello"
 
 
 async def test_titles_can_be_turned_off(

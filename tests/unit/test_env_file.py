@@ -6,6 +6,7 @@ import pytest
 
 from shared.env_file import read_env_file
 from shared.errors import SettingsInvalid
+from shared.settings import LogSettings
 
 AROUND = {"SET": "from outside", "EMPTY": ""}
 
@@ -74,6 +75,23 @@ def test_lines_are_read_one_after_another_and_the_last_word_counts(tmp_path: Pat
         "SET": "inside",
         "G": "from outside",
     }
+
+
+@pytest.mark.parametrize("text", [b"A=1\nB=\xff\xfe\n", "\ufeffA=1\r\nB=ü".encode("utf-8-sig") + b"\xe4"])
+def test_a_file_that_is_not_utf_8_is_refused_with_its_line(text: bytes, tmp_path: Path) -> None:
+    (tmp_path / ".env").write_bytes(text)
+    with pytest.raises(SettingsInvalid, match=r"\.env, line 2: is not UTF-8$"):
+        read_env_file(tmp_path / ".env")
+
+
+def test_a_file_that_can_not_be_read_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SettingsInvalid, match=r"can't be read: Is a directory$"):
+        read_env_file(tmp_path)
+
+
+def test_settings_of_a_file_that_can_not_be_read_are_refused() -> None:
+    with pytest.raises(SettingsInvalid, match=r"can't be read: "):
+        LogSettings.load(_env_file="/proc/self/mem")
 
 
 def test_a_name_alone_takes_its_value_from_outside(tmp_path: Path) -> None:

@@ -8,7 +8,6 @@ from uuid import uuid4
 import pytest
 from pydantic import SecretStr
 
-from services.worker.models.answer import whole_answer
 from services.worker.models.capabilities import ModelCatalog
 from services.worker.models.groq.client import GroqModel
 from services.worker.models.groq.transport import PATIENCE, Patience
@@ -26,6 +25,7 @@ from shared.errors import (
 )
 from shared.token_usage import TokenUsage
 from tests.doubles.groq_control import requests
+from tests.support.models import ask_whole
 
 TIME = ToolDescription("current_time", "The time.", {"type": "object", "properties": {}})
 ANSWER = "t1 t2 t3 "
@@ -365,5 +365,5 @@ async def test_titles_and_summaries_are_text_only(
 ) -> None:
     message = f'The message: "Hello [[{purpose}: manner={manner} tokens=3]]" That was it.'
     conversation = [ModelMessage("system", instruction), ModelMessage("user", message)]
-    answer = await whole_answer(model, ModelRequest("double", conversation, is_brief=True))
+    answer = await ask_whole(model, ModelRequest("double", conversation, is_brief=True))
     assert (answer.text, answer.finish_reason) == (ANSWER, "stop")

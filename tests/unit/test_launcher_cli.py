@@ -67,6 +67,12 @@ def test_settings_are_read_from_the_working_directory_too(tmp_path: Path) -> Non
     assert cortexai(tmp_path, "up").stderr.startswith("cortexai: JWT_SECRET_KEY: ")
 
 
+def test_a_file_of_settings_that_is_not_utf_8_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_bytes(b"PORT=8000\nGREETING=gr\xfc\xdf\n")
+    refused = cortexai(tmp_path, "up")
+    assert (refused.returncode, refused.stderr) == (2, "cortexai: .env, line 2: is not UTF-8\n")
+
+
 def test_a_taken_port_is_one_line(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

@@ -64,6 +64,7 @@ from services.worker.title_answers import MAX_CHARS, title_in
         ("潮汐。", "潮汐"),
         ("Tides,", "Tides"),
         ("<title>Ocean Tides</title>", "Ocean Tides"),
+        ("Here: <answer><title>\n Ocean Tides\n</title></answer>", "Ocean Tides"),
         ("I Can't Sleep at Night", "I Can't Sleep at Night"),
         ("Sorry Seems to Be the Hardest Word", "Sorry Seems to Be the Hardest Word"),
         ("Choosing a Title: Tips for Writers", "Choosing a Title: Tips for Writers"),
@@ -182,27 +183,29 @@ def test_whatever_a_model_says_a_title_is_one_short_line(said: str) -> None:
     assert title == " ".join(title.split())
 
 
-@pytest.mark.parametrize(
-    "piece",
-    [
-        "a:",
-        "**",
-        "`",
-        "“",
-        "Sure, ",
-        "the title ",
-        "<a>",
-        "{",
-        "[",
-        "<think>",
-        "x\n",
-        "」",
-        "_a ",
-        "okay, ",
-        "a title for ",
-    ],
-)
+PIECES = (
+    "a:", "**", "`", "“", "Sure, ", "the title ", "<a>", "</a>", "{", "[", "<think>", "x\n", "」", "_a ", "okay, ",
+    "a title for ", " ", "Title: ", "**a ", "*a* ", "~~", "```", '"', "'", "1. ", "Here is ", "the user ", "we need to ",
+    ". ", "I would suggest ",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("piece", PIECES)
 def test_a_title_is_found_quickly_in_any_text(piece: str) -> None:
+    slowest = 0.0
+    for other in PIECES:
+        for said in (piece * 1_300 + other * 1_300, (piece + other) * 1_300, piece + other * 800 + "b"):
+            started = time.process_time()
+            title_in(said)
+            slowest = max(slowest, time.process_time() - started)
+    assert slowest < 0.2
+
+
+def test_an_element_that_is_not_closed_is_passed_quickly() -> None:
     started = time.process_time()
-    title_in(piece * 20_000)
-    assert time.process_time() - started < 2
+    assert title_in("<a>" + " " * 1_200 + "b") == ""
+    assert time.process_time() - started < 0.2
+
+
+def test_json_in_any_number_of_lists_is_read() -> None:
+    assert title_in("[" * 500 + '"Ocean Tides"' + "]" * 500) == "Ocean Tides"

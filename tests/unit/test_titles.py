@@ -1,5 +1,7 @@
 """A chat's title, from its first message."""
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -47,3 +49,9 @@ def test_a_title_says_nothing_that_the_message_does_not(content: str) -> None:
 @given(texts.filter(lambda text: not is_blank(text)))
 def test_a_message_that_says_something_has_a_title(content: str) -> None:
     assert title_of(content).strip("…") or as_title(content).startswith("…")
+
+
+def test_a_title_is_made_quickly_of_any_message() -> None:
+    started = time.process_time()
+    assert title_of("a" + "\U000e0061" * 32_000) == "a"
+    assert time.process_time() - started < 0.1

@@ -1,11 +1,13 @@
 """Texts as people see them: blank or not, cut between characters, and fit for a title."""
 
+import time
+
 import pytest
 import regex
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.visible_text import as_title, cut, is_blank, short_title
+from shared.visible_text import as_title, cut, is_blank, short_title, without_hidden
 from tests.support.texts import INVISIBLE
 
 FAMILY = "\U0001f469\u200d\U0001f469\u200d\U0001f467"
@@ -55,12 +57,28 @@ def test_a_character_that_is_longer_than_the_limit_is_cut_all_the_same() -> None
         ("hidden\U000e0069\U000e0067 words", "hidden words"),
         ("zero\u200bwidth\ufeff", "zerowidth"),
         (f"{FAMILY} and {SCOTLAND}", f"{FAMILY} and {SCOTLAND}"),
+        (f"{SCOTLAND}\U000e0061{SCOTLAND}", SCOTLAND * 2),
+        ("\U0001f3f4" + "\U000e0061" * 40 + "\U000e007f", "\U0001f3f4"),
         ("می\u200cخواهم", "می\u200cخواهم"),
         ("❤\ufe0f", "❤\ufe0f"),
     ],
 )
 def test_a_title_has_nothing_that_turns_or_hides_text_and_keeps_what_spelling_needs(text: str, title: str) -> None:
     assert as_title(text) == title
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("one\n\ttwo\x00\x1b", "one\n\ttwo"),
+        ("a" + "".join(chr(0xE0100 + byte) for byte in b"hidden") + "b", "ab"),
+        ("葛\U000e0100城\U000e0101\U000e0102", "葛\U000e0100城\U000e0101"),
+        ("soft\xad \u2060\ufeffjoined\u180e", "soft joined"),
+        (f"{FAMILY}{SCOTLAND}❤\ufe0f", f"{FAMILY}{SCOTLAND}❤\ufe0f"),
+    ],
+)
+def test_what_is_hidden_is_taken_out_of_a_text(text: str, shown: str) -> None:
+    assert without_hidden(text) == shown
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"])), st.integers(2, 90))
@@ -71,3 +89,22 @@ def test_a_title_is_short_on_one_line_and_made_once(text: str, limit: int) -> No
     assert not regex.search(r"[\p{Cc}\u202a-\u202e\u2066-\u2069]", title)
     assert bool(title) == (not is_blank(text))
     assert as_title(title) == title
+
+
+@pytest.mark.parametrize(
+    "piece", ["\U000e0061", "\u202e", "\u200d", " ", "\u0301", "a\u202e", f"{SCOTLAND} ", FAMILY, "\x00 "]
+)
+@pytest.mark.parametrize("before", ["a", SCOTLAND, SCOTLAND[:-1], FAMILY])
+def test_a_title_is_made_quickly_of_any_text(before: str, piece: str) -> None:
+    text = before + piece * 32_000
+    started = time.process_time()
+    title = as_title(text)
+    short = short_title(text, 80)
+    assert time.process_time() - started < 0.5
+    seen = "\U0001f3f4" if before == SCOTLAND[:-1] else before
+    assert title.startswith(seen)
+    assert short.startswith(seen)
+
+
+def test_a_title_is_made_of_the_first_words_that_people_see() -> None:
+    assert short_title("\u2060 " * 10_000 + "Tides and moons", 80) == "Tides and moons"

@@ -1,6 +1,6 @@
 """Accepting a message, whatever door it came through: it becomes a turn, and its generation is sent to a worker."""
 
-from typing import Final, Literal
+from typing import Final
 
 from sqlalchemy.exc import IntegrityError
 
@@ -10,7 +10,7 @@ from services.api.turns import queries
 from services.api.turns.idempotency import find_repeated, hashed_key
 from services.api.turns.limits import check_message
 from services.api.turns.queries import Bounds
-from services.api.turns.turn import Key, Turn
+from services.api.turns.turn import Key, NewTurn, Turn
 from shared.database.engine import Database
 from shared.database.tables import Generation
 from shared.errors import TooBusy
@@ -22,32 +22,16 @@ from shared.states import GenerationStatus
 from shared.streams.redis import Streams
 from shared.telemetry.metrics import Metrics
 
-OnConflict = Literal["reject", "interrupt", "enqueue"]
-"""A message whose chat is generating is refused, or stops the generation, or waits behind it."""
-
 TRIES: Final = 20
 """How often other messages may be quicker. Each time, one of them has been accepted or refused."""
 
 
 async def accept(
-    database: Database,
-    streams: Streams,
-    jobs: JobSender,
-    metrics: Metrics,
-    limits: Limits,
-    user_id: UserId,
-    chat_id: ChatId,
-    content: str,
-    *,
-    on_conflict: OnConflict = "reject",
-    model: str | None = None,
-    time_zone: str | None = None,
-    key: str | None = None,
+    database: Database, streams: Streams, jobs: JobSender, metrics: Metrics, limits: Limits, new: NewTurn
 ) -> Turn:
     """Accept a message. The generation's stream may be read from now on.
 
-    A message with a `key` that was accepted before is not accepted again: its turn is returned, with `is_repeated`.
-    Without a `model`, the default model answers. `time_zone` is the user's for this message; None for the account's.
+    A message with a key that was accepted before is not accepted again: its turn is returned, with `is_repeated`.
 
     Raises:
         ContentTooLong: see `limits`.
@@ -61,51 +45,28 @@ async def accept(
         TooBusy: other messages were quicker, again and again.
 
     """
-    check_message(content, model, limits)
-    hashed = None if key is None else hashed_key(key, chat_id, content, on_conflict, model, time_zone)
-    status = GenerationStatus.WAITING if on_conflict == "enqueue" else GenerationStatus.QUEUED
+    check_message(new.content, new.model, limits)
+    hashed = hashed_key(new)
     bounds = Bounds(limits.live_generations, limits.queue_depth, limits.daily_tokens)
     for _ in range(TRIES):
-        if hashed is not None and (repeated := await _find_repeated(database, user_id, hashed)):
+        if hashed is not None and (repeated := await _find_repeated(database, new.user_id, hashed)):
             return repeated
         try:
-            if on_conflict == "interrupt":
-                return await _interrupt(
-                    database,
-                    streams,
-                    jobs,
-                    metrics,
-                    user_id,
-                    chat_id,
-                    content,
-                    key=hashed,
-                    bounds=bounds,
-                    model=model,
-                    time_zone=time_zone,
-                )
+            if new.on_conflict == "interrupt":
+                return await _interrupt(database, streams, jobs, metrics, new, hashed, bounds)
             async with database.connect() as db:
-                turn = await queries.open_turn(
-                    db,
-                    user_id,
-                    chat_id,
-                    content,
-                    status=status,
-                    key=hashed,
-                    bounds=bounds,
-                    model=model,
-                    time_zone=time_zone,
-                )
-                refusal = await queries.why_refused(db, user_id, chat_id, status, bounds) if turn is None else None
+                turn = await queries.open_turn(db, new, hashed, bounds)
+                refusal = await queries.why_refused(db, new, bounds) if turn is None else None
         except IntegrityError as error:
             if queries.violated(error) not in queries.ACCEPTED_AT_ONCE:
                 raise
             async with database.connect() as db:
-                turn, refusal = None, await queries.why_refused(db, user_id, chat_id, status, bounds)
+                turn, refusal = None, await queries.why_refused(db, new, bounds)
         if turn is not None:
-            await _send(database, jobs, chat_id, turn)
+            await _send(database, jobs, new.chat_id, turn)
             return turn
         # What is in the way may be the same message, which was accepted a moment ago.
-        if refusal is not None and not (hashed is not None and await _find_repeated(database, user_id, hashed)):
+        if refusal is not None and not (hashed is not None and await _find_repeated(database, new.user_id, hashed)):
             raise refusal
     raise TooBusy
 
@@ -120,25 +81,17 @@ async def _interrupt(
     streams: Streams,
     jobs: JobSender,
     metrics: Metrics,
-    user_id: UserId,
-    chat_id: ChatId,
-    content: str,
-    *,
+    new: NewTurn,
     key: Key | None,
     bounds: Bounds,
-    model: str | None,
-    time_zone: str | None,
 ) -> Turn:
     """Cancel the chat's open generations and accept the message, or do neither."""
-    status = GenerationStatus.QUEUED
     async with database.begin() as db:
-        await queries.lock_chat(db, user_id, chat_id)
-        cancelled = await cancel(db, Generation.chat_id == chat_id)
-        turn = await queries.open_turn(
-            db, user_id, chat_id, content, status=status, key=key, bounds=bounds, model=model, time_zone=time_zone
-        )
+        await queries.lock_chat(db, new.user_id, new.chat_id)
+        cancelled = await cancel(db, Generation.chat_id == new.chat_id)
+        turn = await queries.open_turn(db, new, key, bounds)
         if turn is None:
-            refusal = await queries.why_refused(db, user_id, chat_id, status, bounds)
+            refusal = await queries.why_refused(db, new, bounds)
             raise refusal or TooBusy
     # The logs are closed before the new generation is sent: its model reads what the cancelled generations said.
     await end_cancelled(database, streams, jobs, metrics, cancelled)

@@ -8,23 +8,25 @@ import json
 
 from sqlalchemy import select
 
-from services.api.turns.turn import Key, Turn
+from services.api.turns.turn import Key, NewTurn, Turn
 from shared.database.engine import Connection
 from shared.database.tables import Generation, Message
 from shared.errors import IdempotencyKeyReused
-from shared.ids import ChatId, GenerationId, MessageId, UserId
+from shared.ids import GenerationId, MessageId, UserId
 
 
-def hashed_key(
-    key: str, chat_id: ChatId, content: str, on_conflict: str, model: str | None, time_zone: str | None
-) -> Key:
-    """The key with the hash of its message. Another chat, text, way of queueing, model or time zone is another message.
+def hashed_key(new: NewTurn) -> Key | None:
+    """The message's key with the hash of the message; None where it has no key.
+
+    Another chat, text, way of queueing, model or time zone is another message.
 
     What a message does not name is not in its hash, so that the release before finds the same message.
     """
-    named = [*([model] if model else []), *([{"time_zone": time_zone}] if time_zone else [])]
-    message = json.dumps([chat_id, content, on_conflict, *named])
-    return Key(key, hashlib.sha256(message.encode()).hexdigest())
+    if new.key is None:
+        return None
+    named = [*([new.model] if new.model else []), *([{"time_zone": new.time_zone}] if new.time_zone else [])]
+    message = json.dumps([new.chat_id, new.content, new.on_conflict, *named])
+    return Key(new.key, hashlib.sha256(message.encode()).hexdigest())
 
 
 async def find_repeated(db: Connection, user_id: UserId, key: Key) -> Turn | None:

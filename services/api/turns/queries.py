@@ -21,7 +21,7 @@ from sqlalchemy.dialects.postgresql import UUID
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import aliased
 
-from services.api.turns.turn import Key, Turn
+from services.api.turns.turn import Key, NewTurn, Turn
 from shared import usage
 from shared.database.engine import Connection
 from shared.database.tables import Chat, Generation, Message
@@ -36,7 +36,7 @@ from shared.errors import (
 from shared.ids import ChatId, GenerationId, UserId, new_generation_id
 from shared.states import OPEN, GenerationStatus, MessageStatus
 from shared.telemetry.traces import current_trace
-from shared.visible_text import ELLIPSIS, as_title, cut
+from shared.visible_text import short_title
 
 TITLE_CHARS: Final = 80
 ONE_LIVE_PER_CHAT: Final = "uq_generations_chat_id_live"
@@ -180,19 +180,8 @@ class Bounds(NamedTuple):
     daily_tokens: int | None = None
 
 
-async def open_turn(
-    db: Connection,
-    user_id: UserId,
-    chat_id: ChatId,
-    content: str,
-    *,
-    status: GenerationStatus,
-    key: Key | None,
-    bounds: Bounds,
-    model: str | None = None,
-    time_zone: str | None = None,
-) -> Turn | None:
-    """Accept a message, with its reply at the next position. The generation begins with `status`, queued or waiting.
+async def open_turn(db: Connection, new: NewTurn, key: Key | None, bounds: Bounds) -> Turn | None:
+    """Accept a message, with its reply at the next position. `key` is the message's key, hashed.
 
     Returns None when the message is refused; `why_refused` finds the reason.
 
@@ -203,26 +192,24 @@ async def open_turn(
     """
     trace = current_trace()
     values = {
-        "chat": chat_id,
-        "owner": user_id,
-        "question": content,
-        "first_title": title_of(content),
+        "chat": new.chat_id,
+        "owner": new.user_id,
+        "question": new.content,
+        "first_title": title_of(new.content),
         "generation": new_generation_id(),
-        "status": status.value,
-        "model": model,
+        "status": new.first_status.value,
+        "model": new.model,
         "key": key.key if key else None,
         "body_hash": key.body_hash if key else None,
         "traceparent": trace.traceparent if trace else None,
-        "time_zone": time_zone,
+        "time_zone": new.time_zone,
         **bounds._asdict(),
     }
     row = (await db.execute(OPEN_TURN, values)).one_or_none()
     return Turn(*row) if row else None
 
 
-async def why_refused(
-    db: Connection, user_id: UserId, chat_id: ChatId, status: GenerationStatus, bounds: Bounds
-) -> CortexAIError | None:
+async def why_refused(db: Connection, new: NewTurn, bounds: Bounds) -> CortexAIError | None:
     """Why a message can't be accepted now; None when it could be accepted by now."""
     mine, in_chat = aliased(Generation), aliased(Generation)
     first_open = (
@@ -233,14 +220,14 @@ async def why_refused(
     )
     statement = select(
         first_open.scalar_subquery().label("in_the_way"),
-        select(func.count()).where(mine.user_id == user_id, mine.status.in_(OPEN)).scalar_subquery().label("mine"),
+        select(func.count()).where(mine.user_id == new.user_id, mine.status.in_(OPEN)).scalar_subquery().label("mine"),
         select(func.count()).where(Generation.status == GenerationStatus.QUEUED).scalar_subquery().label("queued"),
-        usage.used_today(literal(user_id)).scalar_subquery().label("used"),
-    ).where(Chat.id == chat_id, Chat.user_id == user_id)
+        usage.used_today(literal(new.user_id)).scalar_subquery().label("used"),
+    ).where(Chat.id == new.chat_id, Chat.user_id == new.user_id)
     found = (await db.execute(statement)).one_or_none()
     if found is None:
         return ChatNotFound()
-    if found.in_the_way is not None and status == GenerationStatus.QUEUED:
+    if found.in_the_way is not None and new.first_status == GenerationStatus.QUEUED:
         return GenerationInProgress(GenerationId(found.in_the_way))
     if bounds.daily_tokens is not None and found.used >= bounds.daily_tokens:
         return QuotaExceeded()
@@ -269,8 +256,4 @@ def violated(error: IntegrityError) -> str | None:
 
 def title_of(content: str) -> str:
     """A title from a message: its first words, on one line, in at most 80 code points. Words stay whole where they can."""
-    line = as_title(content)
-    if len(line) <= TITLE_CHARS:
-        return line
-    beginning = cut(line, TITLE_CHARS - 1)
-    return (beginning.rpartition(" ")[0] or beginning) + ELLIPSIS
+    return short_title(content, TITLE_CHARS, whole_words=True)

@@ -1,9 +1,36 @@
-"""A turn: an accepted message, with the reply that it asks for; and the key under which a client may repeat the message."""
+"""A turn: a message, once it is accepted with the reply that it asks for; and the key under which a client may repeat it."""
 
+from dataclasses import dataclass
 from datetime import datetime
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
-from shared.ids import GenerationId, MessageId
+from shared.ids import ChatId, GenerationId, MessageId, UserId
+from shared.states import GenerationStatus
+
+OnConflict = Literal["reject", "interrupt", "enqueue"]
+"""A message whose chat is generating is refused, or stops the generation, or waits behind it."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewTurn:
+    """A message that a user sends to a chat.
+
+    Without a `model`, the default model answers. `time_zone` is the user's for this message; None for the account's. `key` is
+    the client's own for this message; None where the client has none.
+    """
+
+    user_id: UserId
+    chat_id: ChatId
+    content: str
+    on_conflict: OnConflict = "reject"
+    model: str | None = None
+    time_zone: str | None = None
+    key: str | None = None
+
+    @property
+    def first_status(self) -> GenerationStatus:
+        """The status with which the generation begins."""
+        return GenerationStatus.WAITING if self.on_conflict == "enqueue" else GenerationStatus.QUEUED
 
 
 class Key(NamedTuple):

@@ -13,7 +13,7 @@ from services.worker.generations.asking import WayOfAsking
 from services.worker.generations.context import Context
 from services.worker.generations.history import ChatHistory, reload_history
 from services.worker.generations.prompt_size import Prompt, PromptSize, today_in
-from services.worker.generations.reply import Reply, UsageMeter
+from services.worker.generations.reply import Reply
 from services.worker.generations.saving import ReplyStore
 from services.worker.generations.seam import Seam
 from services.worker.generations.steps import (
@@ -30,6 +30,7 @@ from services.worker.look_up.port import HistoryIndex
 from services.worker.models.capabilities import ModelCatalog
 from services.worker.models.port import ChatModel, ModelRequest, RetryNotice, ToolCall
 from services.worker.models.tokens import vocabulary_of
+from services.worker.models.usage_meter import UsageMeter
 from services.worker.tools.port import ChatContext
 from services.worker.tools.toolset import Toolset
 from shared.database.engine import Database

@@ -46,8 +46,9 @@ class Attempts:
     """Makes replies. One is made for each process.
 
     `timeout` is in seconds, for a whole reply. `daily_tokens` bounds what a user may spend a day; None for no bound.
-    `asks_for_titles`: the first attempt in a new chat has a title made. `ask_for_summary` has a chat summarized if a
-    summary is due. `starts` bounds how many generations start at the same time.
+    `title_tries`: while nobody has given a chat a title, the first attempt of each turn has one made, until a model was
+    asked so often; 0 for never. `ask_for_summary` has a chat summarized if a summary is due. `starts` bounds how many
+    generations start at the same time.
     """
 
     database: Database
@@ -60,7 +61,7 @@ class Attempts:
     ask_for_summary: Callable[[ChatId], Awaitable[None]]
     timeout: float
     daily_tokens: int | None
-    asks_for_titles: bool
+    title_tries: int
     starts: asyncio.Semaphore
     metrics: Metrics
 
@@ -80,7 +81,8 @@ class Attempts:
             store = ReplyStore(self.database, self.metrics, generation_id, claimed)
             trace = read_traceparent(claimed.traceparent)
             with bound_trace(trace), self.leases.renewing(generation_id, claimed.attempt, since) as lease:
-                if claimed.attempt == 1 and claimed.title_by == "message" and self.asks_for_titles:
+                may_get_title = claimed.title_by == "message" and claimed.title_tries < self.title_tries
+                if claimed.attempt == 1 and may_get_title:
                     self.jobs.title(generation_id)
                 try:
                     await self._make_reply(lease, store, claimed, history, quota, accepted_at)

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import ceil
 from typing import Final
 
 from services.worker.generations.citations import without_source
@@ -11,72 +10,16 @@ from services.worker.generations.log_writer import LogWriter
 from services.worker.generations.quota import Quota
 from services.worker.generations.seam import Seam
 from services.worker.models.port import ModelChunk
-from services.worker.models.tokens import SMALL, Vocabulary, count_text
-from shared.errors import (
-    CortexAIError,
-    ModelAuthFailed,
-    ModelBadResponse,
-    ModelError,
-    ModelNotAvailable,
-    ModelRateLimited,
-    ModelRejected,
-    ModelTimeout,
-    ModelUnavailable,
-)
-from shared.generations.finish import FinishedReply, ModelUsage
+from services.worker.models.usage_meter import UsageMeter
+from shared.errors import CortexAIError, ModelError
+from shared.generations.finish import FinishedReply
 from shared.generations.outcome import Outcome
 from shared.protocol import frames
 from shared.protocol.frames import Frame
 from shared.protocol.transcript import Transcript
-from shared.token_usage import TokenUsage, estimate
+from shared.token_usage import ModelUsage, TokenUsage
 
 NEW_PARAGRAPH: Final = "\n\n"
-REFUSALS: Final = (
-    ModelRateLimited,
-    ModelAuthFailed,
-    ModelRejected,
-    ModelNotAvailable,
-    ModelUnavailable,
-    ModelTimeout,
-    ModelBadResponse,
-)
-"""Failures after which a model call of which nothing came counts as one that took no tokens."""
-
-
-@dataclass(slots=True)
-class UsageMeter:
-    """Counts one model call: its prompt's tokens, what came, and the usage that the model reported.
-
-    `tokens` are those that came, counted by the `vocabulary`.
-    """
-
-    model: str
-    prompt_tokens: int
-    vocabulary: Vocabulary = SMALL
-    chars: int = 0
-    has_text: bool = False
-    tokens: float = 0.0
-    reported: TokenUsage | None = None
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether nothing came, not even what the call took."""
-        return not self.chars and self.reported is None
-
-    def count(self, chunk: ModelChunk) -> None:
-        """Count what a chunk adds, whether it is shown or not."""
-        self.reported = chunk.usage or self.reported
-        self.has_text = self.has_text or bool(chunk.text)
-        for text in (chunk.text, chunk.reasoning):
-            if text:
-                self.chars += len(text)
-                self.tokens += count_text(text, self.vocabulary)
-
-    def usage(self) -> ModelUsage:
-        """What the call took: what the model reported, else an estimate."""
-        if self.reported is not None:
-            return ModelUsage(self.model, self.reported, is_estimate=False)
-        return ModelUsage(self.model, estimate(self.prompt_tokens, ceil(self.tokens)), is_estimate=True)
 
 
 @dataclass(slots=True)
@@ -225,7 +168,7 @@ class Reply:
 
     def forget_refused_call(self, failure: CortexAIError) -> None:
         """Don't count the model call that runs now if the model refused it before it said anything."""
-        if isinstance(failure, REFUSALS) and self.meter is not None and self.meter.is_empty:
+        if self.meter is not None and self.meter.is_free_after(failure):
             self.meter = None
 
     def end_failed_call(self, failure: ModelError) -> ModelUsage | None:

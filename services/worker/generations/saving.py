@@ -8,19 +8,20 @@ from datetime import timedelta
 from itertools import chain, repeat
 from typing import Any, Final
 
-from sqlalchemy import Insert
 from sqlalchemy.exc import SQLAlchemyError
 
+from services.worker.model_calls import note_call
 from shared import usage
 from shared.database.engine import Connection, Database, is_transient
 from shared.errors import AttemptSuperseded
 from shared.generations.claim import Claimed
-from shared.generations.finish import FinishedReply, ModelUsage, finish
+from shared.generations.finish import FinishedReply, finish
 from shared.generations.outcome import Outcome
 from shared.generations.progress import save_steps
 from shared.ids import GenerationId
 from shared.telemetry.logs import get_logger
 from shared.telemetry.metrics import Metrics
+from shared.token_usage import ModelUsage
 
 log = get_logger(__name__)
 
@@ -60,7 +61,14 @@ class ReplyStore:
             if saved.one_or_none() is None:
                 return False
             if call is not None:
-                await db.execute(self._record(call, purpose))
+                noted = usage.record(
+                    self.claimed.user_id,
+                    purpose,
+                    call,
+                    chat_id=self.claimed.chat_id,
+                    generation_id=self.generation_id,
+                )
+                await db.execute(noted)
             return True
 
         await self._save(write, call, in_transaction=True)
@@ -102,25 +110,17 @@ class ReplyStore:
 
     async def note_lost_call(self, call: ModelUsage | None) -> None:
         """Note what a model call took whose text is thrown away: the call is paid for all the same. Never raises."""
-        if call is None:
-            return
-        self.metrics.tokens(call.model, call.usage)
-        try:
-            async with self.database.connect() as db:
-                await db.execute(self._record(call))
-        except SQLAlchemyError as error:  # the account may be gone, or the database
-            log.warning("usage_not_noted", error=type(error).__name__)
-
-    def _record(self, call: ModelUsage, purpose: usage.Purpose = "generation") -> Insert:
-        return usage.record(
-            self.claimed.user_id,
-            purpose,
-            call.model,
-            call.usage,
-            chat_id=self.claimed.chat_id,
-            generation_id=self.generation_id,
-            is_estimate=call.is_estimate,
-        )
+        if call is not None:
+            claimed = self.claimed
+            await note_call(
+                self.database,
+                self.metrics,
+                claimed.user_id,
+                "generation",
+                call,
+                chat_id=claimed.chat_id,
+                generation_id=self.generation_id,
+            )
 
     async def _save(self, write: Write, call: ModelUsage | None, *, in_transaction: bool) -> None:
         """Write again and again until the database answers. What the call took is noted in any case."""

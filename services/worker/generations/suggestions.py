@@ -3,18 +3,17 @@
 The call may fail in any way; then no tool is called, and the answer goes on.
 """
 
-import asyncio
 from collections.abc import Sequence
-from contextlib import aclosing
 from typing import Final
 
 from services.worker import prompts
-from services.worker.generations.reply import Reply, UsageMeter
-from services.worker.models.port import ChatModel, ModelMessage, ModelRequest, RetryNotice, ToolCall
-from services.worker.models.tokens import count_tokens, vocabulary_of
+from services.worker.generations.reply import Reply
+from services.worker.models.answer import whole_answer
+from services.worker.models.port import ChatModel, ModelMessage, ModelRequest, ToolCall
+from services.worker.models.usage_meter import UsageMeter
 from services.worker.prompts import Today
 from services.worker.tools.port import Suggestion
-from shared.errors import ModelError, ModelTimeout
+from shared.errors import ModelError
 from shared.telemetry.logs import get_logger
 
 log = get_logger(__name__)
@@ -42,19 +41,16 @@ async def suggested_call(
 
     `call_id` becomes the end of the call's id. What the question took is counted by the reply's meter.
     """
-    question, vocabulary = _question(suggestion.instruction, messages, today), vocabulary_of(name)
-    reply.meter = meter = UsageMeter(name, sum(count_tokens(said, vocabulary) for said in question), vocabulary)
-    request = ModelRequest(name, question, max_tokens=MAX_TOKENS, is_brief=True, may_be_empty=True)
+    question = _question(suggestion.instruction, messages, today)
+    request = ModelRequest(name, question, max_tokens=MAX_TOKENS, is_brief=True)
+    reply.meter = meter = UsageMeter.of(request)
     try:
-        async with asyncio.timeout(WITHIN):
-            answer = await _ask(model, request, meter)
-    except (ModelError, TimeoutError) as error:
-        code = error.code if isinstance(error, ModelError) else ModelTimeout.code
-        log.warning("suggestion_failed", tool=tool, code=code, model=meter.model)
-        if isinstance(error, ModelError):
-            reply.forget_refused_call(error)
+        answer = await whole_answer(model, request, meter, within=WITHIN)
+    except ModelError as error:
+        log.warning("suggestion_failed", tool=tool, code=error.code, model=meter.model)
+        reply.forget_refused_call(error)
         return []
-    arguments = suggestion.read(answer)
+    arguments = suggestion.read(answer.text)
     return [] if arguments is None else [ToolCall(f"{suggestion.id_prefix}-{call_id}", tool, arguments)]
 
 
@@ -64,21 +60,3 @@ def _question(instruction: str, messages: Sequence[ModelMessage], today: Today) 
         ModelMessage("system", f"{instruction} Today is {today.day.isoformat()} ({today.time_zone})."),
         ModelMessage("user", prompts.quoted_conversation(newest)),
     ]
-
-
-async def _ask(model: ChatModel, request: ModelRequest, meter: UsageMeter) -> str:
-    """The whole answer. What came of it is counted even if it breaks off.
-
-    Raises:
-        ModelError: one of its kinds.
-
-    """
-    texts: list[str] = []
-    async with aclosing(model.stream(request)) as chunks:
-        async for chunk in chunks:
-            if isinstance(chunk, RetryNotice):
-                meter.model = chunk.model
-                continue
-            meter.count(chunk)
-            texts.append(chunk.text)
-    return "".join(texts)

@@ -7,16 +7,16 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Final, NamedTuple
 
-from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError
 
 from services.worker import prompts
 from services.worker.look_up.port import HistoryIndex, IndexedMessage
-from services.worker.models.answer import Answer, whole_answer
+from services.worker.model_calls import noted_answer
+from services.worker.models.answer import Answer
 from services.worker.models.capabilities import AnswerBounds, ModelCatalog, learn_context
 from services.worker.models.port import ChatModel, ModelMessage, ModelRequest
 from services.worker.models.tokens import Vocabulary, count_text, count_tokens, cut_text
 from services.worker.summaries.facts import SummarizedMessage, kept_facts
-from shared import usage
 from shared.database.engine import Database
 from shared.errors import ModelBadResponse, ModelError, PromptTooLong, SummaryRefused
 from shared.ids import ChatId, MessageId
@@ -202,7 +202,7 @@ class Summarizer:
 
     async def _ask_for_less_and_less(
         self, claimed: SummaryClaim, rows: Sequence[SummaryMessage]
-    ) -> tuple[Sequence[SummaryMessage], Answer | ModelError | TimeoutError | None]:
+    ) -> tuple[Sequence[SummaryMessage], Answer | ModelError | None]:
         """The first messages, as many as fit, and the model's answer over them; None where they say nothing, or a failure.
 
         What is too long for the model is halved and asked for again at once. After failures it is halved from the start.
@@ -214,7 +214,7 @@ class Summarizer:
                 return chunk, await self._ask(claimed, messages, halvings) if messages else None
             except PromptTooLong as error:
                 refusal = error
-            except (ModelError, TimeoutError) as error:
+            except ModelError as error:
                 return chunk, error
         return chunk, refusal
 
@@ -282,7 +282,6 @@ class Summarizer:
 
         Raises:
             ModelError: the model gave no summary, so the old summary is kept.
-            TimeoutError: the model took too long.
 
         """
         most, vocabulary = self._budget(claimed, halvings), self._bounds.vocabulary
@@ -293,35 +292,25 @@ class Summarizer:
         max_tokens = self._max_tokens((claimed.summary or "") + messages[0].content)
         request = ModelRequest(self.models.default, conversation, max_tokens=max_tokens, is_brief=True)
         try:
-            async with asyncio.timeout(self.timeout):
-                answer = await whole_answer(self.model, request)
+            answer = await noted_answer(
+                self.database,
+                self.metrics,
+                self.model,
+                request,
+                claimed.user_id,
+                "summary",
+                chat_id=claimed.chat_id,
+                within=self.timeout,
+            )
         except PromptTooLong as refusal:
             sent = sum(count_tokens(message, vocabulary) for message in conversation)
             learn_context(refusal, self.models, self.models.default, sent)
             raise
-        await self._record(claimed, answer)
         if answer.finish_reason == "length" and is_blank(answer.text):
             raise ModelBadResponse  # the model thought for too long, as it may do over any text
         if answer.finish_reason == "content-filter" or is_blank(answer.text):
             raise SummaryRefused
         return answer
-
-    async def _record(self, claimed: SummaryClaim, answer: Answer) -> None:
-        """Note what the model call took, whether its answer is of use or not."""
-        self.metrics.tokens(answer.model, answer.usage)
-        statement = usage.record(
-            claimed.user_id,
-            "summary",
-            answer.model,
-            answer.usage,
-            chat_id=claimed.chat_id,
-            is_estimate=answer.is_estimate,
-        )
-        try:
-            async with self.database.connect() as db:
-                await db.execute(statement)
-        except IntegrityError:
-            log.info("usage_not_noted", chat_id=claimed.chat_id)  # the account is gone
 
     async def _save(self, claimed: SummaryClaim, chunk: Sequence[SummaryMessage], answer: Answer | None) -> bool | None:
         """Save the answer as the summary of the chunk; without an answer, the old summary.

@@ -16,6 +16,7 @@ from services.api.fields import BigIntId
 from services.api.generations import queries
 from services.api.streaming.resume import Live, followed, resume, resume_unless_heard
 from services.api.turns.accept import accept
+from services.api.turns.turn import NewTurn
 from shared.ids import ChatId, GenerationId
 from shared.streams.port import BEGINNING
 
@@ -59,12 +60,7 @@ async def post_message(
     A request that is repeated with its Idempotency-Key makes no second message: it gets the stream of the first one.
     """
     database, streams, queue_positions = resources.database, resources.streams, resources.queue_positions
-    turn = await accept(
-        database,
-        streams,
-        resources.jobs,
-        resources.metrics,
-        resources.limits,
+    new = NewTurn(
         principal.user_id,
         ChatId(chat_id),
         body.content,
@@ -73,6 +69,7 @@ async def post_message(
         time_zone=body.time_zone,
         key=key,
     )
+    turn = await accept(database, streams, resources.jobs, resources.metrics, resources.limits, new)
     bind_contextvars(generation_id=str(turn.generation_id))
     if wants_json(request.headers):
         return accepted_response(turn, body.content, asked_by_prefer=prefers_async(request.headers))

@@ -17,10 +17,10 @@ from services.worker.models.port import ModelChunk, ModelMessage, ModelRequest, 
 from shared import errors
 from shared.proxies import find_way
 from shared.telemetry.logs import get_logger
+from shared.urls import GROQ_URL
 
 log = get_logger(__name__)
 
-GROQ_URL: Final = "https://api.groq.com"
 CONNECT_TIMEOUT: Final = 5.0
 _MESSAGES: Final[dict[str, type[BaseMessage]]] = {"system": SystemMessage, "user": HumanMessage, "assistant": AIMessage}
 

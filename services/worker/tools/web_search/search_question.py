@@ -33,7 +33,7 @@ _NO: Final = (
     r"|geen|nee|нет|ничего|不|无|無|否|没有|不用|なし|いいえ|없음|아니요|لا)"
 )
 _NO_WITH_A_REASON: Final = re.compile(rf"{_NO}(?:\s*[,;(\uff0c]|\s+[-\u2013\u2014])", re.IGNORECASE)
-_REFUSAL: Final = re.compile(
+_NO_SEARCH: Final = re.compile(
     rf"{_NO}|(?:not|none|no|nicht|pas|non|não|niet)(?: (?:is|es|é|è))? {_NEEDED}"
     rf"|no (?:\w+ )?(?:search|query)(?:(?: is| was)? {_NEEDED})?|no need(?: to search.*| for .*)?"
     rf"|keine (?:\w+)?such(?:e|anfrage)(?: ist)?(?: {_NEEDED})?|(?:aucune|pas de|nessuna|nenhuma|ninguna|sin) "
@@ -55,7 +55,7 @@ def read_query(answer: str) -> dict[str, Any] | None:
     said = _in_json(answer) if "{" in answer else _on_a_line(answer)
     query = cut(as_title(said or ""), MAX_QUERY_CHARS).strip()
     meant = query.strip(_AROUND)
-    return None if is_blank(meant) or _REFUSAL.fullmatch(meant) else {"query": query}
+    return None if is_blank(meant) or _NO_SEARCH.fullmatch(meant) else {"query": query}
 
 
 def _in_json(answer: str) -> str | None:
@@ -76,8 +76,10 @@ def _in_json(answer: str) -> str | None:
 def _in_object(said: dict[Any, Any]) -> str | None:
     by_key = {str(key).strip().lower(): value for key, value in said.items()}
     query, search = by_key.get("query"), by_key.get("search")
-    is_refused = search is False or (isinstance(search, str) and _REFUSAL.fullmatch(search.strip(_AROUND)) is not None)
-    return query if isinstance(query, str) and not is_refused else None
+    is_no_search = search is False or (
+        isinstance(search, str) and _NO_SEARCH.fullmatch(search.strip(_AROUND)) is not None
+    )
+    return query if isinstance(query, str) and not is_no_search else None
 
 
 def _on_a_line(answer: str) -> str | None:

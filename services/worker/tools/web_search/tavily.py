@@ -17,7 +17,7 @@ from shared import errors
 from shared.protocol.encoding import clean
 from shared.proxies import find_way
 from shared.telemetry.logs import get_logger
-from shared.visible_text import cut
+from shared.visible_text import cut, without_hidden
 
 log = get_logger(__name__)
 
@@ -39,11 +39,6 @@ MAX_RETRY_WAIT: Final = 2.0
 # A key goes into a header. An error about a key with other characters would quote the key.
 _KEY: Final = re.compile(r"[!-~]+")
 _LINE_ENDS: Final = re.compile("\r\n|[\r\x0b\x0c\x85\u2028\u2029]")
-# Characters that people do not see but models read: controls, joiners, marks of direction, tags (which can spell
-# sentences).
-_INVISIBLE: Final = re.compile(
-    "[\0-\x08\x0e-\x1f\x7f-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]"
-)
 # Browsers read a backslash as a slash, so a backslash can hide the real host. The other characters end an attribute or
 # a link.
 _NEVER_IN_A_URL: Final = re.compile(r'[\s\\"<>]')
@@ -245,8 +240,8 @@ def _host(url: str) -> str | None:
 
 
 def _text(text: str, limit: int) -> str:
-    """`text` with plain line ends and without invisible characters, cut to `limit` characters."""
-    return cut(clean(_INVISIBLE.sub("", _LINE_ENDS.sub("\n", text))).strip(), limit).rstrip()
+    """`text` with plain line ends and without hidden characters, cut to `limit` characters."""
+    return cut(clean(without_hidden(_LINE_ENDS.sub("\n", text))).strip(), limit).rstrip()
 
 
 def _line(text: str, limit: int) -> str:
