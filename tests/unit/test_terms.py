@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from services.worker.look_up.excerpts import EXCERPT_CHARS, excerpt
 from services.worker.look_up.postgres import MAX_ASKED, asked_terms, term_hash
-from services.worker.look_up.terms import MAX_TERMS, distinct_terms
+from services.worker.look_up.terms import MAX_TERMS, distinct_terms, terms_in
 from shared.ids import ChatId
 from tests.support.texts import TEXTS
 
@@ -131,6 +131,37 @@ def test_an_excerpt_of_a_long_message_has_the_asked_words(at: int) -> None:
     assert "peanut allergy of Zelda" in part
     assert len(part) <= EXCERPT_CHARS + 2
     assert part.strip("…") in text
+
+
+@pytest.mark.parametrize(
+    ("filler", "fact", "question"),
+    [
+        ("วันนี้เรานั่งคุยกันเรื่องหนังสือและเพลง", "ผมแพ้ถั่วลิสง", "ถั่วลิสง"),
+        ("ມື້ນີ້ພວກເຮົາລົມກັນ", "ຂ້ອຍແພ້ຖົ່ວດິນ", "ຖົ່ວດິນ"),
+        ("ថ្ងៃនេះយើងនិយាយគ្នា", "ខ្ញុំចូលចិត្តសៀវភៅ", "សៀវភៅ"),
+        ("ဒီနေ့ကျွန်တော်တို့စကားပြော", "မြေပဲမစားဘူး", "မြေပဲ"),
+        ("今天天气很好大家出去散步", "我对花生过敏", "花生"),
+        ("きょうはいいてんきですね", "妹は京都に住む", "京都"),
+    ],
+    ids=["thai", "lao", "khmer", "burmese", "chinese", "japanese"],
+)
+@pytest.mark.parametrize("at", [0, 2_000, 4_000])
+def test_an_excerpt_has_the_asked_word_in_scripts_without_spaces(
+    filler: str, fact: str, question: str, at: int
+) -> None:
+    text = (filler * 300)[:5_000]
+    assert fact in excerpt(text[:at] + fact + text[at:], asked_terms(question))
+
+
+@given(st.text(max_size=300))
+def test_terms_come_in_order(text: str) -> None:
+    places = [term.at for term in terms_in(text)]
+    assert places == sorted(places)
+
+
+def test_of_a_long_message_without_spaces_pairs_of_characters_go_before_single_ones() -> None:
+    text = "".join(chr(0x4E00 + n * 7) for n in range(1_000))
+    assert sum(len(term) == 2 for term in distinct_terms(text)) == MAX_TERMS
 
 
 def test_a_short_message_is_given_whole() -> None:

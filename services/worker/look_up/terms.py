@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 from services.worker.look_up.stop_words import STOP_CHARACTERS, STOP_PAIRS, STOP_WORDS
 
 MAX_TERMS: Final = 600
-"""Of a message. Of a longer one the first are taken, those with digits or marks before all others."""
+"""Of a message. Of a longer one the first are taken: those with digits or marks, then the others, then single characters."""
 MAX_WHOLE_CHARS: Final = 120
 STEM_CHARS: Final = 6
 LEAST_STEMMED: Final = 4
@@ -54,7 +54,10 @@ _ENDINGS: Final = ("ings", "ing", "ies", "ed", "es", "en", "er", "em", "'s", "s"
 
 
 class Term(NamedTuple):
-    """A term, how much it counts beside the other terms of its word (above 0, at most 1), and where its word begins."""
+    """A term, how much it counts beside the other terms of its word (above 0, at most 1), and its place.
+
+    The place of a term of a word is where the word begins.
+    """
 
     text: str
     weight: float
@@ -71,7 +74,7 @@ def terms_in(text: str) -> Iterator[Term]:
         if found["spaceless"]:
             yield from _characters(token, at)
         elif found["thai"]:
-            yield from (Term(run, PIECE, at) for run in _runs(token, THAI_RUN))
+            yield from (Term(run, PIECE, at + number) for number, run in enumerate(_runs(token, THAI_RUN)))
         else:
             yield from (Term(term, weight, at) for term, weight in _of_token(token))
 
@@ -89,16 +92,18 @@ def distinct_terms(text: str) -> dict[str, float]:
     if len(plain) <= MAX_TERMS:
         return plain
     special = [term for term in plain if not term.isalpha()]
-    kept = dict.fromkeys([*special, *plain])
+    strong = [term for term, weight in plain.items() if weight > CHARACTER]
+    kept = dict.fromkeys([*special, *strong, *plain])
     return {term: plain[term] for term in list(kept)[:MAX_TERMS]}
 
 
 def _characters(run: str, at: int) -> Iterator[Term]:
     """Pairs of characters; single ones too, as weaker terms, for words that stand in other company. Not kana alone."""
-    for number, pair in enumerate(_runs(run, 2)):
-        if pair not in STOP_PAIRS and not STOP_CHARACTERS.issuperset(pair):
-            yield Term(pair, PIECE, at + number)
     for number, character in enumerate(run):
+        pair = run[number : number + 2]
+        is_whole = len(pair) > 1 or len(run) == 1
+        if is_whole and pair not in STOP_PAIRS and not STOP_CHARACTERS.issuperset(pair):
+            yield Term(pair, PIECE, at + number)
         if character not in STOP_CHARACTERS and not "\u3040" <= character <= "\u30ff":
             yield Term(character, CHARACTER, at + number)
 
