@@ -1,12 +1,13 @@
 """Terms: what makes a text found again, in any script, and the excerpt in which it stands."""
 
+import time
 import unicodedata
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.worker.look_up.excerpts import EXCERPT_CHARS, excerpt
+from services.worker.look_up.excerpts import EXCERPT_CHARS, _best_place, excerpt
 from services.worker.look_up.postgres import MAX_ASKED, asked_terms, term_hash
 from services.worker.look_up.terms import MAX_TERMS, distinct_terms, terms_in
 from shared.ids import ChatId
@@ -164,6 +165,37 @@ def test_of_a_long_message_without_spaces_pairs_of_characters_go_before_single_o
     assert sum(len(term) == 2 for term in distinct_terms(text)) == MAX_TERMS
 
 
+@pytest.mark.parametrize(
+    ("filler", "fact", "question"),
+    [
+        ("Tất cả mọi người sinh ra đều được tự do và bình đẳng. ", "Em gái tôi ở Đà Nẵng.", "Đà Nẵng"),
+        ("모든 인간은 태어날 때부터 자유롭다. ", "여동생은 부산에 살아요.", "부산은"),
+    ],
+    ids=["vietnamese", "korean"],
+)
+@pytest.mark.parametrize("at", [0, 2_000, 4_000])
+def test_an_excerpt_has_the_asked_word_of_a_text_whose_marks_are_characters_of_their_own(
+    filler: str, fact: str, question: str, at: int
+) -> None:
+    text = (filler * 300)[:5_000]
+    decomposed = unicodedata.normalize("NFD", text[:at] + fact + text[at:])
+    assert fact in excerpt(decomposed, asked_terms(question))
+
+
+def test_the_time_of_an_excerpt_grows_with_the_message_only() -> None:
+    asked = asked_terms("哈哈")
+    begin = time.process_time()
+    for _ in range(5):
+        excerpt("哈" * 20_000, asked)
+    assert time.process_time() - begin < 2
+
+
+def test_the_stretch_with_the_most_worth_is_taken_and_the_first_of_equals() -> None:
+    text = f"dog {'x' * 500} dog dog cat {'x' * 500} cat dog {'x' * 500}"
+    assert _best_place(text, {"dog": 0.3, "cat": 0.7}) == text.index("dog dog")
+    assert _best_place(text, {}) == 0
+
+
 def test_a_short_message_is_given_whole() -> None:
     assert excerpt(" Two\nlines. ", {}) == "Two\nlines."
 
@@ -171,7 +203,8 @@ def test_a_short_message_is_given_whole() -> None:
 @given(st.text(max_size=2_000), st.text(max_size=100))
 def test_an_excerpt_is_a_part_of_its_text(text: str, question: str) -> None:
     part = excerpt(text, asked_terms(question))
-    assert part.removeprefix("…").removesuffix("…") in text
+    said = part.removeprefix("…").removesuffix("…")
+    assert said in text or said in unicodedata.normalize("NFC", text)
     assert len(part) <= EXCERPT_CHARS + 2
 
 

@@ -67,7 +67,7 @@ class Term(NamedTuple):
 def terms_in(text: str) -> Iterator[Term]:
     """The terms of a text in order; some come more than once.
 
-    The place is a character of the text, or a few off where the text has compatibility forms.
+    The place is a character of the text in NFKC (see `normalized`), which is not always the same one of the text itself.
     """
     for found in _TOKEN.finditer(normalized(text)):
         token, at = found[0], found.start()
