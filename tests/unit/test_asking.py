@@ -1,5 +1,7 @@
 """What is done after a model's failure, when its tries and the fallback have not helped."""
 
+from dataclasses import replace
+
 import pytest
 
 from services.worker.generations.asking import MAX_CONTINUATIONS, WayOfAsking
@@ -26,9 +28,9 @@ def way(fallback: str | None = None) -> WayOfAsking:
     return WayOfAsking.of(ModelCatalog(default="double", fallback=fallback), "double")
 
 
-def failed(kind: type[ModelError]) -> ModelError:
+def failed(kind: type[ModelError], model: str = "double") -> ModelError:
     failure = kind()
-    failure.model = "double"
+    failure.model = model
     return failure
 
 
@@ -77,6 +79,21 @@ def test_a_refused_prefill_is_remembered_once_the_model_has_answered_without() -
     asked.has_worked()
     assert not asked.models.of("double").prefill
     assert asked.models.of("another").prefill
+
+
+def test_a_prefill_that_the_fallback_refused_is_remembered_for_the_fallback() -> None:
+    asked = way(fallback="small")
+    asked.after(failed(errors.ModelRejected, "small"), PREFILLED, has_said=False)
+    asked.has_worked()
+    assert (asked.models.of("double").prefill, asked.models.of("small").prefill) == (True, False)
+
+
+def test_a_tool_call_that_fails_is_no_refusal_of_prefill() -> None:
+    asked = way()
+    request = replace(PREFILLED, tools=WITH_TOOLS.tools)
+    assert asked.after(failed(errors.ModelToolCallFailed), request, has_said=False) == "without_tools"
+    asked.has_worked()
+    assert (asked.with_prefill, asked.models.of("double").prefill) == (True, True)
 
 
 def test_an_outage_is_no_refusal_of_prefill() -> None:

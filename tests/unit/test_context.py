@@ -21,7 +21,7 @@ from services.worker.generations.context import (
     in_turns,
 )
 from services.worker.generations.history import ChatHistory, read_message
-from services.worker.generations.prompt_size import Prompt
+from services.worker.generations.prompt_size import Prompt, today_in
 from services.worker.generations.steps import Step, ToolUse
 from services.worker.look_up.port import FoundMessage
 from services.worker.models.capabilities import AnswerBounds
@@ -160,7 +160,9 @@ def test_any_history_gives_a_prompt_that_strict_templates_take(
         max_output_tokens=300,
         vocabulary=SMALL,
     )
-    context = Prompt().build(history, steps, bounds, with_tools=tools, said=beginning, by_prefill=by_prefill)
+    context = Prompt(today_in(None)).build(
+        history, steps, bounds, with_tools=tools, said=beginning, by_prefill=by_prefill
+    )
     assert is_alternating(as_json(context))
     asked = [said for said in context.conversation if said.role == "user"][-2 if beginning and not by_prefill else -1]
     assert asked.content.endswith(question)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from services.worker.generations.asking import WayOfAsking
+from services.worker.generations.context import Context
 from services.worker.generations.history import ChatHistory, reload_history
 from services.worker.generations.prompt_size import Prompt, PromptSize, today_in
 from services.worker.generations.reply import Reply, UsageMeter
@@ -97,20 +98,24 @@ class AnswerLoop:
         # 4.3 A chat that does not fit into the prompt is summarized first.
         way, size = WayOfAsking.of(self.models, model), PromptSize(self.models)
         tools, prompt = self._on_offer(claimed, history)
-        if prompt.build(history, [], bounds, with_tools=way.with_tools).left_out or history.is_cut:
+        context = prompt.build(history, [], bounds, with_tools=way.with_tools)
+        if context.left_out or history.is_cut:
             reply.show_status({"status": "summarizing"})
             if await self.summarize_now(claimed.chat_id):
                 history = await self._reloaded(claimed)
                 tools, prompt = self._on_offer(claimed, history)
+                context = prompt.build(history, [], bounds, with_tools=way.with_tools)
 
         asking = _Asking(reply, store, history, tools, prompt, way, size)
+        ready: Context | None = context  # counting a long prompt takes tens of milliseconds: once is enough
         while True:
             # 4.4 Call the tools that the newest step asks for. No call is made twice: its outcome is saved at once.
             if steps:
                 await self._call_tools(reply, store, tools, steps)
 
             # 4.5 Ask the model, in another way after a failure. An answer without tool calls is the reply's end.
-            calls = await self._ask(asking, steps)
+            calls = await self._ask(asking, steps, ready)
+            ready = None
             if calls is None:
                 continue
             if not calls:
@@ -122,17 +127,18 @@ class AnswerLoop:
             steps.append(new_step(reply.transcript.step_text, calls, steps))
             await store.save_steps(dump(steps), reply.end_call())
 
-    async def _ask(self, asking: _Asking, steps: list[Step]) -> tuple[ToolCall, ...] | None:
+    async def _ask(self, asking: _Asking, steps: list[Step], ready: Context | None) -> tuple[ToolCall, ...] | None:
         """Ask the model to answer, or to go on. Returns the tool calls at the end; None when it is to be asked again.
 
-        After a failure, `asking.way` has a plainer way to ask, or the catalog a smaller size for the prompt.
+        `ready` is the prompt of an answer of which nothing is there yet; None where that prompt is out of date. After a
+        failure, `asking.way` has a plainer way to ask, or the catalog a smaller size for the prompt.
 
         Raises:
             ModelError: the model gave no answer, and no other way is left.
 
         """
         reply, store, way = asking.reply, asking.store, asking.way
-        said = reply.text_to_continue(store.claimed.attempt)
+        said = reply.prepare_to_continue()
         if steps and not way.with_tools:
             said = reply.transcript.text  # the model does not get what it said before its calls in any other form
         by_prefill = way.with_prefill and reply.transcript.step_is_plain and not steps
@@ -140,7 +146,7 @@ class AnswerLoop:
             asking.prompt.build, asking.history, steps, with_tools=way.with_tools, said=said, by_prefill=by_prefill
         )
         bounds = self.models.with_fallback(way.model)
-        context = build(bounds)
+        context = ready if ready is not None and not said and not steps else build(bounds)
         reply.quota.check(context.tokens)
         if context.left_out or asking.history.is_cut:
             reply.show_status({"status": "trimmed", "messages": context.left_out})
@@ -172,7 +178,7 @@ class AnswerLoop:
     def _on_offer(self, claimed: Claimed, history: ChatHistory) -> tuple[Toolset, Prompt]:
         """The tools that are on offer for this answer, and the prompt that tells of them."""
         tools = self.tools.in_chat(ChatContext(claimed.user_id, claimed.chat_id, history.watermark))
-        return tools, Prompt(claimed.time_zone, tools.descriptions)
+        return tools, Prompt(today_in(claimed.time_zone), tools.descriptions)
 
     async def _reloaded(self, claimed: Claimed) -> ChatHistory:
         """The history as it is now."""
@@ -206,7 +212,7 @@ class AnswerLoop:
         outcomes = await asyncio.gather(*(tools.call(call.name, call.arguments) for call in calls))
         for call, outcome in zip(calls, outcomes, strict=True):
             call.outcome = outcome
-        await store.save_steps(dump(steps), reply.end_call())
+        await store.save_steps(dump(steps), None)
         known_urls = {source["url"] for source in reply.transcript.sources}
         for call in calls:
             reply.write_all(outcome_frames(call, known_urls))
@@ -227,6 +233,7 @@ class AnswerLoop:
                 if isinstance(chunk, RetryNotice):
                     await store.note_lost_call(reply.end_empty_call(took_tokens=chunk.took_tokens))
                     reply.meter = UsageMeter(chunk.model, prompt_tokens, vocabulary_of(chunk.model))
+                    calls = ()
                     reply.show_status({"status": "retrying", "model": chunk.model, "seconds": chunk.wait})
                     continue
                 reply.add(chunk, seam)

@@ -49,13 +49,15 @@ class WayOfAsking:
             return self._after_words(failure)
         if isinstance(failure, PromptTooLong):
             return "failed"
-        if request.continues_text and (isinstance(failure, ModelRejected) or not self.models.fallback_continues):
-            if isinstance(failure, ModelRejected):
-                self.refused_prefill = request.model
+        is_refusal = isinstance(failure, ModelRejected)
+        is_over_tools = isinstance(failure, ModelToolCallFailed)
+        if request.continues_text and not is_over_tools and (is_refusal or not self.models.fallback_continues):
+            if is_refusal:
+                self.refused_prefill = failure.model or request.model  # the fallback's, where it was asked last
             self.with_prefill = False
             return "without_prefill"
         # A model that calls tools though it has none to call says nothing, or is refused by its endpoint.
-        may_be_tools = isinstance(failure, ModelRejected | ModelSaidNothing)
+        may_be_tools = is_refusal or isinstance(failure, ModelSaidNothing)
         if may_be_tools and self.with_tools and (request.tools or request.has_tool_messages):
             self.with_tools = False
             return "without_tools"

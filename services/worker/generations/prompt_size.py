@@ -1,7 +1,7 @@
 """The prompt's size: what an answer is told within its model's bounds, and what is learned when that was too much."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -28,9 +28,9 @@ MOST_REFUSALS: Final = 5
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """What all prompts of one reply have in common: where the user is, and the tools on offer."""
+    """What all prompts of one reply have in common: the user's date, and the tools on offer."""
 
-    time_zone: str | None = None
+    today: Today
     tools: Sequence[ToolDescription] = ()
 
     def build(
@@ -43,10 +43,14 @@ class Prompt:
         said: str = "",
         by_prefill: bool = False,
     ) -> Context:
-        """The prompt: the chat, the steps so far, and what was said of the answer, which the model is to continue."""
-        vocabulary, today = bounds.vocabulary, today_in(self.time_zone)
+        """The prompt: the chat, the steps so far, and what was said of the answer, which the model is to continue.
+
+        Its size has the tools on offer, which the model reads too.
+        """
+        vocabulary, today = bounds.vocabulary, self.today
         offered = self.tools if with_tools else ()
-        budget = bounds.prompt_tokens - sum(int(count_text(repr(tool), vocabulary)) for tool in offered)
+        tools_size = sum(int(count_text(repr(tool), vocabulary)) for tool in offered)
+        budget = bounds.prompt_tokens - tools_size
         fixed = [
             ModelMessage("system", prompts.system(today, is_short=bounds.short_prompt)),
             ModelMessage("user", history.question),
@@ -58,7 +62,7 @@ class Prompt:
             after.append(ModelMessage("assistant", said))
             if not by_prefill:
                 after.append(ModelMessage("user", prompts.go_on(anchor_of(said))))
-        return assemble(
+        context = assemble(
             history.memory,
             history.messages,
             looked_up=history.looked_up,
@@ -70,6 +74,7 @@ class Prompt:
             today=today,
             is_short=bounds.short_prompt,
         )
+        return replace(context, tokens=context.tokens + tools_size)
 
 
 def today_in(time_zone: str | None) -> Today:

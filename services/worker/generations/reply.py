@@ -129,7 +129,7 @@ class Reply:
         if not self.transcript.step_open:
             self.write(frames.start_step())
 
-    def text_to_continue(self, attempt: int) -> str:
+    def prepare_to_continue(self) -> str:
         """The text of the open step that an earlier attempt or an earlier model call wrote; empty where there is none.
 
         A step that has reasoning only is left as it is, and another step begins.
@@ -137,15 +137,15 @@ class Reply:
         if self.transcript.step_called:
             return ""
         if not self.transcript.step_text and not self.transcript.step_is_plain:
-            self._restart_step(attempt)
+            self._restart_step()
         return self.transcript.step_text
 
-    def _restart_step(self, attempt: int) -> None:
+    def _restart_step(self) -> None:
         """Leave what is shown as it is, tell readers that the model did not go on with it, and begin a new step."""
         self.write_all(self.transcript.ending())
         if self.transcript.step_open:
             self.write(frames.finish_step())
-        self.log_writer.write(frames.retry(attempt))
+        self.log_writer.write(frames.retry(self.log_writer.attempt))
         self.write(frames.start_step())
 
     def add(self, chunk: ModelChunk, seam: Seam | None = None) -> None:
@@ -179,7 +179,7 @@ class Reply:
         if not text:
             return
         if seam is not None and seam.take_new_paragraph():
-            self._restart_step(self.log_writer.attempt)
+            self._restart_step()
         self.write_text(text)
 
     def _write_reasoning(self, reasoning: str) -> None:

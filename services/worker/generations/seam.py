@@ -67,6 +67,8 @@ class Seam:
     def __init__(self, said: str, *, by_prefill: bool) -> None:
         self._said = said
         self._old = _SPACES.sub(" ", said.strip())
+        self._ends_sentence = _SENTENCE_END.search(said[-WINDOW:]) is not None
+        self._old_words = frozenset(_words(said))
         self._by_prefill = by_prefill
         self._pending = ""
         self._looked_at = 0
@@ -181,7 +183,7 @@ class Seam:
 
     def _may_be_preamble(self) -> bool:
         """Whether what is pending may be words about the answer, after which the answer goes on."""
-        is_known = not _SENTENCE_END.search(self._said) or len(_words(self._pending)) > WORDS_TO_COMPARE
+        is_known = not self._ends_sentence or len(_words(self._pending)) > WORDS_TO_COMPARE
         return len(self._pending) < WINDOW and not (is_known and self._goes_on(self._pending))
 
     def _joined(self, text: str) -> str:
@@ -196,15 +198,18 @@ class Seam:
     def _goes_on(self, text: str) -> bool:
         """Whether a text continues what was said by itself, as far as its form and its words tell."""
         first = text.lstrip()[:1]
-        if not _SENTENCE_END.search(self._said):
+        if not self._ends_sentence:
             letters = [letter for letter in self._said[-WINDOW:] if letter.isalpha()]
             is_same_script = not first.isalpha() or not letters or _kind(first) == _kind(letters[-1])
             return bool(first) and is_same_script and not first.isupper()
         if self._said.endswith("\n") and not first.isalpha():
             return bool(first)  # a list, a table or a program
-        words, said = _words(text)[:WORDS_TO_COMPARE], set(_words(self._said))
-        is_same_language = _share(words, said) >= SHARE_OF_THE_SAME_LANGUAGE
-        return is_same_language and _share([w for w in words if len(w) >= LONG_WORD], said) <= SHARE_OF_THE_SAME_THING
+        words = _words(text)[:WORDS_TO_COMPARE]
+        is_same_language = _share(words, self._old_words) >= SHARE_OF_THE_SAME_LANGUAGE
+        return (
+            is_same_language
+            and _share([w for w in words if len(w) >= LONG_WORD], self._old_words) <= SHARE_OF_THE_SAME_THING
+        )
 
     def _behind(self, rest: str) -> str:
         """The rest of a repetition. The model has put the spaces itself; only those that were shown go."""
@@ -218,7 +223,7 @@ class Seam:
         if last.isspace() or first.isspace():
             return self._behind(text)
         has_spaces = _kind(first) != "spaceless" and _kind(last) != "spaceless"
-        is_new_word = first.isalnum() and (last.isalnum() or bool(_SENTENCE_END.search(self._said)))
+        is_new_word = first.isalnum() and (last.isalnum() or self._ends_sentence)
         return f" {text}" if has_spaces and is_new_word else text
 
 
@@ -244,6 +249,6 @@ def _words(text: str) -> list[str]:
     return [word for word in re.findall(r"[^\W\d_]+", text) if word == word.lower()]
 
 
-def _share(words: list[str], known: set[str]) -> float:
+def _share(words: list[str], known: frozenset[str]) -> float:
     """The share of the words that are known, from 0 to 1."""
     return sum(word in known for word in words) / max(1, len(words))
