@@ -39,6 +39,8 @@ def shared(question: str, message: str) -> set[str]:
         ("snake_case or camel?", "Use snake_case."),
         ("use_new_parser", "the new parser"),
         ("getUserName()", "a user has a name"),
+        ("_GETNAME?", "Call _getName."),
+        ("ΜΑΪ́1", "on μαΐ1"),
         ("what is in /srv/cortex/bin?", "Deploy from /srv/cortex/bin."),
         ("z.quist@example.org", "Write to Z.Quist@Example.org."),
         ("mail for quist", "Write to z.quist@example.org."),
@@ -73,16 +75,18 @@ def test_words_that_say_nothing_find_nothing(question: str, message: str) -> Non
 
 @pytest.mark.parametrize("name", TEXTS)
 def test_texts_of_all_scripts_find_themselves(name: str) -> None:
-    assert shared(TEXTS[name], TEXTS[name]) or name in {"emoji", "rule"}
+    assert bool(shared(TEXTS[name], TEXTS[name])) is (name not in {"emoji", "rule"})
 
 
-@given(st.text(max_size=300))
+@given(st.text(max_size=100) | st.text("aAbBiIßẞςσΣſǆǅéΐŉﬁﬀ1 -_.", max_size=100))
 def test_any_text_finds_itself_whatever_its_case_or_spelling(text: str) -> None:
     terms = distinct_terms(text)
-    assert distinct_terms(text) == terms
+    assert bool(shared(text, text)) is bool(terms)
     assert distinct_terms(unicodedata.normalize("NFKC", text)).keys() == terms.keys()
-    assert asked_terms(text).keys() <= terms.keys()
-    assert len(terms) <= MAX_TERMS
+    # In capitals, wHat is a stop word, and the dotless i of Turkish another letter; its dotted I falls apart.
+    asked = asked_terms(text.upper())
+    if terms and asked and not {"\u0130", "\u0131"} & set(text):
+        assert asked.keys() & terms.keys()
     assert all(term and 0 < weight <= 1 for term, weight in terms.items())
 
 

@@ -115,21 +115,27 @@ def _runs(text: str, length: int) -> list[str]:
 def _of_token(token: str) -> Iterator[tuple[str, float]]:
     """The terms of a word, or of words and numbers that marks join."""
     if len(token) <= MAX_WHOLE_CHARS and not token.isalpha():
-        joined = _NOT_IN_JOINED.sub("", token.casefold())
-        whole = token.casefold().strip("_")
+        joined = _NOT_IN_JOINED.sub("", _without_case(token))
+        whole = _without_case(token).strip("_")
         if whole != joined:
             yield whole, WHOLE
         if joined.isalnum() and not joined.isalpha():
             yield joined, WHOLE
     parts = _HUMP.split(token)
-    if len(parts) > 1 and token.isalpha():
-        yield token.casefold(), WHOLE
+    bare = token.strip("_")
+    if len(parts) > 1 and _PIECE.fullmatch(bare):
+        yield _without_case(bare), WHOLE
     for part in parts:
         pieces = _PIECE.findall(part)
         is_alone = pieces == [token]
         for piece in pieces:
             if is_alone or len(piece) > 1:
-                yield from _of_word(piece.casefold(), 1.0 if is_alone else PIECE)
+                yield from _of_word(_without_case(piece), 1.0 if is_alone else PIECE)
+
+
+def _without_case(text: str) -> str:
+    """The text without capitals, in NFC: some letters, such as \u0390, fall apart when their case is folded."""
+    return text.casefold() if text.isascii() else unicodedata.normalize("NFC", text.casefold())
 
 
 def _of_word(word: str, share: float) -> Iterator[tuple[str, float]]:

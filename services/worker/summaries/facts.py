@@ -17,11 +17,8 @@ MAX_PER_MESSAGE: Final = 12
 MAX_TOKEN_CHARS: Final = 120
 MARGIN: Final = 40
 """In a long sentence, a fact begins so many characters before its first distinctive word."""
-
 MAX_TOKENS: Final = 200
-"""Of one message. A message with more distinctive words is a table or a listing, which no summary needs word for word.
-
-"""
+"""Of one message. A message with more distinctive words is a table or a listing, which no summary needs word for word."""
 
 # Each repetition is bounded. So the time that a message takes grows with its length only.
 _ADDRESS: Final = r"https?://[^\s<>\"]{1,2000}|[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,8}"
