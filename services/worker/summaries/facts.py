@@ -41,6 +41,10 @@ _IN_NUMBERS: Final = re.compile(
 )
 """What people may write in a number or leave out: commas between thousands, a space beside the unit."""
 
+# A number may go on behind such a mark.
+_NO_NUMBER_BEFORE: Final = r"(?<!\d[.,:/])"
+_NO_NUMBER_BEHIND: Final = r"(?![.,:/]\d)"
+
 # Words that begin sentences or have capitals, and are no names.
 _COMMON: Final = frozenset(
     """a an and are as at be but by can could did do does for from had has have he hello hey hi how i i'd i'll i'm i've
@@ -89,11 +93,14 @@ def _begins_sentence(text: str, at: int) -> bool:
 
 
 def covers(plain_text: str, token: str) -> bool:
-    """Whether a plain text (see `plain`) has a token.
+    """Whether a plain text (see `plain`) has a token, as a whole: 7.5 has no 5, and 14:30 has no 30.
 
     Differences in capitals and in the form of numbers do not matter.
     """
-    return re.search(rf"(?<!\w){re.escape(plain(token))}(?!\w)", plain_text) is not None
+    value = plain(token)
+    front = _NO_NUMBER_BEFORE if value[:1].isdecimal() else ""
+    back = _NO_NUMBER_BEHIND if value[-1:].isdecimal() else ""
+    return re.search(rf"(?<!\w){front}{re.escape(value)}(?!\w){back}", plain_text) is not None
 
 
 def plain(text: str) -> str:
