@@ -18,7 +18,7 @@ from sqlalchemy import text
 
 from services.launcher.embedded.postgres import EmbeddedPostgres
 from services.launcher.migrations import configuration
-from services.worker.look_up.port import IndexedMessage, Place
+from services.worker.look_up.port import IndexedMessage, Scope
 from services.worker.look_up.postgres import FIND, PostgresIndex, asked_terms, parameters, term_hash
 from shared.database.engine import Database, open_database
 from shared.database_urls import to_sqlalchemy
@@ -115,26 +115,27 @@ async def _times(url: str, options: argparse.Namespace) -> None:
             "SELECT pg_size_pretty(pg_table_size('message_terms')), pg_size_pretty(pg_relation_size('ix_message_terms_terms'))"
         ).fetchone()
     print(f"{options.rows:,} rows in {time.perf_counter() - begin:.0f} s, table and index: {sizes}")
-    database, index, chance = _open(url), PostgresIndex(), random.Random(7)  # noqa: S311 - no secret
+    database, chance = _open(url), random.Random(7)  # noqa: S311 - no secret
+    index, scope = PostgresIndex(database), Scope(USER, CHAT, options.messages)
     try:
+        for name, words in {
+            "8 words of content": lambda: [_word(chance, first=COMMON) for _ in range(8)],
+            "25 words of content": lambda: [_word(chance, first=COMMON) for _ in range(25)],
+            "8 words, common ones too": lambda: [_word(chance) for _ in range(8)],
+            "25 words that are common": lambda: [f"w{chance.randrange(1, COMMON)}" for _ in range(25)],
+        }.items():
+            seconds = []
+            for _ in range(options.questions):
+                question = " ".join(words())
+                begin = time.perf_counter()
+                await index.find(scope, question, limit=LIMIT)
+                seconds.append(time.perf_counter() - begin)
+            _report(name, seconds)
+        asked = asked_terms(" ".join(_word(chance, first=COMMON) for _ in range(8)))
+        explain = text(f"EXPLAIN (ANALYZE, BUFFERS, COSTS OFF) {FIND.text}")
         async with database.connect() as db:
-            for name, words in {
-                "8 words of content": lambda: [_word(chance, first=COMMON) for _ in range(8)],
-                "25 words of content": lambda: [_word(chance, first=COMMON) for _ in range(25)],
-                "8 words, common ones too": lambda: [_word(chance) for _ in range(8)],
-                "25 words that are common": lambda: [f"w{chance.randrange(1, COMMON)}" for _ in range(25)],
-            }.items():
-                seconds = []
-                for _ in range(options.questions):
-                    question = " ".join(words())
-                    begin = time.perf_counter()
-                    await index.find(db, Place(USER, CHAT, options.messages), question, limit=LIMIT)
-                    seconds.append(time.perf_counter() - begin)
-                _report(name, seconds)
-            asked = asked_terms(" ".join(_word(chance, first=COMMON) for _ in range(8)))
-            explain = text(f"EXPLAIN (ANALYZE, BUFFERS, COSTS OFF) {FIND.text}")
-            plan = await db.execute(explain, parameters(Place(USER, CHAT, options.messages), asked, LIMIT))
-            print("\n".join(line for (line,) in plan))
+            plan = await db.execute(explain, parameters(scope, asked, LIMIT))
+        print("\n".join(line for (line,) in plan))
     finally:
         await database.dispose()
 
@@ -208,16 +209,16 @@ async def _facts(url: str, options: argparse.Namespace) -> None:
             (said,),
         ).fetchall()
     messages = [IndexedMessage(MessageId(row[0]), *row[1:]) for row in rows]
-    database, index = _open(url), PostgresIndex()
+    database = _open(url)
+    index, scope = PostgresIndex(database), Scope(USER, CHAT, len(said))
     ranks: list[int] = []
     try:
+        entries = await index.prepare(CHAT, messages)
         async with database.begin() as db:
-            await index.add(db, CHAT, messages)
-        async with database.connect() as db:
-            for place, planted in zip(places, PLANTED, strict=True):
-                found = await index.find(db, Place(USER, CHAT, len(said)), planted.question, limit=LIMIT)
-                positions = [one.position for one in found]
-                ranks.append(positions.index(place + 1) + 1 if place + 1 in positions else 0)
+            await index.add(db, entries)
+        for place, planted in zip(places, PLANTED, strict=True):
+            positions = [one.position for one in await index.find(scope, planted.question, limit=LIMIT)]
+            ranks.append(positions.index(place + 1) + 1 if place + 1 in positions else 0)
     finally:
         await database.dispose()
     missed = [planted.question for rank, planted in zip(ranks, PLANTED, strict=True) if not rank]

@@ -68,8 +68,8 @@ async def open_worker(settings: Settings, jobs: JobSender, metrics: Metrics | No
         )
         database = open_database(settings.database_url, pool_size=settings.database_pool_size)
         stack.push_async_callback(database.dispose)
-        index = PostgresIndex()
-        tools = _tools(settings, database, index)
+        index = PostgresIndex(database)
+        tools = _tools(settings, index)
         stack.push_async_callback(tools.aclose)
         # A connection of their own: however many replies are being saved, no lease waits for a connection.
         heartbeats = open_database(settings.database_url, pool_size=1)
@@ -86,7 +86,6 @@ async def open_worker(settings: Settings, jobs: JobSender, metrics: Metrics | No
             leases=Leases(heartbeats, lease=settings.lease_seconds),
             flusher=Flusher(writer, stream_log, interval=settings.flush_interval_seconds),
             checkpoints=Checkpoints(database, interval=settings.checkpoint_interval_seconds),
-            index=index,
             answer_loop=AnswerLoop(
                 database=database,
                 model=model,
@@ -161,10 +160,9 @@ def groq_model(settings: Settings, models: ModelCatalog, *, connect_timeout: flo
     )
 
 
-def _tools(settings: Settings, database: Database, index: HistoryIndex) -> Toolset:
+def _tools(settings: Settings, index: HistoryIndex) -> Toolset:
     key = settings.tavily_api_key
     given = ToolSettings(
-        database=database,
         index=index,
         search_key=key.get_secret_value() if key else None,
         search_url=settings.tavily_base_url,

@@ -11,11 +11,10 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     ColumnElement,
-    DateTime,
-    Integer,
     Interval,
     Select,
     Update,
+    and_,
     bindparam,
     case,
     cast,
@@ -143,12 +142,15 @@ def messages_between(chat_id: ChatId, watermark: int, upto: int, limit: int) -> 
     )
 
 
-_LOCK: Final = select(Chat.id).where(Chat.id == bindparam("chat")).with_for_update()
-_UNCHANGED: Final = (
-    (Chat.id == bindparam("chat"))
-    & (Chat.summary_position == bindparam("old_watermark"))
-    & (Chat.memory_version == bindparam("version"))
-)
+_LOCK: Final = select(Chat.indexed_position).where(Chat.id == bindparam("chat")).with_for_update()
+
+
+def _unchanged(chat: Any, watermark: Any, version: Any) -> ColumnElement[bool]:  # noqa: ANN401 - values, or their names
+    """Whether a chat's memory is still that of a claim."""
+    return and_(Chat.id == chat, Chat.summary_position == watermark, Chat.memory_version == version)
+
+
+_UNCHANGED: Final = _unchanged(bindparam("chat"), bindparam("old_watermark"), bindparam("version"))
 _SAVE: Final = (
     update(Chat)
     .where(_UNCHANGED)
@@ -203,7 +205,11 @@ def _values_of(claimed: SummaryClaim) -> dict[str, Any]:
 
 def release(claimed: SummaryClaim) -> Update:
     """Give back a chat so that another summarizer begins at once."""
-    return update(Chat).where(*_unchanged(claimed)).values(summary_due_at=func.now())
+    return (
+        update(Chat)
+        .where(_unchanged(claimed.chat_id, claimed.watermark, claimed.version))
+        .values(summary_due_at=func.now())
+    )
 
 
 def failed(claimed: SummaryClaim) -> Update:
@@ -211,7 +217,7 @@ def failed(claimed: SummaryClaim) -> Update:
     backoff = cast(literal(backoff_after(claimed.failures)), Interval)
     return (
         update(Chat)
-        .where(*_unchanged(claimed))
+        .where(_unchanged(claimed.chat_id, claimed.watermark, claimed.version))
         .values(summary_failures=Chat.summary_failures + 1, summary_due_at=func.now() + backoff)
     )
 
@@ -219,14 +225,6 @@ def failed(claimed: SummaryClaim) -> Update:
 def backoff_after(failures: int) -> timedelta:
     """How long to wait after one more failure: 30 s, then twice as long each time, up to an hour."""
     return min(FIRST_BACKOFF * float(2 ** min(failures, MAX_DOUBLINGS)), LAST_BACKOFF)
-
-
-def _unchanged(claimed: SummaryClaim) -> tuple[ColumnElement[bool], ...]:
-    return (
-        Chat.id == claimed.chat_id,
-        Chat.summary_position == claimed.watermark,
-        Chat.memory_version == claimed.version,
-    )
 
 
 def restart(chat_id: ChatId, window: int, *which: ColumnElement[bool]) -> ReturningUpdate[int]:
@@ -246,31 +244,6 @@ def restart(chat_id: ChatId, window: int, *which: ColumnElement[bool]) -> Return
             summary_due_at=_due(literal(0, BigInteger), literal(window, BigInteger)),
         )
         .returning(Chat.id)
-    )
-
-
-def restart_if_covered(chat_id: ChatId, position: int, window: int) -> ReturningUpdate[bool]:
-    """For a message that was changed: forget what covers it, as `restart` does, and refuse what a summarizer makes of it now.
-
-    Returns whether a summary is due; no row when there is no such chat.
-    """
-    covered = Chat.summary_position >= position
-    nothing, due = literal(0, BigInteger), literal(window, BigInteger)
-    # A summary that is being made may hold the old text, covered or not: the version refuses it, and it is made again.
-    again = case((Chat.summary_due_at.is_not(None), func.now()), else_=cast(null(), DateTime(timezone=True)))
-    return (
-        update(Chat)
-        .where(Chat.id == chat_id)
-        .values(
-            summary=case((covered, null()), else_=Chat.summary),
-            summary_position=case((covered, nothing), else_=Chat.summary_position),
-            indexed_position=func.least(Chat.indexed_position, literal(position - 1, BigInteger)),
-            facts=case((covered, _pinned()), else_=Chat.facts),
-            memory_version=Chat.memory_version + 1,
-            summary_failures=case((covered, literal(0, Integer)), else_=Chat.summary_failures),
-            summary_due_at=case((covered, _due(nothing, due)), else_=again),
-        )
-        .returning(Chat.summary_due_at.is_not(None))
     )
 
 
@@ -308,11 +281,10 @@ def mark_resent(longer_than: timedelta, limit: int = 100) -> ReturningUpdate[int
 
 _NOT_INDEXED: Final = (
     select(Chat.id, Chat.indexed_position, Chat.summary_position)
-    .where(Chat.indexed_position < Chat.summary_position)
+    .where(Chat.indexed_position < Chat.summary_position, Chat.id > bindparam("after", type_=BigInteger))
     .order_by(Chat.id)
     .limit(1)
 )
-_LOCK_INDEXED: Final = select(Chat.indexed_position).where(Chat.id == bindparam("chat")).with_for_update()
 _SET_INDEXED: Final = (
     update(Chat).where(Chat.id == bindparam("chat")).values(indexed_position=bindparam("upto", type_=BigInteger))
 )
@@ -326,15 +298,15 @@ class NotIndexed(NamedTuple):
     watermark: int
 
 
-async def find_not_indexed(db: Connection) -> NotIndexed | None:
-    """A chat whose summarized messages are not all in the history index; None when there is none such."""
-    row = (await db.execute(_NOT_INDEXED)).one_or_none()
+async def find_not_indexed(db: Connection, after: ChatId) -> NotIndexed | None:
+    """The first chat behind `after` whose summarized messages are not all in the history index; None for none such."""
+    row = (await db.execute(_NOT_INDEXED, {"after": after})).one_or_none()
     return NotIndexed(ChatId(row.id), row.indexed_position, row.summary_position) if row else None
 
 
 async def lock_not_indexed(db: Connection, found: NotIndexed) -> bool:
     """Lock the chat until the transaction's end. False when somebody else has indexed more of it, or it is gone."""
-    return (await db.execute(_LOCK_INDEXED, {"chat": found.chat_id})).scalar_one_or_none() == found.indexed
+    return (await db.execute(_LOCK, {"chat": found.chat_id})).scalar_one_or_none() == found.indexed
 
 
 async def set_indexed(db: Connection, chat_id: ChatId, upto: int) -> None:

@@ -3,10 +3,12 @@
 from pathlib import Path
 
 import psycopg
+import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from alembic.util import CommandError
 from sqlalchemy import create_engine
 
 import migrations
@@ -36,6 +38,37 @@ def test_downgrading_to_the_base_leaves_nothing_and_upgrading_again_works(databa
     assert tables(database_url) >= {"users", "chats", "messages", "generations"}
 
 
+def test_a_migration_waits_a_moment_for_a_locked_table_and_goes_on_another_time(database_url: str) -> None:
+    config = alembic_config(database_url)
+    command.downgrade(config, "0007")
+    config.attributes.update(lock_ms=50, lock_tries=1)
+    with psycopg.connect(database_url) as reader:
+        reader.execute("SELECT count(*) FROM chats")
+        with pytest.raises(CommandError, match="a table stayed locked"):
+            command.upgrade(config, "head")
+        assert revision_of(database_url) == "0007"
+    command.upgrade(config, "head")
+    assert revision_of(database_url) == migrations.HEAD
+
+
+@pytest.mark.parametrize(("before", "revision"), [("0004", "0005"), ("0007", "0008")])
+def test_a_migration_that_broke_off_behind_its_transaction_can_be_done_again(
+    database_url: str, before: str, revision: str
+) -> None:
+    config = alembic_config(database_url)
+    command.downgrade(config, before)
+    command.upgrade(config, revision)
+    command.stamp(config, before)
+    command.upgrade(config, "head")
+    with psycopg.connect(database_url) as connection:
+        unusable = connection.execute(
+            "SELECT conname::text FROM pg_constraint WHERE NOT convalidated"
+            " UNION SELECT indexrelid::regclass::text FROM pg_index WHERE NOT indisvalid"
+        ).fetchall()
+    assert unusable == []
+    test_models_and_migrations_agree(database_url)
+
+
 def test_all_timestamps_know_their_time_zone(database_url: str) -> None:
     with psycopg.connect(database_url) as connection:
         naive = connection.execute(
@@ -43,6 +76,12 @@ def test_all_timestamps_know_their_time_zone(database_url: str) -> None:
             " WHERE table_schema = 'public' AND data_type = 'timestamp without time zone'"
         ).fetchall()
     assert naive == []
+
+
+def revision_of(url: str) -> object:
+    with psycopg.connect(url) as connection:
+        ((revision,),) = connection.execute("SELECT version_num FROM alembic_version").fetchall()
+    return revision
 
 
 def tables(url: str) -> set[str]:

@@ -3,14 +3,17 @@
 import asyncio
 import json
 import re
+from collections.abc import AsyncGenerator
 from dataclasses import replace
 from uuid import uuid4
 
 import pytest
 
 from services.launcher.embedded.valkey import EmbeddedValkey
+from services.worker.models.port import ModelChunk, ModelRequest
 from services.worker.runtime import Worker
-from services.worker.summaries.summarizer import SKIP_AFTER, Summarizer
+from services.worker.summaries.summarizer import MOST_HALVINGS, SKIP_AFTER, Summarizer
+from shared.errors import PromptTooLong
 from shared.ids import ChatId
 from shared.memory import summaries
 from shared.settings import Settings
@@ -289,20 +292,30 @@ async def test_a_chat_that_is_deleted_while_its_summary_is_made_stays_deleted(
     assert execute(database_url, "SELECT count(*) FROM chats") == [(0,)]
 
 
-async def test_a_change_behind_the_watermark_begins_the_summary_anew(
-    summarizer: Summarizer, chat: int, database_url: str, groq_url: str
+class SlowlyRefusing:
+    """A model that refuses each prompt as too long, after a while."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self.said: tuple[ModelChunk, ...] = ()
+        self.asked = 0
+
+    async def stream(self, _: ModelRequest) -> AsyncGenerator[ModelChunk, None]:
+        self.asked += 1
+        await asyncio.sleep(self.seconds)
+        for chunk in self.said:
+            yield chunk
+        raise PromptTooLong
+
+
+async def test_all_asks_for_one_summary_end_before_another_worker_may_begin(
+    summarizer: Summarizer, chat: int, database_url: str
 ) -> None:
-    mark = uuid4().hex
-    say(database_url, chat, *[f"{mark} {n}" for n in range(1, 9)])
-    await summarizer.summarize(ChatId(chat))
-    async with summarizer.database.connect() as db:
-        await db.execute(summaries.restart_if_covered(ChatId(chat), 4, summarizer.window))
-    assert memory_of(database_url, chat)[1] == 3
-    async with summarizer.database.connect() as db:
-        await db.execute(summaries.restart_if_covered(ChatId(chat), 3, summarizer.window))
-    assert memory_of(database_url, chat) == (None, 0)
-    await summarizer.summarize(ChatId(chat))
-    assert [positions for _, positions in await requested(groq_url, mark)] == [[1, 2, 3], [1, 2, 3]]
+    say(database_url, chat, *["Hello"] * 8)
+    model = SlowlyRefusing(seconds=0.1)
+    await replace(summarizer, model=model, timeout=0.3).summarize(ChatId(chat))
+    assert 1 <= model.asked <= 3 < MOST_HALVINGS
+    assert execute(database_url, "SELECT summary_failures, summary_position FROM chats") == [(1, 0)]
 
 
 async def test_a_lost_hint_is_found_by_the_sweep(

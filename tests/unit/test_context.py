@@ -80,7 +80,7 @@ def told(
         memory,
         history,
         looked_up=looked_up,
-        found=found or (),
+        pages=found or (),
         after=after or (),
         budget=budget,
         vocabulary=SMALL,
@@ -171,7 +171,7 @@ def test_any_history_gives_a_prompt_that_strict_templates_take(
 
 
 def _chat_history(messages: list[ModelMessage]) -> ChatHistory:
-    return ChatHistory(ChatMemory("They met."), messages, is_cut=False, found=(Page("Old", "https://old", "text"),))
+    return ChatHistory(ChatMemory("They met."), messages, is_cut=False, pages=(Page("Old", "https://old", "text"),))
 
 
 @given(memories, histories, afters, budgets)
@@ -365,3 +365,11 @@ def test_what_a_fact_tells_whole_is_not_told_again_as_looked_up() -> None:
     ]
     asked = told(memory, [ModelMessage("user", "Who am I?")], looked_up=found).conversation[-1].content
     assert [record["position"] for record in records_of(asked)] == [5, 9]
+
+
+@pytest.mark.parametrize(("fact", "is_told_again"), [("7.5", True), ("55", True), ("5", False)])
+def test_a_message_is_told_by_a_fact_only_as_a_whole(fact: str, is_told_again: bool) -> None:
+    found = [FoundMessage(3, "user", date(2026, 5, 1), "5")]
+    memory = ChatMemory("They met.", [Fact(fact, 3)])
+    asked = told(memory, [ModelMessage("user", "How many?")], looked_up=found).conversation[-1].content
+    assert bool(records_of(asked)) is is_told_again

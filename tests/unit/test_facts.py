@@ -49,6 +49,13 @@ def test_what_is_distinctive_is_found(text: str, tokens: list[str]) -> None:
         ("It is 125000.", "12,500", False),
         ("anna lives there", "Anna", True),
         ("Annabel lives there", "Anna", False),
+        ("It weighs 7.5 kg.", "5", False),
+        ("It weighs 7.5 kg.", "7", False),
+        ("It weighs 7.5.", "7.5", True),
+        ("At 14:30, on 3/4.", "30", False),
+        ("At 14:30, on 3/4.", "14:30", True),
+        ("On 14.05.2027", "14.05", False),
+        ("Of 5, 7 and 9.", "7", True),
         ("", "7", False),
     ],
 )

@@ -20,7 +20,7 @@ from shared.ids import ChatId, UserId
 # No connection is opened before a tool is called.
 DATABASE = open_database("postgresql+psycopg://nobody@127.0.0.1:1/nothing", pool_size=1)
 GIVEN = ToolSettings(
-    DATABASE, PostgresIndex(), search_key="tvly-test", search_url=None, search_timeout=2, search_max_results=3
+    PostgresIndex(DATABASE), search_key="tvly-test", search_url=None, search_timeout=2, search_max_results=3
 )
 CHAT = ChatContext(UserId(1), ChatId(2), watermark=7)
 
@@ -122,7 +122,7 @@ async def test_a_tool_may_get_whose_chat_it_is_called_for_and_may_be_on_offer_in
 
         return adding(told) if chat.watermark else None
 
-    tools = Toolset(chat_tools=[ChatTool("add", in_chat)])
+    tools = Toolset(chat_tools=[ChatTool(in_chat)])
     assert tools.descriptions == tools.in_chat(replace(CHAT, watermark=0)).descriptions == ()
     outcome = await tools.in_chat(CHAT).call("add", {"first": 1})
     assert isinstance(outcome, ToolResult)

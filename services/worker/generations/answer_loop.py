@@ -11,7 +11,7 @@ from functools import partial
 
 from services.worker.generations.asking import WayOfAsking
 from services.worker.generations.context import Context
-from services.worker.generations.history import ChatHistory, reload_history
+from services.worker.generations.history import ChatHistory, look_up, reload_history
 from services.worker.generations.prompt_size import Prompt, PromptSize, today_in
 from services.worker.generations.reply import Reply
 from services.worker.generations.saving import ReplyStore
@@ -96,7 +96,10 @@ class AnswerLoop:
         if bounds.suggests and claimed.steps is None and not reply.transcript.length:
             steps = await self._suggested(reply, store, model, history)
 
-        # 4.3 A chat that does not fit into the prompt is summarized first.
+        # 4.3 Messages behind the watermark that bear on the question are looked up.
+        history = await look_up(history, claimed, self.index)
+
+        # 4.4 A chat that does not fit into the prompt is summarized first.
         way, size = WayOfAsking.of(self.models, model), PromptSize(self.models)
         tools, prompt = self._on_offer(claimed, history)
         context = prompt.build(history, [], bounds, with_tools=way.with_tools)
@@ -110,11 +113,11 @@ class AnswerLoop:
         asking = _Asking(reply, store, history, tools, prompt, way, size)
         ready: Context | None = context  # counting a long prompt takes tens of milliseconds: once is enough
         while True:
-            # 4.4 Call the tools that the newest step asks for. No call is made twice: its outcome is saved at once.
+            # 4.5 Call the tools that the newest step asks for. No call is made twice: its outcome is saved at once.
             if steps:
                 await self._call_tools(reply, store, tools, steps)
 
-            # 4.5 Ask the model, in another way after a failure. An answer without tool calls is the reply's end.
+            # 4.6 Ask the model, in another way after a failure. An answer without tool calls is the reply's end.
             calls = await self._ask(asking, steps, ready)
             ready = None
             if calls is None:
@@ -124,7 +127,7 @@ class AnswerLoop:
                     reply.check_citations()
                 return
 
-            # 4.6 Save the step.
+            # 4.7 Save the step.
             steps.append(new_step(reply.transcript.step_text, calls, steps))
             await store.save_steps(dump(steps), reply.end_call())
 
@@ -182,9 +185,10 @@ class AnswerLoop:
         return tools, Prompt(today_in(claimed.time_zone), tools.descriptions)
 
     async def _reloaded(self, claimed: Claimed) -> ChatHistory:
-        """The history as it is now."""
+        """The history as it is now, with what is looked up behind the watermark of now."""
         async with self.database.connect() as db:
-            return await reload_history(db, claimed, self.index)
+            history = await reload_history(db, claimed)
+        return await look_up(history, claimed, self.index)
 
     async def _suggested(self, reply: Reply, store: ReplyStore, model: str, history: ChatHistory) -> list[Step]:
         """The first step of a model that can't call tools: the calls that it wants when it is asked. Often none."""

@@ -17,7 +17,6 @@ from services.worker.generations.log_writer import Flusher, LogWriter
 from services.worker.generations.quota import Quota, load_quota
 from services.worker.generations.reply import Reply
 from services.worker.generations.saving import ReplyStore
-from services.worker.look_up.port import HistoryIndex
 from shared.database.engine import Database
 from shared.errors import AppendRefused, LogDiverged, ModelError, ModelTimeout, QuotaExceeded
 from shared.generations.claim import Claimed, claim, release
@@ -55,7 +54,6 @@ class Attempts:
     leases: Leases
     flusher: Flusher
     checkpoints: Checkpoints
-    index: HistoryIndex
     answer_loop: AnswerLoop
     jobs: JobSender
     ask_for_summary: Callable[[ChatId], Awaitable[None]]
@@ -76,7 +74,7 @@ class Attempts:
                     if claimed is None:
                         return
                     accepted_at = time.monotonic() - claimed.waited.total_seconds()
-                    history = await load_history(db, claimed, self.index)
+                    history = await load_history(db, claimed)
                     quota = await load_quota(db, claimed.user_id, self.daily_tokens)
             store = ReplyStore(self.database, self.metrics, generation_id, claimed)
             trace = read_traceparent(claimed.traceparent)

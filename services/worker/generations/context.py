@@ -17,8 +17,8 @@ from shared.memory.facts import Fact
 
 MEMORY_SHARE: Final = 2
 """The memory gets at most 1/MEMORY_SHARE of the budget."""
-FOUND_SHARE: Final = 8
-"""The pages of earlier searches get at most 1/FOUND_SHARE of the budget."""
+PAGES_SHARE: Final = 8
+"""The pages of earlier searches get at most 1/PAGES_SHARE of the budget."""
 LOOKED_UP_SHARE: Final = 4
 """The messages that were looked up get at most 1/LOOKED_UP_SHARE of the budget."""
 LOOKED_UP_TOKENS: Final = 500
@@ -51,7 +51,7 @@ def assemble(
     history: Sequence[ModelMessage],
     *,
     looked_up: Sequence[FoundMessage] = (),
-    found: Sequence[Page] = (),
+    pages: Sequence[Page] = (),
     results: Sequence[str] = (),
     after: Sequence[ModelMessage] = (),
     budget: int,
@@ -61,7 +61,7 @@ def assemble(
 ) -> Context:
     """The prompt: the system prompt with the memory, the history up to the question, then `after`.
 
-    `looked_up` are messages that the memory covers, the best first; `found` are pages of earlier searches, the newest first;
+    `looked_up` are messages that the memory covers, the best first; `pages` are those of earlier searches, the newest first;
     `results` are texts of this answer's tools. All are quoted in front of the question. `after` are the answer's own steps,
     and the text that the model is to continue. `budget` is the prompt's size in tokens. When the history does not fit, its
     oldest messages are left out, but never the question, which goes before the memory too. Where there is little room, the
@@ -69,8 +69,8 @@ def assemble(
     long system prompt confuses.
     """
     *earlier, question = _said_once(history) or [ModelMessage("user", "")]
-    found = _newest_pages(found, budget // FOUND_SHARE, vocabulary)
-    quotations = [prompts.found_earlier(found), *results]
+    pages = _newest_pages(pages, budget // PAGES_SHARE, vocabulary)
+    quotations = [prompts.found_earlier(pages), *results]
     taken = sum(count_tokens(message, vocabulary) for message in (_asked(question, quotations), *after))
     instruction = prompts.system(today, is_short=is_short)
     room = budget - taken - count_tokens(ModelMessage("system", instruction), vocabulary)
@@ -169,13 +169,10 @@ def _size_of_looked_up(messages: Sequence[FoundMessage], vocabulary: Vocabulary)
 
 
 def _not_in_facts(found: Sequence[FoundMessage], facts: Sequence[Fact], told: str) -> list[FoundMessage]:
-    """The messages of which not all is told as a fact already."""
-    positions = {(fact.position, fact.text) for fact in facts if fact.position is not None and f"- {fact.text}" in told}
-    return [
-        message
-        for message in found
-        if not any(message.position == at and " ".join(message.text.split()) in text for at, text in positions)
-    ]
+    """The messages that are not, as a whole, told as a fact already: "5" is not told by "7.5"."""
+    lines = f"\n{told}\n"
+    known = {(fact.position, " ".join(fact.text.split())) for fact in facts if f"\n- {fact.text}\n" in lines}
+    return [message for message in found if (message.position, " ".join(message.text.split())) not in known]
 
 
 def _newest_pages(pages: Sequence[Page], room: int, vocabulary: Vocabulary) -> list[Page]:

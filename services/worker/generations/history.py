@@ -1,13 +1,15 @@
-"""What a generation needs to know of its chat: memory, messages that the memory does not cover, look-ups, and what was found."""
+"""What a generation needs to know of its chat: memory, messages that the memory does not cover, pages, and look-ups."""
 
-from dataclasses import dataclass
+import asyncio
+from dataclasses import dataclass, replace
 from typing import Final
 
 from sqlalchemy import bindparam, select
+from sqlalchemy.exc import SQLAlchemyError
 
 from services.worker.generations.context import ChatMemory
 from services.worker.generations.steps import found_pages, load
-from services.worker.look_up.port import FoundMessage, HistoryIndex, Place
+from services.worker.look_up.port import FoundMessage, HistoryIndex, Scope
 from services.worker.models.port import ModelMessage
 from services.worker.prompts import BROKEN_OFF, Page
 from shared.database.engine import Connection
@@ -15,7 +17,10 @@ from shared.database.tables import Chat, Generation, Message
 from shared.generations.claim import Claimed
 from shared.memory.facts import read_facts
 from shared.states import MessageStatus
+from shared.telemetry.logs import get_logger
 from shared.visible_text import is_blank
+
+log = get_logger(__name__)
 
 MAX_MESSAGES: Final = 500
 """More messages are not read. They would not fit into the prompt, so the chat is summarized first."""
@@ -24,21 +29,23 @@ MAX_SEARCHED: Final = 3
 MAX_PAGES: Final = 10
 MAX_LOOKED_UP: Final = 6
 """So many messages behind the watermark are looked up for an answer."""
+LOOK_UP_WITHIN: Final = 3.0
+"""Seconds that an answer waits for what is looked up. Then the answer goes on without that."""
 
 
 @dataclass(frozen=True, slots=True)
 class ChatHistory:
     """A chat's memory, and the messages after the memory's watermark up to the question, in order.
 
-    Answers that failed or were stopped say that they were broken off. `found` are pages of earlier searches, those of the
+    Answers that failed or were stopped say that they were broken off. `pages` are pages of earlier searches, those of the
     newest answer first. `is_cut`: there are more messages after the watermark than MAX_MESSAGES; the oldest are missing here.
-    `looked_up` are messages up to the `watermark` that bear on the question, the best first.
+    `looked_up` are messages up to the `watermark` that bear on the question, the best first; see `look_up`.
     """
 
     memory: ChatMemory
     messages: list[ModelMessage]
     is_cut: bool
-    found: tuple[Page, ...] = ()
+    pages: tuple[Page, ...] = ()
     watermark: int = 0
     looked_up: tuple[FoundMessage, ...] = ()
 
@@ -73,28 +80,45 @@ _SEARCHED: Final = (
 _MEMORY: Final = select(Chat.summary, Chat.facts, Chat.summary_position).where(Chat.id == bindparam("chat"))
 
 
-async def load_history(db: Connection, claimed: Claimed, index: HistoryIndex) -> ChatHistory:
+async def load_history(db: Connection, claimed: Claimed) -> ChatHistory:
     """The memory that came with the claim, and the messages that the memory does not cover. Empty replies are left out.
 
-    Covered messages that bear on the question are looked up in the index.
+    Nothing is looked up yet.
 
     Messages don't change. So the watermark that was read with the memory still says which messages the memory covers.
     """
     memory = ChatMemory(claimed.summary, read_facts(claimed.facts))
-    return await _with_history(db, memory, claimed, claimed.watermark, index)
+    return await _with_history(db, memory, claimed, claimed.watermark)
 
 
-async def reload_history(db: Connection, claimed: Claimed, index: HistoryIndex) -> ChatHistory:
+async def reload_history(db: Connection, claimed: Claimed) -> ChatHistory:
     """The same as `load_history`, with the chat's memory as it is now."""
     row = (await db.execute(_MEMORY, {"chat": claimed.chat_id})).one_or_none()
     summary, facts, watermark = row or (None, None, 0)
     memory = ChatMemory(summary, read_facts(facts))
-    return await _with_history(db, memory, claimed, watermark, index)
+    return await _with_history(db, memory, claimed, watermark)
 
 
-async def _with_history(
-    db: Connection, memory: ChatMemory, claimed: Claimed, watermark: int, index: HistoryIndex
-) -> ChatHistory:
+async def look_up(history: ChatHistory, claimed: Claimed, index: HistoryIndex) -> ChatHistory:
+    """The history with the covered messages that bear on the question; as it was when the look-up fails. Never raises.
+
+    An answer without them is better than none. The caller holds no connection: to make terms and excerpts takes time.
+    """
+    if not history.watermark:
+        return history
+    asked = [message.content for message in history.messages if message.role == "user"]
+    question, before = "".join(asked[-1:]), "".join(asked[-2:-1])
+    scope = Scope(claimed.user_id, claimed.chat_id, history.watermark)
+    try:
+        async with asyncio.timeout(LOOK_UP_WITHIN):
+            found = await index.find(scope, question, before=before, limit=MAX_LOOKED_UP)
+    except (SQLAlchemyError, TimeoutError) as error:
+        log.warning("look_up_failed", error=type(error).__name__)
+        return history
+    return replace(history, looked_up=tuple(found))
+
+
+async def _with_history(db: Connection, memory: ChatMemory, claimed: Claimed, watermark: int) -> ChatHistory:
     chat_id, question = claimed.chat_id, claimed.user_message_id
     values = {"chat": chat_id, "question": question, "watermark": watermark}
     rows = (await db.execute(_HISTORY, values)).all()
@@ -103,18 +127,12 @@ async def _with_history(
     pages: dict[str, Page] = {}
     for page in (page for steps in searched for page in found_pages(load(steps))):
         pages.setdefault(page.url, page)
-    looked_up: list[FoundMessage] = []
-    if watermark:
-        asked = [message.content for message in history if message.role == "user"]
-        place = Place(claimed.user_id, chat_id, watermark)
-        looked_up = await index.find(db, place, "".join(asked[-1:]), before="".join(asked[-2:-1]), limit=MAX_LOOKED_UP)
     return ChatHistory(
         memory,
         history,
         is_cut=len(rows) > MAX_MESSAGES,
-        found=tuple(pages.values())[:MAX_PAGES],
+        pages=tuple(pages.values())[:MAX_PAGES],
         watermark=watermark,
-        looked_up=tuple(looked_up),
     )
 
 

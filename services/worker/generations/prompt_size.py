@@ -66,7 +66,7 @@ class Prompt:
             history.memory,
             history.messages,
             looked_up=history.looked_up,
-            found=history.found,
+            pages=history.pages,
             results=[] if with_tools else to_quoted_results(steps, max_tokens=most, vocabulary=vocabulary),
             after=after,
             budget=budget,

@@ -6,42 +6,70 @@ from typing import Final
 
 from services.worker.look_up.port import HistoryIndex, IndexedMessage
 from shared.database.engine import Database
+from shared.ids import ChatId
 from shared.memory import summaries
+from shared.memory.summaries import NotIndexed
+from shared.telemetry.logs import get_logger
+
+log = get_logger(__name__)
 
 BATCH_MESSAGES: Final = 100
+NO_CHAT: Final = ChatId(0)
 PASS_SECONDS: Final = 1.0
 """How long one pass goes on. The process has other work."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Backfill:
     """Fills the history index. A batch is saved together with how far it went, so a death costs one batch at most.
 
-    Two at once do the same work twice, which changes nothing.
+    Two at once do the same work twice, which changes nothing. A chat that fails keeps no other from being indexed:
+    `skipped` is the last chat that failed, and chats with greater ids are next. After the last one all have their turn again.
     """
 
     database: Database
     index: HistoryIndex
+    skipped: ChatId = NO_CHAT
 
     async def run(self) -> None:
-        """Index batches for a short while. Without anything to do, this is one look at an empty index of PostgreSQL."""
+        """Index batches for a short while. Without anything to do, this is one look at an empty index of PostgreSQL.
+
+        Raises:
+            SQLAlchemyError: the database does not answer.
+
+        """
         loop = asyncio.get_running_loop()
         until = loop.time() + PASS_SECONDS
         while await self.index_batch() and loop.time() < until:
             pass
 
     async def index_batch(self) -> bool:
-        """Index the next messages of one chat. Returns whether there were any."""
+        """Index the next messages of one chat. Returns whether there were any.
+
+        Raises:
+            SQLAlchemyError: the database does not answer.
+
+        """
         async with self.database.connect() as db:
-            found = await summaries.find_not_indexed(db)
-            if found is None:
-                return False
+            found = await summaries.find_not_indexed(db, self.skipped)
+        if found is None:
+            self.skipped = NO_CHAT
+            return False
+        try:
+            await self._index(found)
+        except Exception:  # whatever is wrong with this chat, the others are indexed
+            log.exception("chat_not_indexed", chat_id=found.chat_id)
+            self.skipped = found.chat_id
+        return True
+
+    async def _index(self, found: NotIndexed) -> None:
+        async with self.database.connect() as db:
             statement = summaries.messages_between(found.chat_id, found.indexed, found.watermark, BATCH_MESSAGES)
             messages = [IndexedMessage._make(row) for row in await db.execute(statement)]
+        entries = await self.index.prepare(found.chat_id, messages)
         upto = messages[-1].position if messages else found.watermark
         async with self.database.begin() as db:
             # Locked first, as by who saves a summary: else each might wait for the other.
             if await summaries.lock_not_indexed(db, found):
-                await self.index.add(db, found.chat_id, messages)
+                await self.index.add(db, entries)
                 await summaries.set_indexed(db, found.chat_id, upto)
-        return True

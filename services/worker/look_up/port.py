@@ -3,16 +3,17 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import Literal, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from shared.database.engine import Connection
 from shared.ids import ChatId, MessageId, UserId
 
-Role = Literal["user", "assistant"]
+Entry = dict[str, Any]
+"""A message as an index saves it, in a form of the index's own."""
 
 
 class IndexedMessage(NamedTuple):
-    """A message that is to be found later. Its text may be empty; then it never is."""
+    """A message that falls behind the watermark and is to be found later. Its text may be empty; then it never is."""
 
     id: MessageId
     position: int
@@ -30,8 +31,8 @@ class FoundMessage(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """Where is looked: in this chat of this user, at the positions `after` < position <= `upto`."""
+class Scope:
+    """Where a search looks: in this chat of this user, at the positions `after` < position <= `upto`."""
 
     user_id: UserId
     chat_id: ChatId
@@ -42,19 +43,25 @@ class Place:
 class HistoryIndex(Protocol):
     """Finds messages by what they say."""
 
-    async def add(self, db: Connection, chat_id: ChatId, messages: Sequence[IndexedMessage]) -> None:
-        """Have these messages found from now on, as they are now. Harmless when it is done again.
+    async def prepare(self, chat_id: ChatId, messages: Sequence[IndexedMessage]) -> Sequence[Entry]:
+        """What `add` saves of these messages. Belongs before the transaction: this may take long, and needs no connection."""
+        ...
+
+    async def add(self, db: Connection, entries: Sequence[Entry]) -> None:
+        """Have the prepared messages of one chat found from now on, as they were then. Harmless when it is done again.
 
         Belongs in a transaction that has locked the chat's row.
         """
         ...
 
-    async def find(
-        self, db: Connection, place: Place, question: str, *, before: str = "", limit: int
-    ) -> list[FoundMessage]:
+    async def find(self, scope: Scope, question: str, *, before: str = "", limit: int) -> list[FoundMessage]:
         """The messages that bear on the question, the best first, at most `limit`.
 
         `before` is what the user said before the question: it counts too, but less. Whoever deletes a message need not
-        tell the index.
+        tell the index. The caller holds no connection meanwhile.
+
+        Raises:
+            SQLAlchemyError: the database does not answer, or refuses.
+
         """
         ...

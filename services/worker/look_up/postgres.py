@@ -9,9 +9,9 @@ from sqlalchemy import Row, text
 from sqlalchemy.dialects.postgresql import insert
 
 from services.worker.look_up.excerpts import MAX_SEARCHED_CHARS, excerpt
-from services.worker.look_up.port import FoundMessage, IndexedMessage, Place
+from services.worker.look_up.port import Entry, FoundMessage, IndexedMessage, Scope
 from services.worker.look_up.terms import distinct_terms
-from shared.database.engine import Connection
+from shared.database.engine import Connection, Database
 from shared.database.tables import MessageTerms
 from shared.ids import ChatId
 
@@ -66,33 +66,47 @@ ORDER BY scored.score DESC, messages.position DESC
 
 
 class PostgresIndex:
-    """Keeps the terms of messages in the table `message_terms`. The best found messages are those with the rarest terms."""
+    """Keeps the terms of messages in the table `message_terms`. The best found messages are those with the rarest terms.
 
-    async def add(self, db: Connection, chat_id: ChatId, messages: Sequence[IndexedMessage]) -> None:
-        """Have these messages found from now on. See the port."""
-        rows = await asyncio.to_thread(_rows, chat_id, messages)
-        if not rows:
+    Terms and excerpts are made on threads: there may be much text. No connection of the `database` is taken for that time.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def prepare(self, chat_id: ChatId, messages: Sequence[IndexedMessage]) -> Sequence[Entry]:
+        """What `add` saves of these messages: rows of the table. See the port."""
+        return await asyncio.to_thread(_rows, chat_id, messages)
+
+    async def add(self, db: Connection, entries: Sequence[Entry]) -> None:
+        """Have the prepared messages found from now on. See the port."""
+        if not entries:
             return
         statement = insert(MessageTerms)
         await db.execute(
             statement.on_conflict_do_update(
                 index_elements=[MessageTerms.message_id], set_={"terms": statement.excluded.terms}
             ),
-            rows,
+            entries,
         )
 
-    async def find(
-        self, db: Connection, place: Place, question: str, *, before: str = "", limit: int
-    ) -> list[FoundMessage]:
+    async def find(self, scope: Scope, question: str, *, before: str = "", limit: int) -> list[FoundMessage]:
         """The messages that bear on the question. See the port."""
-        asked = asked_terms(question, before)
-        if not asked or place.upto <= place.after:
+        if scope.upto <= scope.after:
             return []
-        rows = (await db.execute(FIND, parameters(place, asked, limit + SPARE))).all()
-        others = list(_said_once(rows, question))
-        best = [row for row in others if row.score >= LEAST_SHARE * others[0].score][:limit]
-        # On a thread: there may be much text.
-        return await asyncio.to_thread(_quoted, best, asked) if best else []
+        asked = await asyncio.to_thread(asked_terms, question, before)
+        if not asked:
+            return []
+        async with self._database.connect() as db:
+            rows = (await db.execute(FIND, parameters(scope, asked, limit + SPARE))).all()
+        return await asyncio.to_thread(_best, rows, question, asked, limit) if rows else []
+
+
+def _best(rows: Sequence[Row[Any]], question: str, asked: Mapping[str, float], limit: int) -> list[FoundMessage]:
+    """The rows that are worth telling, at most `limit`, as they are told."""
+    others = list(_said_once(rows, question))
+    best = [row for row in others if row.score >= LEAST_SHARE * others[0].score][:limit]
+    return [FoundMessage(row.position, row.role, row.day, excerpt(row.content, asked)) for row in best]
 
 
 def _said_once(rows: Sequence[Row[Any]], question: str) -> Iterator[Row[Any]]:
@@ -105,21 +119,17 @@ def _said_once(rows: Sequence[Row[Any]], question: str) -> Iterator[Row[Any]]:
             yield row
 
 
-def _quoted(rows: Sequence[Row[Any]], asked: Mapping[str, float]) -> list[FoundMessage]:
-    return [FoundMessage(row.position, row.role, row.day, excerpt(row.content, asked)) for row in rows]
-
-
-def parameters(place: Place, asked: Mapping[str, float], limit: int) -> dict[str, Any]:
+def parameters(scope: Scope, asked: Mapping[str, float], limit: int) -> dict[str, Any]:
     """The values of FIND."""
     return {
-        "terms": [term_hash(place.chat_id, term) for term in asked],
+        "terms": [term_hash(scope.chat_id, term) for term in asked],
         "weights": list(asked.values()),
-        "after": place.after,
-        "upto": place.upto,
-        "among": place.upto - place.after,
+        "after": scope.after,
+        "upto": scope.upto,
+        "among": scope.upto - scope.after,
         "limit": limit,
-        "chat": place.chat_id,
-        "user": place.user_id,
+        "chat": scope.chat_id,
+        "user": scope.user_id,
     }
 
 
@@ -150,7 +160,7 @@ def term_hash(chat_id: ChatId, term: str) -> int:
     return int.from_bytes(upper + lower, "big", signed=True)
 
 
-def _rows(chat_id: ChatId, messages: Sequence[IndexedMessage]) -> list[dict[str, Any]]:
+def _rows(chat_id: ChatId, messages: Sequence[IndexedMessage]) -> list[Entry]:
     """One row for each message that has terms, by id: so that two who write the same rows do not wait for each other."""
     return [
         {

@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 from services.worker.look_up.stop_words import STOP_CHARACTERS, STOP_PAIRS, STOP_WORDS
 
 MAX_TERMS: Final = 600
-"""Of a message. Of a longer one the first are taken, those with digits or marks before all others."""
+"""Of a message. Of a longer one the first are taken: those with digits or marks, then the others, then single characters."""
 MAX_WHOLE_CHARS: Final = 120
 STEM_CHARS: Final = 6
 LEAST_STEMMED: Final = 4
@@ -54,7 +54,10 @@ _ENDINGS: Final = ("ings", "ing", "ies", "ed", "es", "en", "er", "em", "'s", "s"
 
 
 class Term(NamedTuple):
-    """A term, how much it counts beside the other terms of its word (above 0, at most 1), and where its word begins."""
+    """A term, how much it counts beside the other terms of its word (above 0, at most 1), and its place.
+
+    The place of a term of a word is where the word begins.
+    """
 
     text: str
     weight: float
@@ -64,14 +67,14 @@ class Term(NamedTuple):
 def terms_in(text: str) -> Iterator[Term]:
     """The terms of a text in order; some come more than once.
 
-    The place is a character of the text, or a few off where the text has compatibility forms.
+    The place is a character of the text in NFKC (see `normalized`), which is not always the same one of the text itself.
     """
     for found in _TOKEN.finditer(normalized(text)):
         token, at = found[0], found.start()
         if found["spaceless"]:
             yield from _characters(token, at)
         elif found["thai"]:
-            yield from (Term(run, PIECE, at) for run in _runs(token, THAI_RUN))
+            yield from (Term(run, PIECE, at + number) for number, run in enumerate(_runs(token, THAI_RUN)))
         else:
             yield from (Term(term, weight, at) for term, weight in _of_token(token))
 
@@ -89,16 +92,18 @@ def distinct_terms(text: str) -> dict[str, float]:
     if len(plain) <= MAX_TERMS:
         return plain
     special = [term for term in plain if not term.isalpha()]
-    kept = dict.fromkeys([*special, *plain])
+    strong = [term for term, weight in plain.items() if weight > CHARACTER]
+    kept = dict.fromkeys([*special, *strong, *plain])
     return {term: plain[term] for term in list(kept)[:MAX_TERMS]}
 
 
 def _characters(run: str, at: int) -> Iterator[Term]:
     """Pairs of characters; single ones too, as weaker terms, for words that stand in other company. Not kana alone."""
-    for number, pair in enumerate(_runs(run, 2)):
-        if pair not in STOP_PAIRS and not STOP_CHARACTERS.issuperset(pair):
-            yield Term(pair, PIECE, at + number)
     for number, character in enumerate(run):
+        pair = run[number : number + 2]
+        is_whole = len(pair) > 1 or len(run) == 1
+        if is_whole and pair not in STOP_PAIRS and not STOP_CHARACTERS.issuperset(pair):
+            yield Term(pair, PIECE, at + number)
         if character not in STOP_CHARACTERS and not "\u3040" <= character <= "\u30ff":
             yield Term(character, CHARACTER, at + number)
 
@@ -110,21 +115,27 @@ def _runs(text: str, length: int) -> list[str]:
 def _of_token(token: str) -> Iterator[tuple[str, float]]:
     """The terms of a word, or of words and numbers that marks join."""
     if len(token) <= MAX_WHOLE_CHARS and not token.isalpha():
-        joined = _NOT_IN_JOINED.sub("", token.casefold())
-        whole = token.casefold().strip("_")
+        joined = _NOT_IN_JOINED.sub("", _without_case(token))
+        whole = _without_case(token).strip("_")
         if whole != joined:
             yield whole, WHOLE
         if joined.isalnum() and not joined.isalpha():
             yield joined, WHOLE
     parts = _HUMP.split(token)
-    if len(parts) > 1 and token.isalpha():
-        yield token.casefold(), WHOLE
+    bare = token.strip("_")
+    if len(parts) > 1 and _PIECE.fullmatch(bare):
+        yield _without_case(bare), WHOLE
     for part in parts:
         pieces = _PIECE.findall(part)
         is_alone = pieces == [token]
         for piece in pieces:
             if is_alone or len(piece) > 1:
-                yield from _of_word(piece.casefold(), 1.0 if is_alone else PIECE)
+                yield from _of_word(_without_case(piece), 1.0 if is_alone else PIECE)
+
+
+def _without_case(text: str) -> str:
+    """The text without capitals, in NFC: some letters, such as \u0390, fall apart when their case is folded."""
+    return text.casefold() if text.isascii() else unicodedata.normalize("NFC", text.casefold())
 
 
 def _of_word(word: str, share: float) -> Iterator[tuple[str, float]]:

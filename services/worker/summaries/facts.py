@@ -17,11 +17,8 @@ MAX_PER_MESSAGE: Final = 12
 MAX_TOKEN_CHARS: Final = 120
 MARGIN: Final = 40
 """In a long sentence, a fact begins so many characters before its first distinctive word."""
-
 MAX_TOKENS: Final = 200
-"""Of one message. A message with more distinctive words is a table or a listing, which no summary needs word for word.
-
-"""
+"""Of one message. A message with more distinctive words is a table or a listing, which no summary needs word for word."""
 
 # Each repetition is bounded. So the time that a message takes grows with its length only.
 _ADDRESS: Final = r"https?://[^\s<>\"]{1,2000}|[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,8}"
@@ -43,6 +40,10 @@ _IN_NUMBERS: Final = re.compile(
     r"(?<=\d)[,.](?=\d{3}\b)|(?<!\d[$€£¥])(?<!\d\s[$€£¥])(?<=[$€£¥])\s(?=\d)|(?<=\d)\s(?=[%€$£¥](?!\d))"
 )
 """What people may write in a number or leave out: commas between thousands, a space beside the unit."""
+
+# A number may go on behind such a mark.
+_NO_NUMBER_BEFORE: Final = r"(?<!\d[.,:/])"
+_NO_NUMBER_BEHIND: Final = r"(?![.,:/]\d)"
 
 # Words that begin sentences or have capitals, and are no names.
 _COMMON: Final = frozenset(
@@ -92,11 +93,14 @@ def _begins_sentence(text: str, at: int) -> bool:
 
 
 def covers(plain_text: str, token: str) -> bool:
-    """Whether a plain text (see `plain`) has a token.
+    """Whether a plain text (see `plain`) has a token, as a whole: 7.5 has no 5, and 14:30 has no 30.
 
     Differences in capitals and in the form of numbers do not matter.
     """
-    return re.search(rf"(?<!\w){re.escape(plain(token))}(?!\w)", plain_text) is not None
+    value = plain(token)
+    front = _NO_NUMBER_BEFORE if value[:1].isdecimal() else ""
+    back = _NO_NUMBER_BEHIND if value[-1:].isdecimal() else ""
+    return re.search(rf"(?<!\w){front}{re.escape(value)}(?!\w){back}", plain_text) is not None
 
 
 def plain(text: str) -> str:

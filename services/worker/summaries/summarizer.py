@@ -5,7 +5,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Final, NamedTuple
+from typing import Final
 
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -19,14 +19,14 @@ from services.worker.models.tokens import Vocabulary, count_text, count_tokens, 
 from services.worker.summaries.facts import SummarizedMessage, kept_facts
 from shared.database.engine import Database
 from shared.errors import ModelBadResponse, ModelError, PromptTooLong, SummaryRefused
-from shared.ids import ChatId, MessageId
+from shared.ids import ChatId
 from shared.jobs.sender import JobSender
 from shared.memory import summaries
 from shared.memory.summaries import SummaryClaim
 from shared.protocol.encoding import clean
 from shared.telemetry.logs import get_logger
 from shared.telemetry.metrics import Metrics
-from shared.visible_text import is_blank
+from shared.visible_text import ELLIPSIS, is_blank
 
 log = get_logger(__name__)
 
@@ -38,6 +38,8 @@ WAIT_WITHIN: Final = 30.0
 """Seconds that an answer waits for its chat's summary."""
 SKIP_AFTER: Final = 5
 """After so many failures, a single message that the model refuses is left out of the summary."""
+ASKING_SHARE: Final = 0.8
+"""This share of the lease is for the model, however often it is asked. The rest is for saving, so that nobody else begins."""
 JOB_LOST_AFTER: Final = timedelta(seconds=2)
 MARGIN_TOKENS: Final = 64
 LEAST_TOKENS: Final = 100
@@ -50,15 +52,6 @@ ENGLISH_CHARS: Final = 4
 """Characters of a token of English."""
 SAMPLE_CHARS: Final = 500
 """So many characters tell how many tokens a chat's language takes."""
-
-
-class SummaryMessage(NamedTuple):
-    """A message that is to be summarized."""
-
-    id: MessageId
-    position: int
-    role: str
-    content: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +80,7 @@ class Summarizer:
 
     @property
     def lease(self) -> timedelta:
-        """How long a claim of a chunk holds."""
+        """How long a claim of a chunk holds. The model is asked within ASKING_SHARE of this time."""
         return timedelta(seconds=self.timeout)
 
     async def ask_if_due(self, chat_id: ChatId) -> None:
@@ -171,7 +164,7 @@ class Summarizer:
             limit = max(1, self.chunk_messages >> claimed.failures)
             statement = summaries.messages_between(chat_id, claimed.watermark, last, limit)
             rows = (
-                [SummaryMessage._make(row) for row in await db.execute(statement)] if last > claimed.watermark else []
+                [IndexedMessage._make(row) for row in await db.execute(statement)] if last > claimed.watermark else []
             )
         if not rows:
             async with self.database.begin() as db:
@@ -201,17 +194,19 @@ class Summarizer:
         return await self._save(claimed, chunk, answer)
 
     async def _ask_for_less_and_less(
-        self, claimed: SummaryClaim, rows: Sequence[SummaryMessage]
-    ) -> tuple[Sequence[SummaryMessage], Answer | ModelError | None]:
+        self, claimed: SummaryClaim, rows: Sequence[IndexedMessage]
+    ) -> tuple[Sequence[IndexedMessage], Answer | ModelError | None]:
         """The first messages, as many as fit, and the model's answer over them; None where they say nothing, or a failure.
 
         What is too long for the model is halved and asked for again at once. After failures it is halved from the start.
+        All asks together end before the claim's lease does.
         """
+        until = asyncio.get_running_loop().time() + self.timeout * ASKING_SHARE
         for halvings in range(claimed.failures, claimed.failures + MOST_HALVINGS):
             chunk = self._fitting(claimed, rows, halvings)
             messages = [message for message in chunk if message.content]
             try:
-                return chunk, await self._ask(claimed, messages, halvings) if messages else None
+                return chunk, await self._ask(claimed, messages, halvings, until) if messages else None
             except PromptTooLong as error:
                 refusal = error
             except ModelError as error:
@@ -219,8 +214,8 @@ class Summarizer:
         return chunk, refusal
 
     def _fitting(
-        self, claimed: SummaryClaim, rows: Sequence[SummaryMessage], halvings: int
-    ) -> Sequence[SummaryMessage]:
+        self, claimed: SummaryClaim, rows: Sequence[IndexedMessage], halvings: int
+    ) -> Sequence[IndexedMessage]:
         """The first of the messages, as many as the model can read at once, but at least one."""
         left = float(self._budget(claimed, halvings))
         for count, row in enumerate(rows):
@@ -277,8 +272,10 @@ class Summarizer:
         density = max(1 / ENGLISH_CHARS, count_text(sample, self._bounds.vocabulary) / max(1, len(sample)))
         return min(self._bounds.max_output_tokens, self._share, int(self.max_chars * density) + MARGIN_TOKENS)
 
-    async def _ask(self, claimed: SummaryClaim, messages: Sequence[SummaryMessage], halvings: int) -> Answer:
-        """The model's new summary.
+    async def _ask(
+        self, claimed: SummaryClaim, messages: Sequence[IndexedMessage], halvings: int, until: float
+    ) -> Answer:
+        """The model's new summary. `until` is a time of the event loop's clock.
 
         Raises:
             ModelError: the model gave no summary, so the old summary is kept.
@@ -300,7 +297,7 @@ class Summarizer:
                 claimed.user_id,
                 "summary",
                 chat_id=claimed.chat_id,
-                within=self.timeout,
+                within=until - asyncio.get_running_loop().time(),
             )
         except PromptTooLong as refusal:
             sent = sum(count_tokens(message, vocabulary) for message in conversation)
@@ -312,7 +309,7 @@ class Summarizer:
             raise SummaryRefused
         return answer
 
-    async def _save(self, claimed: SummaryClaim, chunk: Sequence[SummaryMessage], answer: Answer | None) -> bool | None:
+    async def _save(self, claimed: SummaryClaim, chunk: Sequence[IndexedMessage], answer: Answer | None) -> bool | None:
         """Save the answer as the summary of the chunk; without an answer, the old summary.
 
         Returns as `_summarize_chunk`.
@@ -328,10 +325,11 @@ class Summarizer:
             texts.insert(0, SummarizedMessage(claimed.watermark or None, claimed.summary))
         # On a thread, since there may be much text.
         facts = await asyncio.to_thread(kept_facts, claimed.facts, texts, summary or "", maximum=self.max_facts)
+        entries = await self.index.prepare(claimed.chat_id, chunk)
         async with self.database.begin() as db:
             saved = await summaries.save(db, claimed, summary, facts, chunk[-1].position, self.window)
             if saved is not None:
-                await self.index.add(db, claimed.chat_id, [IndexedMessage._make(message) for message in chunk])
+                await self.index.add(db, entries)
         if saved is None:
             log.info("summary_outrun", chat_id=claimed.chat_id)
         return saved
@@ -346,7 +344,7 @@ def _shortened(text: str, max_tokens: int, vocabulary: Vocabulary) -> str:
         return text
     half = max_tokens / 2
     # The end is cut from its end on.
-    return f"{cut_text(text, half, vocabulary)} … {cut_text(text[::-1], half, vocabulary)[::-1]}"
+    return f"{cut_text(text, half, vocabulary)} {ELLIPSIS} {cut_text(text[::-1], half, vocabulary)[::-1]}"
 
 
 def at_sentence_end(text: str, max_chars: int) -> str:

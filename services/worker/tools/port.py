@@ -122,7 +122,6 @@ class ChatTool:
     None where it is not on offer.
     """
 
-    name: str
     in_chat: Callable[[ChatContext], Tool[Any] | None]
 
 

@@ -10,7 +10,6 @@ from services.worker.tools.port import ChatTool, Tool
 from services.worker.tools.search_history.tool import search_history
 from services.worker.tools.toolset import Toolset
 from services.worker.tools.web_search.tool import web_search
-from shared.database.engine import Database
 from shared.errors import SettingsInvalid
 
 
@@ -18,10 +17,9 @@ from shared.errors import SettingsInvalid
 class ToolSettings:
     """What the tools are made with. Without a `search_key` there is no web search. `search_timeout` is in seconds.
 
-    The `index` is that of older messages, which are in the `database`.
+    The `index` is that of older messages.
     """
 
-    database: Database
     index: HistoryIndex
     search_key: str | None
     search_url: str | None
@@ -33,7 +31,7 @@ TOOLS: Final[Mapping[str, Callable[[ToolSettings], Tool[Any] | ChatTool | None]]
     "web_search": lambda given: web_search(
         given.search_key, given.search_url, timeout=given.search_timeout, max_results=given.search_max_results
     ),
-    "search_history": lambda given: search_history(given.database, given.index),
+    "search_history": lambda given: search_history(given.index),
     "current_time": lambda _: current_time(),
 }
 

@@ -5,9 +5,8 @@ from typing import Annotated, Any, Final, Self
 from pydantic import AfterValidator, BaseModel, Field, model_validator
 from sqlalchemy.exc import SQLAlchemyError
 
-from services.worker.look_up.port import HistoryIndex, Place
+from services.worker.look_up.port import HistoryIndex, Scope
 from services.worker.tools.port import ChatContext, ChatTool, Tool, ToolFailure, ToolResult
-from shared.database.engine import Database
 from shared.ids import MAX_BIGINT
 from shared.telemetry.logs import get_logger
 from shared.visible_text import is_blank
@@ -61,16 +60,15 @@ class Search(BaseModel):
         return self
 
 
-def search_history(database: Database, index: HistoryIndex) -> ChatTool:
+def search_history(index: HistoryIndex) -> ChatTool:
     """The tool. It finds messages up to the chat's watermark: the model is told all later ones."""
 
     def in_chat(chat: ChatContext) -> Tool[Any] | None:
         async def call(search: Search) -> ToolResult | ToolFailure:
             upto = min(chat.watermark, (search.before or MAX_BIGINT) - 1)
-            place = Place(chat.user_id, chat.chat_id, upto, search.after or 0)
+            scope = Scope(chat.user_id, chat.chat_id, upto, search.after or 0)
             try:
-                async with database.connect() as db:
-                    found = await index.find(db, place, search.query, limit=MAX_FOUND)
+                found = await index.find(scope, search.query, limit=MAX_FOUND)
             except SQLAlchemyError as error:
                 log.warning("history_search_failed", error=type(error).__name__)
                 return ToolFailure("unavailable", FAILED, FAILED_NOTICE)
@@ -87,4 +85,4 @@ def search_history(database: Database, index: HistoryIndex) -> ChatTool:
             return None
         return Tool(NAME, DESCRIPTION, Search, call, TIMEOUT, failure_notice=FAILED_NOTICE)
 
-    return ChatTool(NAME, in_chat)
+    return ChatTool(in_chat)
