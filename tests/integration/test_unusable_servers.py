@@ -171,7 +171,7 @@ def test_a_database_that_refuses_is_left_with_its_reason(
 async def test_servers_that_are_away_are_waited_for(new_system: NewSystem) -> None:
     system = new_system()
     system.valkey.kill()
-    worker = system._start(["-m", "services.worker", "generations"], {})
+    worker = system.start(["services.worker", "generations"])
     await system.logged(worker, "cancel_signals_connection_lost")
     assert worker.poll() is None
     system.valkey.start()
@@ -187,7 +187,7 @@ async def test_servers_that_are_away_are_waited_for(new_system: NewSystem) -> No
 async def test_a_server_that_comes_up_and_refuses_ends_the_process_too(new_system: NewSystem) -> None:
     system = new_system()
     system.valkey.kill()
-    worker = system._start(["-m", "services.worker", "generations"], {"REDIS_URL": system.valkey.url + "999"})
+    worker = system.start(["services.worker", "generations"], REDIS_URL=system.valkey.url + "999")
     await system.logged(worker, "cancel_signals_connection_lost")
     system.valkey.start()
     assert await asyncio.to_thread(worker.wait, 30) == 2
