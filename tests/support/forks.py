@@ -5,6 +5,7 @@ is the same as after `python -m MODULE`: its arguments, environment, output, ses
 modules that it imports: they were imported before its environment was known.
 """
 
+import faulthandler
 import json
 import os
 import runpy
@@ -22,7 +23,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-IMPORTED: Final = ("uvicorn", "services.api.app", "services.worker.consumer", "services.worker.tasks")
+IMPORTED: Final = ("services.api.server", "services.worker.consumer", "services.worker.tasks")
 OK: Final = b"ready\n"
 SIZE: Final = 1024 * 1024
 """Bytes. An order is its environment, most of all."""
@@ -108,6 +109,7 @@ class Forks:
 
     def start(self, module: str, arguments: Sequence[str], env: Mapping[str, str], log: Path) -> Fork:
         """Run a module as `python -m` does, in a session of its own, with this environment and its output in a file."""
+        log.touch()
         told = socket.socket(socket.AF_UNIX)
         told.connect(str(self._path))
         order = {"module": module, "arguments": list(arguments), "env": dict(env), "log": str(log)}
@@ -182,6 +184,7 @@ def become(order: dict[str, Any]) -> None:
     os.environ.clear()
     os.environ.update(order["env"])
     sys.argv = ["", *order["arguments"]]
+    faulthandler.enable()  # after SIGABRT, it writes where all threads are
     runpy.run_module(order["module"], run_name="__main__", alter_sys=True)
 
 

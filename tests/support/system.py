@@ -19,6 +19,7 @@ from services.launcher.program import free_port
 from tests.support.forks import Forks, Process
 
 READY_WITHIN = 60.0
+STOPPED_WITHIN = 60.0
 POLL = 0.02
 FORKED = frozenset({"services.api", "services.worker"})
 """What the parent of forks has imported. The clock's double replaces what these import, so it is started anew."""
@@ -26,6 +27,10 @@ FORKED = frozenset({"services.api", "services.worker"})
 
 class NotReady(AssertionError):
     """A process ended, or took too long, before it was ready."""
+
+
+class NotStopped(AssertionError):
+    """A process that was told to leave did not."""
 
 
 @dataclass
@@ -133,10 +138,21 @@ class System:
         self.valkey.stop()
 
     async def stop(self, process: Process) -> int:
-        """Ask a process to leave. Returns its exit code."""
+        """Ask a process to leave. Returns its exit code.
+
+        Raises:
+            NotStopped: it did not leave in time. Tells where its threads are, if it is a fork.
+
+        """
         process.send_signal(signal.SIGTERM)
-        code = await asyncio.to_thread(process.wait, 45)
-        self.guard.forget(process.pid)
+        try:
+            code = await asyncio.to_thread(process.wait, STOPPED_WITHIN)
+        except subprocess.TimeoutExpired as error:
+            process.send_signal(signal.SIGABRT)
+            await asyncio.to_thread(process.wait)
+            raise NotStopped(self.words(process)[-8000:]) from error
+        finally:
+            self.guard.forget(process.pid)
         return code
 
 
