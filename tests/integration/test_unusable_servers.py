@@ -41,7 +41,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedValkey]
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A Valkey that is a cluster, as hosted ones are."""
     folder, port = tmp_path_factory.mktemp("cluster"), free_port()
-    command = [str(binary()), "--port", str(port), "--bind", LOOPBACK, "--cluster-enabled", "yes", "--dir", str(folder)]
+    # Without a port for its cluster, it takes the number that is 10,000 higher, which there may not be.
+    ports = ["--port", str(port), "--cluster-port", str(free_port())]
+    command = [str(binary()), *ports, "--bind", LOOPBACK, "--cluster-enabled", "yes", "--dir", str(folder)]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     try:
         with redis.Redis(host=LOOPBACK, port=port) as client:
