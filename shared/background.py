@@ -1,6 +1,7 @@
-"""Ending tasks that run in the background."""
+"""Running tasks in the background, and ending them."""
 
 import asyncio
+from collections.abc import Coroutine
 from typing import Any, Final
 
 AGAIN_AFTER: Final = 1.0
@@ -17,3 +18,21 @@ async def end(*tasks: asyncio.Task[Any]) -> None:
             task.cancel()
         _, left = await asyncio.wait(left, timeout=AGAIN_AFTER)
     await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def run_together(*works: Coroutine[Any, Any, object]) -> None:
+    """Run works until one fails, with that failure, or until this is cancelled. None of them runs on after that.
+
+    A TaskGroup would pass on only the first cancellation. A task that misses it would hold up the process's end for ever.
+    """
+    tasks = [asyncio.create_task(work) for work in works]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+    finally:
+        while not all(task.done() for task in tasks):
+            try:
+                await end(*tasks)
+            except asyncio.CancelledError:  # again, which passes it on again
+                continue
+    for task in done:
+        task.result()

@@ -38,7 +38,6 @@ def run(settings: Settings, names: str) -> int:
     """
     # Celery warns of running as root, which is dangerous with pickled messages. Only JSON is accepted here.
     warnings.simplefilter("ignore", SecurityWarning)
-    insist(all_servers(settings))
     metrics = open_metrics(settings.metrics_host, settings.metrics_port, settings.known_models)
     liveness = Liveness()
     queues = names.split(",")

@@ -9,6 +9,7 @@ from typing import Final
 
 from redis.exceptions import RedisError
 
+from shared.background import run_together
 from shared.streams.redis import connect
 from shared.telemetry.logs import get_logger
 
@@ -33,8 +34,6 @@ async def move_jobs(broker_url: str, queues: Sequence[str], *, before: str, pref
                 await asyncio.sleep(RETRY_AFTER)
 
     try:
-        async with asyncio.TaskGroup() as moving:
-            for queue in queues:
-                moving.create_task(move(queue))
+        await run_together(*map(move, queues))
     finally:
         await redis.aclose()

@@ -27,12 +27,15 @@ def events_of(system: System) -> dict[str, list[dict[str, object]]]:
 
 async def test_all_output_is_json_from_migration_to_stop(new_system: NewSystem) -> None:
     system = new_system(FLOWER_BASIC_AUTH=PASSWORD)
-    migration = system._start(["-m", "services.launcher.cli", "migrate", "--log"], {})
+    system.forks = None  # what is written while modules are imported counts too
+    migration = system.start(["services.launcher.cli", "migrate", "--log"])
     assert await asyncio.to_thread(migration.wait, 60) == 0
     port = free_port()
-    flower = system._start(["-m", "services.worker", "flower"], {"FLOWER_PORT": str(port)})
-    workers = [await system.start_worker(role) for role in ("generations", "summaries,maintenance", "beat")]
+    flower = system.start(["services.worker", "flower"], FLOWER_PORT=str(port))
+    roles = ("generations", "summaries,maintenance", "beat")
+    starting = asyncio.gather(*map(system.start_worker, roles))
     api, url = await system.start_api()
+    workers = await starting
     await eventually(lambda: status(port, "/healthcheck") == http.client.OK)
     async with logged_in(url) as client:
         async with client.post(await client.new_chat(), "[[tokens=5]]") as stream:
@@ -56,7 +59,7 @@ async def test_all_output_is_json_from_migration_to_stop(new_system: NewSystem) 
 async def test_flower_asks_for_its_password(new_system: NewSystem) -> None:
     system = new_system(FLOWER_BASIC_AUTH=PASSWORD)
     port = free_port()
-    system._start(["-m", "services.worker", "flower"], {"FLOWER_PORT": str(port)})
+    system.start(["services.worker", "flower"], FLOWER_PORT=str(port))
     await eventually(lambda: status(port, "/healthcheck") == http.client.OK)
     async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as http_client:
         assert (await http_client.get("/workers")).status_code == httpx.codes.UNAUTHORIZED

@@ -31,7 +31,7 @@ async def test_200_tokens_arrive_complete_in_order_and_once(client: Client, conc
     chats = [await client.new_chat() for _ in range(concurrency)]
 
     async def ask(chat: int) -> list[Event]:
-        async with client.post(chat, "[[tokens=200 rate=50]]") as stream:
+        async with client.post(chat, "[[tokens=200 rate=150]]") as stream:
             return await stream.all()
 
     for events in await asyncio.gather(*(ask(chat) for chat in chats)):

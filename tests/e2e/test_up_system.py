@@ -105,8 +105,8 @@ def still(family: list[psutil.Process]) -> list[psutil.Process]:
     return [process for process in family if psutil.pid_exists(process.pid)]
 
 
-def log_in(client: httpx.Client) -> None:
-    token = client.post("/api/auth/login", json=ACCOUNT).raise_for_status().json()["access_token"]
+def log_in(client: httpx.Client, account: dict[str, str] = ACCOUNT) -> None:
+    token = client.post("/api/auth/login", json=account).raise_for_status().json()["access_token"]
     client.headers["Authorization"] = f"Bearer {token}"
 
 
@@ -122,7 +122,8 @@ def ask(client: httpx.Client, content: str) -> tuple[int, str]:
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     # Every other program that gets this name would misread it in a setting or a command line of its own.
-    with up(tmp_path_factory.mktemp("up") / 'a "data" [folder] \\ #1 $HOME it\'s ü') as running:
+    folder = tmp_path_factory.mktemp("up") / 'a "data" [folder] \\ #1 $HOME it\'s ü'
+    with up(folder) as running:
         yield running
 
 
@@ -152,9 +153,16 @@ def test_a_question_is_answered_by_the_real_model(client: httpx.Client) -> None:
 def test_the_example_that_it_prints_works_as_it_is(running: Running) -> None:
     text = running.output.read_text()
     example = text[text.index("API=http") : text.index("Press Ctrl-C")]
-    done = subprocess.run(["bash", "-c", example], capture_output=True, text=True, timeout=120, check=False)  # noqa: S607
-    assert '"type":"text-delta"' in done.stdout
-    assert done.stdout.rstrip().endswith("data: [DONE]")
+    with subprocess.Popen(["bash", "-c", example], stdout=subprocess.PIPE, text=True) as process:  # noqa: S607
+        assert process.stdout is not None
+        lines = iter(process.stdout.readline, "")
+        assert any('"type":"text-delta"' in line for line in lines)
+        # The model would talk for half a minute.
+        with httpx.Client(base_url=running.url, timeout=60) as client:
+            log_in(client, {"email": "me@example.com", "password": "a long password"})
+            (chat,) = client.get("/api/chats").raise_for_status().json()
+            client.post(f"/api/chats/{chat['id']}/stop").raise_for_status()
+        assert "".join(lines).endswith("data: [DONE]\n\n")
 
 
 def test_flower_asks_for_its_password_and_sees_the_workers(running: Running) -> None:
@@ -235,32 +243,31 @@ def is_answered(client: httpx.Client) -> bool:
     return bool(text)
 
 
-def test_ctrl_c_ends_everything_and_the_next_start_continues(tmp_path: Path) -> None:
-    folder = tmp_path / "data"
-    with up(folder) as first, httpx.Client(base_url=first.url, timeout=60) as client:
-        client.post("/api/auth/signup", json=ACCOUNT).raise_for_status()
-        log_in(client)
-        token = client.headers["Authorization"]
-        chat, _ = ask(client, "Say hello.")
-        family = first.family()
-        began = time.monotonic()
-        first.process.send_signal(signal.SIGINT)
-        assert first.process.wait(15) == 0
-        assert time.monotonic() - began < 15
-        assert are_gone(family)
-        assert not (folder / "running.json").exists()
-    with up(folder) as second, httpx.Client(base_url=second.url, timeout=60) as client:
-        client.headers["Authorization"] = token
-        messages = client.get(f"/api/chats/{chat}").raise_for_status().json()["messages"]
+def test_ctrl_c_ends_everything_and_the_next_start_continues(
+    running: Running, client: httpx.Client, groq_url: str
+) -> None:
+    """The last one of those that use the running one, since it ends it."""
+    folder, token = running.folder, client.headers["Authorization"]
+    chat, _ = ask(client, "Say hello.")
+    family = running.family()
+    began = time.monotonic()
+    running.process.send_signal(signal.SIGINT)
+    assert running.process.wait(15) == 0
+    assert time.monotonic() - began < 15
+    assert are_gone(family)
+    assert not (folder / "running.json").exists()
+    with up(folder) as second, httpx.Client(base_url=second.url, timeout=60) as later:
+        later.headers["Authorization"] = token
+        messages = later.get(f"/api/chats/{chat}").raise_for_status().json()["messages"]
         assert [message["role"] for message in messages] == ["user", "assistant"]
         family = second.family()
         second.process.kill()
         second.process.wait()
         assert eventually(lambda: are_gone(family), seconds=10)
-        # What a killed one leaves on disk must not be in the way.
-        with up(folder) as third, httpx.Client(base_url=third.url, timeout=60) as later:
-            log_in(later)
-            assert later.get(f"/api/chats/{chat}").status_code == 200
+    # What a killed one leaves on disk must not be in the way.
+    with up(folder, GROQ_BASE_URL=groq_url) as third, httpx.Client(base_url=third.url, timeout=60) as later:
+        log_in(later)
+        assert later.get(f"/api/chats/{chat}").status_code == 200
 
 
 def test_external_servers_are_used_and_not_started(

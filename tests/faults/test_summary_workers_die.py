@@ -11,7 +11,7 @@ from tests.support.clients import logged_in
 from tests.support.system import System
 from tests.support.turns import execute
 
-KILLS = int(os.environ.get("SUMMARY_KILLS", "4"))
+KILLS = int(os.environ.get("SUMMARY_KILLS", "2"))
 """More for a longer run by hand: SUMMARY_KILLS=50."""
 CHUNK = 3
 WINDOW = 5

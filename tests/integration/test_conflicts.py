@@ -29,12 +29,12 @@ async def test_a_second_message_is_refused_with_the_way_to_the_first_ones_answer
     assert [message["content"] for message in await client.messages(posted.chat_id)] == ["First", ""]
 
 
-async def test_of_20_messages_at_once_in_each_of_50_chats_one_is_accepted(client: Client, database_url: str) -> None:
-    chats = [await client.new_chat() for _ in range(50)]
+async def test_of_20_messages_at_once_in_each_of_10_chats_one_is_accepted(client: Client, database_url: str) -> None:
+    chats = [await client.new_chat() for _ in range(10)]
     answers = await asyncio.gather(*(client.post_async(chat, f"{n}") for chat in chats for n in range(20)))
-    assert Counter(answer.status_code for answer in answers) == {202: 50, 409: 950}
+    assert Counter(answer.status_code for answer in answers) == {202: 10, 409: 190}
     positions = execute(database_url, "SELECT array_agg(position ORDER BY position) FROM messages GROUP BY chat_id")
-    assert positions == [([1, 2],)] * 50
+    assert positions == [([1, 2],)] * 10
 
 
 async def test_positions_have_no_gap_after_many_rounds_of_messages_at_once(

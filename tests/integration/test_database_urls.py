@@ -64,10 +64,7 @@ async def test_a_url_works_everywhere(spell: Callable[[str], str], empty: str, n
 def test_a_url_that_can_not_be_obeyed_is_refused_everywhere(parameter: str, empty: str, new_system: NewSystem) -> None:
     url = f"postgresql://{empty}?{parameter}"
     system = new_system(DATABASE_URL=url)
-    left = [
-        system._start(["-m", module, *rest], {})
-        for module, *rest in (["services.api"], ["services.worker", "generations"])
-    ]
+    left = [system.start([module, *rest]) for module, *rest in (["services.api"], ["services.worker", "generations"])]
     for process in left:
         assert process.wait(30) == 2
     words = [migrate(url).stderr, *map(system.words, left)]

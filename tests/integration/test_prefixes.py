@@ -66,7 +66,7 @@ async def test_two_deployments_with_prefixes_take_no_jobs_of_each_other(
         assert channels == {b"a", b"b"}
     # Flower sees the workers of its own deployment only.
     port = free_port()
-    both[0]._start(["-m", "services.worker", "flower"], {"FLOWER_PORT": str(port), "FLOWER_BASIC_AUTH": "a:b\n"})
+    both[0].start(["services.worker", "flower"], FLOWER_PORT=str(port), FLOWER_BASIC_AUTH="a:b\n")
     names: set[str] = set()
 
     def shown() -> bool:

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import subprocess
 from typing import Any
 
 import pytest
@@ -11,6 +10,7 @@ from services.worker.runtime import Worker
 from shared.telemetry.traces import read_traceparent
 from tests.conftest import NewSystem
 from tests.support.clients import Client, logged_in
+from tests.support.forks import Process
 from tests.support.system import System
 from tests.support.turns import AGE, Noted, Posted, execute, logged, post
 
@@ -90,7 +90,7 @@ async def test_what_an_earlier_release_accepted_is_answered_without_a_trace(
     assert "trace_id" not in failed
 
 
-def lines(system: System, process: subprocess.Popen[bytes], generation_id: object) -> list[dict[str, Any]]:
+def lines(system: System, process: Process, generation_id: object) -> list[dict[str, Any]]:
     """What a process has logged about a generation."""
     told = [json.loads(line) for line in system.words(process).splitlines() if line.startswith("{")]
     return [line for line in told if line.get("generation_id") == str(generation_id)]

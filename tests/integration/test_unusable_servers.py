@@ -41,7 +41,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedValkey]
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A Valkey that is a cluster, as hosted ones are."""
     folder, port = tmp_path_factory.mktemp("cluster"), free_port()
-    command = [str(binary()), "--port", str(port), "--bind", LOOPBACK, "--cluster-enabled", "yes", "--dir", str(folder)]
+    # Without a port for its cluster, it takes the number that is 10,000 higher, which there may not be.
+    ports = ["--port", str(port), "--cluster-port", str(free_port())]
+    command = [str(binary()), *ports, "--bind", LOOPBACK, "--cluster-enabled", "yes", "--dir", str(folder)]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     try:
         with redis.Redis(host=LOOPBACK, port=port) as client:
@@ -171,7 +173,7 @@ def test_a_database_that_refuses_is_left_with_its_reason(
 async def test_servers_that_are_away_are_waited_for(new_system: NewSystem) -> None:
     system = new_system()
     system.valkey.kill()
-    worker = system._start(["-m", "services.worker", "generations"], {})
+    worker = system.start(["services.worker", "generations"])
     await system.logged(worker, "cancel_signals_connection_lost")
     assert worker.poll() is None
     system.valkey.start()
@@ -187,7 +189,7 @@ async def test_servers_that_are_away_are_waited_for(new_system: NewSystem) -> No
 async def test_a_server_that_comes_up_and_refuses_ends_the_process_too(new_system: NewSystem) -> None:
     system = new_system()
     system.valkey.kill()
-    worker = system._start(["-m", "services.worker", "generations"], {"REDIS_URL": system.valkey.url + "999"})
+    worker = system.start(["services.worker", "generations"], REDIS_URL=system.valkey.url + "999")
     await system.logged(worker, "cancel_signals_connection_lost")
     system.valkey.start()
     assert await asyncio.to_thread(worker.wait, 30) == 2

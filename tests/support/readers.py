@@ -187,9 +187,12 @@ class User:
         self.readers.append(Reader(self, accepted.json()["stream_url"], chat_id, tokens, leave_after))
         return self.readers[-1]
 
-    async def ask_many(self, answers: int, tokens: int, *, rate: float = 0) -> list[Reader]:
+    async def ask_many(
+        self, answers: int, tokens: int, *, rate: float = 0, hold: str = "", after: int = 0
+    ) -> list[Reader]:
         """Ask for several answers at the same time."""
-        return list(await asyncio.gather(*(self.ask(tokens, rate=rate) for _ in range(answers))))
+        asking = (self.ask(tokens, rate=rate, hold=hold, after=after) for _ in range(answers))
+        return list(await asyncio.gather(*asking))
 
     async def all_is_well(self, readers: Sequence[Reader] | None = None) -> None:
         """Wait for the answers' ends, and compare: asked, read, read again, saved; and each was made once."""

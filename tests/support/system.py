@@ -1,11 +1,11 @@
-"""The system's own processes, started as an operator would start them, on the test run's servers."""
+"""The system's own processes, on the test run's servers."""
 
 import asyncio
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,29 +16,41 @@ import psycopg
 from services.launcher.embedded.valkey import EmbeddedValkey
 from services.launcher.guard import Guard
 from services.launcher.program import free_port
+from tests.support.forks import Forks, Process
 
 READY_WITHIN = 60.0
+STOPPED_WITHIN = 60.0
 POLL = 0.02
+FORKED = frozenset({"services.api", "services.worker"})
+"""What the parent of forks has imported. The clock's double replaces what these import, so it is started anew."""
 
 
 class NotReady(AssertionError):
     """A process ended, or took too long, before it was ready."""
 
 
+class NotStopped(AssertionError):
+    """A process that was told to leave did not."""
+
+
 @dataclass
 class System:
-    """Processes that share a database, a Redis and a model. None of them outlives the test run."""
+    """Processes that share a database, a Redis and a model. None of them outlives the test run.
+
+    Without `forks`, they are started as an operator starts them, which takes seconds for each.
+    """
 
     env: Mapping[str, str]
     folder: Path
     guard: Guard
     valkey: EmbeddedValkey
-    running: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    forks: Forks | None
+    running: list[Process] = field(default_factory=list)
 
-    async def start_api(self, **settings: str) -> tuple[subprocess.Popen[bytes], str]:
+    async def start_api(self, **settings: str) -> tuple[Process, str]:
         """Start an API. Returns it and its URL, once it is ready."""
         port = free_port()
-        process = self._start(["-m", "services.api"], {"PORT": str(port), **settings})
+        process = self.start(["services.api"], PORT=str(port), **settings)
         url = f"http://127.0.0.1:{port}"
         async with httpx.AsyncClient(base_url=url) as http, self._in_time(process):
             while True:
@@ -50,49 +62,49 @@ class System:
                 await self._still_starting(process)
         return process, url
 
-    async def start_worker(
-        self, queues: str = "generations", *, ahead: float = 0, **settings: str
-    ) -> subprocess.Popen[bytes]:
+    async def start_worker(self, queues: str = "generations", *, ahead: float = 0, **settings: str) -> Process:
         """Start a worker whose wall clock is so many seconds `ahead`. Returns it once it is ready."""
         ready = self.folder / f"ready-{len(self.running)}"
-        clock = ["-m", "tests.doubles.clock", str(ahead)] if ahead else ["-m"]
-        process = self._start([*clock, "services.worker", queues], {"READY_FILE": str(ready), **settings})
+        program = ["tests.doubles.clock", str(ahead), "services.worker"] if ahead else ["services.worker"]
+        process = self.start([*program, queues], READY_FILE=str(ready), **settings)
         async with self._in_time(process):
             while not ready.exists():
                 await self._still_starting(process)
         return process
 
-    def _start(self, arguments: list[str], settings: Mapping[str, str]) -> subprocess.Popen[bytes]:
-        with (self.folder / f"{len(self.running)}.log").open("wb") as log:
-            process = subprocess.Popen(
-                [sys.executable, *arguments],
-                env={**os.environ, **self.env, **settings, **self.guard.marker},
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
+    def start(self, program: Sequence[str], **settings: str) -> Process:
+        """Start a module with its arguments, as `python -m` does."""
+        env = {**os.environ, **self.env, **settings, **self.guard.marker}
+        log = self.folder / f"{len(self.running)}.log"
+        process: Process
+        if self.forks and program[0] in FORKED:
+            process = self.forks.start(program[0], program[1:], env, log)
+        else:
+            with log.open("wb") as output:
+                command = [sys.executable, "-m", *program]
+                process = subprocess.Popen(command, env=env, stdout=output, stderr=output, start_new_session=True)
         self.guard.watch(process.pid, signal.SIGTERM)
         self.running.append(process)
         return process
 
     @asynccontextmanager
-    async def _in_time(self, process: subprocess.Popen[bytes]) -> AsyncIterator[None]:
+    async def _in_time(self, process: Process) -> AsyncIterator[None]:
         try:
             async with asyncio.timeout(READY_WITHIN):
                 yield
         except TimeoutError as error:
             raise NotReady(self.words(process)[-4000:]) from error
 
-    async def _still_starting(self, process: subprocess.Popen[bytes]) -> None:
+    async def _still_starting(self, process: Process) -> None:
         if process.poll() is not None:
             raise NotReady(self.words(process)[-4000:])
         await asyncio.sleep(POLL)  # a foreign process offers no event
 
-    def words(self, process: subprocess.Popen[bytes]) -> str:
+    def words(self, process: Process) -> str:
         """What a process has logged."""
         return (self.folder / f"{self.running.index(process)}.log").read_text()
 
-    async def logged(self, process: subprocess.Popen[bytes], event: str, within: float = 20) -> None:
+    async def logged(self, process: Process, event: str, within: float = 20) -> None:
         """Wait until a process has logged an event."""
         await eventually(lambda: f'"{event}"' in self.words(process), within)
 
@@ -108,9 +120,9 @@ class System:
         assert isinstance(count, int)
         return count
 
-    def kill(self, process: subprocess.Popen[bytes]) -> None:
+    def kill(self, process: Process) -> None:
         """End a process with kill -9."""
-        process.kill()
+        process.send_signal(signal.SIGKILL)
         process.wait()
         self.guard.forget(process.pid)
 
@@ -125,11 +137,22 @@ class System:
         self.kill_all()
         self.valkey.stop()
 
-    async def stop(self, process: subprocess.Popen[bytes]) -> int:
-        """Ask a process to leave. Returns its exit code."""
-        process.terminate()
-        code = await asyncio.to_thread(process.wait, 45)
-        self.guard.forget(process.pid)
+    async def stop(self, process: Process) -> int:
+        """Ask a process to leave. Returns its exit code.
+
+        Raises:
+            NotStopped: it did not leave in time. Tells where its threads are, if it is a fork.
+
+        """
+        process.send_signal(signal.SIGTERM)
+        try:
+            code = await asyncio.to_thread(process.wait, STOPPED_WITHIN)
+        except subprocess.TimeoutExpired as error:
+            process.send_signal(signal.SIGABRT)
+            await asyncio.to_thread(process.wait)
+            raise NotStopped(self.words(process)[-8000:]) from error
+        finally:
+            self.guard.forget(process.pid)
         return code
 
 

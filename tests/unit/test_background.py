@@ -2,27 +2,50 @@
 
 import asyncio
 
+import pytest
+
 from shared import background
+
+
+async def deaf(swallowed: asyncio.Event) -> None:
+    """Miss the first cancellation."""
+    try:
+        await asyncio.Event().wait()
+    except asyncio.CancelledError:
+        swallowed.set()
+    await asyncio.Event().wait()
+
+
+async def fail() -> None:
+    """Fail at once."""
+    raise OSError
 
 
 async def test_a_task_that_swallows_its_first_cancellation_ends_all_the_same() -> None:
     swallowed = asyncio.Event()
-
-    async def deaf() -> None:
-        try:
-            await asyncio.Event().wait()
-        except asyncio.CancelledError:
-            swallowed.set()
-        await asyncio.Event().wait()
-
-    async def failing() -> None:
-        raise OSError
-
-    tasks = [asyncio.create_task(deaf()), asyncio.create_task(failing())]
+    tasks = [asyncio.create_task(deaf(swallowed)), asyncio.create_task(fail())]
     await asyncio.sleep(0)
     await asyncio.wait_for(background.end(*tasks), 10)
     assert swallowed.is_set()
     assert all(task.done() for task in tasks)
+
+
+async def test_works_that_run_together_end_although_one_swallows_its_first_cancellation() -> None:
+    swallowed = asyncio.Event()
+    together = asyncio.create_task(background.run_together(deaf(swallowed), asyncio.Event().wait()))
+    await asyncio.sleep(0.01)
+    await asyncio.wait_for(background.end(together), 10)
+    assert swallowed.is_set()
+    assert together.cancelled()
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+async def test_of_works_that_run_together_the_failure_of_one_ends_the_others() -> None:
+    swallowed = asyncio.Event()
+    with pytest.raises(OSError):  # noqa: PT011 - its kind is all that there is
+        await background.run_together(deaf(swallowed), fail())
+    assert swallowed.is_set()
+    assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
 async def test_without_tasks_there_is_nothing_to_end() -> None:

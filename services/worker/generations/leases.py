@@ -14,6 +14,7 @@ from typing import Final
 from sqlalchemy.exc import SQLAlchemyError
 from structlog.typing import FilteringBoundLogger
 
+from shared.background import run_together
 from shared.database.engine import Database
 from shared.generations.claim import renew
 from shared.ids import GenerationId
@@ -113,9 +114,7 @@ class Leases:
 
     async def beat(self) -> None:
         """Renew all leases, for ever. Stop in time the attempts whose leases could not be renewed."""
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._renew_for_ever())
-            tasks.create_task(self._watch())
+        await run_together(self._renew_for_ever(), self._watch())
 
     async def _renew_for_ever(self) -> None:
         while True:

@@ -1,0 +1,58 @@
+"""Databases that go from test to test."""
+
+from typing import Final
+
+import psycopg
+from psycopg import sql
+
+# What a test may have changed besides rows. Not the counters that a vacuum writes.
+SHAPE: Final = """
+SELECT md5(concat_ws('|',
+    (SELECT string_agg(version_num, ',') FROM alembic_version),
+    (SELECT string_agg(concat_ws(' ', relname, relkind, relowner, relacl::text, reloptions::text), ',' ORDER BY oid)
+     FROM pg_class WHERE relnamespace = 'public'::regnamespace),
+    (SELECT string_agg(concat_ws(' ', attrelid::regclass, attname, atttypid, atttypmod, attnotnull, attisdropped,
+                                 attacl::text), ',' ORDER BY attrelid, attnum)
+     FROM pg_attribute JOIN pg_class c ON c.oid = attrelid WHERE relnamespace = 'public'::regnamespace),
+    (SELECT string_agg(pg_get_expr(adbin, adrelid), ',' ORDER BY oid) FROM pg_attrdef),
+    (SELECT string_agg(pg_get_constraintdef(oid), ',' ORDER BY oid)
+     FROM pg_constraint WHERE connamespace = 'public'::regnamespace),
+    (SELECT string_agg(concat_ws(' ', tgname, tgrelid::regclass, tgenabled), ',' ORDER BY oid) FROM pg_trigger),
+    (SELECT string_agg(concat_ws(' ', proname, prosrc), ',' ORDER BY oid)
+     FROM pg_proc WHERE pronamespace = 'public'::regnamespace),
+    (SELECT string_agg(concat_ws(' ', nspname, nspowner, nspacl::text), ',' ORDER BY oid)
+     FROM pg_namespace WHERE nspname !~ '^pg_'),
+    (SELECT string_agg(setconfig::text, ',' ORDER BY setrole) FROM pg_db_role_setting
+     WHERE setdatabase IN (0, (SELECT oid FROM pg_database WHERE datname = current_database()))),
+    (SELECT concat_ws(' ', datallowconn, datconnlimit, datacl::text, datdba)
+     FROM pg_database WHERE datname = current_database())
+))
+"""
+OTHERS: Final = (
+    "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+    " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+)
+TABLES: Final = (
+    "SELECT relname FROM pg_class"
+    " WHERE relnamespace = 'public'::regnamespace AND relkind = 'r' AND relname <> 'alembic_version'"
+)
+
+
+def shape(connection: psycopg.Connection) -> str:
+    """What a database is besides its rows. A test that changes its schema or its rules changes that."""
+    ((found,),) = connection.execute(SHAPE.encode()).fetchall()
+    return str(found)
+
+
+def emptied(url: str, new: str) -> bool:
+    """Empty a database, for the next test. Returns whether it is as a new one, whose `shape` is `new`."""
+    try:
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute(OTHERS.encode())
+            if shape(connection) != new:
+                return False
+            tables = [sql.Identifier(name) for (name,) in connection.execute(TABLES.encode())]
+            connection.execute(sql.SQL("TRUNCATE {} RESTART IDENTITY").format(sql.SQL(", ").join(tables)))
+    except psycopg.Error:
+        return False  # a test has refused connections, for example
+    return True
