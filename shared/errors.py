@@ -5,6 +5,7 @@ CortexAIError
 │   ├── CursorInvalid
 │   ├── ContentTooLong
 │   ├── MemoryTooLarge
+│   ├── MemoryItemNotFound
 │   ├── ModelNotOffered
 │   └── IdempotencyKeyReused
 ├── PayloadTooLarge
@@ -109,6 +110,15 @@ class MemoryTooLarge(InvalidInput):
 
     def __init__(self, field: str, limit: int, unit: str) -> None:
         super().__init__(f"{field}: must have at most {limit} {unit}", field=field)
+
+
+class MemoryItemNotFound(InvalidInput):
+    """The memory has nothing of this kind that can be changed."""
+
+    code = "memory_item_not_found"
+
+    def __init__(self, field: str) -> None:
+        super().__init__(f"{field}: names nothing in this memory that can be changed", field=field)
 
 
 class ModelNotOffered(InvalidInput):

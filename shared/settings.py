@@ -174,9 +174,10 @@ class Settings(RedisSettings, DatabaseSettings):
     generation_timeout_seconds: float = Field(default=600, gt=0)
     history_window: int = Field(default=5, ge=1, le=1000)
     summary_max_chars: int = Field(default=4_000, ge=200, le=20_000)
-    summary_chunk_messages: int = Field(default=20, ge=1, le=200)
+    summary_chunk_messages: int = Field(default=10, ge=1, le=200)
     summary_timeout_seconds: float = Field(default=120, ge=1, le=600)
     facts_max: int = Field(default=40, ge=0, le=200)
+    temporary_chat_hours: int = Field(default=24, ge=1, le=720)
     title_by_model: bool = True
 
     model_prefill: bool = True

@@ -185,7 +185,7 @@ def settings(database_url: str, valkey: EmbeddedValkey, groq_url: str) -> Settin
 
 
 def settings_for(database_url: str, redis_url: str, groq_url: str, **overrides: object) -> Settings:
-    """Settings for some servers, with quick passwords."""
+    """Settings for some servers, with quick passwords and short segments."""
     values: dict[str, Any] = {
         "database_url": database_url,
         "redis_url": redis_url,
@@ -194,6 +194,7 @@ def settings_for(database_url: str, redis_url: str, groq_url: str, **overrides: 
         "groq_base_url": groq_url,
         "groq_model": "double",
         "user_max_live_generations": 1000,
+        "summary_chunk_messages": 3,
         **overrides,
     }
     # Of 4 rounds, bcrypt's fewest, which no setting allows: tests sign up a thousand users.

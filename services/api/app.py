@@ -27,6 +27,7 @@ from services.api.generations import router as generations
 from services.api.job_sender import open_job_sender
 from services.api.limits import Limits
 from services.api.memory import router as memory
+from services.api.memory import shared_router as shared_memory
 from services.api.middleware import Authentication, BodyLimit, RequestLog
 from services.api.origins import AllowedOrigins
 from services.api.problems.handlers import expected_errors, unexpected_error
@@ -79,6 +80,7 @@ def create_app(settings: Settings, metrics: Metrics | None = None) -> FastAPI:
         *(door.router for door in DOORS),
         generations.router,
         memory.router,
+        shared_memory.router,
         usage.router,
     ):
         app.include_router(router, responses={503: {"description": "database_unavailable"}})
@@ -167,7 +169,7 @@ def _limits(settings: Settings) -> Limits:
         daily_tokens=settings.user_daily_tokens,
         summary_chars=settings.summary_max_chars,
         facts=settings.facts_max,
-        history_window=settings.history_window,
+        kept_messages=settings.history_window + settings.summary_chunk_messages - 1,
     )
 
 

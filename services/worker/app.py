@@ -5,6 +5,7 @@ import os
 import random
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import timedelta
 from functools import partial
 from typing import Any
 
@@ -26,6 +27,7 @@ from services.worker.models.port import ChatModel
 from services.worker.models.retry import RetryingModel
 from services.worker.runtime import Worker
 from services.worker.summaries.summarizer import Summarizer
+from services.worker.temporary_chats import TemporaryChats
 from services.worker.titles import MAX_TRIES, Titles
 from services.worker.tools.registry import ToolSettings, make_tools
 from services.worker.tools.toolset import Toolset
@@ -93,6 +95,7 @@ async def open_worker(settings: Settings, jobs: JobSender, metrics: Metrics | No
                 tools=tools,
                 index=index,
                 summarize_now=summarizer.summarize_now,
+                max_facts=settings.facts_max,
                 max_tool_steps=settings.search_max_steps,
                 max_reply_chars=settings.reply_max_chars,
                 metrics=metrics,
@@ -113,6 +116,7 @@ async def open_worker(settings: Settings, jobs: JobSender, metrics: Metrics | No
             titles=Titles(
                 database, model, models.default, models.max_output_tokens, TransientFrames(redis, prefixes), metrics
             ),
+            temporary_chats=TemporaryChats(database, timedelta(hours=settings.temporary_chat_hours)),
         )
         for work in (
             attempts.flusher.run(),
@@ -191,7 +195,7 @@ def _summarizer(
         chunk_messages=settings.summary_chunk_messages,
         timeout=settings.summary_timeout_seconds,
         max_chars=settings.summary_max_chars,
-        max_facts=settings.facts_max,
+        daily_tokens=settings.user_daily_tokens,
         metrics=metrics,
     )
 

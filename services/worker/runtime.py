@@ -8,6 +8,7 @@ from services.worker.generations.attempt import Attempts
 from services.worker.generations.recovery import Recovery
 from services.worker.look_up.backfill import Backfill
 from services.worker.summaries.summarizer import Summarizer
+from services.worker.temporary_chats import TemporaryChats
 from services.worker.titles import Titles
 
 
@@ -20,11 +21,13 @@ class Worker:
     summarizer: Summarizer
     backfill: Backfill
     titles: Titles
+    temporary_chats: TemporaryChats
 
     async def sweep(self) -> None:
-        """Find what was left behind and queue it again. Any number of sweeps at once is harmless."""
+        """Find what was left behind and queue it again; delete what is over. Any number of sweeps at once is harmless."""
         await self.recovery.sweep()
         await self.summarizer.resend_lost()
+        await self.temporary_chats.delete_expired()
 
     async def drain(self, seconds: float) -> None:
         """Begin nothing new, let running work finish for so many seconds, and give the rest back."""

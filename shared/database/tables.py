@@ -4,12 +4,33 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, CheckConstraint, DateTime, ForeignKey, Identity, Index, Text, func, text
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    DateTime,
+    ForeignKey,
+    Identity,
+    Index,
+    Text,
+    func,
+)
+from sqlalchemy import text as sql
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.schema import MetaData
 
 from shared.states import GenerationStatus, MessageStatus
+
+SEGMENT_KINDS = ("summary", "extract", "edited")
+FACT_KINDS = (
+    "identity", "health", "preference", "instruction", "decision", "relation", "date", "number", "place", "other",
+)  # fmt: skip
+FACT_SOURCES = ("user", "assistant", "web", "edited")
+SHARED_FACTS = (
+    "kind IN ('identity', 'health', 'preference', 'instruction') AND source IN ('user', 'edited')"
+    " AND replaced_by IS NULL AND forgotten_at IS NULL"
+)
+"""What one chat may tell another: SQL over `memory_facts`."""
 
 
 class Base(DeclarativeBase):
@@ -38,36 +59,43 @@ def _one_of(column: str, values: type[GenerationStatus] | type[MessageStatus] | 
 
 
 class User(Base):
-    """An account. E-mail addresses are unique without regard to case. `time_zone` is an IANA name; NULL where none was set."""
+    """An account. E-mail addresses are unique without regard to case. `time_zone` is an IANA name; NULL where none was set.
+
+    `shares_memory`: the user wants each chat to know what others taught (shared/memory/shared_facts.py).
+    """
 
     __tablename__ = "users"
-    __table_args__ = (Index("uq_users_email_lower", text("lower(email)"), unique=True),)
+    __table_args__ = (Index("uq_users_email_lower", sql("lower(email)"), unique=True),)
 
     id: Mapped[int] = mapped_column(Identity(always=True), primary_key=True)
     email: Mapped[str]
     password_hash: Mapped[str]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     time_zone: Mapped[str | None]
+    shares_memory: Mapped[bool] = mapped_column(server_default=sql("false"))
 
 
 class Chat(Base):
     """A conversation. `last_position` counts its messages: positions are allocated by updating this row.
 
-    The summary and the facts cover the positions up to `summary_position`, the watermark. Whoever changes them raises
+    The segments and the facts cover the positions up to `summary_position`, the watermark. Whoever changes them raises
     `memory_version`. The messages up to `indexed_position`, or up to the watermark where that is less, can be looked up.
     `summary_due_at`: from this time on, a worker may summarize more messages; NULL when there are none.
-    `title_tries`: how often a model was asked for a title.
+    `title_tries`: how often a model was asked for a title. A `is_temporary` chat is deleted a while after its last message.
+
+    `summary` and `facts` are what processes of the release before read and write. They go with the next release.
     """
 
     __tablename__ = "chats"
     __table_args__ = (
-        Index("ix_chats_user_id_activity", "user_id", text("last_message_at DESC"), text("id DESC")),
+        Index("ix_chats_user_id_activity", "user_id", sql("last_message_at DESC"), sql("id DESC")),
         CheckConstraint("last_position >= 0", name="last_position"),
         CheckConstraint("summary_position BETWEEN 0 AND last_position", name="summary_position"),
         CheckConstraint(_one_of("title_by", ("message", "model", "user")), name="title_by"),
-        Index("ix_chats_summary_due_at", "summary_due_at", postgresql_where=text("summary_due_at IS NOT NULL")),
+        Index("ix_chats_summary_due_at", "summary_due_at", postgresql_where=sql("summary_due_at IS NOT NULL")),
         # Empty, but for chats that an earlier release summarized.
-        Index("ix_chats_not_indexed", "id", postgresql_where=text("indexed_position < summary_position")),
+        Index("ix_chats_not_indexed", "id", postgresql_where=sql("indexed_position < summary_position")),
+        Index("ix_chats_temporary", "last_message_at", postgresql_where=sql("is_temporary")),
     )
 
     id: Mapped[int] = mapped_column(Identity(always=True), primary_key=True)
@@ -75,15 +103,16 @@ class Chat(Base):
     title: Mapped[str | None]
     title_by: Mapped[str | None]
     summary: Mapped[str | None]
-    summary_position: Mapped[int] = mapped_column(server_default=text("0"))
-    indexed_position: Mapped[int] = mapped_column(server_default=text("0"))
+    summary_position: Mapped[int] = mapped_column(server_default=sql("0"))
+    indexed_position: Mapped[int] = mapped_column(server_default=sql("0"))
     facts: Mapped[list[dict[str, Any]] | None]
-    memory_version: Mapped[int] = mapped_column(server_default=text("0"))
+    memory_version: Mapped[int] = mapped_column(server_default=sql("0"))
     summary_due_at: Mapped[datetime | None]
     summary_hinted_at: Mapped[datetime | None]
-    summary_failures: Mapped[int] = mapped_column(server_default=text("0"))
-    title_tries: Mapped[int] = mapped_column(server_default=text("0"))
-    last_position: Mapped[int] = mapped_column(server_default=text("0"))
+    summary_failures: Mapped[int] = mapped_column(server_default=sql("0"))
+    title_tries: Mapped[int] = mapped_column(server_default=sql("0"))
+    is_temporary: Mapped[bool] = mapped_column(server_default=sql("false"))
+    last_position: Mapped[int] = mapped_column(server_default=sql("0"))
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     updated_at: Mapped[datetime] = mapped_column(server_default=func.now())
     last_message_at: Mapped[datetime] = mapped_column(server_default=func.now())
@@ -135,6 +164,72 @@ class MessageTerms(Base):
     terms: Mapped[list[int]] = mapped_column(ARRAY(BigInteger))
 
 
+class MemorySegment(Base):
+    """What a model is told of the messages `first_position` to `last_position`, which are behind the watermark.
+
+    The segments of a chat cover the positions from 1 to the watermark, each once. A text that the user wrote before there
+    was anything to cover has the positions 0 to 0. `tries`: how often a model was asked for better than an extract.
+    """
+
+    __tablename__ = "memory_segments"
+    __table_args__ = (
+        Index("uq_memory_segments_chat_id_first_position", "chat_id", "first_position", unique=True),
+        CheckConstraint("first_position BETWEEN 0 AND last_position", name="positions"),
+        CheckConstraint(_one_of("kind", SEGMENT_KINDS), name="kind"),
+    )
+
+    id: Mapped[int] = mapped_column(Identity(always=True), primary_key=True)
+    chat_id: Mapped[int] = mapped_column(ForeignKey("chats.id", ondelete="CASCADE"))
+    first_position: Mapped[int]
+    last_position: Mapped[int]
+    text: Mapped[str]
+    kind: Mapped[str]
+    tries: Mapped[int] = mapped_column(server_default=sql("0"))
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class MemoryFact(Base):
+    """Something that was said in a chat, or that the user wrote into the memory (shared/memory/facts.py).
+
+    Current is what is neither replaced nor forgotten. A forgotten fact stays as a tombstone: its value is told no more.
+    `forgotten_position` is the chat's last position when it was forgotten. `chat_id` is NULL for what the user wrote for
+    all chats; `message_id` and `position` are NULL for what no message said. A fact goes with its message.
+    """
+
+    __tablename__ = "memory_facts"
+    __table_args__ = (
+        Index("ix_memory_facts_chat_id", "chat_id"),
+        Index("ix_memory_facts_message_id", "message_id"),
+        Index("ix_memory_facts_replaced_by", "replaced_by"),
+        Index("ix_memory_facts_user_id", "user_id"),
+        # What chats share. Small: four kinds, and only what is told.
+        Index("ix_memory_facts_shared", "user_id", postgresql_where=sql(SHARED_FACTS)),
+        CheckConstraint(_one_of("kind", FACT_KINDS), name="kind"),
+        CheckConstraint(_one_of("source", FACT_SOURCES), name="source"),
+        CheckConstraint("position >= 1", name="position"),
+    )
+
+    id: Mapped[int] = mapped_column(Identity(always=True), primary_key=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    chat_id: Mapped[int | None] = mapped_column(ForeignKey("chats.id", ondelete="CASCADE"))
+    message_id: Mapped[int | None] = mapped_column(ForeignKey("messages.id", ondelete="CASCADE"))
+    position: Mapped[int | None]
+    kind: Mapped[str]
+    subject: Mapped[str] = mapped_column(server_default=sql("''"))
+    attribute: Mapped[str] = mapped_column(server_default=sql("''"))
+    value: Mapped[str] = mapped_column(server_default=sql("''"))
+    text: Mapped[str]
+    quote: Mapped[str] = mapped_column(server_default=sql("''"))
+    source: Mapped[str]
+    is_pinned: Mapped[bool] = mapped_column(server_default=sql("false"))
+    said_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    replaced_by: Mapped[int | None] = mapped_column(ForeignKey("memory_facts.id", ondelete="SET NULL"))
+    forgotten_at: Mapped[datetime | None]
+    forgotten_by: Mapped[str | None]
+    forgotten_position: Mapped[int | None]
+    changed_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
 class Generation(Base):
     """The making of one reply. This row is the queue; a job in the broker only wakes a worker.
 
@@ -151,30 +246,30 @@ class Generation(Base):
             "uq_generations_chat_id_live",
             "chat_id",
             unique=True,
-            postgresql_where=text("status IN ('queued', 'running')"),
+            postgresql_where=sql("status IN ('queued', 'running')"),
         ),
-        Index("ix_generations_chat_id_created_at", "chat_id", text("created_at DESC")),
+        Index("ix_generations_chat_id_created_at", "chat_id", sql("created_at DESC")),
         Index(
             "uq_generations_user_id_slot",
             "user_id",
             "slot",
             unique=True,
-            postgresql_where=text("status IN ('waiting', 'queued', 'running')"),
+            postgresql_where=sql("status IN ('waiting', 'queued', 'running')"),
         ),
-        Index("ix_generations_waiting", "chat_id", "user_message_id", postgresql_where=text("status = 'waiting'")),
-        Index("ix_generations_queued", "queued_at", postgresql_where=text("status = 'queued'")),
-        Index("ix_generations_leases", "lease_expires_at", postgresql_where=text("status = 'running'")),
+        Index("ix_generations_waiting", "chat_id", "user_message_id", postgresql_where=sql("status = 'waiting'")),
+        Index("ix_generations_queued", "queued_at", postgresql_where=sql("status = 'queued'")),
+        Index("ix_generations_leases", "lease_expires_at", postgresql_where=sql("status = 'running'")),
         Index(
             "ix_generations_unclosed",
             "finished_at",
-            postgresql_where=text("finished_at IS NOT NULL AND closed_at IS NULL"),
+            postgresql_where=sql("finished_at IS NOT NULL AND closed_at IS NULL"),
         ),
         Index(
             "uq_generations_user_id_idempotency_key",
             "user_id",
             "idempotency_key",
             unique=True,
-            postgresql_where=text("idempotency_key IS NOT NULL"),
+            postgresql_where=sql("idempotency_key IS NOT NULL"),
         ),
         Index("ix_generations_user_message_id", "user_message_id"),
         Index("ix_generations_assistant_message_id", "assistant_message_id"),
@@ -192,8 +287,8 @@ class Generation(Base):
     assistant_message_id: Mapped[int] = mapped_column(ForeignKey("messages.id", ondelete="CASCADE"))
     status: Mapped[str]
     slot: Mapped[int | None]
-    attempt: Mapped[int] = mapped_column(server_default=text("0"))
-    losses: Mapped[int] = mapped_column(server_default=text("0"))
+    attempt: Mapped[int] = mapped_column(server_default=sql("0"))
+    losses: Mapped[int] = mapped_column(server_default=sql("0"))
     lease_expires_at: Mapped[datetime | None]
     cancel_requested_at: Mapped[datetime | None]
     idempotency_key: Mapped[str | None]

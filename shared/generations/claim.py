@@ -43,9 +43,6 @@ def _claim() -> ReturningUpdate[*tuple[Any, ...]]:
             select(Message.content).where(Message.id == Generation.assistant_message_id).scalar_subquery(),
             Chat.title_by,
             Chat.title_tries,
-            Chat.summary,
-            Chat.facts,
-            Chat.summary_position,
             Generation.traceparent,
             (func.now() - Generation.created_at).label("waited"),
             func.coalesce(
@@ -59,10 +56,9 @@ _CLAIM: Final = _claim()
 
 
 class Claimed(NamedTuple):
-    """What a worker took: the attempt (>= 1), the fence of all later writes; what earlier attempts saved; the chat's memory.
+    """What a worker took: the attempt (>= 1), the fence of all later writes, and what earlier attempts saved.
 
-    `summary` and `facts` cover the positions up to `watermark`. `waited` is how long ago the message was accepted.
-    `title_tries` is how often a model was asked for the chat's title.
+    `waited` is how long ago the message was accepted. `title_tries` is how often a model was asked for the chat's title.
     `time_zone` is an IANA name: the message's, else the user's; None where neither has one.
     """
 
@@ -76,9 +72,6 @@ class Claimed(NamedTuple):
     content: str
     title_by: str | None
     title_tries: int
-    summary: str | None
-    facts: list[Json] | None
-    watermark: int
     traceparent: str | None
     waited: timedelta
     time_zone: str | None

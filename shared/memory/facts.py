@@ -1,39 +1,126 @@
-"""What a chat's memory is made of besides its summary: facts, in the person's own words. Pure."""
+"""Facts: what a chat's memory knows besides its segments, each with where it comes from. Pure.
 
-from collections.abc import Iterable, Sequence
+current ──┬──> replaced    another fact holds now; both are kept, and a person sees both
+          └──> forgotten   a tombstone: its value is told no more, whatever text has it
+"""
+
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Final
+from datetime import datetime
+from typing import Final, Literal, get_args
+
+import regex
+
+from shared.ids import ChatId, MessageId
 
 FACT_MAX_CHARS: Final = 200
+LABEL_MAX_CHARS: Final = 60
+MAX_KEPT: Final = 400
+"""So many current facts are kept of a chat. Of more, the oldest go that have no kind, then the oldest."""
+
+FactKind = Literal[
+    "identity", "health", "preference", "instruction", "decision", "relation", "date", "number", "place", "other"
+]
+FactSource = Literal["user", "assistant", "web", "edited"]
+FactState = Literal["current", "replaced", "forgotten"]
+
+KINDS: Final[tuple[FactKind, ...]] = get_args(FactKind)
 
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """A short text that the summary may lack, and the position of the message that it comes from.
+    """A fact of a chat, or one that the user wrote for all chats, without a chat.
 
-    The position is None where the user wrote the fact without naming one. A pinned fact is the user's: only the user
-    removes it. A text has at most FACT_MAX_CHARS characters.
+    `text` is what is told, at most FACT_MAX_CHARS characters; `quote` stands word for word in the message at `position`, and
+    is empty where the user wrote the fact. `subject` and `attribute` name what the `value` is of; empty where nobody said.
+    `source` is who said it: the user, the assistant, a web page that the assistant quoted; or "edited" by the user, who alone
+    pins facts. `said_at` is the message's time. `forgotten_position` is the chat's last position when it was forgotten.
     """
 
-    text: str
+    id: int
+    chat_id: ChatId | None
     position: int | None
-    pinned: bool = False
+    kind: FactKind
+    text: str
+    source: FactSource
+    said_at: datetime
+    subject: str = ""
+    attribute: str = ""
+    value: str = ""
+    quote: str = ""
+    is_pinned: bool = False
+    replaced_by: int | None = None
+    forgotten_at: datetime | None = None
+    forgotten_by: str | None = None
+    forgotten_position: int | None = None
+
+    @property
+    def state(self) -> FactState:
+        """Whether the fact holds."""
+        if self.forgotten_at is not None:
+            return "forgotten"
+        return "current" if self.replaced_by is None else "replaced"
+
+    @property
+    def taken_back(self) -> str:
+        """What is told no more because of this fact, if it is forgotten; empty where it has no words."""
+        return self.value or self.quote
+
+    @property
+    def is_typed(self) -> bool:
+        """Whether somebody said what it is about. Other facts are sentences with distinctive words."""
+        return self.kind != "other" or bool(self.attribute)
 
 
-def read_facts(stored: Iterable[dict[str, Any]] | None) -> tuple[Fact, ...]:
-    """The facts in a chat's `facts` column. What is no fact is left out; what is too long is cut."""
-    return tuple(fact for item in stored or () if (fact := _read(item)) is not None)
+@dataclass(frozen=True, slots=True)
+class NewFact:
+    """A fact that is to be kept. See Fact. `replaces` are the ids of facts that hold no more because of it."""
+
+    position: int | None
+    message_id: MessageId | None
+    kind: FactKind
+    text: str
+    source: FactSource
+    said_at: datetime | None = None
+    subject: str = ""
+    attribute: str = ""
+    value: str = ""
+    quote: str = ""
+    is_pinned: bool = False
+    replaces: tuple[int, ...] = ()
 
 
-def write_facts(facts: Sequence[Fact]) -> list[dict[str, Any]] | None:
-    """What `read_facts` reads; None for none."""
-    return [{"text": fact.text, "position": fact.position, "pinned": fact.pinned} for fact in facts] or None
+@dataclass(frozen=True, slots=True)
+class Forgetting:
+    """What the user took back at a position: facts by their ids, and values that no fact may have had."""
+
+    position: int
+    fact_ids: tuple[int, ...] = ()
+    values: tuple[str, ...] = ()
 
 
-def _read(item: dict[str, Any]) -> Fact | None:
-    text, position = item.get("text"), item.get("position")
-    if not isinstance(text, str) or not text:
-        return None
-    # An earlier release saved facts of a summary that the user wrote into a new chat with the position 0.
-    has_position = isinstance(position, int) and position >= 1
-    return Fact(text[:FACT_MAX_CHARS], position if has_position else None, item.get("pinned") is True)
+# Scripts that write spaces between words. In others a word's end can't be seen.
+_WORD_EDGE: Final = regex.compile(r"[\p{Latin}\p{Cyrillic}\p{Greek}\p{Armenian}\p{Hebrew}\p{Arabic}\d]")
+FORGOTTEN: Final = "[forgotten]"
+LEAST_MASKED: Final = 2
+"""A shorter value is not masked: it stands in too many texts."""
+
+
+def says(text: str, value: str) -> bool:
+    """Whether a text has a value as whole words, in upper or lower case. Every text has an empty value."""
+    return not value or (_as_words(value).search(text) is not None)
+
+
+def masked(text: str, values: Iterable[str]) -> str:
+    """The text without the values that the user took back. A word is not masked inside another one."""
+    for value in values:
+        if len(value) >= LEAST_MASKED and regex.split(r"\s", value)[0].casefold() in text.casefold():
+            text = _as_words(value).sub(FORGOTTEN, text)
+    return text
+
+
+def _as_words(value: str) -> regex.Pattern[str]:
+    front = f"(?<!{_WORD_EDGE.pattern})" if _WORD_EDGE.match(value[0]) else ""
+    behind = f"(?!{_WORD_EDGE.pattern})" if _WORD_EDGE.match(value[-1]) else ""
+    words = r"\s+".join(map(regex.escape, regex.split(r"\s+", value)))
+    return regex.compile(f"{front}{words}{behind}", regex.I)

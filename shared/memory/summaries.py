@@ -1,9 +1,13 @@
-"""A chat's memory as statements: the summary and facts cover the positions up to the watermark, and nothing else does.
+"""The ledger of a chat's memory as statements: each message is either told in full or covered by one segment.
 
 The chat's row is the queue: from `summary_due_at` on, a worker may summarize. A claim moves that time into the future, which
 is the claim's lease. Whoever changes the memory raises `memory_version`, so that a slower summarizer's result is refused.
+
+`kept` is how many messages past the watermark are left as they are: nothing is due until there are more.
 """
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final, NamedTuple
 
@@ -18,6 +22,7 @@ from sqlalchemy import (
     bindparam,
     case,
     cast,
+    delete,
     func,
     literal,
     literal_column,
@@ -26,12 +31,15 @@ from sqlalchemy import (
     select,
     update,
 )
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.sql.dml import ReturningUpdate
 
 from shared.database.engine import Connection
-from shared.database.tables import Chat, Message
+from shared.database.tables import Chat, MemoryFact, MemorySegment, Message
 from shared.ids import ChatId, UserId
-from shared.memory.facts import Fact, read_facts, write_facts
+from shared.memory.changes import add_facts, forget, replace_segments
+from shared.memory.facts import Forgetting, NewFact
+from shared.memory.segments import Segment, whole_text
 from shared.states import MessageStatus
 
 FIRST_BACKOFF: Final = timedelta(seconds=30)
@@ -56,37 +64,46 @@ def _last(watermark: Any) -> ColumnElement[int]:  # noqa: ANN401 - a column or a
     return func.coalesce(found, watermark)
 
 
-def _due(watermark: Any, window: Any) -> Any:  # noqa: ANN401 - likewise
-    """What `summary_due_at` becomes: now when more than the window lies past the watermark, else NULL."""
-    return case((_last(watermark) > watermark + window, func.now()), else_=null())
+def _due(watermark: Any, kept: Any) -> Any:  # noqa: ANN401 - likewise
+    """What `summary_due_at` becomes: now when more than is kept lies past the watermark, else NULL."""
+    return case((_last(watermark) > watermark + kept, func.now()), else_=null())
 
 
-_WINDOW: Final = bindparam("window", type_=BigInteger)
+_KEPT: Final = bindparam("kept", type_=BigInteger)
 
 _MARK_DUE: Final = (
     update(Chat)
-    .where(Chat.id == bindparam("chat"), _last(Chat.summary_position) > Chat.summary_position + _WINDOW)
+    .where(Chat.id == bindparam("chat"), _last(Chat.summary_position) > Chat.summary_position + _KEPT)
     # Though it may be due already: the row is locked, so a save that has not seen the newest message is waited for.
-    .values(summary_due_at=func.coalesce(Chat.summary_due_at, func.now()))
+    .values(
+        summary_due_at=case(
+            (bindparam("is_well", type_=Boolean) & (Chat.summary_failures > 0), func.now()),
+            else_=func.coalesce(Chat.summary_due_at, func.now()),
+        ),
+        summary_failures=case((bindparam("is_well", type_=Boolean), 0), else_=Chat.summary_failures),
+    )
     .returning(Chat.summary_due_at <= func.now())
 )
 
 
-async def mark_due(db: Connection, chat_id: ChatId, window: int) -> bool:
-    """Mark the chat as due for a summary, if more than `window` messages lie past the watermark.
+async def mark_due(db: Connection, chat_id: ChatId, kept: int, *, is_well: bool = False) -> bool:
+    """Mark the chat as due for a summary, if more than `kept` messages lie past the watermark.
 
-    Returns whether somebody may begin now; False too when somebody is at it, or it has failed a short while ago.
+    `is_well`: the model that makes summaries has just answered. So nothing waits any longer for its recovery. Returns
+    whether somebody may begin now; False too when somebody is at it, or the model has failed a short while ago.
     """
-    return (await db.execute(_MARK_DUE, {"chat": chat_id, "window": window})).scalar_one_or_none() or False
+    values = {"chat": chat_id, "kept": kept, "is_well": is_well}
+    return (await db.execute(_MARK_DUE, values)).scalar_one_or_none() or False
 
 
 class SummaryClaim(NamedTuple):
-    """What a summarizer claimed: the memory, its version, and `last`, the last position before any pending reply."""
+    """What a summarizer claimed: the chat, the memory's watermark and version, and how often the model has failed.
+
+    `last` is the last position before any pending reply.
+    """
 
     chat_id: ChatId
     user_id: UserId
-    summary: str | None
-    facts: tuple[Fact, ...]
     watermark: int
     version: int
     failures: int
@@ -97,17 +114,12 @@ _CLAIM: Final = (
     update(Chat)
     .where(
         Chat.id == bindparam("chat"),
-        or_(
-            Chat.summary_due_at <= func.now(),
-            bindparam("even_if_not_due", type_=Boolean) & (Chat.summary_failures == 0),
-        ),
+        or_(Chat.summary_due_at <= func.now(), bindparam("even_if_not_due", type_=Boolean)),
     )
     .values(summary_due_at=func.now() + bindparam("lease", type_=Interval))
     .returning(
         Chat.id,
         Chat.user_id,
-        Chat.summary,
-        Chat.facts,
         Chat.summary_position,
         Chat.memory_version,
         Chat.summary_failures,
@@ -121,15 +133,11 @@ async def claim(
 ) -> SummaryClaim | None:
     """Take a chat whose summary is due; nobody else gets it before the lease is over. None when it is not due.
 
-    `even_if_not_due` takes it whether it is due or not, from another summarizer too, unless it failed a
-    short while ago: of two, the first to save wins.
+    `even_if_not_due` takes it whether it is due or not, from another summarizer too: of two, the first to save wins.
     """
     values = {"chat": chat_id, "lease": lease, "even_if_not_due": even_if_not_due}
     row = (await db.execute(_CLAIM, values)).one_or_none()
-    if row is None:
-        return None
-    chat, user, summary, facts, watermark, version, failures, last = row
-    return SummaryClaim(ChatId(chat), UserId(user), summary, read_facts(facts), watermark, version, failures, last)
+    return SummaryClaim._make(row) if row else None
 
 
 def messages_between(chat_id: ChatId, watermark: int, upto: int, limit: int) -> Select[int, int, str, str]:
@@ -151,33 +159,58 @@ def _unchanged(chat: Any, watermark: Any, version: Any) -> ColumnElement[bool]: 
 
 
 _UNCHANGED: Final = _unchanged(bindparam("chat"), bindparam("old_watermark"), bindparam("version"))
+_FACTS_BEFORE: Final[ColumnElement[Any]] = literal_column("""(
+    SELECT jsonb_agg(jsonb_build_object('text', text, 'position', position, 'pinned', is_pinned) ORDER BY position)
+    FROM (
+        SELECT text, position, is_pinned FROM memory_facts
+        WHERE chat_id = chats.id AND source IN ('user', 'edited') AND replaced_by IS NULL AND forgotten_at IS NULL
+        ORDER BY is_pinned DESC, position DESC LIMIT 40
+    ) AS told
+)""")
+"""What processes of the release before read in `chats.facts`. It goes with the next release, as that column."""
+_SUMMARY_BEFORE: Final[ColumnElement[Any]] = literal_column("""(
+    SELECT string_agg(text, chr(10) ORDER BY first_position) FROM memory_segments
+    WHERE chat_id = chats.id AND text <> ''
+)""")
+"""The same in `chats.summary`, as `whole_text` makes one."""
 _SAVE: Final = (
     update(Chat)
     .where(_UNCHANGED)
     .values(
         summary=bindparam("new_summary"),
-        facts=bindparam("new_facts"),
         summary_position=bindparam("watermark", type_=BigInteger),
         indexed_position=case(
             (Chat.indexed_position < bindparam("old_watermark", type_=BigInteger), Chat.indexed_position),
             else_=func.greatest(Chat.indexed_position, bindparam("watermark", type_=BigInteger)),
         ),
         memory_version=Chat.memory_version + 1,
-        summary_failures=0,
-        summary_due_at=_due(bindparam("watermark", type_=BigInteger), _WINDOW),
+        summary_failures=bindparam("failures", type_=BigInteger),
+        summary_due_at=_due(bindparam("watermark", type_=BigInteger), _KEPT) + bindparam("pause", type_=Interval),
     )
     .returning(Chat.summary_due_at.is_not(None))
 )
-_REST: Final = update(Chat).where(_UNCHANGED).values(summary_due_at=_due(Chat.summary_position, _WINDOW))
+_SAVE_FACTS: Final = update(Chat).where(Chat.id == bindparam("chat")).values(facts=_FACTS_BEFORE)
+_REST: Final = update(Chat).where(_UNCHANGED).values(summary_due_at=_due(Chat.summary_position, _KEPT))
 
 
-async def save(
-    db: Connection, claimed: SummaryClaim, summary: str | None, facts: tuple[Fact, ...], watermark: int, window: int
-) -> bool | None:
-    """Move the watermark forward with what now covers it, if nobody has changed the memory since. Belongs in a transaction.
+@dataclass(frozen=True, slots=True)
+class MemoryChanges:
+    """What a summarizer saves: all segments of the chat as they are to be, and what became of the facts.
 
-    In the same transaction the messages go into the history index: `indexed_position` moves too, unless there is a gap
-    before them.
+    `failures` is how often in a row the model has failed since it last gave a summary.
+    """
+
+    segments: Sequence[Segment]
+    facts: Sequence[NewFact] = ()
+    forgettings: Sequence[Forgetting] = ()
+    failures: int = 0
+
+
+async def save(db: Connection, claimed: SummaryClaim, changes: MemoryChanges, kept: int) -> bool | None:
+    """Save the segments and facts, if nobody has changed the memory since. Belongs in a transaction.
+
+    The watermark moves to the last segment's end. In the same transaction the messages go into the history index:
+    `indexed_position` moves too, unless there is a gap before them.
 
     Returns whether more messages are due; None when somebody else was quicker, so that nothing was saved.
     """
@@ -185,18 +218,25 @@ async def save(
     await db.execute(_LOCK, {"chat": claimed.chat_id})
     values = {
         **_values_of(claimed),
-        "new_summary": summary,
-        "new_facts": write_facts(facts),
-        "watermark": watermark,
-        "window": window,
+        "new_summary": whole_text(changes.segments),
+        "watermark": changes.segments[-1].last,
+        "failures": changes.failures,
+        "pause": backoff_after(changes.failures - 1) if changes.failures else timedelta(),
+        "kept": kept,
     }
-    return (await db.execute(_SAVE, values)).scalar_one_or_none()
+    saved: bool | None = (await db.execute(_SAVE, values)).scalar_one_or_none()
+    if saved is not None:
+        await replace_segments(db, claimed.chat_id, changes.segments)
+        await add_facts(db, claimed.user_id, claimed.chat_id, changes.facts)
+        await forget(db, claimed.user_id, claimed.chat_id, changes.forgettings)
+        await db.execute(_SAVE_FACTS, {"chat": claimed.chat_id})
+    return saved
 
 
-async def rest(db: Connection, claimed: SummaryClaim, window: int) -> None:
+async def rest(db: Connection, claimed: SummaryClaim, kept: int) -> None:
     """Give back a chat in which nothing is due. Belongs in a transaction."""
     await db.execute(_LOCK, {"chat": claimed.chat_id})
-    await db.execute(_REST, {**_values_of(claimed), "window": window})
+    await db.execute(_REST, {**_values_of(claimed), "kept": kept})
 
 
 def _values_of(claimed: SummaryClaim) -> dict[str, Any]:
@@ -222,36 +262,98 @@ def failed(claimed: SummaryClaim) -> Update:
     )
 
 
+def wait_for_quota(claimed: SummaryClaim) -> Update:
+    """Keep the memory as it is until the user has tokens again: at midnight, UTC. This is no failure."""
+    tomorrow = func.date_trunc("day", func.now() + literal_column("interval '1 day'"), "UTC")
+    return (
+        update(Chat)
+        .where(_unchanged(claimed.chat_id, claimed.watermark, claimed.version))
+        .values(summary_due_at=tomorrow)
+    )
+
+
 def backoff_after(failures: int) -> timedelta:
     """How long to wait after one more failure: 30 s, then twice as long each time, up to an hour."""
     return min(FIRST_BACKOFF * float(2 ** min(failures, MAX_DOUBLINGS)), LAST_BACKOFF)
 
 
-def restart(chat_id: ChatId, window: int, *which: ColumnElement[bool]) -> ReturningUpdate[int]:
-    """Forget the summary and all facts but the pinned ones, and have the chat summarized again from its first message.
+async def make_anew(
+    db: Connection, chat_id: ChatId, position: int, kept: int, *which: ColumnElement[bool]
+) -> bool | None:
+    """Have what covers the messages from this position on made again from the messages. Belongs in a transaction.
 
-    Returns the chat's id; no row when there is none such.
+    For a message that is changed or deleted, and, from the first position on, for a memory that is to be made again. The
+    watermark goes back to the end of the segment before; so the messages from there on are told in full until they are
+    summarized again. What a summarizer makes now is refused. Facts of messages from there on go, but for those that are
+    pinned, written by the user, or forgotten; what these facts replaced holds again.
+
+    Returns whether messages are due; None when there is no such chat.
     """
-    return (
+    owned = select(Chat.summary_position).where(Chat.id == chat_id, *which).with_for_update()
+    watermark = (await db.execute(owned)).scalar_one_or_none()
+    if watermark is None:
+        return None
+    segments = (
+        await db.execute(
+            select(MemorySegment.first_position, MemorySegment.last_position, MemorySegment.text)
+            .where(MemorySegment.chat_id == chat_id)
+            .order_by(MemorySegment.first_position)
+        )
+    ).all()
+    before = [Segment(*row) for row in segments if row.last_position < position]
+    # A text that the user wrote into a new chat covers no message; it goes with all the others.
+    back = min(watermark, before[-1].last if before else 0)
+    await db.execute(
+        delete(MemorySegment).where(MemorySegment.chat_id == chat_id, MemorySegment.last_position >= position)
+    )
+    if position <= 1:
+        await db.execute(delete(MemorySegment).where(MemorySegment.chat_id == chat_id))
+        before = []
+    gone = [
+        MemoryFact.chat_id == chat_id,
+        MemoryFact.source != "edited",
+        ~MemoryFact.is_pinned,
+        MemoryFact.forgotten_at.is_(None),
+        func.coalesce(MemoryFact.position, 0) > (back if position > 1 else -1),
+    ]
+    await db.execute(delete(MemoryFact).where(*gone))
+    changed = (
         update(Chat)
-        .where(Chat.id == chat_id, *which)
+        .where(Chat.id == chat_id)
         .values(
-            summary=None,
-            summary_position=0,
-            facts=_pinned(),
+            summary=whole_text(before),
+            summary_position=back,
+            facts=_FACTS_BEFORE,
+            indexed_position=func.least(Chat.indexed_position, literal(back, BigInteger)),
             memory_version=Chat.memory_version + 1,
             summary_failures=0,
-            summary_due_at=_due(literal(0, BigInteger), literal(window, BigInteger)),
+            summary_due_at=_due(literal(back, BigInteger), literal(kept, BigInteger)),
         )
-        .returning(Chat.id)
+        .returning(Chat.summary_due_at.is_not(None))
     )
+    return bool((await db.execute(changed)).scalar_one())
 
 
-def _pinned() -> ColumnElement[Any]:
-    """The pinned ones of a chat's facts, or NULL."""
-    fact = func.jsonb_array_elements(Chat.facts).table_valued("value").render_derived(name="fact")
-    pinned = fact.c.value.op("->>")(literal_column("'pinned'")) == "true"
-    return select(func.jsonb_agg(fact.c.value)).where(pinned).correlate(Chat).scalar_subquery()
+_CHANGED_BY_USER: Final = (
+    update(Chat)
+    .where(Chat.id == func.any(bindparam("chats", type_=ARRAY(BigInteger))))
+    .values(
+        summary=_SUMMARY_BEFORE,
+        facts=_FACTS_BEFORE,
+        memory_version=Chat.memory_version + 1,
+        summary_due_at=case((Chat.summary_due_at.is_not(None), func.now()), else_=null()),
+    )
+    .returning(Chat.id, Chat.summary_due_at.is_not(None))
+)
+
+
+async def changed_by_user(db: Connection, chat_ids: Sequence[ChatId]) -> list[ChatId]:
+    """Note that the user has changed segments or facts of these chats. Belongs in the transaction that changed them.
+
+    What a summarizer makes now is refused, and made again from the new memory. Returns the chats in which it is due.
+    """
+    changed = await db.execute(_CHANGED_BY_USER, {"chats": list(chat_ids)})
+    return [ChatId(chat_id) for chat_id, is_due in changed if is_due]
 
 
 def mark_resent(longer_than: timedelta, limit: int = 100) -> ReturningUpdate[int]:

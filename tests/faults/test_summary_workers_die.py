@@ -42,7 +42,7 @@ async def test_a_summary_worker_that_is_killed_again_and_again_summarizes_each_m
         *(f"{mark} ", messages),
     )
     execute(database_url, "UPDATE chats SET summary_due_at = now()")
-    await groq_control.script(groq_url, "tokens=8 rate=25", marker=mark, times=1000)
+    await groq_control.script(groq_url, "rate=60", marker=mark, times=1000)
     asked = 0
     for _ in range(KILLS):
         worker = await system.start_worker("summaries,maintenance")
@@ -60,8 +60,9 @@ async def test_a_summary_worker_that_is_killed_again_and_again_summarizes_each_m
     assert all(left[1] == right[0] for left, right in pairwise(moves))
     assert moves[-1][1] == messages - WINDOW
     summarized = {
-        tuple(read_request(str(request["user_text"]))[1])
+        tuple(read_request(str(request["user_text"])))
         for request in await groq_control.requests(groq_url, containing=mark)
+        if str(request["user_text"]).startswith("The facts")  # others merge two segments
     }
     for before, after in moves:
         assert tuple(range(before + 1, after + 1)) in summarized

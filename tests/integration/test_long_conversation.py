@@ -11,7 +11,7 @@ from shared.ids import ChatId
 from tests.doubles import groq_control
 from tests.integration.test_summaries import memory_of, read_request
 from tests.support.clients import Client
-from tests.support.turns import post, without_look_up
+from tests.support.turns import post, without_look_up, without_record
 
 TURNS = 100
 PLANTED = {
@@ -30,7 +30,7 @@ DISTINCTIVE = (
     *("Zelda Quist", "Petra", "12,500", "z.quist@example.org", "QX-7741-B", "slow is smooth", "Porto"),
     *("14.05.2027", "18:30", "Okafor", "https://example.org/plan?v=2"),
 )
-MOST_CHARS = 6_000
+MOST_CHARS = 10_000
 """What the model is told never takes more, however long the chat has become."""
 
 
@@ -52,9 +52,6 @@ async def test_200_messages_are_each_sent_once_summarized_once_and_their_facts_s
 ) -> None:
     late = random.Random(7)  # noqa: S311 - when summaries are late is no secret
     chat = await client.new_chat()
-    await groq_control.script(
-        double, marker="Write the new summary", times=1000, reply="They talked about an offsite, at length."
-    )
     contents: list[str] = []
     for turn in range(1, TURNS + 1):
         question = f"<{label(2 * turn - 1)}> {PLANTED.get(turn, 'and so on it goes')} <end>"
@@ -62,9 +59,10 @@ async def test_200_messages_are_each_sent_once_summarized_once_and_their_facts_s
         _, watermark = memory_of(database_url, chat)
         posted = await post(client, question, chat)
         await worker.attempts.run(posted.generation_id)
-        (asked,) = await groq_control.requests(double, containing=question, ended=1)
+        asked = (await groq_control.requests(double, containing=question, ended=1))[0]
         system, *told = [said["content"] for said in asked["body"]["messages"]]
         assert sum(map(len, [system, *told])) < MOST_CHARS
+        told[0] = without_record(told[0])
         told[-1], looked_up = without_look_up(told[-1])
         assert all(position <= int(str(watermark)) for position in looked_up)
         contents += [question]
@@ -77,17 +75,17 @@ async def test_200_messages_are_each_sent_once_summarized_once_and_their_facts_s
     await worker.summarizer.summarize(ChatId(chat))
 
     assert [message["content"] for message in await client.messages(chat)] == contents
-    requests = await groq_control.requests(double, containing="Write the new summary")
-    summarized = [read_request(str(request["user_text"])) for request in requests]
-    assert [position for _, positions in summarized for position in positions] == list(range(1, 2 * TURNS - 5 + 1))
+    last = (2 * TURNS - 5) // 3 * 3
+    prompts = [str(asked["user_text"]) for asked in await groq_control.requests(double, containing="The facts so far")]
+    summarized = [read_request(prompt) for prompt in prompts]
+    assert [position for positions in summarized for position in positions] == list(range(1, last + 1))
     memory = (await client.http.get(f"/api/chats/{chat}/memory")).json()
-    assert (memory["watermark"], memory["pending"]) == (2 * TURNS - 5, 5)
-    facts = [fact["text"] for fact in memory["facts"]]
-    remembered = "\n".join([memory["summary"], *facts])
-    assert [word for word in DISTINCTIVE if word not in remembered] == []
-    # What was decided later stands later.
-    assert next(n for n, fact in enumerate(facts) if "Porto" in fact) > next(
-        n for n, fact in enumerate(facts) if "decided on Lisbon" in fact
-    )
-    positions = {fact["position"] for fact in memory["facts"]}
-    assert positions == {2 * turn - 1 for turn in PLANTED}
+    assert (memory["watermark"], memory["pending"]) == (last, 2 * TURNS - last)
+    # What was said once is told when it is asked for, if not always.
+    for word in DISTINCTIVE:
+        mark = f"{word} {label(7)}?"
+        await groq_control.script(double, marker=mark, reply="Yes.")
+        await worker.attempts.run((await post(client, f"What about {mark}", chat)).generation_id)
+        asked = (await groq_control.requests(double, containing=mark, ended=1))[0]
+        *_, question = told = [said["content"] for said in asked["body"]["messages"]]
+        assert word in "\n".join([*told[:-1], question.rpartition("What about")[0]])

@@ -155,7 +155,7 @@ async def test_a_summary_that_is_too_long_to_ask_for_is_made_of_fewer_messages(
 ) -> None:
     chat = await chat_with_a_past(client, database_url)
     worker, narrow = narrowed(worker, 1_400, named)
-    summarizer = replace(worker.summarizer, window=2)
+    summarizer = replace(worker.summarizer, window=2, chunk_messages=20)
     assert await summarizer.summarize_now(ChatId(chat))
     (row,) = execute(database_url, "SELECT summary_position, summary_failures FROM chats WHERE id = %s", chat)
     position, failures = (int(str(value)) for value in row)

@@ -144,6 +144,11 @@ def without_look_up(content: str) -> tuple[str, list[int]]:
     return question, [record["position"] for record in json.loads(records)]
 
 
+def without_record(content: str) -> str:
+    """The first user's message of a conversation as it was written, without what is told of the chat's memory."""
+    return content.rpartition("\n\nThat was the record. The conversation goes on.\n\n")[2]
+
+
 def logged(caplog: pytest.LogCaptureFixture, event: str) -> list[dict[str, Any]]:
     """The fields of all log lines of this event."""
     fields: list[dict[str, Any]] = [record.msg for record in caplog.records if isinstance(record.msg, dict)]

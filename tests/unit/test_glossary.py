@@ -40,7 +40,7 @@ NAMES: Final = (
     Retired("heard", "had_subscriber"),
     Retired("held", "claim, lease or resources", "services"),
     Retired("held", "claim, lease or resources", "shared"),
-    Retired("recall", "load_history"),
+    Retired("recall", "load_history", "services"),
     Retired("recalled", "history"),
     Retired("rejoins", "rewrites_opening"),
     Retired("search_intent", "search_question"),

@@ -11,6 +11,7 @@ from services.worker.tools.web_search.search_question import INSTRUCTION
 from tests.doubles.groq.conversation import Conversation, read
 
 TODAY = prompts.Today(date(2026, 11, 26), "Europe/Berlin")
+RECORD = {"summaries": [{"messages": "1-10", "by": "model", "text": "They talked of titles and of a summary."}]}
 SAID = [("user", "Give me a title, a summary and whether the web has to be searched."), ("assistant", "No.")]
 
 
@@ -28,15 +29,17 @@ def seen(*messages: tuple[str, str]) -> Conversation:
         (f"{INSTRUCTION} Today is 2026-11-26 (Europe/Berlin).", "search"),
         (prompts.system(TODAY), "answer"),
         (prompts.system(TODAY, is_short=True), "answer"),
-        (prompts.system(TODAY) + prompts.memory("They talked of titles.", ["My name is Ada."]), "answer"),
+        (prompts.merge(4_000), "summary"),
     ],
 )
 def test_the_double_knows_what_each_prompt_is_for(instruction: str, purpose: str) -> None:
     for question in (
         prompts.quoted(SAID[0][1]),
         prompts.quoted_conversation(SAID),
-        prompts.summary_request("", [(1, *SAID[0])]),
+        prompts.summary_request([(1, "other", "My name is Ada.")], [(1, *SAID[0])]),
+        prompts.merge_request([(1, 10, SAID[0][1]), (11, 20, "A title.")]),
         SAID[0][1],
+        prompts.with_memory(prompts.memory(RECORD), SAID[0][1]),
     ):
         assert seen(("system", instruction), ("user", question)).purpose == purpose
 

@@ -358,7 +358,7 @@ async def test_events_that_were_skipped_leave_one_line(model: GroqModel, caplog:
 )
 @pytest.mark.parametrize(
     ("purpose", "instruction"),
-    [("title", "Give the conversation a title of two words."), ("summary", "You keep the summary of a chat.")],
+    [("title", "Give the conversation a title of two words."), ("summary", "You keep the memory of a conversation.")],
 )
 async def test_titles_and_summaries_are_text_only(
     model: GroqModel, manner: str, purpose: str, instruction: str

@@ -16,7 +16,7 @@ import xllamacpp
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.worker.generations.context import ChatMemory, assemble
+from services.worker.generations.context import assemble
 from services.worker.models.port import ModelMessage, ToolCall
 from services.worker.models.tokens import (
     LARGE,
@@ -29,7 +29,7 @@ from services.worker.models.tokens import (
     vocabulary_of,
 )
 from services.worker.prompts import Today
-from shared.memory.facts import Fact
+from tests.support.memory import fact, remembered
 from tests.support.texts import NO_WORDS, TEXTS
 
 UNDER: Final = 0.88
@@ -127,9 +127,10 @@ def test_the_count_of_what_has_no_words_is_near_those_of_large_vocabularies(name
 def test_a_full_prompt_fits_into_the_local_model_whatever_the_chat_is_written_in(name: str, smollm2: Count) -> None:
     said = [ModelMessage(role, TEXTS[name]) for _ in range(200) for role in ("user", "assistant")]
     today = Today(date(2026, 11, 25), "UTC")
-    memory = ChatMemory(TEXTS[name] * 30, [Fact(TEXTS[name][:200], 1)] * 20)
+    facts = tuple(fact(n, f"{n} {TEXTS[name]}"[:200]) for n in range(1, 21))
+    memory = remembered(*[TEXTS[name] * 6] * 5, facts=facts)
     history = [*said, ModelMessage("user", TEXTS[name])]
-    context = assemble(memory, history, budget=1_500, vocabulary=SMALL, today=today)
+    context = assemble(memory, history, budget=1_500, max_facts=40, vocabulary=SMALL, today=today)
     real = sum(smollm2(message.content) + TOKENS_PER_MESSAGE for message in context.conversation)
     assert 500 < real < 1_500 / (UNDER_WITHOUT_MARKS if name in WITHOUT_MARKS else UNDER)
 

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Text, cast, delete, func, insert, select, tuple_, update
+from sqlalchemy import ColumnElement, Text, cast, delete, func, insert, literal, select, tuple_, update
 
 from shared.database.engine import Connection
 from shared.database.tables import Chat, Generation, Message, User
@@ -13,13 +13,17 @@ from shared.ids import ChatId, MessageId, UserId
 
 
 class ChatRow(NamedTuple):
-    """A chat. `last_message_at` is when its last message was accepted, or when the chat was made."""
+    """A chat. `last_message_at` is when its last message was accepted, or when the chat was made.
+
+    A `temporary` chat is deleted a while after that.
+    """
 
     id: ChatId
     title: str | None
     created_at: datetime
     updated_at: datetime
     last_message_at: datetime
+    temporary: bool
 
 
 class MessageRow(NamedTuple):
@@ -36,7 +40,14 @@ class MessageRow(NamedTuple):
     created_at: datetime
 
 
-_CHAT = tuple(getattr(Chat, name) for name in ChatRow._fields)
+_CHAT = (
+    Chat.id,
+    Chat.title,
+    Chat.created_at,
+    Chat.updated_at,
+    Chat.last_message_at,
+    Chat.is_temporary.label("temporary"),
+)
 _MESSAGE = tuple(getattr(Message, name) for name in MessageRow._fields)
 
 
@@ -45,26 +56,34 @@ def _owned(chat_id: ChatId, user_id: UserId) -> ColumnElement[bool]:
 
 
 async def list_chats(
-    db: Connection, user_id: UserId, *, before: tuple[datetime, int] | None, limit: int
+    db: Connection, user_id: UserId, *, before: tuple[datetime, int] | None, limit: int, temporary: bool = False
 ) -> list[ChatRow]:
-    """The user's chats, newest activity first, past the chat whose (last_message_at, id) is `before`."""
+    """The user's chats, newest activity first, past the chat whose (last_message_at, id) is `before`.
+
+    Either the temporary ones or the others.
+    """
     statement = (
-        select(*_CHAT).where(Chat.user_id == user_id).order_by(Chat.last_message_at.desc(), Chat.id.desc()).limit(limit)
+        select(*_CHAT)
+        .where(Chat.user_id == user_id, Chat.is_temporary == temporary)
+        .order_by(Chat.last_message_at.desc(), Chat.id.desc())
+        .limit(limit)
     )
     if before is not None:
         statement = statement.where(tuple_(Chat.last_message_at, Chat.id) < before)
     return [ChatRow._make(row) for row in await db.execute(statement)]
 
 
-async def add_chat(db: Connection, user_id: UserId, title: str | None) -> ChatRow:
+async def add_chat(db: Connection, user_id: UserId, title: str | None, *, temporary: bool = False) -> ChatRow:
     """Make a chat.
 
     Raises:
         TokenInvalid: the account was deleted after its request was let in.
 
     """
-    owner = select(User.id, cast(title, Text), cast("user" if title else None, Text)).where(User.id == user_id)
-    statement = insert(Chat).from_select(["user_id", "title", "title_by"], owner).returning(*_CHAT)
+    titled = (cast(title, Text), cast("user" if title else None, Text))
+    owner = select(User.id, *titled, literal(temporary)).where(User.id == user_id)
+    columns = ["user_id", "title", "title_by", "is_temporary"]
+    statement = insert(Chat).from_select(columns, owner).returning(*_CHAT)
     row = (await db.execute(statement)).one_or_none()
     if row is None:
         raise TokenInvalid

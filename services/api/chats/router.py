@@ -26,11 +26,12 @@ async def list_chats(
     resources: AppResources,
     cursor: Annotated[str | None, Query(max_length=200)] = None,
     limit: Limit = 50,
+    temporary: Annotated[bool, Query(description="The temporary chats instead of the others.")] = False,
 ) -> list[Chat]:
     """The user's chats, newest activity first. The next page is in the `Link` header (RFC 8288)."""
     before = cursors.read(cursor) if cursor else None
     async with resources.database.connect() as db:
-        rows = await queries.list_chats(db, principal.user_id, before=before, limit=limit + 1)
+        rows = await queries.list_chats(db, principal.user_id, before=before, limit=limit + 1, temporary=temporary)
     page = [Chat.model_validate(row) for row in rows[:limit]]
     if len(rows) > limit:
         following = request.url.include_query_params(cursor=cursors.write(page[-1].last_message_at, page[-1].id))
@@ -42,9 +43,10 @@ async def list_chats(
 async def create_chat(
     principal: CurrentPrincipal, resources: AppResources, response: Response, body: NewChat | None = None
 ) -> Chat:
-    """Make an empty chat."""
+    """Make an empty chat. A temporary one is deleted a while after its last message."""
+    body = body or NewChat()
     async with resources.database.connect() as db:
-        row = await queries.add_chat(db, principal.user_id, body.title if body else None)
+        row = await queries.add_chat(db, principal.user_id, body.title, temporary=body.temporary)
     response.headers["Location"] = f"/api/chats/{row.id}"
     return Chat.model_validate(row)
 

@@ -19,9 +19,13 @@ Title = Annotated[
 
 
 class NewChat(Body):
-    """A chat to make. Without a title, the chat gets one from its first message."""
+    """A chat to make. Without a title, the chat gets one from its first message.
+
+    A temporary chat reads nothing of what other chats know, tells them nothing, and is deleted a while after its last message.
+    """
 
     title: Title | None = None
+    temporary: bool = False
 
 
 class ChatChange(Body):
@@ -38,6 +42,7 @@ class Chat(View):
     created_at: datetime
     updated_at: datetime
     last_message_at: datetime
+    temporary: bool
 
 
 class Message(View):

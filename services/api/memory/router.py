@@ -1,17 +1,14 @@
 """A chat's memory, which stands for the chat's older messages: look at it, correct it, have it made again."""
 
-from typing import Any
-
 from fastapi import APIRouter, status
 
 from services.api.dependencies import AppResources, CurrentPrincipal
 from services.api.fields import BigIntId
 from services.api.memory import queries
-from services.api.memory.queries import MemoryRow
-from services.api.memory.schemas import FactView, MemoryChange, MemoryView
+from services.api.memory.schemas import MemoryChange, MemoryView
 from shared.errors import MemoryTooLarge
 from shared.ids import ChatId
-from shared.memory.facts import Fact, read_facts, write_facts
+from shared.memory.facts import MAX_KEPT
 
 router = APIRouter(
     prefix="/api/chats/{chat_id}/memory", tags=["memory"], responses={404: {"description": "chat_not_found"}}
@@ -20,44 +17,35 @@ router = APIRouter(
 
 @router.get("")
 async def get_memory(chat_id: BigIntId, principal: CurrentPrincipal, resources: AppResources) -> MemoryView:
-    """The summary and the facts that stand for the chat's older messages."""
+    """The segments and the facts that stand for the chat's older messages, replaced and forgotten facts too."""
     async with resources.database.connect() as db:
-        return _view(await queries.find_memory(db, principal.user_id, ChatId(chat_id)))
+        return MemoryView.of(await queries.find_memory(db, principal.user_id, ChatId(chat_id)))
 
 
 @router.patch(
-    "", responses={409: {"description": "memory_changed"}, 422: {"description": "validation_failed, memory_too_large"}}
+    "",
+    responses={
+        409: {"description": "memory_changed"},
+        422: {"description": "validation_failed, memory_item_not_found, memory_too_large"},
+    },
 )
 async def change_memory(
     chat_id: BigIntId, body: MemoryChange, principal: CurrentPrincipal, resources: AppResources
 ) -> MemoryView:
-    """Correct the summary, or correct, add, remove and pin facts."""
+    """Correct segments, or the summary as a whole; correct, add, pin and forget facts."""
     if len(body.summary or "") > resources.limits.summary_chars:
         raise MemoryTooLarge("summary", resources.limits.summary_chars, "characters")
-    if len(body.facts or ()) > resources.limits.facts:
-        raise MemoryTooLarge("facts", resources.limits.facts, "facts")
-    values: dict[str, Any] = {}
-    if "summary" in body.model_fields_set:
-        values["summary"] = body.summary or None
-    if "facts" in body.model_fields_set:
-        facts = [Fact(fact.text, fact.position, fact.pinned) for fact in body.facts or ()]
-        values["facts"] = write_facts(facts)
-    async with resources.database.connect() as db:
-        changed = await queries.change_memory(db, principal.user_id, ChatId(chat_id), values, body.version)
+    if len(body.facts or ()) > MAX_KEPT:
+        raise MemoryTooLarge("facts", MAX_KEPT, "edits in one request")
+    async with resources.database.begin() as db:
+        changed = await queries.change_memory(db, principal.user_id, ChatId(chat_id), body, resources.limits)
     resources.jobs.summarize(ChatId(chat_id))  # a worker that is summarizing has to begin again
-    return _view(changed)
+    return MemoryView.of(changed)
 
 
 @router.delete("", status_code=status.HTTP_204_NO_CONTENT)
-async def restart_memory(chat_id: BigIntId, principal: CurrentPrincipal, resources: AppResources) -> None:
-    """Forget the summary and the facts that are not pinned, and have both made again from the messages."""
-    async with resources.database.connect() as db:
-        await queries.restart_memory(db, principal.user_id, ChatId(chat_id), resources.limits.history_window)
+async def make_memory_anew(chat_id: BigIntId, principal: CurrentPrincipal, resources: AppResources) -> None:
+    """Forget the segments and facts, and have both made again. Pinned, edited and forgotten facts stay."""
+    async with resources.database.begin() as db:
+        await queries.make_memory_anew(db, principal.user_id, ChatId(chat_id), resources.limits.kept_messages)
     resources.jobs.summarize(ChatId(chat_id))
-
-
-def _view(row: MemoryRow) -> MemoryView:
-    facts = [FactView(text=fact.text, position=fact.position, pinned=fact.pinned) for fact in read_facts(row.facts)]
-    return MemoryView(
-        summary=row.summary, facts=facts, watermark=row.watermark, pending=row.pending, version=row.version
-    )

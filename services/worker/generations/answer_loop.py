@@ -11,7 +11,7 @@ from functools import partial
 
 from services.worker.generations.asking import WayOfAsking
 from services.worker.generations.context import Context
-from services.worker.generations.history import ChatHistory, look_up, reload_history
+from services.worker.generations.history import ChatHistory, load_history, look_up
 from services.worker.generations.prompt_size import Prompt, PromptSize, today_in
 from services.worker.generations.reply import Reply
 from services.worker.generations.saving import ReplyStore
@@ -62,8 +62,8 @@ class AnswerLoop:
     """Writes replies. One is made for each process.
 
     `summarize_now` summarizes the oldest messages of a chat while the answer waits; it returns whether anything was
-    summarized. After `max_tool_steps` steps with tool calls the model has to answer. `max_reply_chars` bounds text and
-    reasoning.
+    summarized. At most `max_facts` facts of a chat are told. After `max_tool_steps` steps with tool calls the model has to
+    answer. `max_reply_chars` bounds text and reasoning.
     """
 
     database: Database
@@ -72,6 +72,7 @@ class AnswerLoop:
     tools: Toolset
     index: HistoryIndex
     summarize_now: Callable[[ChatId], Awaitable[bool]]
+    max_facts: int
     max_tool_steps: int
     max_reply_chars: int
     metrics: Metrics
@@ -103,7 +104,7 @@ class AnswerLoop:
         way, size = WayOfAsking.of(self.models, model), PromptSize(self.models)
         tools, prompt = self._on_offer(claimed, history)
         context = prompt.build(history, [], bounds, with_tools=way.with_tools)
-        if context.left_out or history.is_cut:
+        if context.left_out or history.unread:
             reply.show_status({"status": "summarizing"})
             if await self.summarize_now(claimed.chat_id):
                 history = await self._reloaded(claimed)
@@ -152,8 +153,8 @@ class AnswerLoop:
         bounds = self.models.with_fallback(way.model)
         context = ready if ready is not None and not said and not steps else build(bounds)
         reply.quota.check(context.tokens)
-        if context.left_out or asking.history.is_cut:
-            reply.show_status({"status": "trimmed", "messages": context.left_out})
+        if context.left_out or asking.history.unread:
+            reply.show_status({"status": "trimmed", "messages": context.left_out + asking.history.unread})
         may_call = way.with_tools and len(steps) < self.max_tool_steps
         offered = asking.tools.descriptions if may_call else ()
         # A model that was given the beginning may have nothing to add. One that is told to go on repeats the last words.
@@ -181,13 +182,15 @@ class AnswerLoop:
 
     def _on_offer(self, claimed: Claimed, history: ChatHistory) -> tuple[Toolset, Prompt]:
         """The tools that are on offer for this answer, and the prompt that tells of them."""
-        tools = self.tools.in_chat(ChatContext(claimed.user_id, claimed.chat_id, history.watermark))
-        return tools, Prompt(today_in(claimed.time_zone), tools.descriptions)
+        memory = history.memory
+        chat = ChatContext(claimed.user_id, claimed.chat_id, memory.watermark, memory.forgotten_values)
+        tools = self.tools.in_chat(chat)
+        return tools, Prompt(today_in(claimed.time_zone), self.max_facts, tools.descriptions)
 
     async def _reloaded(self, claimed: Claimed) -> ChatHistory:
         """The history as it is now, with what is looked up behind the watermark of now."""
         async with self.database.connect() as db:
-            history = await reload_history(db, claimed)
+            history = await load_history(db, claimed)
         return await look_up(history, claimed, self.index)
 
     async def _suggested(self, reply: Reply, store: ReplyStore, model: str, history: ChatHistory) -> list[Step]:

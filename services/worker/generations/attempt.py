@@ -2,9 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 from sqlalchemy.exc import IntegrityError
 from structlog.contextvars import bound_contextvars
@@ -14,9 +13,9 @@ from services.worker.generations.checkpoints import Checkpoints
 from services.worker.generations.history import ChatHistory, load_history
 from services.worker.generations.leases import Lease, Leases, StopReason
 from services.worker.generations.log_writer import Flusher, LogWriter
-from services.worker.generations.quota import Quota, load_quota
 from services.worker.generations.reply import Reply
 from services.worker.generations.saving import ReplyStore
+from services.worker.quota import Quota, load_quota
 from shared.database.engine import Database
 from shared.errors import AppendRefused, LogDiverged, ModelError, ModelTimeout, QuotaExceeded
 from shared.generations.claim import Claimed, claim, release
@@ -40,14 +39,21 @@ So the first tokens do not have to wait until all generations have started.
 """
 
 
+class AskForSummary(Protocol):
+    """Has a chat summarized if a summary is due. `is_well`: the default model has just answered."""
+
+    async def __call__(self, chat_id: ChatId, *, is_well: bool = False) -> None:
+        """Never raises."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Attempts:
     """Makes replies. One is made for each process.
 
     `timeout` is in seconds, for a whole reply. `daily_tokens` bounds what a user may spend a day; None for no bound.
     `title_tries`: while nobody has given a chat a title, the first attempt of each turn has one made, until a model was
-    asked so often; 0 for never. `ask_for_summary` has a chat summarized if a summary is due. `starts` bounds how many
-    generations start at the same time.
+    asked so often; 0 for never. `starts` bounds how many generations start at the same time.
     """
 
     database: Database
@@ -56,7 +62,7 @@ class Attempts:
     checkpoints: Checkpoints
     answer_loop: AnswerLoop
     jobs: JobSender
-    ask_for_summary: Callable[[ChatId], Awaitable[None]]
+    ask_for_summary: AskForSummary
     timeout: float
     daily_tokens: int | None
     title_tries: int
@@ -85,6 +91,7 @@ class Attempts:
                 try:
                     await self._make_reply(lease, store, claimed, history, quota, accepted_at)
                 except AppendRefused as refusal:
+                    lease.is_stopping = True
                     log.warning("attempt_refused", attempt=claimed.attempt, error=refusal.code)
                     # A log that has diverged lost its end in Redis, and an earlier attempt wrote in the place of the
                     # lost end. The next attempt goes on from there. Any other refusal means that the generation is
@@ -98,10 +105,15 @@ class Attempts:
                     another_goes_on = lease.stop is StopReason.DRAINED
                 else:
                     return
-                if another_goes_on:
-                    await self._give_back(lease)
-                else:
-                    await self.ask_for_summary(claimed.chat_id)
+                try:
+                    if another_goes_on:
+                        await self._give_back(lease)
+                    else:
+                        await self.ask_for_summary(claimed.chat_id)
+                except asyncio.CancelledError:
+                    # The lease asked for it before the attempt ended by itself. The sweep does what is left.
+                    if lease.stop is None:
+                        raise
 
     async def _make_reply(
         self,
@@ -140,7 +152,7 @@ class Attempts:
 
         # 5. Finish: save the reply and end the generation. Only then may the log be closed.
         lease.is_saving = True
-        await self._finish(reply, store, claimed)
+        model = await self._finish(reply, store, claimed)
         try:
             async with asyncio.timeout(CLOSE_WITHIN):
                 await log_writer.close(*reply.transcript.ending(), *reply.outcome().frames())
@@ -149,7 +161,8 @@ class Attempts:
             log.warning("close_left_to_the_sweep")
             return
         await note_closed(self.database, self.jobs, lease.generation_id, lease.attempt, log_writer.sequence)
-        await self.ask_for_summary(claimed.chat_id)
+        is_well = reply.failure is None and model == self.answer_loop.models.default
+        await self.ask_for_summary(claimed.chat_id, is_well=is_well)
 
     async def _write_in_time(self, reply: Reply, store: ReplyStore, claimed: Claimed, history: ChatHistory) -> None:
         """Write the reply within its time and its user's quota. A failure becomes the reply's."""
@@ -167,8 +180,8 @@ class Attempts:
         except TimeoutError:
             reply.failure = ModelTimeout()
 
-    async def _finish(self, reply: Reply, store: ReplyStore, claimed: Claimed) -> None:
-        """Save the reply and end the generation.
+    async def _finish(self, reply: Reply, store: ReplyStore, claimed: Claimed) -> str:
+        """Save the reply and end the generation. Returns the model that answered last.
 
         Raises:
             AttemptSuperseded: the generation is not this attempt's any more.
@@ -183,6 +196,7 @@ class Attempts:
         if failure is not None:
             fields = failure.log_fields if isinstance(failure, ModelError) else {"code": failure.code}
             log.warning("answer_failed", attempt=claimed.attempt, **{**fields, "model": fields.get("model") or model})
+        return model
 
     async def _give_back(self, lease: Lease) -> None:
         """Queue the generation again, so that another worker goes on at once."""

@@ -4,16 +4,18 @@ The shape is the strictest that chat templates ask for: one system message, then
 turns, the user's first. Whatever else the model has to know is quoted in the user's turns.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
 from services.worker import prompts
+from services.worker.generations.told import Told, tell_first, tell_rest
 from services.worker.look_up.port import FoundMessage
 from services.worker.models.port import ModelMessage
 from services.worker.models.tokens import Vocabulary, count_text, count_tokens, cut_text
 from services.worker.prompts import Page, Today
-from shared.memory.facts import Fact
+from shared.memory.chat_memory import ChatMemory
+from shared.memory.facts import Fact, masked
 
 MEMORY_SHARE: Final = 2
 """The memory gets at most 1/MEMORY_SHARE of the budget."""
@@ -25,16 +27,10 @@ LOOKED_UP_TOKENS: Final = 500
 """More tokens they never take."""
 LONG_SHARE: Final = 4
 """A message that does not fit is cut to 1/LONG_SHARE of the budget, if it is longer than that."""
+_NOTICE_TOKENS: Final = 120
+"""Room for the sentences around the memory."""
 MARK_TOKENS: Final = 16
 """Room for what `in_turns` may write between two messages."""
-
-
-@dataclass(frozen=True, slots=True)
-class ChatMemory:
-    """What the model gets instead of the older messages."""
-
-    summary: str | None = None
-    facts: Sequence[Fact] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,41 +51,69 @@ def assemble(
     results: Sequence[str] = (),
     after: Sequence[ModelMessage] = (),
     budget: int,
+    max_facts: int,
     vocabulary: Vocabulary,
     today: Today,
     is_short: bool = False,
 ) -> Context:
-    """The prompt: the system prompt with the memory, the history up to the question, then `after`.
+    """The prompt: the system prompt, the memory with the history up to the question, then `after`.
 
-    `looked_up` are messages that the memory covers, the best first; `pages` are those of earlier searches, the newest first;
-    `results` are texts of this answer's tools. All are quoted in front of the question. `after` are the answer's own steps,
-    and the text that the model is to continue. `budget` is the prompt's size in tokens. When the history does not fit, its
-    oldest messages are left out, but never the question, which goes before the memory too. Where there is little room, the
-    instructions and the pinned facts go first, then what was looked up, then the summary. `is_short` is for models that a
-    long system prompt confuses.
+    The memory is quoted in front of the first message that follows the system prompt. `looked_up` are messages that the
+    memory covers, the best first; `pages` are those of earlier searches, the newest first; `results` are texts of this
+    answer's tools. All of these are quoted in front of the question. `after` are the answer's own steps, and the text that
+    the model is to continue. `budget` is the prompt's size in tokens. When the history does not fit, its oldest messages are
+    left out, but never the question, which goes before the memory too. Where there is little room, the pinned facts and the
+    user's instructions go first, then what was looked up, then the segments and at most `max_facts` facts in all.
+    `is_short` is for models that a long system prompt confuses.
     """
     *earlier, question = _said_once(history) or [ModelMessage("user", "")]
     pages = _newest_pages(pages, budget // PAGES_SHARE, vocabulary)
     quotations = [prompts.found_earlier(pages), *results]
     taken = sum(count_tokens(message, vocabulary) for message in (_asked(question, quotations), *after))
-    instruction = prompts.system(today, is_short=is_short)
-    room = budget - taken - count_tokens(ModelMessage("system", instruction), vocabulary)
-    pinned = replace(memory, summary=None, facts=[fact for fact in memory.facts if fact.pinned])
-    pinned_tokens = int(count_text(_system(pinned, "", min(budget // MEMORY_SHARE, room), vocabulary), vocabulary))
-    most = min(budget // LOOKED_UP_SHARE, LOOKED_UP_TOKENS, room - pinned_tokens)
-    looked_up, looked_up_tokens = _best(looked_up, most, vocabulary)
-    room -= looked_up_tokens
-    system = ModelMessage("system", _system(memory, instruction, min(budget // MEMORY_SHARE, room), vocabulary))
-    asked = _asked(question, [prompts.looked_up(_not_in_facts(looked_up, memory.facts, system.content)), *quotations])
-    taken = sum(count_tokens(message, vocabulary) for message in (system, asked, *after))
+    system = ModelMessage("system", prompts.system(today, is_short=is_short))
+    room = budget - taken - count_tokens(system, vocabulary)
+    told = Told(min(budget // MEMORY_SHARE, room) - _NOTICE_TOKENS, vocabulary)
+    tell_first(told, memory)
+    most = min(budget // LOOKED_UP_SHARE, LOOKED_UP_TOKENS, room - _size(told, memory, vocabulary))
+    looked_up = [message._replace(text=masked(message.text, memory.forgotten_values)) for message in looked_up]
+    looked_up, looked_up_tokens = _best(_not_in_facts(looked_up, told.facts), most, vocabulary)
+    told.left = min(told.left, room - looked_up_tokens - _size(told, memory, vocabulary))
+    tell_rest(told, memory, max_facts)
+    quoted = [prompts.looked_up(looked_up, _changed(memory, {one.position for one in looked_up})), *quotations]
+    record = prompts.memory(told.as_record(memory.forgotten_values))
+    taken = sum(count_tokens(message, vocabulary) for message in (system, _asked(question, [record, *quoted]), *after))
     kept = _newest(earlier, budget - taken, budget // LONG_SHARE, vocabulary)
     if len(kept) < len(earlier):
         # Without its question, the oldest answer would come first.
         while kept and kept[0].role == "assistant":
             kept.pop(0)
-    conversation = [system, *in_turns([*kept, asked, *after])]
+    turns = in_turns([*kept, _asked(question, quoted), *after])
+    turns[0] = replace(turns[0], content=prompts.with_memory(record, turns[0].content))
+    conversation = [system, *turns]
     tokens = sum(count_tokens(message, vocabulary) for message in conversation)
     return Context(conversation, tokens, len(earlier) - len(kept))
+
+
+def _size(told: Told, memory: ChatMemory, vocabulary: Vocabulary) -> int:
+    """The tokens of the memory as far as it is told."""
+    return int(count_text(prompts.memory(told.as_record(memory.forgotten_values)), vocabulary))
+
+
+def _changed(memory: ChatMemory, positions: Collection[int]) -> dict[int, str]:
+    """What holds now instead of what was said at these positions, by the position."""
+    by_id = {fact.id: fact for fact in memory.facts}
+    changed: dict[int, str] = {}
+    for fact in memory.facts:
+        if fact.position not in positions or fact.state != "replaced":
+            continue
+        now = fact
+        for _ in memory.facts:
+            if now.replaced_by is None or now.replaced_by not in by_id:
+                break
+            now = by_id[now.replaced_by]
+        if fact.position and now is not fact and now.state == "current":
+            changed[fact.position] = masked(now.text, memory.forgotten_values)
+    return changed
 
 
 def in_turns(messages: Sequence[ModelMessage]) -> list[ModelMessage]:
@@ -168,11 +192,10 @@ def _size_of_looked_up(messages: Sequence[FoundMessage], vocabulary: Vocabulary)
     return count_tokens(_asked(ModelMessage("user", ""), [prompts.looked_up(messages)]), vocabulary)
 
 
-def _not_in_facts(found: Sequence[FoundMessage], facts: Sequence[Fact], told: str) -> list[FoundMessage]:
-    """The messages that are not, as a whole, told as a fact already: "5" is not told by "7.5"."""
-    lines = f"\n{told}\n"
-    known = {(fact.position, " ".join(fact.text.split())) for fact in facts if f"\n- {fact.text}\n" in lines}
-    return [message for message in found if (message.position, " ".join(message.text.split())) not in known]
+def _not_in_facts(found: Sequence[FoundMessage], facts: Sequence[Fact]) -> list[FoundMessage]:
+    """The messages of which not all is told as a fact already."""
+    told = {(fact.position, fact.text) for fact in facts}
+    return [message for message in found if (message.position, " ".join(message.text.split())) not in told]
 
 
 def _newest_pages(pages: Sequence[Page], room: int, vocabulary: Vocabulary) -> list[Page]:
@@ -184,35 +207,3 @@ def _newest_pages(pages: Sequence[Page], room: int, vocabulary: Vocabulary) -> l
             break
         kept.append(page)
     return kept
-
-
-def _system(memory: ChatMemory, text: str, max_tokens: int, vocabulary: Vocabulary) -> str:
-    """The system prompt `text`, with the memory in at most about `max_tokens` tokens.
-
-    The oldest facts are cut, then the summary's end, then the oldest pinned facts.
-    """
-    left = max_tokens - count_text(prompts.memory("", ["-"]), vocabulary)
-    if left <= 0 or not (memory.summary or memory.facts):
-        return text
-    newest = sorted(memory.facts, key=lambda fact: -(fact.position or 0))
-    pinned, left = _fitting([fact for fact in newest if fact.pinned], left, vocabulary)
-    summary = cut_text(memory.summary or "", left, vocabulary)
-    others, _ = _fitting(
-        [fact for fact in newest if not fact.pinned], left - count_text(summary, vocabulary), vocabulary
-    )
-    facts = {*pinned, *others}
-    if not summary and not facts:
-        return text
-    return text + prompts.memory(summary, [fact.text for fact in dict.fromkeys(memory.facts) if fact in facts])
-
-
-def _fitting(facts: Sequence[Fact], room: float, vocabulary: Vocabulary) -> tuple[list[Fact], float]:
-    """The first of the facts, as many as fit into `room` tokens, and the tokens that are left."""
-    kept: list[Fact] = []
-    for fact in facts:
-        size = count_text(f"\n- {fact.text}", vocabulary)
-        if size > room:
-            break
-        room -= size
-        kept.append(fact)
-    return kept, room

@@ -1,21 +1,22 @@
 """What a generation needs to know of its chat: memory, messages that the memory does not cover, pages, and look-ups."""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from sqlalchemy import bindparam, select
+from sqlalchemy import bindparam, func, select
 from sqlalchemy.exc import SQLAlchemyError
 
-from services.worker.generations.context import ChatMemory
 from services.worker.generations.steps import found_pages, load
 from services.worker.look_up.port import FoundMessage, HistoryIndex, Scope
 from services.worker.models.port import ModelMessage
 from services.worker.prompts import BROKEN_OFF, Page
 from shared.database.engine import Connection
-from shared.database.tables import Chat, Generation, Message
+from shared.database.tables import Generation, Message
 from shared.generations.claim import Claimed
-from shared.memory.facts import read_facts
+from shared.memory.chat_memory import ChatMemory, read_memory
+from shared.memory.facts import Fact, masked
 from shared.states import MessageStatus
 from shared.telemetry.logs import get_logger
 from shared.visible_text import is_blank
@@ -30,7 +31,7 @@ MAX_PAGES: Final = 10
 MAX_LOOKED_UP: Final = 6
 """So many messages behind the watermark are looked up for an answer."""
 LOOK_UP_WITHIN: Final = 3.0
-"""Seconds that an answer waits for what is looked up. Then the answer goes on without that."""
+"""Seconds. An answer does not wait longer for what it can do without."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,15 +39,14 @@ class ChatHistory:
     """A chat's memory, and the messages after the memory's watermark up to the question, in order.
 
     Answers that failed or were stopped say that they were broken off. `pages` are pages of earlier searches, those of the
-    newest answer first. `is_cut`: there are more messages after the watermark than MAX_MESSAGES; the oldest are missing here.
-    `looked_up` are messages up to the `watermark` that bear on the question, the best first; see `look_up`.
+    newest answer first. `unread` is how many more messages than MAX_MESSAGES are after the watermark; the oldest are missing
+    here. `looked_up` are messages up to the watermark that bear on the question, the best first.
     """
 
     memory: ChatMemory
     messages: list[ModelMessage]
-    is_cut: bool
+    unread: int = 0
     pages: tuple[Page, ...] = ()
-    watermark: int = 0
     looked_up: tuple[FoundMessage, ...] = ()
 
     @property
@@ -56,7 +56,7 @@ class ChatHistory:
 
 
 _HISTORY: Final = (
-    select(Message.role, Message.content, Message.status)
+    select(Message.role, Message.content, Message.status, Message.position)
     .where(
         Message.chat_id == bindparam("chat"),
         Message.position > bindparam("watermark"),
@@ -77,26 +77,37 @@ _SEARCHED: Final = (
     .order_by(Generation.user_message_id.desc())
     .limit(MAX_SEARCHED)
 )
-_MEMORY: Final = select(Chat.summary, Chat.facts, Chat.summary_position).where(Chat.id == bindparam("chat"))
+_COUNT: Final = select(func.count()).where(
+    Message.chat_id == bindparam("chat"), Message.position > bindparam("watermark"), Message.content != ""
+)
 
 
 async def load_history(db: Connection, claimed: Claimed) -> ChatHistory:
-    """The memory that came with the claim, and the messages that the memory does not cover. Empty replies are left out.
+    """The chat's memory as it is now, and the messages that the memory does not cover. Empty replies are left out.
 
     Nothing is looked up yet.
 
     Messages don't change. So the watermark that was read with the memory still says which messages the memory covers.
     """
-    memory = ChatMemory(claimed.summary, read_facts(claimed.facts))
-    return await _with_history(db, memory, claimed, claimed.watermark)
-
-
-async def reload_history(db: Connection, claimed: Claimed) -> ChatHistory:
-    """The same as `load_history`, with the chat's memory as it is now."""
-    row = (await db.execute(_MEMORY, {"chat": claimed.chat_id})).one_or_none()
-    summary, facts, watermark = row or (None, None, 0)
-    memory = ChatMemory(summary, read_facts(facts))
-    return await _with_history(db, memory, claimed, watermark)
+    chat_id, question = claimed.chat_id, claimed.user_message_id
+    memory = await read_memory(db, chat_id) or ChatMemory()
+    values = {"chat": chat_id, "question": question, "watermark": memory.watermark}
+    rows = (await db.execute(_HISTORY, values)).all()
+    gone = memory.tombstones
+    history = [
+        read_message(row.role, _without_forgotten(row.content, row.position, gone), row.status)
+        for row in reversed(rows[:MAX_MESSAGES])
+        if not is_blank(row.content)
+    ]
+    unread = 0
+    if len(rows) > MAX_MESSAGES:
+        past = (await db.execute(_COUNT, {"chat": chat_id, "watermark": memory.watermark})).scalar_one()
+        unread = max(1, past - MAX_MESSAGES)
+    searched = (await db.execute(_SEARCHED, {"chat": chat_id, "question": question})).scalars()
+    pages: dict[str, Page] = {}
+    for page in (page for steps in searched for page in found_pages(load(steps))):
+        pages.setdefault(page.url, page)
+    return ChatHistory(memory, history, unread=unread, pages=tuple(pages.values())[:MAX_PAGES])
 
 
 async def look_up(history: ChatHistory, claimed: Claimed, index: HistoryIndex) -> ChatHistory:
@@ -104,11 +115,11 @@ async def look_up(history: ChatHistory, claimed: Claimed, index: HistoryIndex) -
 
     An answer without them is better than none. The caller holds no connection: to make terms and excerpts takes time.
     """
-    if not history.watermark:
+    if not history.memory.watermark:
         return history
     asked = [message.content for message in history.messages if message.role == "user"]
     question, before = "".join(asked[-1:]), "".join(asked[-2:-1])
-    scope = Scope(claimed.user_id, claimed.chat_id, history.watermark)
+    scope = Scope(claimed.user_id, claimed.chat_id, history.memory.watermark)
     try:
         async with asyncio.timeout(LOOK_UP_WITHIN):
             found = await index.find(scope, question, before=before, limit=MAX_LOOKED_UP)
@@ -118,22 +129,9 @@ async def look_up(history: ChatHistory, claimed: Claimed, index: HistoryIndex) -
     return replace(history, looked_up=tuple(found))
 
 
-async def _with_history(db: Connection, memory: ChatMemory, claimed: Claimed, watermark: int) -> ChatHistory:
-    chat_id, question = claimed.chat_id, claimed.user_message_id
-    values = {"chat": chat_id, "question": question, "watermark": watermark}
-    rows = (await db.execute(_HISTORY, values)).all()
-    history = [read_message(*row) for row in reversed(rows[:MAX_MESSAGES]) if not is_blank(row.content)]
-    searched = (await db.execute(_SEARCHED, {"chat": chat_id, "question": question})).scalars()
-    pages: dict[str, Page] = {}
-    for page in (page for steps in searched for page in found_pages(load(steps))):
-        pages.setdefault(page.url, page)
-    return ChatHistory(
-        memory,
-        history,
-        is_cut=len(rows) > MAX_MESSAGES,
-        pages=tuple(pages.values())[:MAX_PAGES],
-        watermark=watermark,
-    )
+def _without_forgotten(content: str, position: int, gone: Sequence[Fact]) -> str:
+    """A message's content without what the user took back after it, or with it."""
+    return masked(content, [one.taken_back for one in gone if position <= (one.forgotten_position or 0)])
 
 
 def read_message(role: str, content: str, status: str) -> ModelMessage:

@@ -28,9 +28,10 @@ MOST_REFUSALS: Final = 5
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """What all prompts of one reply have in common: the user's date, and the tools on offer."""
+    """What all prompts of one reply have in common: the user's date, how many facts are told, and the tools on offer."""
 
     today: Today
+    max_facts: int
     tools: Sequence[ToolDescription] = ()
 
     def build(
@@ -70,6 +71,7 @@ class Prompt:
             results=[] if with_tools else to_quoted_results(steps, max_tokens=most, vocabulary=vocabulary),
             after=after,
             budget=budget,
+            max_facts=self.max_facts,
             vocabulary=vocabulary,
             today=today,
             is_short=bounds.short_prompt,

@@ -7,10 +7,10 @@ from typing import Final
 
 from services.worker.generations.citations import without_source
 from services.worker.generations.log_writer import LogWriter
-from services.worker.generations.quota import Quota
 from services.worker.generations.seam import Seam
 from services.worker.models.port import ModelChunk
 from services.worker.models.usage_meter import UsageMeter
+from services.worker.quota import Quota
 from shared.errors import CortexAIError, ModelError
 from shared.generations.finish import FinishedReply
 from shared.generations.outcome import Outcome

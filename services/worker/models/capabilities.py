@@ -27,7 +27,8 @@ class Family:
     `reasoning_format`: what a request has to say so that reasoning comes apart from the text; None where it does
     anyway. `brief_effort`: the reasoning effort for titles, summaries and search questions; None where a model knows no efforts.
     `efforts`: the reasoning efforts that they know. `suggests`: where they can't call tools, they can be asked whether a
-    tool should be called. `short_prompt`: a long system prompt confuses them.
+    tool should be called. `short_prompt`: a long system prompt confuses them. `summarizes`: they are worth asking for
+    summaries.
     """
 
     prefix: str
@@ -38,13 +39,14 @@ class Family:
     efforts: tuple[str, ...] = ()
     suggests: bool = True
     short_prompt: bool = False
+    summarizes: bool = True
 
 
 FAMILIES: Final = (
     Family("openai/gpt-oss", prefill=False, brief_effort="low", efforts=("low", "medium", "high")),
     Family("qwen/qwen3", reasoning_format="parsed"),
     Family("deepseek-r1", reasoning_format="parsed"),
-    Family("smollm2-135m", tools=False, suggests=False, short_prompt=True),
+    Family("smollm2-135m", tools=False, suggests=False, short_prompt=True, summarizes=False),
 )
 OTHERS: Final = Family("")
 
@@ -64,6 +66,7 @@ class Capabilities:
     reasoning_effort: str | None
     suggests: bool
     short_prompt: bool
+    summarizes: bool
     context_tokens: int
     max_output_tokens: int
 
@@ -136,6 +139,7 @@ class ModelCatalog:
             reasoning_effort=self.reasoning_effort if self.reasoning_effort in family.efforts else None,
             suggests=family.suggests,
             short_prompt=family.short_prompt,
+            summarizes=family.summarizes,
             context_tokens=context,
             max_output_tokens=self.max_output_tokens if context == known else min(self.max_output_tokens, context // 2),
         )

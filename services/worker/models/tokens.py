@@ -46,7 +46,7 @@ _UNLIKELY: Final = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Vocabulary:
     """How a kind of vocabulary cuts texts: the pieces of ASCII text, and the tokens of a character of each other script.
 
@@ -119,6 +119,9 @@ _COMMON_HAN: Final = frozenset(
 )
 """The first levels of GB 2312, Big5 and JIS X 0208: the 7,000 characters with which nearly all texts are written."""
 _FIRST: Final = [first for _, first, _ in _BLOCKS]
+REMEMBERED_CHARS: Final = 12_000
+REMEMBERED_TEXTS: Final = 512
+"""Mostly short texts. All together have at most 6 million characters."""
 MARKED_SHARE: Final = 150
 """A text of which one in so many characters is a marked Latin letter is wholly in another language than English."""
 
@@ -140,7 +143,14 @@ def _tokens_of(character: str, script: str, vocabulary: Vocabulary) -> float:
 
 
 def count_text(text: str, vocabulary: Vocabulary) -> float:
-    """About how many tokens a text takes. Not rounded, so that the counts of pieces add up."""
+    """About how many tokens a text takes. Not rounded, so that the counts of pieces add up.
+
+    Counts of short texts are remembered: the same segments, facts and messages are told again and again.
+    """
+    return (_remembered if len(text) <= REMEMBERED_CHARS else _count)(text, vocabulary)
+
+
+def _count(text: str, vocabulary: Vocabulary) -> float:
     unlikely = vocabulary.unlikely * len(_UNLIKELY.findall(text.lower()))
     if text.isascii():
         return len(vocabulary.english.findall(text)) + unlikely
@@ -157,6 +167,9 @@ def count_text(text: str, vocabulary: Vocabulary) -> float:
     # By degrees, since a text may quote another language, and pieces of a text have more or fewer marks than the whole.
     foreign = min(1.0, marked * MARKED_SHARE / len(text))
     return tokens + english + foreign * (len(vocabulary.foreign.findall(text)) - english)
+
+
+_remembered: Final = lru_cache(maxsize=REMEMBERED_TEXTS)(_count)
 
 
 def vocabulary_of(*models: str) -> Vocabulary:

@@ -1,194 +1,212 @@
-"""Facts: what users wrote and a summary must not lose. Facts are found by their look. Pure.
+"""Facts out of what a model gave: only what stands word for word in its message is kept. Pure.
 
-Models leave out numbers and names when they summarize. So the distinctive words of the summarized messages (numbers,
-addresses, names, quotations, codes) are looked for in the new summary. The sentences around missing words are kept as
-facts.
+What the model missed is found by its look (distinctive.py) and kept as sentences without a kind.
 """
 
-import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Final, NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any, Final
 
-from shared.memory.facts import FACT_MAX_CHARS, Fact
+import regex
 
-MAX_PER_MESSAGE: Final = 12
-"""The bound leaves room for the facts of other messages when one message is long."""
-MAX_TOKEN_CHARS: Final = 120
-MARGIN: Final = 40
-"""In a long sentence, a fact begins so many characters before its first distinctive word."""
-MAX_TOKENS: Final = 200
-"""Of one message. A message with more distinctive words is a table or a listing, which no summary needs word for word."""
+from services.worker.look_up.terms import distinct_terms
+from services.worker.summaries.distinctive import covers, plain, sentences_with, tokens_in
+from services.worker.summaries.messages import SummarizedMessage
+from shared.memory.facts import FACT_MAX_CHARS, KINDS, LABEL_MAX_CHARS, Fact, FactKind, Forgetting, NewFact
+from shared.protocol.encoding import clean
 
-# Each repetition is bounded. So the time that a message takes grows with its length only.
-_ADDRESS: Final = r"https?://[^\s<>\"]{1,2000}|[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,8}"
-_QUOTED: Final = r"\"[^\"\n]{2,80}\"|“[^”\n]{2,80}”|„[^“”\n]{2,80}[“”]|«[^»\n]{2,80}»"
-_CODE: Final = r"\b(?=[\w-]{0,40}\d)(?=[\w-]{0,40}[A-Za-z])\w[\w-]{1,40}\b|\b[A-Z]{2,40}(?:-[A-Z0-9]{1,40}){0,4}\b"
-_NUMBER: Final = r"(?<!\w)[$€£¥]?\d{1,40}(?:[.,:/]\d{1,40}){0,8}(?:\s?[%€$£¥](?!\d))?"
-_WORD: Final = r"[A-ZÀ-ÖØ-Þ][\w'\u2019-]{0,40}"
-_NAME: Final = rf"\b{_WORD}(?<=[a-zà-öø-ÿ])(?: {_WORD}){{0,4}}"
-_TOKEN: Final = re.compile(
-    f"(?P<address>{_ADDRESS})|(?P<quoted>{_QUOTED})|(?P<code>{_CODE})|(?P<number>{_NUMBER})|(?P<name>{_NAME})"
-)
-_WEIGHTS: Final = {"address": 5, "code": 4, "quoted": 3, "number": 3, "name": 2}
-WEAK: Final = 1
-SMALL_DIGITS: Final = 2
-"""Numbers with so few digits seldom matter: they count something, or number a list."""
-_SENTENCE: Final = re.compile(r"[^.!?\n]+(?:[.!?](?!\s|$)[^.!?\n]*)*[.!?]*")
-_EDGES: Final = "\"“”„«».,;:!?()[]'\u2019 "
-_IN_NUMBERS: Final = re.compile(
-    r"(?<=\d)[,.](?=\d{3}\b)|(?<!\d[$€£¥])(?<!\d\s[$€£¥])(?<=[$€£¥])\s(?=\d)|(?<=\d)\s(?=[%€$£¥](?!\d))"
-)
-"""What people may write in a number or leave out: commas between thousands, a space beside the unit."""
+MAX_FACTS: Final = 40
+"""More facts of one answer are not read."""
+MAX_VALUES: Final = 20
+LEAST_VALUE_CHARS: Final = 2
+"""A shorter value is not masked: it stands in too many words."""
+USERS_ALONE: Final = frozenset({"identity", "health", "preference", "instruction"})
+"""Only the user says these of the user. An assistant's or a page's sentence of such a kind has no kind."""
 
-# A number may go on behind such a mark.
-_NO_NUMBER_BEFORE: Final = r"(?<!\d[.,:/])"
-_NO_NUMBER_BEHIND: Final = r"(?![.,:/]\d)"
-
-# Words that begin sentences or have capitals, and are no names.
-_COMMON: Final = frozenset(
-    """a an and are as at be but by can could did do does for from had has have he hello hey hi how i i'd i'll i'm i've
-    if in is it it's its just let let's me my no not now of ok okay on or our please she so thank thanks that the their
-    then there these they this those to was we were what when where which who why will with would yes you your""".split()  # noqa: SIM905
-)
+_LONG_AGO: Final = datetime.min.replace(tzinfo=UTC)
+_LABEL: Final = regex.compile(r"[^\p{L}\p{N} _-]+")
 
 
-class Token(NamedTuple):
-    """A distinctive word or group of words, its place in the message, and its weight.
+def read_facts(
+    given: object, messages: Sequence[SummarizedMessage], known: Sequence[Fact], forgotten: Sequence[Fact]
+) -> list[NewFact]:
+    """The facts among what a model gave whose quotes stand in the messages that they name. The others are dropped.
 
-    More weight means more important.
+    `known` are facts that are not forgotten. A current one of the same subject and attribute is replaced by a later one of
+    the user's; what is known already, and what a later fact has replaced already, is not read again. A value that was
+    forgotten stays so, unless the user has said it since; then its tombstone holds no more.
     """
-
-    text: str
-    begin: int
-    end: int
-    weight: int
-
-
-def tokens_in(text: str) -> list[Token]:
-    """The distinctive tokens of a text, in order. A capital at the beginning of a sentence makes no name."""
-    found: list[Token] = []
-    for match in _TOKEN.finditer(text):
-        kind, begin, value = str(match.lastgroup), match.start(), match.group()
-        if kind == "name":
-            if _begins_sentence(text, begin):
-                first, _, rest = value.partition(" ")
-                if not rest or first.casefold() in _COMMON:
-                    begin, value = begin + len(first) + 1, rest
-            if value.casefold() in _COMMON:
-                continue
-        value = value.rstrip(".,;:!?") if kind == "address" else value
-        if value.strip(_EDGES) and len(value) <= MAX_TOKEN_CHARS:
-            weight = WEAK if value.isdecimal() and len(value) <= SMALL_DIGITS else _WEIGHTS[kind]
-            found.append(Token(value, begin, begin + len(value), weight))
-    if len(found) > MAX_TOKENS:
-        heaviest = sorted(found, key=lambda token: -token.weight)[:MAX_TOKENS]
-        found = sorted(heaviest, key=lambda token: token.begin)
-    return found
+    by_position = {message.position: message for message in messages}
+    current = [one for one in known if one.state == "current"]
+    facts = list[NewFact]()
+    for item in given[:MAX_FACTS] if isinstance(given, list) else ():
+        fact = _read_fact(item, by_position) if isinstance(item, dict) else None
+        if fact is None or is_forgotten(fact, forgotten) or _is_known(fact, [*known, *facts]):
+            continue
+        if fact.source != "user":
+            facts.append(fact)
+        elif not any(_place(one) > _place(fact) for one in _others_of_its_kind(fact, current)):
+            earlier = {one.id: one for one in current if not one.is_pinned and _place(one) < _place(fact)}
+            named = [*_ids(item.get("replaces")), *(one.id for one in _others_of_its_kind(fact, current))]
+            said_again = [one.id for one in forgotten if _says(fact, one)]
+            replaces = [*(one for one in named if one in earlier), *said_again]
+            facts.append(replace(fact, replaces=tuple(dict.fromkeys(replaces))))
+    return _newest_of_each(facts)
 
 
-def _begins_sentence(text: str, at: int) -> bool:
-    before = text[:at].rstrip(" \t*_>#-\"“'(")
-    return not before or before[-1] in ".!?:\n"
+def _read_fact(item: Mapping[str, Any], messages: Mapping[int, SummarizedMessage]) -> NewFact | None:
+    position, quote = _as_number(item.get("position")), item.get("quote")
+    message = messages.get(position) if position is not None else None
+    if message is None or not isinstance(quote, str):
+        return None
+    content = " ".join(message.content.split())
+    found = _find(content, " ".join(quote.split()).strip(" \"'“”«»„…"))
+    if not found:
+        return None
+    kind: FactKind = next((one for one in KINDS if one == item.get("kind")), "other")
+    if message.source != "user" and kind in USERS_ALONE:
+        kind = "other"
+    value = item.get("value")
+    value = _find(content, " ".join(value.split())) if isinstance(value, str) else ""
+    return NewFact(
+        message.position,
+        message.id,
+        kind,
+        found[:FACT_MAX_CHARS],
+        message.source,
+        message.said_at,
+        _label(item.get("subject")),
+        _label(item.get("attribute")),
+        value[:FACT_MAX_CHARS],
+        found[:FACT_MAX_CHARS],
+    )
 
 
-def covers(plain_text: str, token: str) -> bool:
-    """Whether a plain text (see `plain`) has a token, as a whole: 7.5 has no 5, and 14:30 has no 30.
+def _find(content: str, wanted: str) -> str:
+    """The words of the content that were quoted, whatever their case; empty where they don't stand there."""
+    if not wanted:
+        return ""
+    if wanted in content:
+        return wanted
+    match = regex.search(regex.escape(wanted), content, regex.I)
+    return match[0] if match else ""
 
-    Differences in capitals and in the form of numbers do not matter.
+
+def _label(text: object) -> str:
+    """A subject or an attribute: a few plain words. It is no quotation, so it must not be able to say much."""
+    return " ".join(_LABEL.sub(" ", text).split())[:LABEL_MAX_CHARS].strip() if isinstance(text, str) else ""
+
+
+def _ids(given: object) -> list[int]:
+    return [one for one in given if _as_number(one) is not None] if isinstance(given, list) else []
+
+
+def _as_number(given: object) -> int | None:
+    """A whole number; None for all else, such as true, which Python takes for 1."""
+    return given if isinstance(given, int) and not isinstance(given, bool) else None
+
+
+def _key(fact: Fact | NewFact) -> tuple[str, str] | None:
+    return (fact.subject.casefold(), fact.attribute.casefold()) if fact.subject and fact.attribute else None
+
+
+def _others_of_its_kind(fact: NewFact, current: Iterable[Fact]) -> list[Fact]:
+    """The user's facts that say another value of the same attribute."""
+    key = _key(fact)
+    return [one for one in current if key and _key(one) == key and one.value.casefold() != fact.value.casefold()]
+
+
+def _place(fact: Fact | NewFact) -> tuple[datetime, int]:
+    """When something was said. Facts of other chats have positions of their own."""
+    return fact.said_at or _LONG_AGO, fact.position or 0
+
+
+def _newest_of_each(facts: Sequence[NewFact]) -> list[NewFact]:
+    """The facts without those whose attribute a later one of the same answer gives another value, if both are the user's."""
+    in_order = sorted(facts, key=lambda fact: fact.position or 0)
+    last = {key: fact for fact in in_order if fact.source == "user" and (key := _key(fact))}
+    return [
+        fact
+        for fact in facts
+        if fact.source != "user" or not (key := _key(fact)) or (fact.position or 0) >= (last[key].position or 0)
+    ]
+
+
+def _is_known(fact: NewFact, known: Iterable[Fact | NewFact]) -> bool:
+    """Whether the same words are a fact already, of the same message."""
+    return any(_place(one) == _place(fact) and one.text.casefold() == fact.text.casefold() for one in known)
+
+
+def is_forgotten(fact: NewFact, forgotten: Iterable[Fact]) -> bool:
+    """Whether the user took back what the fact says, and has not said it since."""
+    return any(_says(fact, one) for one in forgotten if (fact.position or 0) <= (one.forgotten_position or 0))
+
+
+def _says(fact: NewFact, forgotten: Fact) -> bool:
+    """Whether a fact has the value that was forgotten, however a number in it is written."""
+    value = forgotten.taken_back
+    return bool(value) and covers(plain(f"{fact.text}\n{fact.value}"), value)
+
+
+def read_forgettings(
+    given: object, messages: Sequence[SummarizedMessage], known: Sequence[Fact]
+) -> tuple[list[Forgetting], list[int]]:
+    """What the user took back, according to the model: in a message of the user's, and only what is known or was said.
+
+    Returns the positions too at which the user took something back and the model did not say what.
     """
-    value = plain(token)
-    front = _NO_NUMBER_BEFORE if value[:1].isdecimal() else ""
-    back = _NO_NUMBER_BEHIND if value[-1:].isdecimal() else ""
-    return re.search(rf"(?<!\w){front}{re.escape(value)}(?!\w){back}", plain_text) is not None
+    positions = {message.position for message in messages if message.role == "user"}
+    ids = {fact.id for fact in known}
+    said = [one.content for one in messages if one.role == "user"] + [f"{one.text} {one.value}" for one in known]
+    forgettings, unclear = list[Forgetting](), list[int]()
+    for item in given[:MAX_VALUES] if isinstance(given, list) else ():
+        position = _as_number(item.get("position")) if isinstance(item, dict) else None
+        if not isinstance(item, dict) or position is None or position not in positions:
+            continue
+        values = item.get("values")
+        kept = (
+            [" ".join(clean(one).split()) for one in values if isinstance(one, str)] if isinstance(values, list) else []
+        )
+        kept = [value[:FACT_MAX_CHARS] for value in kept[:MAX_VALUES] if _was_said(value, said)]
+        facts = tuple(one for one in _ids(item.get("facts")) if one in ids)
+        if facts or kept:
+            forgettings.append(Forgetting(position, facts, tuple(dict.fromkeys(kept))))
+        else:
+            unclear.append(position)
+    return forgettings, unclear
 
 
-def plain(text: str) -> str:
-    """A text in the form in which texts are compared: without capitals, and with one form for each number."""
-    return _IN_NUMBERS.sub("", text.casefold()).strip(_EDGES)
+def _was_said(value: str, said: Iterable[str]) -> bool:
+    """Whether a value says something, and stands in what the user said or what is known. Stop words say nothing."""
+    if len(value) < LEAST_VALUE_CHARS or not distinct_terms(value):
+        return False
+    return any(covers(plain(" ".join(text.split())), value) for text in said)
 
 
-@dataclass(frozen=True, slots=True)
-class SummarizedMessage:
-    """A user's message that the new summary covers, or the old summary.
+def left_out(
+    messages: Sequence[SummarizedMessage],
+    told: str,
+    facts: Sequence[NewFact],
+    forgettings: Sequence[Forgetting],
+    forgotten: Sequence[Fact],
+) -> list[NewFact]:
+    """The user's sentences with distinctive words that neither the summary nor a fact has.
 
-    The position is None for a summary that the user wrote before any message was summarized.
+    Nothing of a message that takes something back.
     """
-
-    position: int | None
-    text: str
-
-
-def facts_of(message: SummarizedMessage, summary: str) -> list[Fact]:
-    """The facts of a message: its sentences with distinctive tokens that the plain summary (see `plain`) lacks.
-
-    At most MAX_PER_MESSAGE: those whose tokens have the most weight together.
-    """
-    weighed: list[tuple[int, int, str]] = []
-    tokens = [token for token in tokens_in(message.text) if not covers(summary, token.text)]
-    for sentence in _SENTENCE.finditer(message.text):
-        begin, end = sentence.span()
-        inside = [token for token in tokens if begin <= token.begin and token.end <= end]
-        # A quotation may contain the end of a sentence. Then no sentence has the whole token; the loop below adds it.
-        for excerpt, weight in _excerpts(message.text, begin, end, inside):
-            weighed.append((weight, len(weighed), excerpt))
-    for token in tokens:
-        if not any(covers(plain(excerpt), token.text) for _, _, excerpt in weighed):
-            weighed.append((token.weight, len(weighed), _line(message.text[token.begin : token.end])))
-    kept = sorted(weighed, key=lambda item: (-item[0], item[1]))[:MAX_PER_MESSAGE]
-    return [Fact(excerpt, message.position) for _, _, excerpt in sorted(kept, key=lambda item: item[1])]
-
-
-def _excerpts(text: str, begin: int, end: int, tokens: Sequence[Token]) -> Iterable[tuple[str, int]]:
-    """Pieces of a sentence with all of its tokens, each with its weight, none longer than FACT_MAX_CHARS."""
-    rest = list(tokens)
-    while rest:
-        start = begin if end - begin <= FACT_MAX_CHARS else max(begin, rest[0].begin - MARGIN)
-        stop = min(end, start + FACT_MAX_CHARS)
-        inside = [token for token in rest if token.end <= stop]
-        if stop < end and inside:
-            stop = max(inside[-1].end, text.rfind(" ", start, stop))
-        yield _line(text[start:stop]), sum(token.weight for token in inside)
-        rest = rest[max(1, len(inside)) :]
-
-
-def _line(text: str) -> str:
-    return " ".join(text.split())[:FACT_MAX_CHARS]
-
-
-def kept_facts(
-    known: Sequence[Fact], messages: Sequence[SummarizedMessage], summary: str, *, maximum: int
-) -> tuple[Fact, ...]:
-    """The facts to keep beside a summary that covers these messages too, by position.
-
-    A known fact that the summary contains is dropped, unless it is pinned. When more than `maximum` facts remain,
-    pinned facts stay first, then the newest facts with any token of more than weak weight, then the newest of the
-    others.
-    """
-    plain_summary = plain(summary)
-    still = [fact for fact in known if fact.pinned or not _is_in(plain_summary, fact)]
-    new = [fact for message in messages for fact in facts_of(message, plain_summary)]
-    by_text: dict[str, Fact] = {}
-    for fact in (*still, *new):
-        same = by_text.get(fact.text.casefold())
-        if same is None or not same.pinned:
-            by_text.pop(fact.text.casefold(), None)
-            by_text[fact.text.casefold()] = fact
-    ordered = sorted(by_text.values(), key=_place)
-    # The last ones of this order are kept: weak facts are dropped first, then the oldest.
-    ranked = sorted(ordered, key=lambda fact: (fact.pinned, not _is_weak(fact), _place(fact)))
-    pinned = sum(fact.pinned for fact in ordered)
-    return tuple(sorted(ranked[max(0, len(ranked) - max(maximum, pinned)) :], key=_place))
-
-
-def _is_weak(fact: Fact) -> bool:
-    return all(token.weight <= WEAK for token in tokens_in(fact.text))
-
-
-def _place(fact: Fact) -> int:
-    return fact.position or 0
-
-
-def _is_in(plain_summary: str, fact: Fact) -> bool:
-    tokens = tokens_in(fact.text)
-    return bool(tokens) and all(covers(plain_summary, token.text) for token in tokens)
+    plain_told = plain("\n".join([told, *(fact.text for fact in facts)]))
+    taken_back = {forgetting.position for forgetting in forgettings}
+    values = [(one.position, value) for one in forgettings for value in one.values]
+    kind: FactKind = "other"
+    sentences = list[NewFact]()
+    for message in messages:
+        if message.role != "user" or message.position in taken_back:
+            continue
+        missing = [token for token in tokens_in(message.content) if not covers(plain_told, token.text)]
+        for sentence in sentences_with(message.content, missing):
+            fact = NewFact(message.position, message.id, kind, sentence, "user", message.said_at, quote=sentence)
+            has_taken_back = any(message.position <= at and covers(plain(sentence), value) for at, value in values)
+            if not has_taken_back and not is_forgotten(fact, forgotten):
+                sentences.append(fact)
+    return sentences

@@ -1,7 +1,6 @@
-"""Summaries: the older messages of a chat go into its summary, each once, and the watermark moves past them."""
+"""Summaries: the older messages of a chat go into its segments, each once, and the watermark moves past them."""
 
 import asyncio
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -9,59 +8,49 @@ from typing import Final
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from services.worker import prompts
 from services.worker.look_up.port import HistoryIndex, IndexedMessage
 from services.worker.model_calls import noted_answer
 from services.worker.models.answer import Answer
-from services.worker.models.capabilities import AnswerBounds, ModelCatalog, learn_context
-from services.worker.models.port import ChatModel, ModelMessage, ModelRequest
-from services.worker.models.tokens import Vocabulary, count_text, count_tokens, cut_text
-from services.worker.summaries.facts import SummarizedMessage, kept_facts
-from shared.database.engine import Database
-from shared.errors import ModelBadResponse, ModelError, PromptTooLong, SummaryRefused
+from services.worker.models.capabilities import ModelCatalog
+from services.worker.models.port import ChatModel, ModelRequest
+from services.worker.quota import load_quota
+from services.worker.summaries.messages import SummarizedMessage, messages_to_summarize, read_row
+from services.worker.summaries.segmenting import EXTRACT_AFTER, Segmenting
+from services.worker.summaries.summary_model import SummaryModel
+from shared.database.engine import Connection, Database
 from shared.ids import ChatId
 from shared.jobs.sender import JobSender
 from shared.memory import summaries
-from shared.memory.summaries import SummaryClaim
-from shared.protocol.encoding import clean
+from shared.memory.chat_memory import read_memory
+from shared.memory.summaries import MemoryChanges, SummaryClaim
 from shared.telemetry.logs import get_logger
 from shared.telemetry.metrics import Metrics
-from shared.visible_text import ELLIPSIS, is_blank
 
 log = get_logger(__name__)
 
 CHUNKS_PER_JOB: Final = 5
 """How many chunks one job summarizes before other jobs get their turn."""
-CHUNKS_AT_ONCE: Final = 3
-"""How many chunks are summarized while an answer waits."""
-WAIT_WITHIN: Final = 30.0
-"""Seconds that an answer waits for its chat's summary."""
-SKIP_AFTER: Final = 5
-"""After so many failures, a single message that the model refuses is left out of the summary."""
+CHUNKS_AT_ONCE: Final = 100
+"""How many chunks are summarized at most while an answer waits."""
+WAIT_WITHIN: Final = 1.5
+"""Seconds that an answer waits for a model that summarizes. With what is done without it then, this is less than 2 s."""
 ASKING_SHARE: Final = 0.8
 """This share of the lease is for the model, however often it is asked. The rest is for saving, so that nobody else begins."""
+SEGMENTS: Final = 5
+"""So many segments fit into a memory, at the least."""
+SMALL_CONTEXT: Final = 8_000
+"""Where a model's context has fewer tokens, messages are summarized one by one as they leave the window."""
 JOB_LOST_AFTER: Final = timedelta(seconds=2)
-MARGIN_TOKENS: Final = 64
-LEAST_TOKENS: Final = 100
-"""Of a message, so many tokens are summarized at least, however small the model's context is."""
-SUMMARY_SHARE: Final = 4
-"""The old summary and the new one each get at most 1/SUMMARY_SHARE of the model's context."""
-MOST_HALVINGS: Final = 6
-"""How often a chunk that is too long for the model is halved at once."""
-ENGLISH_CHARS: Final = 4
-"""Characters of a token of English."""
-SAMPLE_CHARS: Final = 500
-"""So many characters tell how many tokens a chat's language takes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Summarizer:
-    """Makes summaries. One is made for each process.
+    """Puts the older messages of chats into segments. One is made for each process.
 
-    The newest `window` messages of a chat stay out of its summary. A chunk has at most `chunk_messages` messages and
-    takes at most `timeout` seconds. A summary has at most `max_chars` characters; at most `max_facts` facts are kept
-    beside it. Summarized messages go into the `index`. `running` are the jobs that run now. Once `is_leaving` is set, no
-    further job begins.
+    The newest `window` messages of a chat stay out of segments. A segment is made of at most `chunk_messages` messages, as
+    soon as there are so many, and takes at most `timeout` seconds. All segments of a chat have at most `max_chars`
+    characters. A user may spend `daily_tokens` a day; None for no bound. Summarized messages go into the `index`. `running`
+    are the jobs that run now. Once `is_leaving` is set, no further job begins.
     """
 
     database: Database
@@ -73,7 +62,7 @@ class Summarizer:
     chunk_messages: int
     timeout: float
     max_chars: int
-    max_facts: int
+    daily_tokens: int | None
     metrics: Metrics
     running: set[asyncio.Task[None]] = field(default_factory=set)
     is_leaving: asyncio.Event = field(default_factory=asyncio.Event)
@@ -83,14 +72,26 @@ class Summarizer:
         """How long a claim of a chunk holds. The model is asked within ASKING_SHARE of this time."""
         return timedelta(seconds=self.timeout)
 
-    async def ask_if_due(self, chat_id: ChatId) -> None:
-        """Send a job for the chat if more messages than the window are not summarized. Never raises.
+    @property
+    def due_after(self) -> int:
+        """How many messages have to have left the window before a segment is made of them."""
+        is_small = self.models.with_fallback(self.models.default).context_tokens < SMALL_CONTEXT
+        return 1 if is_small else self.chunk_messages
 
-        When the database does not answer, the end of the next reply asks again.
+    @property
+    def kept(self) -> int:
+        """How many messages past the watermark are left as they are."""
+        return self.window + self.due_after - 1
+
+    async def ask_if_due(self, chat_id: ChatId, *, is_well: bool = False) -> None:
+        """Send a job for the chat if a segment is due. Never raises.
+
+        `is_well`: the model that makes summaries has just answered. When the database does not answer, the end of the next
+        reply asks again.
         """
         try:
             async with self.database.connect() as db:
-                is_due = await summaries.mark_due(db, chat_id, self.window)
+                is_due = await summaries.mark_due(db, chat_id, self.kept, is_well=is_well)
         except SQLAlchemyError as error:
             log.warning("summary_not_asked_for", error=type(error).__name__)
             return
@@ -105,7 +106,7 @@ class Summarizer:
             self.jobs.summarize(ChatId(chat_id))
 
     async def summarize(self, chat_id: ChatId) -> None:
-        """Summarize what is due of a chat, chunk by chunk. Does nothing when nothing is due, or another job is at work.
+        """Put into segments what is due of a chat, chunk by chunk. Does nothing when nothing is due, or another job is at work.
 
         A process that is leaving does nothing either: the sweep finds the chat again.
         """
@@ -123,21 +124,24 @@ class Summarizer:
 
     async def _summarize_chunks(self, chat_id: ChatId) -> None:
         for _ in range(CHUNKS_PER_JOB):
-            if not await self._summarize_chunk(chat_id, even_if_not_due=False):
+            if not await self._summarize_chunk(chat_id):
                 return
         self.jobs.summarize(chat_id)
 
     async def summarize_now(self, chat_id: ChatId) -> bool:
-        """Summarize a few chunks, due or not, while an answer waits. Returns whether any chunk was summarized."""
+        """Put the oldest messages into segments while an answer waits, whether that is due or not. Never raises.
+
+        The model has WAIT_WITHIN seconds for all of it. What it has not summarized by then, and all where it failed a short
+        while ago, is extracted without it; a model makes these segments anew later. Returns whether anything was summarized.
+        """
+        until = asyncio.get_running_loop().time() + WAIT_WITHIN
         summarized = False
         try:
-            async with asyncio.timeout(WAIT_WITHIN):
-                for _ in range(CHUNKS_AT_ONCE):
-                    more = await self._summarize_chunk(chat_id, even_if_not_due=True)
-                    summarized = summarized or more is not None
-                    if not more:
-                        break
-        except (TimeoutError, SQLAlchemyError) as error:
+            for _ in range(CHUNKS_AT_ONCE):
+                if await self._summarize_chunk(chat_id, until=until) is None:
+                    break
+                summarized = True
+        except SQLAlchemyError as error:
             log.warning("summarize_now_failed", error=type(error).__name__)
         return summarized
 
@@ -152,144 +156,55 @@ class Summarizer:
             for job in late:
                 job.cancel()
 
-    async def _summarize_chunk(self, chat_id: ChatId, *, even_if_not_due: bool) -> bool | None:
-        """Summarize one chunk. Returns whether more is due; None when nothing was summarized."""
-        # 1. Claim the chat, and read the next messages.
+    async def _summarize_chunk(self, chat_id: ChatId, *, until: float | None = None) -> bool | None:
+        """Put one chunk of messages into a segment. Returns whether more is due; None when nothing was summarized.
+
+        `until`: an answer waits until then, by the event loop's clock. So it is done whether it is due or not.
+        """
+        # 1. Claim the chat, and read its memory and the next messages.
         async with self.database.connect() as db:
-            claimed = await summaries.claim(db, chat_id, self.lease, even_if_not_due=even_if_not_due)
+            claimed = await summaries.claim(db, chat_id, self.lease, even_if_not_due=until is not None)
             if claimed is None:
                 return None
-            last = claimed.last - self.window
-            # After each failure the chunk is half as long: it may have been too much for the model.
-            limit = max(1, self.chunk_messages >> claimed.failures)
-            statement = summaries.messages_between(chat_id, claimed.watermark, last, limit)
-            rows = (
-                [IndexedMessage._make(row) for row in await db.execute(statement)] if last > claimed.watermark else []
-            )
-        if not rows:
+            memory = await read_memory(db, chat_id)
+            rows = await self._next_messages(db, claimed)
+        if memory is None or memory.version != claimed.version:
+            return None  # somebody has just changed the memory, and sends a job
+        is_due = claimed.last - self.kept > claimed.watermark
+        if not rows or (until is None and not is_due):
             async with self.database.begin() as db:
-                await summaries.rest(db, claimed, self.window)
+                await summaries.rest(db, claimed, self.kept)
             return None
 
-        # 2. Ask the model for the new summary.
+        # 2. Make a segment of them.
+        model = self._model_for(claimed, until)
+        segmenting = Segmenting(self.database, self.index, model, claimed, memory, self.max_chars)
         try:
-            chunk, answer = await self._ask_for_less_and_less(claimed, rows)
+            made = await segmenting.make(rows, is_waited_for=until is not None)
         except asyncio.CancelledError:
             async with self.database.connect() as db:
                 await db.execute(summaries.release(claimed))
             raise
-        if isinstance(answer, Exception):
-            log.warning("summary_failed", chat_id=chat_id, error=type(answer).__name__)
-            alone = [message for message in chunk if message.content]
-            is_refused = isinstance(answer, SummaryRefused | PromptTooLong)
-            if not (is_refused and len(alone) == 1 and claimed.failures >= SKIP_AFTER):
-                async with self.database.connect() as db:
-                    await db.execute(summaries.failed(claimed))
-                return None
-            # One message must not keep all later messages out of the memory. The facts of this message are kept.
-            log.warning("message_not_summarized", chat_id=chat_id, position=alone[0].position)
-            answer = None
+        if made is None:
+            return None
 
-        # 3. Save the summary and the facts, and move the watermark.
-        return await self._save(claimed, chunk, answer)
+        # 3. Save the segments and the facts, and move the watermark.
+        return await self._save(claimed, *made)
 
-    async def _ask_for_less_and_less(
-        self, claimed: SummaryClaim, rows: Sequence[IndexedMessage]
-    ) -> tuple[Sequence[IndexedMessage], Answer | ModelError | None]:
-        """The first messages, as many as fit, and the model's answer over them; None where they say nothing, or a failure.
+    async def _next_messages(self, db: Connection, claimed: SummaryClaim) -> list[SummarizedMessage]:
+        """The next messages that may go into a segment: all but the newest `window`, at most a chunk of them."""
+        last = claimed.last - self.window
+        # After each failure the chunk is half as long: it may have been too much for the model. In the end it is extracted.
+        halvings = claimed.failures if claimed.failures < EXTRACT_AFTER else 0
+        limit = max(1, self.chunk_messages >> halvings)
+        if last <= claimed.watermark:
+            return []
+        statement = messages_to_summarize(claimed.chat_id, claimed.watermark, last, limit)
+        return [read_row(row) for row in await db.execute(statement)]
 
-        What is too long for the model is halved and asked for again at once. After failures it is halved from the start.
-        All asks together end before the claim's lease does.
-        """
-        until = asyncio.get_running_loop().time() + self.timeout * ASKING_SHARE
-        for halvings in range(claimed.failures, claimed.failures + MOST_HALVINGS):
-            chunk = self._fitting(claimed, rows, halvings)
-            messages = [message for message in chunk if message.content]
-            try:
-                return chunk, await self._ask(claimed, messages, halvings, until) if messages else None
-            except PromptTooLong as error:
-                refusal = error
-            except ModelError as error:
-                return chunk, error
-        return chunk, refusal
-
-    def _fitting(
-        self, claimed: SummaryClaim, rows: Sequence[IndexedMessage], halvings: int
-    ) -> Sequence[IndexedMessage]:
-        """The first of the messages, as many as the model can read at once, but at least one."""
-        left = float(self._budget(claimed, halvings))
-        for count, row in enumerate(rows):
-            left -= (
-                count_text(json.dumps(row.content, ensure_ascii=False), self._bounds.vocabulary) + MARGIN_TOKENS // 4
-            )
-            if left < 0 and count:
-                return rows[:count]
-        return rows
-
-    @property
-    def _bounds(self) -> AnswerBounds:
-        return self.models.with_fallback(self.models.default)
-
-    @property
-    def _share(self) -> int:
-        """The tokens that the old summary may take, the pinned facts, and the new summary, each."""
-        return self._bounds.context_tokens // SUMMARY_SHARE
-
-    def _budget(self, claimed: SummaryClaim, halvings: int) -> int:
-        """The tokens that the quoted messages may take."""
-        vocabulary = self._bounds.vocabulary
-        old = self._old_summary(claimed)
-        conversation = self._conversation(old, [], self._pinned(claimed))
-        fixed = sum(count_tokens(message, vocabulary) for message in conversation) + MARGIN_TOKENS
-        room = self._bounds.context_tokens - self._max_tokens(claimed.summary or "") - fixed
-        return max(LEAST_TOKENS, room >> halvings)
-
-    def _old_summary(self, claimed: SummaryClaim) -> str:
-        return cut_text(claimed.summary or "", self._share, self._bounds.vocabulary)
-
-    def _pinned(self, claimed: SummaryClaim) -> list[str]:
-        """The facts that the user has confirmed, as many as have room."""
-        room, told = float(self._share), list[str]()
-        for fact in claimed.facts:
-            if fact.pinned and (room := room - count_text(f'"{fact.text}", ', self._bounds.vocabulary)) >= 0:
-                told.append(fact.text)
-        return told
-
-    def _conversation(
-        self, summary: str, quoted: Sequence[tuple[int, str, str]], pinned: Sequence[str]
-    ) -> list[ModelMessage]:
-        return [
-            ModelMessage("system", prompts.summarize(self.max_chars)),
-            ModelMessage("user", prompts.summary_request(summary, quoted, pinned)),
-        ]
-
-    def _max_tokens(self, sample: str) -> int:
-        """The tokens that a summary in the language of the sample may take.
-
-        The margin is for models that count tokens differently.
-        """
-        sample = sample[:SAMPLE_CHARS]
-        density = max(1 / ENGLISH_CHARS, count_text(sample, self._bounds.vocabulary) / max(1, len(sample)))
-        return min(self._bounds.max_output_tokens, self._share, int(self.max_chars * density) + MARGIN_TOKENS)
-
-    async def _ask(
-        self, claimed: SummaryClaim, messages: Sequence[IndexedMessage], halvings: int, until: float
-    ) -> Answer:
-        """The model's new summary. `until` is a time of the event loop's clock.
-
-        Raises:
-            ModelError: the model gave no summary, so the old summary is kept.
-
-        """
-        most, vocabulary = self._budget(claimed, halvings), self._bounds.vocabulary
-        quoted = [
-            (message.position, message.role, _shortened(message.content, most, vocabulary)) for message in messages
-        ]
-        conversation = self._conversation(self._old_summary(claimed), quoted, self._pinned(claimed))
-        max_tokens = self._max_tokens((claimed.summary or "") + messages[0].content)
-        request = ModelRequest(self.models.default, conversation, max_tokens=max_tokens, is_brief=True)
-        try:
-            answer = await noted_answer(
+    def _model_for(self, claimed: SummaryClaim, until: float | None) -> SummaryModel:
+        async def ask(request: ModelRequest, within: float) -> Answer:
+            return await noted_answer(
                 self.database,
                 self.metrics,
                 self.model,
@@ -297,60 +212,28 @@ class Summarizer:
                 claimed.user_id,
                 "summary",
                 chat_id=claimed.chat_id,
-                within=until - asyncio.get_running_loop().time(),
+                within=within,
             )
-        except PromptTooLong as refusal:
-            sent = sum(count_tokens(message, vocabulary) for message in conversation)
-            learn_context(refusal, self.models, self.models.default, sent)
-            raise
-        if answer.finish_reason == "length" and is_blank(answer.text):
-            raise ModelBadResponse  # the model thought for too long, as it may do over any text
-        if answer.finish_reason == "content-filter" or is_blank(answer.text):
-            raise SummaryRefused
-        return answer
 
-    async def _save(self, claimed: SummaryClaim, chunk: Sequence[IndexedMessage], answer: Answer | None) -> bool | None:
-        """Save the answer as the summary of the chunk; without an answer, the old summary.
+        async def check_quota(tokens: int) -> None:
+            async with self.database.connect() as db:
+                quota = await load_quota(db, claimed.user_id, self.daily_tokens)
+            quota.check(tokens)
 
-        Returns as `_summarize_chunk`.
-        """
-        summary = claimed.summary
-        if answer is not None:
-            text = clean(answer.text).strip()
-            was_cut = answer.finish_reason == "length"
-            summary = at_sentence_end(text, min(self.max_chars, len(text) - 1) if was_cut else self.max_chars)
-        texts = [SummarizedMessage(message.position, message.content) for message in chunk if message.role == "user"]
-        if claimed.summary:
-            # The new summary may lack facts that the old one had of earlier messages.
-            texts.insert(0, SummarizedMessage(claimed.watermark or None, claimed.summary))
-        # On a thread, since there may be much text.
-        facts = await asyncio.to_thread(kept_facts, claimed.facts, texts, summary or "", maximum=self.max_facts)
-        entries = await self.index.prepare(claimed.chat_id, chunk)
+        loop = asyncio.get_running_loop()
+        end = loop.time() + self.timeout * ASKING_SHARE
+        return SummaryModel(ask, self.models, self.max_chars // SEGMENTS, check_quota, until or end)
+
+    async def _save(
+        self, claimed: SummaryClaim, chunk: Sequence[SummarizedMessage], changes: MemoryChanges
+    ) -> bool | None:
+        """Save what the chunk became. Returns as `_summarize_chunk`."""
+        indexed = [IndexedMessage(one.id, one.position, one.role, one.content) for one in chunk]
+        entries = await self.index.prepare(claimed.chat_id, indexed)
         async with self.database.begin() as db:
-            saved = await summaries.save(db, claimed, summary, facts, chunk[-1].position, self.window)
+            saved = await summaries.save(db, claimed, changes, self.kept)
             if saved is not None:
                 await self.index.add(db, entries)
         if saved is None:
             log.info("summary_outrun", chat_id=claimed.chat_id)
         return saved
-
-
-def _shortened(text: str, max_tokens: int, vocabulary: Vocabulary) -> str:
-    """A message for the prompt.
-
-    When the message is too long, its middle is left out; its facts are found all the same.
-    """
-    if cut_text(text, max_tokens, vocabulary) == text:
-        return text
-    half = max_tokens / 2
-    # The end is cut from its end on.
-    return f"{cut_text(text, half, vocabulary)} {ELLIPSIS} {cut_text(text[::-1], half, vocabulary)[::-1]}"
-
-
-def at_sentence_end(text: str, max_chars: int) -> str:
-    """`text`, cut after the last whole sentence that fits, or after a word where no sentence fits."""
-    if len(text) <= max_chars:
-        return text
-    cut = text[:max_chars]
-    end = max(cut.rfind(mark) for mark in (". ", "! ", "? ", ".\n", "\n"))
-    return cut[: end + 1].rstrip() if end > max_chars // 2 else cut.rpartition(" ")[0] or cut

@@ -108,11 +108,15 @@ class Tool(Generic[Arguments]):
 
 @dataclass(frozen=True, slots=True)
 class ChatContext:
-    """The chat for which an answer's tools are called, and its user. The memory covers the positions up to the `watermark`."""
+    """The chat for which an answer's tools are called, and its user. The memory covers the positions up to the `watermark`.
+
+    `forgotten` are values that the user took back: no tool tells them.
+    """
 
     user_id: UserId
     chat_id: ChatId
     watermark: int
+    forgotten: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -112,7 +112,7 @@ def _purpose(first: Mapping[str, Any]) -> Purpose:
         return "title"
     if "whether the web has to be searched" in instruction:
         return "search"
-    return "summary" if "You keep the summary " in instruction else "answer"
+    return "summary" if " the memory of a conversation" in instruction else "answer"
 
 
 def text_of(message: Mapping[str, Any]) -> str:

@@ -4,11 +4,12 @@ import asyncio
 import time
 from collections import Counter, deque
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final, Literal
 
 from tests.doubles.groq.conversation import Conversation
 from tests.doubles.groq.directives import DEFAULTS, Behaviour, Purpose, directive_in, parse
+from tests.doubles.groq.summary import summary_of
 
 MAX_RECORDS: Final = 1000
 MAX_SCRIPTS: Final = 1000
@@ -103,9 +104,9 @@ class State:
                 script.times -= 1
                 if script.times <= 0:
                     self.scripts.remove(script)
-                return script
+                return _with_summary(script, conversation)
         directive = directive_in(conversation.last_user_text, conversation.purpose)
-        return Script(DEFAULTS if directive is None else parse(directive))
+        return _with_summary(Script(DEFAULTS if directive is None else parse(directive)), conversation)
 
     def is_spared(self, behaviour: Behaviour, conversation: Conversation) -> bool:
         """Count a request of a conversation whose fault applies `once` (or n times); True when that is used up."""
@@ -159,3 +160,11 @@ class State:
         watcher = asyncio.get_running_loop().create_future()
         self.watchers.append(watcher)
         await watcher
+
+
+def _with_summary(script: Script, conversation: Conversation) -> Script:
+    """Return the script with a dutiful summary where one is asked for and nothing else is to be said."""
+    says_more = script.reply is not None or script.events is not None or script.behaviour.tokens != DEFAULTS.tokens
+    if conversation.purpose != "summary" or says_more:
+        return script
+    return replace(script, reply=summary_of(conversation.last_user_text))

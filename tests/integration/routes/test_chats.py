@@ -334,3 +334,33 @@ async def test_a_title_is_kept_on_one_line_and_turns_no_text_around(client: Clie
     assert made.json()["title"] == "Tides and moons"
     renamed = await client.http.patch(f"/api/chats/{made.json()['id']}", json={"title": "\u2067Sea\u2069"})
     assert renamed.json()["title"] == "Sea"
+
+
+async def test_temporary_chats_are_in_a_list_of_their_own(newcomer: Client) -> None:
+    made = await newcomer.http.post("/api/chats", json={"temporary": True})
+    assert (made.status_code, made.json()["temporary"]) == (201, True)
+    plain = await newcomer.new_chat()
+    temporary = made.json()["id"]
+    for query, chat in (("", plain), ("?temporary=false", plain), ("?temporary=true", temporary)):
+        found = (await newcomer.http.get(f"/api/chats{query}")).json()
+        assert [(one["id"], one["temporary"]) for one in found] == [(chat, chat == temporary)]
+    assert (await newcomer.http.get(f"/api/chats/{temporary}")).json()["temporary"]
+    assert not (await newcomer.http.get(f"/api/chats/{plain}")).json()["temporary"]
+
+
+async def test_the_pages_of_temporary_chats_hold_each_once(newcomer: Client) -> None:
+    made = [(await newcomer.http.post("/api/chats", json={"temporary": True})).json()["id"] for _ in range(3)]
+    await newcomer.new_chat()
+    pages = await walk(newcomer.http, "/api/chats?temporary=true&limit=2")
+    assert [chat["id"] for page in pages for chat in page] == made[::-1]
+
+
+@pytest.mark.parametrize("value", [None, "perhaps", 7, [True]])
+async def test_whether_a_chat_is_temporary_is_yes_or_no(client: Client, value: object) -> None:
+    refused = await client.http.post("/api/chats", json={"temporary": value})
+    assert (refused.status_code, refused.json()["field"]) == (422, "temporary")
+
+
+async def test_which_chats_to_list_is_yes_or_no(client: Client) -> None:
+    refused = await client.http.get("/api/chats?temporary=perhaps")
+    assert (refused.status_code, refused.json()["field"]) == (422, "temporary")

@@ -8,6 +8,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from services.worker.look_up.port import HistoryIndex, Scope
 from services.worker.tools.port import ChatContext, ChatTool, Tool, ToolFailure, ToolResult
 from shared.ids import MAX_BIGINT
+from shared.memory.facts import masked
 from shared.telemetry.logs import get_logger
 from shared.visible_text import is_blank
 
@@ -74,7 +75,12 @@ def search_history(index: HistoryIndex) -> ChatTool:
                 return ToolFailure("unavailable", FAILED, FAILED_NOTICE)
             return ToolResult(
                 records=[
-                    {"position": one.position, "role": one.role, "date": one.day.isoformat(), "content": one.text}
+                    {
+                        "position": one.position,
+                        "role": one.role,
+                        "date": one.day.isoformat(),
+                        "content": masked(one.text, chat.forgotten),
+                    }
                     for one in found
                 ],
                 shown={"messages": [{"position": one.position, "role": one.role} for one in found]},

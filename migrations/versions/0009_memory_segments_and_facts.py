@@ -1,0 +1,121 @@
+"""Segments and facts in tables of their own, chats that are temporary, and whether chats share facts."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0009"
+down_revision = "0008"
+branch_labels = None
+depends_on = None
+
+SHARED_FACTS = (
+    "kind IN ('identity', 'health', 'preference', 'instruction') AND source IN ('user', 'edited')"
+    " AND replaced_by IS NULL AND forgotten_at IS NULL"
+)
+
+
+def upgrade() -> None:
+    """Add the tables and columns.
+
+    The previous release goes on with the columns `summary` and `facts`. What it has summarized, and summarizes meanwhile, is
+    taken over when the chat's memory is next read (shared/memory/take_over.py).
+    """
+    _add_segments()
+    _add_facts()
+    op.add_column("chats", sa.Column("is_temporary", sa.Boolean(), server_default=sa.text("false"), nullable=False))
+    op.create_index(
+        "ix_chats_temporary", "chats", ["last_message_at"], unique=False, postgresql_where=sa.text("is_temporary")
+    )
+    op.add_column("users", sa.Column("shares_memory", sa.Boolean(), server_default=sa.text("false"), nullable=False))
+    # Only what the user wrote into chats in which nothing is summarized: these are few. Each other chat is taken over when
+    # its memory is next read, since its segments end elsewhere than at the watermark. No large table is read here while
+    # others wait for it.
+    op.execute("""
+        INSERT INTO memory_segments (chat_id, first_position, last_position, text, kind)
+        SELECT id, 0, 0, summary, 'edited' FROM chats WHERE summary_position = 0 AND summary IS NOT NULL
+    """)
+    op.execute("""
+        INSERT INTO memory_facts (user_id, chat_id, kind, text, source, is_pinned)
+        SELECT user_id, id, 'other', left(fact ->> 'text', 200), 'edited', coalesce(fact ->> 'pinned' = 'true', false)
+        FROM chats CROSS JOIN jsonb_array_elements(chats.facts) WITH ORDINALITY AS listed (fact, place)
+        WHERE summary_position = 0 AND jsonb_typeof(chats.facts) = 'array' AND coalesce(fact ->> 'text', '') <> ''
+        ORDER BY id, place
+    """)
+
+
+def _add_segments() -> None:
+    op.create_table(
+        "memory_segments",
+        sa.Column("id", sa.BigInteger(), sa.Identity(always=True), nullable=False),
+        sa.Column("chat_id", sa.BigInteger(), nullable=False),
+        sa.Column("first_position", sa.BigInteger(), nullable=False),
+        sa.Column("last_position", sa.BigInteger(), nullable=False),
+        sa.Column("text", sa.Text(), nullable=False),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("tries", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.CheckConstraint("first_position BETWEEN 0 AND last_position", name=op.f("ck_memory_segments_positions")),
+        sa.CheckConstraint("kind IN ('summary', 'extract', 'edited')", name=op.f("ck_memory_segments_kind")),
+        sa.ForeignKeyConstraint(["chat_id"], ["chats.id"], name=op.f("fk_memory_segments_chat_id"), ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_memory_segments")),
+    )
+    op.create_index(
+        "uq_memory_segments_chat_id_first_position", "memory_segments", ["chat_id", "first_position"], unique=True
+    )
+
+
+def _add_facts() -> None:
+    op.create_table(
+        "memory_facts",
+        sa.Column("id", sa.BigInteger(), sa.Identity(always=True), nullable=False),
+        sa.Column("user_id", sa.BigInteger(), nullable=False),
+        sa.Column("chat_id", sa.BigInteger(), nullable=True),
+        sa.Column("message_id", sa.BigInteger(), nullable=True),
+        sa.Column("position", sa.BigInteger(), nullable=True),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("subject", sa.Text(), server_default=sa.text("''"), nullable=False),
+        sa.Column("attribute", sa.Text(), server_default=sa.text("''"), nullable=False),
+        sa.Column("value", sa.Text(), server_default=sa.text("''"), nullable=False),
+        sa.Column("text", sa.Text(), nullable=False),
+        sa.Column("quote", sa.Text(), server_default=sa.text("''"), nullable=False),
+        sa.Column("source", sa.Text(), nullable=False),
+        sa.Column("is_pinned", sa.Boolean(), server_default=sa.text("false"), nullable=False),
+        sa.Column("said_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.Column("replaced_by", sa.BigInteger(), nullable=True),
+        sa.Column("forgotten_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("forgotten_by", sa.Text(), nullable=True),
+        sa.Column("forgotten_position", sa.BigInteger(), nullable=True),
+        sa.Column("changed_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.CheckConstraint(
+            "kind IN ('identity', 'health', 'preference', 'instruction', 'decision', 'relation', 'date', 'number',"
+            " 'place', 'other')",
+            name=op.f("ck_memory_facts_kind"),
+        ),
+        sa.CheckConstraint("source IN ('user', 'assistant', 'web', 'edited')", name=op.f("ck_memory_facts_source")),
+        sa.CheckConstraint("position >= 1", name=op.f("ck_memory_facts_position")),
+        sa.ForeignKeyConstraint(["user_id"], ["users.id"], name=op.f("fk_memory_facts_user_id"), ondelete="CASCADE"),
+        sa.ForeignKeyConstraint(["chat_id"], ["chats.id"], name=op.f("fk_memory_facts_chat_id"), ondelete="CASCADE"),
+        sa.ForeignKeyConstraint(
+            ["message_id"], ["messages.id"], name=op.f("fk_memory_facts_message_id"), ondelete="CASCADE"
+        ),
+        sa.ForeignKeyConstraint(
+            ["replaced_by"], ["memory_facts.id"], name=op.f("fk_memory_facts_replaced_by"), ondelete="SET NULL"
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_memory_facts")),
+    )
+    op.create_index("ix_memory_facts_chat_id", "memory_facts", ["chat_id"], unique=False)
+    op.create_index("ix_memory_facts_message_id", "memory_facts", ["message_id"], unique=False)
+    op.create_index("ix_memory_facts_replaced_by", "memory_facts", ["replaced_by"], unique=False)
+    op.create_index("ix_memory_facts_user_id", "memory_facts", ["user_id"], unique=False)
+    op.create_index(
+        "ix_memory_facts_shared", "memory_facts", ["user_id"], unique=False, postgresql_where=sa.text(SHARED_FACTS)
+    )
+
+
+def downgrade() -> None:
+    """Drop them. The columns `summary` and `facts` of chats have what chats are told; segments' bounds are lost."""
+    op.drop_column("users", "shares_memory")
+    op.drop_index("ix_chats_temporary", "chats")
+    op.drop_column("chats", "is_temporary")
+    op.drop_table("memory_facts")
+    op.drop_table("memory_segments")

@@ -1,0 +1,125 @@
+"""What is told of a chat's memory within a number of tokens: a record in JSON, the most important first to fit. Pure."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from services.worker.models.tokens import Vocabulary, count_text
+from shared.memory.chat_memory import ChatMemory, SharedFact
+from shared.memory.facts import Fact, FactKind, masked
+from shared.memory.segments import Segment
+
+RESERVED: Final[Mapping[FactKind, int]] = {
+    "identity": 8,
+    "health": 8,
+    "preference": 14,
+    "decision": 8,
+    "relation": 6,
+}
+"""So many facts of a kind are told before others: numbers can't drive out what a person is and likes."""
+SHARED_LIMIT: Final = 20
+"""So many facts of other chats are told at most."""
+
+
+@dataclass(slots=True)
+class Told:
+    """The record of a chat's memory as it grows, and the tokens that are left for it."""
+
+    left: float
+    vocabulary: Vocabulary
+    summaries: list[Segment] = field(default_factory=list)
+    facts: list[Fact] = field(default_factory=list)
+    shared: list[SharedFact] = field(default_factory=list)
+
+    def take(self, record: Mapping[str, Any]) -> bool:
+        """Whether there is room for this. If there is, the room is taken."""
+        size = count_text(json.dumps(record, ensure_ascii=False), self.vocabulary)
+        if size > self.left:
+            return False
+        self.left -= size
+        return True
+
+    def as_record(self, values: Sequence[str]) -> dict[str, Any]:
+        """The record, in the order of the chat; empty where nothing is told. `values` were forgotten."""
+        record = {
+            "summaries": [_summary(one, values) for one in sorted(self.summaries, key=lambda one: one.first)],
+            "facts": [_fact(one, values) for one in sorted(self.facts, key=lambda one: (one.position or 0, one.id))],
+            "from_other_chats": [_shared(one, values) for one in self.shared],
+        }
+        return {name: records for name, records in record.items() if records}
+
+
+def tell_first(told: Told, memory: ChatMemory) -> None:
+    """Tell the pinned facts and the user's instructions: they go before all else."""
+    values = memory.forgotten_values
+    for fact in sorted(_distinct(memory.current), key=lambda one: (not one.is_pinned, -(one.position or 0))):
+        if (fact.is_pinned or fact.kind == "instruction") and told.take(_fact(fact, values)):
+            told.facts.append(fact)
+
+
+def tell_rest(told: Told, memory: ChatMemory, max_facts: int) -> None:
+    """Tell the segments, the newest first, and the other facts: of reserved kinds, then of any kind, then of none.
+
+    Half of the room that is left is for segments; facts get what these leave, and segments what facts leave.
+    """
+    values = memory.forgotten_values
+    room = told.left
+    told.left = room / 2
+    late = [segment for segment in reversed(memory.segments) if not _tell_segment(told, segment, values)]
+    told.left += room / 2
+    facts = [fact for fact in _ranked(memory.current) if fact not in told.facts]
+    for fact in facts[: max(0, max_facts - len(told.facts))]:
+        if told.take(_fact(fact, values)):
+            told.facts.append(fact)
+    for one in memory.shared[:SHARED_LIMIT]:
+        if told.take(_shared(one, values)):
+            told.shared.append(one)
+    for segment in late:
+        if not _tell_segment(told, segment, values):
+            break
+
+
+def _tell_segment(told: Told, segment: Segment, values: Sequence[str]) -> bool:
+    if not segment.text:
+        return True
+    if not told.take(_summary(segment, values)):
+        return False
+    told.summaries.append(segment)
+    return True
+
+
+def _ranked(facts: Iterable[Fact]) -> list[Fact]:
+    """The facts, the most important first."""
+    newest = sorted(_distinct(facts), key=lambda fact: (-(fact.position or 0), -fact.id))
+    reserved = list[Fact]()
+    for kind, most in RESERVED.items():
+        reserved += [fact for fact in newest if fact.kind == kind and fact.source in {"user", "edited"}][:most]
+    others = [fact for fact in newest if fact not in reserved]
+    return [*reserved, *sorted(others, key=lambda fact: (not fact.is_typed, fact.source not in {"user", "edited"}))]
+
+
+def _distinct(facts: Iterable[Fact]) -> list[Fact]:
+    """The facts, each text once: the newest one of a text."""
+    by_text = {(fact.text.casefold(), fact.source): fact for fact in sorted(facts, key=lambda fact: fact.position or 0)}
+    return list(by_text.values())
+
+
+def _summary(segment: Segment, values: Sequence[str]) -> dict[str, Any]:
+    by = {"edited": "user", "extract": "extract"}.get(segment.kind, "model")
+    return {"messages": f"{segment.first}-{segment.last}", "by": by, "text": masked(segment.text, values)}
+
+
+def _fact(fact: Fact, values: Sequence[str]) -> dict[str, Any]:
+    record: dict[str, Any] = {"position": fact.position} if fact.position else {}
+    record |= {"date": fact.said_at.date().isoformat(), "by": fact.source, "kind": fact.kind}
+    about = " ".join(filter(None, (fact.subject, fact.attribute)))
+    if about and fact.attribute.casefold() not in fact.text.casefold():
+        record["about"] = about
+    return record | {"text": masked(fact.text, values)}
+
+
+def _shared(one: SharedFact, values: Sequence[str]) -> dict[str, Any]:
+    fact = one.fact
+    record = {"chat": one.chat_title} if one.chat_title else {}
+    return record | {"date": fact.said_at.date().isoformat(), "kind": fact.kind, "text": masked(fact.text, values)}

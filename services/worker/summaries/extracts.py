@@ -1,0 +1,71 @@
+"""Extracts: what stands for messages when no model gave a usable summary: their own sentences, the most telling ones. Pure."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from services.worker.summaries.distinctive import sentences_in, tokens_in
+from services.worker.summaries.messages import SummarizedMessage
+from shared.visible_text import ELLIPSIS, cut
+
+SENTENCE_CHARS: Final = 240
+"""Of a longer sentence the beginning is taken."""
+SENTENCES: Final = 40
+"""Of a message, so many sentences are looked at."""
+BY_USER: Final = 4
+"""What a sentence of the user's weighs more than one of the assistant's."""
+STATEMENT: Final = 2
+"""What a sentence weighs more that is no question."""
+QUESTION_MARKS: Final = "?\uff1f\u061f;"
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    weight: int
+    place: int
+    text: str
+
+
+def extract_of(messages: Sequence[SummarizedMessage], max_chars: int) -> str:
+    """The sentences that weigh most, in their order, each with its position and role, in at most `max_chars` characters.
+
+    Sentences with numbers, names and codes weigh most, and the user's more than the assistant's.
+    """
+    lines = list[_Line]()
+    for message in messages:
+        for begin, end in list(sentences_in(message.content))[:SENTENCES]:
+            sentence = " ".join(message.content[begin:end].split())
+            if not sentence:
+                continue
+            weight = 1 + sum(token.weight for token in tokens_in(sentence))
+            weight += BY_USER * (message.role == "user") + STATEMENT * (sentence[-1] not in QUESTION_MARKS)
+            lines.append(_Line(weight, len(lines), f"{message.position} {message.role}: {_shortened(sentence)}"))
+    return _heaviest(lines, max_chars)
+
+
+def shorter(text: str, max_chars: int) -> str:
+    """The lines and sentences of a text that weigh most, in their order, in at most `max_chars` characters."""
+    if len(text) <= max_chars:
+        return text
+    lines = list[_Line]()
+    for line in text.splitlines():
+        for begin, end in sentences_in(line):
+            sentence = line[begin:end].strip()
+            if sentence:
+                by_user = BY_USER * (" user: " in sentence[:SENTENCE_CHARS])
+                weight = 1 + by_user + sum(token.weight for token in tokens_in(sentence))
+                lines.append(_Line(weight, len(lines), _shortened(sentence)))
+    return _heaviest(lines, max_chars)
+
+
+def _shortened(sentence: str) -> str:
+    return sentence if len(sentence) <= SENTENCE_CHARS else cut(sentence, SENTENCE_CHARS - 1) + ELLIPSIS
+
+
+def _heaviest(lines: Sequence[_Line], max_chars: int) -> str:
+    kept, left = list[_Line](), max_chars
+    for line in sorted(lines, key=lambda line: (-line.weight, line.place)):
+        if len(line.text) + 1 <= left:
+            kept.append(line)
+            left -= len(line.text) + 1
+    return "\n".join(line.text for line in sorted(kept, key=lambda line: line.place))

@@ -1,0 +1,192 @@
+"""Making the segments of one claim: of new messages, of an extract that a model may better now, and of neighbours.
+
+A model is asked first. What it can't do is done without it, so that messages never wait for long.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import Final
+
+from services.worker.look_up.port import HistoryIndex, Scope
+from services.worker.summaries.distinctive import covers, plain
+from services.worker.summaries.messages import SummarizedMessage, messages_to_summarize, read_row
+from services.worker.summaries.summary_model import Draft, Known, SummaryModel, extracted, merged
+from services.worker.summaries.taken_back import nearest, requests_to_forget, taken_back
+from shared.database.engine import Database
+from shared.errors import ModelError, QuotaExceeded
+from shared.memory import summaries
+from shared.memory.chat_memory import ChatMemory
+from shared.memory.facts import Fact, Forgetting
+from shared.memory.segments import Segment
+from shared.memory.summaries import MemoryChanges, SummaryClaim
+from shared.telemetry.logs import get_logger
+
+log = get_logger(__name__)
+
+EXTRACT_AFTER: Final = 5
+"""After so many failures in a row, messages are extracted without the model."""
+MAX_TAKEN_BACK: Final = 3
+"""So many messages are looked up for what a request to forget is about."""
+MAX_REQUESTS: Final = 5
+"""So many requests to forget of one message are looked at."""
+MAX_TRIES: Final = 3
+"""So often a model is asked for something better than an extract."""
+
+
+@dataclass(frozen=True, slots=True)
+class Segmenting:
+    """Makes the segments of one claim of a chat, whose `memory` was read with it. All have at most `max_chars` characters."""
+
+    database: Database
+    index: HistoryIndex
+    model: SummaryModel
+    claimed: SummaryClaim
+    memory: ChatMemory
+    max_chars: int
+
+    async def make(
+        self, rows: Sequence[SummarizedMessage], *, is_waited_for: bool
+    ) -> tuple[Sequence[SummarizedMessage], MemoryChanges] | None:
+        """Make a segment of the first of these messages. Returns them, and what is to be saved.
+
+        None when it is tried again later; the messages are told in full until then. `is_waited_for`: an answer waits, so
+        they are extracted without the model instead.
+        """
+        forgotten = tuple(fact for fact in self.memory.facts if fact.state == "forgotten")
+        facts = tuple(fact for fact in self.memory.facts if fact.state != "forgotten")
+        known = Known(facts, tuple(one.fact for one in self.memory.shared), forgotten)
+        drafted = await self._draft(rows, known, is_waited_for=is_waited_for)
+        if drafted is None:
+            return None
+        chunk, draft = drafted
+        draft = await self._with_taken_back(chunk, draft, known)
+        is_well = draft.kind == "summary"
+        # An answer that waits gives the model too little time to say that it has failed.
+        has_failed = self.claimed.failures >= EXTRACT_AFTER and not is_well and not is_waited_for
+        segments, remade = await self._remade(known, is_well=is_well)
+        new = Segment(chunk[0].position, chunk[-1].position, draft.text, draft.kind)
+        segments = await self._within_bounds([*segments, new], is_well=is_well)
+        drafts = [one for one in (remade, draft) if one is not None]
+        return chunk, MemoryChanges(
+            segments,
+            [fact for one in drafts for fact in one.facts],
+            [forgetting for one in drafts for forgetting in one.forgettings],
+            failures=0 if is_well else self.claimed.failures + has_failed,
+        )
+
+    async def _draft(
+        self, rows: Sequence[SummarizedMessage], known: Known, *, is_waited_for: bool
+    ) -> tuple[Sequence[SummarizedMessage], Draft] | None:
+        """What becomes of the messages; None when it is tried again later, with the messages told in full until then."""
+        is_late = self.model.until <= asyncio.get_running_loop().time()
+        if not self.model.is_fit or (is_waited_for and (self.claimed.failures or is_late)):
+            return rows, await asyncio.to_thread(extracted, rows, known, self.model.max_chars)
+        try:
+            return await self.model.summarize(rows, known, halvings=self.claimed.failures)
+        except QuotaExceeded:
+            log.info("summary_waits_for_quota", chat_id=self.claimed.chat_id)
+            later = summaries.wait_for_quota(self.claimed)
+        except ModelError as error:
+            log.warning("summary_failed", chat_id=self.claimed.chat_id, error=type(error).__name__)
+            later = summaries.failed(self.claimed)
+            if self.claimed.failures >= EXTRACT_AFTER:
+                # What a model refuses again and again must not keep all later messages out of the memory.
+                is_waited_for = True
+        if not is_waited_for:
+            async with self.database.connect() as db:
+                await db.execute(later)
+            return None
+        return rows, await asyncio.to_thread(extracted, rows, known, self.model.max_chars)
+
+    async def _with_taken_back(self, chunk: Sequence[SummarizedMessage], draft: Draft, known: Known) -> Draft:
+        """The draft with what the user took back in these messages, where the model did not say what that is."""
+        forgettings = list(draft.forgettings)
+        scope = Scope(self.claimed.user_id, self.claimed.chat_id, self.claimed.watermark)
+        for position, request in await asyncio.to_thread(_requests, chunk, draft):
+            found = await self.index.find(scope, request, limit=MAX_TAKEN_BACK)
+            looked_up = [(one.position, one.text) for one in found if one.role == "user"]
+            forgetting = await asyncio.to_thread(_taken_back, chunk, position, request, looked_up, known.current)
+            if forgetting is not None:
+                forgettings.append(forgetting)
+        if len(forgettings) == len(draft.forgettings):
+            return draft
+        values = [(one.position, value) for one in forgettings for value in one.values]
+        facts = [
+            fact
+            for fact in draft.facts
+            if not any((fact.position or 0) <= at and covers(plain(fact.text), value) for at, value in values)
+        ]
+        return replace(draft, facts=facts, forgettings=forgettings)
+
+    async def _remade(self, known: Known, *, is_well: bool) -> tuple[list[Segment], Draft | None]:
+        """The segments, the oldest extract among them made anew by the model, which `is_well`, and what that adds to the facts.
+
+        An extract that a model could not better MAX_TRIES times stays.
+        """
+        segments = list(self.memory.segments)
+        at = next((at for at, one in enumerate(segments) if one.kind == "extract" and one.tries < MAX_TRIES), None)
+        if at is None or not is_well:
+            return segments, None
+        old = segments[at]
+        async with self.database.connect() as db:
+            statement = messages_to_summarize(self.claimed.chat_id, old.first - 1, old.last, old.last - old.first + 1)
+            rows = [read_row(row) for row in await db.execute(statement)]
+        try:
+            chunk, draft = await self.model.summarize(rows, known)
+        except (ModelError, QuotaExceeded):
+            return segments, None
+        is_whole = len(chunk) == len(rows) and draft.kind == "summary"
+        text = draft.text if is_whole else old.text
+        segments[at] = Segment(old.first, old.last, text, "summary" if is_whole else "extract", old.tries + 1)
+        return segments, draft
+
+    async def _within_bounds(self, segments: list[Segment], *, is_well: bool) -> list[Segment]:
+        """The segments, merged two by two until all together have at most `max_chars` characters.
+
+        Of neighbours, those are merged that cover the fewest messages, the oldest first. So a message passes through a model
+        as often as its chat doubles in length. What the user wrote is merged last.
+        """
+        while sum(len(segment.text) for segment in segments) > self.max_chars and len(segments) > 1:
+            pairs = list(pairwise(segments))
+            at = min(range(len(pairs)), key=lambda at: (_has_edited(pairs[at]), _covered(pairs[at]), at))
+            older, newer = pairs[at]
+            try:
+                one = await self.model.merge(older, newer) if is_well else merged(older, newer, self.model.max_chars)
+            except (ModelError, QuotaExceeded):
+                is_well = False
+                continue
+            segments[at : at + 2] = [one]
+        return segments
+
+
+def _requests(chunk: Sequence[SummarizedMessage], draft: Draft) -> list[tuple[int, str]]:
+    """What the user asks to forget in these messages where the model did not say what that is, as (position, request)."""
+    is_said = {forgetting.position for forgetting in draft.forgettings}
+    found = list[tuple[int, str]]()
+    for message in chunk:
+        if message.role == "user" and message.position not in is_said:
+            is_unclear = message.position in draft.unclear
+            requests = [message.content] if is_unclear else requests_to_forget(message.content)
+            found += [(message.position, request) for request in dict.fromkeys(requests[:MAX_REQUESTS])]
+    return found[: 4 * MAX_REQUESTS]
+
+
+def _taken_back(
+    chunk: Sequence[SummarizedMessage],
+    position: int,
+    request: str,
+    looked_up: Sequence[tuple[int, str]],
+    facts: Sequence[Fact],
+) -> Forgetting | None:
+    return taken_back(request, position, [*nearest(chunk, position, request), *looked_up], facts)
+
+
+def _has_edited(pair: tuple[Segment, Segment]) -> bool:
+    return any(segment.kind == "edited" for segment in pair)
+
+
+def _covered(pair: tuple[Segment, Segment]) -> int:
+    """How many messages two neighbours cover."""
+    return pair[1].last - pair[0].first

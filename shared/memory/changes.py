@@ -1,0 +1,129 @@
+"""Changes of a chat's memory as statements, for a transaction that has locked the chat's row."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+from sqlalchemy import and_, delete, func, insert, or_, select, text, update
+
+from shared.database.engine import Connection
+from shared.database.tables import MemoryFact, MemorySegment
+from shared.ids import ChatId, UserId
+from shared.memory.facts import MAX_KEPT, Forgetting, NewFact
+from shared.memory.segments import Segment
+
+_PRUNE: Final = text(f"""
+    DELETE FROM memory_facts WHERE id IN (
+        SELECT id FROM memory_facts WHERE chat_id = :chat AND replaced_by IS NULL AND forgotten_at IS NULL
+        ORDER BY is_pinned OR source = 'edited' DESC, kind <> 'other' OR attribute <> '' DESC, coalesce(position, 0) DESC, id DESC
+        OFFSET {MAX_KEPT}
+    )
+""")  # noqa: S608 - a constant of ours
+_PRUNE_REPLACED: Final = text(f"""
+    DELETE FROM memory_facts WHERE id IN (
+        SELECT id FROM memory_facts WHERE chat_id = :chat AND replaced_by IS NOT NULL AND forgotten_at IS NULL
+        ORDER BY id DESC OFFSET {MAX_KEPT}
+    )
+""")  # noqa: S608 - likewise
+
+
+async def replace_segments(db: Connection, chat_id: ChatId, segments: Sequence[Segment]) -> None:
+    """Make these the chat's segments: saved ones that are missing here go, those without an id are added."""
+    kept = [segment.id for segment in segments if segment.id]
+    await db.execute(delete(MemorySegment).where(MemorySegment.chat_id == chat_id, MemorySegment.id.not_in(kept)))
+    if new := [segment for segment in segments if not segment.id]:
+        await db.execute(insert(MemorySegment), [{**_values_of(segment), "chat_id": chat_id} for segment in new])
+
+
+def _values_of(segment: Segment) -> dict[str, Any]:
+    return {
+        "first_position": segment.first,
+        "last_position": segment.last,
+        "text": segment.text,
+        "kind": segment.kind,
+        "tries": segment.tries,
+    }
+
+
+async def add_facts(db: Connection, user_id: UserId, chat_id: ChatId | None, facts: Iterable[NewFact]) -> None:
+    """Add facts, in order, and mark what they replace. A value that is said anew after it was forgotten is told again."""
+    for fact in facts:
+        values: dict[str, Any] = {
+            "user_id": user_id,
+            "chat_id": chat_id,
+            "message_id": fact.message_id,
+            "position": fact.position,
+            "kind": fact.kind,
+            "subject": fact.subject,
+            "attribute": fact.attribute,
+            "value": fact.value,
+            "text": fact.text,
+            "quote": fact.quote,
+            "source": fact.source,
+            "is_pinned": fact.is_pinned,
+        }
+        if fact.said_at is not None:
+            values["said_at"] = fact.said_at
+        (new,) = (await db.execute(insert(MemoryFact).values(values).returning(MemoryFact.id))).one()
+        if fact.replaces:
+            await db.execute(
+                update(MemoryFact)
+                .where(
+                    MemoryFact.id.in_(fact.replaces), MemoryFact.user_id == user_id, MemoryFact.replaced_by.is_(None)
+                )
+                .values(replaced_by=new, changed_at=func.now())
+            )
+    if chat_id is not None:
+        await db.execute(_PRUNE, {"chat": chat_id})
+        await db.execute(_PRUNE_REPLACED, {"chat": chat_id})
+
+
+async def forget(
+    db: Connection, user_id: UserId, chat_id: ChatId, forgettings: Iterable[Forgetting], *, by: str = "chat"
+) -> None:
+    """Leave tombstones for facts of the user's by their ids, and for values in this chat. `by` is who asked: chat or user.
+
+    A value is forgotten as it was said up to the position. What was said later, and what the user wrote, stays.
+    """
+    for forgetting in forgettings:
+        marks = {
+            "forgotten_at": func.now(),
+            "forgotten_by": by,
+            "forgotten_position": forgetting.position,
+            "is_pinned": False,
+            "replaced_by": None,  # so that an old value is not told either
+            "changed_at": func.now(),
+        }
+        said_here = and_(
+            MemoryFact.chat_id == chat_id,
+            func.lower(MemoryFact.value).in_([value.lower() for value in forgetting.values]),
+            func.coalesce(MemoryFact.position, 0) <= forgetting.position,
+            MemoryFact.source != "edited",
+        )
+        gone = await db.execute(
+            update(MemoryFact)
+            .where(
+                MemoryFact.user_id == user_id,
+                MemoryFact.forgotten_at.is_(None),
+                or_(MemoryFact.id.in_(forgetting.fact_ids), said_here),
+            )
+            .values(marks)
+            .returning(MemoryFact.id)
+        )
+        await hold_again(db, list(gone.scalars()))
+        # Also one that holds no more: messages that are read again do not forget anew what was said since.
+        known = select(func.lower(MemoryFact.value)).where(
+            MemoryFact.chat_id == chat_id,
+            MemoryFact.forgotten_at.is_not(None),
+            MemoryFact.forgotten_position >= forgetting.position,
+        )
+        values = set((await db.execute(known)).scalars())
+        for value in dict.fromkeys(forgetting.values):
+            if value.lower() not in values:
+                tombstone = {"user_id": user_id, "chat_id": chat_id, "kind": "other", "text": "", "value": value}
+                await db.execute(insert(MemoryFact).values({**tombstone, **marks, "source": "user"}))
+
+
+async def hold_again(db: Connection, fact_ids: Sequence[int]) -> None:
+    """Have tombstones hold again that said no more because of these facts, which are forgotten now."""
+    lifted = MemoryFact.replaced_by.in_(fact_ids) & MemoryFact.forgotten_at.is_not(None)
+    await db.execute(update(MemoryFact).where(lifted).values(replaced_by=None, changed_at=func.now()))

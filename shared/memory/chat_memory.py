@@ -1,0 +1,174 @@
+"""What a chat's memory says, read from its tables."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import CompoundSelect, RowMapping, Select, bindparam, literal_column, null, or_, select, text, union_all
+
+from shared.database.engine import Connection
+from shared.database.tables import SHARED_FACTS, Chat, MemoryFact, User
+from shared.ids import ChatId
+from shared.memory.facts import Fact
+from shared.memory.segments import Segment
+from shared.memory.take_over import take_over
+
+MAX_SHARED: Final = 60
+"""So many facts of other chats are read, the newest."""
+
+
+@dataclass(frozen=True, slots=True)
+class SharedFact:
+    """A fact of another chat, or of none, that this chat may know, and the other chat's title."""
+
+    fact: Fact
+    chat_title: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ChatMemory:
+    """A chat's memory: the segments cover the positions up to the `watermark`, each once.
+
+    `facts` are all facts of the chat, by position: current, replaced and forgotten ones. `shared` are current facts of the
+    user's other chats, the newest first; none unless the user wants that. `version` grows with each change.
+    """
+
+    segments: tuple[Segment, ...] = ()
+    facts: tuple[Fact, ...] = ()
+    shared: tuple[SharedFact, ...] = ()
+    watermark: int = 0
+    version: int = 0
+    last_position: int = 0
+
+    @property
+    def current(self) -> tuple[Fact, ...]:
+        """The facts of the chat that hold."""
+        return tuple(fact for fact in self.facts if fact.state == "current")
+
+    @property
+    def forgotten_values(self) -> tuple[str, ...]:
+        """What the user took back: told no more, the longest first."""
+        values = {fact.taken_back for fact in self.tombstones}
+        return tuple(sorted(filter(None, values), key=len, reverse=True))
+
+    @property
+    def tombstones(self) -> tuple[Fact, ...]:
+        """The facts that were forgotten, and that the user has not said again since."""
+        return tuple(fact for fact in self.facts if fact.state == "forgotten" and not fact.replaced_by)
+
+
+_SEGMENTS: Final = text("""
+    SELECT coalesce(jsonb_agg(jsonb_build_array(first_position, last_position, text, kind, tries, id)
+        ORDER BY first_position), '[]')
+    FROM memory_segments WHERE chat_id = chats.id
+""")
+_CHAT: Final[Select[*tuple[Any, ...]]] = select(
+    Chat.user_id,
+    Chat.summary_position,
+    Chat.memory_version,
+    Chat.last_position,
+    literal_column(f"({_SEGMENTS.text})").label("segments"),
+).where(Chat.id == bindparam("chat"))
+
+_FACT_COLUMNS: Final = (
+    MemoryFact.id,
+    MemoryFact.chat_id,
+    MemoryFact.position,
+    MemoryFact.kind,
+    MemoryFact.text,
+    MemoryFact.source,
+    MemoryFact.said_at,
+    MemoryFact.subject,
+    MemoryFact.attribute,
+    MemoryFact.value,
+    MemoryFact.quote,
+    MemoryFact.is_pinned,
+    MemoryFact.replaced_by,
+    MemoryFact.forgotten_at,
+    MemoryFact.forgotten_by,
+    MemoryFact.forgotten_position,
+)
+_OTHER_CHAT: Final = Chat.__table__.alias("other_chat")
+NOT_TAKEN_BACK: Final = text("""
+    NOT EXISTS (
+        SELECT 1 FROM memory_facts AS gone
+        WHERE gone.chat_id = memory_facts.chat_id AND gone.forgotten_at IS NOT NULL AND gone.replaced_by IS NULL
+            AND coalesce(nullif(gone.value, ''), gone.quote) <> ''
+            AND position(lower(coalesce(nullif(gone.value, ''), gone.quote)) IN lower(memory_facts.text)) > 0
+    )
+""")
+"""A fact that says what its own chat was asked to forget is told to no other chat."""
+SHARED_ORDER: Final = (
+    or_(MemoryFact.chat_id.is_(None), MemoryFact.is_pinned).desc(),
+    MemoryFact.said_at.desc(),
+    MemoryFact.id.desc(),
+)
+"""What the user wrote for all chats or pinned comes first, then the newest."""
+_THIS_CHAT: Final = select(Chat.id).where(Chat.id == bindparam("chat"), ~Chat.is_temporary).exists()
+_WANTED: Final = select(User.id).where(User.id == bindparam("user"), User.shares_memory).exists()
+_SHARED: Final = (
+    select(*_FACT_COLUMNS, _OTHER_CHAT.c.title.label("chat_title"), literal_column("true").label("is_shared"))
+    .outerjoin(_OTHER_CHAT, _OTHER_CHAT.c.id == MemoryFact.chat_id)
+    .where(
+        MemoryFact.user_id == bindparam("user"),
+        MemoryFact.chat_id.is_distinct_from(bindparam("chat")),
+        text(SHARED_FACTS),
+        or_(_OTHER_CHAT.c.id.is_(None), ~_OTHER_CHAT.c.is_temporary),
+        _THIS_CHAT,
+        _WANTED,
+        NOT_TAKEN_BACK,
+    )
+    .order_by(*SHARED_ORDER)
+    .limit(MAX_SHARED)
+)
+_OWN: Final = select(*_FACT_COLUMNS, null().label("chat_title"), literal_column("false").label("is_shared")).where(
+    MemoryFact.chat_id == bindparam("chat")
+)
+_FACTS: Final[CompoundSelect[*tuple[Any, ...]]] = union_all(_OWN, _SHARED.subquery().select())
+
+
+async def read_memory(db: Connection, chat_id: ChatId) -> ChatMemory | None:
+    """The memory of a chat. None when there is no such chat.
+
+    The watermark and the segments are read together, so each message is either covered or lies after the watermark. What a
+    process of an earlier release has summarized meanwhile is taken over first.
+    """
+    row = (await db.execute(_CHAT, {"chat": chat_id})).one_or_none()
+    if row is not None and _last(row.segments) != row.summary_position:
+        await take_over(db, chat_id)
+        row = (await db.execute(_CHAT, {"chat": chat_id})).one_or_none()
+    if row is None:
+        return None
+    own, shared = list[Fact](), list[SharedFact]()
+    for found in (await db.execute(_FACTS, {"chat": chat_id, "user": row.user_id})).mappings():
+        if found["is_shared"]:
+            shared.append(SharedFact(read_fact(found), found["chat_title"]))
+        else:
+            own.append(read_fact(found))
+    return ChatMemory(
+        tuple(Segment(*segment) for segment in row.segments),
+        tuple(sorted(own, key=lambda fact: (fact.position or 0, fact.id))),
+        tuple(sorted(shared, key=_rank, reverse=True)),
+        row.summary_position,
+        row.memory_version,
+        row.last_position,
+    )
+
+
+def _rank(one: SharedFact) -> tuple[bool, datetime]:
+    """As SHARED_ORDER."""
+    return one.fact.chat_id is None or one.fact.is_pinned, one.fact.said_at
+
+
+def _last(segments: list[list[Any]]) -> int:
+    return int(segments[-1][1]) if segments else 0
+
+
+FACT_COLUMNS: Final = _FACT_COLUMNS
+"""What `read_fact` reads."""
+
+
+def read_fact(row: RowMapping | Mapping[str, Any]) -> Fact:
+    """A row of `memory_facts`."""
+    return Fact(**{column.key: row[column.key] for column in _FACT_COLUMNS})
