@@ -371,10 +371,14 @@ async def test_what_is_forgotten_in_a_chat_is_forgotten_there_alone_and_as_it_wa
     execute(database_url, add, 1, "555-0199", "my phone is 555-0199", other)
     says = [f"{mark} My phone is 555-0199.", "Well.", f"{mark} Forget my phone number."]
     say(database_url, chat, *says, "Yes.", f"{mark} It is 555-0199 after all.", *["on"] * 6)
-    reply = {"summary": f"{mark} phone", "facts": [], "forget": [{"position": 3, "values": ["555-0199"]}]}
+    reply = {
+        "summary": f"{mark} My phone. Forget my phone number, 555-0199.",
+        "facts": [],
+        "forget": [{"position": 3, "values": ["555-0199"]}],
+    }
     await groq_control.script(groq_url, marker=mark, reply=json.dumps(reply))
     quote = {"position": 5, "quote": "It is 555-0199 after all", "kind": "identity", "value": "555-0199"}
-    reply = {"summary": f"{mark} phone again", "facts": [quote]}
+    reply = {"summary": f"{mark} It is 555-0199 after all, on and on.", "facts": [quote]}
     await groq_control.script(groq_url, marker=mark, reply=json.dumps(reply))
     await summarizer.summarize(ChatId(chat))
     states = execute(
