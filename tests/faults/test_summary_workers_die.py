@@ -6,8 +6,8 @@ from uuid import uuid4
 
 from tests.conftest import NewSystem
 from tests.doubles import groq_control
-from tests.integration.test_summaries import read_request
 from tests.support.clients import logged_in
+from tests.support.summaries import read_request
 from tests.support.system import System
 from tests.support.turns import execute
 

@@ -13,6 +13,7 @@ from services.api.app import create_app
 from services.api.listener import tune
 from services.worker.app import open_worker
 from services.worker.runtime import Worker
+from services.worker.summaries.summarizer import Summarizer
 from shared.ids import GenerationId
 from shared.settings import Settings
 from tests.support.clients import NO_TLS, Client
@@ -75,6 +76,12 @@ async def client(connect: Callable[[], Client]) -> Client:
 
 
 @pytest.fixture
+async def chat(client: Client) -> int:
+    """An empty chat of the user's."""
+    return await client.new_chat()
+
+
+@pytest.fixture
 async def worker(settings: Settings, noted: Noted) -> AsyncIterator[Worker]:
     """A worker in this process. It does nothing before the test says so, besides its background tasks."""
     async with open_worker(settings, noted) as opened:
@@ -91,3 +98,9 @@ def noted() -> Noted:
 def sent(noted: Noted) -> list[GenerationId]:
     """The generations whose jobs the worker has sent."""
     return noted.generations
+
+
+@pytest.fixture
+def summarizer(worker: Worker) -> Summarizer:
+    """The worker's summarizer."""
+    return worker.summarizer

@@ -9,8 +9,8 @@ from services.worker.prompts import SUMMARIZED_QUESTION
 from services.worker.runtime import Worker
 from shared.ids import ChatId
 from tests.doubles import groq_control
-from tests.integration.test_summaries import memory_of, read_request
 from tests.support.clients import Client
+from tests.support.summaries import memory_of, read_request
 from tests.support.turns import post, without_look_up, without_record
 
 TURNS = 100

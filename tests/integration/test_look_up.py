@@ -23,8 +23,8 @@ from shared.database_urls import to_sqlalchemy
 from shared.ids import ChatId, UserId
 from shared.settings import Settings
 from tests.doubles import groq_control
-from tests.integration.test_summaries import memory_of, say
 from tests.support.clients import Client, types_of
+from tests.support.summaries import memory_of, say
 from tests.support.turns import answer, execute, logged, open_worker_for, without_look_up
 
 TALK = ("How nice.", "Indeed it is.") * 4
