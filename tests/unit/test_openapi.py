@@ -1,6 +1,8 @@
-"""What /openapi.json tells of errors is what the API does."""
+"""What /openapi.json tells of errors and of a memory's values is what the API does."""
 
+import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
@@ -9,6 +11,7 @@ from services.api.app import create_app
 from tests.conftest import settings_for
 
 PROBLEM = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+PROTOCOL = Path(__file__).parents[2] / "docs" / "protocol.md"
 NOT_READY = ("GET /readyz", "503")
 """Tells the state of each part; it is no problem."""
 
@@ -103,3 +106,17 @@ def test_codes_of_a_routes_own_are_named(document: dict[str, Any]) -> None:
         assert code in told["422"]["description"]
     for code in ("queue_full", "too_busy", "database_unavailable", "streams_unavailable"):
         assert code in told["503"]["description"]
+
+
+@pytest.mark.parametrize(
+    ("schema", "member"),
+    [("SegmentView", "segments[].kind"), ("FactView", "facts[].kind"), ("FactView", "facts[].source"),
+     ("FactView", "facts[].state"), ("SharedFactView", "facts[].kind"), ("SharedFactView", "facts[].source")],
+)  # fmt: skip
+def test_the_values_of_a_memorys_members_are_those_of_the_protocol(
+    document: dict[str, Any], schema: str, member: str
+) -> None:
+    told = document["components"]["schemas"][schema]["properties"][member.rpartition(".")[2]]["enum"]
+    protocol = PROTOCOL.read_text(encoding="utf-8")
+    (row,) = re.findall(rf"^\| `{re.escape(member)}` \| (.*) \|$", protocol, re.MULTILINE)
+    assert told == [code for code in re.findall(r"`(\w+)`", row) if code != "replaced_by"]

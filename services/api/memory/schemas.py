@@ -9,8 +9,8 @@ from services.api.fields import Body, NotBlank, Storable, Text, View
 from services.api.memory.edits import FactEdit
 from shared.ids import MAX_BIGINT
 from shared.memory.chat_memory import ChatMemory, SharedFact
-from shared.memory.facts import FACT_MAX_CHARS, Fact, FactKind
-from shared.memory.segments import Segment, whole_text
+from shared.memory.facts import FACT_MAX_CHARS, Fact, FactKind, FactSource, FactState
+from shared.memory.segments import Segment, SegmentKind, whole_text
 
 Id = Annotated[int, Field(strict=True, ge=1, le=MAX_BIGINT)]
 FactText = Annotated[
@@ -30,7 +30,7 @@ class SegmentView(View):
     first: int
     last: int
     text: str
-    kind: str
+    kind: SegmentKind
 
     @classmethod
     def of(cls, segment: Segment) -> Self:
@@ -48,16 +48,16 @@ class FactView(View):
 
     id: int
     text: str
-    kind: str
+    kind: FactKind
     subject: str
     attribute: str
     value: str
     quote: str
     position: int | None
     date: date
-    source: str
+    source: FactSource
     pinned: bool
-    state: Literal["current", "replaced", "forgotten"]
+    state: FactState
     replaced_by: int | None
 
     @classmethod
@@ -113,9 +113,9 @@ class SharedFactView(View):
 
     id: int
     text: str
-    kind: str
+    kind: FactKind
     date: date
-    source: str
+    source: FactSource
     pinned: bool
     chat_id: int | None
     chat_title: str | None
