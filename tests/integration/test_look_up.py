@@ -12,7 +12,7 @@ import pytest
 
 from services.launcher.embedded.postgres import EmbeddedPostgres
 from services.worker.look_up.backfill import Backfill
-from services.worker.look_up.port import Entry, IndexedMessage, Scope
+from services.worker.look_up.port import IndexedMessage, IndexEntry, Scope
 from services.worker.look_up.postgres import PostgresIndex
 from services.worker.runtime import Worker
 from services.worker.tools.port import ChatContext, ToolFailure, ToolResult
@@ -295,7 +295,7 @@ class SlowIndex(PostgresIndex):
         self.is_preparing = asyncio.Event()
         self.may_go_on = asyncio.Event()
 
-    async def prepare(self, chat_id: ChatId, messages: Sequence[IndexedMessage]) -> Sequence[Entry]:
+    async def prepare(self, chat_id: ChatId, messages: Sequence[IndexedMessage]) -> Sequence[IndexEntry]:
         self.is_preparing.set()
         await self.may_go_on.wait()
         return await super().prepare(chat_id, messages)
@@ -326,7 +326,7 @@ class DyingIndex(PostgresIndex):
         super().__init__(database)
         self.added = asyncio.Event()
 
-    async def add(self, db: Connection, entries: Sequence[Entry]) -> None:
+    async def add(self, db: Connection, entries: Sequence[IndexEntry]) -> None:
         await super().add(db, entries)
         self.added.set()
         await asyncio.Event().wait()
@@ -339,7 +339,7 @@ class RefusedIndex(PostgresIndex):
         super().__init__(database)
         self.refused = refused
 
-    async def prepare(self, chat_id: ChatId, messages: Sequence[IndexedMessage]) -> Sequence[Entry]:
+    async def prepare(self, chat_id: ChatId, messages: Sequence[IndexedMessage]) -> Sequence[IndexEntry]:
         entries = await super().prepare(chat_id, messages)
         # The primary key is not NULL: that is an error of the real database.
         return [{**entry, "message_id": None} for entry in entries] if chat_id == self.refused else entries

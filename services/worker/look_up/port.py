@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Protocol
 from shared.database.engine import Connection
 from shared.ids import ChatId, MessageId, UserId
 
-Entry = dict[str, Any]
+IndexEntry = dict[str, Any]
 """A message as an index saves it, in a form of the index's own."""
 
 
@@ -43,11 +43,11 @@ class Scope:
 class HistoryIndex(Protocol):
     """Finds messages by what they say."""
 
-    async def prepare(self, chat_id: ChatId, messages: Sequence[IndexedMessage]) -> Sequence[Entry]:
+    async def prepare(self, chat_id: ChatId, messages: Sequence[IndexedMessage]) -> Sequence[IndexEntry]:
         """What `add` saves of these messages. Belongs before the transaction: this may take long, and needs no connection."""
         ...
 
-    async def add(self, db: Connection, entries: Sequence[Entry]) -> None:
+    async def add(self, db: Connection, entries: Sequence[IndexEntry]) -> None:
         """Have the prepared messages of one chat found from now on, as they were then. Harmless when it is done again.
 
         Belongs in a transaction that has locked the chat's row.

@@ -9,7 +9,7 @@ from sqlalchemy import Row, text
 from sqlalchemy.dialects.postgresql import insert
 
 from services.worker.look_up.excerpts import MAX_SEARCHED_CHARS, excerpt
-from services.worker.look_up.port import Entry, FoundMessage, IndexedMessage, Scope
+from services.worker.look_up.port import FoundMessage, IndexedMessage, IndexEntry, Scope
 from services.worker.look_up.terms import distinct_terms
 from shared.database.engine import Connection, Database
 from shared.database.tables import MessageTerms
@@ -76,11 +76,11 @@ class PostgresIndex:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def prepare(self, chat_id: ChatId, messages: Sequence[IndexedMessage]) -> Sequence[Entry]:
+    async def prepare(self, chat_id: ChatId, messages: Sequence[IndexedMessage]) -> Sequence[IndexEntry]:
         """What `add` saves of these messages: rows of the table. See the port."""
         return await asyncio.to_thread(_rows, chat_id, messages)
 
-    async def add(self, db: Connection, entries: Sequence[Entry]) -> None:
+    async def add(self, db: Connection, entries: Sequence[IndexEntry]) -> None:
         """Have the prepared messages found from now on. See the port."""
         if not entries:
             return
@@ -167,7 +167,7 @@ def term_hash(chat_id: ChatId, term: str) -> int:
     return int.from_bytes(upper + lower, "big", signed=True)
 
 
-def _rows(chat_id: ChatId, messages: Sequence[IndexedMessage]) -> list[Entry]:
+def _rows(chat_id: ChatId, messages: Sequence[IndexedMessage]) -> list[IndexEntry]:
     """One row for each message that has terms, by id: so that two who write the same rows do not wait for each other."""
     return [
         {
