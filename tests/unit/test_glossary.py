@@ -149,3 +149,22 @@ def test_a_files_own_name_is_looked_at_too() -> None:
 def test_a_name_may_be_retired_in_one_folder_only() -> None:
     assert len(list(complaints("services/x.py", "together = 1"))) == 1
     assert list(complaints("tests/x.py", "together = 1")) == []
+
+
+def unclear(glossary: str) -> list[str]:
+    """The words of a glossary that stand for two things without saying of what, "**word** (of a thing)"."""
+    of = dict[str, list[str]]()
+    for word, thing in re.findall(r"^\| \*\*(.+?)\*\*(.*?) \|", glossary, re.MULTILINE):
+        of.setdefault(word, []).append(thing)
+    return [word for word, things in of.items() if len(things) > 1 and (len(set(things)) < len(things) or "" in things)]
+
+
+def test_a_word_of_the_glossary_that_stands_for_two_things_says_of_what() -> None:
+    assert unclear(GLOSSARY.read_text(encoding="utf-8")) == []
+
+
+@pytest.mark.parametrize("thing", ["", " (of a chat)"])
+def test_a_word_that_stands_twice_without_a_difference_is_found(thing: str) -> None:
+    assert unclear(f"| **chunk** (of a chat) | This. |\n| **chunk**{thing} | That. |\n| **seam** | Once. |") == [
+        "chunk"
+    ]
