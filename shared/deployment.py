@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass, field
+from typing import Final
 
 from redis.asyncio import Redis
 from sqlalchemy.exc import SQLAlchemyError
@@ -9,12 +10,15 @@ from sqlalchemy.exc import SQLAlchemyError
 from shared.database.engine import Database
 from shared.database.identity import identify
 from shared.errors import StreamsUnavailable
+from shared.servers import redis_servers
 from shared.settings import Settings
 from shared.streams import deployments
 from shared.streams.redis import connect
 from shared.telemetry.logs import get_logger
 
 log = get_logger(__name__)
+
+DATABASE: Final = "DATABASE_URL"
 
 
 async def announce(database: Database, settings: Settings) -> None:
@@ -23,8 +27,7 @@ async def announce(database: Database, settings: Settings) -> None:
     Another deployment's note is told in one line of the log, once. Servers that do not answer are asked again, and the first
     failure of each is told. The database is asked who it is until it has answered once.
     """
-    urls = dict.fromkeys((settings.celery_broker_url, settings.stream_redis_url))
-    servers = [connect(url, connections=1) for url in urls]
+    servers = [(one.setting, connect(one.url, connections=1)) for one in redis_servers(settings, streams=True)]
     notes = _Notes(settings.redis_prefixes)
     identity: str | None = None
     try:
@@ -32,26 +35,29 @@ async def announce(database: Database, settings: Settings) -> None:
             try:
                 identity = identity or await identify(database)
             except (SQLAlchemyError, OSError) as error:
-                notes.tell_failure(database, error)
+                notes.tell_failure(DATABASE, error)
             if identity is not None:
-                for redis in servers:
-                    await notes.leave(redis, identity)
+                for setting, redis in servers:
+                    await notes.leave(redis, setting, identity)
             await asyncio.sleep(deployments.NOTE_EVERY)
     finally:
-        for redis in servers:
+        for _, redis in servers:
             await redis.aclose()
 
 
 @dataclass(frozen=True, slots=True)
 class _Notes:
-    """Leaves notes. `others` are the deployments that were found, `failed` the servers of which a failure was told."""
+    """Leaves notes. `others` are the deployments that were found.
+
+    `failed` are the servers of which a failure was told, each as the setting that names it.
+    """
 
     prefixes: tuple[str, ...]
     others: set[str] = field(default_factory=set)
-    failed: set[Redis | Database] = field(default_factory=set)
+    failed: set[str] = field(default_factory=set)
 
-    async def leave(self, redis: Redis, identity: str) -> None:
-        """Leave a note under each prefix. Never raises."""
+    async def leave(self, redis: Redis, setting: str, identity: str) -> None:
+        """Leave a note under each prefix at the server that this setting names. Never raises."""
         try:
             for prefix in self.prefixes:
                 found = await deployments.note(redis, prefix, identity)
@@ -59,10 +65,10 @@ class _Notes:
                     self.others.update(found)
                     log.warning("redis_shared", setting="REDIS_PREFIX", prefix=prefix, databases=len(found))
         except StreamsUnavailable as error:
-            self.tell_failure(redis, error)
+            self.tell_failure(setting, error)
 
-    def tell_failure(self, server: Redis | Database, error: Exception) -> None:
-        """Log a server's first failure."""
-        if server not in self.failed:
-            self.failed.add(server)
-            log.warning("deployment_not_announced", error=type(error).__name__)
+    def tell_failure(self, setting: str, error: Exception) -> None:
+        """Log the first failure of the server that this setting names."""
+        if setting not in self.failed:
+            self.failed.add(setting)
+            log.warning("deployment_not_announced", server=setting, error=type(error).__name__)

@@ -134,7 +134,7 @@ async def _open_resources(settings: Settings, metrics: Metrics) -> AsyncIterator
             )
         )
         metrics.open_streams(streams.reader.open_subscriptions)
-        stack.push_async_callback(background.end, asyncio.create_task(_guarded(announce(database, settings))))
+        stack.push_async_callback(background.end, asyncio.create_task(_dispensable(announce(database, settings))))
         yield Resources(
             limits=_limits(settings),
             database=database,
@@ -152,12 +152,12 @@ async def _open_resources(settings: Settings, metrics: Metrics) -> AsyncIterator
         )
 
 
-async def _guarded(work: Coroutine[Any, Any, None]) -> None:
-    """Run a background task without which the API can serve. When the task fails, the log tells."""
+async def _dispensable(work: Coroutine[Any, Any, None]) -> None:
+    """Run a background task without which the API can serve. When the task fails, the log tells, and the API goes on."""
     try:
         await work
     except Exception:
-        log.exception("background_task_died")
+        log.exception("background_task_failed")
 
 
 def _limits(settings: Settings) -> Limits:

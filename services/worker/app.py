@@ -126,7 +126,7 @@ async def open_worker(settings: Settings, jobs: JobSender, metrics: Metrics | No
             _sweep_for_ever(worker, settings.sweep_interval_seconds, metrics, database),
             announce(database, settings),
         ):
-            stack.push_async_callback(background.end, asyncio.create_task(guarded(work)))
+            stack.push_async_callback(background.end, asyncio.create_task(indispensable(work)))
         yield worker
 
 
@@ -210,8 +210,8 @@ def _warn_of_unused_proxies(settings: Settings) -> None:
             log.warning("proxy_not_used", variable=variable, to=what, used="another" if way.proxy else "none")
 
 
-async def guarded(work: Coroutine[Any, Any, None]) -> None:
-    """Run a background task. When the task fails, the process ends."""
+async def indispensable(work: Coroutine[Any, Any, None]) -> None:
+    """Run a background task without which the worker can't work. When the task fails, the process ends."""
     try:
         await work
     except Exception:

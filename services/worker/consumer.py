@@ -13,7 +13,7 @@ from celery import signals
 from celery.exceptions import SecurityWarning
 
 from services.worker import runtime
-from services.worker.app import guarded, open_worker
+from services.worker.app import indispensable, open_worker
 from services.worker.celery_app import create_app
 from services.worker.event_loop import EventLoop
 from services.worker.jobs_before import move_jobs
@@ -83,7 +83,7 @@ def run(settings: Settings, names: str) -> int:
 
 
 async def _begin(work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-    return asyncio.create_task(guarded(work))
+    return asyncio.create_task(indispensable(work))
 
 
 async def _enter(opening: AbstractAsyncContextManager[Worker]) -> Worker:

@@ -1,5 +1,10 @@
 """What model calls took, noted in rows that are written by themselves and not together with what came of the call."""
 
+import asyncio
+from collections.abc import Iterable
+from contextlib import suppress
+from typing import Final
+
 from sqlalchemy.exc import SQLAlchemyError
 
 from services.worker.models.answer import Answer, whole_answer
@@ -14,6 +19,9 @@ from shared.telemetry.metrics import Metrics
 from shared.token_usage import ModelUsage
 
 log = get_logger(__name__)
+
+LEAVING_SECONDS: Final = 2.0
+"""How long a call that is cancelled may take to be noted: a worker that leaves waits for it."""
 
 
 async def note_call(
@@ -46,18 +54,27 @@ async def noted_answer(
     chat_id: ChatId,
     within: float,
 ) -> Answer:
-    """As `whole_answer`. What the call took is noted, also of an answer that fails after it began.
+    """As `whole_answer`. What each try took is noted, also of an answer that fails after it began or is cancelled.
 
     Raises:
         ModelError: one of its kinds.
 
     """
+
+    async def note(calls: Iterable[ModelUsage]) -> None:
+        for call in calls:
+            await note_call(database, metrics, user_id, purpose, call, chat_id=chat_id)
+
     meter = UsageMeter.of(request)
     try:
         answer = await whole_answer(model, request, meter, within=within)
     except ModelError as failure:
-        if not meter.is_free_after(failure):
-            await note_call(database, metrics, user_id, purpose, meter.usage(), chat_id=chat_id)
+        await note(meter.ended if meter.is_free_after(failure) else [*meter.ended, meter.usage()])
         raise
-    await note_call(database, metrics, user_id, purpose, meter.usage(), chat_id=chat_id)
+    except asyncio.CancelledError:
+        # Cancellations are repeated where they may have got lost. Another one ends the waiting, not the noting.
+        with suppress(TimeoutError):
+            await asyncio.shield(asyncio.wait_for(note([*meter.ended, meter.usage()]), LEAVING_SECONDS))
+        raise
+    await note([*meter.ended, meter.usage()])
     return answer

@@ -3,6 +3,8 @@
 import asyncio
 from dataclasses import dataclass
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from services.worker.event_loop import EventLoop
 from services.worker.generations.attempt import Attempts
 from services.worker.generations.recovery import Recovery
@@ -10,6 +12,7 @@ from services.worker.look_up.backfill import Backfill
 from services.worker.summaries.summarizer import Summarizer
 from services.worker.temporary_chats import TemporaryChats
 from services.worker.titles import Titles
+from shared.errors import CortexAIError
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,10 +27,22 @@ class Worker:
     temporary_chats: TemporaryChats
 
     async def sweep(self) -> None:
-        """Find what was left behind and queue it again; delete what is over. Any number of sweeps at once is harmless."""
-        await self.recovery.sweep()
-        await self.summarizer.resend_lost()
-        await self.temporary_chats.delete_expired()
+        """Find what was left behind and queue it again; delete what is over. Any number of sweeps at once is harmless.
+
+        A step that fails keeps no other from being done: temporary chats are deleted though Redis does not answer.
+
+        Raises:
+            SQLAlchemyError, CortexAIError, OSError: the first failure, once all steps were tried.
+
+        """
+        failures = list[Exception]()
+        for step in (self.recovery.sweep, self.summarizer.resend_lost, self.temporary_chats.delete_expired):
+            try:
+                await step()
+            except (SQLAlchemyError, CortexAIError, OSError) as failure:
+                failures.append(failure)
+        if failures:
+            raise failures[0]
 
     async def drain(self, seconds: float) -> None:
         """Begin nothing new, let running work finish for so many seconds, and give the rest back."""

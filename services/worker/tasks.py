@@ -49,8 +49,10 @@ def sweep_now() -> None:
     Not in each worker's own sweep: beat sends one job at a time, to workers that make no answers.
     """
     worker = runtime.current().worker
-    _run(worker.sweep())
-    _run(worker.backfill.run())
+    try:
+        _run(worker.sweep())
+    finally:  # the backfill needs no Redis, without which a sweep may fail
+        _run(worker.backfill.run())
 
 
 @shared_task(name=SUMMARIZE, bind=True)

@@ -12,6 +12,8 @@ import structlog  # noqa: E402
 
 if _absent:
     del sys.modules["rich"]
+# So does httpx, for its own command line, in the workers. Every process has its logs before it has a client.
+sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]
 
 # Their lines below a warning are noise, or could carry a secret (query strings, URLs) or a user's text (an answer's chunks).
 QUIET: Final = (

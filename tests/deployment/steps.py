@@ -18,6 +18,7 @@ LOOK_EVERY: Final = 0.5
 MAX_OUTAGE_SECONDS: Final = 15.0
 """More than a busy machine takes to replace the API, and less than a worker drains."""
 WORKERS: Final = 3
+OUR_FAULTS: Final = frozenset({"uncaught_error", "background_task_died", "background_task_failed"})
 RELEASE: Final = "RELEASE = 'the next one'\n"
 
 LIST_SERVICES: Final = """
@@ -152,7 +153,7 @@ async def every_line_is_json(stack: Stack, user: User) -> None:
         for line in lines:
             event = _is_json(line)
             assert "never retrieved" not in line, f"{service}: {line}"
-            assert event["event"] not in {"uncaught_error", "background_task_died"}, f"{service}: {line}"
+            assert event["event"] not in OUR_FAULTS, f"{service}: {line}"
 
 
 async def _workers_are(stack: Stack, count: int) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+from collections import Counter
 from uuid import uuid4
 
 import httpx
@@ -78,7 +79,9 @@ async def test_200_readers_of_an_api_that_is_replaced_go_on_at_another(system: S
         await groq_control.release(groq_url, gate)
         await asyncio.gather(*(reader.end() for reader in user.readers))
         # A busy machine may need one more: the API cuts off whom it takes for somebody who does not read.
-        assert min(reader.connections for reader in user.readers) == 2
+        connections = Counter(reader.connections for reader in user.readers)
+        assert connections.keys() <= {2, 3}
+        assert connections[3] <= 10
         await user.all_is_well(asked)
         assert {reader.text for reader in others} == {asked[0].text}
 

@@ -182,12 +182,9 @@ async def test_a_body_without_end_is_refused() -> None:
     assert refused.status_code == 413
 
 
-def test_where_the_system_has_no_openmp_the_copy_of_another_wheel_is_loaded_from_a_link(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("services.launcher.embedded.openmp.LIBRARY", "libgomp.so.none")
+def test_where_the_system_has_no_openmp_the_copy_of_another_wheel_is_loaded_from_a_link(tmp_path: Path) -> None:
     folder = tmp_path / 'a:b;c $ORIGIN [d] "e"'
-    environment = openmp_environment(folder)
+    environment = openmp_environment(folder, "libgomp.so.none")
     assert environment.keys() == {*QUIET_THREADS, "LD_LIBRARY_PATH"}
     assert (folder / "libgomp.so.none").resolve() == bundled_library()
     load = "import ctypes; ctypes.CDLL('libgomp.so.none')"

@@ -9,6 +9,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from sqlalchemy.exc import SQLAlchemyError
 
 from services.launcher.embedded.postgres import EmbeddedPostgres
 from services.worker.look_up.backfill import Backfill
@@ -18,7 +19,7 @@ from services.worker.runtime import Worker
 from services.worker.tools.port import ChatContext, ToolFailure, ToolResult
 from services.worker.tools.search_history.tool import search_history
 from services.worker.tools.toolset import Toolset
-from shared.database.engine import Connection, Database, open_database
+from shared.database.engine import Connection, Database, is_transient, open_database
 from shared.database_urls import to_sqlalchemy
 from shared.ids import ChatId, UserId
 from shared.settings import Settings
@@ -345,6 +346,14 @@ class RefusedIndex(PostgresIndex):
         return [{**entry, "message_id": None} for entry in entries] if chat_id == self.refused else entries
 
 
+class CutIndex(PostgresIndex):
+    """An index whose connection is cut before it adds: PostgreSQL is restarted, for example."""
+
+    async def add(self, db: Connection, entries: Sequence[Entry]) -> None:
+        await db.exec_driver_sql("SELECT pg_terminate_backend(pg_backend_pid())")
+        await super().add(db, entries)
+
+
 async def index_all(backfill: Backfill) -> int:
     """Index until nothing is left, however slow the machine is. Returns the number of batches."""
     batches = 0
@@ -405,10 +414,24 @@ class TestBackfill:
         assert await index_all(backfill) == 1 + 3
         how_far = "SELECT indexed_position FROM chats ORDER BY id"
         assert execute(database_url, how_far) == [(0,), (245,)]
+        assert await index_all(backfill) == 1
         assert [line["chat_id"] for line in logged(caplog, "chat_not_indexed")] == [first]
         backfill.index = worker.summarizer.index
         assert await index_all(backfill) == 3
         assert execute(database_url, how_far) == [(245,), (245,)]
+
+    @pytest.mark.usefixtures("chats")
+    async def test_what_is_wrong_with_the_database_is_no_failure_of_a_chat(
+        self, worker: Worker, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        database = worker.summarizer.database
+        backfill = Backfill(database, CutIndex(database))
+        with pytest.raises(SQLAlchemyError) as raised:
+            await backfill.run()
+        assert is_transient(raised.value)
+        assert logged(caplog, "chat_not_indexed") == []
+        backfill.index = worker.summarizer.index
+        assert await index_all(backfill) == 2 * 3
 
     @pytest.mark.usefixtures("chats")
     async def test_many_at_once_change_nothing(self, worker: Worker, database_url: str) -> None:

@@ -20,6 +20,7 @@ from tests.doubles import groq_control
 from tests.support.clients import logged_in, numbered, text_of
 from tests.support.readers import Reader, User, user_of
 from tests.support.system import System, eventually
+from tests.support.turns import logged
 
 NEVER_AGAIN = {"LEASE_SECONDS": "60", "SWEEP_INTERVAL_SECONDS": "60"}
 """A job that somebody else takes is not sent again in time, so that an answer proves that nobody took it."""
@@ -97,8 +98,8 @@ async def test_two_deployments_without_prefixes_are_warned_of_each_other(
     other.end()
 
 
-async def test_a_redis_that_is_away_keeps_no_note_from_the_others(
-    one_redis: EmbeddedValkey, database_url: str, groq_url: str
+async def test_a_redis_that_is_away_is_named_and_keeps_no_note_from_the_others(
+    one_redis: EmbeddedValkey, database_url: str, groq_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     away = f"redis://127.0.0.1:{free_port()}/0"
     settings = settings_for(database_url, one_redis.url, groq_url, celery_broker_url=away)
@@ -108,6 +109,7 @@ async def test_a_redis_that_is_away_keeps_no_note_from_the_others(
         await eventually(lambda: server.zcard("cortexai:deployments") == 1)
     await background.end(announcing)
     await database.dispose()
+    assert [line["server"] for line in logged(caplog, "deployment_not_announced")] == ["CELERY_BROKER_URL"]
 
 
 CHANGES = [

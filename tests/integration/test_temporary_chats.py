@@ -1,9 +1,14 @@
 """Temporary chats: they know nothing of other chats, and are deleted a while after their last message."""
 
+from dataclasses import replace
+
 import psycopg
+import pytest
+from sqlalchemy.exc import OperationalError
 
 from services.worker.runtime import Worker
 from services.worker.temporary_chats import BATCH
+from shared.database.engine import open_database
 from shared.ids import ChatId
 from shared.memory.chat_memory import read_memory
 from shared.settings import Settings
@@ -47,6 +52,17 @@ async def test_a_temporary_chat_is_deleted_with_all_that_belongs_to_it(
         gone = await client.http.get(url)
         assert (gone.status_code, gone.json()["code"]) == (404, "generation_not_found")
     assert (await client.http.get(f"/api/chats/{chat}/stream")).json()["code"] == "chat_not_found"
+
+
+async def test_a_sweep_whose_first_step_fails_deletes_them_all_the_same(
+    client: Client, worker: Worker, database_url: str, settings: Settings
+) -> None:
+    await new_chat(client)
+    age(database_url, settings.temporary_chat_hours + 1)
+    nowhere = open_database("postgresql+psycopg://127.0.0.1:1/nowhere", pool_size=1)
+    with pytest.raises(OperationalError):
+        await replace(worker, recovery=replace(worker.recovery, database=nowhere)).sweep()
+    assert chats(database_url) == []
 
 
 async def test_readers_are_told_the_same_as_after_a_deletion(

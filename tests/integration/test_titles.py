@@ -7,6 +7,7 @@ from uuid import uuid4
 import pytest
 
 from services.launcher.embedded.valkey import EmbeddedValkey
+from services.worker.models.retry import RetryingModel
 from services.worker.runtime import Worker
 from services.worker.titles import MAX_TRIES
 from shared.protocol import frames
@@ -14,7 +15,7 @@ from shared.protocol.encoding import encode
 from tests.conftest import settings_for
 from tests.doubles import groq_control
 from tests.support.clients import Client, Event
-from tests.support.models import BreakingOff
+from tests.support.models import BreakingOff, FallingSilent, OnlyThinking
 from tests.support.turns import Noted, answer, execute, open_worker_for, post
 
 
@@ -102,6 +103,29 @@ async def test_a_title_that_breaks_off_is_noted_if_the_model_said_something(
     await replace(worker.titles, model=BreakingOff(said), model_name="small").make(posted.generation_id)
     assert execute(database_url, "SELECT purpose, model, is_estimate FROM model_calls") == noted_calls
     assert await title_of(client, posted.chat_id) == "Hello"
+
+
+async def test_each_try_for_a_title_is_noted_under_the_model_that_was_asked(
+    client: Client, worker: Worker, database_url: str
+) -> None:
+    model = RetryingModel(OnlyThinking("large", "How Tides Work"), fallback="small", delays=())
+    posted = await post(client, "Hello")
+    await replace(worker.titles, model=model, model_name="large").make(posted.generation_id)
+    assert await title_of(client, posted.chat_id) == "How Tides Work"
+    noted = execute(database_url, "SELECT model, completion_tokens > 0 FROM model_calls ORDER BY id")
+    assert noted == [("large", True), ("small", True)]
+
+
+async def test_a_title_that_is_cancelled_is_noted(client: Client, worker: Worker, database_url: str) -> None:
+    model = FallingSilent("How Tides")
+    posted = await post(client, "Hello")
+    making = asyncio.create_task(replace(worker.titles, model=model, model_name="small").make(posted.generation_id))
+    await model.is_silent.wait()
+    making.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await making
+    noted = execute(database_url, "SELECT purpose, model, is_estimate, completion_tokens > 0 FROM model_calls")
+    assert noted == [("title", "small", True, True)]
 
 
 async def test_titles_can_be_turned_off(

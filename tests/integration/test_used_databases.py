@@ -34,6 +34,8 @@ def test_an_emptied_database_is_as_a_new_one(make_database: Callable[[], str], n
         "ALTER TABLE users ALTER COLUMN email DROP NOT NULL",
         "ALTER TABLE chats DISABLE TRIGGER ALL",
         "CREATE INDEX another ON users (password_hash)",
+        "UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'ix_chats_not_indexed'::regclass",
+        "UPDATE pg_index SET indisunique = true WHERE indexrelid = 'ix_chats_not_indexed'::regclass",
         "CREATE SCHEMA another",
         "REVOKE SELECT ON users FROM CURRENT_USER",
         "REVOKE CONNECT ON DATABASE {name} FROM PUBLIC",

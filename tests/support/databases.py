@@ -17,6 +17,8 @@ SELECT md5(concat_ws('|',
     (SELECT string_agg(pg_get_expr(adbin, adrelid), ',' ORDER BY oid) FROM pg_attrdef),
     (SELECT string_agg(pg_get_constraintdef(oid), ',' ORDER BY oid)
      FROM pg_constraint WHERE connamespace = 'public'::regnamespace),
+    (SELECT string_agg(concat_ws(' ', pg_get_indexdef(indexrelid), indisvalid), ',' ORDER BY indexrelid)
+     FROM pg_index JOIN pg_class c ON c.oid = indexrelid WHERE relnamespace = 'public'::regnamespace),
     (SELECT string_agg(concat_ws(' ', tgname, tgrelid::regclass, tgenabled), ',' ORDER BY oid) FROM pg_trigger),
     (SELECT string_agg(concat_ws(' ', proname, prosrc), ',' ORDER BY oid)
      FROM pg_proc WHERE pronamespace = 'public'::regnamespace),

@@ -1,7 +1,8 @@
 """Models for tests: what a model says at once, and a model that fails."""
 
+import asyncio
 from collections.abc import AsyncGenerator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from services.worker.models.answer import Answer, whole_answer
 from services.worker.models.port import ChatModel, ModelChunk, ModelRequest, RetryNotice
@@ -25,3 +26,32 @@ class BreakingOff:
         if self.said:
             yield ModelChunk(self.said)
         raise ModelBadResponse
+
+
+@dataclass(frozen=True)
+class OnlyThinking:
+    """A ChatModel whose model of this name thinks, and breaks off before it says a word. Any other says the words at once."""
+
+    name: str
+    said: str
+
+    async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelChunk | RetryNotice, None]:
+        """A thought and a failure, or the words."""
+        if request.model == self.name:
+            yield ModelChunk(reasoning="Hm, hm, hm.")
+            raise ModelBadResponse
+        yield ModelChunk(self.said, finish_reason="stop")
+
+
+@dataclass(frozen=True)
+class FallingSilent:
+    """A ChatModel that says the words and nothing more. `is_silent` is set from then on."""
+
+    said: str
+    is_silent: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelChunk | RetryNotice, None]:  # noqa: ARG002
+        """The words."""
+        yield ModelChunk(self.said)
+        self.is_silent.set()
+        await asyncio.Event().wait()

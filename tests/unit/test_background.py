@@ -4,7 +4,9 @@ import asyncio
 
 import pytest
 
+from services.api.app import _dispensable
 from shared import background
+from tests.support.turns import logged
 
 
 async def deaf(swallowed: asyncio.Event) -> None:
@@ -50,3 +52,8 @@ async def test_of_works_that_run_together_the_failure_of_one_ends_the_others() -
 
 async def test_without_tasks_there_is_nothing_to_end() -> None:
     await background.end()
+
+
+async def test_the_api_tells_of_a_task_that_fails_and_goes_on(caplog: pytest.LogCaptureFixture) -> None:
+    await _dispensable(fail())
+    assert [line["level"] for line in logged(caplog, "background_task_failed")] == ["error"]

@@ -60,7 +60,9 @@ def test_an_image_installs_the_lock_with_its_own_extras_only(dockerfile: str) ->
 def test_an_image_shares_its_cache_for_the_dependencies_only(dockerfile: str) -> None:
     """The project's wheel is kept under a name that says nothing of the code in it: a shared one may be another image's."""
     dependencies, project = (rest for word, rest in instructions(dockerfile) if word == "RUN" and "uv sync" in rest)
-    assert "--mount=type=cache" in dependencies
+    (settings,) = (rest.split() for word, rest in instructions(dockerfile) if word == "ENV" and "UV_" in rest)
+    (cache,) = (setting.removeprefix("UV_CACHE_DIR=") for setting in settings if setting.startswith("UV_CACHE_DIR="))
+    assert f"--mount=type=cache,target={cache}" in dependencies.split()
     assert "--mount" not in project
 
 

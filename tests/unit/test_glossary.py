@@ -45,6 +45,7 @@ NAMES: Final = (
     Retired("rejoins", "rewrites_opening"),
     Retired("search_intent", "search_question"),
     Retired("seldomer", "backoff"),
+    Retired("spoken_calls", "said_calls", "services"),
     Retired("together", "in_transaction", "services"),
     Retired("unshown", "catch_up_steps"),
 )

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from services.worker.models.groq.calls import spoken_calls
+from services.worker.models.groq.calls import said_calls
 from services.worker.models.groq.reader import MAX_HELD_CHARS, AnswerReader, Chunk
 
 TOOLS = ("web_search", "current_time")
@@ -76,7 +76,7 @@ def test_a_piece_that_comes_again_and_again_costs_what_its_length_costs(piece: s
         assert time.process_time() - started < SECONDS
     for opening in ("", "<function=web_search>", "<tool_call>"):
         started = time.process_time()
-        spoken_calls(opening + piece * (20_000 // len(piece)), TOOLS)
+        said_calls(opening + piece * (20_000 // len(piece)), TOOLS)
         assert time.process_time() - started < SECONDS
 
 

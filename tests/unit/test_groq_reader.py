@@ -200,7 +200,7 @@ async def test_a_control_token_is_dropped(said: str, text: str) -> None:
         assert (answered.text, answered.reasoning) == (text, ""), size
 
 
-SPOKEN: list[str] = [
+SAID: list[str] = [
     '<function=web_search>{"query": "cats"}</function>',
     '<function=web_search{"query": "cats"}</function>',
     '<function=web_search>{"query": "cats"}',
@@ -223,7 +223,7 @@ SPOKEN: list[str] = [
 ]
 
 
-@pytest.mark.parametrize("said", SPOKEN)
+@pytest.mark.parametrize("said", SAID)
 async def test_a_call_that_is_said_instead_of_made_is_made_and_not_shown(said: str) -> None:
     for size in (1, 4, len(said)):
         parts = [said[at : at + size] for at in range(0, len(said), size)]

@@ -1,6 +1,7 @@
 """The Celery tasks: what they raise, Celery logs."""
 
 import traceback
+from dataclasses import dataclass, field
 from typing import cast
 
 import psycopg
@@ -10,8 +11,8 @@ from sqlalchemy.exc import DataError
 from services.worker import runtime
 from services.worker.event_loop import EventLoop
 from services.worker.runtime import Worker
-from services.worker.tasks import _run
-from shared.errors import CortexAIError
+from services.worker.tasks import _run, sweep_now
+from shared.errors import CortexAIError, StreamsUnavailable
 
 PIN = "4711"
 
@@ -30,3 +31,32 @@ def test_what_postgresql_says_of_the_data_is_not_passed_on(caplog: pytest.LogCap
     assert PIN not in told
     assert PIN not in str(caplog.records[-1].msg)
     assert "in fail" in str(caplog.records[-1].msg)
+
+
+@dataclass
+class CountingBackfill:
+    """A backfill that has nothing to do. `passes` is how often it ran."""
+
+    passes: int = 0
+
+    async def run(self) -> None:
+        self.passes += 1
+
+
+@dataclass
+class WorkerWithoutRedis:
+    """A worker whose sweep fails."""
+
+    backfill: CountingBackfill = field(default_factory=CountingBackfill)
+
+    async def sweep(self) -> None:
+        raise StreamsUnavailable
+
+
+def test_the_backfill_goes_on_though_the_sweep_fails() -> None:
+    worker = WorkerWithoutRedis()
+    with EventLoop() as loop:
+        runtime.install(runtime.Process(loop, cast("Worker", worker)))
+        with pytest.raises(StreamsUnavailable):
+            sweep_now()
+    assert worker.backfill.passes == 1

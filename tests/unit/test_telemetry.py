@@ -2,6 +2,8 @@
 
 import json
 import logging
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import cast
 
@@ -15,6 +17,7 @@ from shared.telemetry.logs import configure_logging, get_logger, with_bound_fiel
 
 log = get_logger(__name__)
 TEXT = "my PIN is 4711"
+ROLES = {"services.worker.__main__": "services.worker.consumer", "services.api.__main__": "services.api.app"}
 
 
 def database() -> None:
@@ -93,3 +96,13 @@ def test_a_library_that_would_log_what_users_say_is_quiet_at_every_level(name: s
         assert not logging.getLogger(name).isEnabledFor(logging.INFO)
     finally:
         configure_logging(service="tests", level="info", log_format="json")
+
+
+@pytest.mark.parametrize("main", ROLES)
+def test_no_process_of_a_deployment_imports_what_colours_a_console(main: str) -> None:
+    """Memory: some 15 MB in each."""
+    imported = f"import sys, {main}, {ROLES[main]}; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", imported], capture_output=True, text=True, check=True)
+    modules = done.stdout.split()
+    assert ROLES[main] in modules
+    assert "rich.console" not in modules

@@ -13,17 +13,17 @@ LIBRARY: Final = "libgomp.so.1"
 QUIET_THREADS: Final[Mapping[str, str]] = {"OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "0"}
 
 
-def openmp_environment(folder: Path) -> dict[str, str]:
+def openmp_environment(folder: Path, library: str = LIBRARY) -> dict[str, str]:
     """What a process that uses OpenMP needs in its environment.
 
     `folder` is for a link to the runtime, if need be, and has to be the process's working folder: a list of folders has
-    no way to name one with a colon in it.
+    no way to name one with a colon in it. `library` is the name under which the process asks for the runtime.
     """
     environment = dict(QUIET_THREADS)
-    bundled = None if is_installed() else bundled_library()
+    bundled = None if is_installed(library) else bundled_library()
     if bundled is not None:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        link = folder / LIBRARY
+        link = folder / library
         link.unlink(missing_ok=True)
         link.symlink_to(bundled)
         environment["LD_LIBRARY_PATH"] = os.pathsep.join(
@@ -32,10 +32,10 @@ def openmp_environment(folder: Path) -> dict[str, str]:
     return environment
 
 
-def is_installed() -> bool:
+def is_installed(library: str) -> bool:
     """Whether the system has the library."""
     try:
-        ctypes.CDLL(LIBRARY)
+        ctypes.CDLL(library)
     except OSError:
         return False
     return True

@@ -1,11 +1,13 @@
 """The backfill: messages that an earlier release summarized go into the history index, a few at a time, until none is left."""
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from services.worker.look_up.port import HistoryIndex, IndexedMessage
-from shared.database.engine import Database
+from shared.database.engine import Database, is_transient
 from shared.ids import ChatId
 from shared.memory import summaries
 from shared.memory.summaries import NotIndexed
@@ -15,6 +17,8 @@ log = get_logger(__name__)
 
 BATCH_MESSAGES: Final = 100
 NO_CHAT: Final = ChatId(0)
+OF_THE_CHAT: Final = (SQLAlchemyError, ArithmeticError, LookupError, TypeError, ValueError)
+"""Errors that the texts of one chat may cause, in the making of terms or in the database."""
 PASS_SECONDS: Final = 1.0
 """How long one pass goes on. The process has other work."""
 
@@ -25,11 +29,13 @@ class Backfill:
 
     Two at once do the same work twice, which changes nothing. A chat that fails keeps no other from being indexed:
     `skipped` is the last chat that failed, and chats with greater ids are next. After the last one all have their turn again.
+    `failed` are the chats whose failure was logged: once in a process, however often they have their turn.
     """
 
     database: Database
     index: HistoryIndex
     skipped: ChatId = NO_CHAT
+    failed: set[ChatId] = field(default_factory=set)
 
     async def run(self) -> None:
         """Index batches for a short while. Without anything to do, this is one look at an empty index of PostgreSQL.
@@ -57,8 +63,12 @@ class Backfill:
             return False
         try:
             await self._index(found)
-        except Exception:  # whatever is wrong with this chat, the others are indexed
-            log.exception("chat_not_indexed", chat_id=found.chat_id)
+        except OF_THE_CHAT as error:
+            if is_transient(error):
+                raise
+            if found.chat_id not in self.failed:
+                self.failed.add(found.chat_id)
+                log.exception("chat_not_indexed", chat_id=found.chat_id)
             self.skipped = found.chat_id
         return True
 

@@ -24,7 +24,7 @@ async def whole_answer(
 ) -> Answer:
     """Ask, and wait at most `within` seconds for all of the answer. It may be empty.
 
-    The `meter` counts what comes, also of an answer that fails.
+    The `meter` counts what comes, also of an answer that fails, and each try by itself.
 
     Raises:
         ModelError: one of its kinds.
@@ -39,7 +39,7 @@ async def whole_answer(
         ):
             async for chunk in chunks:
                 if isinstance(chunk, RetryNotice):
-                    meter.model = chunk.model
+                    meter.begin_next_try(chunk)
                     continue
                 meter.count(chunk)
                 texts.append(chunk.text)

@@ -1,10 +1,10 @@
 """What a model call takes: counted while the answer comes, so that a call that fails is paid for too."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import ceil
 from typing import Final, Self
 
-from services.worker.models.port import ModelChunk, ModelRequest
+from services.worker.models.port import ModelChunk, ModelRequest, RetryNotice
 from services.worker.models.tokens import SMALL, Vocabulary, count_text, count_tokens, vocabulary_of
 from shared.errors import (
     CortexAIError,
@@ -34,7 +34,7 @@ REFUSALS: Final = (
 class UsageMeter:
     """Counts one model call: its prompt's tokens, what came, and the usage that the model reported.
 
-    `tokens` are those that came, counted by the `vocabulary`.
+    `tokens` are those that came, counted by the `vocabulary`. `ended` is what earlier tries of the same request took.
     """
 
     model: str
@@ -44,6 +44,7 @@ class UsageMeter:
     has_text: bool = False
     tokens: float = 0.0
     reported: TokenUsage | None = None
+    ended: list[ModelUsage] = field(default_factory=list)
 
     @classmethod
     def of(cls, request: ModelRequest) -> Self:
@@ -65,6 +66,13 @@ class UsageMeter:
             if text:
                 self.chars += len(text)
                 self.tokens += count_text(text, self.vocabulary)
+
+    def begin_next_try(self, notice: RetryNotice) -> None:
+        """Keep what the try that gave no answer took, unless it took nothing, and count the next one from its beginning."""
+        if notice.took_tokens or not self.is_empty:
+            self.ended.append(self.usage())
+        self.model, self.vocabulary = notice.model, vocabulary_of(notice.model)
+        self.chars, self.has_text, self.tokens, self.reported = 0, False, 0.0, None
 
     def usage(self) -> ModelUsage:
         """What the call took: what the model reported, else an estimate."""

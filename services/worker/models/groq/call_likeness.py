@@ -4,7 +4,7 @@ import re
 from collections.abc import Collection
 from typing import Final
 
-from services.worker.models.groq.calls import DECODER, SPOKEN_NAME, tool_name
+from services.worker.models.groq.calls import DECODER, SAID_NAME, tool_name
 
 HEAD_CHARS: Final = 400
 """A call looks like one within so many characters."""
@@ -29,7 +29,7 @@ def looks_like_call(opener: str, said: str, offered: Collection[str], *, is_clos
     found = _ARGUMENTS.search(text, len(opener))
     if found and len(_words(text[: found.start()])) <= (0 if _has_name(opener) else 1):
         return True
-    named = SPOKEN_NAME.search(text)
+    named = SAID_NAME.search(text)
     if named is None or _words(text[: named.start()]):
         named = None if _has_name(opener) else _NAME.match(text)
     if named is None or tool_name(named[1], offered) not in offered:

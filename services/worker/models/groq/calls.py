@@ -14,13 +14,13 @@ MAX_ARGUMENTS_CHARS: Final = 20_000
 """Of all tool calls of an answer together, with their names."""
 MAX_ARGUMENTS_DEPTH: Final = 20
 MAX_CALL_DEPTH: Final = 3
-"""A spoken call may stand in a list, or in an object that has one of the usual names."""
+"""A said call may stand in a list, or in an object that has one of the usual names."""
 MAX_CALLS: Final = 32
 MAX_ID_CHARS: Final = 128
 _CONTROL: Final = re.compile(r"<[|｜].*", re.DOTALL)
 _NAMESPACE: Final = re.compile(r"(?:functions?|tools?|default_api)[.:/]")
 _NUMBER: Final = re.compile(r":\d+$")
-SPOKEN_NAME: Final = re.compile(
+SAID_NAME: Final = re.compile(
     r"(?:<function[=(/]|\bto=|\bname=|<｜tool▁sep｜>|<\|tool_call_begin\|>|\[TOOL_CALLS\])\s*[\"']?([\w.:-]+)",
     re.IGNORECASE,
 )
@@ -156,30 +156,30 @@ def tool_name(name: str, offered: Collection[str]) -> str:
     return name.strip()
 
 
-def spoken_calls(text: str, offered: Collection[str]) -> list[tuple[str, dict[str, Any]]]:
+def said_calls(text: str, offered: Collection[str]) -> list[tuple[str, dict[str, Any]]]:
     """The calls of offered tools that a text says, in any of the forms that models have learned.
 
     `<function=name>{…}</function>`, `{"name": …, "arguments": {…}}`, `<parameter=key>value</parameter>`,
     `name<arg_key>key</arg_key><arg_value>value</arg_value>`, `to=functions.name … {…}`, `[TOOL_CALLS]name{…}`.
     """
-    named = [(found.end(), tool_name(found[1], offered), found.start()) for found in SPOKEN_NAME.finditer(text)]
+    named = [(found.end(), tool_name(found[1], offered), found.start()) for found in SAID_NAME.finditer(text)]
     named = [(end, name, start) for end, name, start in named if name in offered]
     if named:
         ends = [start for _, _, start in named[1:]] + [len(text)]
         parts = [(name, text[end:until]) for (end, name, _), until in zip(named, ends, strict=True)]
-        return [(name, arguments) for name, part in parts if (arguments := _spoken_arguments(part)) is not None]
+        return [(name, arguments) for name, part in parts if (arguments := _said_arguments(part)) is not None]
     calls = [call for value in _values(text) for call in _calls_in(value, offered)]
     if calls:
         return calls
     word = _WORD.search(re.sub(r"<[^<>]*>|\[[A-Za-z_]+\]", " ", text[:200]))
     if word and (name := tool_name(word[0], offered)) in offered:
-        arguments = _spoken_arguments(text)
+        arguments = _said_arguments(text)
         return [(name, arguments)] if arguments is not None else []
     return []
 
 
-def _spoken_arguments(text: str) -> dict[str, Any] | None:
-    """The arguments after a spoken name; None where they are broken."""
+def _said_arguments(text: str) -> dict[str, Any] | None:
+    """The arguments after a said name; None where they are broken."""
     pairs = list(_parameters(text)) or list(_keys_and_values(text))
     if pairs:
         return {key.strip(): _value(value.strip()) for key, value in pairs}

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Collection
 from typing import Any, Final
 
-from services.worker.models.groq.calls import spoken_calls
+from services.worker.models.groq.calls import said_calls
 from services.worker.models.groq.closers import begun_closer, find_closer
 from services.worker.models.groq.headers import (
     MAX_HEADER_CHARS,
@@ -70,6 +70,7 @@ class Markup:
         self._retold = 0
         self._is_trimming = False
         self._is_ending = False
+        self._must_decide = False
         self._is_plain = False
         self._step: Callable[[str, list[Piece]], str | None] = self._read_text
         if is_reasoning:
@@ -118,7 +119,7 @@ class Markup:
         self._step = self._read_text
         if step == self._read_object:
             said = self._call.said
-            self.calls += (calls := spoken_calls(said, self._offered))
+            self.calls += (calls := said_calls(said, self._offered))
             if not calls:
                 self._say(said, pieces)
         elif step == self._read_header and not may_begin_header(self._header):

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from services.worker.models.groq.call_likeness import HEAD_CHARS, is_whole_json, looks_like_call, text_after_call
-from services.worker.models.groq.calls import spoken_calls
+from services.worker.models.groq.calls import said_calls
 
 MAX_CALL_CHARS: Final = 20_000
 ADDRESSED: Final = "to="
@@ -76,7 +76,7 @@ class SaidCall:
         looks = self._is_call_like or looks_like_call(opener, said, self._offered, is_closed=is_closed)
         calls: tuple[tuple[str, dict[str, Any]], ...] = ()
         if not self.is_too_long and (looks or is_closed):
-            calls = tuple(spoken_calls(opener + said, self._offered))
+            calls = tuple(said_calls(opener + said, self._offered))
         is_dropped = looks if self._offered else is_closed and is_whole_json(opener, said)
         if not calls and not is_dropped and not self._is_addressed:
             return Verdict(is_text=True)

@@ -2,12 +2,15 @@
 
 import asyncio
 import re
-import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Final
 from urllib.parse import urlsplit
+
+import httpx
+import tavily.errors
+from tavily import AsyncTavilyClient
 
 from services.worker.waits import retry_after
 from shared import errors
@@ -15,12 +18,6 @@ from shared.protocol.encoding import clean
 from shared.proxies import find_way
 from shared.telemetry.logs import get_logger
 from shared.visible_text import cut, without_hidden
-
-# httpx imports its own command line, if rich is there: 4 MB in every worker, for nothing here.
-sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]
-import httpx  # noqa: E402
-import tavily.errors  # noqa: E402
-from tavily import AsyncTavilyClient  # noqa: E402
 
 log = get_logger(__name__)
 
