@@ -19,28 +19,48 @@ def upgrade() -> None:
 
     The previous release goes on with the columns `summary` and `facts`. What it has summarized, and summarizes meanwhile, is
     taken over when the chat's memory is next read (shared/memory/take_over.py).
+
+    The last steps leave the transaction, since they read all chats. Where one fails, the others are done already when this
+    is tried again.
     """
     _add_segments()
     _add_facts()
-    op.add_column("chats", sa.Column("is_temporary", sa.Boolean(), server_default=sa.text("false"), nullable=False))
-    op.create_index(
-        "ix_chats_temporary", "chats", ["last_message_at"], unique=False, postgresql_where=sa.text("is_temporary")
+    is_temporary: sa.Column[bool] = sa.Column(
+        "is_temporary", sa.Boolean(), server_default=sa.text("false"), nullable=False
     )
-    op.add_column("users", sa.Column("shares_memory", sa.Boolean(), server_default=sa.text("false"), nullable=False))
-    # Only what the user wrote into chats in which nothing is summarized: these are few. Each other chat is taken over when
-    # its memory is next read, since its segments end elsewhere than at the watermark. No large table is read here while
-    # others wait for it.
-    op.execute("""
-        INSERT INTO memory_segments (chat_id, first_position, last_position, text, kind)
-        SELECT id, 0, 0, summary, 'edited' FROM chats WHERE summary_position = 0 AND summary IS NOT NULL
-    """)
-    op.execute("""
-        INSERT INTO memory_facts (user_id, chat_id, kind, text, source, is_pinned)
-        SELECT user_id, id, 'other', left(fact ->> 'text', 200), 'edited', coalesce(fact ->> 'pinned' = 'true', false)
-        FROM chats CROSS JOIN jsonb_array_elements(chats.facts) WITH ORDINALITY AS listed (fact, place)
-        WHERE summary_position = 0 AND jsonb_typeof(chats.facts) = 'array' AND coalesce(fact ->> 'text', '') <> ''
-        ORDER BY id, place
-    """)
+    op.add_column("chats", is_temporary, if_not_exists=True)
+    shares_memory: sa.Column[bool] = sa.Column(
+        "shares_memory", sa.Boolean(), server_default=sa.text("false"), nullable=False
+    )
+    op.add_column("users", shares_memory, if_not_exists=True)
+    # A build that failed leaves an unusable index.
+    with op.get_context().autocommit_block():
+        op.drop_index("ix_chats_temporary", "chats", if_exists=True, postgresql_concurrently=True)
+        op.create_index(
+            "ix_chats_temporary",
+            "chats",
+            ["last_message_at"],
+            unique=False,
+            postgresql_where=sa.text("is_temporary"),
+            postgresql_concurrently=True,
+        )
+        # What users wrote into chats in which nothing is summarized. All other chats show that they are to be taken over: their
+        # segments end elsewhere than at the watermark.
+        op.execute("""
+            INSERT INTO memory_segments (chat_id, first_position, last_position, text, kind)
+            SELECT id, 0, 0, summary, 'edited' FROM chats WHERE summary_position = 0 AND summary IS NOT NULL
+            ON CONFLICT (chat_id, first_position) DO NOTHING
+        """)
+        op.execute("""
+            INSERT INTO memory_facts (user_id, chat_id, kind, text, source, is_pinned)
+            SELECT user_id, id, 'other', left(fact ->> 'text', 200), 'edited', coalesce(fact ->> 'pinned' = 'true', false)
+            FROM chats CROSS JOIN jsonb_array_elements(
+                CASE jsonb_typeof(chats.facts) WHEN 'array' THEN chats.facts ELSE '[]' END
+            ) WITH ORDINALITY AS listed (fact, place)
+            WHERE summary_position = 0 AND coalesce(fact ->> 'text', '') <> ''
+                AND NOT EXISTS (SELECT 1 FROM memory_facts WHERE chat_id = chats.id)
+            ORDER BY id, place
+        """)
 
 
 def _add_segments() -> None:
@@ -58,9 +78,14 @@ def _add_segments() -> None:
         sa.CheckConstraint("kind IN ('summary', 'extract', 'edited')", name=op.f("ck_memory_segments_kind")),
         sa.ForeignKeyConstraint(["chat_id"], ["chats.id"], name=op.f("fk_memory_segments_chat_id"), ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_memory_segments")),
+        if_not_exists=True,
     )
     op.create_index(
-        "uq_memory_segments_chat_id_first_position", "memory_segments", ["chat_id", "first_position"], unique=True
+        "uq_memory_segments_chat_id_first_position",
+        "memory_segments",
+        ["chat_id", "first_position"],
+        unique=True,
+        if_not_exists=True,
     )
 
 
@@ -102,13 +127,19 @@ def _add_facts() -> None:
             ["replaced_by"], ["memory_facts.id"], name=op.f("fk_memory_facts_replaced_by"), ondelete="SET NULL"
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_memory_facts")),
+        if_not_exists=True,
     )
-    op.create_index("ix_memory_facts_chat_id", "memory_facts", ["chat_id"], unique=False)
-    op.create_index("ix_memory_facts_message_id", "memory_facts", ["message_id"], unique=False)
-    op.create_index("ix_memory_facts_replaced_by", "memory_facts", ["replaced_by"], unique=False)
-    op.create_index("ix_memory_facts_user_id", "memory_facts", ["user_id"], unique=False)
+    op.create_index("ix_memory_facts_chat_id", "memory_facts", ["chat_id"], unique=False, if_not_exists=True)
+    op.create_index("ix_memory_facts_message_id", "memory_facts", ["message_id"], unique=False, if_not_exists=True)
+    op.create_index("ix_memory_facts_replaced_by", "memory_facts", ["replaced_by"], unique=False, if_not_exists=True)
+    op.create_index("ix_memory_facts_user_id", "memory_facts", ["user_id"], unique=False, if_not_exists=True)
     op.create_index(
-        "ix_memory_facts_shared", "memory_facts", ["user_id"], unique=False, postgresql_where=sa.text(SHARED_FACTS)
+        "ix_memory_facts_shared",
+        "memory_facts",
+        ["user_id"],
+        unique=False,
+        postgresql_where=sa.text(SHARED_FACTS),
+        if_not_exists=True,
     )
 
 

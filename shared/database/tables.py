@@ -61,7 +61,7 @@ def _one_of(column: str, values: type[GenerationStatus] | type[MessageStatus] | 
 class User(Base):
     """An account. E-mail addresses are unique without regard to case. `time_zone` is an IANA name; NULL where none was set.
 
-    `shares_memory`: the user wants each chat to know what others taught (shared/memory/shared_facts.py).
+    `shares_memory`: the user wants each chat to know what others taught (docs/memory.md).
     """
 
     __tablename__ = "users"
@@ -80,7 +80,8 @@ class Chat(Base):
 
     The segments and the facts cover the positions up to `summary_position`, the watermark. Whoever changes them raises
     `memory_version`. The messages up to `indexed_position`, or up to the watermark where that is less, can be looked up.
-    `summary_due_at`: from this time on, a worker may summarize more messages; NULL when there are none.
+    `summary_due_at`: from this time on, a worker may summarize more messages; NULL when there are none. Until
+    `summary_claimed_until` somebody is at it; NULL when nobody is.
     `title_tries`: how often a model was asked for a title. A `is_temporary` chat is deleted a while after its last message.
 
     `summary` and `facts` are what processes of the release before read and write. They go with the next release.
@@ -110,6 +111,7 @@ class Chat(Base):
     summary_due_at: Mapped[datetime | None]
     summary_hinted_at: Mapped[datetime | None]
     summary_failures: Mapped[int] = mapped_column(server_default=sql("0"))
+    summary_claimed_until: Mapped[datetime | None]
     title_tries: Mapped[int] = mapped_column(server_default=sql("0"))
     is_temporary: Mapped[bool] = mapped_column(server_default=sql("false"))
     last_position: Mapped[int] = mapped_column(server_default=sql("0"))
@@ -192,7 +194,7 @@ class MemoryFact(Base):
     """Something that was said in a chat, or that the user wrote into the memory (shared/memory/facts.py).
 
     Current is what is neither replaced nor forgotten. A forgotten fact stays as a tombstone: its value is told no more.
-    `forgotten_position` is the chat's last position when it was forgotten. `chat_id` is NULL for what the user wrote for
+    `forgotten_position`: what was said up to there is forgotten. `chat_id` is NULL for what the user wrote for
     all chats; `message_id` and `position` are NULL for what no message said. A fact goes with its message.
     """
 
@@ -257,6 +259,8 @@ class Generation(Base):
             postgresql_where=sql("status IN ('waiting', 'queued', 'running')"),
         ),
         Index("ix_generations_waiting", "chat_id", "user_message_id", postgresql_where=sql("status = 'waiting'")),
+        # The pages of earlier searches: few answers have any.
+        Index("ix_generations_with_steps", "chat_id", "user_message_id", postgresql_where=sql("steps IS NOT NULL")),
         Index("ix_generations_queued", "queued_at", postgresql_where=sql("status = 'queued'")),
         Index("ix_generations_leases", "lease_expires_at", postgresql_where=sql("status = 'running'")),
         Index(

@@ -1,29 +1,40 @@
 """Changes of a chat's memory as statements, for a transaction that has locked the chat's row."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Final
 
-from sqlalchemy import and_, delete, func, insert, or_, select, text, update
+from sqlalchemy import BigInteger, ColumnElement, and_, case, delete, func, insert, literal, or_, select, text, update
 
 from shared.database.engine import Connection
 from shared.database.tables import MemoryFact, MemorySegment
 from shared.ids import ChatId, UserId
-from shared.memory.facts import MAX_KEPT, Forgetting, NewFact
+from shared.memory.facts import MAX_FORGOTTEN, MAX_KEPT, Forgetting, NewFact
 from shared.memory.segments import Segment
 
-_PRUNE: Final = text(f"""
-    DELETE FROM memory_facts WHERE id IN (
-        SELECT id FROM memory_facts WHERE chat_id = :chat AND replaced_by IS NULL AND forgotten_at IS NULL
-        ORDER BY is_pinned OR source = 'edited' DESC, kind <> 'other' OR attribute <> '' DESC, coalesce(position, 0) DESC, id DESC
-        OFFSET {MAX_KEPT}
+# What a row that goes has replaced goes with it, and what that has replaced: without it they would hold again. A row stays
+# that lifts a tombstone, or that another chat's fact has been replaced by.
+_PRUNE: Final = """
+    WITH RECURSIVE gone (id) AS (
+        SELECT id FROM (
+            SELECT id FROM memory_facts WHERE chat_id = :chat AND forgotten_at IS NULL AND {state}
+            ORDER BY {order} OFFSET {most}
+        ) AS late
+        WHERE NOT EXISTS (
+            SELECT 1 FROM memory_facts AS before WHERE before.replaced_by = late.id
+                AND (before.forgotten_at IS NOT NULL OR before.chat_id IS DISTINCT FROM :chat)
+        )
+        UNION
+        SELECT before.id FROM memory_facts AS before JOIN gone ON before.replaced_by = gone.id
+        WHERE before.chat_id = :chat AND before.forgotten_at IS NULL
     )
-""")  # noqa: S608 - a constant of ours
-_PRUNE_REPLACED: Final = text(f"""
-    DELETE FROM memory_facts WHERE id IN (
-        SELECT id FROM memory_facts WHERE chat_id = :chat AND replaced_by IS NOT NULL AND forgotten_at IS NULL
-        ORDER BY id DESC OFFSET {MAX_KEPT}
-    )
-""")  # noqa: S608 - likewise
+    DELETE FROM memory_facts WHERE id IN (SELECT id FROM gone)
+"""
+_RANK: Final = (
+    "is_pinned OR source = 'edited' DESC, kind <> 'other' OR attribute <> '' DESC, coalesce(position, 0) DESC, id DESC"
+)
+_PRUNE_CURRENT: Final = text(_PRUNE.format(state="replaced_by IS NULL", order=_RANK, most=MAX_KEPT))
+_PRUNE_REPLACED: Final = text(_PRUNE.format(state="replaced_by IS NOT NULL", order="id DESC", most=MAX_KEPT))
 
 
 async def replace_segments(db: Connection, chat_id: ChatId, segments: Sequence[Segment]) -> None:
@@ -73,16 +84,23 @@ async def add_facts(db: Connection, user_id: UserId, chat_id: ChatId | None, fac
                 .values(replaced_by=new, changed_at=func.now())
             )
     if chat_id is not None:
-        await db.execute(_PRUNE, {"chat": chat_id})
+        await db.execute(_PRUNE_CURRENT, {"chat": chat_id})
         await db.execute(_PRUNE_REPLACED, {"chat": chat_id})
 
 
 async def forget(
-    db: Connection, user_id: UserId, chat_id: ChatId, forgettings: Iterable[Forgetting], *, by: str = "chat"
+    db: Connection,
+    user_id: UserId,
+    chat_id: ChatId,
+    forgettings: Iterable[Forgetting],
+    others: Mapping[ChatId, int] = MappingProxyType({}),
+    *,
+    by: str = "chat",
 ) -> None:
     """Leave tombstones for facts of the user's by their ids, and for values in this chat. `by` is who asked: chat or user.
 
-    A value is forgotten as it was said up to the position. What was said later, and what the user wrote, stays.
+    A value is forgotten as it was said up to the position. What was said later, and what the user wrote, stays. Facts of
+    other chats are forgotten up to the last positions of these, which are `others`, and locked.
     """
     for forgetting in forgettings:
         marks = {
@@ -104,9 +122,9 @@ async def forget(
             .where(
                 MemoryFact.user_id == user_id,
                 MemoryFact.forgotten_at.is_(None),
-                or_(MemoryFact.id.in_(forgetting.fact_ids), said_here),
+                or_(MemoryFact.id.in_(forgetting.fact_ids) & MemoryFact.chat_id.in_([chat_id, *others]), said_here),
             )
-            .values(marks)
+            .values({**marks, "forgotten_position": _position_of(others, forgetting.position)})
             .returning(MemoryFact.id)
         )
         await hold_again(db, list(gone.scalars()))
@@ -118,9 +136,17 @@ async def forget(
         )
         values = set((await db.execute(known)).scalars())
         for value in dict.fromkeys(forgetting.values):
-            if value.lower() not in values:
+            if value.lower() not in values and len(values) < MAX_FORGOTTEN:
+                values.add(value.lower())
                 tombstone = {"user_id": user_id, "chat_id": chat_id, "kind": "other", "text": "", "value": value}
                 await db.execute(insert(MemoryFact).values({**tombstone, **marks, "source": "user"}))
+
+
+def _position_of(others: Mapping[ChatId, int], position: int) -> ColumnElement[int]:
+    """Up to where a fact is forgotten: in this chat up to the position, in others up to their last."""
+    if not others:
+        return literal(position, BigInteger)
+    return case(dict(others), value=MemoryFact.chat_id, else_=literal(position, BigInteger))
 
 
 async def hold_again(db: Connection, fact_ids: Sequence[int]) -> None:

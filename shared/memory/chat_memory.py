@@ -1,16 +1,31 @@
 """What a chat's memory says, read from its tables."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import CompoundSelect, RowMapping, Select, bindparam, literal_column, null, or_, select, text, union_all
+from sqlalchemy import (
+    BigInteger,
+    CompoundSelect,
+    RowMapping,
+    Select,
+    bindparam,
+    func,
+    literal_column,
+    null,
+    or_,
+    select,
+    text,
+    union_all,
+)
+from sqlalchemy.dialects.postgresql import ARRAY
 
 from shared.database.engine import Connection
 from shared.database.tables import SHARED_FACTS, Chat, MemoryFact, User
 from shared.ids import ChatId
 from shared.memory.facts import Fact
+from shared.memory.masking import Mask
 from shared.memory.segments import Segment
 from shared.memory.take_over import take_over
 
@@ -48,9 +63,8 @@ class ChatMemory:
 
     @property
     def forgotten_values(self) -> tuple[str, ...]:
-        """What the user took back: told no more, the longest first."""
-        values = {fact.taken_back for fact in self.tombstones}
-        return tuple(sorted(filter(None, values), key=len, reverse=True))
+        """What the user took back, and is told no more."""
+        return tuple(dict.fromkeys(fact.taken_back for fact in self.tombstones if fact.taken_back))
 
     @property
     def tombstones(self) -> tuple[Fact, ...]:
@@ -71,7 +85,7 @@ _CHAT: Final[Select[*tuple[Any, ...]]] = select(
     literal_column(f"({_SEGMENTS.text})").label("segments"),
 ).where(Chat.id == bindparam("chat"))
 
-_FACT_COLUMNS: Final = (
+FACT_COLUMNS: Final = (
     MemoryFact.id,
     MemoryFact.chat_id,
     MemoryFact.position,
@@ -89,16 +103,8 @@ _FACT_COLUMNS: Final = (
     MemoryFact.forgotten_by,
     MemoryFact.forgotten_position,
 )
+"""What `read_fact` reads."""
 _OTHER_CHAT: Final = Chat.__table__.alias("other_chat")
-NOT_TAKEN_BACK: Final = text("""
-    NOT EXISTS (
-        SELECT 1 FROM memory_facts AS gone
-        WHERE gone.chat_id = memory_facts.chat_id AND gone.forgotten_at IS NOT NULL AND gone.replaced_by IS NULL
-            AND coalesce(nullif(gone.value, ''), gone.quote) <> ''
-            AND position(lower(coalesce(nullif(gone.value, ''), gone.quote)) IN lower(memory_facts.text)) > 0
-    )
-""")
-"""A fact that says what its own chat was asked to forget is told to no other chat."""
 SHARED_ORDER: Final = (
     or_(MemoryFact.chat_id.is_(None), MemoryFact.is_pinned).desc(),
     MemoryFact.said_at.desc(),
@@ -108,7 +114,7 @@ SHARED_ORDER: Final = (
 _THIS_CHAT: Final = select(Chat.id).where(Chat.id == bindparam("chat"), ~Chat.is_temporary).exists()
 _WANTED: Final = select(User.id).where(User.id == bindparam("user"), User.shares_memory).exists()
 _SHARED: Final = (
-    select(*_FACT_COLUMNS, _OTHER_CHAT.c.title.label("chat_title"), literal_column("true").label("is_shared"))
+    select(*FACT_COLUMNS, _OTHER_CHAT.c.title.label("chat_title"), literal_column("true").label("is_shared"))
     .outerjoin(_OTHER_CHAT, _OTHER_CHAT.c.id == MemoryFact.chat_id)
     .where(
         MemoryFact.user_id == bindparam("user"),
@@ -117,12 +123,11 @@ _SHARED: Final = (
         or_(_OTHER_CHAT.c.id.is_(None), ~_OTHER_CHAT.c.is_temporary),
         _THIS_CHAT,
         _WANTED,
-        NOT_TAKEN_BACK,
     )
     .order_by(*SHARED_ORDER)
     .limit(MAX_SHARED)
 )
-_OWN: Final = select(*_FACT_COLUMNS, null().label("chat_title"), literal_column("false").label("is_shared")).where(
+_OWN: Final = select(*FACT_COLUMNS, null().label("chat_title"), literal_column("false").label("is_shared")).where(
     MemoryFact.chat_id == bindparam("chat")
 )
 _FACTS: Final[CompoundSelect[*tuple[Any, ...]]] = union_all(_OWN, _SHARED.subquery().select())
@@ -136,7 +141,7 @@ async def read_memory(db: Connection, chat_id: ChatId) -> ChatMemory | None:
     """
     row = (await db.execute(_CHAT, {"chat": chat_id})).one_or_none()
     if row is not None and _last(row.segments) != row.summary_position:
-        await take_over(db, chat_id)
+        await take_over(db, chat_id, row.memory_version)
         row = (await db.execute(_CHAT, {"chat": chat_id})).one_or_none()
     if row is None:
         return None
@@ -149,11 +154,37 @@ async def read_memory(db: Connection, chat_id: ChatId) -> ChatMemory | None:
     return ChatMemory(
         tuple(Segment(*segment) for segment in row.segments),
         tuple(sorted(own, key=lambda fact: (fact.position or 0, fact.id))),
-        tuple(sorted(shared, key=_rank, reverse=True)),
+        tuple(await without_forgotten(db, sorted(shared, key=_rank, reverse=True))),
         row.summary_position,
         row.memory_version,
         row.last_position,
     )
+
+
+_TOMBSTONES: Final = select(MemoryFact.chat_id, MemoryFact.value, MemoryFact.quote).where(
+    MemoryFact.chat_id == func.any(bindparam("chats", type_=ARRAY(BigInteger))),
+    MemoryFact.forgotten_at.is_not(None),
+    MemoryFact.replaced_by.is_(None),
+)
+
+
+async def without_forgotten(db: Connection, shared: Iterable[SharedFact]) -> list[SharedFact]:
+    """The facts without what their own chats were asked to forget: in their texts, and in the titles of their chats."""
+    facts = list(shared)
+    chats = {one.fact.chat_id for one in facts if one.fact.chat_id is not None}
+    if not chats:
+        return facts
+    values: dict[int, list[str]] = {}
+    for row in await db.execute(_TOMBSTONES, {"chats": sorted(chats)}):
+        values.setdefault(row.chat_id, []).append(row.value or row.quote)
+    masks = {chat_id: Mask(found) for chat_id, found in values.items()}
+    return [
+        one
+        if mask is None
+        else SharedFact(replace(one.fact, text=mask(one.fact.text)), mask(one.chat_title or "") or None)
+        for one in facts
+        for mask in [masks.get(one.fact.chat_id or 0)]
+    ]
 
 
 def _rank(one: SharedFact) -> tuple[bool, datetime]:
@@ -165,10 +196,6 @@ def _last(segments: list[list[Any]]) -> int:
     return int(segments[-1][1]) if segments else 0
 
 
-FACT_COLUMNS: Final = _FACT_COLUMNS
-"""What `read_fact` reads."""
-
-
 def read_fact(row: RowMapping | Mapping[str, Any]) -> Fact:
     """A row of `memory_facts`."""
-    return Fact(**{column.key: row[column.key] for column in _FACT_COLUMNS})
+    return Fact(**{column.key: row[column.key] for column in FACT_COLUMNS})

@@ -4,12 +4,9 @@ current ──┬──> replaced    another fact holds now; both are kept, and 
           └──> forgotten   a tombstone: its value is told no more, whatever text has it
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Literal, get_args
-
-import regex
 
 from shared.ids import ChatId, MessageId
 
@@ -17,6 +14,9 @@ FACT_MAX_CHARS: Final = 200
 LABEL_MAX_CHARS: Final = 60
 MAX_KEPT: Final = 400
 """So many current facts are kept of a chat. Of more, the oldest go that have no kind, then the oldest."""
+
+MAX_FORGOTTEN: Final = 400
+"""So many tombstones a chat has at most."""
 
 FactKind = Literal[
     "identity", "health", "preference", "instruction", "decision", "relation", "date", "number", "place", "other"
@@ -34,7 +34,7 @@ class Fact:
     `text` is what is told, at most FACT_MAX_CHARS characters; `quote` stands word for word in the message at `position`, and
     is empty where the user wrote the fact. `subject` and `attribute` name what the `value` is of; empty where nobody said.
     `source` is who said it: the user, the assistant, a web page that the assistant quoted; or "edited" by the user, who alone
-    pins facts. `said_at` is the message's time. `forgotten_position` is the chat's last position when it was forgotten.
+    pins facts. `said_at` is the message's time. `forgotten_position`: what was said up to there is forgotten.
     """
 
     id: int
@@ -97,30 +97,3 @@ class Forgetting:
     position: int
     fact_ids: tuple[int, ...] = ()
     values: tuple[str, ...] = ()
-
-
-# Scripts that write spaces between words. In others a word's end can't be seen.
-_WORD_EDGE: Final = regex.compile(r"[\p{Latin}\p{Cyrillic}\p{Greek}\p{Armenian}\p{Hebrew}\p{Arabic}\d]")
-FORGOTTEN: Final = "[forgotten]"
-LEAST_MASKED: Final = 2
-"""A shorter value is not masked: it stands in too many texts."""
-
-
-def says(text: str, value: str) -> bool:
-    """Whether a text has a value as whole words, in upper or lower case. Every text has an empty value."""
-    return not value or (_as_words(value).search(text) is not None)
-
-
-def masked(text: str, values: Iterable[str]) -> str:
-    """The text without the values that the user took back. A word is not masked inside another one."""
-    for value in values:
-        if len(value) >= LEAST_MASKED and regex.split(r"\s", value)[0].casefold() in text.casefold():
-            text = _as_words(value).sub(FORGOTTEN, text)
-    return text
-
-
-def _as_words(value: str) -> regex.Pattern[str]:
-    front = f"(?<!{_WORD_EDGE.pattern})" if _WORD_EDGE.match(value[0]) else ""
-    behind = f"(?!{_WORD_EDGE.pattern})" if _WORD_EDGE.match(value[-1]) else ""
-    words = r"\s+".join(map(regex.escape, regex.split(r"\s+", value)))
-    return regex.compile(f"{front}{words}{behind}", regex.I)

@@ -46,6 +46,7 @@ FIRST_BACKOFF: Final = timedelta(seconds=30)
 LAST_BACKOFF: Final = timedelta(hours=1)
 LONGEST_BACKOFF: Final = timedelta(minutes=10)
 MAX_DOUBLINGS: Final = 10
+MOST_RECOVERIES: Final = 3
 
 
 def _last(watermark: Any) -> ColumnElement[int]:  # noqa: ANN401 - a column or a number
@@ -77,10 +78,14 @@ _MARK_DUE: Final = (
     # Though it may be due already: the row is locked, so a save that has not seen the newest message is waited for.
     .values(
         summary_due_at=case(
-            (bindparam("is_well", type_=Boolean) & (Chat.summary_failures > 0), func.now()),
+            (
+                bindparam("is_well", type_=Boolean)
+                & Chat.summary_failures.between(1, MOST_RECOVERIES)
+                & (func.coalesce(Chat.summary_claimed_until, func.now()) <= func.now()),
+                func.now(),
+            ),
             else_=func.coalesce(Chat.summary_due_at, func.now()),
         ),
-        summary_failures=case((bindparam("is_well", type_=Boolean), 0), else_=Chat.summary_failures),
     )
     .returning(Chat.summary_due_at <= func.now())
 )
@@ -89,8 +94,10 @@ _MARK_DUE: Final = (
 async def mark_due(db: Connection, chat_id: ChatId, kept: int, *, is_well: bool = False) -> bool:
     """Mark the chat as due for a summary, if more than `kept` messages lie past the watermark.
 
-    `is_well`: the model that makes summaries has just answered. So nothing waits any longer for its recovery. Returns
-    whether somebody may begin now; False too when somebody is at it, or the model has failed a short while ago.
+    `is_well`: the model that makes summaries has just answered. So nothing waits any longer for its recovery, unless it has
+    failed over summaries more than MOST_RECOVERIES times in a row: then answers say nothing about summaries.
+
+    Returns whether somebody may begin now; False too when somebody is at it, or the model has failed a short while ago.
     """
     values = {"chat": chat_id, "kept": kept, "is_well": is_well}
     return (await db.execute(_MARK_DUE, values)).scalar_one_or_none() or False
@@ -116,7 +123,10 @@ _CLAIM: Final = (
         Chat.id == bindparam("chat"),
         or_(Chat.summary_due_at <= func.now(), bindparam("even_if_not_due", type_=Boolean)),
     )
-    .values(summary_due_at=func.now() + bindparam("lease", type_=Interval))
+    .values(
+        summary_due_at=func.now() + bindparam("lease", type_=Interval),
+        summary_claimed_until=func.now() + bindparam("lease", type_=Interval),
+    )
     .returning(
         Chat.id,
         Chat.user_id,
@@ -185,12 +195,15 @@ _SAVE: Final = (
         ),
         memory_version=Chat.memory_version + 1,
         summary_failures=bindparam("failures", type_=BigInteger),
+        summary_claimed_until=None,
         summary_due_at=_due(bindparam("watermark", type_=BigInteger), _KEPT) + bindparam("pause", type_=Interval),
     )
     .returning(Chat.summary_due_at.is_not(None))
 )
 _SAVE_FACTS: Final = update(Chat).where(Chat.id == bindparam("chat")).values(facts=_FACTS_BEFORE)
-_REST: Final = update(Chat).where(_UNCHANGED).values(summary_due_at=_due(Chat.summary_position, _KEPT))
+_REST: Final = (
+    update(Chat).where(_UNCHANGED).values(summary_due_at=_due(Chat.summary_position, _KEPT), summary_claimed_until=None)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,7 +228,7 @@ async def save(db: Connection, claimed: SummaryClaim, changes: MemoryChanges, ke
     Returns whether more messages are due; None when somebody else was quicker, so that nothing was saved.
     """
     # Locked first, so that the update looks at the messages that are there once nobody else can mark the chat as due.
-    await db.execute(_LOCK, {"chat": claimed.chat_id})
+    others = await lock_chats(db, claimed.chat_id, [one for each in changes.forgettings for one in each.fact_ids])
     values = {
         **_values_of(claimed),
         "new_summary": whole_text(changes.segments),
@@ -228,9 +241,22 @@ async def save(db: Connection, claimed: SummaryClaim, changes: MemoryChanges, ke
     if saved is not None:
         await replace_segments(db, claimed.chat_id, changes.segments)
         await add_facts(db, claimed.user_id, claimed.chat_id, changes.facts)
-        await forget(db, claimed.user_id, claimed.chat_id, changes.forgettings)
+        await forget(db, claimed.user_id, claimed.chat_id, changes.forgettings, others)
         await db.execute(_SAVE_FACTS, {"chat": claimed.chat_id})
+        await changed_by_user(db, list(others))
     return saved
+
+
+async def lock_chats(db: Connection, chat_id: ChatId, fact_ids: Sequence[int]) -> dict[ChatId, int]:
+    """Lock a chat, and the chats that have these facts, in the order of their ids. Returns the others' last positions."""
+    having = select(MemoryFact.chat_id).where(MemoryFact.id.in_(fact_ids))
+    locked = (
+        select(Chat.id, Chat.last_position)
+        .where((Chat.id == chat_id) | Chat.id.in_(having))
+        .order_by(Chat.id)
+        .with_for_update()
+    )
+    return {ChatId(row.id): row.last_position for row in await db.execute(locked) if row.id != chat_id}
 
 
 async def rest(db: Connection, claimed: SummaryClaim, kept: int) -> None:
@@ -248,7 +274,7 @@ def release(claimed: SummaryClaim) -> Update:
     return (
         update(Chat)
         .where(_unchanged(claimed.chat_id, claimed.watermark, claimed.version))
-        .values(summary_due_at=func.now())
+        .values(summary_due_at=func.now(), summary_claimed_until=None)
     )
 
 
@@ -258,8 +284,17 @@ def failed(claimed: SummaryClaim) -> Update:
     return (
         update(Chat)
         .where(_unchanged(claimed.chat_id, claimed.watermark, claimed.version))
-        .values(summary_failures=Chat.summary_failures + 1, summary_due_at=func.now() + backoff)
+        .values(
+            summary_failures=Chat.summary_failures + 1,
+            summary_due_at=func.now() + backoff,
+            summary_claimed_until=None,
+        )
     )
+
+
+def give_up(chat_id: ChatId) -> Update:
+    """Give back a chat whose memory somebody else has changed since it was claimed."""
+    return update(Chat).where(Chat.id == chat_id).values(summary_due_at=func.now(), summary_claimed_until=None)
 
 
 def wait_for_quota(claimed: SummaryClaim) -> Update:
@@ -268,7 +303,7 @@ def wait_for_quota(claimed: SummaryClaim) -> Update:
     return (
         update(Chat)
         .where(_unchanged(claimed.chat_id, claimed.watermark, claimed.version))
-        .values(summary_due_at=tomorrow)
+        .values(summary_due_at=tomorrow, summary_claimed_until=None)
     )
 
 

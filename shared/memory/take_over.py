@@ -11,13 +11,14 @@ from sqlalchemy import text
 from shared.database.engine import Connection
 from shared.ids import ChatId
 
-# One statement, so that it needs no transaction. Two at once write the same segment, the second over the first's.
+# One statement, so that it needs no transaction. Of two at once the second waits for the chat's row, finds that the version
+# has changed, and does nothing: what it saw of the other tables is out of date.
 _TAKE_OVER: Final = text("""
 WITH behind AS (
-    SELECT id, user_id, summary, summary_position, facts FROM chats
-    WHERE id = :chat
+    UPDATE chats SET memory_version = memory_version + 1
+    WHERE id = :chat AND memory_version = :version
         AND summary_position <> coalesce((SELECT max(last_position) FROM memory_segments WHERE chat_id = chats.id), 0)
-    FOR UPDATE OF chats
+    RETURNING id, user_id, summary, summary_position, facts
 ), gone AS (
     DELETE FROM memory_segments USING behind
     WHERE memory_segments.chat_id = behind.id AND first_position <> least(1, behind.summary_position)
@@ -44,6 +45,6 @@ ORDER BY place
 """)
 
 
-async def take_over(db: Connection, chat_id: ChatId) -> None:
-    """Take over the chat's summary and facts, if segments do not cover what the watermark says."""
-    await db.execute(_TAKE_OVER, {"chat": chat_id})
+async def take_over(db: Connection, chat_id: ChatId, version: int) -> None:
+    """Take over the chat's summary and facts, if the memory has this version and its segments end before the watermark."""
+    await db.execute(_TAKE_OVER, {"chat": chat_id, "version": version})

@@ -252,6 +252,19 @@ async def test_what_the_user_took_back_is_told_by_no_look_up(talk: Talk, worker:
     assert [record["content"] for record in outcome.records] == ["my phone number is [forgotten], mind"]
 
 
+async def test_an_excerpt_begins_inside_nothing_that_was_taken_back(talk: Talk, worker: Worker) -> None:
+    secret = (
+        "I have an appointment at the clinic "
+        + "for hepatitis on Elm Street with Doctor Weber " * 5
+        + "every second Thursday"
+    )
+    chat = await talk.begin(f"Well, {'and ' * 90}{secret}, {'and ' * 90}so on.", *TALK[1:], *TALK)
+    scope = replace(talk.scope(chat, upto=6), forgotten=(secret,))
+    (found,) = await worker.summarizer.index.find(scope, "thursday", limit=3)
+    assert found.text.startswith("Well, and")
+    assert "Weber" not in found.text
+
+
 async def test_rare_words_decide_and_the_same_question_is_not_its_own_answer(talk: Talk, worker: Worker) -> None:
     question = "Which colour has the gate of the old house?"
     house = [f"The old house has a room of number {n}." for n in range(30)]
@@ -349,7 +362,7 @@ class RefusedIndex(PostgresIndex):
 class CutIndex(PostgresIndex):
     """An index whose connection is cut before it adds: PostgreSQL is restarted, for example."""
 
-    async def add(self, db: Connection, entries: Sequence[Entry]) -> None:
+    async def add(self, db: Connection, entries: Sequence[IndexEntry]) -> None:
         await db.exec_driver_sql("SELECT pg_terminate_backend(pg_backend_pid())")
         await super().add(db, entries)
 

@@ -254,3 +254,26 @@ async def test_a_worker_that_leaves_gives_back_what_it_was_summarizing(
     assert memory_of(database_url, chat)[1] == 0
     await replace(summarizer, is_leaving=asyncio.Event()).summarize(ChatId(chat))
     assert memory_of(database_url, chat)[1] == 3
+
+
+async def test_segments_take_twice_the_room_while_the_model_fails_and_fit_again_when_it_is_well(
+    summarizer: Summarizer, chat: int, database_url: str
+) -> None:
+    mark, cap = uuid4().hex, 600
+    small = replace(summarizer, max_chars=cap)
+
+    def room() -> int:
+        return sum(len(str(text)) for _, _, text, _ in segments_of(database_url, chat))
+
+    def say_jars(begin: int, end: int) -> None:
+        say(database_url, chat, *[f"{mark} Jar {n * 91} is on the shelf {n * 37}." for n in range(begin, end)])
+
+    say_jars(1, 81)
+    execute(database_url, "UPDATE chats SET summary_failures = 1")
+    while await small.summarize_now(ChatId(chat)):  # an answer waits, so the messages are extracted without the model
+        pass
+    assert cap < room() <= 2 * cap
+    say_jars(81, 91)
+    execute(database_url, "UPDATE chats SET summary_failures = 0, summary_due_at = now()")
+    await small.summarize(ChatId(chat))
+    assert room() <= cap

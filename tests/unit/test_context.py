@@ -32,7 +32,7 @@ from shared.memory.chat_memory import ChatMemory
 from shared.memory.facts import KINDS
 from shared.states import MessageStatus
 from tests.doubles.groq.manners import is_alternating
-from tests.support.memory import fact, forgotten, remembered
+from tests.support.memory import fact, remembered
 from tests.support.texts import TEXTS
 from tests.support.turns import without_record
 
@@ -296,14 +296,6 @@ def test_a_text_of_the_memory_can_not_end_its_record() -> None:
     assert record_of(context)["summaries"][0]["text"] == hostile
     assert record_of(context)["facts"][0]["text"] == hostile
     assert without_record(context.conversation[1].content) == "Hello?"
-
-
-def test_what_was_taken_back_is_not_told_by_what_was_looked_up_either() -> None:
-    memory = remembered("Call 555-0199.", facts=(forgotten(3, "555-0199", 8),))
-    found = [FoundMessage(3, "user", date(2026, 5, 1), "My phone is 555-0199.")]
-    context = told(memory, [ModelMessage("user", "My phone?")], looked_up=found)
-    assert "555-0199" not in json.dumps(as_json(context))
-    assert records_of(context.conversation[-1].content)[0]["text"] == "My phone is [forgotten]."
 
 
 def test_what_was_looked_up_says_what_holds_now() -> None:

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from services.api.memory.edits import EditedFacts, FactEdit, edit, is_kept
 from shared.errors import MemoryItemNotFound
 from shared.ids import ChatId
-from shared.memory.facts import Fact, says
+from shared.memory.facts import Fact
+from shared.memory.masking import says
 
 NOW = datetime(2026, 5, 4, tzinfo=UTC)
 CHAT = ChatId(1)

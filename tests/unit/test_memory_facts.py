@@ -18,7 +18,8 @@ from services.worker.summaries.facts import (
 )
 from services.worker.summaries.messages import SummarizedMessage
 from shared.ids import ChatId
-from shared.memory.facts import FACT_MAX_CHARS, KINDS, LABEL_MAX_CHARS, Fact, Forgetting, NewFact, says
+from shared.memory.facts import FACT_MAX_CHARS, KINDS, LABEL_MAX_CHARS, Fact, Forgetting, NewFact
+from shared.memory.masking import says
 from tests.support.memory import SAID_AT, fact, forgotten, said
 
 SAID: Final = (
@@ -224,6 +225,28 @@ def test_of_facts_of_several_chats_the_one_said_later_holds() -> None:
     item = {"position": 3, "quote": "Call me Sam", "value": "Sam", **name}
     assert [one.replaces for one in read_facts([item], messages, [before], [])] == [(7,)]
     assert read_facts([item], messages, [after], []) == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "has_one"), [("health", False), ("relation", False), ("identity", True), ("other", True)]
+)
+def test_of_kinds_of_which_people_have_several_none_replaces_another_unasked(kind: str, has_one: bool) -> None:
+    several = {"kind": kind, "subject": "user", "attribute": "allergy"}
+    messages = [said(1, "I'm allergic to peanuts."), said(3, "And to penicillin.")]
+    items: list[dict[str, Any]] = [
+        {"position": 1, "quote": "allergic to peanuts", "value": "peanuts", **several},
+        {"position": 3, "quote": "And to penicillin", "value": "penicillin", **several},
+    ]
+    assert len(read_facts(items, messages, [], [])) == (1 if has_one else 2)
+    known = fact(7, "allergic to nuts", position=0, value="nuts", **several)
+    assert bool(read_facts(items[1:], messages, [known], [])[0].replaces) is has_one
+    items[1]["replaces"] = [7]
+    assert read_facts(items[1:], messages, [known], [])[0].replaces == (7,)
+
+
+def test_a_sentence_that_says_a_forgotten_value_again_lifts_its_tombstone() -> None:
+    (missing,) = left_out([said(9, "It is 555-0199 after all.")], "", [], [], [forgotten(7, "555-0199", 4)])
+    assert missing.replaces == (7,)
 
 
 def test_only_so_much_is_taken_back_at_once() -> None:

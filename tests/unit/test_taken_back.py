@@ -53,6 +53,8 @@ def test_requests_to_forget_are_known_in_many_languages(text: str) -> None:
         "别忘了我的生日。",
         "忘れないで。",
         "An unforgettable evening.",
+        "Just forget about the budget for a second, and write the letter.",
+        "Forget the formatting for now.",
         "",
     ],
 )
@@ -74,6 +76,15 @@ def test_the_sentence_that_shares_its_words_is_forgotten_with_its_distinctive_wo
     assert found is not None
     assert (found.position, found.fact_ids) == (9, (7,))
     assert found.values == ("My phone number is 555-0199", "555-0199")
+
+
+def test_a_name_is_forgotten_only_where_a_model_is_sure() -> None:
+    earlier = [(3, "My sister Anna has a new phone number: 555-0100.")]
+    guessed, sure = (taken_back(" my phone number", 9, earlier, [], is_sure=is_sure) for is_sure in (False, True))
+    assert guessed is not None
+    assert sure is not None
+    assert "Anna" not in guessed.values
+    assert {"Anna", "555-0100"} <= set(sure.values)
 
 
 def test_another_request_to_forget_is_not_what_is_forgotten() -> None:

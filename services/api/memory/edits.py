@@ -6,7 +6,8 @@ from typing import Any, Final
 
 from shared.errors import MemoryItemNotFound
 from shared.ids import ChatId
-from shared.memory.facts import Fact, FactKind, FactSource, NewFact, says
+from shared.memory.facts import Fact, FactKind, FactSource, NewFact
+from shared.memory.masking import says
 
 _EDITABLE: Final = ("text", "kind", "value", "source", "is_pinned")
 
@@ -79,6 +80,7 @@ def edit(
 
     Raises:
         MemoryItemNotFound: an edit names a fact that is not there or can't be corrected, or a position without a message.
+        MemoryTooLarge: a chat would have more forgotten facts than MAX_FORGOTTEN.
 
     """
     before = {fact.id: fact for fact in facts}

@@ -1,5 +1,6 @@
 """Bodies of the memory routes."""
 
+from dataclasses import replace
 from datetime import UTC, date
 from typing import Annotated, Any, Literal, Self, get_args
 
@@ -10,6 +11,7 @@ from services.api.memory.edits import FactEdit
 from shared.ids import MAX_BIGINT
 from shared.memory.chat_memory import ChatMemory, SharedFact
 from shared.memory.facts import FACT_MAX_CHARS, Fact, FactKind, FactSource, FactState
+from shared.memory.masking import Mask
 from shared.memory.segments import Segment, SegmentKind, whole_text
 
 Id = Annotated[int, Field(strict=True, ge=1, le=MAX_BIGINT)]
@@ -97,11 +99,13 @@ class MemoryView(View):
 
     @classmethod
     def of(cls, memory: ChatMemory) -> Self:
-        """The view of a chat's memory."""
+        """The view of a chat's memory. What was taken back is masked in it, as in what the model is told."""
+        mask = Mask(memory.forgotten_values)
+        segments = [replace(segment, text=mask(segment.text)) for segment in memory.segments]
         return cls(
-            summary=whole_text(memory.segments),
-            segments=[SegmentView.of(segment) for segment in memory.segments],
-            facts=[FactView.of(fact) for fact in memory.facts],
+            summary=whole_text(segments),
+            segments=[SegmentView.of(segment) for segment in segments],
+            facts=[FactView.of(replace(fact, text=mask(fact.text), quote=mask(fact.quote))) for fact in memory.facts],
             watermark=memory.watermark,
             pending=memory.last_position - memory.watermark,
             version=memory.version,
@@ -137,7 +141,10 @@ class SharedFactView(View):
 
 
 class SharedMemoryView(View):
-    """What the user's chats may tell each other, the newest first, and whether they do (`enabled`)."""
+    """What the user's chats may tell each other, and whether they do (`enabled`).
+
+    Facts for all chats and pinned ones come first, then the newest.
+    """
 
     enabled: bool
     facts: list[SharedFactView]

@@ -18,10 +18,10 @@ from shared.memory.changes import add_facts, hold_again
 from shared.memory.chat_memory import (
     FACT_COLUMNS,
     MAX_SHARED,
-    NOT_TAKEN_BACK,
     SHARED_ORDER,
     SharedFact,
     read_fact,
+    without_forgotten,
 )
 from shared.memory.facts import Fact
 
@@ -34,7 +34,10 @@ _IS_KEPT: Final = (
 
 
 class SharedMemory(NamedTuple):
-    """Facts that the user's chats may tell each other, the newest first, at most MAX_SHARED; and whether they do."""
+    """Facts that the user's chats may tell each other, at most MAX_SHARED; and whether they do.
+
+    Those that the user wrote for all chats or pinned come first, then the newest.
+    """
 
     enabled: bool
     facts: Sequence[SharedFact]
@@ -53,12 +56,13 @@ async def find_shared_memory(db: Connection, user_id: UserId) -> SharedMemory:
     found = (
         select(*FACT_COLUMNS, Chat.title.label("chat_title"))
         .outerjoin(Chat, Chat.id == MemoryFact.chat_id)
-        .where(MemoryFact.user_id == user_id, _SHARED, Chat.is_temporary.is_not(True), NOT_TAKEN_BACK)
+        .where(MemoryFact.user_id == user_id, _SHARED, Chat.is_temporary.is_not(True))
         .order_by(*SHARED_ORDER)
         .limit(MAX_SHARED)
     )
     rows = (await db.execute(found)).mappings()
-    return SharedMemory(enabled, [SharedFact(read_fact(row), row["chat_title"]) for row in rows])
+    facts = [SharedFact(read_fact(row), row["chat_title"]) for row in rows]
+    return SharedMemory(enabled, await without_forgotten(db, facts))
 
 
 async def change_shared_memory(
@@ -110,7 +114,7 @@ async def _edit_facts(
         db, MemoryFact.chat_id.in_(list(last_positions)), named | MemoryFact.forgotten_at.is_not(None)
     )
     edited = edit([*own, *in_chats], edits, None)
-    insist_on_room(edited.growth(None), len(own), max_facts)
+    insist_on_room(edited.growth(None), len(own), min(max_facts, MAX_SHARED))
     await save_facts(db, user_id, edited, last_positions)
     # A fact of no chat leaves no tombstone: there is no message that says it again.
     gone = (MemoryFact.user_id == user_id) & MemoryFact.chat_id.is_(None) & MemoryFact.id.in_(edited.forgotten)

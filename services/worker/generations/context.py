@@ -4,7 +4,7 @@ The shape is the strictest that chat templates ask for: one system message, then
 turns, the user's first. Whatever else the model has to know is quoted in the user's turns.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -12,10 +12,11 @@ from services.worker import prompts
 from services.worker.generations.told import Told, tell_first, tell_rest
 from services.worker.look_up.port import FoundMessage
 from services.worker.models.port import ModelMessage
-from services.worker.models.tokens import Vocabulary, count_text, count_tokens, cut_text
+from services.worker.models.tokens import Vocabulary, count_tokens, count_told, cut_text
 from services.worker.prompts import Page, Today
 from shared.memory.chat_memory import ChatMemory
-from shared.memory.facts import Fact, masked
+from shared.memory.facts import Fact
+from shared.memory.masking import Mask
 
 MEMORY_SHARE: Final = 2
 """The memory gets at most 1/MEMORY_SHARE of the budget."""
@@ -72,15 +73,16 @@ def assemble(
     taken = sum(count_tokens(message, vocabulary) for message in (_asked(question, quotations), *after))
     system = ModelMessage("system", prompts.system(today, is_short=is_short))
     room = budget - taken - count_tokens(system, vocabulary)
-    told = Told(min(budget // MEMORY_SHARE, room) - _NOTICE_TOKENS, vocabulary)
+    told = Told(min(budget // MEMORY_SHARE, room) - _NOTICE_TOKENS, vocabulary, Mask(memory.forgotten_values))
     tell_first(told, memory)
-    most = min(budget // LOOKED_UP_SHARE, LOOKED_UP_TOKENS, room - _size(told, memory, vocabulary))
-    looked_up = [message._replace(text=masked(message.text, memory.forgotten_values)) for message in looked_up]
+    first_tokens = int(count_told(prompts.memory(told.as_record()), vocabulary))
+    most = min(budget // LOOKED_UP_SHARE, LOOKED_UP_TOKENS, room - first_tokens)
     looked_up, looked_up_tokens = _best(_not_in_facts(looked_up, told.facts), most, vocabulary)
-    told.left = min(told.left, room - looked_up_tokens - _size(told, memory, vocabulary))
+    told.left = min(told.left, room - looked_up_tokens - first_tokens)
     tell_rest(told, memory, max_facts)
-    quoted = [prompts.looked_up(looked_up, _changed(memory, {one.position for one in looked_up})), *quotations]
-    record = prompts.memory(told.as_record(memory.forgotten_values))
+    looked_up = _not_in_facts(looked_up, told.facts)
+    quoted = [prompts.looked_up(looked_up, _changed(memory, told.mask, looked_up)), *quotations]
+    record = prompts.memory(told.as_record())
     taken = sum(count_tokens(message, vocabulary) for message in (system, _asked(question, [record, *quoted]), *after))
     kept = _newest(earlier, budget - taken, budget // LONG_SHARE, vocabulary)
     if len(kept) < len(earlier):
@@ -94,25 +96,20 @@ def assemble(
     return Context(conversation, tokens, len(earlier) - len(kept))
 
 
-def _size(told: Told, memory: ChatMemory, vocabulary: Vocabulary) -> int:
-    """The tokens of the memory as far as it is told."""
-    return int(count_text(prompts.memory(told.as_record(memory.forgotten_values)), vocabulary))
-
-
-def _changed(memory: ChatMemory, positions: Collection[int]) -> dict[int, str]:
-    """What holds now instead of what was said at these positions, by the position."""
+def _changed(memory: ChatMemory, mask: Mask, looked_up: Sequence[FoundMessage]) -> dict[int, str]:
+    """What holds now instead of what these messages said, by their positions."""
     by_id = {fact.id: fact for fact in memory.facts}
+    positions = {message.position for message in looked_up}
     changed: dict[int, str] = {}
     for fact in memory.facts:
         if fact.position not in positions or fact.state != "replaced":
             continue
-        now = fact
-        for _ in memory.facts:
-            if now.replaced_by is None or now.replaced_by not in by_id:
-                break
+        now, seen = fact, {fact.id}
+        while now.replaced_by in by_id and now.replaced_by not in seen:
+            seen.add(now.replaced_by)
             now = by_id[now.replaced_by]
-        if fact.position and now is not fact and now.state == "current":
-            changed[fact.position] = masked(now.text, memory.forgotten_values)
+        if now.state == "current":
+            changed[fact.position] = mask(now.text)
     return changed
 
 

@@ -1,13 +1,14 @@
 """What is told of a chat's memory within a number of tokens: a record in JSON, the most important first to fit. Pure."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from services.worker.models.tokens import Vocabulary, count_text
+from services.worker.models.tokens import Vocabulary, count_told
 from shared.memory.chat_memory import ChatMemory, SharedFact
-from shared.memory.facts import Fact, FactKind, masked
+from shared.memory.facts import Fact, FactKind
+from shared.memory.masking import Mask
 from shared.memory.segments import Segment
 
 RESERVED: Final[Mapping[FactKind, int]] = {
@@ -24,37 +25,37 @@ SHARED_LIMIT: Final = 20
 
 @dataclass(slots=True)
 class Told:
-    """The record of a chat's memory as it grows, and the tokens that are left for it."""
+    """The record of a chat's memory as it grows, and the tokens that are left for it. `mask` hides what was taken back."""
 
     left: float
     vocabulary: Vocabulary
+    mask: Mask = field(default_factory=Mask)
     summaries: list[Segment] = field(default_factory=list)
     facts: list[Fact] = field(default_factory=list)
     shared: list[SharedFact] = field(default_factory=list)
 
     def take(self, record: Mapping[str, Any]) -> bool:
         """Whether there is room for this. If there is, the room is taken."""
-        size = count_text(json.dumps(record, ensure_ascii=False), self.vocabulary)
+        size = count_told(json.dumps(record, ensure_ascii=False), self.vocabulary)
         if size > self.left:
             return False
         self.left -= size
         return True
 
-    def as_record(self, values: Sequence[str]) -> dict[str, Any]:
-        """The record, in the order of the chat; empty where nothing is told. `values` were forgotten."""
+    def as_record(self) -> dict[str, Any]:
+        """The record, in the order of the chat; empty where nothing is told."""
         record = {
-            "summaries": [_summary(one, values) for one in sorted(self.summaries, key=lambda one: one.first)],
-            "facts": [_fact(one, values) for one in sorted(self.facts, key=lambda one: (one.position or 0, one.id))],
-            "from_other_chats": [_shared(one, values) for one in self.shared],
+            "summaries": [_summary(one, self.mask) for one in sorted(self.summaries, key=lambda one: one.first)],
+            "facts": [_fact(one, self.mask) for one in sorted(self.facts, key=lambda one: (one.position or 0, one.id))],
+            "from_other_chats": [_shared(one, self.mask) for one in self.shared],
         }
         return {name: records for name, records in record.items() if records}
 
 
 def tell_first(told: Told, memory: ChatMemory) -> None:
     """Tell the pinned facts and the user's instructions: they go before all else."""
-    values = memory.forgotten_values
     for fact in sorted(_distinct(memory.current), key=lambda one: (not one.is_pinned, -(one.position or 0))):
-        if (fact.is_pinned or fact.kind == "instruction") and told.take(_fact(fact, values)):
+        if (fact.is_pinned or fact.kind == "instruction") and told.take(_fact(fact, told.mask)):
             told.facts.append(fact)
 
 
@@ -63,27 +64,26 @@ def tell_rest(told: Told, memory: ChatMemory, max_facts: int) -> None:
 
     Half of the room that is left is for segments; facts get what these leave, and segments what facts leave.
     """
-    values = memory.forgotten_values
     room = told.left
     told.left = room / 2
-    late = [segment for segment in reversed(memory.segments) if not _tell_segment(told, segment, values)]
+    late = [segment for segment in reversed(memory.segments) if not _tell_segment(told, segment)]
     told.left += room / 2
     facts = [fact for fact in _ranked(memory.current) if fact not in told.facts]
     for fact in facts[: max(0, max_facts - len(told.facts))]:
-        if told.take(_fact(fact, values)):
+        if told.take(_fact(fact, told.mask)):
             told.facts.append(fact)
     for one in memory.shared[:SHARED_LIMIT]:
-        if told.take(_shared(one, values)):
+        if told.take(_shared(one, told.mask)):
             told.shared.append(one)
     for segment in late:
-        if not _tell_segment(told, segment, values):
+        if not _tell_segment(told, segment):
             break
 
 
-def _tell_segment(told: Told, segment: Segment, values: Sequence[str]) -> bool:
+def _tell_segment(told: Told, segment: Segment) -> bool:
     if not segment.text:
         return True
-    if not told.take(_summary(segment, values)):
+    if not told.take(_summary(segment, told.mask)):
         return False
     told.summaries.append(segment)
     return True
@@ -105,21 +105,21 @@ def _distinct(facts: Iterable[Fact]) -> list[Fact]:
     return list(by_text.values())
 
 
-def _summary(segment: Segment, values: Sequence[str]) -> dict[str, Any]:
+def _summary(segment: Segment, mask: Mask) -> dict[str, Any]:
     by = {"edited": "user", "extract": "extract"}.get(segment.kind, "model")
-    return {"messages": f"{segment.first}-{segment.last}", "by": by, "text": masked(segment.text, values)}
+    return {"messages": f"{segment.first}-{segment.last}", "by": by, "text": mask(segment.text)}
 
 
-def _fact(fact: Fact, values: Sequence[str]) -> dict[str, Any]:
+def _fact(fact: Fact, mask: Mask) -> dict[str, Any]:
     record: dict[str, Any] = {"position": fact.position} if fact.position else {}
     record |= {"date": fact.said_at.date().isoformat(), "by": fact.source, "kind": fact.kind}
     about = " ".join(filter(None, (fact.subject, fact.attribute)))
     if about and fact.attribute.casefold() not in fact.text.casefold():
-        record["about"] = about
-    return record | {"text": masked(fact.text, values)}
+        record["about"] = mask(about)
+    return record | {"text": mask(fact.text)}
 
 
-def _shared(one: SharedFact, values: Sequence[str]) -> dict[str, Any]:
+def _shared(one: SharedFact, mask: Mask) -> dict[str, Any]:
     fact = one.fact
-    record = {"chat": one.chat_title} if one.chat_title else {}
-    return record | {"date": fact.said_at.date().isoformat(), "kind": fact.kind, "text": masked(fact.text, values)}
+    record = {"chat": mask(one.chat_title)} if one.chat_title else {}
+    return record | {"date": fact.said_at.date().isoformat(), "kind": fact.kind, "text": mask(fact.text)}

@@ -32,12 +32,16 @@ class FoundMessage(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """Where a search looks: in this chat of this user, at the positions `after` < position <= `upto`."""
+    """Where a search looks: in this chat of this user, at the positions `after` < position <= `upto`.
+
+    `forgotten` are values that the user took back. They are found, but no text that is given has them.
+    """
 
     user_id: UserId
     chat_id: ChatId
     upto: int
     after: int = 0
+    forgotten: tuple[str, ...] = ()
 
 
 class HistoryIndex(Protocol):

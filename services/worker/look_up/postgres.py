@@ -14,6 +14,7 @@ from services.worker.look_up.terms import distinct_terms
 from shared.database.engine import Connection, Database
 from shared.database.tables import MessageTerms
 from shared.ids import ChatId
+from shared.memory.masking import Mask
 
 BEFORE_SHARE: Final = 0.3
 """What a term counts that only the message before the question has."""
@@ -26,8 +27,8 @@ MAX_ROWS: Final = 300
 """Of one term. A term that so many messages have says little, and must not take long: it counts only where all are like it."""
 LEAST_SHARE: Final = 0.35
 """A message that is worth less than this share of the best one is not given: it has only what is common."""
-SHORT_CHARS: Final = 4_000
-"""So many characters are read on the event loop, in less time than a thread takes to begin."""
+SHORT_CHARS: Final = 300
+"""A text of so many characters is read on the event loop: a thread takes about as long to begin."""
 SPARE: Final = 10
 """So many more rows are read, for messages that say the same as another."""
 USER_BOOST: Final = 1.2
@@ -102,18 +103,22 @@ class PostgresIndex:
             return []
         async with self._database.connect() as db:
             rows = (await db.execute(FIND, parameters(scope, asked, limit + SPARE))).all()
-        if sum(len(row.content) for row in rows) <= SHORT_CHARS:
-            return _best(rows, (question, before), asked, limit)
-        return await asyncio.to_thread(_best, rows, (question, before), asked, limit)
+        best = list(_best(rows, (question, before), limit))
+        if not scope.forgotten and all(len(row.content) <= SHORT_CHARS for row in best):
+            return _told(best, asked, scope.forgotten)
+        return await asyncio.to_thread(_told, best, asked, scope.forgotten)
 
 
-def _best(
-    rows: Sequence[Row[Any]], questions: Sequence[str], asked: Mapping[str, float], limit: int
-) -> list[FoundMessage]:
-    """The rows that are worth telling, at most `limit`, as they are told. None when all say the same as the questions."""
+def _best(rows: Sequence[Row[Any]], questions: Sequence[str], limit: int) -> list[Row[Any]]:
+    """The rows that are worth telling, at most `limit`. None when all say the same as the questions."""
     others = list(_said_once(rows, *questions))
-    best = [row for row in others if row.score >= LEAST_SHARE * others[0].score][:limit]
-    return [FoundMessage(row.position, row.role, row.day, excerpt(row.content, asked)) for row in best]
+    return [row for row in others if row.score >= LEAST_SHARE * others[0].score][:limit]
+
+
+def _told(rows: Sequence[Row[Any]], asked: Mapping[str, float], forgotten: Sequence[str]) -> list[FoundMessage]:
+    """The rows as they are told. Masked first: an excerpt may begin inside what was taken back."""
+    mask = Mask(forgotten)
+    return [FoundMessage(row.position, row.role, row.day, excerpt(mask(row.content), asked)) for row in rows]
 
 
 def _said_once(rows: Sequence[Row[Any]], *asked: str) -> Iterator[Row[Any]]:

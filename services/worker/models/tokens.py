@@ -143,14 +143,7 @@ def _tokens_of(character: str, script: str, vocabulary: Vocabulary) -> float:
 
 
 def count_text(text: str, vocabulary: Vocabulary) -> float:
-    """About how many tokens a text takes. Not rounded, so that the counts of pieces add up.
-
-    Counts of short texts are remembered: the same segments, facts and messages are told again and again.
-    """
-    return (_remembered if len(text) <= REMEMBERED_CHARS else _count)(text, vocabulary)
-
-
-def _count(text: str, vocabulary: Vocabulary) -> float:
+    """About how many tokens a text takes. Not rounded, so that the counts of pieces add up."""
     unlikely = vocabulary.unlikely * len(_UNLIKELY.findall(text.lower()))
     if text.isascii():
         return len(vocabulary.english.findall(text)) + unlikely
@@ -169,7 +162,12 @@ def _count(text: str, vocabulary: Vocabulary) -> float:
     return tokens + english + foreign * (len(vocabulary.foreign.findall(text)) - english)
 
 
-_remembered: Final = lru_cache(maxsize=REMEMBERED_TEXTS)(_count)
+def count_told(text: str, vocabulary: Vocabulary) -> float:
+    """As `count_text`, for texts that are told again and again, such as segments, facts and messages: counts are remembered."""
+    return (_remembered if len(text) <= REMEMBERED_CHARS else count_text)(text, vocabulary)
+
+
+_remembered: Final = lru_cache(maxsize=REMEMBERED_TEXTS)(count_text)
 
 
 def vocabulary_of(*models: str) -> Vocabulary:
@@ -179,7 +177,7 @@ def vocabulary_of(*models: str) -> Vocabulary:
 
 def count_tokens(message: ModelMessage, vocabulary: Vocabulary) -> int:
     """About how many tokens a message takes, with its role and its tool calls."""
-    tokens = count_text(message.content, vocabulary)
+    tokens = count_told(message.content, vocabulary)
     for call in message.calls:
         tokens += count_text(f"{call.id} {call.name} {call.arguments or {}}", vocabulary) + TOKENS_PER_MESSAGE
     if message.call_id:

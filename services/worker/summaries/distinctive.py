@@ -125,6 +125,8 @@ def covers(plain_text: str, token: str) -> bool:
     value = plain(token)
     if not value:
         return True
+    if value not in plain_text:
+        return False
     front = _NO_NUMBER_BEFORE if value[:1].isdecimal() else ""
     back = _NO_NUMBER_BEHIND if value[-1:].isdecimal() else ""
     edge = r"[\p{Latin}\p{Cyrillic}\p{Greek}\d_]"
@@ -147,8 +149,9 @@ def sentences_with(text: str, tokens: Sequence[Token]) -> list[str]:
         # A quotation may contain the end of a sentence. Then no sentence has the whole token; the loop below adds it.
         for excerpt, weight in _excerpts(text, begin, end, inside):
             weighed.append((weight, len(weighed), excerpt))
+    told = plain("\n".join(excerpt for _, _, excerpt in weighed))
     for token in tokens:
-        if not any(covers(plain(excerpt), token.text) for _, _, excerpt in weighed):
+        if not covers(told, token.text):
             weighed.append((token.weight, len(weighed), one_line(text[token.begin : token.end])))
     kept = sorted(weighed, key=lambda item: (-item[0], item[1]))[:MAX_PER_MESSAGE]
     return [excerpt for _, _, excerpt in sorted(kept, key=lambda item: item[1])]

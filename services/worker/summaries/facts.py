@@ -24,6 +24,8 @@ LEAST_VALUE_CHARS: Final = 2
 USERS_ALONE: Final = frozenset({"identity", "health", "preference", "instruction"})
 """Only the user says these of the user. An assistant's or a page's sentence of such a kind has no kind."""
 
+ONE_OF_MANY: Final = frozenset({"health", "preference", "instruction", "relation"})
+"""Of these kinds people have several: a second allergy replaces the first only where the model says so."""
 _LONG_AGO: Final = datetime.min.replace(tzinfo=UTC)
 _LABEL: Final = regex.compile(r"[^\p{L}\p{N} _-]+")
 
@@ -34,8 +36,9 @@ def read_facts(
     """The facts among what a model gave whose quotes stand in the messages that they name. The others are dropped.
 
     `known` are facts that are not forgotten. A current one of the same subject and attribute is replaced by a later one of
-    the user's; what is known already, and what a later fact has replaced already, is not read again. A value that was
-    forgotten stays so, unless the user has said it since; then its tombstone holds no more.
+    the user's, unless such facts may stand beside each other (ONE_OF_MANY). What is known already, and what a later fact has
+    replaced already, is not read again. A value that was forgotten stays so, unless the user has said it since; then its
+    tombstone holds no more.
     """
     by_position = {message.position: message for message in messages}
     current = [one for one in known if one.state == "current"]
@@ -49,8 +52,7 @@ def read_facts(
         elif not any(_place(one) > _place(fact) for one in _others_of_its_kind(fact, current)):
             earlier = {one.id: one for one in current if not one.is_pinned and _place(one) < _place(fact)}
             named = [*_ids(item.get("replaces")), *(one.id for one in _others_of_its_kind(fact, current))]
-            said_again = [one.id for one in forgotten if _says(fact, one)]
-            replaces = [*(one for one in named if one in earlier), *said_again]
+            replaces = [*(one for one in named if one in earlier), *said_again(fact, forgotten)]
             facts.append(replace(fact, replaces=tuple(dict.fromkeys(replaces))))
     return _newest_of_each(facts)
 
@@ -108,7 +110,10 @@ def _as_number(given: object) -> int | None:
 
 
 def _key(fact: Fact | NewFact) -> tuple[str, str] | None:
-    return (fact.subject.casefold(), fact.attribute.casefold()) if fact.subject and fact.attribute else None
+    """What a fact tells the value of; None where there may be several values, or nobody said."""
+    if fact.kind in ONE_OF_MANY or not (fact.subject and fact.attribute):
+        return None
+    return fact.subject.casefold(), fact.attribute.casefold()
 
 
 def _others_of_its_kind(fact: NewFact, current: Iterable[Fact]) -> list[Fact]:
@@ -140,7 +145,16 @@ def _is_known(fact: NewFact, known: Iterable[Fact | NewFact]) -> bool:
 
 def is_forgotten(fact: NewFact, forgotten: Iterable[Fact]) -> bool:
     """Whether the user took back what the fact says, and has not said it since."""
-    return any(_says(fact, one) for one in forgotten if (fact.position or 0) <= (one.forgotten_position or 0))
+    return any(_says(fact, one) for one in forgotten if not _place_after(fact, one))
+
+
+def said_again(fact: NewFact, forgotten: Iterable[Fact]) -> list[int]:
+    """The ids of the tombstones that hold no more, since the user says the value again after them."""
+    return [one.id for one in forgotten if _place_after(fact, one) and _says(fact, one)]
+
+
+def _place_after(fact: NewFact, forgotten: Fact) -> bool:
+    return (fact.position or 0) > (forgotten.forgotten_position or 0)
 
 
 def _says(fact: NewFact, forgotten: Fact) -> bool:
@@ -208,5 +222,5 @@ def left_out(
             fact = NewFact(message.position, message.id, kind, sentence, "user", message.said_at, quote=sentence)
             has_taken_back = any(message.position <= at and covers(plain(sentence), value) for at, value in values)
             if not has_taken_back and not is_forgotten(fact, forgotten):
-                sentences.append(fact)
+                sentences.append(replace(fact, replaces=tuple(said_again(fact, forgotten))))
     return sentences

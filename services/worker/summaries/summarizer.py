@@ -15,19 +15,21 @@ from services.worker.models.capabilities import ModelCatalog
 from services.worker.models.port import ChatModel, ModelRequest
 from services.worker.quota import load_quota
 from services.worker.summaries.messages import SummarizedMessage, messages_to_summarize, read_row
-from services.worker.summaries.segmenting import EXTRACT_AFTER, Segmenting
+from services.worker.summaries.segmenting import EXTRACT_AFTER, Segmenting, may_be_better
 from services.worker.summaries.summary_model import SummaryModel
 from shared.database.engine import Connection, Database
 from shared.ids import ChatId
 from shared.jobs.sender import JobSender
 from shared.memory import summaries
-from shared.memory.chat_memory import read_memory
+from shared.memory.chat_memory import ChatMemory, read_memory
 from shared.memory.summaries import MemoryChanges, SummaryClaim
 from shared.telemetry.logs import get_logger
 from shared.telemetry.metrics import Metrics
 
 log = get_logger(__name__)
 
+CLAIMS: Final = 3
+"""So often a chat is claimed whose memory changes meanwhile."""
 CHUNKS_PER_JOB: Final = 5
 """How many chunks one job summarizes before other jobs get their turn."""
 CHUNKS_AT_ONCE: Final = 100
@@ -163,13 +165,11 @@ class Summarizer:
         """
         # 1. Claim the chat, and read its memory and the next messages.
         async with self.database.connect() as db:
-            claimed = await summaries.claim(db, chat_id, self.lease, even_if_not_due=until is not None)
-            if claimed is None:
+            found = await self._claim(db, chat_id, even_if_not_due=until is not None)
+            if found is None:
                 return None
-            memory = await read_memory(db, chat_id)
+            claimed, memory = found
             rows = await self._next_messages(db, claimed)
-        if memory is None or memory.version != claimed.version:
-            return None  # somebody has just changed the memory, and sends a job
         is_due = claimed.last - self.kept > claimed.watermark
         if not rows or (until is None and not is_due):
             async with self.database.begin() as db:
@@ -182,14 +182,60 @@ class Summarizer:
         try:
             made = await segmenting.make(rows, is_waited_for=until is not None)
         except asyncio.CancelledError:
-            async with self.database.connect() as db:
-                await db.execute(summaries.release(claimed))
+            await self._release(claimed)
             raise
         if made is None:
             return None
 
         # 3. Save the segments and the facts, and move the watermark.
-        return await self._save(claimed, *made)
+        chunk, changes = made
+        saved = await self._save(claimed, chunk, changes)
+
+        # 4. Have the model better an extract, now that it is well.
+        is_well = changes.segments[-1].kind == "summary"
+        if saved is not None and until is None and is_well and any(map(may_be_better, changes.segments)):
+            await self._make_anew(chat_id)
+        return saved
+
+    async def _make_anew(self, chat_id: ChatId) -> None:
+        """Have an extract made anew, with the memory as it is now: later facts may say what has replaced its own."""
+        async with self.database.connect() as db:
+            found = await self._claim(db, chat_id, even_if_not_due=True)
+        if found is None:
+            return
+        claimed, memory = found
+        model = self._model_for(claimed, None)
+        segmenting = Segmenting(self.database, self.index, model, claimed, memory, self.max_chars)
+        try:
+            changes = await segmenting.make_anew()
+        except asyncio.CancelledError:
+            await self._release(claimed)
+            raise
+        if changes is not None:
+            await self._save(claimed, [], changes)
+        else:
+            async with self.database.begin() as db:
+                await summaries.rest(db, claimed, self.kept)
+
+    async def _release(self, claimed: SummaryClaim) -> None:
+        async with self.database.connect() as db:
+            await db.execute(summaries.release(claimed))
+
+    async def _claim(
+        self, db: Connection, chat_id: ChatId, *, even_if_not_due: bool
+    ) -> tuple[SummaryClaim, ChatMemory] | None:
+        """Claim the chat, and read the memory that was claimed. None when it is not due, or is being changed all the time."""
+        for _ in range(CLAIMS):
+            claimed = await summaries.claim(db, chat_id, self.lease, even_if_not_due=even_if_not_due)
+            if claimed is None:
+                return None
+            memory = await read_memory(db, chat_id)
+            if memory is not None and memory.version == claimed.version:
+                return claimed, memory
+            # Somebody has just changed it, or what a process of the release before wrote was taken over.
+            await db.execute(summaries.give_up(chat_id))
+        self.jobs.summarize(chat_id)
+        return None
 
     async def _next_messages(self, db: Connection, claimed: SummaryClaim) -> list[SummarizedMessage]:
         """The next messages that may go into a segment: all but the newest `window`, at most a chunk of them."""

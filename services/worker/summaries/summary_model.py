@@ -17,7 +17,7 @@ from services.worker.summaries.extracts import extract_of, shorter
 from services.worker.summaries.facts import left_out, read_facts, read_forgettings
 from services.worker.summaries.messages import SummarizedMessage
 from services.worker.summaries.model_answers import Given, read_answer
-from shared.errors import PromptTooLong
+from shared.errors import ModelError, PromptTooLong, QuotaExceeded
 from shared.memory.facts import Fact, Forgetting, NewFact
 from shared.memory.segments import Segment, SegmentKind
 from shared.visible_text import ELLIPSIS
@@ -115,14 +115,19 @@ class SummaryModel:
     async def _draft(self, messages: Sequence[SummarizedMessage], known: Known, room: int) -> Draft:
         # Whatever reads all the text does so on a thread: there may be much.
         told = await asyncio.to_thread(self._known, messages, known)
-        again = ""
-        for _ in range(2):
-            answer = await self._ask_for(messages, told, room, again)
-            draft, missing = await asyncio.to_thread(self._judged, answer or "", messages, known, told)
-            if draft.kind == "summary":
-                return draft
-            again = prompts.summarize_again(missing[:MAX_NAMED])
-        return draft
+        answer = await self._ask_for(messages, told, room, "")
+        draft, missing = await asyncio.to_thread(self._judged, answer or "", messages, known, told)
+        if draft.kind == "summary":
+            return draft
+        try:
+            again = await self._ask_for(messages, told, room, prompts.summarize_again(missing[:MAX_NAMED]))
+        except (ModelError, QuotaExceeded):
+            return draft
+        better, _ = await asyncio.to_thread(self._judged, again or "", messages, known, told)
+        # Each fact stands in its message, so those of a summary that is of no use are good.
+        facts = {(fact.position, fact.text.casefold()): fact for fact in [*draft.facts, *better.facts]}
+        forgettings = better.forgettings or draft.forgettings
+        return replace(better, facts=list(facts.values()), forgettings=forgettings)
 
     def _judged(
         self, answer: str, messages: Sequence[SummarizedMessage], known: Known, told: Sequence[Fact]
@@ -250,7 +255,7 @@ def extracted(messages: Sequence[SummarizedMessage], known: Known, max_chars: in
 def merged(older: Segment, newer: Segment, max_chars: int) -> Segment:
     """One segment for two, made without a model of their weightiest sentences."""
     text = shorter("\n".join(one.text for one in (older, newer) if one.text), max_chars)
-    return Segment(older.first, newer.last, text, "edited" if older.kind == newer.kind == "edited" else "summary")
+    return Segment(older.first, newer.last, text, "edited" if older.kind == newer.kind == "edited" else "extract")
 
 
 def _draft_of(given: Given, messages: Sequence[SummarizedMessage], known: Known, told: Sequence[Fact]) -> Draft:

@@ -34,6 +34,14 @@ _NOT: Final = regex.compile(
     regex.I,
 )
 _CLAUSE_ENDS: Final = regex.compile(r"[,;:\u060c\uff0c\u3001\uff1b\uff1a]| [-\u2013\u2014] ")
+_FOR_NOW: Final = regex.compile(
+    r"\b(?:for (?:now|today|the moment|a (?:second|moment|minute|while|bit))|erst ?mal|vorerst|für jetzt"
+    r"|für einen moment|pour l['\u2019]instant|un instant|por ahora|por un momento|per ora|por enquanto|şimdilik|voorlopig"
+    r"|пока|на минуту)\b|暂时|暫時|今は|일단",
+    regex.I,
+)
+_PRIVATE: Final = regex.compile(r"[\d@/]")
+"""What numbers, addresses and paths have. A name stands in too much that is not to be forgotten."""
 LEAST_SHARED: Final = 0.6
 """What a message has in common with the sentence weighs so much at least: one word, not only its stem."""
 
@@ -47,22 +55,26 @@ def requests_to_forget(text: str) -> list[str]:
     for begin, end in sentences_in(text):
         sentence = text[begin:end]
         if _FORGET.search(sentence) and not _NOT.search(sentence):
-            found += [_FORGET.sub(" ", clause) for clause in _CLAUSE_ENDS.split(sentence) if _FORGET.search(clause)]
+            clauses = [clause for clause in _CLAUSE_ENDS.split(sentence) if _FORGET.search(clause)]
+            found += [_FORGET.sub(" ", clause) for clause in clauses if not _FOR_NOW.search(clause)]
     return found
 
 
 def taken_back(
-    request: str, position: int, earlier: Iterable[tuple[int, str]], facts: Sequence[Fact]
+    request: str, position: int, earlier: Iterable[tuple[int, str]], facts: Sequence[Fact], *, is_sure: bool = False
 ) -> Forgetting | None:
-    """What a request to forget is about: of the earlier messages, as (position, text), the best first, the first that shares
-    its words. Its sentence is forgotten, with the distinctive words in it, and its facts. None where none does.
-    """  # noqa: D205 - one sentence says both
+    """What a request to forget is about: of the earlier messages, the first that shares its words. None where none does.
+
+    `earlier` are (position, text), the best first. Its sentences are forgotten, with their numbers, addresses and paths, and
+    with its facts. `is_sure`: a model has said that this is a request to forget; then names are forgotten too.
+    """
     asked = distinct_terms(request)
     for at, text in earlier:
         sentences = [text[begin:end].strip() for begin, end in sentences_in(text)]
         about = [sentence for sentence in sentences if _shared(asked, sentence) >= LEAST_SHARED]
         if about and not requests_to_forget(text):
-            words = [token.text for sentence in about for token in tokens_in(sentence) if token.weight > WEAK]
+            tokens = [token for sentence in about for token in tokens_in(sentence) if token.weight > WEAK]
+            words = [token.text for token in tokens if is_sure or _PRIVATE.search(token.text)]
             lines = [one_line(sentence.rstrip(".!?\u3002\uff01\uff1f")) for sentence in about]
             ids = tuple(one.id for one in facts if one.position == at and _shared(asked, one.text) >= LEAST_SHARED)
             return Forgetting(position, ids, tuple(dict.fromkeys([*lines, *words])))

@@ -95,7 +95,7 @@ async def test_what_chats_may_share_is_shown_with_where_it_comes_from_pinned_fac
 ) -> None:
     new = add(chat, "I am 41.", said_at="2026-05-04T23:30:00Z")
     add(chat, "I am 40.", replaced_by=new)
-    add(chat, "I am Sam, my number is 777-9999.")
+    third = add(chat, "I am Sam, my number is 777-9999.", said_at="2026-05-02T10:00:00Z")
     add(chat, "", value="777-9999", forgotten_at="now")
     add(chat, "Forgotten.", forgotten_at="now")
     add(chat, "We go with MySQL.", kind="decision")
@@ -118,6 +118,16 @@ async def test_what_chats_may_share_is_shown_with_where_it_comes_from_pinned_fac
             "text": "I am 41.",
             "kind": "identity",
             "date": "2026-05-04",
+            "source": "user",
+            "pinned": False,
+            "chat_id": chat,
+            "chat_title": "Sea",
+        },
+        {
+            "id": third,
+            "text": "I am Sam, my number is [forgotten].",
+            "kind": "identity",
+            "date": "2026-05-02",
             "source": "user",
             "pinned": False,
             "chat_id": chat,

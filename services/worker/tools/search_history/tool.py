@@ -8,7 +8,6 @@ from sqlalchemy.exc import SQLAlchemyError
 from services.worker.look_up.port import HistoryIndex, Scope
 from services.worker.tools.port import ChatContext, ChatTool, Tool, ToolFailure, ToolResult
 from shared.ids import MAX_BIGINT
-from shared.memory.facts import masked
 from shared.telemetry.logs import get_logger
 from shared.visible_text import is_blank
 
@@ -67,7 +66,7 @@ def search_history(index: HistoryIndex) -> ChatTool:
     def in_chat(chat: ChatContext) -> Tool[Any] | None:
         async def call(search: Search) -> ToolResult | ToolFailure:
             upto = min(chat.watermark, (search.before or MAX_BIGINT) - 1)
-            scope = Scope(chat.user_id, chat.chat_id, upto, search.after or 0)
+            scope = Scope(chat.user_id, chat.chat_id, upto, search.after or 0, chat.forgotten)
             try:
                 found = await index.find(scope, search.query, limit=MAX_FOUND)
             except SQLAlchemyError as error:
@@ -75,12 +74,7 @@ def search_history(index: HistoryIndex) -> ChatTool:
                 return ToolFailure("unavailable", FAILED, FAILED_NOTICE)
             return ToolResult(
                 records=[
-                    {
-                        "position": one.position,
-                        "role": one.role,
-                        "date": one.day.isoformat(),
-                        "content": masked(one.text, chat.forgotten),
-                    }
+                    {"position": one.position, "role": one.role, "date": one.day.isoformat(), "content": one.text}
                     for one in found
                 ],
                 shown={"messages": [{"position": one.position, "role": one.role} for one in found]},
