@@ -43,6 +43,7 @@ def _claim() -> ReturningUpdate[*tuple[Any, ...]]:
             select(Message.content).where(Message.id == Generation.assistant_message_id).scalar_subquery(),
             Chat.title_by,
             Chat.title_tries,
+            Chat.summary_position,
             Generation.traceparent,
             (func.now() - Generation.created_at).label("waited"),
             func.coalesce(
@@ -59,7 +60,8 @@ class Claimed(NamedTuple):
     """What a worker took: the attempt (>= 1), the fence of all later writes, and what earlier attempts saved.
 
     `waited` is how long ago the message was accepted. `title_tries` is how often a model was asked for the chat's title.
-    `time_zone` is an IANA name: the message's, else the user's; None where neither has one.
+    `watermark` is the chat's at that time, 0 where nothing is summarized. `time_zone` is an IANA name: the message's, else
+    the user's; None where neither has one.
     """
 
     attempt: int
@@ -72,6 +74,7 @@ class Claimed(NamedTuple):
     content: str
     title_by: str | None
     title_tries: int
+    watermark: int
     traceparent: str | None
     waited: timedelta
     time_zone: str | None

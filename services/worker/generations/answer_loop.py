@@ -11,7 +11,8 @@ from functools import partial
 
 from services.worker.generations.asking import WayOfAsking
 from services.worker.generations.context import Context
-from services.worker.generations.history import ChatHistory, load_history, look_up
+from services.worker.generations.earlier_messages import look_up, with_found
+from services.worker.generations.history import ChatHistory, load_history, without_forgotten
 from services.worker.generations.prompt_size import Prompt, PromptSize, today_in
 from services.worker.generations.reply import Reply
 from services.worker.generations.saving import ReplyStore
@@ -26,7 +27,7 @@ from services.worker.generations.steps import (
     outcome_frames,
 )
 from services.worker.generations.suggestions import suggested_call
-from services.worker.look_up.port import HistoryIndex
+from services.worker.look_up.port import FoundMessage, HistoryIndex
 from services.worker.models.capabilities import ModelCatalog
 from services.worker.models.port import ChatModel, ModelRequest, RetryNotice, ToolCall
 from services.worker.models.tokens import vocabulary_of
@@ -77,8 +78,21 @@ class AnswerLoop:
     max_reply_chars: int
     metrics: Metrics
 
-    async def run(self, reply: Reply, store: ReplyStore, claimed: Claimed, history: ChatHistory) -> None:
+    async def look_up(self, claimed: Claimed) -> tuple[FoundMessage, ...]:
+        """The messages behind the watermark that bear on the question. Never raises."""
+        return await look_up(self.database, self.index, claimed)
+
+    async def run(
+        self,
+        reply: Reply,
+        store: ReplyStore,
+        claimed: Claimed,
+        history: ChatHistory,
+        looking_up: Awaitable[tuple[FoundMessage, ...]],
+    ) -> None:
         """Write the reply to its end. Texts and tool results of earlier attempts are used, not made again.
+
+        `looking_up` is a `look_up` that was begun while the history was read.
 
         Raises:
             ModelError: the model gave no answer.
@@ -89,16 +103,17 @@ class AnswerLoop:
         model = self.models.choose(claimed.model)
         bounds = self.models.with_fallback(model)
 
-        # 4.1 Show what is saved.
+        # 4.1 Show what is saved. What the user took back is told to no model.
         steps = load(claimed.steps)
         _show_saved(reply, steps, claimed.content)
+        history = await without_forgotten(history)
 
         # 4.2 A model that can't call tools is asked whether to, once: from then on there are saved steps, perhaps none.
         if bounds.suggests and claimed.steps is None and not reply.transcript.length:
             steps = await self._suggested(reply, store, model, history)
 
-        # 4.3 Messages behind the watermark that bear on the question are looked up.
-        history = await look_up(history, claimed, self.index)
+        # 4.3 Messages behind the watermark that bear on the question have been looked up meanwhile.
+        history = with_found(history, await looking_up)
 
         # 4.4 A chat that does not fit into the prompt is summarized first.
         way, size = WayOfAsking.of(self.models, model), PromptSize(self.models)
@@ -191,7 +206,7 @@ class AnswerLoop:
         """The history as it is now, with what is looked up behind the watermark of now."""
         async with self.database.connect() as db:
             history = await load_history(db, claimed)
-        return await look_up(history, claimed, self.index)
+        return with_found(await without_forgotten(history), await self.look_up(claimed))
 
     async def _suggested(self, reply: Reply, store: ReplyStore, model: str, history: ChatHistory) -> list[Step]:
         """The first step of a model that can't call tools: the calls that it wants when it is asked. Often none."""

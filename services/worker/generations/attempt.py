@@ -15,7 +15,9 @@ from services.worker.generations.leases import Lease, Leases, StopReason
 from services.worker.generations.log_writer import Flusher, LogWriter
 from services.worker.generations.reply import Reply
 from services.worker.generations.saving import ReplyStore
+from services.worker.look_up.port import FoundMessage
 from services.worker.quota import Quota, load_quota
+from shared import background
 from shared.database.engine import Database
 from shared.errors import AppendRefused, LogDiverged, ModelError, ModelTimeout, QuotaExceeded
 from shared.generations.claim import Claimed, claim, release
@@ -48,6 +50,22 @@ class AskForSummary(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class _Started:
+    """A claimed generation, and what was read for it.
+
+    `looking_up` finds the earlier messages that bear on the question. `since` is the claim's time by the event loop's clock,
+    `accepted_at` the message's by the monotonic clock.
+    """
+
+    claimed: Claimed
+    history: ChatHistory
+    quota: Quota
+    looking_up: asyncio.Task[tuple[FoundMessage, ...]]
+    since: float
+    accepted_at: float
+
+
+@dataclass(frozen=True, slots=True)
 class Attempts:
     """Makes replies. One is made for each process.
 
@@ -72,73 +90,82 @@ class Attempts:
     async def run(self, generation_id: GenerationId) -> None:
         """Make the reply of a queued generation. Does nothing when the generation is not queued any more."""
         with bound_contextvars(generation_id=str(generation_id)):
-            # 2. Claim. What the attempt needs to know is read by the same connection.
-            async with self.starts:
-                since = asyncio.get_running_loop().time()
-                async with self.database.connect() as db:
-                    claimed = await claim(db, generation_id, self.leases.length)
-                    if claimed is None:
-                        return
-                    accepted_at = time.monotonic() - claimed.waited.total_seconds()
-                    history = await load_history(db, claimed)
-                    quota = await load_quota(db, claimed.user_id, self.daily_tokens)
-            store = ReplyStore(self.database, self.metrics, generation_id, claimed)
-            trace = read_traceparent(claimed.traceparent)
-            with bound_trace(trace), self.leases.renewing(generation_id, claimed.attempt, since) as lease:
-                may_get_title = claimed.title_by == "message" and claimed.title_tries < self.title_tries
-                if claimed.attempt == 1 and may_get_title:
-                    self.jobs.title(generation_id)
+            started = await self._start(generation_id)
+            if started is not None:
                 try:
-                    await self._make_reply(lease, store, claimed, history, quota, accepted_at)
-                except AppendRefused as refusal:
-                    lease.is_stopping = True
-                    log.warning("attempt_refused", attempt=claimed.attempt, error=refusal.code)
-                    # A log that has diverged lost its end in Redis, and an earlier attempt wrote in the place of the
-                    # lost end. The next attempt goes on from there. Any other refusal means that the generation is
-                    # over, or another's.
-                    another_goes_on = isinstance(refusal, LogDiverged)
-                except asyncio.CancelledError:
-                    lease.is_stopping = True
-                    if lease.stop is None:
-                        raise
-                    log.warning("attempt_stopped", attempt=claimed.attempt, why=lease.stop.value)
-                    another_goes_on = lease.stop is StopReason.DRAINED
-                else:
-                    return
-                try:
-                    if another_goes_on:
-                        await self._give_back(lease)
-                    else:
-                        await self.ask_for_summary(claimed.chat_id)
-                except asyncio.CancelledError:
-                    # The lease asked for it before the attempt ended by itself. The sweep does what is left.
-                    if lease.stop is None:
-                        raise
+                    await self._attempt(generation_id, started)
+                finally:
+                    await background.end(started.looking_up)
 
-    async def _make_reply(
-        self,
-        lease: Lease,
-        store: ReplyStore,
-        claimed: Claimed,
-        history: ChatHistory,
-        quota: Quota,
-        accepted_at: float,
-    ) -> None:
-        """The attempt, once the generation is claimed. `accepted_at` is a time of the monotonic clock.
+    async def _start(self, generation_id: GenerationId) -> _Started | None:
+        """2. Claim. What the attempt needs to know is read by the same connection. None when there is nothing to claim."""
+        async with self.starts:
+            since = asyncio.get_running_loop().time()
+            async with self.database.connect() as db:
+                claimed = await claim(db, generation_id, self.leases.length)
+                if claimed is None:
+                    return None
+                accepted_at = time.monotonic() - claimed.waited.total_seconds()
+                with bound_trace(read_traceparent(claimed.traceparent)):
+                    looking_up = asyncio.create_task(self.answer_loop.look_up(claimed))
+                history = await load_history(db, claimed)
+                quota = await load_quota(db, claimed.user_id, self.daily_tokens)
+        return _Started(claimed, history, quota, looking_up, since, accepted_at)
+
+    async def _attempt(self, generation_id: GenerationId, started: _Started) -> None:
+        """What follows the claim."""
+        claimed = started.claimed
+        store = ReplyStore(self.database, self.metrics, generation_id, claimed)
+        trace = read_traceparent(claimed.traceparent)
+        with bound_trace(trace), self.leases.renewing(generation_id, claimed.attempt, started.since) as lease:
+            may_get_title = claimed.title_by == "message" and claimed.title_tries < self.title_tries
+            if claimed.attempt == 1 and may_get_title:
+                self.jobs.title(generation_id)
+            try:
+                await self._make_reply(lease, store, started)
+            except AppendRefused as refusal:
+                lease.is_stopping = True
+                log.warning("attempt_refused", attempt=claimed.attempt, error=refusal.code)
+                # A log that has diverged lost its end in Redis, and an earlier attempt wrote in the place of the
+                # lost end. The next attempt goes on from there. Any other refusal means that the generation is
+                # over, or another's.
+                another_goes_on = isinstance(refusal, LogDiverged)
+            except asyncio.CancelledError:
+                lease.is_stopping = True
+                if lease.stop is None:
+                    raise
+                log.warning("attempt_stopped", attempt=claimed.attempt, why=lease.stop.value)
+                another_goes_on = lease.stop is StopReason.DRAINED
+            else:
+                return
+            try:
+                if another_goes_on:
+                    await self._give_back(lease)
+                else:
+                    await self.ask_for_summary(claimed.chat_id)
+            except asyncio.CancelledError:
+                # The lease asked for it before the attempt ended by itself. The sweep does what is left.
+                if lease.stop is None:
+                    raise
+
+    async def _make_reply(self, lease: Lease, store: ReplyStore, started: _Started) -> None:
+        """The attempt, once the generation is claimed.
 
         Raises:
             AppendRefused: the generation is not this attempt's any more.
 
         """
+        claimed = started.claimed
+
         # 3. Open the log. The opening frame fences off every earlier attempt; then what they wrote is read.
         opening = frames.start(claimed.assistant_message_id, lease.generation_id)
         log_writer, written = await self.flusher.open(lease.generation_id, lease.attempt, opening)
-        reply = Reply(log_writer, read(written), quota)
+        reply = Reply(log_writer, read(written), started.quota)
         has_first_token = bool(reply.transcript.length or reply.transcript.reasonings)
 
         # 4. Generate, and wait until readers have everything.
         try:
-            await self._write_in_time(reply, store, claimed, history)
+            await self._write_in_time(reply, store, started)
             await _settle(log_writer)
         except (AppendRefused, asyncio.CancelledError):
             lease.is_stopping = True
@@ -148,7 +175,7 @@ class Attempts:
             raise
         finally:
             if not has_first_token and reply.first_token_at is not None:
-                self.metrics.first_token(reply.first_token_at - accepted_at)
+                self.metrics.first_token(reply.first_token_at - started.accepted_at)
 
         # 5. Finish: save the reply and end the generation. Only then may the log be closed.
         lease.is_saving = True
@@ -164,9 +191,9 @@ class Attempts:
         is_well = reply.failure is None and model == self.answer_loop.models.default
         await self.ask_for_summary(claimed.chat_id, is_well=is_well)
 
-    async def _write_in_time(self, reply: Reply, store: ReplyStore, claimed: Claimed, history: ChatHistory) -> None:
+    async def _write_in_time(self, reply: Reply, store: ReplyStore, started: _Started) -> None:
         """Write the reply within its time and its user's quota. A failure becomes the reply's."""
-        transcript = reply.transcript
+        claimed, transcript = started.claimed, reply.transcript
         checkpoint = self.checkpoints.keep(
             store.generation_id, claimed.attempt, lambda: transcript.length, lambda: transcript.text
         )
@@ -174,7 +201,7 @@ class Attempts:
             async with asyncio.timeout(self.timeout):
                 with checkpoint:
                     reply.check_quota()
-                    await self.answer_loop.run(reply, store, claimed, history)
+                    await self.answer_loop.run(reply, store, claimed, started.history, started.looking_up)
         except (ModelError, QuotaExceeded) as failure:
             reply.fail(failure)
         except TimeoutError:
