@@ -7,7 +7,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -118,12 +118,13 @@ async def _times(url: str, options: argparse.Namespace) -> None:
     database, chance = _open(url), random.Random(7)  # noqa: S311 - no secret
     index, scope = PostgresIndex(database), Scope(USER, CHAT, options.messages)
     try:
-        for name, words in {
+        questions: dict[str, Callable[[], list[str]]] = {
             "8 words of content": lambda: [_word(chance, first=COMMON) for _ in range(8)],
             "25 words of content": lambda: [_word(chance, first=COMMON) for _ in range(25)],
             "8 words, common ones too": lambda: [_word(chance) for _ in range(8)],
             "25 words that are common": lambda: [f"w{chance.randrange(1, COMMON)}" for _ in range(25)],
-        }.items():
+        }
+        for name, words in questions.items():
             seconds = []
             for _ in range(options.questions):
                 question = " ".join(words())

@@ -4,7 +4,7 @@ import json
 import unicodedata
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final
 
 CORPUS: Final = Path(__file__).with_name("memory_corpus.json")
 
@@ -79,7 +79,7 @@ class Corpus:
     facts: tuple[PlantedFact, ...]
     forgets: tuple[PlantedForget, ...] = ()
     poison: tuple[Poison, ...] = ()
-    parts: tuple[Self, ...] = field(default=())
+    parts: tuple["Corpus", ...] = field(default=())
 
     @property
     def forgotten(self) -> list[PlantedFact]:
@@ -118,8 +118,9 @@ def load_corpus(path: Path) -> Corpus:
 
     """
     corpus = _read("corpus", json.loads(path.read_text("utf-8")))
-    for one in (corpus, *corpus.parts):
-        _check(one)
+    _check(corpus)
+    for part in corpus.parts:
+        _check(part)
     return corpus
 
 
@@ -156,6 +157,7 @@ def _check(corpus: Corpus) -> None:
         elsewhere = [at for at, text in enumerate(texts, 1) if expects in text and at - fact.position not in {0, 1}]
         if elsewhere:
             raise CorpusInvalid(f"{fact.id}: the value stands at {elsewhere} too")
-    for said in (*corpus.forgets, *corpus.poison):
+    told: list[PlantedForget | Poison] = [*corpus.forgets, *corpus.poison]
+    for said in told:
         if plain(said.text) not in texts[said.position - 1]:
             raise CorpusInvalid(f"{said.id}: nobody says this at {said.position}")

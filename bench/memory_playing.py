@@ -23,7 +23,8 @@ from services.launcher.embedded.postgres import EmbeddedPostgres
 from services.launcher.embedded.valkey import EmbeddedValkey
 from services.worker.app import open_worker
 from services.worker.generations.attempt import Attempts
-from services.worker.generations.history import load_history, look_up
+from services.worker.generations.earlier_messages import find, read_asked, with_found
+from services.worker.generations.history import load_history, without_forgotten
 from services.worker.generations.prompt_size import Prompt, today_in
 from services.worker.models.port import ModelChunk, ModelMessage, ModelRequest
 from services.worker.models.retry import RetryingModel
@@ -163,7 +164,9 @@ class Chat:
                 claimed = await claim(db, generation, LEASE)
                 if claimed is None:
                     raise RuntimeError("the question was not claimed")
-                history = await look_up(await load_history(db, claimed), claimed, loop.index)
+                history = await without_forgotten(await load_history(db, claimed))
+                looked_up = await find(loop.index, claimed, await read_asked(db, claimed))
+                history = with_found(history, looked_up)
                 found = "\n".join(message.text for message in history.looked_up)
                 bounds = loop.models.with_fallback(loop.models.choose(claimed.model))
                 tools = loop.tools.in_chat(ChatContext(claimed.user_id, claimed.chat_id, history.memory.watermark))
