@@ -11,7 +11,13 @@ CortexAIError
 ├── PayloadTooLarge
 ├── Unauthenticated
 │   ├── TokenInvalid
+│   ├── SessionInvalid
+│   ├── TicketInvalid
 │   └── CredentialsInvalid
+├── Forbidden             known who asks, but not like this
+│   ├── OriginNotAllowed
+│   ├── CookieNeedsHttps
+│   └── TicketMismatch
 ├── NotFound              absent, or not yours: the same answer
 │   ├── ChatNotFound
 │   └── GenerationNotFound
@@ -157,10 +163,46 @@ class TokenInvalid(Unauthenticated):
     code = "token_invalid"
 
 
+class SessionInvalid(Unauthenticated):
+    """The session has ended, or the cookie names none; log in again."""
+
+    code = "session_invalid"
+
+
+class TicketInvalid(Unauthenticated):
+    """The stream ticket is malformed or expired; get another one."""
+
+    code = "ticket_invalid"
+
+
 class CredentialsInvalid(Unauthenticated):
     """The e-mail address or the password is wrong."""
 
     code = "credentials_invalid"
+
+
+class Forbidden(CortexAIError):
+    """The request is not allowed."""
+
+    code = "forbidden"
+
+
+class OriginNotAllowed(Forbidden):
+    """With a cookie, a page of this origin may change nothing; only this API's own origin and the listed ones may."""
+
+    code = "origin_not_allowed"
+
+
+class CookieNeedsHttps(Forbidden):
+    """No session cookie is set over plain HTTP; use HTTPS, or localhost, or have the operator set COOKIES_OVER_HTTP."""
+
+    code = "cookie_needs_https"
+
+
+class TicketMismatch(Forbidden):
+    """This ticket is for another stream."""
+
+    code = "ticket_mismatch"
 
 
 class NotFound(CortexAIError):

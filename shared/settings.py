@@ -148,6 +148,9 @@ class Settings(RedisSettings, DatabaseSettings):
     jwt_secret_key: SecretStr | None = None
     jwt_algorithm: Literal["HS256", "HS384", "HS512"] = "HS256"
     access_token_expire_minutes: int = Field(default=60, ge=1, le=7 * 24 * 60)
+    session_days: int = Field(default=30, ge=1, le=365)
+    stream_ticket_seconds: int = Field(default=900, ge=10, le=24 * 3600)
+    cookies_over_http: bool = False
     bcrypt_rounds: int = Field(default=12, ge=10, le=16)
     backend_cors_origins: Annotated[tuple[str, ...], NoDecode] = LOCAL_ORIGINS
     max_body_bytes: int = Field(default=1024 * 1024, ge=1024)
@@ -226,6 +229,11 @@ class Settings(RedisSettings, DatabaseSettings):
         for _, size in contexts:
             cls._is_context(size, info)
         return contexts
+
+    @property
+    def listed_origins(self) -> tuple[str, ...]:
+        """The origins that the operator has listed. The defaults are nobody's word: any program may serve them."""
+        return self.backend_cors_origins if "backend_cors_origins" in self.model_fields_set else ()
 
     @property
     def offered_models(self) -> tuple[str, ...]:

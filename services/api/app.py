@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping
 from collections.abc import Set as AbstractSet
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from datetime import timedelta
 from functools import partial
 from importlib.metadata import version
 from typing import Any, Final, TypedDict
@@ -14,10 +15,14 @@ from starlette.middleware.exceptions import ExceptionMiddleware
 
 from services.api import docs, health
 from services.api.accounts import router as accounts
+from services.api.accounts import sign_in_router as sign_in
 from services.api.auth.access_tokens import AccessTokens
 from services.api.auth.account_lookup import AccountLookup
 from services.api.auth.authenticate import find_users
 from services.api.auth.passwords import Passwords
+from services.api.auth.session_cookies import SessionCookies
+from services.api.auth.session_lookup import SessionLookup
+from services.api.auth.stream_tickets import StreamTickets
 from services.api.chats import router as chats
 from services.api.dependencies import SecuredRoutes
 from services.api.doors import native
@@ -76,6 +81,7 @@ def create_app(settings: Settings, metrics: Metrics | None = None) -> FastAPI:
     app.include_router(docs.router)
     for router in (
         accounts.router,
+        sign_in.router,
         chats.router,
         *(door.router for door in DOORS),
         generations.router,
@@ -87,13 +93,14 @@ def create_app(settings: Settings, metrics: Metrics | None = None) -> FastAPI:
     describe_errors(app)
     # From the innermost to the outermost.
     app.add_middleware(BodyLimit, limit=settings.max_body_bytes)
-    app.add_middleware(Authentication, needs_principal=SecuredRoutes(app.routes).has)
+    app.add_middleware(Authentication, access=SecuredRoutes(app.routes).access)
     app.add_middleware(ExceptionMiddleware, handlers=handlers)
     # Starlette has one of these outside of all others, where an answer gets no CORS headers and no request id.
     app.add_middleware(ServerErrorMiddleware, handler=unexpected_error(forms, unlogged=(StreamCut,)))
     app.add_middleware(
         AllowedOrigins,
         origins=settings.backend_cors_origins,
+        listed=settings.listed_origins,
         response_headers=[name for door in DOORS for name in door.response_headers],
     )
     app.add_middleware(RequestLog)
@@ -120,11 +127,14 @@ async def _open_resources(settings: Settings, metrics: Metrics) -> AsyncIterator
     """
     if settings.jwt_secret_key is None:
         raise SettingsInvalid("JWT_SECRET_KEY: is not set")
+    secret = settings.jwt_secret_key.get_secret_value()
     async with AsyncExitStack() as stack:
         database = open_database(settings.database_url, pool_size=settings.database_pool_size)
         stack.push_async_callback(database.dispose)
         passwords = Passwords(rounds=settings.bcrypt_rounds)
         stack.callback(passwords.close)
+        sessions = SessionLookup(database, timedelta(days=settings.session_days))
+        stack.push_async_callback(sessions.finish)
         streams = await stack.enter_async_context(
             open_streams(
                 settings.stream_redis_url,
@@ -142,12 +152,11 @@ async def _open_resources(settings: Settings, metrics: Metrics) -> AsyncIterator
             jobs=stack.enter_context(open_job_sender(settings.celery_broker_url, settings.redis_prefixes)),
             queue_positions=QueuePositions(partial(_find_queue_positions, database, settings.queue_max_depth)),
             passwords=passwords,
-            tokens=AccessTokens(
-                settings.jwt_secret_key.get_secret_value(),
-                settings.jwt_algorithm,
-                settings.access_token_expire_minutes * 60,
-            ),
+            tokens=AccessTokens(secret, settings.jwt_algorithm, settings.access_token_expire_minutes * 60),
+            tickets=StreamTickets(secret, settings.jwt_algorithm, settings.stream_ticket_seconds),
             accounts=AccountLookup(partial(_find_users, database)),
+            cookies=SessionCookies(settings.cookies_over_http, frozenset(settings.listed_origins)),
+            sessions=sessions,
             metrics=metrics,
         )
 

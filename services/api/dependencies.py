@@ -1,19 +1,34 @@
 """What routes ask for. A request that has to be refused is refused here, before its response starts."""
 
 from collections.abc import Sequence
-from typing import Annotated, Any, cast
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, cast
 
 from fastapi import Depends, Request
 from fastapi.routing import iter_route_contexts
-from fastapi.security import OAuth2PasswordBearer
+from fastapi.security import APIKeyCookie, APIKeyQuery, OAuth2PasswordBearer
 from starlette.routing import BaseRoute
 from starlette.types import Scope
 
-from services.api.auth.principal import Principal
+from services.api.auth.principal import Principal, StreamKind, StreamOf
+from services.api.auth.session_cookies import SECURE_NAME
+from services.api.auth.stream_tickets import PARAMETER
 from services.api.resources import Resources
-from shared.errors import Unauthenticated
+from shared.errors import TicketMismatch, Unauthenticated
 
 _bearer = OAuth2PasswordBearer(tokenUrl="/api/auth/login", auto_error=False)
+_cookie = APIKeyCookie(
+    name=SECURE_NAME,
+    scheme_name="SessionCookie",
+    description='Set by `POST /api/auth/login` with `{"cookie": true}`.',
+    auto_error=False,
+)
+_ticket = APIKeyQuery(
+    name=PARAMETER, scheme_name="StreamTicket", description="From `POST /api/auth/stream-ticket`.", auto_error=False
+)
+
+Access = Literal["principal", "stream"]
+"""What a route asks for: a principal, by a token or a cookie; or the reader of a stream, by a ticket too."""
 
 
 async def get_resources(request: Request) -> Resources:
@@ -24,20 +39,58 @@ async def get_resources(request: Request) -> Resources:
 AppResources = Annotated[Resources, Depends(get_resources)]
 
 
-async def current_principal(request: Request, _token: Annotated[str | None, Depends(_bearer)]) -> Principal:
-    """The principal that the Authentication middleware found. `_token` is only there for the OpenAPI document.
+Token = Annotated[str | None, Depends(_bearer)]
+Cookie = Annotated[str | None, Depends(_cookie)]
+Ticket = Annotated[str | None, Depends(_ticket)]
+"""These three are only there for the OpenAPI document: the middleware has looked at the credentials."""
+
+
+async def current_principal(request: Request, _token: Token, _cookie: Cookie) -> Principal:
+    """The principal that the Authentication middleware found.
 
     Raises:
         Unauthenticated: the middleware did not look for a principal at this route.
+        TicketMismatch: the principal may only read a stream, and this route is none.
 
     """
-    principal: Principal | None = getattr(request.state, "principal", None)
-    if principal is None:
-        raise Unauthenticated
+    principal = _principal_of(request)
+    if principal.stream is not None:
+        raise TicketMismatch
     return principal
 
 
 CurrentPrincipal = Annotated[Principal, Depends(current_principal)]
+
+
+@dataclass(frozen=True, slots=True)
+class StreamReader:
+    """A dependency of a route that streams: the principal, whom a ticket for this very stream may name too.
+
+    `parameter` is the parameter of the route's path that says which stream of its `kind` it is; None where there is one
+    only. Only a GET takes tickets, whatever else depends on this.
+    """
+
+    kind: StreamKind
+    parameter: str | None = None
+
+    async def __call__(self, request: Request, _token: Token, _cookie: Cookie, _ticket: Ticket) -> Principal:
+        """The principal that the Authentication middleware found.
+
+        Raises:
+            Unauthenticated: the middleware did not look for a principal at this route.
+            TicketMismatch: the ticket is for another stream.
+
+        """
+        principal = _principal_of(request)
+        stream = StreamOf(self.kind, request.path_params[self.parameter] if self.parameter else "")
+        if principal.stream not in (None, stream):
+            raise TicketMismatch
+        return principal
+
+
+ChatStreamReader = Annotated[Principal, Depends(StreamReader("chat", "chat_id"))]
+GenerationStreamReader = Annotated[Principal, Depends(StreamReader("generation", "generation_id"))]
+EventsReader = Annotated[Principal, Depends(StreamReader("events"))]
 
 
 class SecuredRoutes:
@@ -45,19 +98,34 @@ class SecuredRoutes:
 
     def __init__(self, routes: Sequence[BaseRoute]) -> None:
         self._secured = [
-            (frozenset(route.methods or ()), route.path_regex)
+            (frozenset(route.methods or ()), route.path_regex, access)
             for route in iter_route_contexts(routes)
-            if _asks_for_principal(getattr(route, "dependant", None))
+            if (access := _access(getattr(route, "dependant", None)))
         ]
 
-    def has(self, scope: Scope) -> bool:
-        """Whether this request's method and path lead to one of them."""
+    def access(self, scope: Scope) -> Access | None:
+        """What the route asks for to which this request's method and path lead; None when it asks for nothing."""
         path, method = scope["path"].removeprefix(scope.get("root_path", "")), scope["method"]
-        return any(method in methods and path_regex.match(path) for methods, path_regex in self._secured)
+        for methods, path_regex, access in self._secured:
+            if method in methods and path_regex.match(path):
+                return access if method == "GET" else "principal"
+        return None
 
 
-def _asks_for_principal(dependant: Any) -> bool:  # noqa: ANN401 - FastAPI's, None for a route that is not FastAPI's
-    """Whether a route, or anything that it depends on, depends on `current_principal`."""
+def _access(dependant: Any) -> Access | None:  # noqa: ANN401 - FastAPI's, None for a route that is not FastAPI's
+    """What a route, or anything that it depends on, asks for."""
     if dependant is None:
-        return False
-    return dependant.call is current_principal or any(map(_asks_for_principal, dependant.dependencies))
+        return None
+    if isinstance(dependant.call, StreamReader):
+        return "stream"
+    if dependant.call is current_principal:
+        return "principal"
+    found = {access for each in dependant.dependencies if (access := _access(each))}
+    return "stream" if "stream" in found else "principal" if found else None
+
+
+def _principal_of(request: Request) -> Principal:
+    principal: Principal | None = getattr(request.state, "principal", None)
+    if principal is None:
+        raise Unauthenticated
+    return principal

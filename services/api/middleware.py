@@ -7,12 +7,14 @@ from http import HTTPStatus
 from typing import Final
 from uuid import uuid4
 
-from starlette.datastructures import Headers
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
+from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.contextvars import bind_contextvars, clear_contextvars
 
 from services.api.auth.authenticate import authenticate
+from services.api.dependencies import Access
 from services.api.resources import Resources
 from services.api.streaming.follow import StreamCut
 from shared.telemetry.logs import get_logger
@@ -29,26 +31,52 @@ class Authentication:
     """Finds the principal of each request that needs one, and puts it into the request's state.
 
     FastAPI reads a request's body before it runs a route's dependencies. This runs before both, so that nobody who is
-    refused can make the API read a body. `needs_principal` tells which requests need one. Other requests pass without
+    refused can make the API read a body. `access` tells which requests need one, and by what. Other requests pass without
     a look at their credentials: an open route ignores a bad token, and an unknown path is 404 for everybody.
     """
 
-    def __init__(self, app: ASGIApp, needs_principal: Callable[[Scope], bool]) -> None:
+    def __init__(self, app: ASGIApp, access: Callable[[Scope], Access | None]) -> None:
         self.app = app
-        self.needs_principal = needs_principal
+        self.access = access
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on.
 
         Raises:
             Unauthenticated: the request needs a principal and names none, or one that is not valid.
+            OriginNotAllowed: the request may be another page's, and names its principal by a cookie.
 
         """
-        if scope["type"] == "http" and self.needs_principal(scope):
+        if scope["type"] == "http" and (access := self.access(scope)):
             resources: Resources = scope["state"]["resources"]
-            authorization = Headers(scope=scope).get("authorization")
-            scope["state"]["principal"] = await authenticate(authorization, resources.tokens, resources.accounts)
+            scope["state"]["principal"] = await authenticate(
+                HTTPConnection(scope),
+                takes_ticket=access == "stream",
+                tokens=resources.tokens,
+                tickets=resources.tickets,
+                accounts=resources.accounts,
+                cookies=resources.cookies,
+                sessions=resources.sessions,
+            )
+            if scope["state"]["principal"].credential != "access_token":
+                send = _uncached(send)
         await self.app(scope, receive, send)
+
+
+def _uncached(send: Send) -> Send:
+    """Send an answer that no cache keeps, unless it says something of its own.
+
+    Only an Authorization header keeps shared caches from an answer by itself (RFC 9111, section 3.5). A cookie or a ticket
+    does not.
+    """
+
+    async def sent(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message.setdefault("headers", [])
+            MutableHeaders(scope=message).setdefault("Cache-Control", "no-store")
+        await send(message)
+
+    return sent
 
 
 class BodyLimit:

@@ -1,13 +1,13 @@
 """Which pages of other origins may call the API (CORS, as the Fetch Standard has it)."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from http import HTTPStatus
 from typing import Final
 
-from starlette.datastructures import Headers
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import PlainTextResponse, Response
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Message, Send
 
 METHODS: Final = ("GET", "POST", "PATCH", "DELETE")
 EXPOSED_HEADERS: Final = ("Link", "Location", "Retry-After", "X-Request-Id")
@@ -20,21 +20,30 @@ class AllowedOrigins(CORSMiddleware):
     """Lets pages of these origins send any header and read any answer. A preflight of another page is told nothing.
 
     Headers are not listed one by one: tracing and request libraries add their own to each call of a page, and a page
-    that may call the API may say what it likes. Since credentials are allowed, `*` would be no wildcard in the answer:
-    the names that were asked for are sent back.
+    that may call the API may say what it likes. To a page that sends its credentials, `*` would be no wildcard in the
+    answer: the names that were asked for are sent back.
+
+    Only `listed` origins, those that the operator has named, may read answers to requests with cookies. What serves one
+    of the default origins may be any program on the user's machine, and a cookie of localhost is sent to all its ports.
     """
 
-    def __init__(self, app: ASGIApp, origins: tuple[str, ...], response_headers: Iterable[str] = ()) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        origins: tuple[str, ...],
+        listed: Collection[str],
+        response_headers: Iterable[str] = (),
+    ) -> None:
         super().__init__(
             app,
             allow_origins=origins,
-            allow_credentials=True,
             allow_methods=METHODS,
             allow_headers=("*",),
             # The origins are known ones, so a page of theirs on the internet may call an API on its reader's own network.
             allow_private_network=True,
             expose_headers=sorted({*EXPOSED_HEADERS, *response_headers}),
         )
+        self.listed = frozenset(listed)
 
     def preflight_response(self, request_headers: Headers) -> Response:
         """What a browser is told before it sends a request."""
@@ -43,7 +52,19 @@ class AllowedOrigins(CORSMiddleware):
             return _refused("Disallowed CORS origin", response)
         if len(request_headers.get("access-control-request-headers", "")) > MAX_ASKED_BYTES:
             return _refused("Disallowed CORS headers", response)
+        self._allow_credentials(response.headers, request_headers)
         return response
+
+    async def send(self, message: Message, send: Send, request_headers: Headers) -> None:
+        """Pass on what the browser is told of an answer."""
+        if message["type"] == "http.response.start":
+            message.setdefault("headers", [])
+            self._allow_credentials(MutableHeaders(scope=message), request_headers)
+        await super().send(message, send, request_headers)
+
+    def _allow_credentials(self, headers: MutableHeaders, request_headers: Headers) -> None:
+        if request_headers.get("origin") in self.listed:
+            headers["Access-Control-Allow-Credentials"] = "true"
 
 
 def _refused(why: str, response: Response) -> Response:

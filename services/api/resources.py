@@ -5,6 +5,9 @@ from dataclasses import dataclass
 from services.api.auth.access_tokens import AccessTokens
 from services.api.auth.account_lookup import AccountLookup
 from services.api.auth.passwords import Passwords
+from services.api.auth.session_cookies import SessionCookies
+from services.api.auth.session_lookup import SessionLookup
+from services.api.auth.stream_tickets import StreamTickets
 from services.api.limits import Limits
 from services.api.queue_positions import QueuePositions
 from shared.database.engine import Database
@@ -24,5 +27,8 @@ class Resources:
     queue_positions: QueuePositions
     passwords: Passwords
     tokens: AccessTokens
+    tickets: StreamTickets
     accounts: AccountLookup
+    cookies: SessionCookies
+    sessions: SessionLookup
     metrics: Metrics

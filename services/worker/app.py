@@ -11,6 +11,7 @@ from typing import Any
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from services.worker.expired_sessions import ExpiredSessions
 from services.worker.generations.answer_loop import AnswerLoop
 from services.worker.generations.attempt import MAX_STARTS, Attempts
 from services.worker.generations.cancellation import obey_cancel_signals
@@ -117,6 +118,7 @@ async def open_worker(settings: Settings, jobs: JobSender, metrics: Metrics | No
                 database, model, models.default, models.max_output_tokens, TransientFrames(redis, prefixes), metrics
             ),
             temporary_chats=TemporaryChats(database, timedelta(hours=settings.temporary_chat_hours)),
+            expired_sessions=ExpiredSessions(database),
         )
         for work in (
             attempts.flusher.run(),

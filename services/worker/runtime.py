@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from sqlalchemy.exc import SQLAlchemyError
 
 from services.worker.event_loop import EventLoop
+from services.worker.expired_sessions import ExpiredSessions
 from services.worker.generations.attempt import Attempts
 from services.worker.generations.recovery import Recovery
 from services.worker.look_up.backfill import Backfill
@@ -25,6 +26,7 @@ class Worker:
     backfill: Backfill
     titles: Titles
     temporary_chats: TemporaryChats
+    expired_sessions: ExpiredSessions
 
     async def sweep(self) -> None:
         """Find what was left behind and queue it again; delete what is over. Any number of sweeps at once is harmless.
@@ -36,7 +38,13 @@ class Worker:
 
         """
         failures = list[Exception]()
-        for step in (self.recovery.sweep, self.summarizer.resend_lost, self.temporary_chats.delete_expired):
+        steps = (
+            self.recovery.sweep,
+            self.summarizer.resend_lost,
+            self.temporary_chats.delete_expired,
+            self.expired_sessions.delete,
+        )
+        for step in steps:
             try:
                 await step()
             except (SQLAlchemyError, CortexAIError, OSError) as failure:

@@ -75,6 +75,28 @@ class User(Base):
     shares_memory: Mapped[bool] = mapped_column(server_default=sql("false"))
 
 
+class Session(Base):
+    """A browser that is logged in by a cookie. `token_hash` is the SHA-256 of the cookie's value, which is kept nowhere.
+
+    Whoever uses the session moves `last_used_at` and `expires_at`, but not at every request.
+    """
+
+    __tablename__ = "sessions"
+    __table_args__ = (
+        Index("uq_sessions_token_hash", "token_hash", unique=True),
+        Index("ix_sessions_user_id", "user_id"),
+        Index("ix_sessions_expires_at", "expires_at"),
+    )
+
+    id: Mapped[int] = mapped_column(Identity(always=True), primary_key=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    token_hash: Mapped[bytes]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    last_used_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    expires_at: Mapped[datetime]
+    user_agent: Mapped[str | None]
+
+
 class Chat(Base):
     """A conversation. `last_position` counts its messages: positions are allocated by updating this row.
 

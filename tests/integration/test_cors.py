@@ -88,6 +88,35 @@ async def test_our_page_may_read_the_headers_that_it_needs(http: httpx.AsyncClie
     assert listed(response, "Access-Control-Expose-Headers") == {name.lower() for name in EXPOSED}
 
 
+@pytest.mark.parametrize("origin", LOCAL_ORIGINS)
+async def test_a_page_of_a_default_origin_may_read_answers_but_to_requests_without_cookies(
+    origin: str,
+) -> None:
+    app = create_app(settings_for("postgresql://127.0.0.1:1/none", "redis://127.0.0.1:1", "http://127.0.0.1:1"))
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost:8000", verify=NO_TLS) as opened:
+        answers = [await opened.get("/livez", headers={"Origin": origin}), await preflight(opened, origin, "POST")]
+    for answer in answers:
+        assert (answer.status_code, answer.headers["Access-Control-Allow-Origin"]) == (200, origin)
+        assert "Access-Control-Allow-Credentials" not in answer.headers
+
+
+async def test_a_default_origin_that_the_operator_lists_may_read_answers_to_requests_with_cookies() -> None:
+    settings = settings_for(
+        "postgresql://127.0.0.1:1/none",
+        "redis://127.0.0.1:1",
+        "http://127.0.0.1:1",
+        backend_cors_origins=LOCAL_ORIGINS[0],
+    )
+    transport = httpx.ASGITransport(create_app(settings))
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost:8000", verify=NO_TLS) as opened:
+        answers = [
+            await opened.get("/livez", headers={"Origin": LOCAL_ORIGINS[0]}),
+            await preflight(opened, LOCAL_ORIGINS[0], "POST"),
+        ]
+    assert [answer.headers["Access-Control-Allow-Credentials"] for answer in answers] == ["true", "true"]
+
+
 @pytest.mark.parametrize("path", ["/api/auth/me", "/nowhere", "/api/chats/x"])
 async def test_our_page_may_read_errors_too(http: httpx.AsyncClient, path: str) -> None:
     response = await http.get(path, headers={"Origin": OURS})
@@ -106,6 +135,7 @@ async def test_a_foreign_page_may_not_read_answers(http: httpx.AsyncClient, orig
     for path in ("/livez", "/api/auth/me"):
         response = await http.get(path, headers={"Origin": origin})
         assert "Access-Control-Allow-Origin" not in response.headers
+        assert "Access-Control-Allow-Credentials" not in response.headers
 
 
 @pytest.mark.parametrize("origin", FOREIGN)

@@ -82,7 +82,7 @@ async def test_the_page_shows_this_apis_description(http: httpx.AsyncClient) -> 
     assert "window.location.origin + '/docs/oauth2-redirect'" in script
     assert "http" not in script
     document = (await http.get("/openapi.json")).json()
-    (scheme,) = document["components"]["securitySchemes"].values()
+    scheme = document["components"]["securitySchemes"]["OAuth2PasswordBearer"]
     assert scheme["flows"]["password"]["tokenUrl"] == "/api/auth/login"
 
 

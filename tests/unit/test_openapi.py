@@ -84,20 +84,37 @@ def test_what_takes_a_body_can_say_that_it_is_too_large_or_wrong(document: dict[
         ("GET /", {200}),
         ("GET /readyz", {200, 503}),
         ("POST /api/auth/signup", {201, 409, 413, 415, 422, 503}),
-        ("POST /api/auth/login", {200, 401, 413, 422, 503}),
+        ("POST /api/auth/login", {200, 401, 403, 413, 422, 503}),
+        ("POST /api/auth/logout", {204, 403, 503}),
+        ("POST /api/auth/stream-ticket", {200, 401, 403, 404, 413, 415, 422, 503}),
         ("GET /api/auth/me", {200, 401, 503}),
         ("GET /api/chats", {200, 401, 422, 503}),
-        ("POST /api/chats", {201, 401, 413, 415, 422, 503}),
+        ("POST /api/chats", {201, 401, 403, 413, 415, 422, 503}),
         ("GET /api/chats/{chat_id}", {200, 401, 404, 422, 503}),
-        ("POST /api/chats/{chat_id}/messages", {200, 202, 204, 401, 404, 409, 413, 415, 422, 429, 503}),
-        ("GET /api/chats/{chat_id}/stream", {200, 204, 401, 404, 422, 503}),
-        ("GET /api/generations/{generation_id}/stream", {200, 204, 401, 404, 422, 503}),
-        ("PATCH /api/chats/{chat_id}/memory", {200, 401, 404, 409, 413, 415, 422, 503}),
+        ("POST /api/chats/{chat_id}/messages", {200, 202, 204, 401, 403, 404, 409, 413, 415, 422, 429, 503}),
+        ("GET /api/chats/{chat_id}/stream", {200, 204, 401, 403, 404, 422, 503}),
+        ("GET /api/generations/{generation_id}/stream", {200, 204, 401, 403, 404, 422, 503}),
+        ("PATCH /api/chats/{chat_id}/memory", {200, 401, 403, 404, 409, 413, 415, 422, 503}),
     ],
 )
 def test_a_route_tells_every_status_that_it_has(document: dict[str, Any], name: str, statuses: set[int]) -> None:
     told = dict(operations(document))[name]["responses"]
     assert {int(status) for status in told} == statuses
+
+
+def test_each_way_to_sign_in_is_described_where_it_is_taken(document: dict[str, Any]) -> None:
+    schemes = document["components"]["securitySchemes"]
+    told = {name: (scheme["type"], scheme.get("in"), scheme.get("name")) for name, scheme in schemes.items()}
+    assert told == {
+        "OAuth2PasswordBearer": ("oauth2", None, None),
+        "SessionCookie": ("apiKey", "cookie", "__Host-cortexai"),
+        "StreamTicket": ("apiKey", "query", "ticket"),
+    }
+    for operation in operations(document):
+        taken = {name for scheme in operation.told.get("security", ()) for name in scheme}
+        if taken:
+            is_stream = operation.name.startswith("GET ") and operation.name.endswith("/stream")
+            assert taken == {"OAuth2PasswordBearer", "SessionCookie", *(["StreamTicket"] if is_stream else [])}
 
 
 def test_codes_of_a_routes_own_are_named(document: dict[str, Any]) -> None:

@@ -291,7 +291,17 @@ def test_a_secrets_length_is_counted_in_bytes(monkeypatch: pytest.MonkeyPatch) -
 def test_origins_are_a_comma_separated_list(
     listed: str, origins: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert load(monkeypatch, BACKEND_CORS_ORIGINS=listed).backend_cors_origins == origins
+    settings = load(monkeypatch, BACKEND_CORS_ORIGINS=listed)
+    assert settings.backend_cors_origins == settings.listed_origins == origins
+
+
+@pytest.mark.parametrize("unset", [{}, {"BACKEND_CORS_ORIGINS": ""}, {"BACKEND_CORS_ORIGINS": " "}])
+def test_the_default_origins_are_not_listed_by_the_operator(
+    unset: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = load(monkeypatch, **unset)
+    assert "http://localhost:3000" in settings.backend_cors_origins
+    assert settings.listed_origins == ()
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from shared.database.engine import Connection
 from shared.database.tables import Chat, Generation, User
-from shared.errors import EmailTaken, TokenInvalid
+from shared.errors import CredentialsInvalid, EmailTaken, TokenInvalid
 from shared.generations.cancel import OpenGeneration, find_open
 from shared.ids import UserId
 
@@ -65,6 +65,22 @@ async def find_account(db: Connection, user_id: UserId) -> AccountRow:
     row = (await db.execute(statement)).one_or_none()
     if row is None:
         raise TokenInvalid
+    return AccountRow._make(row)
+
+
+async def lock_account(db: Connection, user_id: UserId) -> AccountRow:
+    """One account, locked: those who change what belongs to it take turns. Needs a transaction.
+
+    The lock is of the kind that does not stop who only refers to the account, as each new message does.
+
+    Raises:
+        CredentialsInvalid: the account was deleted after its password was checked.
+
+    """
+    statement = select(*_ACCOUNT).where(User.id == user_id).with_for_update(key_share=True)
+    row = (await db.execute(statement)).one_or_none()
+    if row is None:
+        raise CredentialsInvalid
     return AccountRow._make(row)
 
 

@@ -1,12 +1,14 @@
 """Bodies of the account routes."""
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
+from uuid import UUID
 
-from pydantic import AfterValidator, EmailStr, StringConstraints, validate_email
+from pydantic import AfterValidator, EmailStr, Field, StringConstraints, model_validator, validate_email
 from pydantic_core import PydanticCustomError
 
 from services.api.fields import Body, Storable, TimeZone, View
+from shared.ids import MAX_BIGINT
 
 Password = Annotated[str, StringConstraints(min_length=8, max_length=1024), Storable]
 
@@ -27,10 +29,11 @@ class Signup(Body):
 
 
 class Login(Body):
-    """Credentials. Their form is not checked: they are right or wrong."""
+    """Credentials. Their form is not checked: they are right or wrong. With `cookie`, the answer sets a session cookie."""
 
     email: Annotated[str, StringConstraints(max_length=1024), Storable, AfterValidator(_as_kept)]
     password: Annotated[str, StringConstraints(max_length=1024), Storable]
+    cookie: bool = False
 
 
 class AccountChange(Body):
@@ -53,4 +56,25 @@ class Token(View):
 
     access_token: str
     token_type: Literal["bearer"] = "bearer"  # noqa: S105 - the scheme's name
+    expires_in: int
+
+
+class TicketRequest(Body):
+    """Which stream a ticket is for: a chat's, a generation's, or, with neither, the user's live feed."""
+
+    chat_id: Annotated[int, Field(ge=1, le=MAX_BIGINT)] | None = None
+    generation_id: UUID | None = None
+
+    @model_validator(mode="after")
+    def _names_one(self) -> Self:
+        """An id that is null was meant to be one, and must not become a ticket for the feed."""
+        if len(self.model_fields_set) > 1 or None in (getattr(self, name) for name in self.model_fields_set):
+            raise ValueError("must name one chat, one generation, or nothing")
+        return self
+
+
+class Ticket(View):
+    """A stream ticket: `?ticket=` of the stream's URL. `expires_in` is in seconds."""
+
+    ticket: str
     expires_in: int

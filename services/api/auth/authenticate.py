@@ -1,4 +1,4 @@
-"""From a request's header to its principal: the one place that decides whether a credential is valid.
+"""From a request to its principal: the one place that decides whether a credential is valid.
 
 A further way to sign in is a further case of `authenticate`, and a further `Credential` in principal.py.
 """
@@ -7,35 +7,82 @@ from collections.abc import Collection
 from typing import Final
 
 from sqlalchemy import ARRAY, BigInteger, any_, bindparam, select
+from starlette.requests import HTTPConnection
 
 from services.api.auth.access_tokens import AccessTokens
 from services.api.auth.account_lookup import AccountLookup
-from services.api.auth.principal import ALL_SCOPES, Principal
+from services.api.auth.principal import ALL_SCOPES, READ_ONLY, Principal
+from services.api.auth.session_cookies import SessionCookies
+from services.api.auth.session_lookup import SessionLookup
+from services.api.auth.stream_tickets import PARAMETER, StreamTickets
 from shared.database.engine import Connection
 from shared.database.tables import User
-from shared.errors import TokenInvalid, Unauthenticated
+from shared.errors import SessionInvalid, TicketInvalid, TokenInvalid, Unauthenticated
 from shared.ids import UserId
+
+SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+"""They change nothing here (RFC 9110, section 9.2.1)."""
 
 # Built once: building the statement takes longer than running it.
 _FIND_USERS: Final = select(User.id).where(User.id == any_(bindparam("user_ids", type_=ARRAY(BigInteger))))
 
 
-async def authenticate(authorization: str | None, tokens: AccessTokens, accounts: AccountLookup) -> Principal:
-    """The principal that an Authorization header names (RFC 6750).
+async def authenticate(
+    request: HTTPConnection,
+    *,
+    takes_ticket: bool,
+    tokens: AccessTokens,
+    tickets: StreamTickets,
+    accounts: AccountLookup,
+    cookies: SessionCookies,
+    sessions: SessionLookup,
+) -> Principal:
+    """The principal that a request names: by a bearer token, else by a ticket, else by a cookie.
+
+    What a client says of its own accord goes before what its browser adds, also when it is wrong. `takes_ticket`: the
+    request's route is a stream, which a ticket may read.
 
     Raises:
-        Unauthenticated: the header is absent, or has no bearer token.
-        TokenInvalid: the token is wrong or has expired, or its account is gone.
+        Unauthenticated: the request names nobody.
+        TokenInvalid, TicketInvalid, SessionInvalid: the credential is wrong or has expired, or its account is gone.
+        OriginNotAllowed: the cookie comes with a request that another page may have made.
 
     """
-    scheme, _, token = (authorization or "").partition(" ")
-    token = token.strip()
-    if scheme.lower() != "bearer" or not token:
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "bearer":
+        return await _by_access_token(token.strip(), tokens, accounts)
+    if takes_ticket and (given := request.query_params.getlist(PARAMETER)):
+        return await _by_ticket(given, tickets, accounts)
+    if presented := cookies.read(request):
+        if request.scope["method"] not in SAFE_METHODS:
+            cookies.insist_on_origin(request)
+        return await _by_session(presented, sessions)
+    raise Unauthenticated
+
+
+async def _by_access_token(token: str, tokens: AccessTokens, accounts: AccountLookup) -> Principal:
+    if not token:
         raise Unauthenticated
     user_id = tokens.read(token)
     if not await accounts.exists(user_id):
         raise TokenInvalid
     return Principal(user_id, "access_token", ALL_SCOPES)
+
+
+async def _by_ticket(given: list[str], tickets: StreamTickets, accounts: AccountLookup) -> Principal:
+    if len(given) > 1:
+        raise TicketInvalid
+    user_id, stream = tickets.read(given[0])
+    if not await accounts.exists(user_id):
+        raise TicketInvalid
+    return Principal(user_id, "stream_ticket", READ_ONLY, stream)
+
+
+async def _by_session(presented: list[str], sessions: SessionLookup) -> Principal:
+    """Of several cookies, one is somebody else's, who would like this user to act for them. So none is taken."""
+    if len(presented) > 1:
+        raise SessionInvalid
+    return Principal(await sessions.find_user(presented[0]), "session", ALL_SCOPES)
 
 
 async def find_users(db: Connection, user_ids: Collection[UserId]) -> set[UserId]:

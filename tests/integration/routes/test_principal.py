@@ -12,7 +12,7 @@ from services.api.app import create_app
 from tests.conftest import settings_for
 from tests.support.clients import PASSWORD, Client
 
-OPEN = {"GET /", "GET /livez", "GET /readyz", "POST /api/auth/signup", "POST /api/auth/login"}
+OPEN = {"GET /", "GET /livez", "GET /readyz", "POST /api/auth/signup", "POST /api/auth/login", "POST /api/auth/logout"}
 GENERATION = "0198c0de-0000-7000-8000-000000000001"
 
 

@@ -38,11 +38,11 @@ def _describe(document: dict[str, Any]) -> None:
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)
     content = {MEDIA_TYPE: {"schema": {"$ref": _REF.format(model=Problem.__name__)}}}
-    for operation in (operation for path in document["paths"].values() for operation in path.values()):
+    for method, operation in (item for path in document["paths"].values() for item in path.items()):
         responses = operation["responses"]
         if "content" in responses.get("422", {}):  # FastAPI's own; a route of ours gives only the codes
             responses["422"] = {"description": "validation_failed"}
-        for status, codes in _implied(operation).items():
+        for status, codes in _implied(method, operation).items():
             responses.setdefault(status, {"description": codes})
         for status, response in responses.items():
             if int(status) >= HTTPStatus.BAD_REQUEST:
@@ -50,11 +50,17 @@ def _describe(document: dict[str, Any]) -> None:
         operation["responses"] = dict(sorted(responses.items()))
 
 
-def _implied(operation: dict[str, Any]) -> dict[str, str]:
+def _implied(method: str, operation: dict[str, Any]) -> dict[str, str]:
     """The errors that an operation has because of what it takes: status → codes."""
     implied = {}
-    if "security" in operation:
-        implied["401"] = "unauthenticated, token_invalid"
+    schemes = {name for scheme in operation.get("security", ()) for name in scheme}
+    if schemes:
+        implied["401"] = "unauthenticated, token_invalid, session_invalid"
+        if method != "get":
+            implied["403"] = "origin_not_allowed"
+    if "StreamTicket" in schemes:
+        implied["401"] += ", ticket_invalid"
+        implied["403"] = "ticket_mismatch"
     if "requestBody" in operation:
         implied["413"] = "payload_too_large"
         if operation["requestBody"]["content"].keys() == {"application/json"}:

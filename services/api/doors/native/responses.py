@@ -34,6 +34,7 @@ def stream_response(
         send_timeout=SEND_TIMEOUT,
         headers={
             "Cache-Control": "no-cache, no-transform",
+            "Referrer-Policy": "no-referrer",  # the URL may hold a ticket
             "x-vercel-ai-ui-message-stream": "v1",
             "X-Message-Id": str(message_id),
             "X-Generation-Id": str(generation_id),

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Request, Response
 from structlog.contextvars import bind_contextvars
 
 from services.api import event_ids
-from services.api.dependencies import AppResources, CurrentPrincipal
+from services.api.dependencies import AppResources, ChatStreamReader, CurrentPrincipal, GenerationStreamReader
 from services.api.doors.native.headers import IdempotencyKey, LastEventId
 from services.api.doors.native.negotiation import prefers_async, wants_json
 from services.api.doors.native.responses import accepted_response, nothing, stream_response
@@ -89,7 +89,7 @@ async def post_message(
     responses=_SSE | {404: {"description": "generation_not_found"}},
 )
 async def get_stream(
-    generation_id: UUID, principal: CurrentPrincipal, resources: AppResources, last_event_id: LastEventId = None
+    generation_id: UUID, principal: GenerationStreamReader, resources: AppResources, last_event_id: LastEventId = None
 ) -> Response:
     """A generation's frames: live, late or years later, from the start or after Last-Event-ID."""
     bind_contextvars(generation_id=str(generation_id))
@@ -111,7 +111,7 @@ async def get_stream(
     },
 )
 async def get_chat_stream(
-    chat_id: BigIntId, principal: CurrentPrincipal, resources: AppResources, last_event_id: LastEventId = None
+    chat_id: BigIntId, principal: ChatStreamReader, resources: AppResources, last_event_id: LastEventId = None
 ) -> Response:
     """The chat's live stream, or its last one if that ended while nobody listened."""
     database, reader = resources.database, resources.streams.reader

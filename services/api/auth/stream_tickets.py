@@ -1,0 +1,72 @@
+"""Stream tickets: what a page puts into the URL of an EventSource, which can send no header. Source: RFC 7519, RFC 8725."""
+
+import time
+from dataclasses import dataclass
+from typing import Final, get_args
+
+import jwt
+
+from services.api.auth.access_tokens import ISSUER
+from services.api.auth.principal import StreamKind, StreamOf
+from shared.errors import TicketInvalid
+from shared.ids import UserId
+
+PARAMETER: Final = "ticket"
+"""The name of the query parameter."""
+AUDIENCE: Final = "cortexai-streams"
+"""Not that of access tokens, so that neither is taken for the other."""
+KIND: Final = "stream_ticket"
+CLAIMS: Final = ("exp", "iat", "iss", "aud", "sub", "typ", "kind", "id")
+MAX_CHARS: Final = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class StreamTickets:
+    """Issues and reads stream tickets. `lifetime` is a ticket's, in seconds."""
+
+    secret: str
+    algorithm: str
+    lifetime: int
+
+    def issue(self, user_id: UserId, stream: StreamOf) -> str:
+        """A ticket with which this user's stream can be read any number of times."""
+        now = int(time.time())
+        claims = {
+            "sub": str(user_id),
+            "typ": KIND,
+            "iss": ISSUER,
+            "aud": AUDIENCE,
+            "iat": now,
+            "exp": now + self.lifetime,
+            "kind": stream.kind,
+            "id": stream.id,
+        }
+        return jwt.encode(claims, self.secret, algorithm=self.algorithm)
+
+    def read(self, ticket: str) -> tuple[UserId, StreamOf]:
+        """The user and the stream that a ticket names.
+
+        Raises:
+            TicketInvalid: the ticket is not one that `issue` made, or it has expired.
+
+        """
+        if len(ticket) > MAX_CHARS:
+            raise TicketInvalid
+        try:
+            claims = jwt.decode(
+                ticket,
+                self.secret,
+                algorithms=[self.algorithm],
+                issuer=ISSUER,
+                audience=AUDIENCE,
+                options={"require": list(CLAIMS), "strict_aud": True},
+            )
+        except jwt.InvalidTokenError as error:
+            raise TicketInvalid from error
+        if claims["typ"] != KIND or not isinstance(claims["iat"], int) or not isinstance(claims["exp"], int):
+            raise TicketInvalid
+        if claims["exp"] - claims["iat"] > self.lifetime or not claims["sub"].isdecimal():
+            raise TicketInvalid
+        if claims["kind"] not in get_args(StreamKind) or not isinstance(claims["id"], str):
+            raise TicketInvalid
+        return UserId(int(claims["sub"])), StreamOf(claims["kind"], claims["id"])
