@@ -6,23 +6,16 @@ from typing import Annotated, Any, Literal, cast
 
 from fastapi import Depends, Request
 from fastapi.routing import iter_route_contexts
-from fastapi.security import APIKeyCookie, APIKeyQuery, OAuth2PasswordBearer
+from fastapi.security import APIKeyQuery, OAuth2PasswordBearer
 from starlette.routing import BaseRoute
 from starlette.types import Scope
 
 from services.api.auth.principal import Principal, StreamKind, StreamOf
-from services.api.auth.session_cookies import SECURE_NAME
 from services.api.auth.stream_tickets import PARAMETER
 from services.api.resources import Resources
 from shared.errors import TicketMismatch, Unauthenticated
 
 _bearer = OAuth2PasswordBearer(tokenUrl="/api/auth/login", auto_error=False)
-_cookie = APIKeyCookie(
-    name=SECURE_NAME,
-    scheme_name="SessionCookie",
-    description='Set by `POST /api/auth/login` with `{"cookie": true}`.',
-    auto_error=False,
-)
 _ticket = APIKeyQuery(
     name=PARAMETER, scheme_name="StreamTicket", description="From `POST /api/auth/stream-ticket`.", auto_error=False
 )
@@ -40,12 +33,12 @@ AppResources = Annotated[Resources, Depends(get_resources)]
 
 
 Token = Annotated[str | None, Depends(_bearer)]
-Cookie = Annotated[str | None, Depends(_cookie)]
 Ticket = Annotated[str | None, Depends(_ticket)]
-"""These three are only there for the OpenAPI document: the middleware has looked at the credentials."""
+"""Both are only there for the OpenAPI document: the middleware has looked at the credentials. Cookies are described in
+doors/native/openapi.py, since each dependency takes a while at every request."""
 
 
-async def current_principal(request: Request, _token: Token, _cookie: Cookie) -> Principal:
+async def current_principal(request: Request, _token: Token) -> Principal:
     """The principal that the Authentication middleware found.
 
     Raises:
@@ -73,7 +66,7 @@ class StreamReader:
     kind: StreamKind
     parameter: str | None = None
 
-    async def __call__(self, request: Request, _token: Token, _cookie: Cookie, _ticket: Ticket) -> Principal:
+    async def __call__(self, request: Request, _token: Token, _ticket: Ticket) -> Principal:
         """The principal that the Authentication middleware found.
 
         Raises:

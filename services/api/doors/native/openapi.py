@@ -1,4 +1,4 @@
-"""The errors in /openapi.json: each operation lists its own, and each error is a problem (problem_json.py)."""
+"""What FastAPI does not know of /openapi.json: each operation's errors, which are problems (problem_json.py), and cookies."""
 
 from collections.abc import Callable
 from http import HTTPStatus
@@ -6,13 +6,20 @@ from typing import Any, Final
 
 from fastapi import FastAPI
 
+from services.api.auth.session_cookies import SECURE_NAME
 from services.api.doors.native.problem_json import MEDIA_TYPE, Problem
 
+SESSION_COOKIE: Final = {
+    "type": "apiKey",
+    "in": "cookie",
+    "name": SECURE_NAME,
+    "description": 'Set by `POST /api/auth/login` with `{"cookie": true}`.',
+}
 _REF: Final = "#/components/schemas/{model}"
 
 
 def describe_errors(app: FastAPI) -> None:
-    """Have the application's OpenAPI document describe the errors that it really answers with."""
+    """Have the application's OpenAPI document describe the errors that it really answers with, and the session cookie."""
     app.openapi = _described(app)  # type: ignore[method-assign]
 
 
@@ -30,8 +37,9 @@ def _described(app: FastAPI) -> Callable[[], dict[str, Any]]:
 def _describe(document: dict[str, Any]) -> None:
     """Replace FastAPI's own error schemas by ours, and add to each operation the errors that its kind can have.
 
-    A response that a route describes with content keeps its content.
+    A response that a route describes with content keeps its content. What takes a token takes a session's cookie too.
     """
+    document["components"]["securitySchemes"]["SessionCookie"] = SESSION_COOKIE
     schema = Problem.model_json_schema(ref_template=_REF)
     schemas = document["components"]["schemas"]
     schemas |= {**schema.pop("$defs"), Problem.__name__: schema}
@@ -39,6 +47,8 @@ def _describe(document: dict[str, Any]) -> None:
         schemas.pop(name, None)
     content = {MEDIA_TYPE: {"schema": {"$ref": _REF.format(model=Problem.__name__)}}}
     for method, operation in (item for path in document["paths"].values() for item in path.items()):
+        if "security" in operation:
+            operation["security"].append({"SessionCookie": []})
         responses = operation["responses"]
         if "content" in responses.get("422", {}):  # FastAPI's own; a route of ours gives only the codes
             responses["422"] = {"description": "validation_failed"}
