@@ -198,6 +198,8 @@ class Settings(RedisSettings, DatabaseSettings):
     sweep_interval_seconds: float = Field(default=2, ge=0.2, le=60)
     stream_ttl_seconds: int = Field(default=900, ge=10)
     stream_keep_alive_seconds: float = Field(default=15, ge=0.1, le=60)
+    feed_max_events: int = Field(default=500, ge=10, le=100_000)
+    feed_ttl_seconds: int = Field(default=24 * 60 * 60, ge=60)
 
     metrics_host: str = "127.0.0.1"
     metrics_port: int | None = Field(default=None, ge=1, le=MAX_PORT)

@@ -7,6 +7,7 @@ import json
 import re
 from typing import Final, cast
 
+from shared.protocol.feed_events import FeedEvent
 from shared.protocol.frames import Frame
 
 DONE: Final = b"data: [DONE]\n\n"
@@ -24,8 +25,8 @@ _UNSTORABLE: Final = re.compile("[\0\ud800-\udfff]")
 LINE_ENDS: Final = (("\u0085", "\\u0085"), ("\u2028", "\\u2028"), ("\u2029", "\\u2029"))
 
 
-def encode(frame: Frame) -> bytes:
-    """The bytes of a frame: one `data:` line, whatever the frame's texts hold.
+def encode(frame: Frame | FeedEvent) -> bytes:
+    """The bytes of a frame, or of a feed's event: one `data:` line, whatever the frame's texts hold.
 
     Raises:
         UnicodeEncodeError: a text has a lone surrogate; `clean` the text first.

@@ -16,7 +16,7 @@ from redis.exceptions import RedisError
 
 from shared import background
 from shared.errors import StreamsUnavailable
-from shared.ids import GenerationId
+from shared.streams.names import LogNames
 from shared.streams.port import BEGINNING, Entry, Offset
 from shared.streams.subscriptions import QueueSubscription, Subscriptions
 from shared.telemetry.logs import get_logger
@@ -34,30 +34,28 @@ class Hub:
     """Distributes published frames to subscriptions. Use it as an async context manager.
 
     `connect` makes an unconnected connection; `heads` answers the last offset of each of some logs. A frame that is published
-    on several of a generation's `channels`, at once, is distributed once. `control` is a channel that nobody publishes on.
+    on several of a log's channels, at once, is distributed once. `control` is a channel that nobody publishes on.
     """
 
     def __init__(
         self,
         *,
         connect: Callable[[], AbstractConnection],
-        heads: Callable[[Sequence[GenerationId]], Awaitable[list[Offset | None]]],
+        heads: Callable[[Sequence[LogNames]], Awaitable[list[Offset | None]]],
         control: str,
-        channels: Callable[[GenerationId], Sequence[str]],
-        subscriptions: Subscriptions,
+        subscriptions: Subscriptions[LogNames],
         keep_alive: float,
     ) -> None:
         self._connect = connect
         self._heads = heads
         self._control = control
-        self._channels = channels
         self._subscriptions = subscriptions
         self._keep_alive = keep_alive
         self._connection: AbstractConnection | None = None
-        self._by_channel: dict[bytes, GenerationId] = {}
-        self._last: dict[GenerationId, int] = {}
-        self._uncopied: dict[GenerationId, tuple[bytes, bytes]] = {}
-        self._confirmed: dict[GenerationId, asyncio.Event] = {}
+        self._by_channel: dict[bytes, LogNames] = {}
+        self._last: dict[LogNames, int] = {}
+        self._uncopied: dict[LogNames, tuple[bytes, bytes]] = {}
+        self._confirmed: dict[LogNames, asyncio.Event] = {}
         self._tasks: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Self:
@@ -72,42 +70,42 @@ class Hub:
         """How many subscriptions there are."""
         return len(self._subscriptions)
 
-    async def subscribe(self, generation_id: GenerationId) -> QueueSubscription:
+    async def subscribe(self, names: LogNames) -> QueueSubscription:
         """Add a subscription, and return once Redis has confirmed it.
 
         Raises:
             StreamsUnavailable: not confirmed within 5 seconds.
 
         """
-        first = generation_id not in self._subscriptions
-        subscription = self._subscriptions.add(generation_id)
+        first = names not in self._subscriptions
+        subscription = self._subscriptions.add(names)
         if first:
-            channels = self._channels(generation_id)
-            self._by_channel |= {channel.encode(): generation_id for channel in channels}
+            channels = names.channels
+            self._by_channel |= {channel.encode(): names for channel in channels}
             if len(channels) > 1:
-                self._uncopied[generation_id] = (b"", b"")
-            self._confirmed[generation_id] = asyncio.Event()
+                self._uncopied[names] = (b"", b"")
+            self._confirmed[names] = asyncio.Event()
         try:
             async with asyncio.timeout(CONFIRM_WITHIN):
                 if first:
-                    await self._send("SUBSCRIBE", *self._channels(generation_id))
-                await self._confirmed[generation_id].wait()
+                    await self._send("SUBSCRIBE", *names.channels)
+                await self._confirmed[names].wait()
         except BaseException as error:
-            await self.unsubscribe(generation_id, subscription)
+            await self.unsubscribe(names, subscription)
             if isinstance(error, TimeoutError):
                 raise StreamsUnavailable from error
             raise
         return subscription
 
-    async def unsubscribe(self, generation_id: GenerationId, subscription: QueueSubscription) -> None:
-        """Remove a subscription, and with a generation's last one its subscription at Redis."""
-        if self._subscriptions.remove(generation_id, subscription):
-            for channel in self._channels(generation_id):
+    async def unsubscribe(self, names: LogNames, subscription: QueueSubscription) -> None:
+        """Remove a subscription, and with a log's last one its subscription at Redis."""
+        if self._subscriptions.remove(names, subscription):
+            for channel in names.channels:
                 self._by_channel.pop(channel.encode(), None)
-            self._uncopied.pop(generation_id, None)
-            self._confirmed.pop(generation_id, None)
-            self._last.pop(generation_id, None)
-            await self._send("UNSUBSCRIBE", *self._channels(generation_id))
+            self._uncopied.pop(names, None)
+            self._confirmed.pop(names, None)
+            self._last.pop(names, None)
+            await self._send("UNSUBSCRIBE", *names.channels)
 
     async def _send(self, *command: str) -> None:
         """Send on the hub's connection; when there is none, the next connection subscribes to everything anyway."""
@@ -122,11 +120,7 @@ class Hub:
             connection = self._connect()
             try:
                 await connection.connect()  # type: ignore[no-untyped-call]
-                channels = [
-                    channel
-                    for generation_id in self._subscriptions.generations()
-                    for channel in self._channels(generation_id)
-                ]
+                channels = [channel for names in self._subscriptions.logs() for channel in names.channels]
                 self._connection = connection
                 await connection.send_command("SUBSCRIBE", self._control, *channels, check_health=False)
                 while True:
@@ -144,64 +138,69 @@ class Hub:
     def _take(self, message: Sequence[Any]) -> None:
         """Distribute one pub/sub message."""
         kind, channel, payload = message
-        generation_id = self._by_channel.get(channel)
-        if generation_id is None:
+        names = self._by_channel.get(channel)
+        if names is None:
             return
         if kind == b"message":
-            if self._is_copy(generation_id, channel, payload):
+            if self._is_copy(names, channel, payload):
                 return
             entry = parse(payload)
             if entry.offset == BEGINNING:
-                for subscription in self._subscriptions.of(generation_id):
+                for subscription in self._subscriptions.of(names):
                     subscription.notify_transient(entry.frame)
                 return
-            self._last[generation_id] = entry.offset.sequence
-            for subscription in self._subscriptions.of(generation_id):
+            self._last[names] = entry.offset.sequence
+            for subscription in self._subscriptions.of(names):
                 subscription.notify(entry)
-        elif kind == b"subscribe" and channel == self._channels(generation_id)[-1].encode():
-            if self._confirmed[generation_id].is_set():
+        elif kind == b"subscribe" and channel == names.channels[-1].encode():
+            if self._confirmed[names].is_set():
                 # Confirmed again, after a reconnect: what was published in between is in the log only.
-                for subscription in self._subscriptions.of(generation_id):
+                for subscription in self._subscriptions.of(names):
                     subscription.miss()
-            self._confirmed[generation_id].set()
+            self._confirmed[names].set()
 
-    def _is_copy(self, generation_id: GenerationId, channel: bytes, payload: bytes) -> bool:
-        """Whether the message before was the same, on another of the generation's channels."""
-        before = self._uncopied.get(generation_id)
+    def _is_copy(self, names: LogNames, channel: bytes, payload: bytes) -> bool:
+        """Whether the message before was the same, on another of the log's channels."""
+        before = self._uncopied.get(names)
         if before is None:
             return False  # there is one channel
         is_copy = before[0] != channel and before[1] == payload
-        self._uncopied[generation_id] = (channel, b"" if is_copy else payload)
+        self._uncopied[names] = (channel, b"" if is_copy else payload)
         return is_copy
 
     def _all_missed(self) -> None:
-        for generation_id in self._subscriptions.generations():
-            for subscription in self._subscriptions.of(generation_id):
+        for names in self._subscriptions.logs():
+            for subscription in self._subscriptions.of(names):
                 subscription.miss()
 
     async def _watch_quiet_logs(self) -> None:
-        """Once a second, compare the heads of quiet logs with what has come; notify everybody at each keep-alive interval."""
+        """Once a second, compare the heads of quiet logs with what has come; notify everybody at each keep-alive interval.
+
+        Logs that are not brief are looked at at each keep-alive interval only.
+        """
         clock = asyncio.get_running_loop().time
         next_tick = clock() + self._keep_alive
-        before: dict[GenerationId, int] = {}
+        before: dict[LogNames, int] = {}
         while True:
             await asyncio.sleep(min(WATCH_EVERY, self._keep_alive))
-            quiet = [g for g in self._subscriptions.generations() if before.get(g) == self._last.get(g, 0)]
-            before = {g: self._last.get(g, 0) for g in self._subscriptions.generations()}
+            ticks = clock() >= next_tick
+            watched = [names for names in self._subscriptions.logs() if ticks or names.is_brief]
+            quiet = [names for names in watched if before.get(names) == self._last.get(names, 0)]
+            before = {names: self._last.get(names, 0) for names in self._subscriptions.logs()}
             with suppress(StreamsUnavailable):
                 await self._compare(quiet)
-            if clock() >= next_tick:
+            if ticks:
                 next_tick = clock() + self._keep_alive
                 self._subscriptions.tick()
 
-    async def _compare(self, quiet: Sequence[GenerationId]) -> None:
+    async def _compare(self, quiet: Sequence[LogNames]) -> None:
         if not quiet:
             return
-        for generation_id, head in zip(quiet, await self._heads(quiet), strict=True):
+        for names, head in zip(quiet, await self._heads(quiet), strict=True):
             sequence = (head or BEGINNING).sequence
-            if generation_id in self._subscriptions and sequence != self._last.get(generation_id, 0):
-                self._last[generation_id] = sequence
-                for subscription in self._subscriptions.of(generation_id):
+            if names in self._subscriptions and sequence != self._last.get(names, 0):
+                self._last[names] = sequence
+                for subscription in self._subscriptions.of(names):
                     subscription.miss()
 
 

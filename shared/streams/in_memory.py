@@ -15,7 +15,7 @@ class InMemoryStreams:
 
     def __init__(self, *, keep_alive: float = 15.0) -> None:
         self._logs: dict[GenerationId, list[Entry]] = {}
-        self._subscriptions = Subscriptions()
+        self._subscriptions = Subscriptions[GenerationId]()
         self._keep_alive = keep_alive
 
     async def append(self, appends: Sequence[Append]) -> list[int | AppendRefused]:

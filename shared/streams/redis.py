@@ -4,9 +4,10 @@ All names begin with the deployment's prefix. While the prefix changes, there ar
 each: processes from before the change know one, processes from after it know the other (docs/protocol.md §4).
 """
 
-from collections.abc import AsyncIterator, Awaitable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from importlib.resources import files
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -15,15 +16,21 @@ from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.connection import AbstractConnection, parse_url
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
-from redis.exceptions import NoScriptError, RedisError
 
 from shared.errors import AppendRefused, AttemptSuperseded, LogClosed, LogDiverged, StreamsUnavailable
 from shared.ids import GenerationId
 from shared.streams.cancel_signals import CancelSignals
+from shared.streams.entries import answered, entry_of, heads, offset_of
+from shared.streams.feed.port import FeedReader
+from shared.streams.feed.publisher import FeedPublisher, open_feed_publisher
+from shared.streams.feed.redis import RedisFeedReader, RedisFeedWriter
 from shared.streams.hub import CONTROL, Hub
 from shared.streams.named import NamedConnection, NamedTLSConnection
+from shared.streams.names import LogNames
 from shared.streams.port import BEGINNING, UNPREFIXED, Append, Entry, Offset, Subscription
+from shared.streams.script import Call, Script
 from shared.streams.subscriptions import Subscriptions
+from shared.telemetry.metrics import Metrics, NullMetrics
 
 APPEND: Final = (files("shared.streams") / "append.lua").read_text()
 
@@ -40,6 +47,14 @@ def log_key(generation_id: GenerationId, prefix: str = "") -> str:
 def channel(generation_id: GenerationId, prefix: str = "") -> str:
     """The pub/sub channel that carries a generation's frames live."""
     return f"{prefix}cortexai:{{{generation_id}}}:frames"
+
+
+def names_of(generation_id: GenerationId, prefixes: Sequence[str]) -> LogNames:
+    """What a generation's log is called."""
+    return LogNames(
+        tuple(log_key(generation_id, prefix) for prefix in prefixes),
+        tuple(channel(generation_id, prefix) for prefix in prefixes),
+    )
 
 
 def connect(url: str, *, connections: int = 16) -> Redis:
@@ -69,41 +84,25 @@ class RedisWriter:
     """
 
     def __init__(self, redis: Redis, *, ttl: int, prefixes: Sequence[str] = UNPREFIXED) -> None:
-        self._redis = redis
         self._prefixes = prefixes
         self._ttl_ms = ttl * 1000
-        self._sha = ""
+        self._script = Script(redis, APPEND)
 
     async def append(self, appends: Sequence[Append]) -> list[int | AppendRefused]:
         """Append to several logs in one pipeline (Writer)."""
-        try:
-            replies = await self._run(appends)
-            if any(isinstance(reply, NoScriptError) for reply in replies):
-                # A server that has restarted knows no scripts; a script that ran meanwhile runs again harmlessly.
-                self._sha = ""
-                replies = await self._run(appends)
-        except (RedisError, OSError) as error:
-            raise StreamsUnavailable from error
-        return [_verdict(reply) for reply in replies]
+        return [_verdict(reply) for reply in await self._script.run(map(self._call, appends))]
 
-    async def _run(self, appends: Sequence[Append]) -> list[Any]:
-        if not self._sha:
-            self._sha = await self._redis.script_load(APPEND)
-        pipeline = self._redis.pipeline(transaction=False)
-        for append in appends:
-            names = [name(append.generation_id, prefix) for prefix in self._prefixes for name in (log_key, channel)]
-            pipeline.evalsha(
-                self._sha,
-                len(names),
-                *names,
-                append.attempt,
-                -1 if append.after is None else append.after,
-                self._ttl_ms,
-                int(append.terminal),
-                int(append.rewrites_opening),
-                *append.frames,
-            )
-        return await pipeline.execute(raise_on_error=False)
+    def _call(self, append: Append) -> Call:
+        names = names_of(append.generation_id, self._prefixes)
+        arguments: list[int | bytes] = [
+            append.attempt,
+            -1 if append.after is None else append.after,
+            self._ttl_ms,
+            int(append.terminal),
+            int(append.rewrites_opening),
+            *append.frames,
+        ]
+        return Call(names.in_turns(), arguments)
 
 
 def _verdict(reply: Any) -> int | AppendRefused:  # noqa: ANN401
@@ -135,7 +134,7 @@ class RedisLog:
         while len(entries) < limit:
             found = await self._page(generation_id, past, limit)
             # A log that was lost and written again has its early sequences under a later attempt's ids.
-            entries += [entry_of(*raw) for raw in found if _sequence(raw[0]) > after.sequence]
+            entries += [entry_of(*raw) for raw in found if offset_of(raw[0]).sequence > after.sequence]
             if len(found) < limit:
                 break
             past = found[-1][0].decode()
@@ -145,15 +144,15 @@ class RedisLog:
         pipeline = self._redis.pipeline(transaction=False)
         for prefix in self._prefixes:
             pipeline.xrange(log_key(generation_id, prefix), min=f"({past}", max="+", count=limit)
-        pages = await _answer(pipeline.execute())
+        pages = await answered(pipeline.execute())
         if len(pages) == 1:
             return list(pages[0])
         entries = {raw_id: fields for page in pages for raw_id, fields in page}
-        return sorted(entries.items(), key=lambda entry: _offset(entry[0]))[:limit]
+        return sorted(entries.items(), key=lambda entry: offset_of(entry[0]))[:limit]
 
     async def head(self, generation_id: GenerationId) -> Entry | None:
         """The log's last entry (Log)."""
-        return (await _heads(self._redis, self._prefixes, [generation_id]))[0]
+        return (await heads(self._redis, [names_of(generation_id, self._prefixes)]))[0]
 
 
 class RedisReader(RedisLog):
@@ -170,33 +169,12 @@ class RedisReader(RedisLog):
     @asynccontextmanager
     async def follow(self, generation_id: GenerationId) -> AsyncIterator[Subscription]:
         """Subscribe (Reader)."""
-        subscription = await self._hub.subscribe(generation_id)
+        names = names_of(generation_id, self._prefixes)
+        subscription = await self._hub.subscribe(names)
         try:
             yield subscription
         finally:
-            await self._hub.unsubscribe(generation_id, subscription)
-
-
-async def _answer(command: Awaitable[Any]) -> Any:  # noqa: ANN401
-    try:
-        return await command
-    except (RedisError, OSError) as error:
-        raise StreamsUnavailable from error
-
-
-def _sequence(raw_id: bytes) -> int:
-    return int(raw_id.partition(b"-")[2])
-
-
-def _offset(raw_id: bytes) -> Offset:
-    attempt, _, sequence = raw_id.partition(b"-")
-    return Offset(int(attempt), int(sequence))
-
-
-def entry_of(raw_id: bytes, fields: dict[bytes, bytes]) -> Entry:
-    """The log entry that the append script wrote."""
-    subscribers = fields.get(b"terminal")  # how many there were when the terminal frame was published
-    return Entry(_offset(raw_id), fields[b"frame"], subscribers is not None, subscribers != b"0")
+            await self._hub.unsubscribe(names, subscription)
 
 
 class TransientFrames:
@@ -218,42 +196,54 @@ class TransientFrames:
         pipeline = self._redis.pipeline(transaction=len(self._prefixes) > 1)
         for prefix in self._prefixes:
             pipeline.publish(channel(generation_id, prefix), message)
-        await _answer(pipeline.execute())
+        await answered(pipeline.execute())
 
 
 @dataclass(frozen=True, slots=True)
 class Streams:
-    """All that an API does with stream logs."""
+    """All that an API does with stream logs, and with the feeds of users."""
 
     reader: RedisReader
     writer: RedisWriter
     cancel_signals: CancelSignals
+    feed: FeedPublisher
+    feed_reader: FeedReader
 
 
 @asynccontextmanager
 async def open_streams(
-    url: str, *, ttl: int, keep_alive: float = 15.0, prefixes: Sequence[str] = UNPREFIXED
+    url: str,
+    *,
+    ttl: int,
+    keep_alive: float = 15.0,
+    prefixes: Sequence[str] = UNPREFIXED,
+    feed_kept: int = 500,
+    feed_ttl: int = 86_400,
+    metrics: Metrics | None = None,
 ) -> AsyncIterator[Streams]:
-    """The streams, with the reader's hub running.
+    """The streams, with the reader's hub and the feed's publisher running.
 
     `ttl` is how long a log lives after its last append, `keep_alive` the interval of empty notifications; both are in seconds.
-    `prefixes` are the deployment's: its own first.
+    `prefixes` are the deployment's: its own first. A feed keeps its newest `feed_kept` entries, for `feed_ttl` seconds after
+    the last.
     """
     redis = connect(url)
     hub = Hub(
         connect=lambda: _pubsub_connection(redis),
-        heads=lambda generations: _last_offsets(redis, prefixes, generations),
+        heads=partial(_last_offsets, redis),
         control=f"{prefixes[0]}{CONTROL}",
-        channels=lambda generation_id: [channel(generation_id, prefix) for prefix in prefixes],
         subscriptions=Subscriptions(),
         keep_alive=keep_alive,
     )
+    feeds = RedisFeedWriter(redis, kept=feed_kept, ttl=feed_ttl, prefixes=prefixes)
     try:
-        async with hub:
+        async with hub, open_feed_publisher(feeds, metrics or NullMetrics()) as feed:
             yield Streams(
                 RedisReader(redis, hub, prefixes),
                 RedisWriter(redis, ttl=ttl, prefixes=prefixes),
                 CancelSignals(redis, prefixes),
+                feed,
+                RedisFeedReader(redis, hub, feeds, prefixes),
             )
     finally:
         await redis.aclose()
@@ -266,21 +256,5 @@ def _pubsub_connection(redis: Redis) -> AbstractConnection:
     return pool.connection_class(**{**pool.connection_kwargs, "health_check_interval": 0})
 
 
-async def _last_offsets(
-    redis: Redis, prefixes: Sequence[str], generations: Sequence[GenerationId]
-) -> list[Offset | None]:
-    return [head and head.offset for head in await _heads(redis, prefixes, generations)]
-
-
-async def _heads(redis: Redis, prefixes: Sequence[str], generations: Sequence[GenerationId]) -> list[Entry | None]:
-    """The last entry of each log, or None for a log that is not there."""
-    pipeline = redis.pipeline(transaction=False)
-    for generation_id in generations:
-        for prefix in prefixes:
-            pipeline.xrevrange(log_key(generation_id, prefix), count=1)
-    replies = iter(await _answer(pipeline.execute()))
-    heads: list[Entry | None] = []
-    for _ in generations:
-        found = [entry_of(*reply[0]) for reply in (next(replies) for _ in prefixes) if reply]
-        heads.append(max(found, key=lambda entry: entry.offset) if found else None)
-    return heads
+async def _last_offsets(redis: Redis, logs: Sequence[LogNames]) -> list[Offset | None]:
+    return [head and head.offset for head in await heads(redis, logs)]

@@ -2,11 +2,13 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable
-from typing import Final
+from collections.abc import Hashable, Iterable
+from typing import Final, Generic, TypeVar
 
-from shared.ids import GenerationId
 from shared.streams.port import Entry, Notification
+
+Log = TypeVar("Log", bound=Hashable)
+"""What names a log."""
 
 MAX_WAITING: Final = 512
 """Frames kept for a reader that does not take them. With more, the reader reads the log instead."""
@@ -67,43 +69,43 @@ class QueueSubscription:
         return True
 
 
-class Subscriptions:
-    """All subscriptions of a process, by generation."""
+class Subscriptions(Generic[Log]):
+    """All subscriptions of a process, by log."""
 
     def __init__(self) -> None:
-        self._by_generation: dict[GenerationId, set[QueueSubscription]] = {}
+        self._by_log: dict[Log, set[QueueSubscription]] = {}
 
-    def __contains__(self, generation_id: GenerationId) -> bool:
-        return generation_id in self._by_generation
+    def __contains__(self, log: Log) -> bool:
+        return log in self._by_log
 
     def __len__(self) -> int:
-        return sum(map(len, list(self._by_generation.values())))  # a copy, since metrics ask on another thread
+        return sum(map(len, list(self._by_log.values())))  # a copy, since metrics ask on another thread
 
-    def generations(self) -> Iterable[GenerationId]:
-        """The generations that have a reader."""
-        return tuple(self._by_generation)
+    def logs(self) -> Iterable[Log]:
+        """The logs that have a reader."""
+        return tuple(self._by_log)
 
-    def of(self, generation_id: GenerationId) -> Iterable[QueueSubscription]:
-        """The subscriptions of one generation."""
-        return self._by_generation.get(generation_id, ())
+    def of(self, log: Log) -> Iterable[QueueSubscription]:
+        """The subscriptions of one log."""
+        return self._by_log.get(log, ())
 
-    def add(self, generation_id: GenerationId) -> QueueSubscription:
+    def add(self, log: Log) -> QueueSubscription:
         """A new subscription."""
         subscription = QueueSubscription()
-        self._by_generation.setdefault(generation_id, set()).add(subscription)
+        self._by_log.setdefault(log, set()).add(subscription)
         return subscription
 
-    def remove(self, generation_id: GenerationId, subscription: QueueSubscription) -> bool:
-        """Remove a subscription. Returns whether it was its generation's last."""
-        subscriptions = self._by_generation.get(generation_id, set())
+    def remove(self, log: Log, subscription: QueueSubscription) -> bool:
+        """Remove a subscription. Returns whether it was its log's last."""
+        subscriptions = self._by_log.get(log, set())
         subscriptions.discard(subscription)
         if subscriptions:
             return False
-        self._by_generation.pop(generation_id, None)
+        self._by_log.pop(log, None)
         return True
 
     def tick(self) -> None:
         """Notify every reader of nothing: it may be time for a keep-alive."""
-        for subscriptions in self._by_generation.values():
+        for subscriptions in self._by_log.values():
             for subscription in subscriptions:
                 subscription.tick()

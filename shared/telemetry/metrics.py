@@ -36,6 +36,10 @@ class Metrics(Protocol):
         """Count generations that have reached a terminal status."""
         ...
 
+    def feed_events_lost(self, count: int) -> None:
+        """Count events that no reader of a feed will get, since too many wait for Redis."""
+        ...
+
     def open_streams(self, count: Callable[[], int]) -> None:
         """Have `count` asked for the number of open streams, on any thread, whenever somebody looks."""
         ...
@@ -58,6 +62,9 @@ class NullMetrics:
         """Do nothing."""
 
     def generation_ended(self, outcome: GenerationStatus, count: int = 1) -> None:
+        """Do nothing."""
+
+    def feed_events_lost(self, count: int) -> None:
         """Do nothing."""
 
     def open_streams(self, count: Callable[[], int]) -> None:

@@ -50,6 +50,11 @@ class PrometheusMetrics:
         return Counter("cortexai_generations_total", told, ("outcome",), registry=self._registry)
 
     @cached_property
+    def _feed_events_lost(self) -> Counter:
+        told = "Events that no reader of a feed will get, since too many waited for Redis."
+        return Counter("cortexai_feed_events_lost_total", told, registry=self._registry)
+
+    @cached_property
     def _open_streams(self) -> Gauge:
         return Gauge("cortexai_open_streams", "Streams that clients of this process read now.", registry=self._registry)
 
@@ -75,6 +80,10 @@ class PrometheusMetrics:
     def generation_ended(self, outcome: GenerationStatus, count: int = 1) -> None:
         """Count generations that have reached a terminal status."""
         self._generations.labels(outcome.value).inc(count)
+
+    def feed_events_lost(self, count: int) -> None:
+        """Count events that are lost."""
+        self._feed_events_lost.inc(count)
 
     def open_streams(self, count: Callable[[], int]) -> None:
         """Have `count` asked for the number of open streams whenever somebody looks."""
