@@ -27,6 +27,7 @@ from services.api.chats import router as chats
 from services.api.dependencies import SecuredRoutes
 from services.api.doors import native
 from services.api.doors.native.openapi import describe_errors
+from services.api.feed import router as feed
 from services.api.generations import queries
 from services.api.generations import router as generations
 from services.api.job_sender import open_job_sender
@@ -83,6 +84,7 @@ def create_app(settings: Settings, metrics: Metrics | None = None) -> FastAPI:
         accounts.router,
         sign_in.router,
         chats.router,
+        feed.router,
         *(door.router for door in DOORS),
         generations.router,
         memory.router,
@@ -141,6 +143,9 @@ async def _open_resources(settings: Settings, metrics: Metrics) -> AsyncIterator
                 ttl=settings.stream_ttl_seconds,
                 keep_alive=settings.stream_keep_alive_seconds,
                 prefixes=settings.redis_prefixes,
+                feed_kept=settings.feed_max_events,
+                feed_ttl=settings.feed_ttl_seconds,
+                metrics=metrics,
             )
         )
         metrics.open_streams(streams.reader.open_subscriptions)

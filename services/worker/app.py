@@ -42,6 +42,8 @@ from shared.jobs.sender import JobSender
 from shared.proxies import find_way
 from shared.settings import Settings
 from shared.streams.cancel_signals import CancelSignals
+from shared.streams.feed.publisher import FeedPublisher, open_feed_publisher
+from shared.streams.feed.redis import RedisFeedWriter
 from shared.streams.redis import RedisLog, RedisWriter, TransientFrames, connect
 from shared.telemetry.logs import get_logger
 from shared.telemetry.metrics import Metrics, NullMetrics
@@ -82,8 +84,10 @@ async def open_worker(settings: Settings, jobs: JobSender, metrics: Metrics | No
         prefixes = settings.redis_prefixes
         writer = RedisWriter(redis, ttl=settings.stream_ttl_seconds, prefixes=prefixes)
         stream_log = RedisLog(redis, prefixes)
+        feeds = RedisFeedWriter(redis, kept=settings.feed_max_events, ttl=settings.feed_ttl_seconds, prefixes=prefixes)
+        feed = await stack.enter_async_context(open_feed_publisher(feeds, metrics))
 
-        summarizer = _summarizer(settings, database, model, models, index, jobs, metrics)
+        summarizer = _summarizer(settings, database, model, models, index, jobs, feed, metrics)
         attempts = Attempts(
             database=database,
             leases=Leases(heartbeats, lease=settings.lease_seconds),
@@ -107,17 +111,24 @@ async def open_worker(settings: Settings, jobs: JobSender, metrics: Metrics | No
             daily_tokens=settings.user_daily_tokens,
             title_tries=MAX_TRIES if settings.title_by_model else 0,
             starts=asyncio.Semaphore(MAX_STARTS),
+            feed=feed,
             metrics=metrics,
         )
         worker = Worker(
             attempts=attempts,
-            recovery=Recovery(database, writer, stream_log, jobs, models.default, metrics),
+            recovery=Recovery(database, writer, stream_log, feed, jobs, models.default, metrics),
             summarizer=summarizer,
             backfill=Backfill(database, index),
             titles=Titles(
-                database, model, models.default, models.max_output_tokens, TransientFrames(redis, prefixes), metrics
+                database,
+                model,
+                models.default,
+                models.max_output_tokens,
+                TransientFrames(redis, prefixes),
+                feed,
+                metrics,
             ),
-            temporary_chats=TemporaryChats(database, timedelta(hours=settings.temporary_chat_hours)),
+            temporary_chats=TemporaryChats(database, feed, timedelta(hours=settings.temporary_chat_hours)),
             expired_sessions=ExpiredSessions(database),
         )
         for work in (
@@ -185,6 +196,7 @@ def _summarizer(
     models: ModelCatalog,
     index: HistoryIndex,
     jobs: JobSender,
+    feed: FeedPublisher,
     metrics: Metrics,
 ) -> Summarizer:
     return Summarizer(
@@ -193,6 +205,7 @@ def _summarizer(
         models=models,
         index=index,
         jobs=jobs,
+        feed=feed,
         window=settings.history_window,
         chunk_messages=settings.summary_chunk_messages,
         timeout=settings.summary_timeout_seconds,

@@ -8,7 +8,10 @@ from sqlalchemy import Interval, cast, delete, exists, func, literal, select
 
 from shared.database.engine import Database
 from shared.database.tables import Chat, Generation
+from shared.ids import ChatId, UserId
+from shared.protocol.feed_events import chat_deleted
 from shared.states import OPEN
+from shared.streams.feed.publisher import FeedPublisher
 from shared.telemetry.logs import get_logger
 
 log = get_logger(__name__)
@@ -22,6 +25,7 @@ class TemporaryChats:
     """Deletes temporary chats whose last message is older than `keep_for`."""
 
     database: Database
+    feed: FeedPublisher
     keep_for: timedelta
 
     async def delete_expired(self) -> None:
@@ -42,6 +46,9 @@ class TemporaryChats:
             .with_for_update(skip_locked=True)
         )
         async with self.database.connect() as db:
-            deleted = (await db.execute(delete(Chat).where(Chat.id.in_(expired)))).rowcount
+            gone = delete(Chat).where(Chat.id.in_(expired)).returning(Chat.id, Chat.user_id)
+            deleted = (await db.execute(gone)).all()
+        for chat_id, user_id in deleted:
+            self.feed.tell(UserId(user_id), chat_deleted(ChatId(chat_id)))
         if deleted:
-            log.info("temporary_chats_deleted", chats=deleted)
+            log.info("temporary_chats_deleted", chats=len(deleted))

@@ -20,6 +20,8 @@ from shared.errors import ModelError, StreamsUnavailable
 from shared.ids import ChatId, GenerationId, UserId
 from shared.protocol import frames
 from shared.protocol.encoding import encode
+from shared.protocol.feed_events import chat_renamed
+from shared.streams.feed.publisher import FeedPublisher
 from shared.streams.redis import TransientFrames
 from shared.telemetry.logs import get_logger
 from shared.telemetry.metrics import Metrics
@@ -51,6 +53,7 @@ class Titles:
     model_name: str
     max_tokens: int
     transient_frames: TransientFrames
+    feed: FeedPublisher
     metrics: Metrics
 
     async def make(self, generation_id: GenerationId) -> None:
@@ -75,6 +78,7 @@ class Titles:
                 await db.execute(update(Chat).where(Chat.id == chat.chat_id).values(title_tries=MAX_TRIES))
                 log.info("title_not_usable", model=answer.model)
         if is_new:
+            self.feed.tell(chat.user_id, chat_renamed(chat.chat_id, title, "model"))
             try:
                 await self.transient_frames.send(generation_id, encode(frames.title(title)))
             except StreamsUnavailable as error:

@@ -8,7 +8,7 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from shared.database.engine import Connection
 from shared.database.tables import Generation, Message
-from shared.ids import GenerationId, MessageId
+from shared.ids import ChatId, GenerationId, MessageId, UserId
 from shared.states import OPEN, GenerationStatus, MessageStatus
 
 
@@ -22,12 +22,14 @@ class OpenGeneration(NamedTuple):
     attempt: int
     message_id: MessageId
     content: str
+    user_id: UserId
+    chat_id: ChatId
 
 
 async def find_open(db: Connection, *which: ColumnElement[bool]) -> list[OpenGeneration]:
     """Generations that are not over."""
     statement = (
-        select(Generation.id, Generation.attempt, Message.id, Message.content)
+        select(Generation.id, Generation.attempt, Message.id, Message.content, Generation.user_id, Generation.chat_id)
         .join(Message, Message.id == Generation.assistant_message_id)
         .where(Generation.status.in_(OPEN), *which)
     )
@@ -40,7 +42,13 @@ async def cancel(db: Connection, *which: ColumnElement[bool]) -> list[OpenGenera
         update(Generation)
         .where(Generation.status.in_(OPEN), *which)
         .values(status=GenerationStatus.CANCELLED, lease_expires_at=None, finished_at=func.now())
-        .returning(Generation.id, Generation.attempt, Generation.assistant_message_id)
+        .returning(
+            Generation.id,
+            Generation.attempt,
+            Generation.assistant_message_id,
+            Generation.user_id,
+            Generation.chat_id,
+        )
         .cte("ended")
     )
     reply = (
@@ -50,12 +58,14 @@ async def cancel(db: Connection, *which: ColumnElement[bool]) -> list[OpenGenera
         .returning(Message.id, Message.content)
         .cte("reply")
     )
-    statement = select(ended.c.id, ended.c.attempt, reply.c.id, reply.c.content).join(
+    statement = select(ended.c.id, ended.c.attempt, reply.c.id, reply.c.content, ended.c.user_id, ended.c.chat_id).join(
         reply, reply.c.id == ended.c.assistant_message_id
     )
     return [_open_generation(row) for row in await db.execute(statement)]
 
 
-def _open_generation(row: Row[UUID, int, int, str]) -> OpenGeneration:
-    generation_id, attempt, message_id, content = row
-    return OpenGeneration(GenerationId(generation_id), attempt, MessageId(message_id), content)
+def _open_generation(row: Row[UUID, int, int, str, int, int]) -> OpenGeneration:
+    generation_id, attempt, message_id, content, user_id, chat_id = row
+    return OpenGeneration(
+        GenerationId(generation_id), attempt, MessageId(message_id), content, UserId(user_id), ChatId(chat_id)
+    )

@@ -13,7 +13,8 @@ from shared.database.tables import Message
 from shared.errors import AppendRefused, LogClosed
 from shared.generations.cancel import OpenGeneration
 from shared.generations.outcome import Outcome
-from shared.generations.turn_order import mark_closed
+from shared.generations.tell_end import tell_end
+from shared.generations.turn_order import QueuedGeneration, mark_closed
 from shared.ids import GenerationId, MessageId
 from shared.protocol import frames
 from shared.protocol.catch_up import catch_up_text
@@ -22,6 +23,7 @@ from shared.protocol.frames import Frame
 from shared.protocol.message_parts import MessagePart, Source
 from shared.protocol.transcript import Transcript, read
 from shared.states import GenerationStatus
+from shared.streams.feed.publisher import FeedPublisher
 from shared.streams.opening import open_attempt
 from shared.streams.port import Append, Log, Offset, Writer
 
@@ -31,13 +33,18 @@ class Closed:
     """Where the log ends (None: the log is gone), and the generation that was queued next, whose job is to be sent."""
 
     final: Offset | None
-    due: GenerationId | None = None
+    due: QueuedGeneration | None = None
 
 
 async def close_log(
-    database: Database, writer: Writer, stream_log: Log, generation: OpenGeneration, outcome: Outcome
+    database: Database,
+    writer: Writer,
+    stream_log: Log,
+    feed: FeedPublisher,
+    generation: OpenGeneration,
+    outcome: Outcome,
 ) -> Closed:
-    """Close the log, and save what the log has of the reply beyond the row.
+    """Close the log, and save what the log has of the reply beyond the row. Tell the user's readers.
 
     Raises:
         AppendRefused: somebody else is closing the log.
@@ -49,6 +56,7 @@ async def close_log(
     except LogClosed:
         head = await stream_log.head(generation.id)
         final = head.offset if head else Offset(generation.attempt, 0)
+    await tell_end(feed, generation.user_id, generation.chat_id, generation.id, generation.message_id, outcome)
     async with database.connect() as db:
         due = await mark_closed(db, generation.id, final.attempt, final.sequence or None)
     return Closed(final if final.sequence else None, due)

@@ -17,7 +17,7 @@ from shared.database.tables import Generation, Message
 from shared.errors import WorkerLost
 from shared.generations.cancel import OpenGeneration
 from shared.generations.outcome import Outcome
-from shared.ids import GenerationId, MessageId
+from shared.ids import ChatId, GenerationId, MessageId, UserId
 from shared.states import MAX_LOSSES, TERMINAL, GenerationStatus, MessageStatus
 
 LOST: Final = Outcome.failed(WorkerLost())
@@ -31,11 +31,11 @@ def fail_replies(message_ids: Sequence[int]) -> Update:
     return update(Message).where(Message.id.in_(message_ids)).values(status=MessageStatus.FAILED)
 
 
-def take_over_expired(limit: int = 100) -> ReturningUpdate[UUID, str, int, int, str | None, str | None]:
+def take_over_expired(limit: int = 100) -> ReturningUpdate[UUID, str, int, int, str | None, str | None, int, int]:
     """Queue again what lost its worker, or fail it when that has happened too often.
 
-    Returns (id, status, attempt, assistant_message_id, model, traceparent). A failed one's attempt is raised, so that its
-    worker, should it come back, is refused by the log too.
+    Returns (id, status, attempt, assistant_message_id, model, traceparent, user_id, chat_id). A failed one's attempt is
+    raised, so that its worker, should it come back, is refused by the log too.
     """
     exhausted = Generation.losses + 1 >= MAX_LOSSES
     lost = (
@@ -65,6 +65,8 @@ def take_over_expired(limit: int = 100) -> ReturningUpdate[UUID, str, int, int, 
             Generation.assistant_message_id,
             Generation.model,
             Generation.traceparent,
+            Generation.user_id,
+            Generation.chat_id,
         )
     )
 
@@ -114,6 +116,8 @@ async def find_unclosed(db: Connection, older_than: timedelta, limit: int = 100)
             Generation.error_message,
             Generation.usage,
             Generation.traceparent,
+            Generation.user_id,
+            Generation.chat_id,
         )
         .join(Message, Message.id == Generation.assistant_message_id)
         .where(
@@ -129,7 +133,14 @@ async def find_unclosed(db: Connection, older_than: timedelta, limit: int = 100)
     )
     return [
         UnclosedLog(
-            OpenGeneration(GenerationId(row.id), row.attempt, MessageId(row.message_id), row.content),
+            OpenGeneration(
+                GenerationId(row.id),
+                row.attempt,
+                MessageId(row.message_id),
+                row.content,
+                UserId(row.user_id),
+                ChatId(row.chat_id),
+            ),
             Outcome.from_row(row.status, row.finish_reason, row.error_code, row.error_message, row.usage),
             row.traceparent,
         )

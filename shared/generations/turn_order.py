@@ -1,6 +1,6 @@
 """The order of a chat's generations: one is live, the others wait; when the live one's log is closed, the next is queued."""
 
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import BigInteger, Select, Update, bindparam, exists, func, literal, select, update
@@ -11,12 +11,32 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from shared.database.engine import Connection
 from shared.database.tables import Generation
-from shared.ids import ChatId, GenerationId
+from shared.ids import ChatId, GenerationId, MessageId, UserId
+from shared.jobs.sender import JobSender
+from shared.protocol.feed_events import generation_status
 from shared.states import LIVE, TERMINAL, GenerationStatus
+from shared.streams.feed.publisher import FeedPublisher
 
 WAITING, QUEUED = GenerationStatus.WAITING, GenerationStatus.QUEUED
 
+
+class QueuedGeneration(NamedTuple):
+    """A generation that waited for its turn, and is queued now. `message_id` is its reply's."""
+
+    id: GenerationId
+    user_id: UserId
+    chat_id: ChatId
+    message_id: MessageId
+
+
+def send(jobs: JobSender, feed: FeedPublisher, queued: QueuedGeneration) -> None:
+    """Send the job of a generation whose turn has come, and tell its user's readers. Belongs after the commit."""
+    feed.tell(queued.user_id, generation_status(queued.chat_id, queued.id, queued.message_id, QUEUED))
+    jobs.generate(queued.id)
+
+
 _QUEUED_NOW: Final[dict[str, Any]] = {"status": QUEUED, "queued_at": func.now()}
+_QUEUED_GENERATION: Final = (Generation.id, Generation.user_id, Generation.chat_id, Generation.assistant_message_id)
 
 
 def _next_in(chat: ColumnElement[Any]) -> Select[UUID]:
@@ -31,14 +51,14 @@ def _next_in(chat: ColumnElement[Any]) -> Select[UUID]:
     )
 
 
-def promote(chat_id: ChatId | None = None, limit: int = 100) -> ReturningUpdate[UUID]:
-    """Queue what waited for its turn in this chat, or in any. Returns the ids, to be sent.
+def promote(chat_id: ChatId | None = None, limit: int = 100) -> ReturningUpdate[UUID, int, int, int]:
+    """Queue what waited for its turn in this chat, or in any. Returns rows of QueuedGeneration, to be sent.
 
     May violate the index of live generations when another message is accepted in the same moment; then there is nothing to do.
     """
     if chat_id is not None:
         due = _next_in(literal(chat_id)).scalar_subquery()
-        return update(Generation).where(Generation.id == due).values(**_QUEUED_NOW).returning(Generation.id)
+        return update(Generation).where(Generation.id == due).values(**_QUEUED_NOW).returning(*_QUEUED_GENERATION)
     waiting, live = aliased(Generation), aliased(Generation)
     first = (
         select(waiting.id)
@@ -52,11 +72,11 @@ def promote(chat_id: ChatId | None = None, limit: int = 100) -> ReturningUpdate[
         update(Generation)
         .where(Generation.id.in_(first), Generation.status == WAITING)
         .values(**_QUEUED_NOW)
-        .returning(Generation.id)
+        .returning(*_QUEUED_GENERATION)
     )
 
 
-def _mark_closed() -> ReturningUpdate[UUID]:
+def _mark_closed() -> ReturningUpdate[UUID, int, int, int]:
     closed = (
         update(Generation)
         .where(Generation.id == bindparam("generation"))
@@ -69,7 +89,7 @@ def _mark_closed() -> ReturningUpdate[UUID]:
         .cte("closed")
     )
     due = _next_in(select(closed.c.chat_id).scalar_subquery()).scalar_subquery()
-    return update(Generation).where(Generation.id == due).values(**_QUEUED_NOW).returning(Generation.id)
+    return update(Generation).where(Generation.id == due).values(**_QUEUED_NOW).returning(*_QUEUED_GENERATION)
 
 
 _MARK_CLOSED: Final = _mark_closed()
@@ -77,14 +97,14 @@ _MARK_CLOSED: Final = _mark_closed()
 
 async def mark_closed(
     db: Connection, generation_id: GenerationId, attempt: int, final_sequence: int | None
-) -> GenerationId | None:
+) -> QueuedGeneration | None:
     """Note that the generation's log ends with this frame (None: the log is gone), and queue the chat's next generation.
 
     Returns the generation that was queued, so that the caller sends its job; None when none waited.
     """
     values = {"generation": generation_id, "last_attempt": attempt, "last_sequence": final_sequence}
-    due = (await db.execute(_MARK_CLOSED, values)).scalar_one_or_none()
-    return GenerationId(due) if due else None
+    due = (await db.execute(_MARK_CLOSED, values)).one_or_none()
+    return QueuedGeneration._make(due) if due else None
 
 
 def reopen(generation_id: GenerationId) -> Update:

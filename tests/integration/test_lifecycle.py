@@ -16,6 +16,7 @@ from shared.errors import ModelTimeout
 from shared.generations import claim as claims
 from shared.generations import finish as finishing
 from shared.generations import recover
+from shared.generations.cancel import OpenGeneration
 from shared.generations.close_log import save_text
 from shared.generations.finish import FinishedReply
 from shared.generations.outcome import Outcome
@@ -307,7 +308,8 @@ async def test_a_generation_whose_lease_has_expired_is_queued_again(database: Da
     await claim(database, generation, EXPIRED)
     (lost,) = await run(database, recover.take_over_expired())
     row = await row_of(database, generation)
-    assert tuple(lost) == (generation, "queued", 1, row.assistant_message_id, None, None)
+    of = (row.user_id, row.chat_id)
+    assert tuple(lost) == (generation, "queued", 1, row.assistant_message_id, None, None, *of)
     assert (row.status, row.lease_expires_at, row.finished_at, row.error_code) == ("queued", None, None, None)
     assert await claim(database, generation) == 2
 
@@ -426,7 +428,8 @@ async def test_a_log_that_nobody_closed_is_found_after_a_while(database: Databas
     assert await unclosed(database) == []  # its worker may be about to
     await age(database, generation, finished_at=timedelta(seconds=6))
     (found,) = await unclosed(database)
-    assert found.generation == (generation, 1, row.assistant_message_id, "Hello")
+    of = (row.user_id, row.chat_id)
+    assert found.generation == OpenGeneration(generation, 1, row.assistant_message_id, "Hello", *of)
     assert found.outcome == Outcome.completed("length", USAGE)
     async with database.begin() as db:
         await mark_closed(db, generation, 1, 7)

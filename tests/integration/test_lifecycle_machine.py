@@ -21,7 +21,7 @@ from shared.generations.cancel import OpenGeneration, cancel
 from shared.generations.finish import FinishedReply, finish
 from shared.generations.outcome import Outcome
 from shared.generations.progress import checkpoint
-from shared.generations.turn_order import mark_closed, promote
+from shared.generations.turn_order import QueuedGeneration, mark_closed, promote
 from shared.ids import ChatId, GenerationId, MessageId, UserId
 from shared.states import LIVE, MAX_LOSSES, OPEN, TERMINAL, GenerationStatus, is_legal, message_status
 
@@ -141,7 +141,9 @@ class Life(RuleBasedStateMachine):
         self._were_cancelled(self.run(stop()), [made] if made.status in OPEN else [])
 
     def _were_cancelled(self, stopped: list[OpenGeneration], expected: list[Made]) -> None:
-        assert sorted(stopped) == sorted((made.id, made.attempt, made.message, made.content) for made in expected)
+        assert sorted(stopped) == sorted(
+            OpenGeneration(made.id, made.attempt, made.message, made.content, made.user, made.chat) for made in expected
+        )
         for made in expected:
             made.becomes(Status.CANCELLED)
 
@@ -250,14 +252,14 @@ class Life(RuleBasedStateMachine):
         over = [made for made in self.made.values() if made.status in TERMINAL]
         made = over[pick % len(over)]
 
-        async def note() -> GenerationId | None:
+        async def note() -> QueuedGeneration | None:
             async with self.database.connect() as db:
                 return await mark_closed(db, made.id, made.attempt + beyond, 7)
 
         due = self.run(note())
         made.attempt += beyond
         waiting = [] if self._in(made.chat, *LIVE) else self._in(made.chat, Status.WAITING)
-        assert due == (waiting[0].id if waiting else None)
+        assert (due and due.id) == (waiting[0].id if waiting else None)
         for first in waiting[:1]:
             first.becomes(Status.QUEUED)
 

@@ -31,6 +31,8 @@ from shared.generations.claim import Claimed
 from shared.ids import ChatId, MessageId, UserId
 from shared.memory import summaries
 from shared.memory.segments import Segment, whole_text
+from shared.streams.feed.in_memory import InMemoryFeeds
+from shared.streams.feed.publisher import FeedPublisher
 from shared.telemetry.metrics import NullMetrics
 from tests.doubles.groq.manners import is_alternating
 from tests.support.turns import Noted, without_record
@@ -164,6 +166,7 @@ class Ledger(RuleBasedStateMachine):
             models=ModelCatalog("scripted"),
             index=PostgresIndex(self.database),
             jobs=Noted(),
+            feed=FeedPublisher(InMemoryFeeds(), NullMetrics()),
             window=window,
             chunk_messages=chunk,
             timeout=60,

@@ -23,6 +23,7 @@ from services.api.generations.cancellation import end_deleted
 from services.api.resources import Resources
 from shared.errors import CredentialsInvalid
 from shared.ids import UserId
+from shared.protocol.feed_events import ACCOUNT_DELETED
 
 router = APIRouter(prefix="/api/auth", tags=["auth"])
 
@@ -149,4 +150,5 @@ async def delete_me(principal: CurrentPrincipal, resources: AppResources) -> Non
     """Delete the account with all of its chats. Their generations are stopped."""
     async with resources.database.begin() as db:
         deleted = await delete_account(db, principal.user_id)
+    resources.streams.feed.tell(principal.user_id, ACCOUNT_DELETED)
     await end_deleted(resources.streams, deleted)

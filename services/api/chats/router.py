@@ -10,6 +10,7 @@ from services.api.dependencies import AppResources, CurrentPrincipal
 from services.api.fields import BigIntId
 from services.api.generations.cancellation import end_deleted
 from shared.ids import MAX_BIGINT, ChatId
+from shared.protocol import feed_events
 
 router = APIRouter(prefix="/api/chats", tags=["chats"])
 
@@ -47,6 +48,8 @@ async def create_chat(
     body = body or NewChat()
     async with resources.database.connect() as db:
         row = await queries.add_chat(db, principal.user_id, body.title, temporary=body.temporary)
+    created = feed_events.chat_created(row.id, row.title, row.created_at, temporary=row.temporary)
+    resources.streams.feed.tell(principal.user_id, created)
     response.headers["Location"] = f"/api/chats/{row.id}"
     return Chat.model_validate(row)
 
@@ -90,6 +93,7 @@ async def rename_chat(
     """Change a chat's title."""
     async with resources.database.connect() as db:
         row = await queries.rename_chat(db, principal.user_id, ChatId(chat_id), body.title)
+    resources.streams.feed.tell(principal.user_id, feed_events.chat_renamed(row.id, body.title, "user"))
     return Chat.model_validate(row)
 
 
@@ -98,4 +102,5 @@ async def delete_chat(chat_id: BigIntId, principal: CurrentPrincipal, resources:
     """Delete a chat and its messages. Its generations are stopped."""
     async with resources.database.begin() as db:
         deleted = await queries.delete_chat(db, principal.user_id, ChatId(chat_id))
+    resources.streams.feed.tell(principal.user_id, feed_events.chat_deleted(ChatId(chat_id)))
     await end_deleted(resources.streams, deleted)

@@ -17,6 +17,7 @@ from shared.generations.cancel import OpenGeneration
 from shared.generations.cancel import cancel as cancel_generations
 from shared.generations.close_log import abandon_log, close_log
 from shared.generations.outcome import Outcome
+from shared.generations.turn_order import send
 from shared.ids import GenerationId
 from shared.jobs.sender import JobSender
 from shared.states import GenerationStatus
@@ -52,9 +53,9 @@ async def end_cancelled(
     """Stop the workers of cancelled generations, close the logs, and send the generations that waited behind them."""
 
     async def end(one: OpenGeneration) -> None:
-        closed = await close_log(database, streams.writer, streams.reader, one, Outcome.cancelled())
+        closed = await close_log(database, streams.writer, streams.reader, streams.feed, one, Outcome.cancelled())
         if closed.due is not None:
-            jobs.generate(closed.due)
+            send(jobs, streams.feed, closed.due)
 
     await _end_all(streams.cancel_signals, cancelled, end)
     metrics.generation_ended(GenerationStatus.CANCELLED, len(cancelled))

@@ -7,6 +7,7 @@ from uuid import UUID
 from pydantic import computed_field
 
 from services.api.fields import View, WireUsage
+from services.api.generations.paths import stream_url
 
 Status = Literal["waiting", "queued", "running", "completed", "failed", "cancelled"]
 
@@ -59,8 +60,3 @@ class Stopped(View):
     """The receipts of what was stopped in a chat; none when the chat was not generating."""
 
     stopped: list[Receipt]
-
-
-def stream_url(generation_id: UUID) -> str:
-    """The path of a generation's permanent stream."""
-    return f"/api/generations/{generation_id}/stream"

@@ -9,6 +9,7 @@ from services.api.memory.schemas import MemoryChange, MemoryView
 from shared.errors import MemoryTooLarge
 from shared.ids import ChatId
 from shared.memory.facts import MAX_KEPT
+from shared.protocol.feed_events import memory_changed
 
 router = APIRouter(
     prefix="/api/chats/{chat_id}/memory", tags=["memory"], responses={404: {"description": "chat_not_found"}}
@@ -39,6 +40,7 @@ async def change_memory(
         raise MemoryTooLarge("facts", MAX_KEPT, "edits in one request")
     async with resources.database.begin() as db:
         changed = await queries.change_memory(db, principal.user_id, ChatId(chat_id), body, resources.limits)
+    resources.streams.feed.tell(principal.user_id, memory_changed(ChatId(chat_id)))
     resources.jobs.summarize(ChatId(chat_id))  # a worker that is summarizing has to begin again
     return MemoryView.of(changed)
 
@@ -48,4 +50,5 @@ async def make_memory_anew(chat_id: BigIntId, principal: CurrentPrincipal, resou
     """Forget the segments and facts, and have both made again. Pinned, edited and forgotten facts stay."""
     async with resources.database.begin() as db:
         await queries.make_memory_anew(db, principal.user_id, ChatId(chat_id), resources.limits.kept_messages)
+    resources.streams.feed.tell(principal.user_id, memory_changed(ChatId(chat_id)))
     resources.jobs.summarize(ChatId(chat_id))

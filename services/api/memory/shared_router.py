@@ -8,6 +8,7 @@ from services.api.memory.schemas import SharedFactView, SharedMemoryChange, Shar
 from services.api.memory.shared_queries import SharedMemory
 from shared.errors import MemoryTooLarge
 from shared.memory.facts import MAX_KEPT
+from shared.protocol.feed_events import memory_changed
 
 router = APIRouter(prefix="/api/memory", tags=["memory"])
 
@@ -28,6 +29,7 @@ async def change_shared_memory(
         raise MemoryTooLarge("facts", MAX_KEPT, "edits in one request")
     async with resources.database.begin() as db:
         changed, due = await shared_queries.change_shared_memory(db, principal.user_id, body, resources.limits.facts)
+    resources.streams.feed.tell(principal.user_id, memory_changed(None))
     for chat_id in due:
         resources.jobs.summarize(chat_id)
     return _view(changed)
@@ -38,6 +40,7 @@ async def forget_shared_memory(principal: CurrentPrincipal, resources: AppResour
     """Forget all facts that the user's chats may tell each other. Whether chats share facts stays as it is."""
     async with resources.database.begin() as db:
         due = await shared_queries.forget_shared_memory(db, principal.user_id)
+    resources.streams.feed.tell(principal.user_id, memory_changed(None))
     for chat_id in due:
         resources.jobs.summarize(chat_id)
 

@@ -5,6 +5,7 @@ from typing import Final
 from sqlalchemy.exc import IntegrityError
 
 from services.api.generations.cancellation import end_cancelled
+from services.api.generations.paths import stream_url
 from services.api.limits import Limits
 from services.api.turns import queries
 from services.api.turns.idempotency import find_repeated, hashed_key
@@ -15,10 +16,12 @@ from shared.database.engine import Database
 from shared.database.tables import Generation
 from shared.errors import TooBusy
 from shared.generations.cancel import cancel
-from shared.generations.turn_order import promote
-from shared.ids import ChatId, GenerationId, UserId
+from shared.generations.turn_order import QueuedGeneration, promote, send
+from shared.ids import ChatId, UserId
 from shared.jobs.sender import JobSender
+from shared.protocol.feed_events import chat_renamed, message_accepted
 from shared.states import GenerationStatus
+from shared.streams.feed.publisher import FeedPublisher
 from shared.streams.redis import Streams
 from shared.telemetry.metrics import Metrics
 
@@ -63,7 +66,8 @@ async def accept(
             async with database.connect() as db:
                 turn, refusal = None, await queries.why_refused(db, new, bounds)
         if turn is not None:
-            await _send(database, jobs, new.chat_id, turn)
+            _tell(streams.feed, new, turn)
+            await _send(database, jobs, streams.feed, new.chat_id, turn)
             return turn
         # What is in the way may be the same message, which was accepted a moment ago.
         if refusal is not None and not (hashed is not None and await _find_repeated(database, new.user_id, hashed)):
@@ -93,21 +97,39 @@ async def _interrupt(
         if turn is None:
             refusal = await queries.why_refused(db, new, bounds)
             raise refusal or TooBusy
+    _tell(streams.feed, new, turn)
     # The logs are closed before the new generation is sent: its model reads what the cancelled generations said.
     await end_cancelled(database, streams, jobs, metrics, cancelled)
     jobs.generate(turn.generation_id)
     return turn
 
 
-async def _send(database: Database, jobs: JobSender, chat_id: ChatId, turn: Turn) -> None:
+def _tell(feed: FeedPublisher, new: NewTurn, turn: Turn) -> None:
+    """Tell the user's readers of an accepted message, before a worker can tell them of its generation."""
+    accepted = message_accepted(
+        new.chat_id,
+        user_message_id=turn.user_message_id,
+        assistant_message_id=turn.assistant_message_id,
+        position=turn.position,
+        generation_id=turn.generation_id,
+        status=turn.status,
+        stream_url=stream_url(turn.generation_id),
+        created_at=turn.created_at,
+    )
+    feed.tell(new.user_id, accepted)
+    if turn.first_title is not None:
+        feed.tell(new.user_id, chat_renamed(new.chat_id, turn.first_title, "message"))
+
+
+async def _send(database: Database, jobs: JobSender, feed: FeedPublisher, chat_id: ChatId, turn: Turn) -> None:
     """Send the generation that a worker may take now: the turn's own, or the one whose turn has come in its chat."""
     if turn.status == GenerationStatus.QUEUED:
         jobs.generate(turn.generation_id)
         return
     try:
         async with database.connect() as db:
-            due = (await db.execute(promote(chat_id))).scalar_one_or_none()
+            due = (await db.execute(promote(chat_id))).one_or_none()
     except IntegrityError:
         return  # another message was accepted at the same moment, and this one waits behind it
     if due is not None:
-        jobs.generate(GenerationId(due))
+        send(jobs, feed, QueuedGeneration._make(due))

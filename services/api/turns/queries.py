@@ -39,6 +39,8 @@ from shared.telemetry.traces import current_trace
 from shared.visible_text import short_title
 
 TITLE_CHARS: Final = 80
+FIRST_REPLY: Final = 2
+"""The position of a chat's first reply. Only a first message gives a chat its title: no later one finds it without."""
 ONE_LIVE_PER_CHAT: Final = "uq_generations_chat_id_live"
 ONE_PER_SLOT: Final = "uq_generations_user_id_slot"
 ONE_PER_KEY: Final = "uq_generations_user_id_idempotency_key"
@@ -91,7 +93,7 @@ def _open_turn() -> Any:  # noqa: ANN401 - likewise
             title=func.coalesce(Chat.title, bindparam("first_title")),
             title_by=case((Chat.title.is_(None), "message"), else_=Chat.title_by),
         )
-        .returning(Chat.id, Chat.user_id, Chat.last_position, slot.c.slot)
+        .returning(Chat.id, Chat.user_id, Chat.last_position, slot.c.slot, Chat.title, Chat.title_by)
         .cte("chat")
     )
     columns = ("chat_id", "role", "content", "position", "status")
@@ -163,6 +165,9 @@ def _open_turn() -> Any:  # noqa: ANN401 - likewise
         (chat.c.last_position - 1).label("position"),
         question.c.created_at,
         generation.c.status,
+        case(((chat.c.last_position == FIRST_REPLY) & (chat.c.title_by == "message"), chat.c.title)).label(
+            "first_title"
+        ),
     ).select_from(chat.join(question, true()).join(reply, true()).join(generation, true()))  # one row each, or none
 
 
@@ -206,7 +211,10 @@ async def open_turn(db: Connection, new: NewTurn, key: Key | None, bounds: Bound
         **bounds._asdict(),
     }
     row = (await db.execute(OPEN_TURN, values)).one_or_none()
-    return Turn(*row) if row else None
+    if row is None:
+        return None
+    *accepted, first_title = row
+    return Turn(*accepted)._replace(first_title=first_title)
 
 
 async def why_refused(db: Connection, new: NewTurn, bounds: Bounds) -> CortexAIError | None:

@@ -43,7 +43,8 @@ class Key(NamedTuple):
 class Turn(NamedTuple):
     """An accepted message, its empty reply, and its generation. `position` and `created_at` are the message's.
 
-    `is_repeated` says that the message was accepted before, and was found by its key.
+    `is_repeated` says that the message was accepted before, and was found by its key. `first_title` is the title that the
+    message gave to its chat; None where the chat had one.
     """
 
     generation_id: GenerationId
@@ -53,3 +54,4 @@ class Turn(NamedTuple):
     created_at: datetime
     status: str
     is_repeated: bool = False
+    first_title: str | None = None

@@ -21,11 +21,15 @@ from shared import background
 from shared.database.engine import Database
 from shared.errors import AppendRefused, LogDiverged, ModelError, ModelTimeout, QuotaExceeded
 from shared.generations.claim import Claimed, claim, release
-from shared.generations.turn_order import mark_closed
+from shared.generations.tell_end import tell_end
+from shared.generations.turn_order import mark_closed, send
 from shared.ids import ChatId, GenerationId
 from shared.jobs.sender import JobSender
 from shared.protocol import frames
+from shared.protocol.feed_events import generation_status
 from shared.protocol.transcript import read
+from shared.states import GenerationStatus
+from shared.streams.feed.publisher import FeedPublisher
 from shared.telemetry.logs import get_logger
 from shared.telemetry.metrics import Metrics
 from shared.telemetry.traces import bound_trace, read_traceparent
@@ -85,6 +89,7 @@ class Attempts:
     daily_tokens: int | None
     title_tries: int
     starts: asyncio.Semaphore
+    feed: FeedPublisher
     metrics: Metrics
 
     async def run(self, generation_id: GenerationId) -> None:
@@ -115,6 +120,7 @@ class Attempts:
     async def _attempt(self, generation_id: GenerationId, started: _Started) -> None:
         """What follows the claim."""
         claimed = started.claimed
+        self._tell(generation_id, claimed, GenerationStatus.RUNNING)
         store = ReplyStore(self.database, self.metrics, generation_id, claimed)
         trace = read_traceparent(claimed.traceparent)
         with bound_trace(trace), self.leases.renewing(generation_id, claimed.attempt, started.since) as lease:
@@ -140,7 +146,7 @@ class Attempts:
                 return
             try:
                 if another_goes_on:
-                    await self._give_back(lease)
+                    await self._give_back(lease, claimed)
                 else:
                     await self.ask_for_summary(claimed.chat_id)
             except asyncio.CancelledError:
@@ -187,7 +193,10 @@ class Attempts:
             # Redis does not answer. The reply is saved, so nothing has to wait for Redis: the sweep closes the log.
             log.warning("close_left_to_the_sweep")
             return
-        await note_closed(self.database, self.jobs, lease.generation_id, lease.attempt, log_writer.sequence)
+        # The feed is told before the row says that the log is closed: until then, the sweep would tell it.
+        of = (claimed.user_id, claimed.chat_id, lease.generation_id, claimed.assistant_message_id)
+        await tell_end(self.feed, *of, reply.outcome())
+        await note_closed(self.database, self.jobs, self.feed, lease.generation_id, lease.attempt, log_writer.sequence)
         is_well = reply.failure is None and model == self.answer_loop.models.default
         await self.ask_for_summary(claimed.chat_id, is_well=is_well)
 
@@ -225,10 +234,17 @@ class Attempts:
             log.warning("answer_failed", attempt=claimed.attempt, **{**fields, "model": fields.get("model") or model})
         return model
 
-    async def _give_back(self, lease: Lease) -> None:
+    def _tell(self, generation_id: GenerationId, claimed: Claimed, status: GenerationStatus) -> None:
+        """Tell the user's readers what the generation's status is now."""
+        moved = generation_status(claimed.chat_id, generation_id, claimed.assistant_message_id, status)
+        self.feed.tell(claimed.user_id, moved)
+
+    async def _give_back(self, lease: Lease, claimed: Claimed) -> None:
         """Queue the generation again, so that another worker goes on at once."""
         async with self.database.connect() as db:
-            await db.execute(release([(lease.generation_id, lease.attempt)]))
+            is_released = (await db.execute(release([(lease.generation_id, lease.attempt)]))).one_or_none() is not None
+        if is_released:
+            self._tell(lease.generation_id, claimed, GenerationStatus.QUEUED)
         self.jobs.generate(lease.generation_id)
 
 
@@ -247,7 +263,12 @@ async def _settle(log_writer: LogWriter) -> None:
 
 
 async def note_closed(
-    database: Database, jobs: JobSender, generation_id: GenerationId, attempt: int, final_sequence: int | None
+    database: Database,
+    jobs: JobSender,
+    feed: FeedPublisher,
+    generation_id: GenerationId,
+    attempt: int,
+    final_sequence: int | None,
 ) -> None:
     """Note that a log has its terminal frame, and send the chat's next generation, if one waits.
 
@@ -260,4 +281,4 @@ async def note_closed(
         # A message was accepted at this very moment, so the chat has a live generation already. The sweep closes.
         return
     if due is not None:
-        jobs.generate(due)
+        send(jobs, feed, due)

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final, NamedTuple
-from uuid import UUID
 
 from sqlalchemy.exc import IntegrityError
 from structlog.contextvars import bound_contextvars
@@ -15,10 +14,12 @@ from shared.errors import AppendRefused
 from shared.generations import recover
 from shared.generations.close_log import close_log
 from shared.generations.recover import UnclosedLog
-from shared.generations.turn_order import promote
-from shared.ids import GenerationId
+from shared.generations.tell_end import tell_end
+from shared.generations.turn_order import QueuedGeneration, promote, send
+from shared.ids import ChatId, GenerationId, MessageId, UserId
 from shared.jobs.sender import JobSender
 from shared.states import GenerationStatus
+from shared.streams.feed.publisher import FeedPublisher
 from shared.streams.port import Log, Writer
 from shared.telemetry.logs import get_logger
 from shared.telemetry.metrics import Metrics
@@ -33,12 +34,14 @@ UNCLOSED_AFTER: Final = timedelta(seconds=5)
 class LostGeneration(NamedTuple):
     """A generation whose lease expired, as it is now: queued again, or failed."""
 
-    id: UUID
+    id: GenerationId
     status: str
     attempt: int
-    assistant_message_id: int
+    assistant_message_id: MessageId
     model: str | None
     traceparent: str | None
+    user_id: UserId
+    chat_id: ChatId
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +51,7 @@ class Recovery:
     database: Database
     writer: Writer
     stream_log: Log
+    feed: FeedPublisher
     jobs: JobSender
     default_model: str
     metrics: Metrics
@@ -60,8 +64,8 @@ class Recovery:
         for generation_id, traceparent in untaken:
             with bound_trace(read_traceparent(traceparent)):
                 self.jobs.generate(GenerationId(generation_id))
-        for generation_id in await self._promoted():
-            self.jobs.generate(GenerationId(generation_id))
+        for queued in await self._promoted():
+            send(self.jobs, self.feed, queued)
         async with self.database.connect() as db:
             unclosed = await recover.find_unclosed(db, UNCLOSED_AFTER)
         for one in unclosed:
@@ -82,17 +86,21 @@ class Recovery:
             with bound_contextvars(generation_id=str(one.id)), bound_trace(read_traceparent(one.traceparent)):
                 if one.status == GenerationStatus.QUEUED:
                     log.warning("generation_lost", attempt=one.attempt)
-                    self.jobs.generate(GenerationId(one.id))
+                    send(
+                        self.jobs,
+                        self.feed,
+                        QueuedGeneration(one.id, one.user_id, one.chat_id, one.assistant_message_id),
+                    )
                 else:
                     model = one.model or self.default_model
                     log.warning("answer_failed", attempt=one.attempt, code=recover.LOST.error_code, model=model)
                     self.metrics.generation_ended(GenerationStatus.FAILED)
 
-    async def _promoted(self) -> Sequence[UUID]:
+    async def _promoted(self) -> Sequence[QueuedGeneration]:
         """Queue what waited behind its chat's live answer and is due now."""
         try:
             async with self.database.connect() as db:
-                return (await db.execute(promote())).scalars().all()
+                return [QueuedGeneration._make(row) for row in await db.execute(promote())]
         except IntegrityError:
             # In one of the chats a message was accepted at this very moment. The next pass looks again.
             return ()
@@ -104,13 +112,15 @@ class Recovery:
         """
         generation, outcome, _ = unclosed
         if await self.stream_log.head(generation.id) is None:
-            await note_closed(self.database, self.jobs, generation.id, generation.attempt, None)
+            of = (generation.user_id, generation.chat_id, generation.id, generation.message_id)
+            await tell_end(self.feed, *of, outcome)
+            await note_closed(self.database, self.jobs, self.feed, generation.id, generation.attempt, None)
             return
         try:
-            closed = await close_log(self.database, self.writer, self.stream_log, generation, outcome)
+            closed = await close_log(self.database, self.writer, self.stream_log, self.feed, generation, outcome)
         except (AppendRefused, IntegrityError) as refusal:
             # Somebody else is closing the log, or a message was accepted at this moment. The next pass looks again.
             log.warning("close_refused", error=type(refusal).__name__)
             return
         if closed.due is not None:
-            self.jobs.generate(closed.due)
+            send(self.jobs, self.feed, closed.due)

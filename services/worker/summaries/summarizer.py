@@ -23,6 +23,8 @@ from shared.jobs.sender import JobSender
 from shared.memory import summaries
 from shared.memory.chat_memory import ChatMemory, read_memory
 from shared.memory.summaries import MemoryChanges, SummaryClaim
+from shared.protocol.feed_events import memory_changed
+from shared.streams.feed.publisher import FeedPublisher
 from shared.telemetry.logs import get_logger
 from shared.telemetry.metrics import Metrics
 
@@ -60,6 +62,7 @@ class Summarizer:
     models: ModelCatalog
     index: HistoryIndex
     jobs: JobSender
+    feed: FeedPublisher
     window: int
     chunk_messages: int
     timeout: float
@@ -282,4 +285,6 @@ class Summarizer:
                 await self.index.add(db, entries)
         if saved is None:
             log.info("summary_outrun", chat_id=claimed.chat_id)
+        else:
+            self.feed.tell(claimed.user_id, memory_changed(claimed.chat_id))
         return saved

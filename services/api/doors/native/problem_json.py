@@ -7,7 +7,7 @@ from typing import Any, Final, Literal
 from pydantic import BaseModel, ConfigDict
 from starlette.responses import Response
 
-from services.api.generations.schemas import stream_url
+from services.api.generations.paths import stream_url
 from services.api.problems.failure import Failure
 
 MEDIA_TYPE: Final = "application/problem+json"

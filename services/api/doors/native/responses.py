@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from services.api.doors.native.encoder import encode
 from services.api.doors.native.schemas import Accepted, AcceptedGeneration, AcceptedMessage
-from services.api.generations.schemas import stream_url
+from services.api.generations.paths import stream_url
 from services.api.streaming.resume import Live, Saved
 from services.api.turns.turn import Turn
 from shared.ids import GenerationId, MessageId

@@ -1,0 +1,47 @@
+"""The live feed: one connection for all that happens to a user's chats."""
+
+from functools import partial
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Header, Query
+from sse_starlette import EventSourceResponse
+from starlette.responses import Response
+
+from services.api.dependencies import AppResources, CurrentPrincipal
+from services.api.feed.encoder import encode_feed, read_id
+from services.api.feed.follow import follow
+
+router = APIRouter(prefix="/api/events", tags=["feed"])
+
+SEND_TIMEOUT: Final = 10.0
+"""Seconds that a client may refuse to take bytes before it is cut off."""
+_SSE: Final[dict[int | str, dict[str, Any]]] = {
+    200: {"content": {"text/event-stream": {}}, "description": "The events: docs/protocol.md, *Live feed*."}
+}
+
+
+@router.get("", response_class=Response, responses=_SSE)
+async def get_events(
+    principal: CurrentPrincipal,
+    resources: AppResources,
+    last_event_id: Annotated[str | None, Header(alias="Last-Event-ID")] = None,
+    after: Annotated[str | None, Query(description="In place of the header Last-Event-ID.")] = None,
+) -> Response:
+    """What happens to the user's chats: titles, messages, generations, memory. From now on, or after an event's id.
+
+    The answer is 200 though Redis is away, since a browser gives up an EventSource for any other. The body is cut then.
+    """
+    event_id = last_event_id or after
+    events = follow(
+        resources.streams.feed_reader,
+        principal.user_id,
+        read_id(event_id),
+        begins_anew=not event_id,
+        exists=partial(resources.accounts.exists, principal.user_id),
+    )
+    return EventSourceResponse(
+        encode_feed(events),
+        ping=0,  # pings are events of the feed, from one timer for all readers
+        send_timeout=SEND_TIMEOUT,
+        headers={"Cache-Control": "no-cache, no-transform"},
+    )
