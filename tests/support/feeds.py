@@ -53,11 +53,13 @@ def is_like(event: Event, kind: str, members: dict[str, Any]) -> bool:
 
 
 @asynccontextmanager
-async def open_tab(client: Client | httpx.AsyncClient, after: str | None = None, base: str = "") -> AsyncIterator[Tab]:
+async def open_tab(
+    client: Client | httpx.AsyncClient, after: str | None = None, base: str = "", query: str = ""
+) -> AsyncIterator[Tab]:
     """Read the feed, after an event's id if there is one."""
     http = client.http if isinstance(client, Client) else client
     headers = {"Last-Event-ID": after} if after else {}
-    async with http.stream("GET", f"{base}/api/events", headers=headers) as response:
+    async with http.stream("GET", f"{base}/api/events{query}", headers=headers) as response:
         assert response.status_code == 200
         stream = Stream(response)
         yield Tab(stream, stream.events())

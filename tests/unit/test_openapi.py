@@ -113,7 +113,7 @@ def test_each_way_to_sign_in_is_described_where_it_is_taken(document: dict[str, 
     for operation in operations(document):
         taken = {name for scheme in operation.told.get("security", ()) for name in scheme}
         if taken:
-            is_stream = operation.name.startswith("GET ") and operation.name.endswith("/stream")
+            is_stream = operation.name.startswith("GET ") and operation.name.endswith(("/stream", "/events"))
             assert taken == {"OAuth2PasswordBearer", "SessionCookie", *(["StreamTicket"] if is_stream else [])}
 
 

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Header, Query
 from sse_starlette import EventSourceResponse
 from starlette.responses import Response
 
-from services.api.dependencies import AppResources, CurrentPrincipal
+from services.api.dependencies import AppResources, EventsReader
 from services.api.feed.encoder import encode_feed, read_id
 from services.api.feed.follow import follow
 
@@ -22,7 +22,7 @@ _SSE: Final[dict[int | str, dict[str, Any]]] = {
 
 @router.get("", response_class=Response, responses=_SSE)
 async def get_events(
-    principal: CurrentPrincipal,
+    principal: EventsReader,
     resources: AppResources,
     last_event_id: Annotated[str | None, Header(alias="Last-Event-ID")] = None,
     after: Annotated[str | None, Query(description="In place of the header Last-Event-ID.")] = None,
@@ -43,5 +43,6 @@ async def get_events(
         encode_feed(events),
         ping=0,  # pings are events of the feed, from one timer for all readers
         send_timeout=SEND_TIMEOUT,
-        headers={"Cache-Control": "no-cache, no-transform"},
+        # The URL may hold a ticket.
+        headers={"Cache-Control": "no-cache, no-transform", "Referrer-Policy": "no-referrer"},
     )

@@ -6,20 +6,20 @@ from typing import Any
 import httpx
 import jwt
 import pytest
-from fastapi import APIRouter, FastAPI
 
 from services.api.app import create_app
 from services.api.auth.principal import StreamOf
 from services.api.auth.stream_tickets import StreamTickets
-from services.api.dependencies import EventsReader, SecuredRoutes
+from services.api.dependencies import SecuredRoutes
 from shared.ids import UserId
 from tests.conftest import SECRET, settings_for
 from tests.integration.routes.test_principal import SECURED
 from tests.support.browsers import logged_in_browser
 from tests.support.clients import Client, logged_in
+from tests.support.feeds import open_tab
 from tests.support.turns import post
 
-STREAMS = [path for method, path in SECURED if method == "GET" and path.endswith("/stream")]
+STREAMS = [path for method, path in SECURED if method == "GET" and path.endswith(("/stream", "/events"))]
 GENERATION = "0198c0de-0000-7000-8000-000000000001"
 
 
@@ -182,7 +182,7 @@ async def test_a_bad_ticket_is_refused_also_beside_a_good_cookie(http: httpx.Asy
 
 
 def test_there_are_streams() -> None:
-    assert len(STREAMS) == 2
+    assert len(STREAMS) == 3
 
 
 async def test_several_tickets_are_none(user: Client, reader: httpx.AsyncClient) -> None:
@@ -256,25 +256,22 @@ async def test_no_ticket_cookie_or_token_is_ever_logged(
         assert secret not in caplog.text
 
 
-def test_a_stream_that_is_added_says_in_one_line_that_it_takes_tickets() -> None:
-    router = APIRouter()
-
-    @router.get("/api/events")
-    async def events(reader: EventsReader) -> int:
-        return reader.user_id
-
-    @router.post("/api/events")
-    async def post_events(reader: EventsReader) -> int:
-        return reader.user_id
-
-    app = FastAPI()
-    app.include_router(router)
-    routes = SecuredRoutes(app.routes)
-    assert routes.access({"path": "/api/events", "method": "GET"}) == "stream"
-    assert routes.access({"path": "/api/events", "method": "POST"}) == "principal"
-    assert routes.access({"path": "/nowhere", "method": "GET"}) is None
+def test_streams_take_tickets_and_nothing_else_does() -> None:
     ours = SecuredRoutes(
         create_app(settings_for("postgresql://127.0.0.1:1/none", "redis://127.0.0.1:1", "http://127.0.0.1:1")).routes
     )
-    taking = {path for method, path in SECURED if ours.access({"path": path, "method": method}) == "stream"}
-    assert taking == set(STREAMS)
+    taking = {(method, path) for method, path in SECURED if ours.access({"path": path, "method": method}) == "stream"}
+    assert taking == {("GET", path) for path in STREAMS}
+    assert ours.access({"path": "/nowhere", "method": "GET"}) is None
+
+
+async def test_a_ticket_for_the_feed_reads_the_feed_of_its_user(user: Client, reader: httpx.AsyncClient) -> None:
+    ticket = await ticket_for(user)
+    async with open_tab(reader, query=f"?ticket={ticket}") as tab:
+        assert (await tab.next()).part == {"type": "ready"}
+        chat = await user.new_chat()
+        (created,) = await tab.until("chat.created")
+        assert created.part["chat_id"] == chat
+    assert await status_of(reader, f"/api/chats/{chat}/stream?ticket={ticket}") == (403, "ticket_mismatch")
+    of_chat = await ticket_for(user, chat_id=chat)
+    assert await status_of(reader, f"/api/events?ticket={of_chat}") == (403, "ticket_mismatch")
