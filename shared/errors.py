@@ -6,6 +6,7 @@ CortexAIError
 │   ├── ContentTooLong
 │   ├── MemoryTooLarge
 │   ├── MemoryItemNotFound
+│   ├── MessageNotEditable
 │   ├── ModelNotOffered
 │   └── IdempotencyKeyReused
 ├── PayloadTooLarge
@@ -20,10 +21,12 @@ CortexAIError
 │   └── TicketMismatch
 ├── NotFound              absent, or not yours: the same answer
 │   ├── ChatNotFound
+│   ├── MessageNotFound
 │   └── GenerationNotFound
 ├── Conflict
 │   ├── EmailTaken
 │   ├── MemoryChanged
+│   ├── TurnNotLast
 │   └── GenerationInProgress
 ├── TooMany               more than this user may have
 │   ├── TooManyGenerations
@@ -127,6 +130,12 @@ class MemoryItemNotFound(InvalidInput):
         super().__init__(f"{field}: names nothing in this memory that can be changed", field=field)
 
 
+class MessageNotEditable(InvalidInput):
+    """Only messages of the user's can be edited; a reply can be generated anew."""
+
+    code = "message_not_editable"
+
+
 class ModelNotOffered(InvalidInput):
     """This model is not offered here."""
 
@@ -217,6 +226,12 @@ class ChatNotFound(NotFound):
     code = "chat_not_found"
 
 
+class MessageNotFound(NotFound):
+    """There is no such message."""
+
+    code = "message_not_found"
+
+
 class GenerationNotFound(NotFound):
     """There is no such generation."""
 
@@ -240,6 +255,12 @@ class MemoryChanged(Conflict):
     """The chat's memory has changed since this version; look at it again."""
 
     code = "memory_changed"
+
+
+class TurnNotLast(Conflict):
+    """Only the last turn of the chat can be deleted."""
+
+    code = "turn_not_last"
 
 
 class GenerationInProgress(Conflict):

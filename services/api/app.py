@@ -24,6 +24,7 @@ from services.api.auth.session_cookies import SessionCookies
 from services.api.auth.session_lookup import SessionLookup
 from services.api.auth.stream_tickets import StreamTickets
 from services.api.chats import router as chats
+from services.api.chats import versions_router as chat_versions
 from services.api.dependencies import SecuredRoutes
 from services.api.doors import native
 from services.api.doors.native.openapi import describe_errors
@@ -84,6 +85,7 @@ def create_app(settings: Settings, metrics: Metrics | None = None) -> FastAPI:
         accounts.router,
         sign_in.router,
         chats.router,
+        chat_versions.router,
         feed.router,
         *(door.router for door in DOORS),
         generations.router,

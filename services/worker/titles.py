@@ -7,7 +7,8 @@ Readers get a new title as a `data-title` frame (`title` in shared/protocol/fram
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from sqlalchemy import func, update
+from sqlalchemy import func, literal, select, update
+from sqlalchemy.orm import aliased
 
 from services.worker import prompts
 from services.worker.model_calls import noted_answer
@@ -36,12 +37,23 @@ MAX_TRIES: Final = 3
 """So often a model is asked for a chat's title. A failure may be over at a later turn; an answer without a title stays one."""
 
 
+_first: Final = aliased(Message)
+_FIRST: Final = (
+    select(func.min(_first.position))
+    .where(_first.chat_id == Chat.id, ~_first.replaced)
+    .correlate(Chat)
+    .scalar_subquery()
+)
+"""The position of a chat's first message. Others may be replaced."""
+
+
 class UntitledChat(NamedTuple):
     """A chat whose title is the first words of its first message, and the message."""
 
     chat_id: ChatId
     user_id: UserId
     first_message: str
+    position: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +85,7 @@ class Titles:
         # An answer that was cut off or filtered may end in the middle of a title.
         title = title_in(answer.text) if answer.finish_reason not in {"length", "content-filter"} else ""
         async with self.database.begin() as db:
-            is_new = bool(title) and await _save_title(db, chat.chat_id, title)
+            is_new = bool(title) and await _save_title(db, chat, title)
             if not title:
                 await db.execute(update(Chat).where(Chat.id == chat.chat_id).values(title_tries=MAX_TRIES))
                 log.info("title_not_usable", model=answer.model)
@@ -110,22 +122,22 @@ async def _take_try(db: Connection, generation_id: GenerationId) -> UntitledChat
             Generation.id == generation_id,
             Chat.id == Generation.chat_id,
             Message.chat_id == Chat.id,
-            Message.position == 1,
+            Message.position == _FIRST,
             Chat.title_by == "message",
             Chat.title_tries < MAX_TRIES,
         )
         .values(title_tries=Chat.title_tries + 1)
-        .returning(Chat.id, Chat.user_id, Message.content)
+        .returning(Chat.id, Chat.user_id, Message.content, Message.position)
     )
     row = (await db.execute(statement)).one_or_none()
-    return UntitledChat(ChatId(row.id), UserId(row.user_id), row.content) if row else None
+    return UntitledChat(ChatId(row.id), UserId(row.user_id), row.content, row.position) if row else None
 
 
-async def _save_title(db: Connection, chat_id: ChatId, title: str) -> bool:
-    """Save the title, unless somebody has given the chat a title. Returns whether it was saved."""
+async def _save_title(db: Connection, chat: UntitledChat, title: str) -> bool:
+    """Save the title, unless the chat has got one, or its first message was edited. Returns whether it was saved."""
     statement = (
         update(Chat)
-        .where(Chat.id == chat_id, Chat.title_by == "message")
+        .where(Chat.id == chat.chat_id, Chat.title_by == "message", literal(chat.position) == _FIRST)
         .values(title=title, title_by="model", updated_at=func.now())
         .returning(Chat.id)
     )

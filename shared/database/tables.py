@@ -98,7 +98,7 @@ class Session(Base):
 
 
 class Chat(Base):
-    """A conversation. `last_position` counts its messages: positions are allocated by updating this row.
+    """A conversation. Positions are allocated by updating this row: `last_position` is the last one that any message got.
 
     The segments and the facts cover the positions up to `summary_position`, the watermark. Whoever changes them raises
     `memory_version`. The messages up to `indexed_position`, or up to the watermark where that is less, can be looked up.
@@ -145,6 +145,10 @@ class Chat(Base):
 class Message(Base):
     """One message. A reply exists, empty and pending, from the moment its question is accepted.
 
+    A chat's messages are a tree. Those that are not `replaced` are the active path: each follows the one before it there,
+    by position. A replaced message follows the one at `parent_position`, which is less; 0 where it is the chat's first.
+    `parent_position` says nothing of a message on the active path, where it may be NULL.
+
     `parts` and `sources` are in a client's own shape (shared/protocol/message_parts.py). `usage` is a TokenUsage; rows of older
     releases have the stream's spelling.
     """
@@ -152,6 +156,8 @@ class Message(Base):
     __tablename__ = "messages"
     __table_args__ = (
         Index("uq_messages_chat_id_position", "chat_id", "position", unique=True),
+        # Empty, but for chats that have replaced messages.
+        Index("ix_messages_replaced", "chat_id", postgresql_where=sql("replaced")),
         CheckConstraint(_one_of("role", ("user", "assistant")), name="role"),
         CheckConstraint(_one_of("status", MessageStatus), name="status"),
         CheckConstraint("position >= 1", name="position"),
@@ -167,6 +173,8 @@ class Message(Base):
     sources: Mapped[list[dict[str, Any]] | None]
     usage: Mapped[dict[str, Any] | None]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    replaced: Mapped[bool] = mapped_column(server_default=sql("false"))
+    parent_position: Mapped[int | None]
 
 
 class MessageTerms(Base):
@@ -191,8 +199,9 @@ class MessageTerms(Base):
 class MemorySegment(Base):
     """What a model is told of the messages `first_position` to `last_position`, which are behind the watermark.
 
-    The segments of a chat cover the positions from 1 to the watermark, each once. A text that the user wrote before there
-    was anything to cover has the positions 0 to 0. `tries`: how often a model was asked for better than an extract.
+    The segments of a chat cover the positions from 1 to the watermark, each once. What replaced messages say, which have some
+    of these positions, is in no segment. A text that the user wrote before there was anything to cover has the positions 0 to
+    0. `tries`: how often a model was asked for better than an extract.
     """
 
     __tablename__ = "memory_segments"

@@ -22,7 +22,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from shared.database.engine import Connection
-from shared.database.tables import SHARED_FACTS, Chat, MemoryFact, User
+from shared.database.tables import SHARED_FACTS, Chat, MemoryFact, Message, User
 from shared.ids import ChatId
 from shared.memory.facts import Fact
 from shared.memory.masking import Mask
@@ -46,7 +46,8 @@ class ChatMemory:
     """A chat's memory: the segments cover the positions up to the `watermark`, each once.
 
     `facts` are all facts of the chat, by position: current, replaced and forgotten ones. `shared` are current facts of the
-    user's other chats, the newest first; none unless the user wants that. `version` grows with each change.
+    user's other chats, the newest first; none unless the user wants that. `version` grows with each change. So many messages
+    of the active path lie past the watermark: `pending`.
     """
 
     segments: tuple[Segment, ...] = ()
@@ -55,6 +56,7 @@ class ChatMemory:
     watermark: int = 0
     version: int = 0
     last_position: int = 0
+    pending: int = 0
 
     @property
     def current(self) -> tuple[Fact, ...]:
@@ -82,6 +84,11 @@ _CHAT: Final[Select[*tuple[Any, ...]]] = select(
     Chat.summary_position,
     Chat.memory_version,
     Chat.last_position,
+    select(func.count())
+    .where(Message.chat_id == Chat.id, Message.position > Chat.summary_position, ~Message.replaced)
+    .correlate(Chat)
+    .scalar_subquery()
+    .label("pending"),
     literal_column(f"({_SEGMENTS.text})").label("segments"),
 ).where(Chat.id == bindparam("chat"))
 
@@ -158,6 +165,7 @@ async def read_memory(db: Connection, chat_id: ChatId) -> ChatMemory | None:
         row.summary_position,
         row.memory_version,
         row.last_position,
+        row.pending,
     )
 
 

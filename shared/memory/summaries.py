@@ -32,11 +32,12 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.orm import aliased
 from sqlalchemy.sql.dml import ReturningUpdate
 
 from shared.database.engine import Connection
 from shared.database.tables import Chat, MemoryFact, MemorySegment, Message
-from shared.ids import ChatId, UserId
+from shared.ids import MAX_BIGINT, ChatId, UserId
 from shared.memory.changes import add_facts, forget, replace_segments
 from shared.memory.facts import Forgetting, NewFact
 from shared.memory.segments import Segment, whole_text
@@ -49,32 +50,49 @@ MAX_DOUBLINGS: Final = 10
 MOST_RECOVERIES: Final = 3
 
 
-def _last(watermark: Any) -> ColumnElement[int]:  # noqa: ANN401 - a column or a number
-    """The last position before any reply that is pending; the watermark where there is none past it.
+def _waiting(watermark: Any) -> ColumnElement[int]:  # noqa: ANN401 - a column or a number
+    """How many messages of the active path lie past the watermark and before any reply that is pending.
 
     Of messages alone, without the chat's `last_position`: that is read again when its row was locked by another, while the
     messages are those of the statement's beginning, so the two may not agree.
     """
-    pending = func.min(Message.position).filter(Message.status == MessageStatus.PENDING) - 1
-    found = (
-        select(func.coalesce(pending, func.max(Message.position)))
-        .where(Message.chat_id == Chat.id, Message.position > watermark)
+    pending = aliased(Message)
+    first_pending = (
+        select(pending.position)
+        .where(
+            pending.chat_id == Chat.id,
+            pending.position > watermark,
+            pending.status == MessageStatus.PENDING,
+            ~pending.replaced,
+        )
+        .order_by(pending.position)
+        .limit(1)
         .correlate(Chat)
         .scalar_subquery()
     )
-    return func.coalesce(found, watermark)
+    return (
+        select(func.count())
+        .where(
+            Message.chat_id == Chat.id,
+            Message.position > watermark,
+            Message.position < func.coalesce(first_pending, literal(MAX_BIGINT, BigInteger)),
+            ~Message.replaced,
+        )
+        .correlate(Chat)
+        .scalar_subquery()
+    )
 
 
 def _due(watermark: Any, kept: Any) -> Any:  # noqa: ANN401 - likewise
     """What `summary_due_at` becomes: now when more than is kept lies past the watermark, else NULL."""
-    return case((_last(watermark) > watermark + kept, func.now()), else_=null())
+    return case((_waiting(watermark) > kept, func.now()), else_=null())
 
 
 _KEPT: Final = bindparam("kept", type_=BigInteger)
 
 _MARK_DUE: Final = (
     update(Chat)
-    .where(Chat.id == bindparam("chat"), _last(Chat.summary_position) > Chat.summary_position + _KEPT)
+    .where(Chat.id == bindparam("chat"), _waiting(Chat.summary_position) > _KEPT)
     # Though it may be due already: the row is locked, so a save that has not seen the newest message is waited for.
     .values(
         summary_due_at=case(
@@ -106,7 +124,7 @@ async def mark_due(db: Connection, chat_id: ChatId, kept: int, *, is_well: bool 
 class SummaryClaim(NamedTuple):
     """What a summarizer claimed: the chat, the memory's watermark and version, and how often the model has failed.
 
-    `last` is the last position before any pending reply.
+    `waiting` is how many messages lie past the watermark and before any pending reply. Replaced ones don't count.
     """
 
     chat_id: ChatId
@@ -114,7 +132,7 @@ class SummaryClaim(NamedTuple):
     watermark: int
     version: int
     failures: int
-    last: int
+    waiting: int
 
 
 _CLAIM: Final = (
@@ -133,7 +151,7 @@ _CLAIM: Final = (
         Chat.summary_position,
         Chat.memory_version,
         Chat.summary_failures,
-        _last(Chat.summary_position),
+        _waiting(Chat.summary_position),
     )
 )
 
@@ -151,10 +169,10 @@ async def claim(
 
 
 def messages_between(chat_id: ChatId, watermark: int, upto: int, limit: int) -> Select[int, int, str, str]:
-    """The chat's messages with watermark < position <= upto, by position: (id, position, role, content)."""
+    """The active path's messages with watermark < position <= upto, by position: (id, position, role, content)."""
     return (
         select(Message.id, Message.position, Message.role, Message.content)
-        .where(Message.chat_id == chat_id, Message.position > watermark, Message.position <= upto)
+        .where(Message.chat_id == chat_id, Message.position > watermark, Message.position <= upto, ~Message.replaced)
         .order_by(Message.position)
         .limit(limit)
     )
@@ -317,10 +335,11 @@ async def make_anew(
 ) -> bool | None:
     """Have what covers the messages from this position on made again from the messages. Belongs in a transaction.
 
-    For a message that is changed or deleted, and, from the first position on, for a memory that is to be made again. The
-    watermark goes back to the end of the segment before; so the messages from there on are told in full until they are
-    summarized again. What a summarizer makes now is refused. Facts of messages from there on go, but for those that are
-    pinned, written by the user, or forgotten; what these facts replaced holds again.
+    For a message that is replaced, chosen again or deleted; and, from position 0 on, for a memory that is to be made again,
+    with what the user wrote before there was anything to cover. The watermark goes back to the end of the segment before; so
+    the messages from there on are told in full until they are summarized again. What a summarizer makes now is refused. Facts
+    of messages from there on go, but for those that are pinned, written by the user, or forgotten; what these facts replaced
+    holds again.
 
     Returns whether messages are due; None when there is no such chat.
     """
@@ -336,14 +355,10 @@ async def make_anew(
         )
     ).all()
     before = [Segment(*row) for row in segments if row.last_position < position]
-    # A text that the user wrote into a new chat covers no message; it goes with all the others.
     back = min(watermark, before[-1].last if before else 0)
     await db.execute(
         delete(MemorySegment).where(MemorySegment.chat_id == chat_id, MemorySegment.last_position >= position)
     )
-    if position <= 1:
-        await db.execute(delete(MemorySegment).where(MemorySegment.chat_id == chat_id))
-        before = []
     gone = [
         MemoryFact.chat_id == chat_id,
         MemoryFact.source != "edited",

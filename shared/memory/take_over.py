@@ -38,7 +38,8 @@ FROM behind CROSS JOIN jsonb_array_elements(
     CASE jsonb_typeof(behind.facts) WHEN 'array' THEN behind.facts ELSE '[]' END
 ) WITH ORDINALITY AS listed (fact, place)
 LEFT JOIN messages AS said ON said.chat_id = behind.id AND said.position::text = fact ->> 'position'
-    AND said.role = 'user' AND position(fact ->> 'text' IN regexp_replace(said.content, '\\s+', ' ', 'g')) > 0
+    AND said.role = 'user' AND NOT said.replaced
+    AND position(fact ->> 'text' IN regexp_replace(said.content, '\\s+', ' ', 'g')) > 0
 WHERE coalesce(fact ->> 'text', '') <> ''
     AND NOT EXISTS (SELECT 1 FROM memory_facts WHERE chat_id = behind.id AND memory_facts.text = left(fact ->> 'text', 200))
 ORDER BY place

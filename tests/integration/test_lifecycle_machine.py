@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 from sqlalchemy import delete, func, insert, select, update
 
-from services.api.turns.queries import Bounds, lock_chat, open_turn
+from services.api.turns.queries import Bounds, open_turn
 from services.api.turns.turn import NewTurn, Turn
+from services.api.versions.queries import lock_chat
 from shared.database.engine import Connection, Database, open_database
 from shared.database.tables import Chat, Generation, Message, User
 from shared.generations import claim as claims

@@ -12,11 +12,15 @@ from typing import Any, Final, TypeVar
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
-from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy import ColumnElement, delete, func, insert, select, update
 
 from services.api.limits import Limits
 from services.api.memory.queries import change_memory
 from services.api.memory.schemas import MemoryChange
+from services.api.turns.new_versions import open_version
+from services.api.turns.turn import Edit, Regeneration
+from services.api.versions.queries import choose_version, delete_turn, read_tree
+from services.api.versions.tree import ROOT, Tree
 from services.worker.generations.history import ChatHistory, load_history
 from services.worker.generations.prompt_size import Prompt, today_in
 from services.worker.look_up.postgres import PostgresIndex
@@ -25,8 +29,9 @@ from services.worker.models.port import ModelChunk, ModelRequest, RetryNotice
 from services.worker.models.tokens import SMALL
 from services.worker.summaries.summarizer import Summarizer
 from shared.database.engine import Connection, Database, open_database
-from shared.database.tables import Chat, MemoryFact, MemorySegment, Message, User
+from shared.database.tables import Chat, Generation, MemoryFact, MemorySegment, Message, MessageTerms, User
 from shared.errors import ModelBadResponse, ModelTimeout, PromptTooLong
+from shared.generations.cancel import cancel
 from shared.generations.claim import Claimed
 from shared.ids import ChatId, MessageId, UserId
 from shared.memory import summaries
@@ -52,6 +57,8 @@ LIMITS: Final = Limits(
 REFUSAL: Final = "I'm sorry, but I can't help with that."
 MARK: Final = re.compile(r"<m(\d+)>")
 """What each message begins with: a number of its own, also where a deleted message's position is taken again."""
+TOLD_MARK: Final = re.compile(r"m(\d+)>")
+"""The same in a segment."""
 
 
 def honest(request: str) -> str:
@@ -122,6 +129,7 @@ contents = st.sampled_from(
         "我住在杭州。" * 9,
     ]
 )
+VERSIONS: Final = ("regenerate", "edit", "choose", "delete the last turn")
 places = st.floats(0, 1)
 """Where in the chat: from its beginning to its end."""
 
@@ -266,12 +274,75 @@ class Ledger(RuleBasedStateMachine):
     def _change(self, what: str, place: float) -> Coroutine[Any, Any, None]:
         changes = {
             "make anew": lambda: self._make_anew(place),
-            "forget all": lambda: self._make_anew(0),
+            "forget all": self._forget_all,
             "delete": lambda: self._delete(place),
             "correct": lambda: self._correct("The user corrected this. " * int(1 + place * 14)),
             "empty": lambda: self._correct(""),
+            "regenerate": lambda: self._regenerate(place),
+            "edit": lambda: self._edit(place),
+            "choose": lambda: self._choose(place),
+            "delete the last turn": self._delete_turn,
         }
         return changes[what]()
+
+    async def _forget_all(self) -> None:
+        await self._in_transaction(lambda db: summaries.make_anew(db, self.chat, 0, LIMITS.kept_messages))
+
+    # What people do with versions, each by the function that a request calls.
+
+    async def _any(self, db: Connection, place: float, *which: ColumnElement[bool]) -> MessageId | None:
+        """A message that may be any, so that replaced ones are among them; None where there is none such."""
+        found = (await db.execute(select(Message.id).where(*which).order_by(Message.position))).scalars().all()
+        return MessageId(found[int(place * (len(found) - 1))]) if found else None
+
+    async def _end_all(self, db: Connection) -> None:
+        """Whatever is in the making ends, as by a request that interrupts."""
+        await cancel(db, Generation.chat_id == self.chat)
+        await db.execute(update(Message).where(Message.status == "pending").values(status="cancelled"))
+
+    async def _open_version(self, db: Connection, new: Regeneration | Edit) -> None:
+        await self._end_all(db)
+        await open_version(db, new, None, LIMITS)
+
+    async def _regenerate(self, place: float) -> None:
+        async def regenerate(db: Connection) -> None:
+            message = await self._any(db, place)
+            if message is not None:
+                await self._open_version(db, Regeneration(self.user, self.chat, message))
+
+        await self._in_transaction(regenerate)
+
+    async def _edit(self, place: float) -> None:
+        self.said += 1
+
+        async def edit(db: Connection) -> None:
+            message = await self._any(db, place, Message.role == "user")
+            if message is not None:
+                await self._open_version(db, Edit(self.user, self.chat, message, f"<m{self.said}> Lisbon in June."))
+
+        await self._in_transaction(edit)
+
+    async def _choose(self, place: float) -> None:
+        async def choose(db: Connection) -> None:
+            message = await self._any(db, place, Message.replaced.is_(True))
+            if message is not None:
+                await self._end_all(db)
+                await choose_version(db, self.user, self.chat, message, LIMITS.kept_messages)
+
+        await self._in_transaction(choose)
+
+    async def _delete_turn(self) -> None:
+        async def take_away(db: Connection) -> None:
+            message = await self._any(db, 1, ~Message.replaced)
+            if message is not None:
+                await delete_turn(db, self.user, self.chat, message, LIMITS.kept_messages)
+
+        await self._in_transaction(take_away)
+
+    @rule(what=st.sampled_from(VERSIONS), place=places)
+    def change_version(self, what: str, place: float) -> None:
+        """Somebody has a message answered anew, edits one, chooses a version, or deletes the last turn."""
+        self.run(self._change(what, place))
 
     @rule(what=st.sampled_from(["make anew", "forget all", "delete", "correct", "empty"]), place=places)
     def change(self, what: str, place: float) -> None:
@@ -284,7 +355,8 @@ class Ledger(RuleBasedStateMachine):
         window=st.integers(1, 6),
         chunk=st.integers(1, 5),
         script=scripts,
-        outrun_by=st.none() | st.sampled_from(["make anew", "forget all", "delete", "correct", "summarize now"]),
+        outrun_by=st.none()
+        | st.sampled_from(["make anew", "forget all", "delete", "correct", "summarize now", *VERSIONS]),
         place=places,
     )
     def summarize(self, window: int, chunk: int, script: list[str], outrun_by: str | None, place: float) -> None:
@@ -361,6 +433,56 @@ class Ledger(RuleBasedStateMachine):
         assert all(fact.position <= watermark for fact in facts if fact.source != "edited")
 
     @invariant()
+    def nothing_of_a_replaced_message_is_told(self) -> None:
+        """Neither in a segment, nor as a fact, nor by a look-up; and every other summarized message can be looked up."""
+
+        async def look() -> tuple[list[Any], list[Any], Any, list[Any]]:
+            async with self.database.connect() as db:
+                messages = select(
+                    Message.position,
+                    Message.content,
+                    Message.replaced,
+                    select(MessageTerms.message_id).where(MessageTerms.message_id == Message.id).exists(),
+                )
+                made = MemorySegment.kind != "edited"
+                facts = select(MemoryFact.position).where(
+                    MemoryFact.forgotten_at.is_(None), MemoryFact.source != "edited", ~MemoryFact.is_pinned
+                )
+                return (
+                    list(await db.execute(messages)),
+                    list((await db.execute(select(MemorySegment.text).where(made))).scalars()),
+                    (await db.execute(select(Chat.summary_position, Chat.indexed_position))).one(),
+                    list((await db.execute(facts)).scalars()),
+                )
+
+        messages, texts, (watermark, indexed), facts = self.run(look())
+        active = {mark for _, content, replaced, _ in messages if not replaced for mark in MARK.findall(content)}
+        assert {mark for text in texts for mark in TOLD_MARK.findall(text)} <= active
+        assert set(facts) <= {position for position, _, replaced, _ in messages if not replaced}
+        assert not any(is_indexed for _, _, replaced, is_indexed in messages if replaced)
+        if indexed == watermark:
+            assert all(
+                is_indexed
+                for position, content, replaced, is_indexed in messages
+                if not replaced and position <= watermark and content
+            )
+
+    @invariant()
+    def the_tree_holds_together(self) -> None:
+        """Each message follows an earlier one, each reply a message of the user's."""
+
+        async def look() -> Tree:
+            async with self.database.connect() as db:
+                return await read_tree(db, self.chat)
+
+        tree = self.run(look())
+        for node in tree.nodes.values():
+            assert node.parent < node.position
+            assert node.parent in tree.nodes or (node.parent == ROOT and node.is_user)
+            assert node.is_user or tree.nodes[node.parent].is_user
+            assert node.replaced or node.parent == ROOT or not tree.nodes[node.parent].replaced
+
+    @invariant()
     def each_message_is_covered_or_told_in_full_once_and_in_order(self) -> None:
         """The prompt of the last question has all that is behind the watermark, and keeps its budget."""
         loaded = self.run(self._load())
@@ -390,8 +512,8 @@ class Ledger(RuleBasedStateMachine):
     async def _load(self) -> tuple[ChatHistory, list[str]] | None:
         """What the last question's answer is told, and the marks of the messages that it has to have in full."""
         async with self.database.connect() as db:
-            of_chat = select(Message.id, Message.position, Message.content, Message.role).order_by(Message.position)
-            rows = (await db.execute(of_chat)).all()
+            of_chat = select(Message.id, Message.position, Message.content, Message.role).where(~Message.replaced)
+            rows = (await db.execute(of_chat.order_by(Message.position))).all()
             watermark = (await db.execute(select(Chat.summary_position))).scalar_one()
             question = next((row for row in reversed(rows) if row.role == "user"), None)
             if question is None or question.position <= watermark:

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Text, cast, delete, func, insert, literal, select, tuple_, update
 
+from services.api.versions.queries import Place, find_places
 from shared.database.engine import Connection
 from shared.database.tables import Chat, Generation, Message, User
 from shared.errors import ChatNotFound, TokenInvalid
@@ -27,7 +28,7 @@ class ChatRow(NamedTuple):
 
 
 class MessageRow(NamedTuple):
-    """A message. `parts`, `sources` and `usage` are None where there are none."""
+    """A message. `parts`, `sources` and `usage` are None where there are none. See Place for `parent_id` and `versions`."""
 
     id: MessageId
     role: str
@@ -38,6 +39,9 @@ class MessageRow(NamedTuple):
     sources: list[dict[str, Any]] | None
     usage: dict[str, Any] | None
     created_at: datetime
+    replaced: bool
+    parent_id: MessageId | None = None
+    versions: tuple[MessageId, ...] = ()
 
 
 _CHAT = (
@@ -48,7 +52,7 @@ _CHAT = (
     Chat.last_message_at,
     Chat.is_temporary.label("temporary"),
 )
-_MESSAGE = tuple(getattr(Message, name) for name in MessageRow._fields)
+_MESSAGE = tuple(getattr(Message, name) for name in MessageRow._fields if name not in Place._fields)
 
 
 def _owned(chat_id: ChatId, user_id: UserId) -> ColumnElement[bool]:
@@ -104,9 +108,18 @@ async def find_chat(db: Connection, user_id: UserId, chat_id: ChatId) -> ChatRow
 
 
 async def list_messages(
-    db: Connection, user_id: UserId, chat_id: ChatId, *, after: int = 0, limit: int | None = None
+    db: Connection,
+    user_id: UserId,
+    chat_id: ChatId,
+    *,
+    after: int = 0,
+    limit: int | None = None,
+    with_replaced: bool = False,
 ) -> list[MessageRow]:
-    """The chat's messages with positions greater than `after`, by position; all of them without a limit."""
+    """The chat's messages with positions greater than `after`, by position; all of them without a limit.
+
+    Those of the active path, or the replaced ones too.
+    """
     statement = (
         select(*_MESSAGE)
         .join(Chat, Chat.id == Message.chat_id)
@@ -114,7 +127,11 @@ async def list_messages(
         .order_by(Message.position)
         .limit(limit)
     )
-    return [MessageRow._make(row) for row in await db.execute(statement)]
+    if not with_replaced:
+        statement = statement.where(~Message.replaced)
+    rows = [MessageRow(*row) for row in await db.execute(statement)]
+    places = await find_places(db, chat_id, [(row.id, row.position) for row in rows])
+    return [row._replace(**places[row.id]._asdict()) if row.id in places else row for row in rows]
 
 
 async def rename_chat(db: Connection, user_id: UserId, chat_id: ChatId, title: str) -> ChatRow:

@@ -1,6 +1,6 @@
 """Chats: list, make, read, rename, delete."""
 
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Query, Request, Response, status
 
@@ -17,6 +17,7 @@ router = APIRouter(prefix="/api/chats", tags=["chats"])
 _NOT_FOUND: Final[dict[int | str, dict[str, Any]]] = {404: {"description": "chat_not_found"}}
 
 Limit = Annotated[int, Query(ge=1, le=100, description="Page size.")]
+Include = Annotated[Literal["replaced"] | None, Query(description="With `replaced`, all versions of all messages.")]
 
 
 @router.get("", responses={422: {"description": "validation_failed, cursor_invalid"}})
@@ -55,14 +56,15 @@ async def create_chat(
 
 
 @router.get("/{chat_id}", responses=_NOT_FOUND)
-async def get_chat(chat_id: BigIntId, principal: CurrentPrincipal, resources: AppResources) -> ChatWithMessages:
-    """A chat with all of its messages, by position."""
+async def get_chat(
+    chat_id: BigIntId, principal: CurrentPrincipal, resources: AppResources, include: Include = None
+) -> ChatWithMessages:
+    """A chat with all messages of its active path, by position."""
+    with_replaced = include is not None
     async with resources.database.connect() as db:
         chat = await queries.find_chat(db, principal.user_id, ChatId(chat_id))
-        messages = await queries.list_messages(db, principal.user_id, ChatId(chat_id))
-    return ChatWithMessages(
-        **Chat.model_validate(chat).model_dump(), messages=[Message.model_validate(message) for message in messages]
-    )
+        messages = await queries.list_messages(db, principal.user_id, ChatId(chat_id), with_replaced=with_replaced)
+    return ChatWithMessages.of(chat, messages)
 
 
 @router.get("/{chat_id}/messages", responses=_NOT_FOUND)
@@ -74,11 +76,13 @@ async def list_messages(
     resources: AppResources,
     after: Annotated[int, Query(ge=0, le=MAX_BIGINT, description="Positions past this one.")] = 0,
     limit: Limit = 100,
+    include: Include = None,
 ) -> list[Message]:
-    """A page of a chat's messages, by position. The next page is in the `Link` header."""
+    """A page of the messages of a chat's active path, by position. The next page is in the `Link` header."""
+    owner, chat, with_replaced = principal.user_id, ChatId(chat_id), include is not None
     async with resources.database.connect() as db:
-        await queries.find_chat(db, principal.user_id, ChatId(chat_id))
-        rows = await queries.list_messages(db, principal.user_id, ChatId(chat_id), after=after, limit=limit + 1)
+        await queries.find_chat(db, owner, chat)
+        rows = await queries.list_messages(db, owner, chat, after=after, limit=limit + 1, with_replaced=with_replaced)
     page = [Message.model_validate(row) for row in rows[:limit]]
     if len(rows) > limit:
         following = request.url.include_query_params(after=page[-1].position)

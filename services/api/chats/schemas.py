@@ -1,10 +1,12 @@
 """Bodies of the chat routes."""
 
+from collections.abc import Iterable
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, StringConstraints
 
+from services.api.chats.queries import ChatRow, MessageRow
 from services.api.fields import Body, NotBlank, Storable, View, WireUsage
 from shared.visible_text import as_title
 
@@ -48,7 +50,9 @@ class Chat(View):
 class Message(View):
     """A message. A reply is `pending` until its generation is over.
 
-    `parts` are the parts of the AI SDK's UIMessage (reasoning, tool calls, sources). Null when `content` is all.
+    `parts` are the parts of the AI SDK's UIMessage (reasoning, tool calls, sources). Null when `content` is all. `versions`
+    are the ids of all messages that stand at this place of the chat, behind the message `parent_id`: the oldest first, this
+    one among them. All but one are `replaced`, or all are, where the place itself lies on a replaced path.
     """
 
     id: int
@@ -60,9 +64,18 @@ class Message(View):
     sources: list[dict[str, Any]] | None
     usage: WireUsage
     created_at: datetime
+    replaced: bool
+    parent_id: int | None
+    versions: list[int]
 
 
 class ChatWithMessages(Chat):
-    """A chat with all of its messages, in the order of their positions."""
+    """A chat with its messages, in the order of their positions."""
 
     messages: list[Message]
+
+    @classmethod
+    def of(cls, chat: ChatRow, messages: Iterable[MessageRow]) -> Self:
+        """The view of a chat and of these messages of it."""
+        told = [Message.model_validate(message) for message in messages]
+        return cls(**Chat.model_validate(chat).model_dump(), messages=told)

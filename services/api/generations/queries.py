@@ -71,7 +71,7 @@ async def find_generation(db: Connection, user_id: UserId, generation_id: Genera
 
 
 async def find_latest(db: Connection, user_id: UserId, chat_id: ChatId) -> GenerationRow | None:
-    """The chat's live generation, else its newest; None when the chat has none.
+    """The chat's live generation, else the newest whose reply is not replaced; None when the chat has none.
 
     Raises:
         ChatNotFound: absent, or another user's.
@@ -82,7 +82,12 @@ async def find_latest(db: Connection, user_id: UserId, chat_id: ChatId) -> Gener
         raise ChatNotFound
     in_chat = select(Generation.id).where(Generation.chat_id == chat_id)
     live = in_chat.where(Generation.status.in_(LIVE))
-    newest = in_chat.order_by(Generation.created_at.desc()).limit(1)
+    newest = (
+        in_chat.join(Message, Message.id == Generation.assistant_message_id)
+        .where(~Message.replaced)
+        .order_by(Generation.created_at.desc())
+        .limit(1)
+    )
     one = func.coalesce(live.scalar_subquery(), newest.scalar_subquery())
     row = (await db.execute(select(*_ROW).where(Generation.id == one))).one_or_none()
     return GenerationRow._make(row) if row else None

@@ -158,5 +158,5 @@ async def make_memory_anew(db: Connection, user_id: UserId, chat_id: ChatId, kep
         ChatNotFound: absent, or another user's.
 
     """
-    if await summaries.make_anew(db, chat_id, 1, kept, Chat.user_id == user_id) is None:
+    if await summaries.make_anew(db, chat_id, 0, kept, Chat.user_id == user_id) is None:
         raise ChatNotFound

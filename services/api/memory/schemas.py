@@ -107,7 +107,7 @@ class MemoryView(View):
             segments=[SegmentView.of(segment) for segment in segments],
             facts=[FactView.of(replace(fact, text=mask(fact.text), quote=mask(fact.quote))) for fact in memory.facts],
             watermark=memory.watermark,
-            pending=memory.last_position - memory.watermark,
+            pending=memory.pending,
             version=memory.version,
         )
 

@@ -12,6 +12,7 @@ from services.api.turns.idempotency import find_repeated, hashed_key
 from services.api.turns.limits import check_message
 from services.api.turns.queries import Bounds
 from services.api.turns.turn import Key, NewTurn, Turn
+from services.api.versions.queries import lock_chat
 from shared.database.engine import Database
 from shared.database.tables import Generation
 from shared.errors import TooBusy
@@ -91,7 +92,7 @@ async def _interrupt(
 ) -> Turn:
     """Cancel the chat's open generations and accept the message, or do neither."""
     async with database.begin() as db:
-        await queries.lock_chat(db, new.user_id, new.chat_id)
+        await lock_chat(db, new.user_id, new.chat_id)
         cancelled = await cancel(db, Generation.chat_id == new.chat_id)
         turn = await queries.open_turn(db, new, key, bounds)
         if turn is None:

@@ -8,24 +8,31 @@ import json
 
 from sqlalchemy import select
 
-from services.api.turns.turn import Key, NewTurn, Turn
+from services.api.turns.turn import AnyTurn, Edit, Key, NewTurn, Turn
 from shared.database.engine import Connection
 from shared.database.tables import Generation, Message
 from shared.errors import IdempotencyKeyReused
 from shared.ids import GenerationId, MessageId, UserId
 
 
-def hashed_key(new: NewTurn) -> Key | None:
+def hashed_key(new: AnyTurn) -> Key | None:
     """The message's key with the hash of the message; None where it has no key.
 
-    Another chat, text, way of queueing, model or time zone is another message.
+    Another chat, text, way of queueing, model or time zone is another message, and so is another version of one.
 
     What a message does not name is not in its hash, so that the release before finds the same message.
     """
     if new.key is None:
         return None
     named = [*([new.model] if new.model else []), *([{"time_zone": new.time_zone}] if new.time_zone else [])]
-    message = json.dumps([new.chat_id, new.content, new.on_conflict, *named])
+    match new:
+        case NewTurn():
+            said: list[object] = [new.chat_id, new.content]
+        case Edit():
+            said = ["edit", new.chat_id, new.message_id, new.content]
+        case _:
+            said = ["regenerate", new.chat_id, new.message_id]
+    message = json.dumps([*said, new.on_conflict, *named])
     return Key(new.key, hashlib.sha256(message.encode()).hexdigest())
 
 
@@ -45,6 +52,7 @@ async def find_repeated(db: Connection, user_id: UserId, key: Key) -> Turn | Non
             Message.created_at,
             Generation.status,
             Generation.body_hash,
+            Message.content,
         )
         .join(Message, Message.id == Generation.user_message_id)
         .where(Generation.user_id == user_id, Generation.idempotency_key == key.key)
@@ -62,4 +70,5 @@ async def find_repeated(db: Connection, user_id: UserId, key: Key) -> Turn | Non
         row.created_at,
         row.status,
         is_repeated=True,
+        content=row.content,
     )

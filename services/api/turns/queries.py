@@ -1,5 +1,6 @@
 """Turns in the database: a message gets a position, an empty reply and a generation, or is refused for a reason."""
 
+from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
 from sqlalchemy import (
@@ -21,7 +22,8 @@ from sqlalchemy.dialects.postgresql import UUID
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import aliased
 
-from services.api.turns.turn import Key, NewTurn, Turn
+from services.api.turns.turn import AnyTurn, Edit, Key, NewTurn, Regeneration, Turn
+from services.api.versions.tree import Node
 from shared import usage
 from shared.database.engine import Connection
 from shared.database.tables import Chat, Generation, Message
@@ -33,7 +35,7 @@ from shared.errors import (
     QuotaExceeded,
     TooManyGenerations,
 )
-from shared.ids import ChatId, GenerationId, UserId, new_generation_id
+from shared.ids import ChatId, GenerationId, new_generation_id
 from shared.states import OPEN, GenerationStatus, MessageStatus
 from shared.telemetry.traces import current_trace
 from shared.visible_text import short_title
@@ -63,8 +65,10 @@ def _free_slot() -> Any:  # noqa: ANN401 - SQLAlchemy's type of it is not worth 
     return select(chat, numbers.c.slot).where(~taken).order_by(func.random()).limit(1)
 
 
-def _open_turn() -> Any:  # noqa: ANN401 - likewise
+def _open_turn(*, is_asked_anew: bool) -> Any:  # noqa: ANN401 - likewise
     """One statement: allocate two positions by the chat's row, insert the message, its empty reply and the generation.
+
+    `is_asked_anew`: the message exists, and belongs to the chat; only the reply gets a position.
 
     It returns no row when the message is refused; `why_refused` finds the reason. It is built once, since building it
     takes longer than running it.
@@ -87,7 +91,7 @@ def _open_turn() -> Any:  # noqa: ANN401 - likewise
         .where(or_(bindparam("status", type_=Text) == GenerationStatus.WAITING, ~others_wait))
         .where(within_quota)
         .values(
-            last_position=Chat.last_position + 2,
+            last_position=Chat.last_position + (1 if is_asked_anew else 2),
             last_message_at=func.now(),
             updated_at=func.now(),
             title=func.coalesce(Chat.title, bindparam("first_title")),
@@ -97,21 +101,24 @@ def _open_turn() -> Any:  # noqa: ANN401 - likewise
         .cte("chat")
     )
     columns = ("chat_id", "role", "content", "position", "status")
-    question = (
+    asked_before = select(Message.id, Message.created_at, Message.position).where(
+        Message.id == bindparam("question"), Message.chat_id == chat.c.id
+    )
+    asked_now = (
         insert(Message)
         .from_select(
             columns,
             select(
                 chat.c.id,
                 literal("user"),
-                bindparam("question", type_=Message.content.type),
+                bindparam("content", type_=Message.content.type),
                 chat.c.last_position - 1,
                 literal(MessageStatus.COMPLETED.value),
             ),
         )
-        .returning(Message.id, Message.created_at)
-        .cte("question")
+        .returning(Message.id, Message.created_at, Message.position)
     )
+    question = (asked_before if is_asked_anew else asked_now).cte("question")
     reply = (
         insert(Message)
         .from_select(
@@ -162,7 +169,7 @@ def _open_turn() -> Any:  # noqa: ANN401 - likewise
         generation.c.id,
         question.c.id.label("user_message_id"),
         reply.c.id.label("assistant_message_id"),
-        (chat.c.last_position - 1).label("position"),
+        question.c.position,
         question.c.created_at,
         generation.c.status,
         case(((chat.c.last_position == FIRST_REPLY) & (chat.c.title_by == "message"), chat.c.title)).label(
@@ -171,7 +178,8 @@ def _open_turn() -> Any:  # noqa: ANN401 - likewise
     ).select_from(chat.join(question, true()).join(reply, true()).join(generation, true()))  # one row each, or none
 
 
-OPEN_TURN: Final = _open_turn()
+OPEN_TURN: Final = _open_turn(is_asked_anew=False)
+OPEN_REPLY: Final = _open_turn(is_asked_anew=True)
 
 
 class Bounds(NamedTuple):
@@ -185,7 +193,7 @@ class Bounds(NamedTuple):
     daily_tokens: int | None = None
 
 
-async def open_turn(db: Connection, new: NewTurn, key: Key | None, bounds: Bounds) -> Turn | None:
+async def open_turn(db: Connection, new: NewTurn | Edit, key: Key | None, bounds: Bounds) -> Turn | None:
     """Accept a message, with its reply at the next position. `key` is the message's key, hashed.
 
     Returns None when the message is refused; `why_refused` finds the reason.
@@ -195,12 +203,34 @@ async def open_turn(db: Connection, new: NewTurn, key: Key | None, bounds: Bound
             names the constraint, one of ACCEPTED_AT_ONCE.
 
     """
+    values = {"content": new.content, "first_title": title_of(new.content), **_values_of(new, key, bounds)}
+    row = (await db.execute(OPEN_TURN, values)).one_or_none()
+    return _turn(row, new.content) if row else None
+
+
+async def open_reply(db: Connection, new: Regeneration, question: Node, key: Key | None, bounds: Bounds) -> Turn | None:
+    """Accept another reply to a message of the chat, at the next position. Belongs in a transaction that locked the chat.
+
+    Returns and raises as `open_turn`.
+    """
+    values = {"question": question.id, "first_title": None, **_values_of(new, key, bounds)}
+    row = (await db.execute(OPEN_REPLY, values)).one_or_none()
+    if row is None:
+        return None
+    content = (await db.execute(select(Message.content).where(Message.id == question.id))).scalar_one()
+    return _turn(row, content)
+
+
+def _turn(row: Sequence[Any], content: str) -> Turn:
+    *accepted, first_title = row
+    return Turn(*accepted, content=content, first_title=first_title)
+
+
+def _values_of(new: AnyTurn, key: Key | None, bounds: Bounds) -> dict[str, Any]:
     trace = current_trace()
-    values = {
+    return {
         "chat": new.chat_id,
         "owner": new.user_id,
-        "question": new.content,
-        "first_title": title_of(new.content),
         "generation": new_generation_id(),
         "status": new.first_status.value,
         "model": new.model,
@@ -210,14 +240,9 @@ async def open_turn(db: Connection, new: NewTurn, key: Key | None, bounds: Bound
         "time_zone": new.time_zone,
         **bounds._asdict(),
     }
-    row = (await db.execute(OPEN_TURN, values)).one_or_none()
-    if row is None:
-        return None
-    *accepted, first_title = row
-    return Turn(*accepted)._replace(first_title=first_title)
 
 
-async def why_refused(db: Connection, new: NewTurn, bounds: Bounds) -> CortexAIError | None:
+async def why_refused(db: Connection, new: AnyTurn, bounds: Bounds) -> CortexAIError | None:
     """Why a message can't be accepted now; None when it could be accepted by now."""
     mine, in_chat = aliased(Generation), aliased(Generation)
     first_open = (
@@ -244,16 +269,11 @@ async def why_refused(db: Connection, new: NewTurn, bounds: Bounds) -> CortexAIE
     return QueueFull() if found.queued > bounds.depth else None
 
 
-async def lock_chat(db: Connection, user_id: UserId, chat_id: ChatId) -> None:
-    """Keep every other message out of a chat until the transaction ends.
-
-    Raises:
-        ChatNotFound: absent, or another user's.
-
-    """
-    statement = select(Chat.id).where(Chat.id == chat_id, Chat.user_id == user_id).with_for_update()
-    if (await db.execute(statement)).one_or_none() is None:
-        raise ChatNotFound
+async def remove_title(db: Connection, chat_id: ChatId) -> None:
+    """Have the chat's title made anew, of the first message that is accepted next; but a title of the user's stays."""
+    by_others = Chat.title_by.is_distinct_from("user")
+    nothing = {"title": None, "title_by": None, "title_tries": 0}
+    await db.execute(update(Chat).where(Chat.id == chat_id, by_others).values(nothing))
 
 
 def violated(error: IntegrityError) -> str | None:

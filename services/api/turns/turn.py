@@ -2,13 +2,15 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal, NamedTuple
+from typing import ClassVar, Literal, NamedTuple
 
 from shared.ids import ChatId, GenerationId, MessageId, UserId
 from shared.states import GenerationStatus
 
 OnConflict = Literal["reject", "interrupt", "enqueue"]
 """A message whose chat is generating is refused, or stops the generation, or waits behind it."""
+OnVersionConflict = Literal["reject", "interrupt"]
+"""The same for another version of a message. It has nothing to wait for: what is generated would be replaced."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,40 @@ class NewTurn:
         return GenerationStatus.WAITING if self.on_conflict == "enqueue" else GenerationStatus.QUEUED
 
 
+@dataclass(frozen=True, slots=True)
+class Regeneration:
+    """Another reply to a message of the user's. `message_id` is the message or a reply to it; the rest is as in NewTurn."""
+
+    first_status: ClassVar[GenerationStatus] = GenerationStatus.QUEUED
+
+    user_id: UserId
+    chat_id: ChatId
+    message_id: MessageId
+    on_conflict: OnVersionConflict = "reject"
+    model: str | None = None
+    time_zone: str | None = None
+    key: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """Another text instead of a message of the user's, with a reply of its own. The rest is as in NewTurn."""
+
+    first_status: ClassVar[GenerationStatus] = GenerationStatus.QUEUED
+
+    user_id: UserId
+    chat_id: ChatId
+    message_id: MessageId
+    content: str
+    on_conflict: OnVersionConflict = "reject"
+    model: str | None = None
+    time_zone: str | None = None
+    key: str | None = None
+
+
+AnyTurn = NewTurn | Regeneration | Edit
+
+
 class Key(NamedTuple):
     """A client's key for one message, and the hash of what the client sent with it."""
 
@@ -41,7 +77,7 @@ class Key(NamedTuple):
 
 
 class Turn(NamedTuple):
-    """An accepted message, its empty reply, and its generation. `position` and `created_at` are the message's.
+    """An accepted message, its empty reply, and its generation. `position`, `created_at` and `content` are the message's.
 
     `is_repeated` says that the message was accepted before, and was found by its key. `first_title` is the title that the
     message gave to its chat; None where the chat had one.
@@ -54,4 +90,5 @@ class Turn(NamedTuple):
     created_at: datetime
     status: str
     is_repeated: bool = False
+    content: str = ""
     first_title: str | None = None

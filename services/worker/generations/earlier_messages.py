@@ -25,7 +25,7 @@ _ASKED: Final = text("""
 SELECT chats.summary_position AS watermark,
     ARRAY(
         SELECT content FROM messages
-        WHERE chat_id = chats.id AND role = 'user'
+        WHERE chat_id = chats.id AND role = 'user' AND NOT replaced
             AND position <= (SELECT position FROM messages WHERE id = :question)
         ORDER BY position DESC LIMIT 2
     ) AS said,

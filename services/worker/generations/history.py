@@ -57,31 +57,38 @@ _HISTORY: Final = (
         Message.position
         <= select(Message.position).where(Message.id == bindparam("question")).correlate(None).scalar_subquery(),
         Message.content != "",
+        ~Message.replaced,
     )
     .order_by(Message.position.desc())
     .limit(MAX_MESSAGES + 1)
 )
 _SEARCHED: Final = (
     select(Generation.steps)
+    .join(Message, Message.id == Generation.assistant_message_id)
     .where(
         Generation.chat_id == bindparam("chat"),
         Generation.user_message_id < bindparam("question"),
+        ~Message.replaced,
         Generation.steps.is_not(None),
     )
     .order_by(Generation.user_message_id.desc())
     .limit(MAX_SEARCHED)
 )
 _COUNT: Final = select(func.count()).where(
-    Message.chat_id == bindparam("chat"), Message.position > bindparam("watermark"), Message.content != ""
+    Message.chat_id == bindparam("chat"),
+    Message.position > bindparam("watermark"),
+    Message.content != "",
+    ~Message.replaced,
 )
 
 
 async def load_history(db: Connection, claimed: Claimed) -> ChatHistory:
-    """The chat's memory as it is now, and the messages that the memory does not cover. Empty replies are left out.
+    """The chat's memory as it is now, and the messages that the memory does not cover.
 
-    What bears on the question is looked up apart (earlier_messages.py).
+    Empty replies and replaced messages are left out. What bears on the question is looked up apart (earlier_messages.py).
 
-    Messages don't change. So the watermark that was read with the memory still says which messages the memory covers.
+    Messages don't change, and what is active changes only while nothing is generated. So the watermark that was read with the
+    memory still says which messages the memory covers.
     """
     chat_id, question = claimed.chat_id, claimed.user_message_id
     memory = await read_memory(db, chat_id) or ChatMemory()

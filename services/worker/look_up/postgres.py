@@ -62,7 +62,7 @@ WITH asked AS (
 SELECT messages.position, messages.role, (messages.created_at AT TIME ZONE 'UTC')::date AS day,
     left(messages.content, {MAX_SEARCHED_CHARS}) AS content, scored.score
 FROM scored JOIN messages ON messages.id = scored.message_id
-WHERE messages.chat_id = :chat AND messages.position > :after AND messages.position <= :upto
+WHERE messages.chat_id = :chat AND messages.position > :after AND messages.position <= :upto AND NOT messages.replaced
     AND EXISTS (SELECT 1 FROM chats WHERE chats.id = :chat AND chats.user_id = :user)
 ORDER BY scored.score DESC, messages.position DESC
 """)  # noqa: S608 - constants of ours

@@ -1,13 +1,15 @@
 """The messages that a segment is made of."""
 
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
-from sqlalchemy import Row, Select, select
+from sqlalchemy import BigInteger, Row, Select, func, literal, select
+from sqlalchemy.orm import aliased
 
 from shared.database.tables import Message
-from shared.ids import ChatId, MessageId
+from shared.ids import MAX_BIGINT, ChatId, MessageId
 from shared.memory.facts import FactSource
+from shared.states import MessageStatus
 
 
 class SummarizedMessage(NamedTuple):
@@ -28,23 +30,56 @@ class SummarizedMessage(NamedTuple):
         return "web" if self.has_sources else "assistant"
 
 
-def messages_to_summarize(chat_id: ChatId, watermark: int, upto: int, limit: int) -> Select[*tuple[Any, ...]]:
-    """The chat's messages with watermark < position <= upto, by position."""
-    return (
-        select(
-            Message.id,
-            Message.position,
-            Message.role,
-            Message.content,
-            Message.created_at,
-            Message.sources.is_not(None).label("has_sources"),
+_COLUMNS: Final = (
+    Message.id,
+    Message.position,
+    Message.role,
+    Message.content,
+    Message.created_at,
+    Message.sources.is_not(None).label("has_sources"),
+)
+
+
+def messages_between(chat_id: ChatId, first: int, last: int) -> Select[*tuple[Any, ...]]:
+    """The active path's messages with first <= position <= last, by position."""
+    here = (Message.chat_id == chat_id, Message.position.between(first, last), ~Message.replaced)
+    return select(*_COLUMNS).where(*here).order_by(Message.position)
+
+
+def next_messages(chat_id: ChatId, watermark: int, window: int, limit: int) -> Select[*tuple[Any, ...]]:
+    """The first messages of the active path past the watermark, by position, at most `limit`.
+
+    None of the newest `window` is among them, and none from the first reply on that is pending. One statement says which
+    these are: since a chat was claimed, another path may have become the active one.
+    """
+    pending, other = aliased(Message), aliased(Message)
+    first_pending = (
+        select(func.min(pending.position))
+        .where(
+            pending.chat_id == chat_id,
+            pending.position > watermark,
+            pending.status == MessageStatus.PENDING,
+            ~pending.replaced,
         )
-        .where(Message.chat_id == chat_id, Message.position > watermark, Message.position <= upto)
-        .order_by(Message.position)
-        .limit(limit)
+        .scalar_subquery()
     )
+    last = (
+        select(other.position)
+        .where(
+            other.chat_id == chat_id,
+            other.position > watermark,
+            other.position < func.coalesce(first_pending, literal(MAX_BIGINT, BigInteger)),
+            ~other.replaced,
+        )
+        .order_by(other.position.desc())
+        .offset(window)
+        .limit(1)
+        .scalar_subquery()
+    )
+    here = (Message.chat_id == chat_id, Message.position > watermark, Message.position <= last, ~Message.replaced)
+    return select(*_COLUMNS).where(*here).order_by(Message.position).limit(limit)
 
 
 def read_row(row: Row[*tuple[Any, ...]]) -> SummarizedMessage:
-    """A row of `messages_to_summarize`."""
+    """A row of these statements."""
     return SummarizedMessage._make(row)

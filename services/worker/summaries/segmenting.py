@@ -13,7 +13,7 @@ from sqlalchemy import Update
 
 from services.worker.look_up.port import HistoryIndex, Scope
 from services.worker.summaries.distinctive import covers, plain
-from services.worker.summaries.messages import SummarizedMessage, messages_to_summarize, read_row
+from services.worker.summaries.messages import SummarizedMessage, messages_between, read_row
 from services.worker.summaries.summary_model import Draft, Known, SummaryModel, extracted, merged
 from services.worker.summaries.taken_back import nearest, requests_to_forget, taken_back
 from shared.database.engine import Database
@@ -65,7 +65,8 @@ class Segmenting:
         is_well = draft.kind == "summary"
         # An answer that waits gives the model too little time to say that it has failed.
         has_failed = self.claimed.failures >= EXTRACT_AFTER and not is_well and not is_waited_for
-        new = Segment(chunk[0].position, chunk[-1].position, draft.text, draft.kind)
+        # It begins behind the watermark, though the positions there may be those of messages that are replaced or deleted.
+        new = Segment(self.claimed.watermark + 1, chunk[-1].position, draft.text, draft.kind)
         segments = await self._within_bounds([*self.memory.segments, new], is_well=is_well)
         failures = 0 if is_well else self.claimed.failures + has_failed
         return chunk, MemoryChanges(segments, draft.facts, draft.forgettings, failures)
@@ -82,7 +83,7 @@ class Segmenting:
         old = segments[at]
         segments[at] = Segment(old.first, old.last, old.text, old.kind, old.tries + 1)
         async with self.database.connect() as db:
-            statement = messages_to_summarize(self.claimed.chat_id, old.first - 1, old.last, old.last - old.first + 1)
+            statement = messages_between(self.claimed.chat_id, old.first, old.last)
             rows = [read_row(row) for row in await db.execute(statement)]
         known = self._known()
         try:

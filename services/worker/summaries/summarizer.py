@@ -14,7 +14,7 @@ from services.worker.models.answer import Answer
 from services.worker.models.capabilities import ModelCatalog
 from services.worker.models.port import ChatModel, ModelRequest
 from services.worker.quota import load_quota
-from services.worker.summaries.messages import SummarizedMessage, messages_to_summarize, read_row
+from services.worker.summaries.messages import SummarizedMessage, next_messages, read_row
 from services.worker.summaries.segmenting import EXTRACT_AFTER, Segmenting, may_be_better
 from services.worker.summaries.summary_model import SummaryModel
 from shared.database.engine import Connection, Database
@@ -173,7 +173,7 @@ class Summarizer:
                 return None
             claimed, memory = found
             rows = await self._next_messages(db, claimed)
-        is_due = claimed.last - self.kept > claimed.watermark
+        is_due = claimed.waiting > self.kept
         if not rows or (until is None and not is_due):
             async with self.database.begin() as db:
                 await summaries.rest(db, claimed, self.kept)
@@ -242,13 +242,10 @@ class Summarizer:
 
     async def _next_messages(self, db: Connection, claimed: SummaryClaim) -> list[SummarizedMessage]:
         """The next messages that may go into a segment: all but the newest `window`, at most a chunk of them."""
-        last = claimed.last - self.window
         # After each failure the chunk is half as long: it may have been too much for the model. In the end it is extracted.
         halvings = claimed.failures if claimed.failures < EXTRACT_AFTER else 0
         limit = max(1, self.chunk_messages >> halvings)
-        if last <= claimed.watermark:
-            return []
-        statement = messages_to_summarize(claimed.chat_id, claimed.watermark, last, limit)
+        statement = next_messages(claimed.chat_id, claimed.watermark, self.window, limit)
         return [read_row(row) for row in await db.execute(statement)]
 
     def _model_for(self, claimed: SummaryClaim, until: float | None) -> SummaryModel:

@@ -54,6 +54,13 @@ async def memory(user: Client, database_url: str) -> Memory:
     )
     execute(
         database_url,
+        "INSERT INTO messages (chat_id, role, content, position, status)"
+        " SELECT %s, CASE n %% 2 WHEN 1 THEN 'user' ELSE 'assistant' END, 'Said.', n, 'completed'"
+        " FROM generate_series(1, 10) AS n",
+        chat,
+    )
+    execute(
+        database_url,
         "INSERT INTO memory_segments (chat_id, first_position, last_position, text, kind)"
         " VALUES (%s, 1, 4, 'So far.', 'summary'), (%s, 5, 6, 'Then.', 'extract')",
         *(chat, chat),

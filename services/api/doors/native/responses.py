@@ -47,11 +47,11 @@ def nothing() -> Response:
     return Response(status_code=status.HTTP_204_NO_CONTENT)
 
 
-def accepted_response(turn: Turn, content: str, *, asked_by_prefer: bool) -> Response:
+def accepted_response(turn: Turn, *, asked_by_prefer: bool) -> Response:
     """202: the message was accepted, and its answer is at `stream_url`."""
     accepted = Accepted(
         message=AcceptedMessage(
-            id=turn.user_message_id, content=content, position=turn.position, created_at=turn.created_at
+            id=turn.user_message_id, content=turn.content, position=turn.position, created_at=turn.created_at
         ),
         generation=AcceptedGeneration(
             id=turn.generation_id, assistant_message_id=turn.assistant_message_id, status=turn.status

@@ -24,6 +24,20 @@ class NewMessage(Body):
     time_zone: TimeZone | None = None
 
 
+class NewVersion(Body):
+    """How a message is to be answered anew. The rest is as in NewMessage; another version can't wait for an answer."""
+
+    on_conflict: Literal["reject", "interrupt"] = "reject"
+    model: Annotated[str, StringConstraints(max_length=200), Storable] | None = None
+    time_zone: TimeZone | None = None
+
+
+class EditedMessage(NewVersion):
+    """What a message of the user's is to say instead."""
+
+    content: Annotated[Text, NotBlank]
+
+
 class AcceptedMessage(View):
     """The user's message as it was saved."""
 
