@@ -35,7 +35,6 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """Drop them, and all messages that are replaced: the previous release would tell them to the model."""
-    op.execute("DELETE FROM generations USING messages WHERE messages.id = assistant_message_id AND messages.replaced")
     op.execute("DELETE FROM messages WHERE replaced")
     op.drop_index("ix_messages_replaced", "messages")
     op.drop_column("messages", "parent_position")

@@ -176,7 +176,7 @@ class SummaryModel:
             text = ""
         if not check(text, "", both, both, self.max_chars).is_good:
             return merged(older, newer, self.max_chars)
-        return Segment(older.first, newer.last, shorter(without_inventions(text, both), self.max_chars))
+        return Segment(older.first or newer.first, newer.last, shorter(without_inventions(text, both), self.max_chars))
 
     async def _ask(self, conversation: list[ModelMessage], sample: str, besides: int) -> str | None:
         """The model's answer; None where it ended too early or was filtered."""
@@ -255,7 +255,9 @@ def extracted(messages: Sequence[SummarizedMessage], known: Known, max_chars: in
 def merged(older: Segment, newer: Segment, max_chars: int) -> Segment:
     """One segment for two, made without a model of their weightiest sentences."""
     text = shorter("\n".join(one.text for one in (older, newer) if one.text), max_chars)
-    return Segment(older.first, newer.last, text, "edited" if older.kind == newer.kind == "edited" else "extract")
+    return Segment(
+        older.first or newer.first, newer.last, text, "edited" if older.kind == newer.kind == "edited" else "extract"
+    )
 
 
 def _draft_of(given: Given, messages: Sequence[SummarizedMessage], known: Known, told: Sequence[Fact]) -> Draft:

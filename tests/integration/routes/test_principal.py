@@ -20,7 +20,7 @@ def secured_routes() -> list[tuple[str, str]]:
     """(method, path) of every route that the OpenAPI document says is secured."""
     app = create_app(settings_for("postgresql://nobody@127.0.0.1:1/none", "redis://127.0.0.1:1", "http://127.0.0.1:1"))
     return [
-        (method.upper(), path.format(chat_id=1, generation_id=GENERATION))
+        (method.upper(), path.format(chat_id=1, message_id=1, generation_id=GENERATION))
         for path, methods in app.openapi()["paths"].items()
         for method, told in methods.items()
         if "security" in told
