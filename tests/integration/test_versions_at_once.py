@@ -28,7 +28,7 @@ WAITING = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_databas
 """How many statements wait for a row that another transaction has locked."""
 
 
-async def at_once(
+async def race(
     database_url: str, chat: int, *requests: Callable[[], Coroutine[Any, Any, httpx.Response]]
 ) -> list[httpx.Response]:
     """Make requests that all wait for the chat's row before any of them goes on, in the order in which they came."""
@@ -108,7 +108,7 @@ async def test_of_an_edit_and_a_message_at_once_the_first_is_accepted(
         lambda: client.post_async(chat, "two"),
         lambda: edit(client, chat, first["message"]["id"], "uno"),
     ]
-    answers = await at_once(database_url, chat, *(requests if is_message_first else requests[::-1]))
+    answers = await race(database_url, chat, *(requests if is_message_first else requests[::-1]))
     assert [answer.status_code for answer in answers] == [202, 409]
     await well_formed(client, chat)
     assert (await path_of(client, chat))[-2] == ("two" if is_message_first else "uno")
@@ -124,7 +124,7 @@ async def test_a_message_follows_the_version_that_was_chosen_a_moment_before(
     regenerated = await regenerate(client, chat, old)
     await client.http.post(f"/api/chats/{chat}/stop")
     requests = [lambda: client.post_async(chat, "new"), lambda: choose(client, chat, old)]
-    answers = await at_once(database_url, chat, *(requests if is_message_first else requests[::-1]))
+    answers = await race(database_url, chat, *(requests if is_message_first else requests[::-1]))
     assert [answer.status_code for answer in answers] == ([202, 409] if is_message_first else [200, 202])
     tree = await well_formed(client, chat)
     (new,) = [message for message in tree if message["content"] == "new"]
@@ -140,7 +140,7 @@ async def test_of_a_deletion_and_a_message_at_once_the_message_follows_what_is_l
     await say(client, worker, chat, "[[tokens=2]] one")
     second = await say(client, worker, chat, "[[tokens=2]] two")
     requests = [lambda: client.post_async(chat, "new"), lambda: delete(client, chat, second["message"]["id"])]
-    answers = await at_once(database_url, chat, *(requests if is_message_first else requests[::-1]))
+    answers = await race(database_url, chat, *(requests if is_message_first else requests[::-1]))
     assert [answer.status_code for answer in answers] == ([202, 409] if is_message_first else [204, 202])
     assert len(await well_formed(client, chat)) == (6 if is_message_first else 4)
 

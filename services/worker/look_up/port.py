@@ -61,8 +61,8 @@ class HistoryIndex(Protocol):
     async def find(self, scope: Scope, question: str, *, before: str = "", limit: int) -> list[FoundMessage]:
         """The messages that bear on the question, the best first, at most `limit`.
 
-        `before` is what the user said before the question: it counts too, but less. Whoever deletes a message need not
-        tell the index. The caller holds no connection meanwhile.
+        `before` is what the user said before the question: it counts too, but less. Whoever deletes or replaces a message
+        need not tell the index: replaced messages are not found. The caller holds no connection meanwhile.
 
         Raises:
             SQLAlchemyError: the database does not answer, or refuses.
