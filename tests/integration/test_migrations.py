@@ -53,7 +53,7 @@ def test_a_migration_waits_a_moment_for_a_locked_table_and_goes_on_another_time(
 
 @pytest.mark.parametrize(
     ("before", "revision"),
-    [("0004", "0005"), ("0007", "0008"), ("0008", "0009"), ("0009", "0010"), ("0010", "0011")],
+    [("0004", "0005"), ("0007", "0008"), ("0008", "0009"), ("0009", "0010"), ("0010", "0011"), ("0011", "0012")],
 )
 def test_a_migration_that_broke_off_behind_its_transaction_can_be_done_again(
     database_url: str, before: str, revision: str
@@ -70,6 +70,21 @@ def test_a_migration_that_broke_off_behind_its_transaction_can_be_done_again(
         ).fetchall()
     assert unusable == []
     test_models_and_migrations_agree(database_url)
+
+
+def test_a_downgrade_leaves_what_is_active_since_the_release_before_would_tell_all_of_it(database_url: str) -> None:
+    config = alembic_config(database_url)
+    with psycopg.connect(database_url) as connection:
+        connection.execute("INSERT INTO users (email, password_hash) VALUES ('a', 'x')")
+        connection.execute("INSERT INTO chats (user_id, last_position) SELECT id, 3 FROM users")
+        connection.execute(
+            "INSERT INTO messages (chat_id, role, content, position, status, replaced, parent_position)"
+            " SELECT id, 'user', n::text, n, 'completed', n = 2, CASE n WHEN 2 THEN 1 END"
+            " FROM chats, generate_series(1, 3) AS n"
+        )
+    command.downgrade(config, "0009")
+    with psycopg.connect(database_url) as connection:
+        assert connection.execute("SELECT array_agg(content ORDER BY position) FROM messages").fetchone() == (["1", "3"],)
 
 
 def test_all_timestamps_know_their_time_zone(database_url: str) -> None:
