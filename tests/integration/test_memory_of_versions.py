@@ -2,11 +2,15 @@
 
 from uuid import uuid4
 
+from services.worker.look_up.port import Scope
+from services.worker.look_up.postgres import PostgresIndex
 from services.worker.runtime import Worker
-from shared.ids import ChatId
+from services.worker.summaries.messages import next_messages
+from services.worker.summaries.summarizer import Summarizer
+from shared.ids import ChatId, UserId
 from tests.doubles import groq_control
 from tests.support.clients import Client, numbered
-from tests.support.summaries import memory_of, segments_of
+from tests.support.summaries import memory_of, requested, segments_of
 from tests.support.summaries import say as put
 from tests.support.turns import Noted, execute
 from tests.support.versions import answered, choose, edit, regenerate, say
@@ -47,22 +51,56 @@ async def test_gaps_count_for_nothing(client: Client, worker: Worker, chat: int,
     assert (await client.http.get(f"/api/chats/{chat}/memory")).json()["pending"] == 2
 
 
-async def test_a_version_that_is_chosen_again_is_summarized_again(
-    client: Client, worker: Worker, chat: int, database_url: str
+async def test_only_the_active_path_is_summarized_and_what_is_chosen_again_anew(
+    client: Client, summarizer: Summarizer, chat: int, database_url: str, groq_url: str
 ) -> None:
     mark = uuid4().hex
     put(database_url, chat, *[f"{mark} number {n}" for n in range(1, 13)])
-    fifth = (await client.messages(chat))[4]
-    await answered(worker, await edit(client, chat, fifth["id"], f"{mark} [[tokens=2]] other"))
-    put(database_url, chat, *[f"{mark} later {n}" for n in range(1, 11)])
-    await worker.summarizer.summarize(ChatId(chat))
-    before = memory_of(database_url, chat)[1]
-    await choose(client, chat, fifth["id"])
-    assert memory_of(database_url, chat)[1] == 3
+    reply = (await client.messages(chat))[3]
+    for _ in range(2):
+        await regenerate(client, chat, reply["id"])
+        await client.http.post(f"/api/chats/{chat}/stop")
+    put(database_url, chat, *[f"{mark} later {n}" for n in range(15, 25)])
+    await summarizer.summarize(ChatId(chat))
+    assert await requested(groq_url, mark) == [[1, 2, 3], [15, 16], [17, 18, 19]]  # the reply at 14 is empty
+    assert [segment[:2] for segment in segments_of(database_url, chat)] == [(1, 3), (4, 16), (17, 19)]
+    await choose(client, chat, reply["id"])
+    assert [segment[:2] for segment in segments_of(database_url, chat)] == [(1, 3)]
     execute(database_url, "UPDATE chats SET summary_due_at = now() WHERE id = %s", chat)
+    await summarizer.summarize(ChatId(chat))
+    assert (await requested(groq_url, mark))[3:] == [[4, 5, 6]]
+    assert [segment[:2] for segment in segments_of(database_url, chat)] == [(1, 3), (4, 6)]
+
+
+async def test_what_is_next_leaves_out_what_is_replaced_pending_or_in_the_window(
+    summarizer: Summarizer, chat: int, database_url: str
+) -> None:
+    put(database_url, chat, *[f"number {n}" for n in range(1, 13)])
+    execute(database_url, "UPDATE messages SET replaced = position IN (3, 4, 5)")
+    execute(database_url, "UPDATE messages SET status = 'pending' WHERE position IN (4, 10)")
+
+    async def positions(window: int, limit: int) -> list[int]:
+        async with summarizer.database.connect() as db:
+            rows = await db.execute(next_messages(ChatId(chat), 1, window, limit))
+            return [row.position for row in rows]
+
+    assert await positions(window=0, limit=9) == [2, 6, 7, 8, 9]
+    assert await positions(window=2, limit=9) == [2, 6, 7]
+    assert await positions(window=2, limit=2) == [2, 6]
+    assert await positions(window=5, limit=9) == []
+
+
+async def test_a_replaced_message_is_not_looked_up_though_its_terms_are_there(
+    client: Client, worker: Worker, chat: int, database_url: str
+) -> None:
+    """As a process of the release before may leave them."""
+    put(database_url, chat, *[f"the harbour of Turku, number {n}" for n in range(1, 13)])
     await worker.summarizer.summarize(ChatId(chat))
-    assert memory_of(database_url, chat)[1] == 6
-    assert before != 6
+    execute(database_url, "UPDATE messages SET replaced = true WHERE position BETWEEN 2 AND 12")
+    ((user,),) = execute(database_url, "SELECT user_id FROM chats WHERE id = %s", chat)
+    scope = Scope(UserId(int(str(user))), ChatId(chat), upto=6)
+    found = await PostgresIndex(worker.summarizer.database).find(scope, "where is the harbour?", limit=9)
+    assert [message.position for message in found] == [1]
 
 
 async def test_what_a_person_wrote_into_the_memory_stays(client: Client, worker: Worker, chat: int) -> None:

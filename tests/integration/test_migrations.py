@@ -84,7 +84,9 @@ def test_a_downgrade_leaves_what_is_active_since_the_release_before_would_tell_a
         )
     command.downgrade(config, "0009")
     with psycopg.connect(database_url) as connection:
-        assert connection.execute("SELECT array_agg(content ORDER BY position) FROM messages").fetchone() == (["1", "3"],)
+        assert connection.execute("SELECT array_agg(content ORDER BY position) FROM messages").fetchone() == (
+            ["1", "3"],
+        )
 
 
 def test_all_timestamps_know_their_time_zone(database_url: str) -> None:
