@@ -1,6 +1,7 @@
 """Versions: a message is answered anew or edited, what was there is kept, and the model is told the active path alone."""
 
 import asyncio
+import json
 from collections.abc import Callable, Coroutine
 from typing import Any
 from uuid import uuid4
@@ -11,7 +12,7 @@ import pytest
 from services.worker.runtime import Worker
 from tests.doubles import groq_control
 from tests.support.clients import Client, numbered, text_of
-from tests.support.turns import Noted, post, speaking
+from tests.support.turns import Noted, execute, post, speaking
 from tests.support.versions import answered, choose, delete, edit, path_of, regenerate, say, tree_of
 
 TWO = numbered(2)
@@ -131,6 +132,22 @@ class TestEditing:
             TWO,
             f"[[tokens=1]] {mark}",
         ]
+
+    async def test_pages_that_a_replaced_answer_found_are_not_told(
+        self, client: Client, worker: Worker, chat: int, groq_url: str, database_url: str
+    ) -> None:
+        page = {"url": "https://turku.example", "title": "Turku", "content": "A harbour."}
+        search: dict[str, Any] = {"id": "a", "name": "web_search", "given": {}, "found": [page], "error": None}
+        await say(client, worker, chat, "[[tokens=2]] one")
+        second = await say(client, worker, chat, "[[tokens=2]] two")
+        steps = json.dumps([{"text": "", "calls": [search]}])
+        searched = second["generation"]["id"]
+        execute(database_url, "UPDATE generations SET steps = %s::jsonb WHERE id = %s", steps, searched)
+        marks = [uuid4().hex, uuid4().hex]
+        await say(client, worker, chat, f"[[tokens=2]] {marks[0]}")
+        await answered(worker, await edit(client, chat, second["message"]["id"], f"[[tokens=2]] {marks[1]}"))
+        asked = [await groq_control.requests(groq_url, containing=mark, ended=1) for mark in marks]
+        assert ["turku.example" in str(requests[-1]["body"]["messages"]) for requests in asked] == [True, False]
 
     async def test_a_later_message_follows_the_new_version(self, client: Client, worker: Worker, chat: int) -> None:
         first = await say(client, worker, chat, "[[tokens=2]] one")
