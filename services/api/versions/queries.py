@@ -166,10 +166,10 @@ async def delete_turn(
     gone = tree.subtree(question.position)
     of_turn = _is_one_of(Generation.user_message_id, gone)
     open_ones = await find_open(db, of_turn)
-    due = await summaries.make_anew(db, chat_id, question.position, kept)
     # Generations first, as whoever finishes one does: else each might wait for the other.
     await db.execute(delete(Generation).where(of_turn))
     await db.execute(delete(Message).where(_is_one_of(Message.id, gone)))
+    due = await summaries.make_anew(db, chat_id, question.position, kept)
     await _touch(db, chat_id)
     return DeletedTurn(open_ones, bool(due))
 

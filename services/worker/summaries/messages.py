@@ -40,7 +40,7 @@ _COLUMNS: Final = (
 )
 
 
-def messages_between(chat_id: ChatId, first: int, last: int) -> Select[*tuple[Any, ...]]:
+def messages_of_stretch(chat_id: ChatId, first: int, last: int) -> Select[*tuple[Any, ...]]:
     """The active path's messages with first <= position <= last, by position."""
     here = (Message.chat_id == chat_id, Message.position.between(first, last), ~Message.replaced)
     return select(*_COLUMNS).where(*here).order_by(Message.position)

@@ -13,7 +13,7 @@ from sqlalchemy import Update
 
 from services.worker.look_up.port import HistoryIndex, Scope
 from services.worker.summaries.distinctive import covers, plain
-from services.worker.summaries.messages import SummarizedMessage, messages_between, read_row
+from services.worker.summaries.messages import SummarizedMessage, messages_of_stretch, read_row
 from services.worker.summaries.summary_model import Draft, Known, SummaryModel, extracted, merged
 from services.worker.summaries.taken_back import nearest, requests_to_forget, taken_back
 from shared.database.engine import Database
@@ -83,7 +83,7 @@ class Segmenting:
         old = segments[at]
         segments[at] = Segment(old.first, old.last, old.text, old.kind, old.tries + 1)
         async with self.database.connect() as db:
-            statement = messages_between(self.claimed.chat_id, old.first, old.last)
+            statement = messages_of_stretch(self.claimed.chat_id, old.first, old.last)
             rows = [read_row(row) for row in await db.execute(statement)]
         known = self._known()
         try:
