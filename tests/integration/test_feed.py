@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import httpx
 import pytest
@@ -13,7 +13,7 @@ from services.api.feed.encoder import OPENING
 from services.launcher.embedded.valkey import EmbeddedValkey
 from services.worker.runtime import Worker
 from shared import background
-from shared.ids import ChatId, UserId
+from shared.ids import ChatId, GenerationId, UserId
 from shared.settings import Settings
 from shared.streams.feed.redis import feed_names
 from shared.streams.names import LogNames
@@ -57,6 +57,38 @@ async def test_a_turn_is_told_from_its_acceptance_to_its_end(client: Client, tab
     assert "hello" in renamed["title"]
     assert running == {"type": "generation.status", **of, "status": "running", "code": None}
     assert completed == {"type": "generation.status", **of, "status": "completed", "code": None}
+
+
+async def test_other_versions_of_messages_are_told_with_where_they_begin(
+    client: Client, tab: Tab, worker: Worker
+) -> None:
+    first = await post(client, "[[tokens=1]] hello")
+    await worker.attempts.run(first.generation_id)
+    question, reply = await client.messages(first.chat_id)
+    path = f"/api/chats/{first.chat_id}/messages"
+    later = {"Prefer": "respond-async"}
+    await tab.until("generation.status", status="completed")
+
+    anew = (
+        (await client.http.post(f"{path}/{reply['id']}/regenerate", json={}, headers=later)).raise_for_status().json()
+    )
+    events = await tab.until("generation.status", status="queued")
+    assert [event.part["type"] for event in events] == ["messages.changed", "generation.status"]
+    assert (events[0].part["position"], events[1].part["generation_id"]) == (2, anew["generation"]["id"])
+    await worker.attempts.run(GenerationId(UUID(anew["generation"]["id"])))
+
+    body = {"content": "[[tokens=1]] good morning"}
+    edited = (await client.http.patch(f"{path}/{question['id']}", json=body, headers=later)).raise_for_status().json()
+    events = await tab.until("chat.renamed")
+    assert [event.part["type"] for event in events[-3:]] == ["messages.changed", "message.accepted", "chat.renamed"]
+    assert events[-3].part["position"] == 1
+    assert events[-2].part["user_message_id"] == edited["message"]["id"]
+    await worker.attempts.run(GenerationId(UUID(edited["generation"]["id"])))
+
+    (await client.http.post(f"{path}/{question['id']}/choose")).raise_for_status()
+    assert (await tab.until("messages.changed"))[-1].part["position"] == 1
+    (await client.http.delete(f"{path}/{question['id']}")).raise_for_status()
+    assert (await tab.until("messages.changed"))[-1].part["position"] == 1
 
 
 async def test_two_tabs_are_told_the_same_in_the_same_order(client: Client, worker: Worker) -> None:

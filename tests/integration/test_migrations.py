@@ -82,7 +82,7 @@ def test_a_downgrade_leaves_what_is_active_since_the_release_before_would_tell_a
             " SELECT id, 'user', n::text, n, 'completed', n = 2, CASE n WHEN 2 THEN 1 END"
             " FROM chats, generate_series(1, 3) AS n"
         )
-    command.downgrade(config, "0009")
+    command.downgrade(config, "0011")
     with psycopg.connect(database_url) as connection:
         assert connection.execute("SELECT array_agg(content ORDER BY position) FROM messages").fetchone() == (
             ["1", "3"],

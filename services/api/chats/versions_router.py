@@ -11,6 +11,7 @@ from services.api.fields import BigIntId
 from services.api.generations.cancellation import end_deleted
 from services.api.versions.queries import choose_version, delete_turn
 from shared.ids import ChatId, MessageId
+from shared.protocol.feed_events import messages_changed
 
 _NOT_FOUND: Final[dict[int | str, dict[str, Any]]] = {404: {"description": "chat_not_found, message_not_found"}}
 
@@ -27,11 +28,13 @@ async def choose(
     """
     owner, chat, kept = principal.user_id, ChatId(chat_id), resources.limits.kept_messages
     async with resources.database.begin() as db:
-        is_due = await choose_version(db, owner, chat, MessageId(message_id), kept)
+        change = await choose_version(db, owner, chat, MessageId(message_id), kept)
         view = ChatWithMessages.of(
             await queries.find_chat(db, owner, chat), await queries.list_messages(db, owner, chat)
         )
-    if is_due:
+    if change.position is not None:
+        resources.streams.feed.tell(owner, messages_changed(chat, change.position))
+    if change.is_due:
         resources.jobs.summarize(chat)
     return view
 
@@ -42,6 +45,7 @@ async def delete(chat_id: BigIntId, message_id: BigIntId, principal: CurrentPrin
     chat, kept = ChatId(chat_id), resources.limits.kept_messages
     async with resources.database.begin() as db:
         deleted = await delete_turn(db, principal.user_id, chat, MessageId(message_id), kept)
+    resources.streams.feed.tell(principal.user_id, messages_changed(chat, deleted.position))
     await end_deleted(resources.streams, deleted.open_ones)
     if deleted.is_due:
         resources.jobs.summarize(chat)

@@ -11,7 +11,7 @@ from services.api.turns import queries
 from services.api.turns.idempotency import find_repeated, hashed_key
 from services.api.turns.limits import check_message
 from services.api.turns.queries import Bounds
-from services.api.turns.turn import Key, NewTurn, Turn
+from services.api.turns.turn import Edit, Key, NewTurn, Turn
 from services.api.versions.queries import lock_chat
 from shared.database.engine import Database
 from shared.database.tables import Generation
@@ -67,7 +67,7 @@ async def accept(
             async with database.connect() as db:
                 turn, refusal = None, await queries.why_refused(db, new, bounds)
         if turn is not None:
-            _tell(streams.feed, new, turn)
+            tell_accepted(streams.feed, new, turn)
             await _send(database, jobs, streams.feed, new.chat_id, turn)
             return turn
         # What is in the way may be the same message, which was accepted a moment ago.
@@ -98,14 +98,14 @@ async def _interrupt(
         if turn is None:
             refusal = await queries.why_refused(db, new, bounds)
             raise refusal or TooBusy
-    _tell(streams.feed, new, turn)
+    tell_accepted(streams.feed, new, turn)
     # The logs are closed before the new generation is sent: its model reads what the cancelled generations said.
     await end_cancelled(database, streams, jobs, metrics, cancelled)
     jobs.generate(turn.generation_id)
     return turn
 
 
-def _tell(feed: FeedPublisher, new: NewTurn, turn: Turn) -> None:
+def tell_accepted(feed: FeedPublisher, new: NewTurn | Edit, turn: Turn) -> None:
     """Tell the user's readers of an accepted message, before a worker can tell them of its generation."""
     accepted = message_accepted(
         new.chat_id,

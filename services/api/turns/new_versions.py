@@ -5,18 +5,21 @@ from sqlalchemy.exc import IntegrityError
 from services.api.generations.cancellation import end_cancelled
 from services.api.limits import Limits
 from services.api.turns import queries
-from services.api.turns.accept import TRIES
+from services.api.turns.accept import TRIES, tell_accepted
 from services.api.turns.idempotency import find_repeated, hashed_key
 from services.api.turns.limits import check_message
 from services.api.turns.queries import Bounds
 from services.api.turns.turn import Edit, Key, Regeneration, Turn
-from services.api.versions.queries import change_path, insist_on_quiet, lock_chat, read_tree
+from services.api.versions.queries import PathChange, change_path, insist_on_quiet, lock_chat, read_tree
 from services.api.versions.tree import ROOT
 from shared.database.engine import Connection, Database
 from shared.database.tables import Generation
 from shared.errors import CortexAIError, MessageNotEditable, MessageNotFound, TooBusy
 from shared.generations.cancel import OpenGeneration, cancel
 from shared.jobs.sender import JobSender
+from shared.protocol.feed_events import generation_status, messages_changed
+from shared.states import GenerationStatus
+from shared.streams.feed.publisher import FeedPublisher
 from shared.streams.redis import Streams
 from shared.telemetry.metrics import Metrics
 
@@ -69,7 +72,7 @@ async def _accept(
             return repeated
         try:
             async with database.begin() as db:
-                turn, cancelled, is_due = await open_version(db, new, key, limits)
+                turn, cancelled, change = await open_version(db, new, key, limits)
         except IntegrityError as error:
             if queries.violated(error) not in queries.ACCEPTED_AT_ONCE:
                 raise
@@ -79,13 +82,24 @@ async def _accept(
                 return repeated
             raise
         else:
+            _tell(streams.feed, new, turn, change.position)
             # The logs are closed before the new generation is sent, as with a message that interrupts.
             await end_cancelled(database, streams, jobs, metrics, cancelled)
             jobs.generate(turn.generation_id)
-            if is_due:
+            if change.is_due:
                 jobs.summarize(new.chat_id)
             return turn
     raise TooBusy
+
+
+def _tell(feed: FeedPublisher, new: Regeneration | Edit, turn: Turn, changed_from: int | None) -> None:
+    """Tell the user's readers which messages are others now, and of the turn at their end."""
+    feed.tell(new.user_id, messages_changed(new.chat_id, changed_from or turn.position))
+    if isinstance(new, Edit):
+        tell_accepted(feed, new, turn)
+        return
+    queued = generation_status(new.chat_id, turn.generation_id, turn.assistant_message_id, GenerationStatus.QUEUED)
+    feed.tell(new.user_id, queued)
 
 
 async def _find_repeated(database: Database, new: Regeneration | Edit, key: Key | None) -> Turn | None:
@@ -97,11 +111,10 @@ async def _find_repeated(database: Database, new: Regeneration | Edit, key: Key 
 
 async def open_version(
     db: Connection, new: Regeneration | Edit, key: Key | None, limits: Limits
-) -> tuple[Turn, list[OpenGeneration], bool]:
+) -> tuple[Turn, list[OpenGeneration], PathChange]:
     """Change the active path and open the turn at its end. Needs a transaction, which undoes all where this raises.
 
-    `key` is the request's key, hashed. Returns the turn, the generations that were cancelled, and whether messages are due
-    to be summarized.
+    `key` is the request's key, hashed. Returns the turn, the generations that were cancelled, and how the path changed.
 
     Raises:
         IntegrityError: as `open_turn`.
@@ -123,7 +136,7 @@ async def open_version(
         raise MessageNotEditable
     question = tree.question_of(node)
     end = question.parent if isinstance(new, Edit) else question.position
-    is_due = await change_path(db, new.chat_id, tree, tree.path_to(end), limits.kept_messages)
+    change = await change_path(db, new.chat_id, tree, tree.path_to(end), limits.kept_messages)
     bounds = Bounds(limits.live_generations, limits.queue_depth, limits.daily_tokens)
     if isinstance(new, Regeneration):
         turn = await queries.open_reply(db, new, question, key, bounds)
@@ -133,4 +146,4 @@ async def open_version(
         turn = await queries.open_turn(db, new, key, bounds)
     if turn is None:
         raise await queries.why_refused(db, new, bounds) or TooBusy
-    return turn, cancelled, is_due
+    return turn, cancelled, change

@@ -41,8 +41,6 @@ from shared.telemetry.traces import current_trace
 from shared.visible_text import short_title
 
 TITLE_CHARS: Final = 80
-FIRST_REPLY: Final = 2
-"""The position of a chat's first reply. Only a first message gives a chat its title: no later one finds it without."""
 ONE_LIVE_PER_CHAT: Final = "uq_generations_chat_id_live"
 ONE_PER_SLOT: Final = "uq_generations_user_id_slot"
 ONE_PER_KEY: Final = "uq_generations_user_id_idempotency_key"
@@ -172,9 +170,10 @@ def _open_turn(*, is_asked_anew: bool) -> Any:  # noqa: ANN401 - likewise
         question.c.position,
         question.c.created_at,
         generation.c.status,
-        case(((chat.c.last_position == FIRST_REPLY) & (chat.c.title_by == "message"), chat.c.title)).label(
-            "first_title"
-        ),
+        # Told again, harmlessly, when a later message has the same words.
+        case(
+            ((chat.c.title_by == "message") & (chat.c.title == bindparam("first_title", type_=Text)), chat.c.title)
+        ).label("first_title"),
     ).select_from(chat.join(question, true()).join(reply, true()).join(generation, true()))  # one row each, or none
 
 
@@ -223,7 +222,7 @@ async def open_reply(db: Connection, new: Regeneration, question: Node, key: Key
 
 def _turn(row: Sequence[Any], content: str) -> Turn:
     *accepted, first_title = row
-    return Turn(*accepted, content=content, first_title=first_title)
+    return Turn(*accepted)._replace(content=content, first_title=first_title)
 
 
 def _values_of(new: AnyTurn, key: Key | None, bounds: Bounds) -> dict[str, Any]:

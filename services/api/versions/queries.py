@@ -35,6 +35,16 @@ _LEAVE: Final = text("""
 """)
 
 
+class PathChange(NamedTuple):
+    """What a change of the active path did: the position of the first message that left or joined, None where none did.
+
+    `is_due`: messages are due to be summarized.
+    """
+
+    position: int | None = None
+    is_due: bool = False
+
+
 class Place(NamedTuple):
     """Where a message stands: which message it follows, None for a chat's first; and the ids of all versions there.
 
@@ -96,29 +106,30 @@ async def insist_on_quiet(db: Connection, *which: ColumnElement[bool]) -> None:
         raise GenerationInProgress(GenerationId(found))
 
 
-async def change_path(db: Connection, chat_id: ChatId, tree: Tree, path: Collection[int], kept: int) -> bool:
+async def change_path(db: Connection, chat_id: ChatId, tree: Tree, path: Collection[int], kept: int) -> PathChange:
     """Make these positions the active path. Needs a transaction that has locked the chat.
 
     What was made of the messages that leave or join the path is forgotten and made anew, as far as it lies behind the
     watermark. A summarizer that is at work begins again. `kept` messages past the watermark are not summarized.
-
-    Returns whether messages are due to be summarized.
     """
     flipped = tree.flipped(path)
     if not flipped:
-        return False
+        return PathChange()
     leaving = [node for node in flipped if not node.replaced]
     await db.execute(_JOIN, {"ids": [node.id for node in flipped if node.replaced]})
     if leaving:
         await db.execute(_LEAVE, {"ids": [one.id for one in leaving], "parents": [one.parent for one in leaving]})
         await db.execute(delete(MessageTerms).where(_is_one_of(MessageTerms.message_id, leaving)))
-    return bool(await summaries.make_anew(db, chat_id, flipped[0].position, kept))
+    position = flipped[0].position
+    return PathChange(position, bool(await summaries.make_anew(db, chat_id, position, kept)))
 
 
-async def choose_version(db: Connection, user_id: UserId, chat_id: ChatId, message_id: MessageId, kept: int) -> bool:
+async def choose_version(
+    db: Connection, user_id: UserId, chat_id: ChatId, message_id: MessageId, kept: int
+) -> PathChange:
     """Make the path through this message, and on to the newest leaf behind it, the active one. Needs a transaction.
 
-    A message on the active path stays there, with all that follows it. Returns whether messages are due to be summarized.
+    A message on the active path stays there, with all that follows it.
 
     Raises:
         ChatNotFound: absent, or another user's.
@@ -130,16 +141,20 @@ async def choose_version(db: Connection, user_id: UserId, chat_id: ChatId, messa
     tree = await read_tree(db, chat_id)
     node = _insist_on(tree, message_id)
     if not node.replaced:
-        return False
+        return PathChange()
     await insist_on_quiet(db, Generation.chat_id == chat_id)
-    due = await change_path(db, chat_id, tree, tree.path_through(node.position), kept)
+    change = await change_path(db, chat_id, tree, tree.path_through(node.position), kept)
     await _touch(db, chat_id)
-    return due
+    return change
 
 
 class DeletedTurn(NamedTuple):
-    """What was open of a turn that is deleted, and whether messages of the chat are due to be summarized."""
+    """A turn that was deleted: the position of its user's message, and what was open of it.
 
+    `is_due`: messages of the chat are due to be summarized.
+    """
+
+    position: int
     open_ones: list[OpenGeneration]
     is_due: bool
 
@@ -171,7 +186,7 @@ async def delete_turn(
     await db.execute(delete(Message).where(_is_one_of(Message.id, gone)))
     due = await summaries.make_anew(db, chat_id, question.position, kept)
     await _touch(db, chat_id)
-    return DeletedTurn(open_ones, bool(due))
+    return DeletedTurn(question.position, open_ones, bool(due))
 
 
 def _insist_on(tree: Tree, message_id: MessageId) -> Node:
