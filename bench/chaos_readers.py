@@ -89,7 +89,7 @@ async def read(view: View, response: aiohttp.ClientResponse, *, leave_after: int
             view.done = True
             return
         part = json.loads(data)
-        if event_id:
+        if event_id and not event_id.endswith(":0-0"):
             view.take(event_id, part)
             taken += 1
             if leave_after is not None and taken >= leave_after:

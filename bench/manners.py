@@ -130,8 +130,10 @@ async def _say(http: aiohttp.ClientSession, chat: int, message: str) -> Turn:
                     turn.text += part["delta"]
                 case "finish" | "abort":
                     turn.ending = part["type"]
+                case "data-error":
+                    turn.code = part["data"]["code"]
                 case "error":
-                    turn.ending, turn.code, turn.error = "error", part["code"], part["errorText"]
+                    turn.ending, turn.error = "error", part["errorText"]
     return turn
 
 

@@ -47,8 +47,8 @@ def read(recording: Recording, expected_tokens: int, *, direct: bool) -> Reading
         if not content:
             continue
         frame = json.loads(content)
-        if not direct and not position and frame.get("transient"):
-            continue  # a queue position or a title, which are in no log and so have no id
+        if not direct and (not position or position.endswith(":0-0")) and frame.get("transient"):
+            continue  # a queue position or a title, which are in no log and so have no id of their own
         reading.frames += 1
         if not direct:
             previous = _follow(previous, position, reading)

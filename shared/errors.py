@@ -8,6 +8,7 @@ CortexAIError
 │   ├── MemoryItemNotFound
 │   ├── MessageNotEditable
 │   ├── ModelNotOffered
+│   ├── PartNotSupported
 │   └── IdempotencyKeyReused
 ├── PayloadTooLarge
 ├── Unauthenticated
@@ -26,6 +27,7 @@ CortexAIError
 ├── Conflict
 │   ├── EmailTaken
 │   ├── MemoryChanged
+│   ├── ApprovalNotPending
 │   ├── TurnNotLast
 │   └── GenerationInProgress
 ├── TooMany               more than this user may have
@@ -145,6 +147,16 @@ class ModelNotOffered(InvalidInput):
         super().__init__(f"model: must be one of {', '.join(offered)}", field="model")
 
 
+class PartNotSupported(InvalidInput):
+    """A message has a part of a kind that can't be used here."""
+
+    code = "part_not_supported"
+
+    def __init__(self, field: str, kind: str) -> None:
+        what = "files can't be attached yet" if kind == "file" else "must be text"
+        super().__init__(f"{field}: {what}", field=field)
+
+
 class IdempotencyKeyReused(InvalidInput):
     """This Idempotency-Key was used before, with another body."""
 
@@ -255,6 +267,12 @@ class MemoryChanged(Conflict):
     """The chat's memory has changed since this version; look at it again."""
 
     code = "memory_changed"
+
+
+class ApprovalNotPending(Conflict):
+    """No tool call of this chat waits for an approval."""
+
+    code = "approval_not_pending"
 
 
 class TurnNotLast(Conflict):

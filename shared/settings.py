@@ -154,7 +154,9 @@ class Settings(RedisSettings, DatabaseSettings):
     bcrypt_rounds: int = Field(default=12, ge=10, le=16)
     backend_cors_origins: Annotated[tuple[str, ...], NoDecode] = LOCAL_ORIGINS
     max_body_bytes: int = Field(default=1024 * 1024, ge=1024)
+    ai_sdk_max_body_bytes: int = Field(default=20 * 1024 * 1024, ge=1024)
     message_max_chars: int = Field(default=32_000, ge=1, le=200_000)
+    web_page: bool = True
 
     groq_api_key: SecretStr | None = None
     groq_model: str = "openai/gpt-oss-120b"

@@ -8,6 +8,7 @@ from typing import Final
 import uvicorn
 
 from services.api.app import create_app
+from services.api.http_protocol import HttpProtocol
 from services.api.listener import tune
 from services.api.middleware import quiet_cuts
 from shared.settings import Settings
@@ -29,6 +30,7 @@ def serve(settings: Settings, metrics: Metrics) -> int:
         create_app(settings, metrics),
         host=settings.host,
         port=settings.port,
+        http=HttpProtocol,
         log_config=None,
         access_log=False,
         server_header=False,

@@ -9,6 +9,8 @@ from sqlalchemy.sql.elements import ColumnElement
 from shared.database.engine import Connection
 from shared.database.tables import Generation, Message
 from shared.ids import ChatId, GenerationId, MessageId, UserId
+from shared.protocol import frames
+from shared.protocol.frames import Start
 from shared.states import OPEN, GenerationStatus, MessageStatus
 
 
@@ -22,14 +24,27 @@ class OpenGeneration(NamedTuple):
     attempt: int
     message_id: MessageId
     content: str
+    user_message_id: MessageId
     user_id: UserId
     chat_id: ChatId
+
+    def opening(self) -> Start:
+        """The first frame of an attempt at the generation."""
+        return frames.start(self.message_id, self.id, user_message_id=self.user_message_id, chat_id=self.chat_id)
 
 
 async def find_open(db: Connection, *which: ColumnElement[bool]) -> list[OpenGeneration]:
     """Generations that are not over."""
     statement = (
-        select(Generation.id, Generation.attempt, Message.id, Message.content, Generation.user_id, Generation.chat_id)
+        select(
+            Generation.id,
+            Generation.attempt,
+            Message.id,
+            Message.content,
+            Generation.user_message_id,
+            Generation.user_id,
+            Generation.chat_id,
+        )
         .join(Message, Message.id == Generation.assistant_message_id)
         .where(Generation.status.in_(OPEN), *which)
     )
@@ -46,6 +61,7 @@ async def cancel(db: Connection, *which: ColumnElement[bool]) -> list[OpenGenera
             Generation.id,
             Generation.attempt,
             Generation.assistant_message_id,
+            Generation.user_message_id,
             Generation.user_id,
             Generation.chat_id,
         )
@@ -58,14 +74,26 @@ async def cancel(db: Connection, *which: ColumnElement[bool]) -> list[OpenGenera
         .returning(Message.id, Message.content)
         .cte("reply")
     )
-    statement = select(ended.c.id, ended.c.attempt, reply.c.id, reply.c.content, ended.c.user_id, ended.c.chat_id).join(
-        reply, reply.c.id == ended.c.assistant_message_id
-    )
+    statement = select(
+        ended.c.id,
+        ended.c.attempt,
+        reply.c.id,
+        reply.c.content,
+        ended.c.user_message_id,
+        ended.c.user_id,
+        ended.c.chat_id,
+    ).join(reply, reply.c.id == ended.c.assistant_message_id)
     return [_open_generation(row) for row in await db.execute(statement)]
 
 
-def _open_generation(row: Row[UUID, int, int, str, int, int]) -> OpenGeneration:
-    generation_id, attempt, message_id, content, user_id, chat_id = row
+def _open_generation(row: Row[UUID, int, int, str, int, int, int]) -> OpenGeneration:
+    generation_id, attempt, message_id, content, user_message_id, user_id, chat_id = row
     return OpenGeneration(
-        GenerationId(generation_id), attempt, MessageId(message_id), content, UserId(user_id), ChatId(chat_id)
+        GenerationId(generation_id),
+        attempt,
+        MessageId(message_id),
+        content,
+        MessageId(user_message_id),
+        UserId(user_id),
+        ChatId(chat_id),
     )

@@ -18,7 +18,7 @@ from shared.generations.turn_order import QueuedGeneration, mark_closed
 from shared.ids import GenerationId, MessageId
 from shared.protocol import frames
 from shared.protocol.catch_up import catch_up_text
-from shared.protocol.encoding import encode
+from shared.protocol.encoding import encode_all
 from shared.protocol.frames import Frame
 from shared.protocol.message_parts import MessagePart, Source
 from shared.protocol.transcript import Transcript, read
@@ -66,23 +66,23 @@ async def _append_end(
     database: Database, writer: Writer, stream_log: Log, generation: OpenGeneration, outcome: Outcome
 ) -> Offset:
     attempt = generation.attempt + 1
-    opening = frames.start(generation.message_id, generation.id)
-    written = await open_attempt(writer, stream_log, generation.id, attempt, opening)
+    written = await open_attempt(writer, stream_log, generation.id, attempt, generation.opening())
     transcript = read(written)
     content = _final_content(generation, outcome, transcript)
     ending = catch_up_text(transcript, content)
     for frame in ending:
         transcript.take(frame)
+    closing = transcript.closing()
+    for frame in closing:
+        transcript.take(frame)
     if content != generation.content or (outcome.status != GenerationStatus.COMPLETED and transcript.parts()):
         async with database.connect() as db:
             await db.execute(save_text(generation.message_id, content, transcript.parts(), transcript.sources))
-    ending += [*transcript.ending(), *outcome.frames()]
+    ending += [*closing, *outcome.frames()]
     return Offset(attempt, await _append(writer, generation.id, attempt, len(written), ending))
 
 
-async def abandon_log(
-    writer: Writer, stream_log: Log, generation_id: GenerationId, message_id: MessageId, attempt: int
-) -> None:
+async def abandon_log(writer: Writer, stream_log: Log, generation: OpenGeneration) -> None:
     """Close the log of a generation whose row is gone: readers get an `abort` frame, the worker is fenced off.
 
     Raises:
@@ -90,16 +90,15 @@ async def abandon_log(
         StreamsUnavailable: the worker and the readers will find out by the row's absence.
 
     """
-    opening = frames.start(message_id, generation_id)
-    written = await open_attempt(writer, stream_log, generation_id, attempt + 1, opening)
-    ending = [*read(written).ending(), frames.abort("deleted")]
-    await _append(writer, generation_id, attempt + 1, len(written), ending)
+    attempt = generation.attempt + 1
+    written = await open_attempt(writer, stream_log, generation.id, attempt, generation.opening())
+    ending = [*read(written).closing(), *frames.aborted("deleted")]
+    await _append(writer, generation.id, attempt, len(written), ending)
 
 
 async def _append(writer: Writer, generation_id: GenerationId, attempt: int, after: int, ending: list[Frame]) -> int:
     """Append the last frames. Returns the sequence of the terminal one."""
-    encoded = tuple(encode(frame) for frame in ending)
-    (answer,) = await writer.append([Append(generation_id, attempt, after, encoded, terminal=True)])
+    (answer,) = await writer.append([Append(generation_id, attempt, after, encode_all(ending), terminal=True)])
     if isinstance(answer, AppendRefused):
         raise answer
     return answer

@@ -6,7 +6,7 @@ from typing import Self, cast
 
 from shared.errors import CortexAIError
 from shared.protocol import frames
-from shared.protocol.frames import FinishReason, Frame
+from shared.protocol.frames import ErrorData, FinishReason, Frame
 from shared.states import GenerationStatus
 from shared.token_usage import TokenUsage
 
@@ -53,12 +53,19 @@ class Outcome:
         reason = cast("FinishReason | None", finish_reason)
         return cls(GenerationStatus(status), reason, error_code, error_message, TokenUsage.from_row(usage))
 
+    @property
+    def error(self) -> ErrorData | None:
+        """Why the generation failed; None when it did not. Rows of the first release may lack the reason."""
+        if self.status is not GenerationStatus.FAILED:
+            return None
+        return {"code": self.error_code or CortexAIError.code, "message": self.error_message or "The answer failed."}
+
     def frames(self) -> list[Frame]:
         """The frames that end the log, the terminal one last. The parts that are open are ended before."""
+        if self.error is not None:
+            return frames.failed(self.error)
         match self.status:
-            case GenerationStatus.FAILED:
-                return [frames.error(self.error_message or "The answer failed.", self.error_code or "internal_error")]
             case GenerationStatus.CANCELLED:
-                return [frames.abort("cancelled")]
+                return frames.aborted("cancelled")
             case _:
                 return [frames.finish_step(), frames.finish(self.finish_reason or "stop", self.usage)]

@@ -5,14 +5,18 @@ An encoded frame is `data: <json>\n\n`. The front door puts the `id:` line befor
 
 import json
 import re
+from collections.abc import Iterable
 from typing import Final, cast
 
 from shared.protocol.feed_events import FeedEvent
 from shared.protocol.frames import Frame
+from shared.protocol.json_lines import json_line
+from shared.protocol.sizes import MAX_DELTA_CHARS
 
 DONE: Final = b"data: [DONE]\n\n"
-PING: Final = b": ping\n\n"
-OPENING: Final = b": open\nretry: 1000\n\n"
+# A comment, or `retry:`, with a blank line of its own is an empty event for many clients.
+PING: Final = b": ping\n"
+OPENING: Final = b": open\nretry: 1000\n"
 PREFIX: Final = b"data: "
 RESET: Final = b'data: {"type":"data-reset","data":{},"transient":true}\n\n'
 """Goes before a full replay to a client that asked for less: what the client has is not in the log. No log holds this frame,
@@ -20,9 +24,6 @@ so the frame has no id."""
 
 # Neither can be trusted to be absent: \u0000 and \ud800 are legal JSON.
 _UNSTORABLE: Final = re.compile("[\0\ud800-\udfff]")
-
-# They end no line in SSE, but they do for some clients' line splitters (Python's, for one); JSON lets them be escaped.
-LINE_ENDS: Final = (("\u0085", "\\u0085"), ("\u2028", "\\u2028"), ("\u2029", "\\u2029"))
 
 
 def encode(frame: Frame | FeedEvent) -> bytes:
@@ -32,16 +33,37 @@ def encode(frame: Frame | FeedEvent) -> bytes:
         UnicodeEncodeError: a text has a lone surrogate; `clean` the text first.
 
     """
-    line = json.dumps(frame, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    for end, escape in LINE_ENDS:
-        if end in line:
-            line = line.replace(end, escape)
-    return b"data: %b\n\n" % line.encode()
+    return b"data: %b\n\n" % json_line(frame).encode()
+
+
+def encode_all(frames: Iterable[Frame]) -> tuple[bytes, ...]:
+    """The bytes of frames for a log. A delta of a long text becomes several frames, so that no line is long (sizes.py).
+
+    Raises:
+        UnicodeEncodeError: a text has a lone surrogate; `clean` the text first.
+
+    """
+    encoded: list[bytes] = []
+    for frame in frames:
+        if (frame["type"] == "text-delta" or frame["type"] == "reasoning-delta") and len(
+            frame["delta"]
+        ) > MAX_DELTA_CHARS:
+            text = frame["delta"]
+            pieces = (text[begin : begin + MAX_DELTA_CHARS] for begin in range(0, len(text), MAX_DELTA_CHARS))
+            encoded += [encode(cast("Frame", {**frame, "delta": piece})) for piece in pieces]
+        else:
+            encoded.append(encode(frame))
+    return tuple(encoded)
 
 
 def decode(encoded: bytes) -> Frame:
     """The frame that `encode` made these bytes of."""
     return cast("Frame", json.loads(encoded.removeprefix(PREFIX)))
+
+
+def is_title(encoded: bytes) -> bool:
+    """Whether these are the bytes of a `data-title` frame."""
+    return encoded.startswith(b'data: {"type":"data-title"')
 
 
 def clean(text: str) -> str:

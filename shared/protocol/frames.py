@@ -1,21 +1,25 @@
 """The stream's frames, typed: the AI SDK's UI Message Stream v1. The keys are the wire's own spelling.
 
 A log's frames have a strict order: no delta or end without its start, and a text part is ended before the terminal frame.
-Strict versions of the AI SDK refuse keys that a frame's type does not define. Source: docs/protocol.md §2.
+Strict versions of the AI SDK refuse keys that a frame's type does not define, so what is our own goes into `data-*` parts and
+into metadata. tests/clients has every frame checked by the oldest and the newest versions. Source: docs/protocol.md §2.
 """
 
 from typing import Any, Literal, NotRequired, TypedDict
 
-from shared.ids import GenerationId, MessageId
+from shared.ids import ChatId, GenerationId, MessageId
+from shared.protocol.sizes import cut_text, shortened
 from shared.token_usage import TokenUsage
 
 FinishReason = Literal["stop", "length", "content-filter", "tool-calls", "error", "other"]
 
 
 class StartMetadata(TypedDict):
-    """What the `start` frame says of its message."""
+    """What the `start` frame says of its message: where it belongs, and which message it answers."""
 
     generationId: str
+    userMessageId: str
+    chatId: str
 
 
 class Start(TypedDict):
@@ -205,19 +209,45 @@ class Finish(TypedDict):
     messageMetadata: NotRequired[FinishMetadata]
 
 
+class ErrorData(TypedDict):
+    """Why an answer failed. `code` is stable (docs/protocol.md, error codes)."""
+
+    code: str
+    message: str
+
+
+class DataError(TypedDict):
+    """Comes before an `error` frame, which has no room for a code. A client keeps it."""
+
+    type: Literal["data-error"]
+    id: Literal["error"]
+    data: ErrorData
+
+
 class Error(TypedDict):
     """Terminal: the answer failed."""
 
     type: Literal["error"]
     errorText: str
-    code: str
+
+
+class AbortMetadata(TypedDict):
+    """What is said of a message whose answer ended with `abort`: a request stopped it, or deleted its chat or account."""
+
+    status: Literal["cancelled", "deleted"]
+
+
+class MessageMetadata(TypedDict):
+    """Comes before an `abort` frame, which has no room for a reason. A client adds it to the metadata of its message."""
+
+    type: Literal["message-metadata"]
+    messageMetadata: AbortMetadata
 
 
 class Abort(TypedDict):
     """Terminal: the answer was stopped on request."""
 
     type: Literal["abort"]
-    reason: str
 
 
 Terminal = Finish | Error | Abort
@@ -239,6 +269,8 @@ Frame = (
     | DataRetry
     | DataTitle
     | DataCitations
+    | DataError
+    | MessageMetadata
     | Terminal
 )
 """Any frame of a log."""
@@ -255,9 +287,14 @@ def join(before: Frame, frame: Frame) -> bool:
     return False
 
 
-def start(message_id: MessageId, generation_id: GenerationId) -> Start:
+def start(message_id: MessageId, generation_id: GenerationId, *, user_message_id: MessageId, chat_id: ChatId) -> Start:
     """The first frame of an attempt. A second one with the same message id continues the same message."""
-    return {"type": "start", "messageId": str(message_id), "messageMetadata": {"generationId": str(generation_id)}}
+    metadata: StartMetadata = {
+        "generationId": str(generation_id),
+        "userMessageId": str(user_message_id),
+        "chatId": str(chat_id),
+    }
+    return {"type": "start", "messageId": str(message_id), "messageMetadata": metadata}
 
 
 def start_step() -> StartStep:
@@ -301,23 +338,23 @@ def reasoning_end(reasoning_id: str) -> ReasoningEnd:
 
 
 def tool_input(call_id: str, name: str, arguments: dict[str, Any]) -> ToolInput:
-    """A tool is called. The tool runs here, so the client need not know it."""
+    """A tool is called. The tool runs here, so the client need not know it. A very large input is shortened (sizes.py)."""
     return {
         "type": "tool-input-available",
         "toolCallId": call_id,
         "toolName": name,
-        "input": arguments,
+        "input": shortened(arguments) or {},
         "providerExecuted": True,
         "dynamic": True,
     }
 
 
 def tool_output(call_id: str, output: Any) -> ToolOutput:  # noqa: ANN401 - whatever JSON the tool gives
-    """What a called tool gave."""
+    """What a called tool gave, shortened where it is very large (sizes.py)."""
     return {
         "type": "tool-output-available",
         "toolCallId": call_id,
-        "output": output,
+        "output": shortened(output),
         "providerExecuted": True,
         "dynamic": True,
     }
@@ -328,7 +365,7 @@ def tool_error(call_id: str, text: str) -> ToolError:
     return {
         "type": "tool-output-error",
         "toolCallId": call_id,
-        "errorText": text,
+        "errorText": cut_text(text),
         "providerExecuted": True,
         "dynamic": True,
     }
@@ -336,7 +373,7 @@ def tool_error(call_id: str, text: str) -> ToolError:
 
 def source_url(source_id: str, url: str, title: str) -> SourceUrl:
     """A page that the answer may rest on."""
-    return {"type": "source-url", "sourceId": source_id, "url": url, "title": title}
+    return {"type": "source-url", "sourceId": source_id, "url": url, "title": cut_text(title)}
 
 
 def status(data: StatusData) -> DataStatus:
@@ -376,11 +413,14 @@ def finish(reason: FinishReason, usage: TokenUsage | None = None) -> Finish:
     return {"type": "finish", "finishReason": reason, "messageMetadata": {"usage": usage_metadata(usage)}}
 
 
-def error(text: str, code: str) -> Error:
-    """Terminal: the answer failed. `code` is stable (docs/protocol.md, error codes)."""
-    return {"type": "error", "errorText": text, "code": code}
+def failed(error: ErrorData) -> list[Frame]:
+    """The frames that end the log of an answer that failed."""
+    return [
+        {"type": "data-error", "id": "error", "data": error},
+        {"type": "error", "errorText": error["message"]},
+    ]
 
 
-def abort(reason: str) -> Abort:
-    """Terminal: the answer was stopped on request."""
-    return {"type": "abort", "reason": reason}
+def aborted(status: Literal["cancelled", "deleted"]) -> list[Frame]:
+    """The frames that end the log of an answer that a request stopped, or whose chat or account was deleted."""
+    return [{"type": "message-metadata", "messageMetadata": {"status": status}}, {"type": "abort"}]

@@ -4,9 +4,13 @@ This is a client's own shape: `messages.parts` and `messages.sources` keep it as
 rendered. Rows of older releases have the same form.
 """
 
-from typing import Any, Literal, NotRequired, TypedDict
+from collections.abc import Iterable
+from typing import Any, Final, Literal, NotRequired, TypedDict
 
-from shared.protocol.frames import CitationsData
+from shared.protocol.frames import CitationsData, ErrorData
+
+UNFINISHED_TOOL: Final = "The answer ended before this tool gave anything."
+"""The error of a tool call whose answer ended from outside: stopped, deleted, out of time, or lost with its workers."""
 
 
 class StepStartPart(TypedDict):
@@ -63,4 +67,41 @@ class CitationsPart(TypedDict):
     data: CitationsData
 
 
-MessagePart = StepStartPart | TextPart | ReasoningPart | ToolPart | SourcePart | CitationsPart
+class ErrorPart(TypedDict):
+    """Why the answer failed."""
+
+    type: Literal["data-error"]
+    id: Literal["error"]
+    data: ErrorData
+
+
+MessagePart = StepStartPart | TextPart | ReasoningPart | ToolPart | SourcePart | CitationsPart | ErrorPart
+
+
+def plain_parts(content: str) -> list[MessagePart]:
+    """The parts of a message that is plain text."""
+    step: MessagePart = {"type": "step-start"}
+    text: MessagePart = {"type": "text", "text": content}
+    return [step, text] if content else [step]
+
+
+def ended_parts(parts: Iterable[MessagePart]) -> list[MessagePart]:
+    """The parts of a reply whose answer is over: a tool call without an outcome has an error.
+
+    Rows of the release before have such calls; a client would show them as running for ever.
+    """
+    return [_ended(part) for part in parts]
+
+
+def _ended(part: MessagePart) -> MessagePart:
+    if part["type"] != "dynamic-tool" or part["state"] != "input-available":
+        return part
+    return {**part, "state": "output-error", "errorText": UNFINISHED_TOOL}
+
+
+def failed_parts(content: str, parts: list[MessagePart] | None, error: ErrorData) -> list[MessagePart]:
+    """The parts of a reply that failed, with the error at the end, as a client has them that has read the stream.
+
+    The error is the generation's, and is in no saved part.
+    """
+    return [*(plain_parts(content) if parts is None else parts), {"type": "data-error", "id": "error", "data": error}]

@@ -7,7 +7,14 @@ from typing import Literal
 from shared.protocol import frames
 from shared.protocol.encoding import decode
 from shared.protocol.frames import Frame
-from shared.protocol.message_parts import CitationsPart, MessagePart, Source, StepStartPart, ToolPart
+from shared.protocol.message_parts import (
+    UNFINISHED_TOOL,
+    CitationsPart,
+    MessagePart,
+    Source,
+    StepStartPart,
+    ToolPart,
+)
 
 
 @dataclass(slots=True)
@@ -149,8 +156,17 @@ class Transcript:
         parts = [rendered.part() if isinstance(rendered, _GrowingText) else rendered for rendered in self._rendered]
         return None if all(part["type"] in {"step-start", "text"} for part in parts) else parts
 
+    def closing(self) -> list[Frame]:
+        """The frames that end all that is open, tool calls too: nothing more comes."""
+        return [*self.ending(), *self.closing_calls()]
+
+    def closing_calls(self) -> list[Frame]:
+        """The frames that end tool calls without an outcome."""
+        unfinished = [call_id for call_id, tool in self.tools.items() if tool["state"] == "input-available"]
+        return [frames.tool_error(call_id, UNFINISHED_TOOL) for call_id in unfinished]
+
     def ending(self) -> list[Frame]:
-        """The frames that end the parts that are open, before the log's own end."""
+        """The frames that end the text or reasoning that is open. Tool calls stay open: another attempt may make them."""
         ending: list[Frame] = []
         if self.reasoning_open is not None:
             ending.append(frames.reasoning_end(self.reasoning_open))

@@ -10,6 +10,7 @@ import pytest
 import uvicorn
 
 from services.api.app import create_app
+from services.api.http_protocol import HttpProtocol
 from services.api.listener import tune
 from services.worker.app import open_worker
 from services.worker.runtime import Worker
@@ -27,6 +28,7 @@ async def serve(settings: Settings) -> AsyncIterator[str]:
     server = uvicorn.Server(
         uvicorn.Config(
             create_app(settings),
+            http=HttpProtocol,
             log_config=None,
             access_log=False,
             timeout_graceful_shutdown=1,

@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from typing import Any
 from uuid import uuid4
 
@@ -12,11 +13,12 @@ from redis import Redis
 
 from services.launcher.embedded.valkey import EmbeddedValkey
 from services.worker.runtime import Worker
+from shared.protocol.message_parts import UNFINISHED_TOOL
 from shared.settings import Settings
 from shared.streams.redis import log_key
 from tests.conftest import settings_for
 from tests.doubles import groq_control, tavily_control
-from tests.support.clients import Client, Event, numbered, text_of, types_of
+from tests.support.clients import Client, Event, error_of, numbered, text_of, types_of
 from tests.support.turns import Posted, abandoned, answer, execute, open_worker_for, post
 
 EXPIRE = "UPDATE generations SET lease_expires_at = now() - interval '1 second'"
@@ -272,6 +274,26 @@ async def test_what_is_said_before_and_after_a_search_are_two_paragraphs(
     assert last["body"]["messages"][2] == {"role": "assistant", "content": shown}
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "shown"),
+    [
+        ("Let me look that up.", "Here it is.", "Let me look that up.\n\nHere it is."),
+        ("Well.", "Here it is.", "Well.\n\nHere it is."),
+        ("Let me look that up.", " Here it is.", "Let me look that up. Here it is."),
+        ("Let me look", " that up.", "Let me look that up."),
+    ],
+)
+async def test_what_is_said_before_and_after_a_call_that_failed_is_not_glued(
+    client: Client, worker: Worker, groq_url: str, before: str, after: str, shown: str
+) -> None:
+    mark = words()
+    await groq_control.script(groq_url, "fault=error code=tool_use_failed after=9", marker=mark, reply=before)
+    await groq_control.script(groq_url, marker=mark, reply=after)
+    posted, events = await answer(client, worker, mark)
+    assert text_of(events) == shown
+    assert (await client.messages(posted.chat_id))[1]["content"] == shown
+
+
 async def test_a_model_that_fails_over_its_tools_is_asked_again_without(
     client: Client, worker: Worker, groq_url: str
 ) -> None:
@@ -442,12 +464,64 @@ async def test_an_answer_that_is_stopped_while_it_searches_keeps_what_it_showed(
     (await client.http.post(f"/api/generations/{posted.generation_id}/cancel")).raise_for_status()
     await making
     events = await whole(client, posted)
-    assert types_of(events)[-1] == "abort"
+    assert types_of(events)[-3:] == ["tool-output-error", "message-metadata", "abort"]
     _, reply = await client.messages(posted.chat_id)
     assert (reply["content"], reply["status"]) == (numbered(2), "cancelled")
+    assert (reply["generation"]["status"], reply["generation"]["is_final"]) == ("cancelled", True)
     assert [part["type"] for part in reply["parts"]] == ["step-start", "text", "dynamic-tool"]
+    assert (reply["parts"][-1]["state"], reply["parts"][-1]["errorText"]) == ("output-error", UNFINISHED_TOOL)
     (searched,) = await tavily_control.searches(tavily_url, containing=query, ended=1)
     assert searched["outcome"] == "abandoned"
+
+
+async def test_an_answer_that_is_lost_while_it_searches_leaves_no_call_open(
+    client: Client, worker: Worker, tavily_url: str, database_url: str
+) -> None:
+    query = words()
+    await tavily_control.script(tavily_url, "fault=hang", marker=query)
+    posted = await post(client, f"{query} [[tokens=4 tool=1 after=2 query={query}]]")
+    dying = asyncio.create_task(worker.attempts.run(posted.generation_id))
+    await tavily_control.searches(tavily_url, containing=query, arrived=1)
+    dying.cancel()
+    await asyncio.wait([dying])
+    execute(database_url, "UPDATE generations SET losses = 2 WHERE id = %s", posted.generation_id)
+    execute(database_url, EXPIRE)
+    await worker.recovery.sweep()
+    events = await whole(client, posted)
+    assert types_of(events)[-3:] == ["tool-output-error", "data-error", "error"]
+    _, reply = await client.messages(posted.chat_id)
+    assert [part["type"] for part in reply["parts"]] == ["step-start", "text", "dynamic-tool", "data-error"]
+    assert (reply["parts"][2]["state"], reply["status"]) == ("output-error", "failed")
+
+
+async def test_an_answer_whose_time_is_over_while_it_searches_leaves_no_call_open(
+    client: Client, worker: Worker, tavily_url: str
+) -> None:
+    query = words()
+    await tavily_control.script(tavily_url, "fault=hang", marker=query)
+    hurried = replace(worker.attempts, timeout=1.0)
+    posted = await post(client, f"{query} [[tokens=4 tool=1 after=2 query={query}]]")
+    await hurried.run(posted.generation_id)
+    events = await whole(client, posted)
+    assert types_of(events)[-3:] == ["tool-output-error", "data-error", "error"]
+    assert error_of(events) == "model_timeout"
+    _, reply = await client.messages(posted.chat_id)
+    assert (reply["parts"][2]["state"], reply["status"]) == ("output-error", "failed")
+
+
+async def test_a_chat_that_is_deleted_while_its_answer_searches_leaves_no_call_open(
+    client: Client, worker: Worker, tavily_url: str
+) -> None:
+    query = words()
+    await tavily_control.script(tavily_url, "fault=hang", marker=query)
+    posted = await post(client, f"{query} [[tokens=4 tool=1 after=2 query={query}]]")
+    async with client.read(posted.stream_url) as stream:
+        making = asyncio.create_task(worker.attempts.run(posted.generation_id))
+        await tavily_control.searches(tavily_url, containing=query, arrived=1)
+        (await client.http.delete(f"/api/chats/{posted.chat_id}")).raise_for_status()
+        events = await stream.all()
+    await making
+    assert types_of(events)[-3:] == ["tool-output-error", "message-metadata", "abort"]
 
 
 async def test_a_lost_log_with_a_search_is_told_the_same_from_its_row(

@@ -29,7 +29,7 @@ async def test_a_stopped_answer_ends_with_abort_and_keeps_exactly_what_was_strea
         receipt = await cancel(client, speech.posted)
         seen = await speech.end()
         assert speech.stream.done
-    assert types_of(seen)[-2:] == ["text-end", "abort"]
+    assert types_of(seen)[-3:] == ["text-end", "message-metadata", "abort"]
     assert (receipt["sequence"], receipt["last_event_id"]) == (seen[-1].sequence, seen[-1].id)
     _, reply = await client.messages(speech.posted.chat_id)
     assert (reply["content"], reply["status"], receipt["status"]) == (text_of(seen), "cancelled", "cancelled")
@@ -72,8 +72,8 @@ async def test_a_queued_answer_is_stopped_without_a_worker_and_never_begun(
     async with client.read(posted.stream_url) as stream:
         receipt = await cancel(client, posted)
         events = await stream.all()
-    assert types_of(events) == ["start", "abort"]
-    assert receipt["sequence"] == 2
+    assert types_of(events) == ["start", "message-metadata", "abort"]
+    assert receipt["sequence"] == 3
     await worker.attempts.run(posted.generation_id)
     assert [asked for asked in await groq_control.requests(groq_url) if words in asked["user_text"]] == []
     assert (await client.messages(posted.chat_id))[1]["status"] == "cancelled"
@@ -165,7 +165,7 @@ async def test_a_log_that_could_not_be_closed_at_once_is_closed_by_the_sweep(
         execute(database_url, AGE)
         await worker.recovery.sweep()
         seen = await speech.end()
-    assert types_of(seen)[-2:] == ["text-end", "abort"]
+    assert types_of(seen)[-3:] == ["text-end", "message-metadata", "abort"]
     assert (await client.messages(posted.chat_id))[1]["content"] == text_of(seen) == numbered(5)
 
 

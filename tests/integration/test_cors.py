@@ -41,6 +41,7 @@ EXPOSED = [
     "Location",
     "Preference-Applied",
     "Retry-After",
+    "X-Error-Code",
     "X-Generation-Id",
     "X-Message-Id",
     "X-Request-Id",

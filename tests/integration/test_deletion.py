@@ -7,6 +7,7 @@ from uuid import uuid4
 from redis import Redis
 
 from services.worker.runtime import Worker
+from shared.protocol import frames
 from shared.settings import Settings
 from shared.streams.redis import log_key
 from tests.doubles import groq_control
@@ -22,8 +23,8 @@ async def test_deleting_a_chat_stops_its_answer(
         assert (await client.http.delete(f"/api/chats/{speech.posted.chat_id}")).status_code == 204
         seen = await speech.end()
         assert speech.stream.done
-    assert types_of(seen)[-2:] == ["text-end", "abort"]
-    assert seen[-1].part["reason"] == "deleted"
+    assert types_of(seen)[-3:] == ["text-end", "message-metadata", "abort"]
+    assert seen[-2].part["messageMetadata"] == {"status": "deleted"}
     (asked,) = await groq_control.requests(groq_url, containing=words, ended=1)
     assert asked["outcome"] == "abandoned"
     await worker.attempts.run(speech.posted.generation_id)
@@ -39,7 +40,7 @@ async def test_deleting_the_account_stops_all_of_its_answers(client: Client, wor
     async with speaking(client, worker) as one, speaking(client, worker) as another:
         assert (await client.http.delete("/api/auth/me")).status_code == 204
         ends = [await speech.end() for speech in (one, another)]
-    assert [seen[-1].part for seen in ends] == [{"type": "abort", "reason": "deleted"}] * 2
+    assert [[event.part for event in seen[-2:]] for seen in ends] == [frames.aborted("deleted")] * 2
     for table in ("users", "chats", "messages", "generations"):
         assert execute(database_url, f"SELECT count(*) FROM {table}") == [(0,)]  # noqa: S608 - a name of ours
     assert (await client.http.get("/api/auth/me")).status_code == 401

@@ -37,8 +37,8 @@ async def test_a_repeated_post_goes_on_where_the_reader_was(client: Client, work
     assert [event.sequence for event in seen] == list(range(1, len(seen) + 1))
     assert text_of(seen) == numbered(20)
     terminal = KEY | {"Last-Event-ID": seen[-1].id}
-    again = await client.http.post(f"/api/chats/{chat}/messages", json={"content": words}, headers=terminal)
-    assert (again.status_code, again.content) == (204, b"")
+    async with client.post(chat, words, headers=terminal) as stream:
+        assert (await stream.all(), stream.done, stream.transient_frames) == (seen[-1:], True, [])
     assert len(await client.messages(chat)) == 2
 
 

@@ -428,8 +428,8 @@ async def test_a_log_that_nobody_closed_is_found_after_a_while(database: Databas
     assert await unclosed(database) == []  # its worker may be about to
     await age(database, generation, finished_at=timedelta(seconds=6))
     (found,) = await unclosed(database)
-    of = (row.user_id, row.chat_id)
-    assert found.generation == OpenGeneration(generation, 1, row.assistant_message_id, "Hello", *of)
+    ids = (row.assistant_message_id, "Hello", row.user_message_id, row.user_id, row.chat_id)
+    assert found.generation == OpenGeneration(generation, 1, *ids)
     assert found.outcome == Outcome.completed("length", USAGE)
     async with database.begin() as db:
         await mark_closed(db, generation, 1, 7)

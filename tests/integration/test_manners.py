@@ -10,7 +10,7 @@ from services.worker.runtime import Worker
 from shared.settings import Settings
 from tests.conftest import settings_for
 from tests.doubles import groq_control
-from tests.support.clients import Client, Event, numbered, text_of, types_of
+from tests.support.clients import Client, Event, error_of, numbered, text_of, types_of
 from tests.support.turns import answer, execute, logged, open_worker_for
 
 NOTHING_SAID = ["stop_with_nothing", "only_spaces", "only_reasoning", "length_with_nothing", "unknown_tool"]
@@ -76,7 +76,7 @@ async def test_models_that_say_nothing_fail_clearly_and_the_next_message_is_answ
     client: Client, worker: Worker, groq_url: str, caplog: pytest.LogCaptureFixture, manner: str
 ) -> None:
     posted, events = await answer(client, worker, f"{uuid4().hex} [[tokens=4 manner={manner}]]")
-    assert (events[-1].part["type"], events[-1].part["code"]) == ("error", "model_said_nothing")
+    assert error_of(events) == "model_said_nothing"
     assert "Send the message again" in events[-1].part["errorText"]
     _, reply = await client.messages(posted.chat_id)
     assert (reply["content"], reply["status"]) == ("", "failed")

@@ -53,7 +53,15 @@ def test_a_migration_waits_a_moment_for_a_locked_table_and_goes_on_another_time(
 
 @pytest.mark.parametrize(
     ("before", "revision"),
-    [("0004", "0005"), ("0007", "0008"), ("0008", "0009"), ("0009", "0010"), ("0010", "0011"), ("0011", "0012")],
+    [
+        ("0004", "0005"),
+        ("0007", "0008"),
+        ("0008", "0009"),
+        ("0009", "0010"),
+        ("0010", "0011"),
+        ("0011", "0012"),
+        ("0012", "0013"),
+    ],
 )
 def test_a_migration_that_broke_off_behind_its_transaction_can_be_done_again(
     database_url: str, before: str, revision: str

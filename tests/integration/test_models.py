@@ -19,7 +19,7 @@ from shared.settings import Settings
 from shared.streams.redis import log_key
 from tests.conftest import settings_for
 from tests.doubles import groq_control
-from tests.support.clients import Client, numbered, text_of, types_of
+from tests.support.clients import Client, error_of, numbered, text_of, types_of
 from tests.support.models import ask_whole
 from tests.support.turns import Posted, answer, execute, logged, open_worker_for, post
 
@@ -112,7 +112,7 @@ async def test_a_fallback_that_is_gone_too_is_named_in_the_log(
     client: Client, worker: Worker, caplog: pytest.LogCaptureFixture
 ) -> None:
     _, events = await answer(client, worker, "Hello [[fault=404]]")
-    assert (events[-1].part["type"], events[-1].part["code"]) == ("error", "model_not_available")
+    assert error_of(events) == "model_not_available"
     assert "GROQ_MODEL" in events[-1].part["errorText"]
     (line,) = logged(caplog, "answer_failed")
     assert (line["model"], line["endpoint_status"]) == ("double-small", 404)

@@ -15,7 +15,7 @@ from services.worker.runtime import Worker
 from shared.errors import PromptTooLong
 from shared.ids import ChatId
 from tests.conftest import settings_for
-from tests.support.clients import Client, numbered, text_of, types_of
+from tests.support.clients import Client, error_of, numbered, text_of, types_of
 from tests.support.texts import TEXTS
 from tests.support.turns import answer, execute, logged, open_worker_for
 
@@ -126,7 +126,7 @@ async def test_a_message_that_is_too_long_alone_is_told_and_the_chat_lives_on(
     content = (TEXTS[script] * 32_000)[:32_000]
     _, events = await answer(client, worker, content, chat)
     assert events[-1].part["type"] == "error"
-    assert events[-1].part["code"] == "prompt_too_long"
+    assert error_of(events) == "prompt_too_long"
     assert events[-1].part["errorText"] == PromptTooLong.default_message()
     assert len(narrow.sent) <= 4
     _, events = await answer(client, worker, "Who am I? [[tokens=3 strict]]", chat)
@@ -139,7 +139,7 @@ async def test_a_message_that_is_too_long_alone_is_told_and_the_chat_lives_on(
 async def test_a_context_is_never_learned_to_be_smaller_than_any_model_has(client: Client, worker: Worker) -> None:
     worker, narrow = narrowed(worker, 0, 3)
     _, events = await answer(client, worker, "Hello [[tokens=2]]")
-    assert events[-1].part["code"] == "prompt_too_long"
+    assert error_of(events) == "prompt_too_long"
     assert len(narrow.sent) == 1
     assert catalog(worker).of("double").context_tokens == LEAST_CONTEXT_TOKENS
     assert catalog(worker).with_fallback("double").prompt_tokens >= LEAST_CONTEXT_TOKENS // 2

@@ -15,7 +15,7 @@ from shared.ids import GenerationId
 from shared.settings import Settings
 from shared.streams.port import Append, Writer
 from tests.doubles import groq_control
-from tests.support.clients import Client, Event, numbered, text_of
+from tests.support.clients import Client, Event, error_of, numbered, text_of
 from tests.support.turns import AGE, abandoned, execute, logged, open_worker_for, post
 
 EXPIRE = "UPDATE generations SET lease_expires_at = now() - interval '1 second' WHERE id = %s"
@@ -69,7 +69,7 @@ async def test_after_three_lost_attempts_the_reader_is_told(
             execute(database_url, EXPIRE, posted.generation_id)
             await worker.recovery.sweep()
         seen += [event async for event in events]
-    assert (seen[-1].part["type"], seen[-1].part["code"]) == ("error", "worker_lost")
+    assert error_of(seen) == "worker_lost"
     (line,) = logged(caplog, "answer_failed")
     assert (line["code"], line["model"]) == ("worker_lost", "double")
     assert line["generation_id"] == str(posted.generation_id)

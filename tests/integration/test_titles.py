@@ -2,7 +2,7 @@
 
 import asyncio
 from dataclasses import replace
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 
@@ -10,11 +10,12 @@ from services.launcher.embedded.valkey import EmbeddedValkey
 from services.worker.models.retry import RetryingModel
 from services.worker.runtime import Worker
 from services.worker.titles import MAX_TRIES
+from shared.ids import GenerationId
 from shared.protocol import frames
 from shared.protocol.encoding import encode
 from tests.conftest import settings_for
 from tests.doubles import groq_control
-from tests.support.clients import Client, Event
+from tests.support.clients import Client, Event, numbered, text_of
 from tests.support.models import BreakingOff, FallingSilent, OnlyThinking
 from tests.support.turns import Noted, answer, execute, open_worker_for, post
 
@@ -50,6 +51,45 @@ async def test_the_models_title_replaces_the_first_words_and_readers_are_told(
     assert {"type": "data-title", "data": {"title": "How Tides Work"}, "transient": True} in stream.transient_frames
     assert [event.sequence for event in seen] == list(range(1, len(seen) + 1))
     assert ("title",) in execute(database_url, "SELECT purpose FROM model_calls")
+
+
+async def test_readers_of_an_answer_that_ends_before_its_title_get_both(
+    client: Client, worker: Worker, groq_url: str
+) -> None:
+    words = uuid4().hex
+    await groq_control.script(groq_url, f"hold={words}", marker="How do tides work", reply="How Tides Work")
+    async with client.post(await client.new_chat(), f"How do tides work? {words} [[tokens=2]]") as stream:
+        generation = GenerationId(UUID(stream.response.headers["X-Generation-Id"]))
+        titling = asyncio.create_task(worker.titles.make(generation))
+        await groq_control.requests(groq_url, containing=words, held=1)
+        making = asyncio.create_task(worker.attempts.run(generation))
+        events = stream.events()
+        seen: list[Event] = [await anext(events)]
+        while seen[-1].part["type"] != "finish":
+            seen.append(await anext(events))
+        assert not stream.done
+        await groq_control.release(groq_url, words)
+        assert [event async for event in events] == []
+        assert (stream.done, stream.transient_frames[-1]["data"]) == (True, {"title": "How Tides Work"})
+    await asyncio.gather(making, titling)
+    async with client.read(f"/api/generations/{generation}/stream") as late:
+        assert await late.all() == seen
+        assert late.transient_frames == []  # whoever comes now has read the chat
+
+
+async def test_an_answer_whose_title_does_not_come_ends_all_the_same(
+    client: Client, worker: Worker, database_url: str
+) -> None:
+    posted = await post(client, "[[tokens=2]]")
+    execute(database_url, "UPDATE chats SET title_tries = 1")
+    async with client.read(posted.stream_url) as stream:
+        making = asyncio.create_task(worker.attempts.run(posted.generation_id))
+        assert text_of(await stream.all()) == numbered(2)
+        assert (stream.done, [frame["type"] for frame in stream.transient_frames if frame["type"] == "data-title"]) == (
+            True,
+            [],
+        )
+    await making
 
 
 async def test_a_title_that_a_person_gave_stays(client: Client, worker: Worker, groq_url: str) -> None:

@@ -9,7 +9,7 @@ from services.worker.runtime import Worker
 from shared.settings import Settings
 from tests.doubles import groq_control
 from tests.doubles.groq.text import SPECIALS
-from tests.support.clients import Client, Event, numbered, text_of, types_of
+from tests.support.clients import Client, Event, error_of, numbered, text_of, types_of
 from tests.support.turns import answer, execute, logged, open_worker_for, post
 
 WHOLE = ["start", "start-step", "data-status", "text-start", "text-delta", "text-end", "finish-step", "finish"]
@@ -85,11 +85,13 @@ async def test_a_model_that_fails_ends_the_stream_with_an_error_and_keeps_what_i
 ) -> None:
     # A model that breaks off is asked to go on three times, and breaks off each time.
     posted, events = await answer(client, worker, f"[[tokens=20 {directive}]]")
-    assert (events[-1].part["type"], events[-1].part["code"]) == ("error", code)
+    assert error_of(events) == code
     assert text_of(events) == text
-    assert types_of(events)[-2] == ("text-end" if text else "data-status")
+    assert types_of(events)[-3] == ("text-end" if text else "data-status")
     _, reply = await client.messages(posted.chat_id)
     assert (reply["content"], reply["status"]) == (text, "failed")
+    assert reply["parts"][-1] == events[-2].part
+    assert reply["generation"]["error"] == events[-2].part["data"]
     generation = (await client.http.get(f"/api/generations/{posted.generation_id}")).json()
     assert (generation["status"], generation["error_code"]) == ("failed", code)
     (line,) = logged(caplog, "answer_failed")
@@ -101,7 +103,7 @@ async def test_a_model_that_fails_ends_the_stream_with_an_error_and_keeps_what_i
 async def test_a_silent_model_is_given_up(client: Client, settings: Settings, directive: str) -> None:
     async with open_worker_for(settings.model_copy(update={"model_read_timeout_seconds": 0.3})) as impatient:
         _, events = await answer(client, impatient, f"[[tokens=20 {directive}]]")
-    assert (events[-1].part["type"], events[-1].part["code"]) == ("error", "model_timeout")
+    assert error_of(events) == "model_timeout"
 
 
 @pytest.mark.parametrize("status", [429, 500, 503])

@@ -14,7 +14,7 @@ from shared.generations.cancel import cancel
 from shared.settings import Settings
 from tests.conftest import settings_for
 from tests.doubles import groq_control
-from tests.support.clients import Client, numbered, text_of, types_of
+from tests.support.clients import Client, error_of, numbered, text_of, types_of
 from tests.support.turns import answer, execute, post, speaking
 
 QUOTA = 400
@@ -181,8 +181,8 @@ class TestQuota:
         self, client: Client, worker: Worker
     ) -> None:
         posted, events = await answer(client, worker, "[[tokens=2000]]")
-        assert types_of(events)[-2:] == ["text-end", "error"]
-        assert events[-1].part["code"] == "quota_exceeded"
+        assert types_of(events)[-3:] == ["text-end", "data-error", "error"]
+        assert error_of(events) == "quota_exceeded"
         _, reply = await client.messages(posted.chat_id)
         assert reply["content"] == text_of(events)
         assert numbered(2000).startswith(reply["content"])
@@ -198,7 +198,7 @@ class TestQuota:
         word = uuid4().hex
         await groq_control.script(groq_url, marker=word, events=unmetered(letter * 2_000))
         _, events = await answer(client, worker, word)
-        assert events[-1].part["code"] == "quota_exceeded"
+        assert error_of(events) == "quota_exceeded"
         assert len(text_of(events)) <= QUOTA
 
     async def test_a_prompt_that_the_quota_does_not_cover_is_not_sent(
@@ -206,7 +206,7 @@ class TestQuota:
     ) -> None:
         words = uuid4().hex
         _, events = await answer(client, worker, f"{words} {'many words ' * QUOTA}[[tokens=3]]")
-        assert (types_of(events)[-1], events[-1].part["code"]) == ("error", "quota_exceeded")
+        assert error_of(events) == "quota_exceeded"
         assert await groq_control.requests(groq_url, containing=words) == []
 
     async def test_what_was_queued_before_the_quota_was_used_up_ends_with_it(
@@ -223,5 +223,5 @@ class TestQuota:
         await worker.attempts.run(posted.generation_id)
         async with client.read(posted.stream_url) as stream:
             events = await stream.all()
-        assert types_of(events) == ["start", "error"]
-        assert events[-1].part["code"] == "quota_exceeded"
+        assert types_of(events) == ["start", "data-error", "error"]
+        assert error_of(events) == "quota_exceeded"

@@ -11,6 +11,8 @@ from uuid import uuid4
 import httpx
 
 PASSWORD = "correct horse battery"
+BEFORE_ALL_FRAMES = ":0-0"
+"""How the event id ends that a stream has at its beginning. It is the first frame's, if that is in no log."""
 NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 """Every httpx client makes a context of its own, which takes 40 ms; here all is plain HTTP."""
 
@@ -49,11 +51,12 @@ class Stream:
                     self.comments.append(value)
                 elif name == "data" and value == "[DONE]":
                     self.done = True
-                elif name == "data" and event_id:
+                elif name == "data" and event_id and not event_id.endswith(BEFORE_ALL_FRAMES):
                     yield Event(event_id, json.loads(value))
                     event_id = ""
                 elif name == "data":
                     self.transient_frames.append(json.loads(value))
+                    event_id = ""
 
     async def all(self) -> list[Event]:
         """Every event until the stream's end."""
@@ -63,6 +66,13 @@ class Stream:
 def text_of(events: list[Event]) -> str:
     """What a reader renders."""
     return "".join(event.part["delta"] for event in events if event.part["type"] == "text-delta")
+
+
+def error_of(events: list[Event]) -> str:
+    """The code of the error that an answer ended with."""
+    told, end = events[-2].part, events[-1].part
+    assert (told["type"], end["type"], end["errorText"]) == ("data-error", "error", told["data"]["message"])
+    return str(told["data"]["code"])
 
 
 def types_of(events: list[Event]) -> list[str]:
@@ -141,3 +151,9 @@ async def logged_in(url: str) -> AsyncIterator[Client]:
         client = Client(http)
         await client.sign_up()
         yield client
+
+
+def refusal_of(response: httpx.Response) -> tuple[int, str]:
+    """The status and the code of a refusal, in the form of any door."""
+    code = response.headers.get("X-Error-Code")
+    return response.status_code, code if code is not None else response.json()["code"]

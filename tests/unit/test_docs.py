@@ -12,7 +12,15 @@ from tests.doubles.groq import directives as groq
 from tests.doubles.tavily import directives as tavily
 
 ROOT = Path(__file__).parents[2]
-PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("docs/adr/*.md"), *ROOT.glob("bench/*.md")])
+PAGES = sorted(
+    [
+        *ROOT.glob("*.md"),
+        *ROOT.glob("docs/*.md"),
+        *ROOT.glob("docs/adr/*.md"),
+        *ROOT.glob("docs/clients/*.md"),
+        *ROOT.glob("bench/*.md"),
+    ]
+)
 MAX_LINE: Final = 120
 TOP = ("bench/", "docs/", "migrations/", "scripts/", "services/", "shared/", "tests/")
 FENCE: Final = re.compile(r"^ *```.*?^ *```", re.MULTILINE | re.DOTALL)

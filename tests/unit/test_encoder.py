@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from services.api.doors.native.encoder import encode
+from services.api.doors.encoder import encode
 from services.api.generations.queries import GenerationState
 from services.api.streaming.follow import FollowedGeneration, StreamCut
 from services.api.streaming.resume import Live, Saved
@@ -14,7 +14,7 @@ from shared.ids import GenerationId, MessageId, new_generation_id
 from shared.streams.port import BEGINNING, Entry, Notification, Offset
 
 MESSAGE = MessageId(42)
-OPENING = b": open\nretry: 1000\n\n"
+OPENING = b": open\nretry: 1000\nid: 42:0-0\n"
 
 
 def frames_of(*texts: str, terminal: bool = True) -> list[Entry]:
@@ -86,7 +86,7 @@ async def test_what_is_in_no_log_has_no_id() -> None:
     script = Script(
         Notification(transient_frames=(b"data: a\n\n", b"data: b\n\n")), Notification(), Notification((end,))
     )
-    assert (await body_of(script))[1:3] == [b"data: a\n\ndata: b\n\n", b": ping\n\n"]
+    assert (await body_of(script))[1:3] == [b"data: a\n\ndata: b\n\n", b": ping\n"]
 
 
 async def test_a_client_that_has_what_is_not_in_the_log_is_told_first() -> None:

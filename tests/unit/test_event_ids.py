@@ -6,10 +6,10 @@ from hypothesis import strategies as st
 
 from services.api import event_ids
 from shared.ids import MAX_BIGINT, MessageId
-from shared.streams.port import Offset
+from shared.streams.port import BEGINNING, Offset
 
 message_ids = st.integers(1, MAX_BIGINT).map(MessageId)
-offsets = st.builds(Offset, st.integers(1, 10**9 - 1), st.integers(1, 10**12 - 1))
+offsets = st.just(BEGINNING) | st.builds(Offset, st.integers(1, 10**9 - 1), st.integers(1, 10**12 - 1))
 
 
 @given(message_ids, offsets)
@@ -18,6 +18,11 @@ def test_a_client_that_sends_an_id_back_is_understood(message_id: MessageId, off
     assert line.startswith(b"id: ")
     assert line.endswith(b"\n")
     assert event_ids.read(line[4:-1].decode(), message_id) == offset
+
+
+@given(message_ids, offsets)
+def test_an_id_names_its_message(message_id: MessageId, offset: Offset) -> None:
+    assert event_ids.message_of(event_ids.text(message_id, offset)) == message_id
 
 
 def test_an_id_has_the_form_of_the_protocol() -> None:
@@ -55,6 +60,7 @@ def test_only_the_canonical_spelling_is_an_id(text: str) -> None:
         "042:1-2",
         "42:0-2",
         "42:1-0",
+        "42:0-00",
         "42:+1-2",
         "42:1--2",
         "42:1.0-2",
@@ -71,3 +77,4 @@ def test_only_the_canonical_spelling_is_an_id(text: str) -> None:
 )
 def test_anything_else_counts_as_none(event_id: str | None) -> None:
     assert event_ids.read(event_id, MessageId(42)) is None
+    assert event_ids.message_of(event_id) is None

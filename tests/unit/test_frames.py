@@ -1,5 +1,6 @@
 """Frames: one intact SSE event each, whatever the texts in them hold."""
 
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -8,10 +9,13 @@ from hypothesis import strategies as st
 
 from shared.errors import ModelTimeout
 from shared.generations.outcome import Outcome
-from shared.ids import GenerationId, MessageId
+from shared.ids import ChatId, GenerationId, MessageId
 from shared.protocol import frames
-from shared.protocol.encoding import DONE, OPENING, PING, clean, decode, encode
+from shared.protocol.encoding import DONE, OPENING, PING, clean, decode, encode, encode_all
 from shared.protocol.frames import Frame
+from shared.protocol.json_lines import json_line
+from shared.protocol.sizes import MAX_LINE_BYTES
+from shared.protocol.transcript import read
 from shared.token_usage import TokenUsage
 
 NASTY = (
@@ -61,6 +65,47 @@ def test_a_very_long_text_is_still_one_line() -> None:
     assert decode(encoded) == frames.text_delta("0", text)
 
 
+long_texts = st.builds(lambda text, times: text * times, texts, st.integers(1, 3_000))
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | long_texts,
+    lambda inner: st.lists(inner, max_size=5) | st.dictionaries(texts, inner, max_size=5),
+    max_leaves=20,
+)
+
+
+@given(st.lists(long_texts, min_size=1, max_size=3), st.sampled_from(["text", "reasoning"]))
+@example(["\x07" * 10_000], "text")
+@example(["\u2028" * 10_000, "😀" * 10_000], "reasoning")
+def test_the_frames_of_a_long_text_are_short_and_say_the_same(said: list[str], kind: str) -> None:
+    delta = frames.reasoning_delta if kind == "reasoning" else frames.text_delta
+    written: list[Frame] = [delta(str(number), text) for number, text in enumerate(said)]
+    encoded = encode_all([frames.start_step(), *written])
+    assert max(map(len, encoded)) <= MAX_LINE_BYTES
+    told = [decode(frame) for frame in encoded]
+    assert told[0] == frames.start_step()
+    for number, text in enumerate(said):
+        pieces: list[str] = [piece["delta"] for piece in told[1:] if piece["id"] == str(number)]  # type: ignore[typeddict-item]
+        assert "".join(pieces) == text
+    assert read(encoded).text == ("" if kind == "reasoning" else "".join(said))
+
+
+@given(json_values)
+@example([{"title": "t" * 200, "url": "https://example.com/" + "u" * 1_900}] * 20)
+@example({"a": ["\u2029" * 100_000]})
+@example([["x"] * 300] * 100)
+def test_what_a_tool_gave_is_one_short_line(value: Any) -> None:  # noqa: ANN401
+    whole = frames.tool_output("call", value)
+    assert len(encode(whole)) <= MAX_LINE_BYTES
+    assert len(encode(frames.tool_input("call", "tool", {"value": value}))) <= MAX_LINE_BYTES
+    if len(json_line(value)) < 2_000:
+        assert whole["output"] == value
+
+
+def test_of_many_results_the_first_ones_stay_whole() -> None:
+    results = [{"title": "t", "url": f"https://example.com/{number}/{'u' * 1_900}"} for number in range(20)]
+    assert frames.tool_output("call", {"results": results})["output"] == {"results": results[:5]}
+
+
 def test_what_is_no_text_is_refused_instead_of_sent_broken() -> None:
     with pytest.raises(UnicodeEncodeError):
         encode(frames.text_delta("0", "\ud800"))
@@ -96,8 +141,12 @@ def test_each_character_that_can_not_be_kept_becomes_one_replacement_character(c
     ("part", "wire"),
     [
         (
-            frames.start(MessageId(42), GENERATION),
-            {"type": "start", "messageId": "42", "messageMetadata": {"generationId": str(GENERATION)}},
+            frames.start(MessageId(42), GENERATION, user_message_id=MessageId(41), chat_id=ChatId(7)),
+            {
+                "type": "start",
+                "messageId": "42",
+                "messageMetadata": {"generationId": str(GENERATION), "userMessageId": "41", "chatId": "7"},
+            },
         ),
         (frames.start_step(), {"type": "start-step"}),
         (frames.finish_step(), {"type": "finish-step"}),
@@ -114,8 +163,6 @@ def test_each_character_that_can_not_be_kept_becomes_one_replacement_character(c
             frames.finish("length", USAGE),
             {"type": "finish", "finishReason": "length", "messageMetadata": {"usage": WIRE_USAGE}},
         ),
-        (frames.error("Sorry.", "model_error"), {"type": "error", "errorText": "Sorry.", "code": "model_error"}),
-        (frames.abort("cancelled"), {"type": "abort", "reason": "cancelled"}),
     ],
     ids=lambda part: str(part["type"]),
 )
@@ -135,9 +182,15 @@ def test_a_part_looks_on_the_wire_as_the_protocol_says(part: Frame, wire: Frame)
         ),
         (
             Outcome.failed(ModelTimeout("Too late."), USAGE),
-            [{"type": "error", "errorText": "Too late.", "code": "model_timeout"}],
+            [
+                {"type": "data-error", "id": "error", "data": {"code": "model_timeout", "message": "Too late."}},
+                {"type": "error", "errorText": "Too late."},
+            ],
         ),
-        (Outcome.cancelled(), [{"type": "abort", "reason": "cancelled"}]),
+        (
+            Outcome.cancelled(),
+            [{"type": "message-metadata", "messageMetadata": {"status": "cancelled"}}, {"type": "abort"}],
+        ),
     ],
     ids=["completed", "failed", "cancelled"],
 )
@@ -146,6 +199,6 @@ def test_each_outcome_ends_a_log_with_its_own_frames(outcome: Outcome, ending: l
 
 
 def test_what_goes_out_besides_frames_is_legal_sse_and_no_event() -> None:
-    assert PING.startswith(b":")
-    assert OPENING.splitlines() == [b": open", b"retry: 1000", b""]
+    assert PING == b": ping\n"
+    assert OPENING.splitlines() == [b": open", b"retry: 1000"]
     assert DONE == b"data: [DONE]\n\n"

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from services.worker.generations.log_writer import Flusher, LogWriter
 from shared.errors import AppendRefused, AttemptSuperseded, LogClosed, LogDiverged, StreamsUnavailable
-from shared.ids import GenerationId, MessageId, new_generation_id
+from shared.ids import ChatId, GenerationId, MessageId, new_generation_id
 from shared.protocol import frames
 from shared.protocol.encoding import decode, encode
 from shared.protocol.frames import Frame
@@ -81,7 +81,7 @@ class LogInMemory:
 
 def opening(generation: GenerationId) -> Frame:
     """The first frame of an attempt."""
-    return frames.start(MessageId(1), generation)
+    return frames.start(MessageId(2), generation, user_message_id=MessageId(1), chat_id=ChatId(1))
 
 
 def said(text: str, text_id: str = "0") -> Frame:
@@ -321,7 +321,7 @@ async def test_a_later_attempt_stops_the_log_writer_at_once(logged: LogInMemory)
 
 async def test_a_closed_log_stops_the_log_writer(logged: LogInMemory) -> None:
     log_writer = await logged.open()
-    await logged.streams.append([Append(logged.generation, 1, 1, (encode(frames.abort("cancelled")),), terminal=True)])
+    await logged.streams.append([Append(logged.generation, 1, 1, (encode(frames.finish("stop")),), terminal=True)])
     log_writer.write(said("a"))
     log_writer.write(said("b", "1"))
     with pytest.raises(LogClosed):

@@ -7,14 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.ids import GenerationId, MessageId
+from shared.ids import ChatId, GenerationId, MessageId
 from shared.protocol import frames
 from shared.protocol.catch_up import parts_to_frames
 from shared.protocol.encoding import encode
 from shared.protocol.frames import Frame
+from shared.protocol.message_parts import ended_parts
 from shared.protocol.transcript import Transcript, read
 
-START = frames.start(MessageId(1), GenerationId(UUID(int=1)))
+START = frames.start(MessageId(2), GenerationId(UUID(int=1)), user_message_id=MessageId(1), chat_id=ChatId(1))
 
 
 @dataclass
@@ -169,6 +170,10 @@ def test_text_alone_needs_no_parts() -> None:
 @pytest.mark.parametrize("cut", range(1, len(TOOL)))
 def test_wherever_a_log_breaks_off_what_is_open_can_be_ended(cut: int) -> None:
     transcript = read(encode(part) for part in TOOL[:cut])
-    for part in transcript.ending():
+    for part in transcript.closing():
         transcript.take(part)
     assert (transcript.text_open, transcript.reasoning_open) == (None, None)
+    assert transcript.closing() == []
+    parts = transcript.parts() or []
+    assert {part["state"] for part in parts if part["type"] == "dynamic-tool"} <= {"output-available", "output-error"}
+    assert ended_parts(parts) == parts

@@ -3,14 +3,18 @@
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Text, cast, delete, func, insert, literal, select, tuple_, update
+from sqlalchemy import ColumnElement, Text, cast, delete, func, insert, literal, or_, select, tuple_, update
 
 from services.api.versions.queries import Place, find_places
 from shared.database.engine import Connection
 from shared.database.tables import Chat, Generation, Message, User
 from shared.errors import ChatNotFound, TokenInvalid
 from shared.generations.cancel import OpenGeneration, find_open
-from shared.ids import ChatId, MessageId, UserId
+from shared.generations.outcome import Outcome
+from shared.ids import ChatId, GenerationId, MessageId, UserId
+from shared.protocol.frames import ErrorData
+from shared.protocol.message_parts import MessagePart, ended_parts, failed_parts
+from shared.states import TERMINAL, GenerationStatus
 
 
 class ChatRow(NamedTuple):
@@ -27,19 +31,34 @@ class ChatRow(NamedTuple):
     temporary: bool
 
 
+class ReplyGeneration(NamedTuple):
+    """The generation of a reply: how far it is, and how it ended. `is_final`: the reply changes no more."""
+
+    id: GenerationId
+    status: str
+    is_final: bool
+    finish_reason: str | None
+    error: ErrorData | None
+
+
 class MessageRow(NamedTuple):
-    """A message. `parts`, `sources` and `usage` are None where there are none. See Place for `parent_id` and `versions`."""
+    """A message. `parts`, `sources` and `usage` are None where there are none, `generation` for a user's message.
+
+    `parts` are as a client has them that has read the answer's stream to its end, once there is an end. See Place for
+    `parent_id` and `versions`.
+    """
 
     id: MessageId
     role: str
     content: str
     position: int
     status: str
-    parts: list[dict[str, Any]] | None
+    parts: list[MessagePart] | None
     sources: list[dict[str, Any]] | None
     usage: dict[str, Any] | None
     created_at: datetime
     replaced: bool
+    generation: ReplyGeneration | None = None
     parent_id: MessageId | None = None
     versions: tuple[MessageId, ...] = ()
 
@@ -52,7 +71,18 @@ _CHAT = (
     Chat.last_message_at,
     Chat.is_temporary.label("temporary"),
 )
-_MESSAGE = tuple(getattr(Message, name) for name in MessageRow._fields if name not in Place._fields)
+_MESSAGE = tuple(
+    getattr(Message, name) for name in MessageRow._fields if name != "generation" and name not in Place._fields
+)
+_GENERATION = (
+    Generation.id,
+    Generation.status,
+    Generation.finish_reason,
+    Generation.error_code,
+    Generation.error_message,
+    # A worker completes a generation together with its reply. Whoever ends a generation otherwise saves what its log has after.
+    or_(Generation.status == GenerationStatus.COMPLETED, Generation.closed_at.is_not(None)),
+)
 
 
 def _owned(chat_id: ChatId, user_id: UserId) -> ColumnElement[bool]:
@@ -121,17 +151,38 @@ async def list_messages(
     Those of the active path, or the replaced ones too.
     """
     statement = (
-        select(*_MESSAGE)
+        select(*_MESSAGE, *_GENERATION)
         .join(Chat, Chat.id == Message.chat_id)
+        .outerjoin(Generation, Generation.assistant_message_id == Message.id)
         .where(_owned(chat_id, user_id), Message.position > after)
         .order_by(Message.position)
         .limit(limit)
     )
     if not with_replaced:
         statement = statement.where(~Message.replaced)
-    rows = [MessageRow(*row) for row in await db.execute(statement)]
+    rows = [_message(tuple(row)) for row in await db.execute(statement)]
     places = await find_places(db, chat_id, [(row.id, row.position) for row in rows])
     return [row._replace(**places[row.id]._asdict()) if row.id in places else row for row in rows]
+
+
+def _message(row: tuple[Any, ...]) -> MessageRow:
+    """A row of `list_messages`, without its place."""
+    message, (generation_id, *ended) = row[: len(_MESSAGE)], row[len(_MESSAGE) :]
+    if generation_id is None:
+        return MessageRow(*message)
+    status, finish_reason, code, text, is_final = ended
+    outcome = Outcome.from_row(status, finish_reason, code, text, None)
+    generation = ReplyGeneration(generation_id, status, is_final, finish_reason, outcome.error)
+    made = MessageRow(*message)._replace(generation=generation)
+    return made._replace(parts=_shown_parts(made, outcome))
+
+
+def _shown_parts(reply: MessageRow, outcome: Outcome) -> list[MessagePart] | None:
+    """The parts of a reply as its stream tells them."""
+    parts = reply.parts
+    if parts is not None and outcome.status in TERMINAL:
+        parts = ended_parts(parts)
+    return failed_parts(reply.content, parts, outcome.error) if outcome.error else parts
 
 
 async def rename_chat(db: Connection, user_id: UserId, chat_id: ChatId, title: str) -> ChatRow:

@@ -3,11 +3,14 @@
 from collections.abc import Iterable
 from datetime import datetime
 from typing import Annotated, Any, Literal, Self
+from uuid import UUID
 
-from pydantic import AfterValidator, StringConstraints
+from pydantic import AfterValidator, StringConstraints, computed_field
 
 from services.api.chats.queries import ChatRow, MessageRow
 from services.api.fields import Body, NotBlank, Storable, View, WireUsage
+from services.api.generations.paths import stream_url
+from services.api.generations.schemas import Status
 from shared.visible_text import as_title
 
 Title = Annotated[
@@ -47,12 +50,40 @@ class Chat(View):
     temporary: bool
 
 
+class ReplyError(View):
+    """Why an answer failed. `code` is stable, `message` is for people."""
+
+    code: str
+    message: str
+
+
+class ReplyGeneration(View):
+    """The generation of a reply.
+
+    A reply that is `is_final` changes no more. Any other one is what has been saved so far, and may lack its end even when
+    `status` says that it is over: the stream at `stream_url` tells it from its beginning, to its end.
+    """
+
+    id: UUID
+    status: Status
+    is_final: bool
+    finish_reason: str | None
+    error: ReplyError | None
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def stream_url(self) -> str:
+        """The path of its frames, now and later."""
+        return stream_url(self.id)
+
+
 class Message(View):
     """A message. A reply is `pending` until its generation is over.
 
-    `parts` are the parts of the AI SDK's UIMessage (reasoning, tool calls, sources). Null when `content` is all. `versions`
-    are the ids of all messages that stand at this place of the chat, behind the message `parent_id`: the oldest first, this
-    one among them. All but one are `replaced`, or all are, where the place itself lies on a replaced path.
+    `parts` are the parts of the AI SDK's UIMessage (reasoning, tool calls, sources, an error). Null when `content` is all.
+    `generation` is null for a user's message. `versions` are the ids of all messages that stand at this place of the chat,
+    behind the message `parent_id`: the oldest first, this one among them. All but one are `replaced`, or all are, where the
+    place itself lies on a replaced path.
     """
 
     id: int
@@ -64,6 +95,7 @@ class Message(View):
     sources: list[dict[str, Any]] | None
     usage: WireUsage
     created_at: datetime
+    generation: ReplyGeneration | None
     replaced: bool
     parent_id: int | None
     versions: list[int]

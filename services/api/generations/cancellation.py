@@ -65,7 +65,7 @@ async def end_deleted(streams: Streams, deleted: Sequence[OpenGeneration]) -> No
     """Stop the workers of generations whose rows are gone, and tell their readers."""
 
     async def end(one: OpenGeneration) -> None:
-        await abandon_log(streams.writer, streams.reader, one.id, one.message_id, one.attempt)
+        await abandon_log(streams.writer, streams.reader, one)
 
     await _end_all(streams.cancel_signals, deleted, end)
 

@@ -1,10 +1,10 @@
 """Generations in the database. Ownership is in the WHERE clause: what belongs to another user is not found."""
 
 from collections.abc import Sequence
-from datetime import datetime
-from typing import Any, NamedTuple, cast
+from datetime import datetime, timedelta
+from typing import Any, Final, NamedTuple, cast
 
-from sqlalchemy import func, literal, select, union_all
+from sqlalchemy import case, func, literal, select, union_all
 
 from shared.database.engine import Connection
 from shared.database.tables import Chat, Generation, Message
@@ -14,9 +14,16 @@ from shared.ids import ChatId, GenerationId, MessageId, UserId
 from shared.protocol.message_parts import MessagePart
 from shared.states import LIVE, GenerationStatus
 
+TITLE_AGE: Final = timedelta(seconds=2)
+"""How long after a generation's end its chat's title may still come. A later reader has read the chat, and its title."""
+
 
 class GenerationRow(NamedTuple):
-    """A generation. Times are None until reached; `final_sequence` is None until the log is closed, or was lost."""
+    """A generation. Times are None until reached; `final_sequence` is None until the log is closed, or was lost.
+
+    `last_viewer` is who was shown the reply last by a door that tells no client what it has; None where nobody was.
+    `awaits_title`: the chat's title is still the first words of its first message, so that a model may make a better one.
+    """
 
     id: GenerationId
     chat_id: ChatId
@@ -35,9 +42,15 @@ class GenerationRow(NamedTuple):
     finished_at: datetime | None
     closed_at: datetime | None
     final_sequence: int | None
+    last_viewer: str | None
+    awaits_title: bool
 
 
-_ROW = tuple(getattr(Generation, name) for name in GenerationRow._fields)
+_AWAITS_TITLE = select(Chat.title_by == "message").where(Chat.id == Generation.chat_id).scalar_subquery()
+_ROW = (
+    *(getattr(Generation, name) for name in GenerationRow._fields if name != "awaits_title"),
+    func.coalesce(_AWAITS_TITLE, False).label("awaits_title"),
+)
 
 
 class EndedGeneration(NamedTuple):
@@ -70,8 +83,8 @@ async def find_generation(db: Connection, user_id: UserId, generation_id: Genera
     return GenerationRow._make(row)
 
 
-async def find_latest(db: Connection, user_id: UserId, chat_id: ChatId) -> GenerationRow | None:
-    """The chat's live generation, else the newest whose reply is not replaced; None when the chat has none.
+async def check_chat(db: Connection, user_id: UserId, chat_id: ChatId) -> None:
+    """See that the chat is there.
 
     Raises:
         ChatNotFound: absent, or another user's.
@@ -80,6 +93,43 @@ async def find_latest(db: Connection, user_id: UserId, chat_id: ChatId) -> Gener
     owned = select(Chat.id).where(Chat.id == chat_id, Chat.user_id == user_id)
     if (await db.execute(owned)).one_or_none() is None:
         raise ChatNotFound
+
+
+async def find_answer(
+    db: Connection, user_id: UserId, chat_id: ChatId, message_id: MessageId | None
+) -> GenerationRow | None:
+    """The generation of a reply of the chat; None when `message_id` is none of these, or None."""
+    if message_id is None:
+        return None
+    statement = select(*_ROW).where(
+        Generation.assistant_message_id == message_id, Generation.chat_id == chat_id, Generation.user_id == user_id
+    )
+    row = (await db.execute(statement)).one_or_none()
+    return GenerationRow._make(row) if row else None
+
+
+async def find_next(db: Connection, user_id: UserId, chat_id: ChatId, after: int) -> GenerationRow | None:
+    """The generation of the chat's first reply after the message with this id; None when there is none."""
+    statement = (
+        select(*_ROW)
+        .join(Message, Message.id == Generation.assistant_message_id)
+        .where(~Message.replaced)
+        .where(Generation.assistant_message_id > after, Generation.chat_id == chat_id, Generation.user_id == user_id)
+        .order_by(Generation.assistant_message_id)
+        .limit(1)
+    )
+    row = (await db.execute(statement)).one_or_none()
+    return GenerationRow._make(row) if row else None
+
+
+async def find_latest(db: Connection, user_id: UserId, chat_id: ChatId) -> GenerationRow | None:
+    """The chat's live generation, else the newest whose reply is not replaced; None when the chat has none.
+
+    Raises:
+        ChatNotFound: absent, or another user's.
+
+    """
+    await check_chat(db, user_id, chat_id)
     in_chat = select(Generation.id).where(Generation.chat_id == chat_id)
     live = in_chat.where(Generation.status.in_(LIVE))
     newest = (
@@ -133,6 +183,17 @@ async def find_ended(db: Connection, generation_id: GenerationId) -> EndedGenera
         return None
     outcome = Outcome.from_row(row.status, row.finish_reason, row.error_code, row.error_message, row.usage)
     return EndedGeneration(row.attempt, outcome, row.content, cast("list[MessagePart] | None", row.parts))
+
+
+async def find_title(db: Connection, generation_id: GenerationId) -> tuple[str | None, bool]:
+    """The title that a model made for the generation's chat, or None; and whether a model may be making one now."""
+    has_just_ended = Generation.finished_at > func.now() - TITLE_AGE
+    statement = select(
+        case((Chat.title_by == "model", Chat.title)),
+        func.coalesce((Chat.title_by == "message") & (Chat.title_tries > 0) & has_just_ended, False),
+    ).where(Generation.id == generation_id, Chat.id == Generation.chat_id)
+    row = (await db.execute(statement)).one_or_none()
+    return (row[0], row[1]) if row else (None, False)
 
 
 async def find_state(db: Connection, generation_id: GenerationId) -> GenerationState | None:

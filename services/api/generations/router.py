@@ -11,6 +11,7 @@ from services.api.generations import queries
 from services.api.generations.cancellation import cancel
 from services.api.generations.receipts import make_receipt
 from services.api.generations.schemas import GenerationView, Receipt, Stopped
+from services.api.generations.stopping import stop
 from shared.database.tables import Generation
 from shared.ids import ChatId, GenerationId
 
@@ -42,10 +43,4 @@ async def cancel_generation(generation_id: UUID, principal: CurrentPrincipal, re
 async def stop_chat(chat_id: BigIntId, principal: CurrentPrincipal, resources: AppResources) -> Stopped:
     """Stop what the chat is generating, and what waits behind it."""
     database, streams = resources.database, resources.streams
-    async with database.connect() as db:
-        await queries.find_latest(db, principal.user_id, ChatId(chat_id))  # refuses a chat that is not this user's
-    mine = Generation.user_id == principal.user_id
-    stopped = await cancel(database, streams, resources.jobs, resources.metrics, Generation.chat_id == chat_id, mine)
-    async with database.connect() as db:
-        rows = await queries.find_many(db, stopped)
-    return Stopped(stopped=[await make_receipt(streams.reader, row) for row in rows])
+    return await stop(database, streams, resources.jobs, resources.metrics, principal.user_id, ChatId(chat_id))

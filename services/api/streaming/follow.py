@@ -4,6 +4,7 @@ Frames are not parsed and not encoded again: what the worker wrote into the log 
 What a reader may rely on: docs/protocol.md §1.
 """
 
+import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
@@ -13,6 +14,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from services.api.generations.queries import GenerationState
 from shared.errors import CortexAIError
 from shared.ids import GenerationId
+from shared.protocol import frames
+from shared.protocol.encoding import encode, is_title
 from shared.states import TERMINAL
 from shared.streams.port import BEGINNING, Entry, Notification, Offset, Reader, Subscription
 
@@ -20,6 +23,8 @@ PAGE: Final = 500
 """How many entries are read from the log at a time."""
 POSITION_EVERY: Final = 0.5
 """Seconds between two looks at a generation's queue position."""
+TITLE_WITHIN: Final = 1.0
+"""Seconds for which a stream stays open behind its terminal frame while a model makes the chat's title."""
 _READ_LOG: Final = Notification(missed=True)
 
 
@@ -55,12 +60,20 @@ class Quiet(NamedTuple):
 StreamEvent = Logged | Transient | InQueue | Quiet
 
 
+class ChatTitle(NamedTuple):
+    """The title that a model has made for a generation's chat; None where it has not. `is_coming`: it may, any moment."""
+
+    text: str | None
+    is_coming: bool
+
+
 @dataclass(frozen=True, slots=True)
 class FollowedGeneration:
     """A generation to follow.
 
     `state` reads its row; None means that the row is gone. `reopen` has its log closed once more. `position` is its
-    queue position, as `InQueue` has it, or None when it is in no queue.
+    queue position, as `InQueue` has it, or None when it is in no queue. `title` reads its chat's title; None where no
+    title has to be told at the end.
     """
 
     generation_id: GenerationId
@@ -68,29 +81,35 @@ class FollowedGeneration:
     state: Callable[[], Awaitable[GenerationState | None]]
     reopen: Callable[[], Awaitable[None]]
     position: Callable[[], Awaitable[int | None]]
+    title: Callable[[], Awaitable[ChatTitle]] | None = None
 
 
 async def follow(generation: FollowedGeneration, after: Offset) -> AsyncGenerator[StreamEvent, None]:
     """What happens to a generation past an offset, until its terminal frame. No frame is lost, doubled or reordered.
 
-    Holds no database connection while it waits. Its user closes it (`contextlib.aclosing`).
+    A title that the chat gets comes too, if it has to behind the terminal frame. Holds no database connection while it
+    waits. Its user closes it (`contextlib.aclosing`).
 
     Raises:
         StreamCut: Redis or the database does not answer, or the log or the generation is gone.
 
     """
     reached = after
+    title_told = generation.title is None
     try:
         async with generation.reader.follow(generation.generation_id) as subscription:
             notification = _READ_LOG
             while True:
                 if notification.transient_frames:
+                    title_told = title_told or any(map(is_title, notification.transient_frames))
                     yield Transient(notification.transient_frames)
                 entries = await _next_entries(generation, notification, reached)
                 if entries:
                     yield Logged(entries)
                     reached = entries[-1].offset
                     if entries[-1].terminal:
+                        if not title_told and (told := await _find_title(generation, subscription)):
+                            yield Transient(told)
                         return
                 elif notification == Notification():
                     yield Quiet()
@@ -101,6 +120,21 @@ async def follow(generation: FollowedGeneration, after: Offset) -> AsyncGenerato
                 notification = _READ_LOG if len(entries) == PAGE else await subscription.wait()
     except (CortexAIError, SQLAlchemyError, OSError) as error:
         raise StreamCut(type(error).__name__) from error
+
+
+async def _find_title(generation: FollowedGeneration, subscription: Subscription) -> Sequence[bytes]:
+    """The frames that tell the chat's new title. Waits for it a moment: a short answer ends before the title is there."""
+    title = await generation.title() if generation.title else ChatTitle(None, is_coming=False)
+    if title.text is not None:
+        return (encode(frames.title(title.text)),)
+    try:
+        async with asyncio.timeout(TITLE_WITHIN):
+            while title.is_coming:
+                if told := tuple(filter(is_title, (await subscription.wait()).transient_frames)):
+                    return told
+    except TimeoutError:
+        pass
+    return ()
 
 
 async def _queue_positions(generation: FollowedGeneration, subscription: Subscription) -> AsyncGenerator[InQueue, None]:

@@ -3,27 +3,25 @@
 The rebuilt log has fewer frames than the log had, so it has offsets of its own: those of an attempt after the last one.
 """
 
-from services.api.generations.queries import EndedGeneration
-from shared.ids import GenerationId, MessageId
+from services.api.generations.queries import EndedGeneration, GenerationRow
 from shared.protocol import frames
 from shared.protocol.catch_up import parts_to_frames
-from shared.protocol.encoding import encode
-from shared.protocol.message_parts import MessagePart
+from shared.protocol.encoding import encode_all
+from shared.protocol.message_parts import ended_parts, plain_parts
 from shared.streams.port import Entry, Offset
 
 
-def rebuild(generation_id: GenerationId, message_id: MessageId, ended: EndedGeneration) -> list[Entry]:
+def rebuild(generation: GenerationRow, ended: EndedGeneration) -> list[Entry]:
     """Entries that render the same message as the generation's log did. The last one is terminal."""
-    parts = ended.parts or _plain(ended.content)
-    rebuilt = [frames.start(message_id, generation_id), *parts_to_frames(parts), *ended.outcome.frames()]
+    parts = ended_parts(ended.parts or plain_parts(ended.content))
+    start = frames.start(
+        generation.assistant_message_id,
+        generation.id,
+        user_message_id=generation.user_message_id,
+        chat_id=generation.chat_id,
+    )
+    rebuilt = encode_all([start, *parts_to_frames(parts), *ended.outcome.frames()])
     return [
-        Entry(Offset(ended.attempt + 1, sequence), encode(frame), terminal=sequence == len(rebuilt))
+        Entry(Offset(ended.attempt + 1, sequence), frame, terminal=sequence == len(rebuilt))
         for sequence, frame in enumerate(rebuilt, start=1)
     ]
-
-
-def _plain(content: str) -> list[MessagePart]:
-    """The parts of a message that is plain text."""
-    step: MessagePart = {"type": "step-start"}
-    text: MessagePart = {"type": "text", "text": content}
-    return [step, text] if content else [step]

@@ -6,10 +6,12 @@ This is decided before a response starts, since a stream can't change its status
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from services.api.generations import queries
 from services.api.generations.queries import GenerationRow, GenerationState
 from services.api.queue_positions import QueuePositions
-from services.api.streaming.follow import FollowedGeneration
+from services.api.streaming.follow import ChatTitle, FollowedGeneration
 from services.api.streaming.rebuild import rebuild
 from shared.database.engine import Database
 from shared.errors import GenerationNotFound
@@ -45,14 +47,16 @@ async def resume(
 ) -> Saved | Live | None:
     """What comes of a generation past the offset that a reader has. None when the reader has everything.
 
-    `has` is None for a reader who has nothing. The result's `after` is `has`, or BEGINNING when `has` is no offset of
-    this log: then everything comes again, and the reader must forget what it has.
+    `has` is None or BEGINNING for a reader who has nothing. The result's `after` is `has`, or BEGINNING when `has` is no
+    offset of this log: then everything comes again, and the reader must forget what it has.
 
     Raises:
         GenerationNotFound: the generation was deleted a moment ago.
         StreamsUnavailable: the log can't be read now.
 
     """
+    if has == BEGINNING:
+        has = None
     if has is not None and has == Offset(generation.attempt, generation.final_sequence or 0):
         return None
     head = await reader.head(generation.id)
@@ -63,37 +67,34 @@ async def resume(
     if head is not None and not head.terminal and generation.closed_at is not None:
         await _reopen(database, generation.id)
     after = has if has is not None and await _is_logged(reader, generation.id, has) else BEGINNING
-    return Live(followed(database, reader, queue_positions, generation.id), after)
+    live = followed(database, reader, queue_positions, generation.id, tells_title=generation.awaits_title)
+    return Live(live, after)
 
 
-async def resume_unless_heard(
-    database: Database,
-    reader: Reader,
-    queue_positions: QueuePositions,
-    generation: GenerationRow,
-    has: Offset | None,
-) -> Saved | Live | None:
-    """What comes of a chat's newest generation, for a reader who may have heard it already.
-
-    The same as `resume`, but None also when the reader has nothing, and the generation is over and was read live or has
-    no log any more.
+async def terminal_entry(database: Database, reader: Reader, generation: GenerationRow) -> Saved:
+    """The last entry alone of a generation that is over, for a reader who has everything and has to be told so again.
 
     Raises:
         GenerationNotFound: the generation was deleted a moment ago.
         StreamsUnavailable: the log can't be read now.
 
     """
-    if generation.status in TERMINAL and has is None:
-        head = await reader.head(generation.id)
-        if head is None or (head.terminal and head.had_subscriber):
-            return None
-    return await resume(database, reader, queue_positions, generation, has)
+    head = await reader.head(generation.id)
+    if head is not None and head.terminal:
+        return Saved([head], head.offset)
+    entries = await _rebuilt(database, generation)
+    return Saved(entries[-1:], entries[-1].offset)
 
 
 def followed(
-    database: Database, reader: Reader, queue_positions: QueuePositions, generation_id: GenerationId
+    database: Database,
+    reader: Reader,
+    queue_positions: QueuePositions,
+    generation_id: GenerationId,
+    *,
+    tells_title: bool = True,
 ) -> FollowedGeneration:
-    """A generation to follow, with its row in this database."""
+    """A generation to follow, with its row in this database. `tells_title`: its chat may be getting a title."""
 
     async def state() -> GenerationState | None:
         async with database.connect() as db:
@@ -105,7 +106,16 @@ def followed(
     async def position() -> int | None:
         return await queue_positions.position(generation_id)
 
-    return FollowedGeneration(generation_id, reader, state, reopen, position)
+    async def title() -> ChatTitle:
+        try:
+            async with database.connect() as db:
+                return ChatTitle(*await queries.find_title(db, generation_id))
+        except (SQLAlchemyError, OSError) as error:
+            # The answer has been told to its end.
+            log.warning("title_not_told", generation_id=str(generation_id), error=type(error).__name__)
+            return ChatTitle(None, is_coming=False)
+
+    return FollowedGeneration(generation_id, reader, state, reopen, position, title if tells_title else None)
 
 
 async def _reopen(database: Database, generation_id: GenerationId) -> None:
@@ -123,13 +133,23 @@ async def _is_logged(reader: Reader, generation_id: GenerationId, offset: Offset
 
 async def _from_row(database: Database, generation: GenerationRow, has: Offset | None) -> Saved | None:
     """What comes of a generation whose log is gone. A reader may have offsets of a log that was rebuilt before."""
-    async with database.connect() as db:
-        ended = await queries.find_ended(db, generation.id)
-    if ended is None:
-        raise GenerationNotFound
-    entries = rebuild(generation.id, generation.assistant_message_id, ended)
+    entries = await _rebuilt(database, generation)
     offsets = [entry.offset for entry in entries]
     if has is None or has not in offsets:
         return Saved(entries, BEGINNING)
     rest = entries[offsets.index(has) + 1 :]
     return Saved(rest, has) if rest else None
+
+
+async def _rebuilt(database: Database, generation: GenerationRow) -> list[Entry]:
+    """The log of a generation that is over, made again from its row.
+
+    Raises:
+        GenerationNotFound: the generation was deleted a moment ago.
+
+    """
+    async with database.connect() as db:
+        ended = await queries.find_ended(db, generation.id)
+    if ended is None:
+        raise GenerationNotFound
+    return rebuild(generation, ended)

@@ -176,10 +176,9 @@ class AnswerLoop:
         request = ModelRequest(
             way.model, context.conversation, offered, bounds.max_output_tokens, may_be_empty=by_prefill and bool(said)
         )
+        seam = Seam(said, by_prefill=by_prefill, before_call=way.call_failed) if said else None
         try:
-            calls = await self._stream(
-                reply, store, request, context.tokens, Seam(said, by_prefill=by_prefill) if said else None
-            )
+            calls = await self._stream(reply, store, request, context.tokens, seam)
         except ModelError as failure:
             has_said = reply.meter is not None and reply.meter.has_text
             then = way.after(failure, request, has_said=has_said)

@@ -22,7 +22,7 @@ class WayOfAsking:
     `model` is asked. `with_tools`: it may call tools, and reads their results as tool messages. `with_prefill`: it is given
     the beginning of a broken-off answer to continue; else it is told to go on (seam.py). `continuations` counts the answers
     that were broken off in this attempt. `refused_prefill` is the model that may not take prefill: it does not when it
-    answers without.
+    answers without. `call_failed`: the model broke off in a tool call.
     """
 
     models: ModelCatalog
@@ -31,6 +31,7 @@ class WayOfAsking:
     with_prefill: bool
     continuations: int = 0
     refused_prefill: str | None = None
+    call_failed: bool = False
 
     @classmethod
     def of(cls, models: ModelCatalog, model: str) -> "WayOfAsking":
@@ -68,7 +69,8 @@ class WayOfAsking:
         if self.continuations >= MAX_CONTINUATIONS:
             return "failed"
         self.continuations += 1
-        if isinstance(failure, ModelToolCallFailed):
+        self.call_failed = isinstance(failure, ModelToolCallFailed)
+        if self.call_failed:
             self.with_tools = False
         if self.models.fallback is not None and self.continuations >= FALLBACK_AFTER:
             self.model = self.models.fallback

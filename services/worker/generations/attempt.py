@@ -164,7 +164,12 @@ class Attempts:
         claimed = started.claimed
 
         # 3. Open the log. The opening frame fences off every earlier attempt; then what they wrote is read.
-        opening = frames.start(claimed.assistant_message_id, lease.generation_id)
+        opening = frames.start(
+            claimed.assistant_message_id,
+            lease.generation_id,
+            user_message_id=claimed.user_message_id,
+            chat_id=claimed.chat_id,
+        )
         log_writer, written = await self.flusher.open(lease.generation_id, lease.attempt, opening)
         reply = Reply(log_writer, read(written), started.quota)
         has_first_token = bool(reply.transcript.length or reply.transcript.reasonings)
@@ -172,6 +177,7 @@ class Attempts:
         # 4. Generate, and wait until readers have everything.
         try:
             await self._write_in_time(reply, store, started)
+            reply.write_all(reply.transcript.closing_calls())
             await _settle(log_writer)
         except (AppendRefused, asyncio.CancelledError):
             lease.is_stopping = True

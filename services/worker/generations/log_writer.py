@@ -11,7 +11,7 @@ from typing import Final
 
 from shared.errors import AppendRefused, AttemptSuperseded, LogDiverged, StreamsUnavailable
 from shared.ids import GenerationId
-from shared.protocol.encoding import encode
+from shared.protocol.encoding import encode_all
 from shared.protocol.frames import Frame, join
 from shared.streams.opening import open_attempt
 from shared.streams.port import Append, Log, Writer
@@ -104,7 +104,7 @@ class LogWriter:
     def next_append(self) -> Append:
         """What has to be appended now. While the last append has no answer, this is the last append again."""
         if not self._in_flight:
-            self._in_flight = tuple(encode(frame) for frame in self._waiting)
+            self._in_flight = encode_all(self._waiting)
             self._waiting.clear()
         return Append(
             self._generation_id,

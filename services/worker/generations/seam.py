@@ -62,9 +62,10 @@ class Seam:
 
     `by_prefill`: the model was given the text to continue. Otherwise it was told to go on. Text waits until it is
     clear where the new words begin: at most for WINDOW characters, or for as long as the model repeats what was said.
+    `before_call`: the text stood before a tool call that failed. If it is whole sentences, what follows is a new paragraph.
     """
 
-    def __init__(self, said: str, *, by_prefill: bool) -> None:
+    def __init__(self, said: str, *, by_prefill: bool, before_call: bool = False) -> None:
         self._said = said
         self._old = _SPACES.sub(" ", said.strip())
         self._ends_sentence = _SENTENCE_END.search(said[-WINDOW:]) is not None
@@ -74,20 +75,28 @@ class Seam:
         self._looked_at = 0
         self._is_decided = not self._old or (by_prefill and len(self._old) < MIN_BEGINNING)
         self._needs_paragraph = False
+        self._needs_gap = before_call and self._ends_sentence and not said[-1:].isspace()
 
     def add(self, text: str) -> str:
         """What is to be shown now: nothing while it is not clear."""
         if self._is_decided:
-            return text
+            return self._apart(text)
         self._pending += text
         if len(self._pending) > LOOK_AGAIN_AFTER and len(self._pending) < self._looked_at * 1.05:
             return ""
         self._looked_at = len(self._pending)
-        return self._show(at_end=False)
+        return self._apart(self._show(at_end=False))
 
     def end(self) -> str:
         """What is to be shown when nothing more comes."""
-        return "" if self._is_decided else self._show(at_end=True)
+        return "" if self._is_decided else self._apart(self._show(at_end=True))
+
+    def _apart(self, text: str) -> str:
+        """What is to be shown, with a blank line before the first of it where it needs one."""
+        if not self._needs_gap or not text:
+            return text
+        self._needs_gap = False
+        return text if text[0].isspace() else f"\n\n{text}"
 
     def take_new_paragraph(self) -> bool:
         """Whether what is to be shown now does not go on from what was said, and needs a new paragraph. True only once."""

@@ -10,9 +10,9 @@ from services.launcher.embedded.valkey import EmbeddedValkey
 from shared.settings import LOCAL_ORIGINS
 from tests.conftest import settings_for
 from tests.integration.conftest import serve
-from tests.integration.routes.test_principal import SECURED, endless
-from tests.support.browsers import NOBODY, Browser, logged_in_browser
-from tests.support.clients import NO_TLS, PASSWORD
+from tests.integration.routes.test_principal import SECURED, endless, refusal_in
+from tests.support.clients import NO_TLS, PASSWORD, refusal_of
+from tests.support.signed_in import NOBODY, Browser, logged_in_browser
 
 NAME = "__Host-cortexai"
 LISTED = "https://app.example.com"
@@ -66,11 +66,6 @@ async def browser(http: httpx.AsyncClient) -> Browser:
     return browser
 
 
-def code_of(response: httpx.Response) -> tuple[int, str]:
-    """The status and the code of a refusal."""
-    return response.status_code, response.json()["code"]
-
-
 @pytest.mark.parametrize("origin", [*OWN, LISTED])
 async def test_pages_of_ours_and_listed_ones_may_log_in_and_write(browser: Browser, origin: str) -> None:
     assert (await browser.log_in(origin=origin)).status_code == 200
@@ -86,7 +81,7 @@ async def test_no_other_page_may_log_in_write_or_log_out(browser: Browser, origi
     credentials = {"email": browser.email, "password": PASSWORD, "cookie": True}
     for path, body in (("/api/chats", {}), ("/api/auth/login", credentials), ("/api/auth/logout", None)):
         refused = await browser.post(path, origin=NOBODY, json=body, headers=headers)
-        assert code_of(refused) == (403, "origin_not_allowed"), path
+        assert refusal_of(refused) == (403, "origin_not_allowed"), path
         assert "set-cookie" not in refused.headers
     assert len((await browser.get("/api/chats")).json()) == before
 
@@ -134,7 +129,7 @@ async def test_a_request_without_a_host_or_with_two_comes_from_no_page_of_ours(
 async def test_two_origins_are_none(browser: Browser) -> None:
     headers = [*browser.headers().items(), ("Origin", "https://evil.example")]
     refused = await browser.http.post("/api/chats", headers=headers)
-    assert code_of(refused) == (403, "origin_not_allowed")
+    assert refusal_of(refused) == (403, "origin_not_allowed")
 
 
 @pytest.mark.parametrize(("method", "path"), WRITING)
@@ -145,9 +140,9 @@ async def test_every_route_that_writes_refuses_another_page_before_its_body(
     for origin in ((), ("Origin: https://evil.example",), ("Origin: null",)):
         async with endless(api, method, path, cookie, "X-Forwarded-Proto: https", *origin) as answer:
             async with asyncio.timeout(2):
-                said = await answer.readuntil(b"}}")
-        assert said.startswith(b"HTTP/1.1 403 "), path
-        assert b'"code": "origin_not_allowed"' in said
+                head, code = await refusal_in(answer)
+        assert head.startswith(b"HTTP/1.1 403 "), path
+        assert code == "origin_not_allowed"
 
 
 def test_there_are_routes_that_write() -> None:
@@ -166,8 +161,8 @@ async def test_the_default_origins_of_cors_may_not_use_cookies(api_of_defaults: 
     async with httpx.AsyncClient(base_url=api_of_defaults, verify=NO_TLS) as http:
         browser = await logged_in_browser(http)
         for origin in LOCAL_ORIGINS:
-            assert code_of(await browser.post("/api/chats", origin=origin)) == (403, "origin_not_allowed")
-            assert code_of(await browser.log_in(origin=origin)) == (403, "origin_not_allowed")
+            assert refusal_of(await browser.post("/api/chats", origin=origin)) == (403, "origin_not_allowed")
+            assert refusal_of(await browser.log_in(origin=origin)) == (403, "origin_not_allowed")
             # The answer to a GET is given, but the browser does not show it to a page that sent the cookie.
             read = await browser.get("/api/chats", origin=origin)
             assert read.status_code == 200

@@ -27,8 +27,8 @@ from shared.errors import SessionInvalid
 from shared.ids import UserId
 from tests.conftest import settings_for
 from tests.integration.conftest import serve
-from tests.support.browsers import Browser, logged_in_browser
-from tests.support.clients import NO_TLS, PASSWORD
+from tests.support.clients import NO_TLS, PASSWORD, refusal_of
+from tests.support.signed_in import Browser, logged_in_browser
 from tests.support.turns import execute
 
 NAME = "__Host-cortexai"
@@ -46,11 +46,6 @@ def set_cookie(response: httpx.Response) -> Morsel[str]:
     (header,) = response.headers.get_list("set-cookie")
     (cookie,) = SimpleCookie(header).values()
     return cookie
-
-
-def code_of(response: httpx.Response) -> tuple[int, str]:
-    """The status and the code of a refusal."""
-    return response.status_code, response.json()["code"]
 
 
 def kept_hash(token: str) -> bytes:
@@ -95,13 +90,13 @@ async def test_whether_a_cookie_is_wanted_is_yes_or_no(http: httpx.AsyncClient) 
     browser = Browser(http)
     await browser.sign_up()
     refused = await browser.log_in(cookie="perhaps")
-    assert (*code_of(refused), refused.json()["field"]) == (422, "validation_failed", "cookie")
+    assert (*refusal_of(refused), refused.json()["field"]) == (422, "validation_failed", "cookie")
     assert browser.cookies == {}
 
 
 async def test_a_wrong_password_gives_no_cookie_and_leaves_the_one_that_was_there(browser: Browser) -> None:
     refused = await browser.log_in(password="wrong horse battery")
-    assert code_of(refused) == (401, "credentials_invalid")
+    assert refusal_of(refused) == (401, "credentials_invalid")
     assert "set-cookie" not in refused.headers
     assert await browser.is_logged_in()
 
@@ -131,12 +126,12 @@ async def test_over_plain_http_elsewhere_there_is_no_cookie(http: httpx.AsyncCli
     browser = Browser(http, host=host)
     await browser.sign_up()
     refused = await browser.log_in()
-    assert code_of(refused) == (403, "cookie_needs_https")
+    assert refusal_of(refused) == (403, "cookie_needs_https")
     assert "COOKIES_OVER_HTTP" in refused.json()["detail"]
     assert "set-cookie" not in refused.headers
     for name in (NAME, "cortexai"):
         browser.cookies = {name: "x" * 43}
-        assert code_of(await browser.get("/api/auth/me")) == (401, "unauthenticated")
+        assert refusal_of(await browser.get("/api/auth/me")) == (401, "unauthenticated")
 
 
 async def test_over_plain_http_elsewhere_a_setting_allows_a_cookie(database_url: str, valkey: EmbeddedValkey) -> None:
@@ -147,16 +142,16 @@ async def test_over_plain_http_elsewhere_a_setting_allows_a_cookie(database_url:
         cookie = set_cookie(await browser.log_in())
         assert (cookie.key, cookie["secure"], cookie["httponly"], cookie["path"]) == ("cortexai", "", True, "/")
         assert await browser.is_logged_in()
-        assert code_of(await browser.post("/api/chats", origin="http://192.168.1.5:9000")) == (
+        assert refusal_of(await browser.post("/api/chats", origin="http://192.168.1.5:9000")) == (
             403,
             "origin_not_allowed",
         )
         token = browser.cookies["cortexai"]
         for tossed in (f"cortexai=x; cortexai={token}", f"cortexai={token}; cortexai=x"):
-            assert code_of(await browser.get("/api/auth/me", headers={"Cookie": tossed})) == (401, "session_invalid")
+            assert refusal_of(await browser.get("/api/auth/me", headers={"Cookie": tossed})) == (401, "session_invalid")
         # Over TLS the same value in a cookie that anybody could have set is none.
         tls = {"Host": "chat.example.com", "X-Forwarded-Proto": "https", "Cookie": f"cortexai={token}"}
-        assert code_of(await http.get("/api/auth/me", headers=tls)) == (401, "unauthenticated")
+        assert refusal_of(await http.get("/api/auth/me", headers=tls)) == (401, "unauthenticated")
         logged_out = await browser.post("/api/auth/logout")
         assert (logged_out.status_code, browser.cookies) == (204, {})
 
@@ -185,7 +180,7 @@ async def test_a_browser_that_logs_in_again_has_one_session(browser: Browser) ->
     assert browser.cookies != before
     assert await browser.is_logged_in()
     browser.cookies = before
-    assert code_of(await browser.get("/api/auth/me")) == (401, "session_invalid")
+    assert refusal_of(await browser.get("/api/auth/me")) == (401, "session_invalid")
 
 
 async def test_logging_in_as_somebody_else_ends_the_session_before(browser: Browser, http: httpx.AsyncClient) -> None:
@@ -194,7 +189,7 @@ async def test_logging_in_as_somebody_else_ends_the_session_before(browser: Brow
     before = dict(browser.cookies)
     await browser.log_in(other.email)
     assert (await browser.get("/api/auth/me")).json()["email"] == other.email
-    assert code_of(await browser.get("/api/auth/me", headers={"Cookie": f"{NAME}={before[NAME]}"})) == (
+    assert refusal_of(await browser.get("/api/auth/me", headers={"Cookie": f"{NAME}={before[NAME]}"})) == (
         401,
         "session_invalid",
     )
@@ -208,7 +203,7 @@ async def test_a_cookie_that_somebody_planted_is_not_taken_over(http: httpx.Asyn
     await browser.log_in()
     assert browser.cookies[NAME] != planted
     browser.cookies = {NAME: planted}
-    assert code_of(await browser.get("/api/auth/me")) == (401, "session_invalid")
+    assert refusal_of(await browser.get("/api/auth/me")) == (401, "session_invalid")
 
 
 async def test_tabs_that_log_in_at_once_are_all_logged_in(browser: Browser, http: httpx.AsyncClient) -> None:
@@ -230,7 +225,7 @@ async def test_logging_out_ends_the_session_and_clears_the_cookie(browser: Brows
     assert (cookie.key, cookie.value, cookie["max-age"], cookie["path"], cookie["secure"]) == (NAME, "", "0", "/", True)
     assert browser.cookies == {}
     browser.cookies = before
-    assert code_of(await browser.get("/api/auth/me")) == (401, "session_invalid")
+    assert refusal_of(await browser.get("/api/auth/me")) == (401, "session_invalid")
 
 
 async def test_logging_out_again_or_without_a_session_changes_nothing(
@@ -257,7 +252,7 @@ async def test_a_session_ends_when_its_row_is_deleted_or_its_account(browser: Br
         assert await browser.is_logged_in()
         user = (await browser.get("/api/auth/me")).json()["id"]
         execute(database_url, f"DELETE FROM {table} = %s", user)  # noqa: S608 - a table of ours
-        assert code_of(await browser.get("/api/auth/me")) == (401, "session_invalid")
+        assert refusal_of(await browser.get("/api/auth/me")) == (401, "session_invalid")
 
 
 async def test_deleting_ones_account_ends_all_of_its_sessions(browser: Browser, http: httpx.AsyncClient) -> None:
@@ -266,20 +261,20 @@ async def test_deleting_ones_account_ends_all_of_its_sessions(browser: Browser, 
     await other.log_in()
     assert (await browser.send("DELETE", "/api/auth/me")).status_code == 204
     for each in (browser, other):
-        assert code_of(await each.get("/api/auth/me")) == (401, "session_invalid")
+        assert refusal_of(await each.get("/api/auth/me")) == (401, "session_invalid")
 
 
 @pytest.mark.parametrize("token", ["x", "A" * 42, "A" * 44, "a.b.c", '"quoted"', "A" * 43, "%00", "x" * 5000])
 async def test_a_cookie_of_no_session_is_refused(http: httpx.AsyncClient, token: str) -> None:
     refused = await http.get("/api/auth/me", headers={"Cookie": f"{NAME}={token}"})
-    assert code_of(refused) == (401, "session_invalid")
+    assert refusal_of(refused) == (401, "session_invalid")
     assert token not in refused.text or len(token) < 10
 
 
 async def test_two_cookies_of_one_name_are_none(browser: Browser) -> None:
     token = browser.cookies[NAME]
     for tossed in (f"{NAME}=x; {NAME}={token}", f"{NAME}={token}; {NAME}=x", f"{NAME}={token}; {NAME}={'A' * 43}"):
-        assert code_of(await browser.get("/api/auth/me", headers={"Cookie": tossed})) == (401, "session_invalid")
+        assert refusal_of(await browser.get("/api/auth/me", headers={"Cookie": tossed})) == (401, "session_invalid")
     assert await browser.is_logged_in()
 
 
@@ -298,7 +293,7 @@ async def test_a_cookie_is_found_among_others(browser: Browser) -> None:
 async def test_a_cookie_of_a_name_that_browsers_do_not_protect_is_none(browser: Browser, name: str) -> None:
     planted = f"{name}={browser.cookies[NAME]}".encode("latin-1")
     refused = await browser.get("/api/auth/me", headers={"Cookie": planted})
-    assert code_of(refused) == (401, "unauthenticated")
+    assert refusal_of(refused) == (401, "unauthenticated")
 
 
 async def test_a_bearer_goes_before_a_cookie(browser: Browser, http: httpx.AsyncClient) -> None:
@@ -319,12 +314,12 @@ async def test_a_wrong_bearer_is_refused_though_the_cookie_is_good(
     browser: Browser, authorization: str, code: str
 ) -> None:
     refused = await browser.get("/api/auth/me", headers={"Authorization": authorization})
-    assert code_of(refused) == (401, code)
+    assert refusal_of(refused) == (401, code)
 
 
 async def test_a_session_is_no_bearer(browser: Browser) -> None:
     refused = await browser.http.get("/api/auth/me", headers={"Authorization": f"Bearer {browser.cookies[NAME]}"})
-    assert code_of(refused) == (401, "token_invalid")
+    assert refusal_of(refused) == (401, "token_invalid")
 
 
 async def test_the_password_of_a_proxy_in_front_does_not_hide_the_cookie(browser: Browser) -> None:
@@ -443,7 +438,7 @@ async def test_a_session_that_was_not_used_for_so_long_has_ended_and_does_not_co
 ) -> None:
     token = browser.cookies[NAME]
     set_back(database_url, token, 60, -0.001)
-    assert code_of(await browser.get("/api/auth/me")) == (401, "session_invalid")
+    assert refusal_of(await browser.get("/api/auth/me")) == (401, "session_invalid")
     with pytest.raises(SessionInvalid):
         await lookup.find_user(token)
     await lookup.finish()

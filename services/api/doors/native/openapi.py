@@ -1,6 +1,6 @@
 """What FastAPI does not know of /openapi.json: each operation's errors, which are problems (problem_json.py), and cookies."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -18,23 +18,26 @@ SESSION_COOKIE: Final = {
 _REF: Final = "#/components/schemas/{model}"
 
 
-def describe_errors(app: FastAPI) -> None:
-    """Have the application's OpenAPI document describe the errors that it really answers with, and the session cookie."""
-    app.openapi = _described(app)  # type: ignore[method-assign]
+def describe_errors(app: FastAPI, others: Mapping[str, Mapping[str, Any]]) -> None:
+    """Have the application's OpenAPI document describe the errors that it really answers with, and the session cookie.
+
+    `others` are the contents of the errors of other doors, by the beginnings of their paths.
+    """
+    app.openapi = _described(app, others)  # type: ignore[method-assign]
 
 
-def _described(app: FastAPI) -> Callable[[], dict[str, Any]]:
+def _described(app: FastAPI, others: Mapping[str, Mapping[str, Any]]) -> Callable[[], dict[str, Any]]:
     plain = app.openapi
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
-            _describe(plain())  # FastAPI keeps the document that it has made, so the changes are kept too
+            _describe(plain(), others)  # FastAPI keeps the document that it has made, so the changes are kept too
         return plain()
 
     return openapi
 
 
-def _describe(document: dict[str, Any]) -> None:
+def _describe(document: dict[str, Any], others: Mapping[str, Mapping[str, Any]]) -> None:
     """Replace FastAPI's own error schemas by ours, and add to each operation the errors that its kind can have.
 
     A response that a route describes with content keeps its content. What takes a token takes a session's cookie too.
@@ -46,7 +49,10 @@ def _describe(document: dict[str, Any]) -> None:
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)
     content = {MEDIA_TYPE: {"schema": {"$ref": _REF.format(model=Problem.__name__)}}}
-    for method, operation in (item for path in document["paths"].values() for item in path.items()):
+    for path, method, operation in (
+        (path, *item) for path, methods in document["paths"].items() for item in methods.items()
+    ):
+        told = next((other for begin, other in others.items() if f"{path}/".startswith(f"{begin}/")), content)
         if "security" in operation:
             operation["security"].append({"SessionCookie": []})
         responses = operation["responses"]
@@ -56,7 +62,7 @@ def _describe(document: dict[str, Any]) -> None:
             responses.setdefault(status, {"description": codes})
         for status, response in responses.items():
             if int(status) >= HTTPStatus.BAD_REQUEST:
-                response.setdefault("content", content)
+                response.setdefault("content", told)
         operation["responses"] = dict(sorted(responses.items()))
 
 

@@ -1,9 +1,10 @@
 """The native door: say something, follow the answer, find the answer again. Source: docs/protocol.md."""
 
-from typing import Any, Final
+from http import HTTPStatus
+from typing import Annotated, Any, Final
 from uuid import UUID
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from structlog.contextvars import bind_contextvars
 
 from services.api import event_ids
@@ -11,28 +12,28 @@ from services.api.auth.principal import Principal
 from services.api.dependencies import AppResources, ChatStreamReader, CurrentPrincipal, GenerationStreamReader
 from services.api.doors.native.headers import IdempotencyKey, LastEventId
 from services.api.doors.native.negotiation import prefers_async, wants_json
-from services.api.doors.native.responses import accepted_response, nothing, stream_response
+from services.api.doors.native.responses import accepted_response
 from services.api.doors.native.schemas import Accepted, EditedMessage, NewMessage, NewVersion
+from services.api.doors.responses import nothing, stream_response
 from services.api.fields import BigIntId
 from services.api.generations import queries
+from services.api.generations.queries import GenerationRow
 from services.api.resources import Resources
-from services.api.streaming.resume import Live, followed, resume, resume_unless_heard
+from services.api.streaming.resume import Live, followed, resume, terminal_entry
 from services.api.turns.accept import accept
 from services.api.turns.new_versions import accept_edit, accept_regeneration
 from services.api.turns.turn import Edit, NewTurn, Regeneration, Turn
-from shared.ids import ChatId, GenerationId, MessageId
+from shared.ids import MAX_BIGINT, ChatId, GenerationId, MessageId
 from shared.streams.port import BEGINNING
 
 router = APIRouter(prefix="/api", tags=["generations"])
 
 _SSE: Final[dict[int | str, dict[str, Any]]] = {
     200: {"content": {"text/event-stream": {}}, "description": "The frames, from the start or after Last-Event-ID."},
-    204: {"description": "Last-Event-ID is the terminal frame's."},
     503: {"description": "database_unavailable, streams_unavailable"},
 }
 _TURN: Final[dict[int | str, dict[str, Any]]] = _SSE | {
     202: {"model": Accepted, "description": "With `Prefer: respond-async` or `Accept: application/json`."},
-    204: {"description": "With the Idempotency-Key of an earlier message: Last-Event-ID is its terminal frame's."},
     404: {"description": "chat_not_found"},
     409: {"description": "generation_in_progress, with the live stream's URL"},
     422: {
@@ -62,8 +63,12 @@ async def post_message(
 ) -> Response:
     """Say something. The response streams the answer, or, when JSON is asked for, tells the path of the answer.
 
-    A request that is repeated with its Idempotency-Key makes no second message: it gets the stream of the first one.
+    A request that is repeated with its Idempotency-Key makes no second message: it gets the stream of the first one. So
+    does a request that has the Last-Event-ID of any answer of the chat: it gets the rest of that answer.
     """
+    answer = await _answer_of(last_event_id, resources, principal, ChatId(chat_id))
+    if answer is not None:
+        return await _resumed(resources, answer, last_event_id, is_post=True)
     new = NewTurn(
         principal.user_id,
         ChatId(chat_id),
@@ -148,31 +153,31 @@ async def _answer(
     if wants_json(request.headers):
         return accepted_response(turn, asked_by_prefer=prefers_async(request.headers))
     if not turn.is_repeated:
-        stream = Live(followed(database, streams.reader, queue_positions, turn.generation_id), BEGINNING)
-        return stream_response(stream, turn.generation_id, turn.assistant_message_id)
+        is_first = turn.position == 1
+        live = followed(database, streams.reader, queue_positions, turn.generation_id, tells_title=is_first)
+        return stream_response(Live(live, BEGINNING), turn.generation_id, turn.assistant_message_id)
     async with database.connect() as db:
         row = await queries.find_generation(db, principal.user_id, turn.generation_id)
-    has = event_ids.read(last_event_id, row.assistant_message_id)
-    resumed = await resume(database, streams.reader, queue_positions, row, has)
-    return stream_response(resumed, row.id, row.assistant_message_id, last_event_id)
+    return await _resumed(resources, row, last_event_id, is_post=True)
 
 
 @router.get(
     "/generations/{generation_id}/stream",
     response_class=Response,
-    responses=_SSE | {404: {"description": "generation_not_found"}},
+    responses=_SSE
+    | {
+        204: {"description": "Last-Event-ID is the terminal frame's."},
+        404: {"description": "generation_not_found"},
+    },
 )
 async def get_stream(
     generation_id: UUID, principal: GenerationStreamReader, resources: AppResources, last_event_id: LastEventId = None
 ) -> Response:
     """A generation's frames: live, late or years later, from the start or after Last-Event-ID."""
     bind_contextvars(generation_id=str(generation_id))
-    database, reader = resources.database, resources.streams.reader
-    async with database.connect() as db:
+    async with resources.database.connect() as db:
         row = await queries.find_generation(db, principal.user_id, GenerationId(generation_id))
-    has = event_ids.read(last_event_id, row.assistant_message_id)
-    resumed = await resume(database, reader, resources.queue_positions, row, has)
-    return stream_response(resumed, row.id, row.assistant_message_id, last_event_id)
+    return await _resumed(resources, row, last_event_id)
 
 
 @router.get(
@@ -180,20 +185,62 @@ async def get_stream(
     response_class=Response,
     responses=_SSE
     | {
-        204: {"description": "The chat is not generating, and its last answer was heard."},
+        204: {"description": "The chat has no answer, or none after the one that the client has."},
         404: {"description": "chat_not_found"},
     },
 )
 async def get_chat_stream(
-    chat_id: BigIntId, principal: ChatStreamReader, resources: AppResources, last_event_id: LastEventId = None
+    chat_id: BigIntId,
+    principal: ChatStreamReader,
+    resources: AppResources,
+    after: Annotated[
+        int | None,
+        Query(ge=0, le=MAX_BIGINT, description="The newest reply that the client has whole; 0 when it has none."),
+    ] = None,
+    last_event_id: LastEventId = None,
 ) -> Response:
-    """The chat's live stream, or its last one if that ended while nobody listened."""
-    database, reader = resources.database, resources.streams.reader
-    async with database.connect() as db:
-        row = await queries.find_latest(db, principal.user_id, ChatId(chat_id))
-    if row is None:
-        return nothing()
+    """An answer of the chat, from the start or after Last-Event-ID: the first one that the client does not have.
+
+    A client that does not say what it has gets the live answer, else the newest. 204 is only for who has all answers.
+    """
+    async with resources.database.connect() as db:
+        await queries.check_chat(db, principal.user_id, ChatId(chat_id))
+    answer = await _answer_of(last_event_id, resources, principal, ChatId(chat_id))
+    if answer is not None:
+        response = await _resumed(resources, answer, last_event_id)
+        if response.status_code != HTTPStatus.NO_CONTENT:
+            return response
+        last_event_id, after = None, answer.assistant_message_id
+    async with resources.database.connect() as db:
+        if after is None:
+            row = await queries.find_latest(db, principal.user_id, ChatId(chat_id))
+        else:
+            row = await queries.find_next(db, principal.user_id, ChatId(chat_id), after)
+    return nothing() if row is None else await _resumed(resources, row, last_event_id)
+
+
+async def _answer_of(
+    event_id: str | None, resources: Resources, principal: Principal, chat_id: ChatId
+) -> GenerationRow | None:
+    """The generation of the chat's reply that a client reads; None when the event id names none."""
+    message_id = event_ids.message_of(event_id)
+    if message_id is None:
+        return None
+    async with resources.database.connect() as db:
+        return await queries.find_answer(db, principal.user_id, chat_id, message_id)
+
+
+async def _resumed(
+    resources: Resources, row: GenerationRow, last_event_id: str | None, *, is_post: bool = False
+) -> Response:
+    """A generation's frames after an event id. A POST by a client that has all of them gets the terminal frame again.
+
+    204 ends an EventSource, but fetch-event-source, which POSTs, takes it for a failure and asks again each second.
+    """
     bind_contextvars(generation_id=str(row.id))
+    database, reader = resources.database, resources.streams.reader
     has = event_ids.read(last_event_id, row.assistant_message_id)
-    resumed = await resume_unless_heard(database, reader, resources.queue_positions, row, has)
+    resumed = await resume(database, reader, resources.queue_positions, row, has)
+    if resumed is None and is_post:
+        resumed = await terminal_entry(database, reader, row)
     return stream_response(resumed, row.id, row.assistant_message_id, last_event_id)

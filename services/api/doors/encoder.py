@@ -1,4 +1,4 @@
-"""The native door's encoder: a stream's events as Server-Sent Events. Source: docs/protocol.md §2.
+"""The encoder of doors that stream the log as it is: a stream's events as Server-Sent Events. Source: docs/protocol.md §2.
 
 A frame in the log is already the bytes of an SSE event, so the encoder only puts the frame's `id:` line before it.
 """
@@ -11,7 +11,7 @@ from services.api.streaming.follow import InQueue, Logged, Transient, follow
 from services.api.streaming.resume import Live, Saved
 from shared.ids import MessageId
 from shared.protocol import encoding, frames
-from shared.streams.port import Entry
+from shared.streams.port import BEGINNING, Entry
 
 
 async def encode(stream: Saved | Live, message_id: MessageId, *, reset: bool) -> AsyncGenerator[bytes, None]:
@@ -21,25 +21,31 @@ async def encode(stream: Saved | Live, message_id: MessageId, *, reset: bool) ->
         StreamCut: the stream can't go on here.
 
     """
-    yield encoding.OPENING + (encoding.RESET if reset else b"")
+    # A client that is cut off before the first frame has something to resume from.
+    begun = event_ids.write(message_id, BEGINNING) if stream.after == BEGINNING else b""
+    yield encoding.OPENING + begun + (encoding.RESET if reset else b"")
     if isinstance(stream, Saved):
         yield _encode_entries(message_id, stream.entries)
         return
+    tells_title = stream.generation.title is not None
     async with aclosing(follow(stream.generation, stream.after)) as events:
         async for event in events:
             if isinstance(event, Logged):  # nearly every event is one, and a match statement takes longer
-                yield _encode_entries(message_id, event.entries)
+                yield _encode_entries(message_id, event.entries, is_whole=not tells_title)
             elif isinstance(event, Transient):
                 yield b"".join(event.frames)
             elif isinstance(event, InQueue):
                 yield _encode_position(event.position)
             else:
                 yield encoding.PING
+    if tells_title:
+        yield encoding.DONE
 
 
-def _encode_entries(message_id: MessageId, entries: Sequence[Entry]) -> bytes:
+def _encode_entries(message_id: MessageId, entries: Sequence[Entry], *, is_whole: bool = True) -> bytes:
+    """The entries' bytes. `is_whole`: nothing comes behind the terminal one."""
     encoded = b"".join([event_ids.write(message_id, entry.offset) + entry.frame for entry in entries])
-    return encoded + encoding.DONE if entries[-1].terminal else encoded
+    return encoded + encoding.DONE if is_whole and entries[-1].terminal else encoded
 
 
 def _encode_position(position: int) -> bytes:

@@ -1,0 +1,49 @@
+// Asks, follows the answer through every cut, and stops it, with nothing but fetch. Explained in fetch.md.
+
+export type Part = { type: string; [key: string]: any };
+export type Api = { url: string; token: string };
+
+/** Sends a message and follows its answer. The message is accepted once: the POST that is repeated after a cut resumes. */
+export async function ask(api: Api, chat: number, content: string, onPart: (part: Part) => void): Promise<void> {
+  const headers = { "Content-Type": "application/json", "Idempotency-Key": crypto.randomUUID() };
+  await follow(api, `/api/chats/${chat}/messages`, onPart, { method: "POST", headers, body: JSON.stringify({ content }) });
+}
+
+/** Follows a stream to its end, whatever happens on the way: for example a reply's `generation.stream_url`. */
+export async function follow(api: Api, path: string, onPart: (part: Part) => void, init: RequestInit = {}): Promise<void> {
+  const headers = new Headers(init.headers);
+  headers.set("Authorization", `Bearer ${api.token}`);
+  for (;;) {
+    const response = await fetch(api.url + path, { ...init, headers }).catch(() => null);
+    if (response?.status === 204) return;
+    if (response && response.status >= 400 && ![429, 503].includes(response.status)) throw new Error(await response.text());
+    if (response?.ok && (await read(response, headers, onPart))) return;
+    await new Promise((retry) => setTimeout(retry, 1000));
+  }
+}
+
+/** Reads one response. Returns whether it was the end; a response that is cut before is none. */
+async function read(response: Response, headers: Headers, onPart: (part: Part) => void): Promise<boolean> {
+  const reader = response.body!.pipeThrough(new TextDecoderStream()).getReader();
+  let [rest, id, data] = ["", "", ""];
+  for (;;) {
+    const { value, done } = await reader.read().catch(() => ({ value: undefined, done: true }));
+    if (done) return false;
+    const lines = (rest + value).split("\n");
+    rest = lines.pop()!;
+    for (const line of lines) {
+      if (line.startsWith("id: ")) id = line.slice(4);
+      if (line.startsWith("data: ")) data = line.slice(6);
+      if (line !== "" || data === "") continue; // an event ends with an empty line
+      if (data === "[DONE]") return true;
+      if (id) headers.set("Last-Event-ID", id);
+      onPart(JSON.parse(data));
+      [id, data] = ["", ""];
+    }
+  }
+}
+
+/** Stops what the chat is generating. The stream then ends with an `abort` part. */
+export async function stop(api: Api, chat: number): Promise<void> {
+  await fetch(`${api.url}/api/chats/${chat}/stop`, { method: "POST", headers: { Authorization: `Bearer ${api.token}` } });
+}

@@ -1,0 +1,47 @@
+"""Asks, follows the answer through every cut, and stops it, with httpx and httpx-sse. Explained in python.md."""
+
+import time
+from collections.abc import Iterator, Mapping
+from json import loads
+from typing import Any
+from uuid import uuid4
+
+import httpx
+from httpx_sse import connect_sse
+
+Part = dict[str, Any]
+TRY_AGAIN = frozenset({429, 503})
+
+
+def ask(http: httpx.Client, chat: int, content: str) -> Iterator[Part]:
+    """Send a message and follow its answer. It is accepted once: the POST that is repeated after a cut resumes."""
+    key = {"Idempotency-Key": uuid4().hex}
+    yield from follow(http, "POST", f"/api/chats/{chat}/messages", json={"content": content}, headers=key)
+
+
+def follow(
+    http: httpx.Client, method: str, path: str, *, headers: Mapping[str, str] | None = None, json: object = None
+) -> Iterator[Part]:
+    """Follow a stream to its end, whatever happens on the way: for example a reply's `generation.stream_url`."""
+    sent = dict(headers or {})
+    while True:
+        try:
+            with connect_sse(http, method, path, headers=sent, json=json) as source:
+                if source.response.status_code == httpx.codes.NO_CONTENT:
+                    return
+                if source.response.status_code not in TRY_AGAIN:
+                    source.response.raise_for_status()
+                    for event in source.iter_sse():
+                        if event.data == "[DONE]":
+                            return
+                        if event.id:
+                            sent["Last-Event-ID"] = event.id
+                        yield loads(event.data)
+        except httpx.TransportError:
+            pass  # the connection was cut
+        time.sleep(1)
+
+
+def stop(http: httpx.Client, chat: int) -> None:
+    """Stop what the chat is generating. The stream then ends with an `abort` part."""
+    http.post(f"/api/chats/{chat}/stop").raise_for_status()

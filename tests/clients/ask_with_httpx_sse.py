@@ -1,0 +1,23 @@
+"""Asks with docs/clients/httpx_sse_client.py, and prints the parts: the API's URL, a token, a chat, and a message are told.
+
+Without a message, it stops what the chat is generating.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+import httpx
+
+sys.path.append(str(Path(__file__).parents[2] / "docs" / "clients"))
+
+from httpx_sse_client import ask, stop  # type: ignore[import-not-found]
+
+url, token, chat, *content = sys.argv[1:]
+with httpx.Client(base_url=url, headers={"Authorization": f"Bearer {token}"}) as http:
+    if content:
+        for part in ask(http, int(chat), content[0]):
+            sys.stdout.write(json.dumps(part) + "\n")
+            sys.stdout.flush()
+    else:
+        stop(http, int(chat))
