@@ -105,6 +105,7 @@ class Chat(Base):
     `summary_due_at`: from this time on, a worker may summarize more messages; NULL when there are none. Until
     `summary_claimed_until` somebody is at it; NULL when nobody is.
     `title_tries`: how often a model was asked for a title. A `is_temporary` chat is deleted a while after its last message.
+    `client_id`: the name that a client has given the chat, NULL where none did; a user has one chat of a name.
 
     `summary` and `facts` are what processes of the release before read and write. They go with the next release.
     """
@@ -119,6 +120,13 @@ class Chat(Base):
         # Empty, but for chats that an earlier release summarized.
         Index("ix_chats_not_indexed", "id", postgresql_where=sql("indexed_position < summary_position")),
         Index("ix_chats_temporary", "last_message_at", postgresql_where=sql("is_temporary")),
+        Index(
+            "uq_chats_user_id_client_id",
+            "user_id",
+            "client_id",
+            unique=True,
+            postgresql_where=sql("client_id IS NOT NULL"),
+        ),
     )
 
     id: Mapped[int] = mapped_column(Identity(always=True), primary_key=True)
@@ -140,6 +148,7 @@ class Chat(Base):
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     updated_at: Mapped[datetime] = mapped_column(server_default=func.now())
     last_message_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    client_id: Mapped[str | None]
 
 
 class Message(Base):
@@ -151,11 +160,20 @@ class Message(Base):
 
     `parts` and `sources` are in a client's own shape (shared/protocol/message_parts.py). `usage` is a TokenUsage; rows of older
     releases have the stream's spelling.
+
+    `client_id`: the name that a client has given the user's message, NULL where none did; a chat has one message of a name.
     """
 
     __tablename__ = "messages"
     __table_args__ = (
         Index("uq_messages_chat_id_position", "chat_id", "position", unique=True),
+        Index(
+            "uq_messages_chat_id_client_id",
+            "chat_id",
+            "client_id",
+            unique=True,
+            postgresql_where=sql("client_id IS NOT NULL"),
+        ),
         # Empty, but for chats that have replaced messages.
         Index("ix_messages_replaced", "chat_id", postgresql_where=sql("replaced")),
         CheckConstraint(_one_of("role", ("user", "assistant")), name="role"),
@@ -173,6 +191,7 @@ class Message(Base):
     sources: Mapped[list[dict[str, Any]] | None]
     usage: Mapped[dict[str, Any] | None]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    client_id: Mapped[str | None]
     replaced: Mapped[bool] = mapped_column(server_default=sql("false"))
     parent_position: Mapped[int | None]
 
@@ -271,6 +290,8 @@ class Generation(Base):
     far, with their results. Nobody writes `cancel_requested_at` any more; the column goes with the next release.
     `traceparent` is the trace of the request that asked for the generation; empty where an earlier release accepted it.
     `time_zone` is the one that the message named; NULL where it named none.
+    `last_viewer`: whose view of the chat was the last one at the AI SDK's door that had the reply; NULL where none had. It is a
+    hash of a credential, and never the credential.
     """
 
     __tablename__ = "generations"
@@ -343,6 +364,7 @@ class Generation(Base):
     closed_at: Mapped[datetime | None]
     final_sequence: Mapped[int | None]
     time_zone: Mapped[str | None]
+    last_viewer: Mapped[str | None]
 
 
 class ModelCall(Base):

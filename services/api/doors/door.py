@@ -5,7 +5,8 @@ same behind every door is not in it: a message becomes a turn in `services/api/t
 `services/api/streaming`, errors become failures in `services/api/problems`.
 """
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 from fastapi import APIRouter
 
@@ -15,10 +16,12 @@ from services.api.problems.failure import ErrorForm
 class Door(NamedTuple):
     """A front door. `error_form` writes each failure at a path that begins with `prefix`, a 404 or a 401 too.
 
-    `response_headers` are headers of its own that pages of other origins may read. A page may send any header.
+    `error_content` is what /openapi.json says of these failures, None for problems. `response_headers` are headers of its
+    own that pages of other origins may read. A page may send any header.
     """
 
     prefix: str
     router: APIRouter
     error_form: ErrorForm
+    error_content: Mapping[str, Any] | None = None
     response_headers: tuple[str, ...] = ()

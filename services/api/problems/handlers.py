@@ -29,8 +29,8 @@ Handlers = dict[int | type[Exception], Handler]
 def expected_errors(forms: Mapping[str, ErrorForm]) -> Handlers:
     """The handlers of every exception that a request may meet.
 
-    `forms` maps the beginning of a path to the form of its errors. The longest beginning wins; "" is the beginning of
-    every path.
+    `forms` maps the beginning of a path to the form of its errors, in whole segments: `/api/chat` begins `/api/chat/7`
+    and not `/api/chats`. The longest beginning wins; "" is the beginning of every path.
     """
     return {
         errors.CortexAIError: _answer(forms, _of_own_error),
@@ -59,7 +59,7 @@ def _answer(forms: Mapping[str, ErrorForm], failure_of: Callable[[Request, Any],
 
     async def answer(request: Request, error: Exception) -> Response:
         path = request.scope["path"]
-        form = next(form for beginning, form in longest_first if path.startswith(beginning))
+        form = next(form for beginning, form in longest_first if f"{path}/".startswith(f"{beginning.rstrip('/')}/"))
         return form(failure_of(request, error))
 
     return answer

@@ -143,6 +143,7 @@ async def open_version(
     else:
         if end == ROOT:
             await queries.remove_title(db, new.chat_id)
+        await queries.take_client_id(db, question.id, new.client_id)
         turn = await queries.open_turn(db, new, key, bounds)
     if turn is None:
         raise await queries.why_refused(db, new, bounds) or TooBusy

@@ -35,7 +35,7 @@ from shared.errors import (
     QuotaExceeded,
     TooManyGenerations,
 )
-from shared.ids import ChatId, GenerationId, new_generation_id
+from shared.ids import ChatId, GenerationId, MessageId, new_generation_id
 from shared.states import OPEN, GenerationStatus, MessageStatus
 from shared.telemetry.traces import current_trace
 from shared.visible_text import short_title
@@ -44,7 +44,8 @@ TITLE_CHARS: Final = 80
 ONE_LIVE_PER_CHAT: Final = "uq_generations_chat_id_live"
 ONE_PER_SLOT: Final = "uq_generations_user_id_slot"
 ONE_PER_KEY: Final = "uq_generations_user_id_idempotency_key"
-ACCEPTED_AT_ONCE: Final = frozenset({ONE_LIVE_PER_CHAT, ONE_PER_SLOT, ONE_PER_KEY})
+ONE_PER_CLIENT_ID: Final = "uq_messages_chat_id_client_id"
+ACCEPTED_AT_ONCE: Final = frozenset({ONE_LIVE_PER_CHAT, ONE_PER_SLOT, ONE_PER_KEY, ONE_PER_CLIENT_ID})
 """The constraints that a message violates when another one is accepted at the same moment."""
 
 
@@ -105,13 +106,14 @@ def _open_turn(*, is_asked_anew: bool) -> Any:  # noqa: ANN401 - likewise
     asked_now = (
         insert(Message)
         .from_select(
-            columns,
+            (*columns, "client_id"),
             select(
                 chat.c.id,
                 literal("user"),
                 bindparam("content", type_=Message.content.type),
                 chat.c.last_position - 1,
                 literal(MessageStatus.COMPLETED.value),
+                bindparam("named", type_=Text),
             ),
         )
         .returning(Message.id, Message.created_at, Message.position)
@@ -202,7 +204,8 @@ async def open_turn(db: Connection, new: NewTurn | Edit, key: Key | None, bounds
             names the constraint, one of ACCEPTED_AT_ONCE.
 
     """
-    values = {"content": new.content, "first_title": title_of(new.content), **_values_of(new, key, bounds)}
+    said = {"content": new.content, "first_title": title_of(new.content), "named": new.client_id}
+    values = {**said, **_values_of(new, key, bounds)}
     row = (await db.execute(OPEN_TURN, values)).one_or_none()
     return _turn(row, new.content) if row else None
 
@@ -259,13 +262,20 @@ async def why_refused(db: Connection, new: AnyTurn, bounds: Bounds) -> CortexAIE
     found = (await db.execute(statement)).one_or_none()
     if found is None:
         return ChatNotFound()
-    if found.in_the_way is not None and new.first_status == GenerationStatus.QUEUED:
+    if found.in_the_way is not None and new.on_conflict == "reject":
         return GenerationInProgress(GenerationId(found.in_the_way))
     if bounds.daily_tokens is not None and found.used >= bounds.daily_tokens:
         return QuotaExceeded()
     if found.mine >= bounds.slots:
         return TooManyGenerations()
     return QueueFull() if found.queued > bounds.depth else None
+
+
+async def take_client_id(db: Connection, message_id: MessageId, client_id: str | None) -> None:
+    """Take a client's name from a message whose other version gets it. Belongs in a transaction that locked the chat."""
+    if client_id is not None:
+        named = update(Message).where(Message.id == message_id, Message.client_id == client_id)
+        await db.execute(named.values(client_id=None))
 
 
 async def remove_title(db: Connection, chat_id: ChatId) -> None:

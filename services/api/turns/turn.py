@@ -18,7 +18,8 @@ class NewTurn:
     """A message that a user sends to a chat.
 
     Without a `model`, the default model answers. `time_zone` is the user's for this message; None for the account's. `key` is
-    the client's own for this message; None where the client has none.
+    the client's own for this message; None where the client has none. `client_id` is the client's name for the message, unique
+    in the chat; None where the client gives it none.
     """
 
     user_id: UserId
@@ -28,6 +29,7 @@ class NewTurn:
     model: str | None = None
     time_zone: str | None = None
     key: str | None = None
+    client_id: str | None = None
 
     @property
     def first_status(self) -> GenerationStatus:
@@ -52,7 +54,10 @@ class Regeneration:
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """Another text instead of a message of the user's, with a reply of its own. The rest is as in NewTurn."""
+    """Another text instead of a message of the user's, with a reply of its own. The rest is as in NewTurn.
+
+    The new message takes over the `client_id` from the message that it replaces.
+    """
 
     first_status: ClassVar[GenerationStatus] = GenerationStatus.QUEUED
 
@@ -64,6 +69,7 @@ class Edit:
     model: str | None = None
     time_zone: str | None = None
     key: str | None = None
+    client_id: str | None = None
 
 
 AnyTurn = NewTurn | Regeneration | Edit

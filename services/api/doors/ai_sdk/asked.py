@@ -1,0 +1,106 @@
+"""What a request asks for: the client's last message as text, and what is to be done with it."""
+
+from typing import Any, Final, NamedTuple
+
+from fastapi.exceptions import RequestValidationError
+from pydantic import ValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.status import HTTP_400_BAD_REQUEST
+
+from services.api.doors.ai_sdk.body import MESSAGES, NotJson, read_body
+from services.api.doors.ai_sdk.schemas import KNOWN, ChatRequest, LastMessage
+from services.api.turns.turn import OnConflict
+from shared.errors import ApprovalNotPending, PartNotSupported
+from shared.visible_text import is_blank
+
+APPROVAL_STATE: Final = "approval-responded"
+IGNORED: Final = ("data-",)
+"""The beginnings of the types of parts that an app adds for itself. The SDK shows them to no model either."""
+
+
+class Asked(NamedTuple):
+    """What a request asks for. `message_id` is the client's name for its last message, `content` the message's text.
+
+    `anew`: another answer is asked for, also where the message has one. `target_id` is the message that is edited or
+    answered anew, as the client names it; None where the request names none.
+    """
+
+    chat_id: str
+    message_id: str
+    content: str
+    anew: bool
+    is_regeneration: bool
+    target_id: str | None
+    on_conflict: OnConflict
+    model: str | None
+    time_zone: str | None
+
+
+async def read_request(request: Request, text_chars: int) -> Asked:
+    """Read what useChat has sent. Texts have at most `text_chars` characters.
+
+    Raises:
+        RequestValidationError: the body is no JSON, or does not fit ChatRequest, or its last message is not the user's.
+        PayloadTooLarge: what would have to be kept is too large.
+        PartNotSupported: the user's message has a file, or another part that is not text.
+        ApprovalNotPending: the last message is the assistant's, with an answer to a request for approval.
+
+    """
+    if not _is_json(request.headers.get("content-type", "")):
+        raise _invalid("model_attributes_type", (), "must be sent as application/json")
+    try:
+        members, index = await read_body(request.stream(), KNOWN, text_chars)
+    except NotJson:
+        raise _invalid("json_invalid", (), "can't be read as JSON") from None
+    except ClientDisconnect as error:
+        raise HTTPException(HTTP_400_BAD_REQUEST) from error
+    try:
+        body = ChatRequest.model_validate(members)
+    except ValidationError as error:
+        raise RequestValidationError(
+            [{**found, "loc": _located(found["loc"], index)} for found in error.errors()]
+        ) from None
+    message = body.messages[-1]
+    return Asked(
+        chat_id=body.id,
+        message_id=message.id,
+        content=_text_of(message, index),
+        anew=body.trigger == "regenerate-message" or body.messageId is not None,
+        is_regeneration=body.trigger == "regenerate-message",
+        target_id=body.messageId,
+        on_conflict=body.on_conflict,
+        model=body.model,
+        time_zone=body.time_zone,
+    )
+
+
+def _text_of(message: LastMessage, index: int) -> str:
+    """The text parts of the user's message, a line each."""
+    if message.role != "user":
+        if message.role == "assistant" and any(part.state == APPROVAL_STATE for part in message.parts):
+            raise ApprovalNotPending
+        raise _invalid("value_error", (MESSAGES, index, "role"), "must be user in the last message")
+    for number, part in enumerate(message.parts):
+        if part.type != "text" and not part.type.startswith(IGNORED):
+            raise PartNotSupported(f"{MESSAGES}.{index}.parts.{number}", part.type)
+    text = "\n".join(part.text for part in message.parts if part.type == "text" and part.text is not None)
+    if is_blank(text):
+        raise _invalid("value_error", (MESSAGES, index, "parts"), "must not be blank")
+    return text
+
+
+def _located(location: tuple[int | str, ...], index: int) -> tuple[int | str, ...]:
+    """Where a mistake is in the request's body, which had all messages."""
+    if location[:1] == (MESSAGES,) and len(location) > 1:
+        location = (MESSAGES, index, *location[2:])
+    return ("body", *location)
+
+
+def _invalid(kind: str, location: tuple[int | str, ...], message: str) -> RequestValidationError:
+    found: dict[str, Any] = {"type": kind, "loc": ("body", *location), "msg": message}
+    return RequestValidationError([found])
+
+
+def _is_json(content_type: str) -> bool:
+    return content_type.partition(";")[0].strip().lower() == "application/json"

@@ -1,0 +1,127 @@
+"""Chats and messages by the names that clients gave them. Ownership is in the WHERE clause."""
+
+from datetime import datetime
+from typing import Any, Final, NamedTuple, cast
+
+from sqlalchemy import ColumnElement, delete, literal, or_, select, update
+from sqlalchemy import Text as SqlText
+from sqlalchemy import cast as sql_cast
+from sqlalchemy.dialects.postgresql import insert
+
+from services.api.doors.ai_sdk.ui_messages import MakingOfReply, ViewedMessage
+from shared.database.engine import Connection
+from shared.database.tables import Chat, Generation, Message, User
+from shared.errors import TokenInvalid
+from shared.generations.outcome import Outcome
+from shared.ids import MAX_BIGINT, ChatId, GenerationId, MessageId, UserId
+from shared.states import GenerationStatus
+
+
+class FoundMessage(NamedTuple):
+    """A user's message that has been accepted, and its newest reply with the generation that makes it."""
+
+    id: MessageId
+    content: str
+    reply_id: MessageId
+    generation_id: GenerationId
+
+
+_MESSAGE: Final = (Message.id, Message.client_id, Message.role, Message.content, Message.parts, Message.created_at)
+_GENERATION: Final = (
+    Generation.id,
+    # A worker completes a generation together with its reply. Whoever ends it otherwise saves what its log has after.
+    or_(Generation.status == GenerationStatus.COMPLETED, Generation.closed_at.is_not(None)),
+    Generation.status,
+    Generation.finish_reason,
+    Generation.error_code,
+    Generation.error_message,
+    Generation.usage,
+)
+
+
+def _named(column: Any, client_column: Any, name: str) -> ColumnElement[bool]:  # noqa: ANN401 - SQLAlchemy's types
+    """The row that a client has given this name, or whose id this is."""
+    by_name = cast("ColumnElement[bool]", client_column == name)
+    is_id = name.isascii() and name.isdecimal() and 1 <= int(name[:20]) <= MAX_BIGINT
+    return or_(by_name, column == int(name)) if is_id else by_name
+
+
+async def find_chat(db: Connection, user_id: UserId, name: str) -> ChatId | None:
+    """The user's chat that a client calls by this name, else the one with this decimal id; None where there is neither."""
+    statement = (
+        select(Chat.id)
+        .where(Chat.user_id == user_id, _named(Chat.id, Chat.client_id, name))
+        .order_by((Chat.client_id == name).desc().nulls_last())
+        .limit(1)
+    )
+    found = (await db.execute(statement)).scalar_one_or_none()
+    return None if found is None else ChatId(found)
+
+
+async def add_chat(db: Connection, user_id: UserId, name: str) -> tuple[ChatId, datetime] | None:
+    """Make a chat of this name. Returns its id, and when it was made; None where the user has one of the name.
+
+    Raises:
+        TokenInvalid: the account was deleted after its request was let in.
+
+    """
+    owner = select(User.id, literal(name)).where(User.id == user_id)
+    statement = (
+        insert(Chat)
+        .from_select(["user_id", "client_id"], owner)
+        .on_conflict_do_nothing(index_elements=[Chat.user_id, Chat.client_id], index_where=Chat.client_id.is_not(None))
+        .returning(Chat.id, Chat.created_at)
+    )
+    made = (await db.execute(statement)).one_or_none()
+    if made is not None:
+        return ChatId(made.id), made.created_at
+    if (await db.execute(select(User.id).where(User.id == user_id))).one_or_none() is None:
+        raise TokenInvalid
+    return None
+
+
+async def delete_unused_chat(db: Connection, user_id: UserId, chat_id: ChatId) -> bool:
+    """Delete a chat in which nothing was ever said. Returns whether that was so."""
+    unused = delete(Chat).where(Chat.id == chat_id, Chat.user_id == user_id, Chat.last_position == 0)
+    return (await db.execute(unused.returning(Chat.id))).one_or_none() is not None
+
+
+async def find_message(db: Connection, user_id: UserId, chat_id: ChatId, name: str) -> FoundMessage | None:
+    """The message of the user's that a client calls by this name, or that has this id or a reply of this id."""
+    is_reply = sql_cast(Generation.assistant_message_id, SqlText) == name
+    statement = (
+        select(Message.id, Message.content, Generation.assistant_message_id, Generation.id)
+        .join(Generation, Generation.user_message_id == Message.id)
+        .where(Generation.chat_id == chat_id, Generation.user_id == user_id)
+        .where(or_(_named(Message.id, Message.client_id, name), is_reply))
+        .order_by((Message.client_id == name).desc().nulls_last(), Generation.created_at.desc())
+        .limit(1)
+    )
+    row = (await db.execute(statement)).one_or_none()
+    return FoundMessage._make(row) if row else None
+
+
+async def list_messages(db: Connection, user_id: UserId, chat_id: ChatId) -> list[ViewedMessage]:
+    """The chat's messages, by position; none where the chat is absent, or another user's."""
+    statement = (
+        select(*_MESSAGE, *_GENERATION)
+        .join(Chat, Chat.id == Message.chat_id)
+        .outerjoin(Generation, Generation.assistant_message_id == Message.id)
+        .where(Chat.id == chat_id, Chat.user_id == user_id, ~Message.replaced)
+        .order_by(Message.position)
+    )
+    return [_viewed(tuple(row)) for row in await db.execute(statement)]
+
+
+def _viewed(row: tuple[Any, ...]) -> ViewedMessage:
+    message, (generation_id, is_final, *outcome) = row[: len(_MESSAGE)], row[len(_MESSAGE) :]
+    making = MakingOfReply(generation_id, is_final, Outcome.from_row(*outcome)) if generation_id else None
+    return ViewedMessage._make((*message, making))
+
+
+async def note_view(db: Connection, generation_id: GenerationId, viewer: str) -> None:
+    """Note that a view of the chat which is given now has the reply of this generation."""
+    statement = update(Generation).where(
+        Generation.id == generation_id, Generation.last_viewer.is_distinct_from(viewer)
+    )
+    await db.execute(statement.values(last_viewer=viewer))
