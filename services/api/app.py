@@ -26,7 +26,7 @@ from services.api.auth.stream_tickets import StreamTickets
 from services.api.chats import router as chats
 from services.api.chats import versions_router as chat_versions
 from services.api.dependencies import SecuredRoutes
-from services.api.doors import native
+from services.api.doors import ai_sdk, native
 from services.api.doors.native.openapi import describe_errors
 from services.api.feed import router as feed
 from services.api.generations import queries
@@ -42,6 +42,7 @@ from services.api.queue_positions import QueuePositions
 from services.api.resources import Resources
 from services.api.streaming.follow import StreamCut
 from services.api.usage import router as usage
+from services.api.web import router as web
 from shared import background
 from shared.database.engine import Database, open_database
 from shared.deployment import announce
@@ -55,7 +56,7 @@ from shared.telemetry.metrics import Metrics, NullMetrics
 
 log = get_logger(__name__)
 
-DOORS: Final = (native.DOOR,)
+DOORS: Final = (native.DOOR, ai_sdk.DOOR)
 """The front doors. A path belongs to the door with the longest prefix."""
 
 
@@ -81,6 +82,7 @@ def create_app(settings: Settings, metrics: Metrics | None = None) -> FastAPI:
     )
     app.include_router(health.router)
     app.include_router(docs.router)
+    app.include_router(web.make_router(page=settings.web_page))
     for router in (
         accounts.router,
         sign_in.router,
@@ -94,9 +96,13 @@ def create_app(settings: Settings, metrics: Metrics | None = None) -> FastAPI:
         usage.router,
     ):
         app.include_router(router, responses={503: {"description": "database_unavailable"}})
-    describe_errors(app)
+    describe_errors(app, {door.prefix: door.error_content for door in DOORS if door.error_content})
     # From the innermost to the outermost.
-    app.add_middleware(BodyLimit, limit=settings.max_body_bytes)
+    app.add_middleware(
+        BodyLimit,
+        limit=settings.max_body_bytes,
+        others={ai_sdk.DOOR.prefix: max(settings.max_body_bytes, settings.ai_sdk_max_body_bytes)},
+    )
     app.add_middleware(Authentication, access=SecuredRoutes(app.routes).access)
     app.add_middleware(ExceptionMiddleware, handlers=handlers)
     # Starlette has one of these outside of all others, where an answer gets no CORS headers and no request id.

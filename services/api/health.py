@@ -1,8 +1,7 @@
-"""For operators and orchestrators: the name of this service, whether it is alive, and whether it can serve."""
+"""For operators and orchestrators: whether this service is alive, and whether it can serve."""
 
 import asyncio
 from collections.abc import Awaitable
-from importlib.metadata import version
 from typing import Any, Final
 
 from fastapi import APIRouter, Response
@@ -19,13 +18,6 @@ from shared.streams.port import BEGINNING, Reader
 router = APIRouter(tags=["health"])
 
 CHECK_WITHIN: Final = 3.0
-VERSION: Final = version("cortexai")
-
-
-@router.get("/")
-async def root() -> dict[str, str]:
-    """Name and version."""
-    return {"name": "CortexAI", "version": VERSION}
 
 
 @router.get("/livez")

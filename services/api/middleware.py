@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Final
 from uuid import uuid4
@@ -82,13 +82,16 @@ def _uncached(send: Send) -> Send:
 class BodyLimit:
     """Refuses a body of more than `limit` bytes: by its declared length, else once more bytes have come.
 
+    `others` has the limits of paths that have a limit of their own. Whoever reads such a body keeps little of it.
+
     FastAPI has such a limit (`max_body_size`), which is left unset: it stands outside of every middleware and answers a
     declared length in plain text, without CORS headers, a request id or a problem.
     """
 
-    def __init__(self, app: ASGIApp, limit: int) -> None:
+    def __init__(self, app: ASGIApp, limit: int, others: Mapping[str, int] | None = None) -> None:
         self.app = app
         self.limit = limit
+        self.others = others or {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on.
@@ -101,8 +104,9 @@ class BodyLimit:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
+        limit = self.others.get(scope["path"].removeprefix(scope.get("root_path", "")), self.limit)
         declared = Headers(scope=scope).get("content-length", "")
-        if declared.isdecimal() and int(declared) > self.limit:
+        if declared.isdecimal() and int(declared) > limit:
             raise HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
         taken = 0
 
@@ -110,7 +114,7 @@ class BodyLimit:
             nonlocal taken
             message = await receive()
             taken += len(message.get("body", b""))
-            if taken > self.limit:
+            if taken > limit:
                 raise HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
             return message
 

@@ -63,6 +63,8 @@ class Display:
         table = Table(title=f"CortexAI is ready after {time.monotonic() - self._born:.1f} s", show_header=False)
         table.add_column()
         table.add_column(overflow="fold")
+        if system.settings.web_page:
+            table.add_row("Page", f"{system.url}/  (open it in a browser)")
         table.add_row("API", system.url)
         table.add_row("Documentation", f"{system.url}/docs")
         table.add_row("Flower", system.flower_url)

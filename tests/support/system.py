@@ -48,8 +48,8 @@ class System:
     running: list[Process] = field(default_factory=list)
 
     async def start_api(self, **settings: str) -> tuple[Process, str]:
-        """Start an API. Returns it and its URL, once it is ready."""
-        port = free_port()
+        """Start an API, at a port of its own unless `PORT` is given. Returns it and its URL, once it is ready."""
+        port = settings.pop("PORT", None) or free_port()
         process = self.start(["services.api"], PORT=str(port), **settings)
         url = f"http://127.0.0.1:{port}"
         async with httpx.AsyncClient(base_url=url) as http, self._in_time(process):

@@ -1,0 +1,209 @@
+// The page: who is signed in, what is open, and what happens elsewhere.
+
+import { Refused, Unreachable, onSignedOut } from "./api.js";
+import { Backoff, pause } from "./backoff.js";
+import { Chats } from "./chats.js";
+import { confirm, askText } from "./dialogs.js";
+import { el, iconButton } from "./dom.js";
+import { readFeed } from "./feed.js";
+import { findAccount, signOut } from "./session.js";
+import { toast } from "./toast.js";
+import { exceptionWords } from "./words.js";
+import { ChatMemory, SharedMemory } from "./views/memory.js";
+import { Shell } from "./views/shell.js";
+import { showSignIn } from "./views/sign_in.js";
+import { Sidebar } from "./views/sidebar.js";
+import { Thread } from "./views/thread.js";
+import { usagePanel } from "./views/usage.js";
+
+const root = document.getElementById("app");
+let page = null;
+
+/** The page of somebody who is signed in. */
+class Page {
+  #left = new AbortController();
+  #panel = null;
+
+  constructor(account) {
+    this.chats = new Chats(() => this.#showChats());
+    this.sidebar = new Sidebar({
+      newChat: () => this.#go("#/"),
+      rename: (chat) => this.#try(() => this.#rename(chat)),
+      remove: (chat) => this.#try(() => this.#remove(chat)),
+      more: () => this.#try(() => this.chats.more()),
+      signOut: () => this.#try(async () => { await signOut(); leave(); }),
+      close: () => this.shell.closeDrawer(),
+    });
+    this.sidebar.account = account;
+    this.shell = new Shell(root, this.sidebar, this.#left.signal);
+    this.thread = new Thread({
+      makeChat: async (temporary) => {
+        const chat = await this.chats.make(temporary);
+        history.replaceState(null, "", `#/chats/${chat.id}`);
+        queueMicrotask(() => this.#showPlace());
+        return chat;
+      },
+      listeners: {
+        titled: (id, title) => this.chats.change(id, { title }),
+        gone: (id) => this.#gone(id),
+        changed: () => {},
+      },
+      signal: this.#left.signal,
+    });
+    const { signal } = this.#left;
+    addEventListener("hashchange", () => void this.#open(), { signal });
+    addEventListener("keydown", (event) => this.#key(event), { signal });
+    void this.#start();
+  }
+
+  /** Nobody is signed in any more. */
+  leave() {
+    this.#left.abort();
+    this.thread.close();
+  }
+
+  async #start() {
+    void this.#open();
+    await this.#try(() => this.chats.load());
+    await readFeed({
+      signal: this.#left.signal,
+      refresh: () => this.#try(async () => { await this.chats.load(); await this.thread.refresh(); }),
+      take: (event) => this.#happened(event),
+    });
+  }
+
+  get #place() {
+    return location.hash || "#/";
+  }
+
+  #go(hash) {
+    if (this.#place === hash) void this.#open();
+    else location.hash = hash;
+  }
+
+  /** Opens what the address names. */
+  async #open() {
+    this.shell.closeDrawer();
+    const [, kind, id, part] = this.#place.split("/");
+    this.#panel = null;
+    if (kind === "memory") await this.#openPanel(new SharedMemory(), "Memory");
+    else if (kind === "usage") await this.#try(async () => this.shell.show(await usagePanel(), "Usage"));
+    else if (kind === "chats" && part === "memory") await this.#openPanel(new ChatMemory(Number(id), this.chats.get(Number(id))?.title), "Memory of this chat");
+    else {
+      this.#showPlace();
+      await this.thread.open(kind === "chats" ? Number(id) : null);
+    }
+    this.#showChats();
+  }
+
+  async #openPanel(panel, title) {
+    this.#panel = panel;
+    this.shell.show(await panel.load(), title);
+  }
+
+  /** Shows the thread, with the title and the tools of the chat that is open. */
+  #showPlace() {
+    const [, kind, id] = this.#place.split("/");
+    const chat = kind === "chats" ? this.chats.get(Number(id)) : null;
+    const tools = kind === "chats" ? [iconButton("memory", "Memory of this chat", () => this.#go(`#/chats/${id}/memory`))] : [];
+    if (chat?.temporary) tools.unshift(el("span", { class: "tag" }, "Temporary"));
+    this.shell.show(this.thread.element, kind === "chats" ? (chat?.title ?? "New chat") : "New chat", tools);
+    this.sidebar.show(this.chats.list, this.#place, this.chats.hasMore);
+  }
+
+  #showChats() {
+    const [, kind, , part] = this.#place.split("/");
+    if ((kind === "chats" || kind === undefined || kind === "") && part === undefined) this.#showPlace();
+    else this.sidebar.show(this.chats.list, this.#place, this.chats.hasMore);
+  }
+
+  #happened(event) {
+    switch (event.type) {
+      case "chat.created":
+        if (!this.chats.get(event.chat_id)) this.chats.set({ id: event.chat_id, title: event.title, temporary: event.temporary, created_at: event.created_at, last_message_at: event.created_at });
+        break;
+      case "chat.renamed":
+        this.chats.change(event.chat_id, { title: event.title });
+        break;
+      case "chat.deleted":
+        this.#gone(event.chat_id);
+        break;
+      case "message.accepted":
+        if (!this.chats.change(event.chat_id, { last_message_at: event.created_at })) void this.#try(() => this.chats.load());
+        if (this.thread.chatId === event.chat_id) void this.thread.refresh();
+        break;
+      case "messages.changed":
+        if (this.thread.chatId === event.chat_id) void this.thread.refresh();
+        break;
+      case "memory.changed":
+        void this.#panel?.refresh();
+        break;
+      case "account.deleted":
+        leave();
+        break;
+      default: // generations tell the rest in their own streams
+    }
+  }
+
+  #gone(id) {
+    this.chats.forget(id);
+    if (this.#place.startsWith(`#/chats/${id}`)) this.#go("#/");
+  }
+
+  async #rename(chat) {
+    const title = await askText({ title: "Rename this chat", label: "Title", value: chat.title ?? "" });
+    if (title) await this.chats.rename(chat.id, title);
+  }
+
+  async #remove(chat) {
+    const sure = await confirm({ title: "Delete this chat?", text: `“${chat.title ?? "New chat"}” will be deleted with all of its messages. This can't be undone.`, yes: "Delete" });
+    if (!sure) return;
+    await this.chats.remove(chat.id);
+    this.#gone(chat.id);
+  }
+
+  #key(event) {
+    if (event.key !== "Escape" || document.querySelector("dialog[open]")) return;
+    if (this.shell.closeDrawer()) return;
+    if (this.thread.isAnswering && this.thread.element.isConnected) void this.thread.stop();
+  }
+
+  async #try(action) {
+    try {
+      await action();
+    } catch (error) {
+      if (!(error instanceof Refused || error instanceof Unreachable)) throw error;
+      if (error.status !== 401) toast(exceptionWords(error));
+    }
+  }
+}
+
+function enter(account) {
+  page = new Page(account);
+}
+
+function leave() {
+  page?.leave();
+  page = null;
+  history.replaceState(null, "", "#/");
+  document.title = "CortexAI";
+  showSignIn(root, enter);
+}
+
+async function start() {
+  const backoff = new Backoff();
+  for (;;) {
+    try {
+      const account = await findAccount();
+      if (account) enter(account);
+      else showSignIn(root, enter);
+      return;
+    } catch (error) {
+      root.replaceChildren(el("main", { class: "starting" }, el("p", { role: "status" }, exceptionWords(error))));
+      await pause(backoff.next());
+    }
+  }
+}
+
+onSignedOut(() => { if (page) leave(); });
+void start();

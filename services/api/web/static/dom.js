@@ -1,0 +1,45 @@
+// Elements in one line each. Text is always set as text: nothing here reads HTML.
+
+const SVG = "http://www.w3.org/2000/svg";
+const SPRITE = new URL("icons.svg", import.meta.url).href;
+
+/**
+ * Makes an element. In `attributes`, names with `on` are listeners, true sets an empty attribute, and false, null and
+ * undefined set nothing. Children are elements and texts; null and false are left out.
+ */
+export function el(name, attributes = {}, ...children) {
+  const element = document.createElement(name);
+  for (const [key, value] of Object.entries(attributes)) {
+    if (key.startsWith("on")) element.addEventListener(key.slice(2), value);
+    else if (value === true) element.setAttribute(key, "");
+    else if (value !== false && value !== null && value !== undefined) element.setAttribute(key, value);
+  }
+  element.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== false));
+  return element;
+}
+
+/** An icon of icons.svg. It says nothing to a screen reader: its button has a label. */
+export function icon(name) {
+  const svg = document.createElementNS(SVG, "svg");
+  svg.setAttribute("class", "icon");
+  svg.setAttribute("aria-hidden", "true");
+  const use = document.createElementNS(SVG, "use");
+  use.setAttribute("href", `${SPRITE}#${name}`);
+  svg.append(use);
+  return svg;
+}
+
+/** A button that shows only an icon. `label` is what it is called, and its tooltip. */
+export function iconButton(name, label, onclick, attributes = {}) {
+  return el("button", { type: "button", class: "icon-button", "aria-label": label, title: label, onclick, ...attributes }, icon(name));
+}
+
+/** A button with words, and an icon before them if one is named. */
+export function button(words, onclick, { kind = "plain", symbol = null, ...attributes } = {}) {
+  return el("button", { type: "button", class: `button ${kind}`, onclick, ...attributes }, symbol && icon(symbol), words);
+}
+
+/** Shows another icon in a button that `iconButton` made. */
+export function setIcon(buttonElement, name) {
+  buttonElement.querySelector("use").setAttribute("href", `${SPRITE}#${name}`);
+}

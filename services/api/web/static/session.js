@@ -1,0 +1,29 @@
+// Who is signed in. The credential is a cookie that scripts can't read.
+
+import { Refused, call } from "./api.js";
+
+/** The account that is signed in; null when nobody is. Throws what `call` throws when that can't be told. */
+export async function findAccount() {
+  try {
+    return await call("GET", "/api/auth/me");
+  } catch (error) {
+    if (error instanceof Refused && error.status === 401) return null;
+    throw error;
+  }
+}
+
+/** Signs in, and returns the account. Throws Refused: `credentials_invalid`. */
+export async function signIn(email, password) {
+  return call("POST", "/api/auth/login", { body: { email, password, cookie: true } });
+}
+
+/** Makes an account, signs in, and returns it. Throws Refused: `email_taken`, `validation_failed`. */
+export async function signUp(email, password) {
+  await call("POST", "/api/auth/signup", { body: { email, password } });
+  return signIn(email, password);
+}
+
+/** Signs out. */
+export async function signOut() {
+  await call("POST", "/api/auth/logout");
+}

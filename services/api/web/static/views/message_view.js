@@ -1,0 +1,125 @@
+// One message of a chat, with what can be done with it: copy, edit or answer anew, choose a version.
+
+import { copyText } from "../code_blocks.js";
+import { button, el, iconButton } from "../dom.js";
+import { newReply, savedReply, take, textOf } from "../reply.js";
+import { ReplyView } from "./reply_view.js";
+
+/** A message and its element. `actions` has what the reader may ask for: `edit`, `regenerate`, `choose`. */
+export class MessageView {
+  #actions;
+  #footer = el("footer", { class: "message-actions" });
+  #content;
+
+  constructor(message, actions) {
+    this.message = message;
+    this.#actions = actions;
+    const isUser = message.role === "user";
+    if (!isUser) {
+      this.reply = isOpen(message) ? newReply() : savedReply(message);
+      this.replyView = new ReplyView(this.reply);
+    }
+    this.#content = isUser ? el("div", { class: "bubble" }, message.content) : this.replyView.element;
+    this.element = el("article", { class: `message ${message.role}`, "aria-label": isUser ? "You" : "Assistant" }, el("h2", { class: "visually-hidden" }, isUser ? "You said" : "The assistant said"), this.#content, this.#footer);
+    this.#showActions();
+  }
+
+  get isPending() {
+    return this.reply?.status === "pending";
+  }
+
+  /** The message is known better now: it was accepted, or has another version beside it, or has ended. */
+  update(message) {
+    const wasPending = this.isPending;
+    this.message = { ...this.message, ...message };
+    if (wasPending && !isOpen(this.message) && !this.isFollowed) {
+      this.reply = savedReply(this.message);
+      this.replyView.show(this.reply);
+    }
+    this.#showActions();
+  }
+
+  /** Takes a frame of the answer. Returns whether the answer is over now. */
+  take(frame) {
+    const change = take(this.reply, frame);
+    if (change === null) return false;
+    this.replyView.apply(change);
+    this.element.setAttribute("aria-busy", String(this.isPending));
+    if (change.kind === "end") this.#showActions();
+    return change.kind === "end";
+  }
+
+  /** What was said. */
+  get text() {
+    return this.reply ? textOf(this.reply) : this.message.content;
+  }
+
+  #showActions() {
+    this.#footer.replaceChildren();
+    this.#footer.hidden = this.isPending || this.message.id === null;
+    if (this.#footer.hidden) return;
+    const copy = iconButton("copy", "Copy message", () => copyText(this.text, copy));
+    const change = this.reply
+      ? iconButton("again", "Answer again", () => this.#actions.regenerate(this))
+      : iconButton("edit", "Edit message", () => this.#edit());
+    this.#footer.append(...[this.#versions(), copy, change].filter(Boolean));
+  }
+
+  #versions() {
+    const versions = this.message.versions ?? [];
+    if (versions.length < 2) return null;
+    const at = versions.indexOf(this.message.id);
+    const move = (to, name, label) => iconButton(name, label, () => this.#actions.choose(versions[to]), { disabled: to < 0 || to >= versions.length });
+    return el(
+      "span",
+      { class: "versions", role: "group", "aria-label": "Versions" },
+      move(at - 1, "left", "Version before"),
+      el("span", { "aria-label": `Version ${at + 1} of ${versions.length}` }, `${at + 1} / ${versions.length}`),
+      move(at + 1, "right", "Next version"),
+    );
+  }
+
+  #edit() {
+    const input = el("textarea", { "aria-label": "Edit message", rows: "3" });
+    input.value = this.message.content;
+    const close = () => {
+      form.replaceWith(this.#content);
+      this.#footer.hidden = false;
+      this.#footer.querySelector("button:last-child").focus();
+    };
+    const save = () => {
+      const text = input.value;
+      if (text.trim() === "") return;
+      close();
+      if (text !== this.message.content) this.#actions.edit(this, text);
+    };
+    const form = el(
+      "form",
+      {
+        class: "edit-form",
+        onsubmit: (event) => { event.preventDefault(); save(); },
+        onkeydown: (event) => {
+          if (event.key === "Escape") {
+            event.stopPropagation();
+            close();
+          } else if (event.key === "Enter" && !event.shiftKey && !event.isComposing) {
+            event.preventDefault();
+            save();
+          }
+        },
+      },
+      input,
+      el("p", { class: "hint" }, "The chat goes on from here with a new answer. The messages of now stay as another version."),
+      el("div", { class: "actions" }, button("Cancel", close), el("button", { type: "submit", class: "button primary" }, "Send")),
+    );
+    this.#content.replaceWith(form);
+    this.#footer.hidden = true;
+    input.style.height = `${Math.min(320, Math.max(80, input.scrollHeight))}px`;
+    input.focus();
+  }
+}
+
+/** Whether an answer has more to come: its stream tells it from the beginning. */
+function isOpen(message) {
+  return message.status === "pending" || message.generation?.is_final === false;
+}

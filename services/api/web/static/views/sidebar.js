@@ -1,0 +1,98 @@
+// The list of chats, newest first, and the ways to everything else.
+
+import { el, icon, iconButton, button } from "../dom.js";
+import { THEMES, setTheme, theme } from "../theme.js";
+
+const GROUPS = ["Temporary", "Today", "Yesterday", "Previous 7 days", "Older"];
+const DAY_MS = 24 * 3600 * 1000;
+const THEME_ICONS = { system: "system", light: "sun", dark: "moon" };
+
+export class Sidebar {
+  #list = el("div", { class: "chat-list" });
+  #more;
+  #actions;
+  #account = el("span", { class: "account" });
+
+  /** `actions`: `newChat`, `rename(chat)`, `remove(chat)`, `more()`, `signOut()`, `close()`. */
+  constructor(actions) {
+    this.#actions = actions;
+    this.#more = button("Show older chats", actions.more, { kind: "quiet" });
+    this.element = el(
+      "nav",
+      { class: "sidebar", id: "sidebar", "aria-label": "Chats" },
+      el("div", { class: "sidebar-head" }, el("a", { class: "brand", href: "#/" }, icon("brand"), "CortexAI"), iconButton("close", "Close the list", actions.close, { class: "icon-button drawer-only" })),
+      button("New chat", actions.newChat, { kind: "new-chat", symbol: "plus" }),
+      el("div", { class: "chat-scroller" }, this.#list, this.#more),
+      el("div", { class: "sidebar-foot" }, navLink("#/memory", "memory", "Memory"), navLink("#/usage", "usage", "Usage"), el("div", { class: "account-row" }, this.#account, themeButton(), iconButton("leave", "Sign out", actions.signOut))),
+    );
+  }
+
+  /** Shows who is signed in. */
+  set account(account) {
+    this.#account.textContent = account.email;
+    this.#account.title = account.email;
+  }
+
+  /** Shows chats. `place` is the hash of what is open. */
+  show(chats, place, hasMore) {
+    const focused = document.activeElement?.closest?.(".chat-item")?.dataset.chat;
+    const groups = new Map(GROUPS.map((name) => [name, []]));
+    for (const chat of chats) groups.get(groupOf(chat)).push(this.#item(chat, place));
+    this.#list.replaceChildren(
+      ...[...groups].filter(([, items]) => items.length > 0).map(([name, items]) => el("section", {}, el("h2", {}, name), el("ul", {}, ...items))),
+    );
+    if (chats.length === 0) this.#list.append(el("p", { class: "hint" }, "Your chats will be here."));
+    this.#more.hidden = !hasMore;
+    if (focused) this.#list.querySelector(`[data-chat="${focused}"] a`)?.focus();
+    for (const link of this.element.querySelectorAll(".nav-link")) {
+      if (link.getAttribute("href") === place) link.setAttribute("aria-current", "page");
+      else link.removeAttribute("aria-current");
+    }
+  }
+
+  #item(chat, place) {
+    const title = chat.title ?? "New chat";
+    const href = `#/chats/${chat.id}`;
+    const isOpen = place === href || place.startsWith(`${href}/`);
+    return el(
+      "li",
+      { class: "chat-item", "data-chat": String(chat.id) },
+      el("a", { href, title, "aria-current": isOpen ? "page" : null }, title),
+      el(
+        "span",
+        { class: "chat-item-actions" },
+        iconButton("edit", `Rename “${title}”`, () => this.#actions.rename(chat)),
+        iconButton("trash", `Delete “${title}”`, () => this.#actions.remove(chat)),
+      ),
+    );
+  }
+}
+
+function navLink(href, symbol, words) {
+  return el("a", { class: "nav-link", href }, icon(symbol), words);
+}
+
+function groupOf(chat) {
+  if (chat.temporary) return "Temporary";
+  const midnight = new Date().setHours(0, 0, 0, 0);
+  const at = Date.parse(chat.last_message_at);
+  if (at >= midnight) return "Today";
+  if (at >= midnight - DAY_MS) return "Yesterday";
+  return at >= midnight - 7 * DAY_MS ? "Previous 7 days" : "Older";
+}
+
+function themeButton() {
+  const make = () => {
+    const now = theme();
+    const next = THEMES[(THEMES.indexOf(now) + 1) % THEMES.length];
+    return iconButton(THEME_ICONS[now], `Colours: ${now}. Change to ${next}`, () => {
+      setTheme(next);
+      const made = make();
+      shown.replaceWith(made);
+      shown = made;
+      shown.focus();
+    });
+  };
+  let shown = make();
+  return shown;
+}

@@ -1,0 +1,68 @@
+// The first thing that a stranger sees: sign in, or make an account.
+
+import { Refused } from "../api.js";
+import { el, icon } from "../dom.js";
+import { signIn, signUp } from "../session.js";
+import { exceptionWords } from "../words.js";
+
+const MODES = {
+  in: { title: "Welcome back", lead: "Sign in to go on where you left off.", submit: "Sign in", other: "up", question: "No account yet?", change: "Make one", autocomplete: "current-password" },
+  up: { title: "Make an account", lead: "An e-mail address and a password are all that is needed.", submit: "Make an account", other: "in", question: "You have an account?", change: "Sign in", autocomplete: "new-password" },
+};
+
+/** Shows the form in `root`. Calls `onSignedIn` with the account. */
+export function showSignIn(root, onSignedIn) {
+  let mode = MODES.in;
+  const title = el("h1");
+  const lead = el("p", { class: "lead" });
+  const email = el("input", { type: "email", id: "email", name: "email", required: true, autocomplete: "username", inputmode: "email" });
+  const password = el("input", { type: "password", id: "password", name: "password", required: true, "aria-describedby": "password-hint" });
+  const hint = el("p", { class: "hint", id: "password-hint" }, "At least 8 characters.");
+  const problem = el("p", { class: "form-error", role: "alert" });
+  const submit = el("button", { type: "submit", class: "button primary wide" });
+  const question = el("span");
+  const change = el("button", { type: "button", class: "link", onclick: () => show(MODES[mode.other]) });
+  const form = el(
+    "form",
+    { onsubmit: (event) => { event.preventDefault(); void enter(); } },
+    el("div", { class: "field" }, el("label", { for: "email" }, "E-mail"), email),
+    el("div", { class: "field" }, el("label", { for: "password" }, "Password"), password, hint),
+    problem,
+    submit,
+  );
+
+  function show(next) {
+    mode = next;
+    title.textContent = mode.title;
+    lead.textContent = mode.lead;
+    submit.textContent = mode.submit;
+    question.textContent = `${mode.question} `;
+    change.textContent = mode.change;
+    hint.hidden = mode === MODES.in;
+    password.autocomplete = mode.autocomplete;
+    if (mode === MODES.up) password.minLength = 8;
+    else password.removeAttribute("minlength");
+    problem.textContent = "";
+  }
+
+  async function enter() {
+    problem.textContent = "";
+    submit.disabled = true;
+    try {
+      const account = await (mode === MODES.in ? signIn : signUp)(email.value.trim(), password.value);
+      onSignedIn(account);
+    } catch (error) {
+      problem.textContent = exceptionWords(error);
+      const field = error instanceof Refused && error.field === "password" ? password : email;
+      field.focus();
+    } finally {
+      submit.disabled = false;
+    }
+  }
+
+  show(MODES.in);
+  root.replaceChildren(
+    el("main", { class: "sign-in" }, el("div", { class: "sign-in-card" }, el("div", { class: "brand large" }, icon("brand"), "CortexAI"), title, lead, form, el("p", { class: "other" }, question, change))),
+  );
+  email.focus();
+}

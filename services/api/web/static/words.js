@@ -1,0 +1,93 @@
+// What statuses and error codes say to people. Source: docs/protocol.md, error codes.
+
+const ERRORS = {
+  account_gone: "This account does not exist any more.",
+  chat_not_found: "This chat does not exist any more.",
+  cookie_needs_https: "Signing in needs https here. The operator can allow plain http (COOKIES_OVER_HTTP).",
+  credentials_invalid: "The e-mail address or the password is not right.",
+  email_taken: "There is an account with this e-mail address already. Sign in instead.",
+  generation_in_progress: "This chat is answering right now. Stop the answer first, or wait.",
+  memory_changed: "The memory has changed in the meantime. Here is the newest one.",
+  memory_too_large: "The memory has no room for this. Shorten or forget something first.",
+  message_not_found: "This message does not exist any more.",
+  model_auth_failed: "The model refused this service's key. The operator has to mend this.",
+  model_bad_response: "The model broke off in the middle of its answer.",
+  model_not_available: "The model is not there any more. The operator has to choose another one.",
+  model_rate_limited: "The model is over its limits. Try again in a moment.",
+  model_rejected: "The model refused the request.",
+  model_said_nothing: "The model gave an empty answer. Try again.",
+  model_timeout: "The model took too long.",
+  model_tool_call_failed: "The model could not use its tools. Try again.",
+  model_unavailable: "The model can't be reached. Try again in a moment.",
+  origin_not_allowed: "This address is not allowed to sign in. The operator can allow it in BACKEND_CORS_ORIGINS.",
+  prompt_too_long: "This message is too long for the model. Send a shorter one.",
+  queue_full: "Many people are waiting for answers. Try again in a moment.",
+  quota_exceeded: "Your tokens for today are used up. There are new ones after midnight, UTC.",
+  too_busy: "The server is busy. Try again in a moment.",
+  too_many_generations: "Too many of your answers are being written at once. Wait for one of them.",
+  worker_lost: "The answer was lost three times. Try again.",
+};
+
+/** An error in words. An error without a known code says what the server says. */
+export function errorWords(code, fallback) {
+  return ERRORS[code] ?? (fallback || "Something went wrong.");
+}
+
+/** What an exception says to a person. */
+export function exceptionWords(error) {
+  return error.code === undefined ? "The server can't be reached. Try again." : errorWords(error.code, error.message);
+}
+
+/** What is being done for an answer of which nothing has come yet (`data-status`). */
+export function progressWords(progress) {
+  switch (progress?.status) {
+    case "queued":
+      return progress.position ? `Waiting for a free worker: place ${progress.position} in the queue` : "Waiting for a free worker";
+    case "waiting":
+      return "Waiting for the answer before";
+    case "searching":
+      return "Searching the web";
+    case "retrying":
+      return `The model did not answer. Asking ${progress.model ?? "again"} in ${Math.ceil(progress.seconds ?? 0)} s`;
+    case "summarizing":
+      return "Summarizing the beginning of this chat";
+    case "trimmed":
+      return `The oldest ${progress.messages} messages do not fit, and are left out`;
+    default:
+      return "Thinking";
+  }
+}
+
+const TOOLS = { web_search: "Web search", search_history: "Search of this chat", current_time: "Current time" };
+
+/** A tool's name, for people. */
+export function toolWords(name) {
+  return TOOLS[name] ?? name.replaceAll("_", " ");
+}
+
+const KINDS = {
+  identity: "Identity", health: "Health", preference: "Preference", instruction: "Instruction", decision: "Decision",
+  relation: "Relation", date: "Date", number: "Number", place: "Place", other: "Other",
+};
+
+/** A fact's kind, for people. */
+export function kindWords(kind) {
+  return KINDS[kind] ?? kind;
+}
+
+const SOURCES = { user: "you said it", assistant: "the assistant said it", web: "from a web page", edited: "you wrote it" };
+
+/** Who said a fact. */
+export function sourceWords(source) {
+  return SOURCES[source] ?? source;
+}
+
+/** A number with thousands apart, as this reader writes it. */
+export function count(number) {
+  return new Intl.NumberFormat().format(number);
+}
+
+/** A date (ISO 8601), in the reader's way. */
+export function day(text) {
+  return new Date(text.length === 10 ? `${text}T12:00:00` : text).toLocaleDateString(undefined, { year: "numeric", month: "short", day: "numeric" });
+}

@@ -1,0 +1,58 @@
+"""The list of chats: live titles, renaming, deleting, temporary chats."""
+
+from playwright.async_api import expect
+
+from tests.support.page import Person
+
+
+async def test_a_chat_is_renamed_and_deleted(person: Person) -> None:
+    await person.ask("Hello [[tokens=3]]")
+    chat = person.chats.first
+    await chat.hover()
+    await chat.get_by_role("button", name="Rename").click()
+    title = person.page.get_by_role("dialog").get_by_label("Title")
+    await expect(title).to_be_focused()
+    await title.fill("About <b>tides</b>")
+    await title.press("Enter")
+    await expect(chat.get_by_role("link")).to_have_text("About <b>tides</b>")
+    await expect(person.page.get_by_role("main").get_by_role("heading", level=1)).to_have_text("About <b>tides</b>")
+    await person.page.reload()
+    await expect(chat.get_by_role("link")).to_have_text("About <b>tides</b>")
+    await chat.hover()
+    await chat.get_by_role("button", name="Delete").click()
+    await person.page.get_by_role("dialog").get_by_role("button", name="Delete").click()
+    await expect(person.chats).to_have_count(0)
+    await expect(person.page.get_by_role("heading", name="What is on your mind?")).to_be_visible()
+
+
+async def test_a_deletion_that_was_not_meant_is_taken_back_with_escape(person: Person) -> None:
+    await person.ask("Hello [[tokens=3]]")
+    await person.chats.first.hover()
+    await person.chats.first.get_by_role("button", name="Delete").click()
+    await person.page.keyboard.press("Escape")
+    await expect(person.page.get_by_role("dialog")).to_have_count(0)
+    await expect(person.chats).to_have_count(1)
+
+
+async def test_several_chats_are_gone_between(person: Person) -> None:
+    await person.ask("One [[tokens=3]]")
+    await person.button("New chat").click()
+    await person.ask("Two [[tokens=4]]")
+    await expect(person.chats).to_have_count(2)
+    await expect(person.questions).to_have_text(["You saidTwo [[tokens=4]]"])
+    await person.page.go_back()
+    await expect(person.questions).to_have_text(["You saidOne [[tokens=3]]"])
+    await expect(person.chats.locator("[aria-current=page]")).to_have_count(1)
+
+
+async def test_a_temporary_chat_stands_apart(person: Person) -> None:
+    await person.page.get_by_label("Temporary chat").check()
+    await person.ask("Secret [[tokens=3]]")
+    await expect(person.page.get_by_role("navigation").get_by_role("heading", name="Temporary")).to_be_visible()
+    await person.page.reload()
+    await expect(person.page.get_by_role("navigation").get_by_role("heading", name="Temporary")).to_be_visible()
+
+
+async def test_a_chat_that_does_not_exist_leads_to_a_new_one(person: Person) -> None:
+    await person.page.goto("/#/chats/987654321")
+    await expect(person.page.get_by_role("heading", name="What is on your mind?")).to_be_visible()

@@ -1,0 +1,58 @@
+"""What is remembered, and what was used, on pages of their own."""
+
+from playwright.async_api import expect
+
+from tests.support.page import Person
+
+
+async def test_what_chats_share_is_switched_on_added_corrected_pinned_and_forgotten(person: Person) -> None:
+    page = person.page
+    await page.get_by_role("link", name="Memory", exact=True).click()
+    sharing = page.get_by_role("switch", name="Share between my chats")
+    await expect(sharing).not_to_be_checked()
+    await sharing.check()
+    await page.get_by_label("Something to remember").fill("I am a sailor.")
+    await page.get_by_label("Kind").select_option("identity")
+    await person.button("Add").click()
+    fact = page.get_by_role("listitem").filter(has_text="I am a sailor.")
+    await expect(fact).to_contain_text("you wrote it")
+    await fact.get_by_role("button", name="Correct").click()
+    await page.get_by_role("dialog").get_by_label("What holds").fill("I am a diver.")
+    await page.get_by_role("dialog").get_by_role("button", name="Save").click()
+    fact = page.get_by_role("listitem").filter(has_text="I am a diver.")
+    await fact.get_by_role("button", name="Unpin").or_(fact.get_by_role("button", name="Pin")).click()
+    await page.reload()
+    await expect(page.get_by_role("switch", name="Share between my chats")).to_be_checked()
+    await fact.get_by_role("button", name="Forget").click()
+    await page.get_by_role("dialog").get_by_role("button", name="Forget").click()
+    await expect(fact).to_have_count(0)
+    await expect(page.get_by_text("Nothing yet.")).to_be_visible()
+
+
+async def test_the_memory_of_a_chat_is_seen_and_corrected(person: Person) -> None:
+    page = person.page
+    for number in range(5):
+        await person.ask(f"I live in town {number} [[tokens=3]]")
+    await person.button("Memory of this chat").click()
+    segment = page.get_by_label("Messages 1 to", exact=False).first
+    # The summarizer takes a moment, and the page reads the memory when it is opened.
+    for _ in range(40):
+        if await segment.count():
+            break
+        await page.reload()
+        await page.get_by_role("heading", name="Memory of this chat", level=1).wait_for()
+    await segment.fill("They live in many towns.")
+    await page.locator(".segment").first.get_by_role("button", name="Save").click()
+    await expect(page.get_by_label("Messages 1 to", exact=False).first).to_have_value("They live in many towns.")
+    await page.reload()
+    await expect(page.get_by_label("Messages 1 to", exact=False).first).to_have_value("They live in many towns.")
+    await page.get_by_role("link", name="Back to the chat").click()
+    await expect(person.questions).to_have_count(5)
+
+
+async def test_the_tokens_that_were_used_are_told(person: Person) -> None:
+    await person.ask("Hello [[tokens=7]]")
+    await person.page.get_by_role("link", name="Usage").click()
+    row = person.page.get_by_role("row").filter(has_text="Answers")
+    await expect(row.get_by_role("cell").nth(4)).to_have_text("7")
+    await expect(person.page.get_by_role("img", name="Tokens a day")).to_be_visible()

@@ -1,0 +1,53 @@
+"""Signing in and out on the page."""
+
+from playwright.async_api import expect
+
+from tests.support.clients import PASSWORD
+from tests.support.page import Person
+
+
+async def test_a_person_makes_an_account_signs_out_and_in_again(stranger: Person) -> None:
+    page, person = stranger.page, stranger
+    email = await person.sign_up()
+    await expect(page.get_by_text(email)).to_be_visible()
+    await person.button("Sign out").click()
+    await expect(page.get_by_role("heading", name="Welcome back")).to_be_visible()
+    await person.fill_in(email, PASSWORD)
+    await person.button("Sign in").click()
+    await expect(person.composer).to_be_focused()
+
+
+async def test_a_wrong_password_is_told_in_words(stranger: Person) -> None:
+    page, person = stranger.page, stranger
+    await person.fill_in("nobody@example.com", PASSWORD)
+    await person.button("Sign in").click()
+    await expect(page.get_by_role("alert").filter(has_text="is not right")).to_be_visible()
+    await expect(page.get_by_label("E-mail")).to_be_focused()
+
+
+async def test_an_address_that_has_an_account_is_told(person: Person) -> None:
+    page = person.page
+    email = await page.locator(".account").inner_text()
+    await person.button("Sign out").click()
+    await page.get_by_role("button", name="Make one").click()
+    await person.fill_in(email, PASSWORD)
+    await person.button("Make an account").click()
+    await expect(page.get_by_role("alert").filter(has_text="Sign in instead")).to_be_visible()
+
+
+async def test_who_is_signed_in_stays_so_after_a_reload(person: Person) -> None:
+    await person.page.reload()
+    await expect(person.composer).to_be_focused()
+
+
+async def test_the_cookie_is_out_of_reach_of_scripts(person: Person) -> None:
+    assert await person.page.evaluate("document.cookie") == ""
+    assert await person.page.evaluate("[...Object.keys(localStorage), ...Object.keys(sessionStorage)]") == []
+    (cookie,) = await person.page.context.cookies()
+    assert (cookie["httpOnly"], cookie["secure"], cookie["sameSite"]) == (True, True, "Lax")
+
+
+async def test_a_session_that_ends_elsewhere_leads_to_the_sign_in(person: Person) -> None:
+    await person.page.context.clear_cookies()
+    await person.page.evaluate("location.hash = '#/usage'")
+    await expect(person.page.get_by_role("heading", name="Welcome back")).to_be_visible()

@@ -1,0 +1,56 @@
+"""Two tabs of one person show the same, as it happens."""
+
+import pytest
+from playwright.async_api import BrowserContext, expect
+
+from tests.doubles import groq_control
+from tests.support.page import Person
+
+
+@pytest.fixture
+async def other(person: Person, context: BrowserContext) -> Person:
+    """A second tab of the same person."""
+    tab = Person(await context.new_page(), person.origin)
+    await tab.page.goto(f"{person.origin}/")
+    await expect(tab.composer).to_be_focused()
+    return tab
+
+
+async def test_a_chat_appears_gets_its_title_and_goes_in_the_other_tab(person: Person, other: Person) -> None:
+    await person.say("About the tides [[tokens=3]] [[title: tokens=2]]")
+    await expect(other.chats.get_by_role("link")).to_have_text("t1 t2", timeout=15_000)
+    await expect(person.chats.get_by_role("link")).to_have_text("t1 t2")
+    await person.chats.first.hover()
+    await person.chats.first.get_by_role("button", name="Rename").click()
+    await person.page.get_by_role("dialog").get_by_label("Title").fill("Mine")
+    await person.page.keyboard.press("Enter")
+    await expect(other.chats.get_by_role("link")).to_have_text("Mine")
+    await other.chats.first.hover()
+    await other.chats.first.get_by_role("button", name="Delete").click()
+    await other.page.get_by_role("dialog").get_by_role("button", name="Delete").click()
+    await expect(person.chats).to_have_count(0)
+    await expect(person.page.get_by_role("heading", name="What is on your mind?")).to_be_visible()
+
+
+async def test_an_answer_is_written_and_stopped_in_both_tabs(person: Person, other: Person, groq_url: str) -> None:
+    await person.ask("Hello [[tokens=3]]")
+    await other.chats.first.get_by_role("link").click()
+    await expect(other.answers).to_have_count(1)
+    await person.say("Both [[tokens=40 after=10 hold=page-tabs]]")
+    for tab in (person, other):
+        await expect(tab.answers.nth(1).locator(".markdown")).to_have_text("t1 t2 t3 t4 t5 t6 t7 t8 t9 t10")
+        await expect(tab.questions.nth(1)).to_contain_text("Both")
+    await other.button("Stop").click()
+    for tab in (person, other):
+        await expect(tab.answers.nth(1).get_by_text("Stopped.")).to_be_visible()
+        await expect(tab.answers).to_have_count(2)
+    await groq_control.release(groq_url, "page-tabs")
+
+
+async def test_a_version_that_is_chosen_in_one_tab_is_shown_in_the_other(person: Person, other: Person) -> None:
+    answer = await person.ask("Hello [[tokens=3]]")
+    await other.chats.first.get_by_role("link").click()
+    await person.button("Answer again", within=answer).click()
+    await expect(other.answers.first.get_by_label("Version 2 of 2")).to_be_visible()
+    await other.button("Version before", within=other.answers.first).click()
+    await expect(person.answers.first.get_by_label("Version 1 of 2")).to_be_visible()

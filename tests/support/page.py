@@ -1,0 +1,82 @@
+"""The chat page as a person uses it: by what is read on it, not by what it is made of."""
+
+from dataclasses import dataclass
+from uuid import uuid4
+
+from playwright.async_api import Locator, Page, expect
+
+from tests.support.clients import PASSWORD
+
+
+@dataclass(frozen=True)
+class Person:
+    """Somebody in front of the page."""
+
+    page: Page
+    origin: str
+
+    @property
+    def composer(self) -> Locator:
+        """Where a message is written."""
+        return self.page.get_by_label("Message", exact=True)
+
+    @property
+    def answers(self) -> Locator:
+        """The assistant's messages."""
+        return self.page.get_by_role("article", name="Assistant")
+
+    @property
+    def questions(self) -> Locator:
+        """The person's own messages."""
+        return self.page.get_by_role("article", name="You")
+
+    @property
+    def chats(self) -> Locator:
+        """The entries of the list of chats."""
+        return self.page.get_by_role("navigation", name="Chats").get_by_role("listitem")
+
+    def button(self, name: str, *, within: Locator | None = None) -> Locator:
+        """A button of the page, or of a part of it."""
+        return (within or self.page).get_by_role("button", name=name, exact=True)
+
+    async def sign_up(self) -> str:
+        """Make an account on the page. Returns its e-mail address."""
+        email = f"{uuid4().hex}@example.com"
+        await self.page.goto(f"{self.origin}/")
+        await self.page.get_by_role("button", name="Make one").click()
+        await self.fill_in(email, PASSWORD)
+        await self.button("Make an account").click()
+        await expect(self.composer).to_be_focused()
+        return email
+
+    async def arrive(self, email: str | None = None) -> str:
+        """Open the page, with an account and a session already. Returns the account's e-mail address."""
+        email = email or f"{uuid4().hex}@example.com"
+        credentials = {"email": email, "password": PASSWORD}
+        api = self.page.context.request  # shares the pages' cookies
+        origin = {"Origin": self.origin}
+        assert (await api.post(f"{self.origin}/api/auth/signup", data=credentials, headers=origin)).ok
+        assert (
+            await api.post(f"{self.origin}/api/auth/login", data={**credentials, "cookie": True}, headers=origin)
+        ).ok
+        await self.page.goto(f"{self.origin}/")
+        await expect(self.composer).to_be_focused()
+        return email
+
+    async def fill_in(self, email: str, password: str) -> None:
+        """Fill in who signs in."""
+        await self.page.get_by_label("E-mail").fill(email)
+        await self.page.get_by_label("Password").fill(password)
+
+    async def say(self, text: str) -> None:
+        """Send a message with the keyboard."""
+        await self.composer.fill(text)
+        await self.composer.press("Enter")
+
+    async def ask(self, text: str) -> Locator:
+        """Send a message, and wait until its answer is over. Returns the answer."""
+        before = await self.answers.count()
+        await self.say(text)
+        answer = self.answers.nth(before)
+        await expect(self.button("Copy message", within=answer)).to_be_visible(timeout=20_000)
+        return answer
