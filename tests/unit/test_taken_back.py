@@ -34,6 +34,12 @@ def said(position: int, content: str, role: str = "user") -> SummarizedMessage:
         "私の電話番号は忘れてください。",
         "제 전화번호는 잊어 주세요.",
         "انس رقم هاتفي",
+        "Please don't remember anything about my therapist.",
+        "Scrap what I said about Maud's present, she reads along here.",
+        "You can delete everything I've told you about my ex.",
+        "Lösche alles, was ich über Maud gesagt habe.",
+        "Efface ce que j'ai dit de mon ex.",
+        "Borra lo que te dije de mi ex.",
     ],
 )
 def test_requests_to_forget_are_known_in_many_languages(text: str) -> None:
@@ -55,11 +61,32 @@ def test_requests_to_forget_are_known_in_many_languages(text: str) -> None:
         "An unforgettable evening.",
         "Just forget about the budget for a second, and write the letter.",
         "Forget the formatting for now.",
+        "Delete the function that I mentioned.",
+        "I don't remember anything about that film.",
+        "Remove what is not needed.",
+        "Drop what I don't use.",
         "",
     ],
 )
 def test_nothing_is_forgotten_that_is_to_be_remembered(text: str) -> None:
     assert requests_to_forget(text) == []
+
+
+def test_a_request_that_does_not_say_forget_names_what_it_is_about() -> None:
+    request = "Scrap what I said about Maud's present, she reads along here."
+    (about,) = requests_to_forget(request)
+    earlier = [(9, "We need flowers. The gift for Maud is a telescope.")]
+    found = taken_back(about, 12, earlier, [])
+    assert found is not None
+    assert found.values == ("The gift for Maud is a telescope",)
+
+
+def test_the_full_stop_of_a_title_ends_no_sentence() -> None:
+    earlier = [(9, "I'm seeing a therapist called Dr. Wexford. The weather is fine.")]
+    (about,) = requests_to_forget("Please don't remember anything about my therapist.")
+    found = taken_back(about, 12, earlier, [])
+    assert found is not None
+    assert found.values == ("I'm seeing a therapist called Dr. Wexford",)
 
 
 def test_only_what_the_clause_with_the_verb_names_is_forgotten() -> None:

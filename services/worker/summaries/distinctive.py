@@ -46,6 +46,11 @@ SMALL_DIGITS: Final = 2
 _SENTENCE: Final = regex.compile(
     r"[^.!?\u3002\uff01\uff1f\n]+(?:[.!?](?!\s|$)[^.!?\u3002\uff01\uff1f\n]*)*[.!?\u3002\uff01\uff1f]*"
 )
+_ABBREVIATION: Final = regex.compile(
+    r"(?:^|(?<=\W))(?:Dr|Mr|Mrs|Ms|Prof|St|Jr|Hr|Hrn|Fr|Sr|Sra|Mme|Mlle|Dott|Sig|Nr|Tel|bzw|ca|vs|approx|e\.g|i\.e|z\.B)\.$"
+)
+LONGEST_ABBREVIATION: Final = 8
+"""Characters, with the full stop and the one before."""
 _EDGES: Final = "\"“”„«».,;:!?()[]'\u2019 "
 _IN_NUMBERS: Final = regex.compile(
     r"(?<=\d)[,.](?=\d{3}\b)|(?<!\d[$€£¥])(?<!\d\s[$€£¥])(?<=[$€£¥])\s(?=\d)|(?<=\d)\s(?=[%€$£¥](?!\d))"
@@ -158,9 +163,18 @@ def sentences_with(text: str, tokens: Sequence[Token]) -> list[str]:
 
 
 def sentences_in(text: str) -> Iterator[tuple[int, int]]:
-    """Where the sentences of a text begin and end."""
+    """Where the sentences of a text begin and end. The full stop of "Dr. Wexford" ends none."""
+    begin = end = 0
     for match in _SENTENCE.finditer(text):
-        yield match.span()
+        if begin == end:
+            begin = match.start()
+        end = match.end()
+        is_abbreviated = _ABBREVIATION.search(text, max(begin, end - LONGEST_ABBREVIATION), end) is not None
+        if not (is_abbreviated and text[end : end + 1] == " "):
+            yield begin, end
+            begin = end
+    if begin < end:
+        yield begin, end
 
 
 def _excerpts(text: str, begin: int, end: int, tokens: Sequence[Token]) -> Iterable[tuple[str, int]]:

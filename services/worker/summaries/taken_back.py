@@ -15,10 +15,11 @@ from services.worker.summaries.messages import SummarizedMessage
 from shared.memory.facts import Fact, Forgetting
 
 # In English the verb's form is no sign, so a sentence has to begin with the verb or with a polite word.
-_ENGLISH: Final = (
-    r"^\W*(?:(?:please|pls|kindly|ok|okay|actually|now|just|so|and|can you|could you|would you|you (?:can|may|should))\W+)"
-    r"{0,3}forget\b"
+_POLITE: Final = (
+    r"please|pls|kindly|ok|okay|actually|now|just|so|and|can you|could you|would you|you (?:can|may|should)"
 )
+_BEGIN: Final = rf"^\W*(?:(?:{_POLITE})\W+){{0,3}}"
+_ENGLISH: Final = rf"{_BEGIN}forget\b"
 _IMPERATIVES: Final = (
     r"\b(?:vergiss|vergessen sie|vergesst|oublie|oubliez|oublions|olvida|olvide|olvid[eé]mo|olv[ií]date|olvidate|esquece"
     r"|esqueça|dimentica|dimentichi|dimenticate|vergeet|glöm|glem|zapomnij|zapomeň|zapomeňte|unut|unutun|unutur"
@@ -31,6 +32,18 @@ _FORGET: Final = regex.compile(f"{_ENGLISH}|{_IMPERATIVES}|{_OTHERS}", regex.I)
 _NOT: Final = regex.compile(
     r"\b(?:don['\u2019]?t|do not|never|nicht|niemals|ne|n['\u2019]|no|nunca|não|non|mai|niet|nooit|inte|aldrig|ikke|nie|не"
     r"|ніколи|unutma\w*|jangan|đừng|μην|μη)\b|别忘|別忘|不要忘|勿忘|忘れないで|잊지|อย่า|मत भूल|لا تنس|אל תשכח",
+    regex.I,
+)
+# Other verbs are said of much else, so these have to say that they mean what was said.
+_UNSAY: Final = regex.compile(
+    rf"{_BEGIN}(?:scrap|erase|delete|remove|drop|disregard)\s+(?:what|all|everything|anything)\s+(?:that\s+)?"
+    r"i(?:['\u2019]ve|\s+have)?\s+(?:said|told|mentioned|wrote|written)\b"
+    rf"|{_BEGIN}(?:don['\u2019]?t|do\s+not|stop)\s+remember(?:ing)?\s+(?:anything|what\s+i|everything)\b"
+    r"|\b(?:streich\w*|lösch\w*)\s*,?\s+(?:alles\s*,?\s+)?was\s+ich\b"
+    r"|\befface\w*\s+(?:tout\s+)?ce\s+que\s+j(?:e\b|['\u2019])"
+    r"|\bborr\w+\s+(?:todo\s+)?lo\s+que\s+(?:te\s+)?(?:dije|he\s+dicho|conté)\b"
+    r"|\bcancell\w+\s+(?:tutto\s+)?quello\s+che\s+(?:ti\s+)?ho\b"
+    r"|\bapag\w+\s+(?:tudo\s+)?o\s+que\s+(?:eu\s+)?(?:te\s+)?(?:disse|falei|contei)\b",
     regex.I,
 )
 _CLAUSE_ENDS: Final = regex.compile(r"[,;:\u060c\uff0c\u3001\uff1b\uff1a]| [-\u2013\u2014] ")
@@ -54,7 +67,9 @@ def requests_to_forget(text: str) -> list[str]:
     found = list[str]()
     for begin, end in sentences_in(text):
         sentence = text[begin:end]
-        if _FORGET.search(sentence) and not _NOT.search(sentence):
+        if unsaid := _UNSAY.search(sentence):
+            found.append(_CLAUSE_ENDS.split(sentence[unsaid.end() :])[0])
+        elif _FORGET.search(sentence) and not _NOT.search(sentence):
             clauses = [clause for clause in _CLAUSE_ENDS.split(sentence) if _FORGET.search(clause)]
             found += [_FORGET.sub(" ", clause) for clause in clauses if not _FOR_NOW.search(clause)]
     return found
