@@ -309,8 +309,14 @@ class Ledger(RuleBasedStateMachine):
             message = await self._any(db, place)
             if message is not None:
                 await self._open_version(db, Regeneration(self.user, self.chat, message))
+                assert await self._is_asked(db)
 
         await self._in_transaction(regenerate)
+
+    async def _is_asked(self, db: Connection) -> bool:
+        """Whether the last question is told in full: no segment covers it."""
+        asked = select(func.max(Message.position)).where(Message.role == "user", ~Message.replaced).scalar_subquery()
+        return bool((await db.execute(select(Chat.summary_position < asked))).scalar_one())
 
     async def _edit(self, place: float) -> None:
         self.said += 1

@@ -41,6 +41,44 @@ async def test_what_was_made_of_replaced_messages_is_forgotten_and_made_anew(
     assert not any(f"{mark} number {n}" in told for n in range(5, 13))
 
 
+async def test_a_question_at_the_end_of_a_segment_is_told_when_it_is_answered_anew(
+    client: Client, worker: Worker, chat: int, database_url: str, groq_url: str
+) -> None:
+    mark = uuid4().hex
+    put(database_url, chat, *[f"{mark} [[tokens=2]] number {n}" for n in range(1, 13)])
+    await worker.summarizer.summarize(ChatId(chat))
+    assert segments_of(database_url, chat)[0][:2] == (1, 3)
+    third = (await client.messages(chat))[2]
+    await answered(worker, await regenerate(client, chat, third["id"]))
+    assert segments_of(database_url, chat) == []
+    asked = (await groq_control.requests(groq_url, containing=f"{mark} [[tokens=2]] number 3", ended=1))[-1]
+    told = [str(message["content"]) for message in asked["body"]["messages"]]
+    assert told[-1].endswith("number 3")
+    assert [any(text.endswith(f"number {n}") for text in told) for n in range(1, 5)] == [True, True, True, False]
+
+
+async def test_a_question_is_told_though_a_segment_covers_it(
+    client: Client, worker: Worker, chat: int, database_url: str, groq_url: str
+) -> None:
+    """A summarizer may have covered it, since it was asked anew."""
+    mark = uuid4().hex
+    put(database_url, chat, *[f"{mark} [[tokens=2]] number {n}" for n in range(1, 13)])
+    third = (await client.messages(chat))[2]
+    accepted = await regenerate(client, chat, third["id"])
+    execute(
+        database_url,
+        "INSERT INTO memory_segments (chat_id, first_position, last_position, text, kind)"
+        " VALUES (%s, 1, 3, 'They counted.', 'summary')",
+        chat,
+    )
+    execute(database_url, "UPDATE chats SET summary_position = 3 WHERE id = %s", chat)
+    await answered(worker, accepted)
+    asked = (await groq_control.requests(groq_url, containing=f"{mark} [[tokens=2]] number 3", ended=1))[-1]
+    told = [str(message["content"]) for message in asked["body"]["messages"]]
+    assert told[-1].endswith("number 3")
+    assert "number 2" not in str(told)
+
+
 async def test_gaps_count_for_nothing(client: Client, worker: Worker, chat: int, noted: Noted) -> None:
     first = await say(client, worker, chat, "[[tokens=2]] one")
     for _ in range(12):

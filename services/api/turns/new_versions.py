@@ -135,8 +135,8 @@ async def open_version(
     if isinstance(new, Edit) and not node.is_user:
         raise MessageNotEditable
     question = tree.question_of(node)
-    end = question.parent if isinstance(new, Edit) else question.position
-    change = await change_path(db, new.chat_id, tree, tree.path_to(end), limits.kept_messages)
+    end, asked = (question.parent, None) if isinstance(new, Edit) else (question.position, question.position)
+    change = await change_path(db, new.chat_id, tree, tree.path_to(end), limits.kept_messages, asked=asked)
     bounds = Bounds(limits.live_generations, limits.queue_depth, limits.daily_tokens)
     if isinstance(new, Regeneration):
         turn = await queries.open_reply(db, new, question, key, bounds)

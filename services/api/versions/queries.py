@@ -106,22 +106,27 @@ async def insist_on_quiet(db: Connection, *which: ColumnElement[bool]) -> None:
         raise GenerationInProgress(GenerationId(found))
 
 
-async def change_path(db: Connection, chat_id: ChatId, tree: Tree, path: Collection[int], kept: int) -> PathChange:
+async def change_path(
+    db: Connection, chat_id: ChatId, tree: Tree, path: Collection[int], kept: int, *, asked: int | None = None
+) -> PathChange:
     """Make these positions the active path. Needs a transaction that has locked the chat.
+
+    `asked` is the position of a message that is to be answered anew: the memory no longer covers it then.
 
     What was made of the messages that leave or join the path is forgotten and made anew, as far as it lies behind the
     watermark. A summarizer that is at work begins again. `kept` messages past the watermark are not summarized.
     """
     flipped = tree.flipped(path)
-    if not flipped:
+    if not flipped and asked is None:
         return PathChange()
     leaving = [node for node in flipped if not node.replaced]
     await db.execute(_JOIN, {"ids": [node.id for node in flipped if node.replaced]})
     if leaving:
         await db.execute(_LEAVE, {"ids": [one.id for one in leaving], "parents": [one.parent for one in leaving]})
         await db.execute(delete(MessageTerms).where(_is_one_of(MessageTerms.message_id, leaving)))
-    position = flipped[0].position
-    return PathChange(position, bool(await summaries.make_anew(db, chat_id, position, kept)))
+    position = flipped[0].position if flipped else None
+    first = min(at for at in (position, asked) if at is not None)
+    return PathChange(position, bool(await summaries.make_anew(db, chat_id, first, kept)))
 
 
 async def choose_version(

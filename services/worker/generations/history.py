@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from sqlalchemy import bindparam, func, select
+from sqlalchemy import BigInteger, bindparam, func, select
 
 from services.worker.generations.steps import found_pages, load
 from services.worker.look_up.port import FoundMessage
@@ -28,7 +28,7 @@ MAX_PAGES: Final = 10
 
 @dataclass(frozen=True, slots=True)
 class ChatHistory:
-    """A chat's memory, and the messages after the memory's watermark up to the question, in order.
+    """A chat's memory, and the messages after the memory's watermark up to the question, in order; the question always.
 
     Answers that failed or were stopped say that they were broken off. `positions` are those of the messages. `pages` are pages
     of earlier searches, those of the newest answer first. `unread` is how many more messages than MAX_MESSAGES are after the
@@ -49,13 +49,14 @@ class ChatHistory:
         return self.messages[-1].content if self.messages else ""
 
 
+_QUESTION: Final = select(Message.position).where(Message.id == bindparam("question")).correlate(None).scalar_subquery()
 _HISTORY: Final = (
     select(Message.role, Message.content, Message.status, Message.position)
     .where(
         Message.chat_id == bindparam("chat"),
-        Message.position > bindparam("watermark"),
-        Message.position
-        <= select(Message.position).where(Message.id == bindparam("question")).correlate(None).scalar_subquery(),
+        # The question itself is always told, also where a segment covers it: a model has to have something to answer.
+        Message.position > func.least(bindparam("watermark", type_=BigInteger), _QUESTION - 1),
+        Message.position <= _QUESTION,
         Message.content != "",
         ~Message.replaced,
     )
