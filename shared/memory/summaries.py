@@ -41,6 +41,7 @@ from shared.ids import MAX_BIGINT, ChatId, UserId
 from shared.memory.changes import add_facts, forget, replace_segments
 from shared.memory.facts import Forgetting, NewFact
 from shared.memory.segments import Segment, whole_text
+from shared.memory.take_over import take_over
 from shared.states import MessageStatus
 
 FIRST_BACKOFF: Final = timedelta(seconds=30)
@@ -347,6 +348,7 @@ async def make_anew(
     watermark = (await db.execute(owned)).scalar_one_or_none()
     if watermark is None:
         return None
+    await take_over(db, chat_id)
     segments = (
         await db.execute(
             select(MemorySegment.first_position, MemorySegment.last_position, MemorySegment.text)

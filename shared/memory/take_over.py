@@ -16,7 +16,7 @@ from shared.ids import ChatId
 _TAKE_OVER: Final = text("""
 WITH behind AS (
     UPDATE chats SET memory_version = memory_version + 1
-    WHERE id = :chat AND memory_version = :version
+    WHERE id = :chat AND memory_version = coalesce(CAST(:version AS bigint), memory_version)
         AND summary_position <> coalesce((SELECT max(last_position) FROM memory_segments WHERE chat_id = chats.id), 0)
     RETURNING id, user_id, summary, summary_position, facts
 ), gone AS (
@@ -46,6 +46,9 @@ ORDER BY place
 """)
 
 
-async def take_over(db: Connection, chat_id: ChatId, version: int) -> None:
-    """Take over the chat's summary and facts, if the memory has this version and its segments end before the watermark."""
+async def take_over(db: Connection, chat_id: ChatId, version: int | None = None) -> None:
+    """Take over the chat's summary and facts, if its segments end elsewhere than at the watermark.
+
+    And if the memory has this version. None does for whoever has locked the chat.
+    """
     await db.execute(_TAKE_OVER, {"chat": chat_id, "version": version})

@@ -1,6 +1,10 @@
 """What a chat's memory makes of versions: what was made of replaced messages goes, and gaps count for nothing."""
 
+from collections.abc import Awaitable, Callable
 from uuid import uuid4
+
+import httpx
+import pytest
 
 from services.worker.look_up.port import Scope
 from services.worker.look_up.postgres import PostgresIndex
@@ -13,9 +17,35 @@ from tests.support.clients import Client, numbered
 from tests.support.summaries import memory_of, requested, segments_of
 from tests.support.summaries import say as put
 from tests.support.turns import Noted, execute
-from tests.support.versions import answered, choose, edit, regenerate, say
+from tests.support.versions import answered, choose, delete, edit, regenerate, say
 
 TWO = numbered(2)
+
+Change = Callable[[Client, int, list[int]], Awaitable[httpx.Response]]
+CHANGES: dict[str, Change] = {
+    "regenerate": lambda client, chat, ids: regenerate(client, chat, ids[9]),
+    "edit": lambda client, chat, ids: edit(client, chat, ids[10], "other"),
+    "delete the last turn": lambda client, chat, ids: delete(client, chat, ids[11]),
+    "make anew": lambda client, chat, _: client.http.delete(f"/api/chats/{chat}/memory"),
+}
+"""What is done first to a chat of twelve messages with these ids."""
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+async def test_what_a_person_wrote_in_the_release_before_stays(
+    client: Client, chat: int, database_url: str, change: Change
+) -> None:
+    """That release left its memory in the chat's row, up to the last message."""
+    put(database_url, chat, *[f"I like number {n}." for n in range(1, 13)])
+    facts = """[{"text": "Mine.", "position": null, "pinned": true}, {"text": "I like number 3.", "position": 3, "pinned": true},
+        {"text": "I like number 11.", "position": 11, "pinned": false}]"""
+    execute(database_url, "UPDATE chats SET summary = 'All.', summary_position = 12, facts = %s::jsonb", facts)
+    response = await change(client, chat, [message["id"] for message in await client.messages(chat)])
+    assert response.is_success
+    memory = (await client.http.get(f"/api/chats/{chat}/memory")).json()
+    assert memory["watermark"] == 0
+    # What message 11 said is no more of the memory, since that is made anew.
+    assert {fact["text"] for fact in memory["facts"]} == {"Mine.", "I like number 3."}
 
 
 async def test_what_was_made_of_replaced_messages_is_forgotten_and_made_anew(

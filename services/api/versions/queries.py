@@ -13,6 +13,7 @@ from shared.errors import ChatNotFound, GenerationInProgress, MessageNotFound, T
 from shared.generations.cancel import OpenGeneration, find_open
 from shared.ids import ChatId, GenerationId, MessageId, UserId
 from shared.memory import summaries
+from shared.memory.take_over import take_over
 from shared.states import OPEN
 
 _ROWS: Final = (
@@ -119,6 +120,8 @@ async def change_path(
     flipped = tree.flipped(path)
     if not flipped and asked is None:
         return PathChange()
+    # What the release before has summarized: whose words its facts are is told by messages that are on the path yet.
+    await take_over(db, chat_id)
     leaving = [node for node in flipped if not node.replaced]
     await db.execute(_JOIN, {"ids": [node.id for node in flipped if node.replaced]})
     if leaving:
@@ -184,6 +187,7 @@ async def delete_turn(
     if question.replaced or any(node.is_user and node.position > question.position for node in tree.active()):
         raise TurnNotLast
     gone = tree.subtree(question.position)
+    await take_over(db, chat_id)  # while the messages are there, as in change_path
     of_turn = _is_one_of(Generation.user_message_id, gone)
     open_ones = await find_open(db, of_turn)
     # Generations first, as whoever finishes one does: else each might wait for the other.
