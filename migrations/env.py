@@ -11,7 +11,7 @@ from typing import Final
 
 from alembic import context
 from alembic.util import CommandError
-from psycopg.errors import LockNotAvailable
+from psycopg.errors import DeadlockDetected, LockNotAvailable
 from sqlalchemy import Connection, Engine, create_engine, event, pool
 from sqlalchemy.exc import OperationalError
 
@@ -55,7 +55,7 @@ def run() -> None:
 
 
 def _has_run(engine: Engine) -> bool:
-    """Run the migrations that are left. False when a table was locked."""
+    """Run the migrations that are left. False when a table was locked, or a request and a migration waited for each other."""
     with engine.connect() as connection:
         context.configure(
             connection=connection,
@@ -66,7 +66,7 @@ def _has_run(engine: Engine) -> bool:
         try:
             context.run_migrations()
         except OperationalError as error:
-            if isinstance(error.orig, LockNotAvailable):
+            if isinstance(error.orig, LockNotAvailable | DeadlockDetected):
                 return False
             raise
     return True

@@ -3,6 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
+from migrations.steps import commit
+
 revision = "0009"
 down_revision = "0008"
 branch_labels = None
@@ -20,19 +22,22 @@ def upgrade() -> None:
     The previous release goes on with the columns `summary` and `facts`. What it has summarized, and summarizes meanwhile, is
     taken over when the chat's memory is next read (shared/memory/take_over.py).
 
-    The last steps leave the transaction, since they read all chats. Where one fails, the others are done already when this
-    is tried again.
+    Each step is a transaction of its own. Where one fails, those before are done already when this is tried again.
     """
-    _add_segments()
-    _add_facts()
     is_temporary: sa.Column[bool] = sa.Column(
         "is_temporary", sa.Boolean(), server_default=sa.text("false"), nullable=False
     )
-    op.add_column("chats", is_temporary, if_not_exists=True)
     shares_memory: sa.Column[bool] = sa.Column(
         "shares_memory", sa.Boolean(), server_default=sa.text("false"), nullable=False
     )
-    op.add_column("users", shares_memory, if_not_exists=True)
+    for step in (
+        _add_segments,
+        _add_facts,
+        lambda: op.add_column("chats", is_temporary, if_not_exists=True),
+        lambda: op.add_column("users", shares_memory, if_not_exists=True),
+    ):
+        step()
+        commit()
     # A build that failed leaves an unusable index.
     with op.get_context().autocommit_block():
         op.drop_index("ix_chats_temporary", "chats", if_exists=True, postgresql_concurrently=True)

@@ -3,6 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
+from migrations.steps import commit
+
 revision = "0013"
 down_revision = "0012"
 branch_labels = None
@@ -14,10 +16,11 @@ def upgrade() -> None:
 
     The previous release knows none of them. What it inserts has no client's ids, and is found by ids of our own.
 
-    The last step leaves the transaction. Where it fails, the others are done already when this is tried again.
+    Each step is a transaction of its own. Where one fails, those before are done already when this is tried again.
     """
     for table in ("chats", "messages"):
         op.add_column(table, sa.Column("client_id", sa.Text(), nullable=True), if_not_exists=True)
+        commit()
     op.add_column("generations", sa.Column("last_viewer", sa.Text(), nullable=True), if_not_exists=True)
     # Concurrently: there may be many messages. A build that failed leaves an unusable index.
     with op.get_context().autocommit_block():

@@ -1,5 +1,7 @@
 """Alembic owns the schema."""
 
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psycopg
@@ -9,6 +11,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
+from psycopg import sql
 from sqlalchemy import create_engine
 
 import migrations
@@ -38,17 +41,67 @@ def test_downgrading_to_the_base_leaves_nothing_and_upgrading_again_works(databa
     assert tables(database_url) >= {"users", "chats", "messages", "generations"}
 
 
-def test_a_migration_waits_a_moment_for_a_locked_table_and_goes_on_another_time(database_url: str) -> None:
+@pytest.mark.parametrize(("before", "locked"), [("0007", "chats"), ("0008", "users"), ("0012", "messages")])
+def test_a_migration_waits_a_moment_for_a_locked_table_and_goes_on_another_time(
+    database_url: str, before: str, locked: str
+) -> None:
     config = alembic_config(database_url)
-    command.downgrade(config, "0007")
+    command.downgrade(config, before)
     config.attributes.update(lock_ms=50, lock_tries=1)
     with psycopg.connect(database_url) as reader:
-        reader.execute("SELECT count(*) FROM chats")
+        reader.execute(read(locked))
         with pytest.raises(CommandError, match="a table stayed locked"):
             command.upgrade(config, "head")
-        assert revision_of(database_url) == "0007"
+        assert revision_of(database_url) == before
     command.upgrade(config, "head")
     assert revision_of(database_url) == migrations.HEAD
+
+
+@pytest.mark.parametrize(
+    ("before", "revision", "waited_for"), [("0008", "0009", "users"), ("0012", "0013", "messages")]
+)
+def test_a_migration_that_waits_for_one_table_keeps_nobody_from_another(
+    database_url: str, before: str, revision: str, waited_for: str
+) -> None:
+    config = alembic_config(database_url)
+    command.downgrade(config, before)
+    with ThreadPoolExecutor() as pool, psycopg.connect(database_url) as request:
+        request.execute(read(waited_for))
+        migrated = pool.submit(command.upgrade, config, revision)
+        _wait_for_a_waiter(database_url)
+        request.execute("SET LOCAL lock_timeout = '200ms'")
+        request.execute("SELECT count(*) FROM chats")
+        request.commit()
+        migrated.result(timeout=30)
+    assert revision_of(database_url) == revision
+
+
+def test_a_migration_that_a_deadlock_ended_is_tried_another_time(database_url: str) -> None:
+    """A table with foreign keys locks several in one statement."""
+    config = alembic_config(f"{database_url}?options=-cdeadlock_timeout%3D50ms")
+    command.downgrade(config, "0008")
+    config.attributes.update(lock_ms=10_000, lock_tries=1)
+    with ThreadPoolExecutor() as pool, psycopg.connect(database_url) as request:
+        request.execute("SET deadlock_timeout = '1min'")  # so that the migration is ended, not this
+        request.execute("LOCK messages IN ROW EXCLUSIVE MODE")
+        migrated = pool.submit(command.upgrade, config, "0009")
+        _wait_for_a_waiter(database_url)
+        request.execute("LOCK chats IN ROW EXCLUSIVE MODE")
+        request.commit()
+        with pytest.raises(CommandError, match="a table stayed locked"):
+            migrated.result(timeout=30)
+    config.attributes.update(lock_tries=2)
+    command.upgrade(config, "head")
+    test_models_and_migrations_agree(database_url)
+
+
+def _wait_for_a_waiter(url: str) -> None:
+    """Ask until one of the database's sessions waits for a lock."""
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+    with psycopg.connect(url, autocommit=True) as other:
+        until = time.monotonic() + 20
+        while other.execute(waiting).fetchone() == (0,):
+            assert time.monotonic() < until
 
 
 @pytest.mark.parametrize(
@@ -104,6 +157,11 @@ def test_all_timestamps_know_their_time_zone(database_url: str) -> None:
             " WHERE table_schema = 'public' AND data_type = 'timestamp without time zone'"
         ).fetchall()
     assert naive == []
+
+
+def read(table: str) -> sql.Composed:
+    """Read a table, which locks it for those who would change its shape."""
+    return sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier(table))
 
 
 def revision_of(url: str) -> object:
