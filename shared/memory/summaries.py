@@ -331,9 +331,16 @@ def backoff_after(failures: int) -> timedelta:
     return min(FIRST_BACKOFF * float(2 ** min(failures, MAX_DOUBLINGS)), LAST_BACKOFF)
 
 
+class MadeAnew(NamedTuple):
+    """What is to be made anew: whether messages are due, and whether segments or facts are gone until then."""
+
+    is_due: bool
+    has_lost: bool
+
+
 async def make_anew(
     db: Connection, chat_id: ChatId, position: int, kept: int, *which: ColumnElement[bool]
-) -> bool | None:
+) -> MadeAnew | None:
     """Have what covers the messages from this position on made again from the messages. Belongs in a transaction.
 
     For a message that is replaced, chosen again or deleted; and, from position 0 on, for a memory that is to be made again,
@@ -342,7 +349,7 @@ async def make_anew(
     of messages from there on go, but for those that are pinned, written by the user, or forgotten; what these facts replaced
     holds again.
 
-    Returns whether messages are due; None when there is no such chat.
+    Returns None when there is no such chat.
     """
     owned = select(Chat.summary_position).where(Chat.id == chat_id, *which).with_for_update()
     watermark = (await db.execute(owned)).scalar_one_or_none()
@@ -358,7 +365,7 @@ async def make_anew(
     ).all()
     before = [Segment(*row) for row in segments if row.last_position < position]
     back = min(watermark, before[-1].last if before else 0)
-    await db.execute(
+    lost = await db.execute(
         delete(MemorySegment).where(MemorySegment.chat_id == chat_id, MemorySegment.last_position >= position)
     )
     gone = [
@@ -368,7 +375,7 @@ async def make_anew(
         MemoryFact.forgotten_at.is_(None),
         func.coalesce(MemoryFact.position, 0) > (back if position > 1 else -1),
     ]
-    await db.execute(delete(MemoryFact).where(*gone))
+    lost_facts = await db.execute(delete(MemoryFact).where(*gone))
     changed = (
         update(Chat)
         .where(Chat.id == chat_id)
@@ -383,7 +390,8 @@ async def make_anew(
         )
         .returning(Chat.summary_due_at.is_not(None))
     )
-    return bool((await db.execute(changed)).scalar_one())
+    is_due = bool((await db.execute(changed)).scalar_one())
+    return MadeAnew(is_due, lost.rowcount + lost_facts.rowcount > 0)
 
 
 _CHANGED_BY_USER: Final = (

@@ -36,12 +36,15 @@ class ChatCreated(TypedDict):
 
 
 class ChatRenamed(TypedDict):
-    """A chat has a title: a person's, a model's, or the first words of its first message."""
+    """A chat has a title: a person's, a model's, or the first words of its first message.
+
+    Both are None where the title went with the first message, which was deleted.
+    """
 
     type: Literal["chat.renamed"]
     chat_id: int
-    title: str
-    title_by: TitledBy
+    title: str | None
+    title_by: TitledBy | None
 
 
 class ChatDeleted(TypedDict):
@@ -126,8 +129,8 @@ def chat_created(chat_id: ChatId, title: str | None, created_at: datetime, *, te
     }
 
 
-def chat_renamed(chat_id: ChatId, title: str, by: TitledBy) -> ChatRenamed:
-    """A chat has a new title."""
+def chat_renamed(chat_id: ChatId, title: str | None, by: TitledBy | None) -> ChatRenamed:
+    """A chat has a new title, or none any more."""
     return {"type": "chat.renamed", "chat_id": chat_id, "title": title, "title_by": by}
 
 

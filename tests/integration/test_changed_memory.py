@@ -53,7 +53,9 @@ async def test_a_change_behind_the_watermark_makes_the_segments_from_there_on_an
     await summarizer.summarize(ChatId(chat))
     assert memory_of(database_url, chat)[1] == 6
     async with summarizer.database.begin() as db:
-        assert await summaries.make_anew(db, ChatId(chat), 5, summarizer.kept)
+        made = await summaries.make_anew(db, ChatId(chat), 5, summarizer.kept)
+    assert made is not None
+    assert made.is_due
     assert [segment[:2] for segment in segments_of(database_url, chat)] == [(1, 3)]
     assert memory_of(database_url, chat)[1] == 3
     await summarizer.summarize(ChatId(chat))

@@ -14,6 +14,7 @@ from services.worker.summaries.summarizer import Summarizer
 from shared.ids import ChatId, UserId
 from tests.doubles import groq_control
 from tests.support.clients import Client, numbered
+from tests.support.feeds import ready_tab
 from tests.support.summaries import memory_of, requested, segments_of
 from tests.support.summaries import say as put
 from tests.support.turns import Noted, execute
@@ -107,6 +108,49 @@ async def test_a_question_is_told_though_a_segment_covers_it(
     told = [str(message["content"]) for message in asked["body"]["messages"]]
     assert told[-1].endswith("number 3")
     assert "number 2" not in str(told)
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+async def test_readers_are_told_when_a_change_of_the_path_takes_of_the_memory(
+    client: Client, chat: int, database_url: str, change: Change
+) -> None:
+    put(database_url, chat, *[f"number {n}" for n in range(1, 13)])
+    execute(
+        database_url,
+        "INSERT INTO memory_segments (chat_id, first_position, last_position, text, kind)"
+        " VALUES (%s, 1, 12, 'They counted.', 'summary')",
+        chat,
+    )
+    execute(database_url, "UPDATE chats SET summary_position = 12")
+    async with ready_tab(client) as tab:
+        assert (await change(client, chat, [message["id"] for message in await client.messages(chat)])).is_success
+        await tab.until("memory.changed", chat_id=chat)
+        before = len(tab.seen)
+        # With nothing left to lose, nothing is told.
+        last = (await client.messages(chat))[-1]["id"]
+        assert (await regenerate(client, chat, last, on_conflict="interrupt")).is_success
+        await tab.until("generation.status", status="queued")
+    assert "memory.changed" not in [event.part["type"] for event in tab.seen[before:]]
+
+
+async def test_readers_are_told_when_a_chosen_version_takes_of_the_memory(
+    client: Client, chat: int, database_url: str
+) -> None:
+    put(database_url, chat, *[f"number {n}" for n in range(1, 13)])
+    reply = (await client.messages(chat))[3]["id"]
+    await regenerate(client, chat, reply)
+    await client.http.post(f"/api/chats/{chat}/stop")
+    execute(
+        database_url,
+        "INSERT INTO memory_segments (chat_id, first_position, last_position, text, kind)"
+        " VALUES (%s, 1, 13, 'They counted.', 'summary')",
+        chat,
+    )
+    execute(database_url, "UPDATE chats SET summary_position = 13")
+    async with ready_tab(client) as tab:
+        assert (await choose(client, chat, reply)).is_success
+        events = await tab.until("memory.changed", chat_id=chat)
+    assert [event.part["type"] for event in events] == ["messages.changed", "memory.changed"]
 
 
 async def test_gaps_count_for_nothing(client: Client, worker: Worker, chat: int, noted: Noted) -> None:

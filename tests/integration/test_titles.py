@@ -16,8 +16,10 @@ from shared.protocol.encoding import encode
 from tests.conftest import settings_for
 from tests.doubles import groq_control
 from tests.support.clients import Client, Event, numbered, text_of
+from tests.support.feeds import ready_tab
 from tests.support.models import BreakingOff, FallingSilent, OnlyThinking
 from tests.support.turns import Noted, answer, execute, open_worker_for, post
+from tests.support.versions import delete, say
 
 
 async def title_of(client: Client, chat: int) -> object:
@@ -29,6 +31,37 @@ async def test_the_first_attempt_at_a_new_chat_asks_for_a_title(client: Client, 
     posted = await post(client, "[[tokens=1]]")
     await worker.attempts.run(posted.generation_id)
     assert noted.titles == [posted.generation_id]
+
+
+async def test_a_deleted_first_turn_takes_its_words_along_from_the_title(client: Client, worker: Worker) -> None:
+    posted = await post(client, "[[tokens=1]] a secret")
+    await worker.attempts.run(posted.generation_id)
+    assert "secret" in str(await title_of(client, posted.chat_id))
+    async with ready_tab(client) as tab:
+        question, _ = await client.messages(posted.chat_id)
+        assert (await delete(client, posted.chat_id, question["id"])).is_success
+        *_, renamed = await tab.until("chat.renamed")
+    assert renamed.part == {"type": "chat.renamed", "chat_id": posted.chat_id, "title": None, "title_by": None}
+    assert await title_of(client, posted.chat_id) is None
+    await say(client, worker, posted.chat_id, "[[tokens=1]] the weather")
+    assert "weather" in str(await title_of(client, posted.chat_id))
+
+
+async def test_a_title_stays_when_a_person_gave_it_or_the_first_turn_is_still_there(
+    client: Client, worker: Worker
+) -> None:
+    chat = await client.new_chat()
+    first = await say(client, worker, chat, "[[tokens=1]] one")
+    second = await say(client, worker, chat, "[[tokens=1]] two")
+    assert (await delete(client, chat, second["message"]["id"])).is_success
+    assert "one" in str(await title_of(client, chat))
+    await client.http.patch(f"/api/chats/{chat}", json={"title": "Mine"})
+    async with ready_tab(client) as tab:
+        assert (await delete(client, chat, first["message"]["id"])).is_success
+        await tab.until("messages.changed")
+        await client.http.patch(f"/api/chats/{chat}", json={"title": "Still mine"})
+        (renamed,) = await tab.until("chat.renamed")
+    assert renamed.part["title"] == "Still mine"
 
 
 async def test_the_models_title_replaces_the_first_words_and_readers_are_told(

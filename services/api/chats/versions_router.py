@@ -11,7 +11,7 @@ from services.api.fields import BigIntId
 from services.api.generations.cancellation import end_deleted
 from services.api.versions.queries import choose_version, delete_turn
 from shared.ids import ChatId, MessageId
-from shared.protocol.feed_events import messages_changed
+from shared.protocol.feed_events import chat_renamed, memory_changed, messages_changed
 
 _NOT_FOUND: Final[dict[int | str, dict[str, Any]]] = {404: {"description": "chat_not_found, message_not_found"}}
 
@@ -34,6 +34,8 @@ async def choose(
         )
     if change.position is not None:
         resources.streams.feed.tell(owner, messages_changed(chat, change.position))
+    if change.changes_memory:
+        resources.streams.feed.tell(owner, memory_changed(chat))
     if change.is_due:
         resources.jobs.summarize(chat)
     return view
@@ -45,7 +47,12 @@ async def delete(chat_id: BigIntId, message_id: BigIntId, principal: CurrentPrin
     chat, kept = ChatId(chat_id), resources.limits.kept_messages
     async with resources.database.begin() as db:
         deleted = await delete_turn(db, principal.user_id, chat, MessageId(message_id), kept)
-    resources.streams.feed.tell(principal.user_id, messages_changed(chat, deleted.position))
+    feed = resources.streams.feed
+    feed.tell(principal.user_id, messages_changed(chat, deleted.position))
+    if deleted.changes_memory:
+        feed.tell(principal.user_id, memory_changed(chat))
+    if deleted.takes_title:
+        feed.tell(principal.user_id, chat_renamed(chat, None, None))
     await end_deleted(resources.streams, deleted.open_ones)
     if deleted.is_due:
         resources.jobs.summarize(chat)

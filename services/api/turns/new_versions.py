@@ -10,14 +10,14 @@ from services.api.turns.idempotency import find_repeated, hashed_key
 from services.api.turns.limits import check_message
 from services.api.turns.queries import Bounds
 from services.api.turns.turn import Edit, Key, Regeneration, Turn
-from services.api.versions.queries import PathChange, change_path, insist_on_quiet, lock_chat, read_tree
+from services.api.versions.queries import PathChange, change_path, insist_on_quiet, lock_chat, read_tree, remove_title
 from services.api.versions.tree import ROOT
 from shared.database.engine import Connection, Database
 from shared.database.tables import Generation
 from shared.errors import CortexAIError, MessageNotEditable, MessageNotFound, TooBusy
 from shared.generations.cancel import OpenGeneration, cancel
 from shared.jobs.sender import JobSender
-from shared.protocol.feed_events import generation_status, messages_changed
+from shared.protocol.feed_events import generation_status, memory_changed, messages_changed
 from shared.states import GenerationStatus
 from shared.streams.feed.publisher import FeedPublisher
 from shared.streams.redis import Streams
@@ -82,7 +82,7 @@ async def _accept(
                 return repeated
             raise
         else:
-            _tell(streams.feed, new, turn, change.position)
+            _tell(streams.feed, new, turn, change)
             # The logs are closed before the new generation is sent, as with a message that interrupts.
             await end_cancelled(database, streams, jobs, metrics, cancelled)
             jobs.generate(turn.generation_id)
@@ -92,9 +92,11 @@ async def _accept(
     raise TooBusy
 
 
-def _tell(feed: FeedPublisher, new: Regeneration | Edit, turn: Turn, changed_from: int | None) -> None:
+def _tell(feed: FeedPublisher, new: Regeneration | Edit, turn: Turn, change: PathChange) -> None:
     """Tell the user's readers which messages are others now, and of the turn at their end."""
-    feed.tell(new.user_id, messages_changed(new.chat_id, changed_from or turn.position))
+    feed.tell(new.user_id, messages_changed(new.chat_id, change.position or turn.position))
+    if change.changes_memory:
+        feed.tell(new.user_id, memory_changed(new.chat_id))
     if isinstance(new, Edit):
         tell_accepted(feed, new, turn)
         return
@@ -142,7 +144,7 @@ async def open_version(
         turn = await queries.open_reply(db, new, question, key, bounds)
     else:
         if end == ROOT:
-            await queries.remove_title(db, new.chat_id)
+            await remove_title(db, new.chat_id)
         await queries.take_client_id(db, question.id, new.client_id)
         turn = await queries.open_turn(db, new, key, bounds)
     if turn is None:

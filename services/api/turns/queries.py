@@ -35,7 +35,7 @@ from shared.errors import (
     QuotaExceeded,
     TooManyGenerations,
 )
-from shared.ids import ChatId, GenerationId, MessageId, new_generation_id
+from shared.ids import GenerationId, MessageId, new_generation_id
 from shared.states import OPEN, GenerationStatus, MessageStatus
 from shared.telemetry.traces import current_trace
 from shared.visible_text import short_title
@@ -276,13 +276,6 @@ async def take_client_id(db: Connection, message_id: MessageId, client_id: str |
     if client_id is not None:
         named = update(Message).where(Message.id == message_id, Message.client_id == client_id)
         await db.execute(named.values(client_id=None))
-
-
-async def remove_title(db: Connection, chat_id: ChatId) -> None:
-    """Have the chat's title made anew, of the first message that is accepted next; but a title of the user's stays."""
-    by_others = Chat.title_by.is_distinct_from("user")
-    nothing = {"title": None, "title_by": None, "title_tries": 0}
-    await db.execute(update(Chat).where(Chat.id == chat_id, by_others).values(nothing))
 
 
 def violated(error: IntegrityError) -> str | None:

@@ -6,7 +6,7 @@ from typing import Any, Final, NamedTuple
 from sqlalchemy import BigInteger, ColumnElement, bindparam, delete, func, select, text, update
 from sqlalchemy.dialects.postgresql import ARRAY
 
-from services.api.versions.tree import Node, Row, Tree, grow
+from services.api.versions.tree import ROOT, Node, Row, Tree, grow
 from shared.database.engine import Connection
 from shared.database.tables import Chat, Generation, Message, MessageTerms
 from shared.errors import ChatNotFound, GenerationInProgress, MessageNotFound, TurnNotLast
@@ -39,11 +39,12 @@ _LEAVE: Final = text("""
 class PathChange(NamedTuple):
     """What a change of the active path did: the position of the first message that left or joined, None where none did.
 
-    `is_due`: messages are due to be summarized.
+    `is_due`: messages are due to be summarized. `changes_memory`: segments or facts are gone.
     """
 
     position: int | None = None
     is_due: bool = False
+    changes_memory: bool = False
 
 
 class Place(NamedTuple):
@@ -129,7 +130,8 @@ async def change_path(
         await db.execute(delete(MessageTerms).where(_is_one_of(MessageTerms.message_id, leaving)))
     position = flipped[0].position if flipped else None
     first = min(at for at in (position, asked) if at is not None)
-    return PathChange(position, bool(await summaries.make_anew(db, chat_id, first, kept)))
+    made = await summaries.make_anew(db, chat_id, first, kept)
+    return PathChange(position, made.is_due, made.has_lost) if made else PathChange(position)
 
 
 async def choose_version(
@@ -159,12 +161,15 @@ async def choose_version(
 class DeletedTurn(NamedTuple):
     """A turn that was deleted: the position of its user's message, and what was open of it.
 
-    `is_due`: messages of the chat are due to be summarized.
+    `is_due`: messages of the chat are due to be summarized. `changes_memory`: segments or facts are gone. `takes_title`: so is
+    the chat's title.
     """
 
     position: int
     open_ones: list[OpenGeneration]
     is_due: bool
+    changes_memory: bool
+    takes_title: bool
 
 
 async def delete_turn(
@@ -193,9 +198,24 @@ async def delete_turn(
     # Generations first, as whoever finishes one does: else each might wait for the other.
     await db.execute(delete(Generation).where(of_turn))
     await db.execute(delete(Message).where(_is_one_of(Message.id, gone)))
-    due = await summaries.make_anew(db, chat_id, question.position, kept)
+    made = await summaries.make_anew(db, chat_id, question.position, kept)
+    # The title has words of the chat's first message.
+    takes_title = question.parent == ROOT and await remove_title(db, chat_id)
     await _touch(db, chat_id)
-    return DeletedTurn(question.position, open_ones, bool(due))
+    return DeletedTurn(
+        question.position, open_ones, bool(made and made.is_due), bool(made and made.has_lost), takes_title
+    )
+
+
+async def remove_title(db: Connection, chat_id: ChatId) -> bool:
+    """Have the chat's title made anew, of the first message that is accepted next; but a title of the user's stays.
+
+    Returns whether there was one to remove.
+    """
+    by_others = Chat.title_by.is_distinct_from("user")
+    nothing = {"title": None, "title_by": None, "title_tries": 0}
+    removed = update(Chat).where(Chat.id == chat_id, by_others, Chat.title.is_not(None)).values(nothing)
+    return (await db.execute(removed.returning(Chat.id))).one_or_none() is not None
 
 
 def _insist_on(tree: Tree, message_id: MessageId) -> Node:
