@@ -51,10 +51,10 @@ async def test_a_title_stays_when_a_person_gave_it_or_the_first_turn_is_still_th
     client: Client, worker: Worker
 ) -> None:
     chat = await client.new_chat()
-    first = await say(client, worker, chat, "[[tokens=1]] one")
+    first = await say(client, worker, chat, "[[tokens=1]] tides")
     second = await say(client, worker, chat, "[[tokens=1]] two")
     assert (await delete(client, chat, second["message"]["id"])).is_success
-    assert "one" in str(await title_of(client, chat))
+    assert "tides" in str(await title_of(client, chat))
     await client.http.patch(f"/api/chats/{chat}", json={"title": "Mine"})
     async with ready_tab(client) as tab:
         assert (await delete(client, chat, first["message"]["id"])).is_success
