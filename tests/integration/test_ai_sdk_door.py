@@ -57,6 +57,17 @@ async def test_a_chat_of_the_native_door_is_found_by_its_id(client: Client, work
     assert [message["content"] for message in await client.messages(int(sdk.id))] == ["Hello [[tokens=1]]", numbered(1)]
 
 
+@pytest.mark.parametrize("written", ["000{}", "00000" + 25 * "9", "9223372036854775808"])
+async def test_an_id_that_is_written_otherwise_is_another_chats_name(
+    client: Client, worker: Worker, written: str
+) -> None:
+    native = await client.new_chat()
+    sdk = SdkChat(client, written.format(native))
+    await sdk.say(worker, "Hello [[tokens=1]]")
+    assert await client.messages(native) == []
+    assert len(await sdk.view()) == 2
+
+
 async def test_the_same_name_is_another_chat_for_another_user(
     sdk: SdkChat, worker: Worker, connect: Callable[[], Client]
 ) -> None:

@@ -1,5 +1,6 @@
 """Chats and messages by the names that clients gave them. Ownership is in the WHERE clause."""
 
+import re
 from datetime import datetime
 from typing import Any, Final, NamedTuple, cast
 
@@ -38,12 +39,19 @@ _GENERATION: Final = (
     Generation.usage,
 )
 
+_ID: Final = re.compile(r"[1-9]\d{0,18}", re.ASCII)
+
 
 def _named(column: Any, client_column: Any, name: str) -> ColumnElement[bool]:  # noqa: ANN401 - SQLAlchemy's types
     """The row that a client has given this name, or whose id this is."""
     by_name = cast("ColumnElement[bool]", client_column == name)
-    is_id = name.isascii() and name.isdecimal() and 1 <= int(name[:20]) <= MAX_BIGINT
-    return or_(by_name, column == int(name)) if is_id else by_name
+    own_id = _id_of(name)
+    return by_name if own_id is None else or_(by_name, column == own_id)
+
+
+def _id_of(name: str) -> int | None:
+    """The id of ours that a name is, as the views spell ids; None for any other name."""
+    return int(name) if _ID.fullmatch(name) and int(name) <= MAX_BIGINT else None
 
 
 async def find_chat(db: Connection, user_id: UserId, name: str) -> ChatId | None:
