@@ -2,12 +2,14 @@
 
 import asyncio
 from collections.abc import Callable
+from uuid import UUID
 
 import httpx
 import pytest
 import redis
 
 from services.worker.runtime import Worker
+from shared.ids import GenerationId
 from shared.settings import Settings
 from tests.integration.conftest import serve
 from tests.support.ai_sdk import SdkChat, generation_of, texts, user_message
@@ -104,6 +106,30 @@ async def test_the_same_message_id_in_another_chat_is_another_message(client: Cl
     await one.say(worker, "Hello [[tokens=1]]", "m1")
     await other.say(worker, "Hello [[tokens=1]]", "m1")
     assert len(await one.view()) == len(await other.view()) == 2
+
+
+@pytest.mark.parametrize("role", ["user", "assistant"])
+@pytest.mark.parametrize("members", [{}, {"messageId": "{}"}], ids=["said", "edited"])
+async def test_a_clients_own_name_that_is_an_id_of_ours_names_no_other_message(
+    sdk: SdkChat, worker: Worker, role: str, members: dict[str, str]
+) -> None:
+    await sdk.say(worker, "One [[tokens=1]]", "1st")
+    (chat,) = (await sdk.client.http.get("/api/chats")).json()
+    (taken,) = [str(message["id"]) for message in await sdk.client.messages(chat["id"]) if message["role"] == role]
+    named = {name: value.format(taken) for name, value in members.items()}
+    await sdk.say(worker, "Two [[tokens=1]]", taken, **named)
+    assert texts(await sdk.view())[::2] == ["One [[tokens=1]]", "Two [[tokens=1]]"]
+
+
+async def test_a_message_without_a_name_is_edited_by_its_id(client: Client, worker: Worker) -> None:
+    sdk = SdkChat(client, str(await client.new_chat()))
+    posted = (await client.post_async(int(sdk.id), "One [[tokens=1]]")).json()
+    await worker.attempts.run(GenerationId(UUID(posted["generation"]["id"])))
+    name = (await sdk.view())[0]["id"]
+    await sdk.answered(worker, user_message("Uno [[tokens=1]]", name), messageId=name)
+    await sdk.answered(worker, user_message("Un [[tokens=1]]", name), messageId=name)
+    assert [message["id"] for message in await sdk.view()][:1] == [name]
+    assert texts(await sdk.view())[::2] == ["Un [[tokens=1]]"]
 
 
 async def test_an_edit_replaces_the_message_and_what_followed(sdk: SdkChat, worker: Worker) -> None:

@@ -4,9 +4,7 @@ import re
 from datetime import datetime
 from typing import Any, Final, NamedTuple, cast
 
-from sqlalchemy import ColumnElement, delete, literal, or_, select, update
-from sqlalchemy import Text as SqlText
-from sqlalchemy import cast as sql_cast
+from sqlalchemy import ColumnElement, and_, delete, literal, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from services.api.doors.ai_sdk.ui_messages import MakingOfReply, ViewedMessage
@@ -95,13 +93,35 @@ async def delete_unused_chat(db: Connection, user_id: UserId, chat_id: ChatId) -
 
 
 async def find_message(db: Connection, user_id: UserId, chat_id: ChatId, name: str) -> FoundMessage | None:
-    """The message of the user's that a client calls by this name, or that has this id or a reply of this id."""
-    is_reply = sql_cast(Generation.assistant_message_id, SqlText) == name
+    """The message of the user's that a client calls by this name.
+
+    A message that no client has named is called by its own id, as long as it is shown. The id of any other message is no
+    name, since clients that count their messages would mean others by it.
+    """
+    own_id = _id_of(name)
+    unnamed = and_(Message.id == own_id, Message.client_id.is_(None), ~Message.replaced)
+    by_name = Message.client_id == name
+    return await _find_message(db, user_id, chat_id, by_name if own_id is None else or_(by_name, unnamed), name)
+
+
+async def find_target(db: Connection, user_id: UserId, chat_id: ChatId, name: str) -> FoundMessage | None:
+    """The message of the user's that a client calls by this name, or that has this id, or a reply of this id."""
+    own_id = _id_of(name)
+    asked = select(Generation.user_message_id).where(
+        Generation.assistant_message_id == own_id, Generation.chat_id == chat_id
+    )
+    by_id = or_(Message.id == own_id, Message.id.in_(asked))
+    by_name = Message.client_id == name
+    return await _find_message(db, user_id, chat_id, by_name if own_id is None else or_(by_name, by_id), name)
+
+
+async def _find_message(
+    db: Connection, user_id: UserId, chat_id: ChatId, which: ColumnElement[bool], name: str
+) -> FoundMessage | None:
     statement = (
         select(Message.id, Message.content, Generation.assistant_message_id, Generation.id)
         .join(Generation, Generation.user_message_id == Message.id)
-        .where(Generation.chat_id == chat_id, Generation.user_id == user_id)
-        .where(or_(_named(Message.id, Message.client_id, name), is_reply))
+        .where(Generation.chat_id == chat_id, Generation.user_id == user_id, which)
         .order_by((Message.client_id == name).desc().nulls_last(), Generation.created_at.desc())
         .limit(1)
     )

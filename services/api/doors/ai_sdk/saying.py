@@ -119,10 +119,11 @@ async def _say_in(
 async def _find_message(database: Database, user_id: UserId, chat_id: ChatId, asked: Asked) -> FoundMessage | None:
     """The message that is meant: by its own name, else by the name of what is to be edited or answered anew."""
     async with database.connect() as db:
-        for name in (asked.message_id, asked.target_id):
-            if name is not None and (found := await queries.find_message(db, user_id, chat_id, name)):
-                return found
-    return None
+        if found := await queries.find_message(db, user_id, chat_id, asked.message_id):
+            return found
+        if asked.target_id is None or asked.target_id == asked.message_id:
+            return None
+        return await queries.find_target(db, user_id, chat_id, asked.target_id)
 
 
 def _without_waiting(asked: Asked) -> OnVersionConflict:
