@@ -289,12 +289,22 @@ async def test_a_failed_answer_is_known_as_such_after_a_reload(sdk: SdkChat, set
 
 
 async def test_names_may_have_any_printable_characters(client: Client, worker: Worker) -> None:
-    sdk = SdkChat(client, "Größe/1 & ? # %")
+    sdk = SdkChat(client, "Größe 1 & ? # %")
     await sdk.say(worker, "Hello [[tokens=1]]", "m1")
     quoted = str(httpx.QueryParams({"a": sdk.id}))[2:].replace("+", "%20")
     assert len((await client.http.get(f"/api/chat/{quoted}")).json()) == 2
     assert (await client.http.get(f"/api/chat/{quoted}/stream")).status_code == 204
     assert (await client.http.post(f"/api/chat/{quoted}/stop")).json() == {"stopped": []}
+
+
+async def test_a_chats_name_has_no_slash(client: Client, database_url: str) -> None:
+    refused = await SdkChat(client, "a/stream").post(user_message("Hello"))
+    assert (refused.status_code, refused.text) == (422, "Id must have no /.")
+    for path in ("a%2Fb", "a/stream/stream", "a/stream/b"):
+        assert (await client.http.get(f"/api/chat/{path}")).status_code == 422
+    assert (await client.http.post("/api/chat/a%2Fb/stop")).status_code == 422
+    assert execute(database_url, "SELECT count(*) FROM chats") == [(0,)]
+    await SdkChat(client, "a").post(user_message("Hello", "m/1"))
 
 
 async def test_a_chat_that_is_deleted_may_be_begun_anew_by_the_same_name(sdk: SdkChat, worker: Worker) -> None:

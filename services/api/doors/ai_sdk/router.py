@@ -9,7 +9,7 @@ from services.api.dependencies import AppResources, CurrentPrincipal
 from services.api.doors.ai_sdk import queries
 from services.api.doors.ai_sdk.asked import read_request
 from services.api.doors.ai_sdk.saying import say
-from services.api.doors.ai_sdk.schemas import MAX_ID_CHARS, ChatRequest, ClientId, UIMessage
+from services.api.doors.ai_sdk.schemas import MAX_ID_CHARS, ChatName, ChatRequest, UIMessage
 from services.api.doors.ai_sdk.ui_messages import to_ui_messages
 from services.api.doors.ai_sdk.viewer import viewer_of
 from services.api.doors.responses import nothing, stream_response
@@ -22,7 +22,8 @@ from shared.streams.port import BEGINNING
 
 router = APIRouter(prefix="/api/chat", tags=["AI SDK"])
 
-ChatName = Annotated[ClientId, Path(max_length=MAX_ID_CHARS)]
+NameInPath = Annotated[ChatName, Path(max_length=MAX_ID_CHARS)]
+"""Routes take the rest of the path for it, so that a name with a `/` is refused for what it has."""
 
 _SSE: Final[dict[int | str, dict[str, Any]]] = {
     200: {"content": {"text/event-stream": {}}, "description": "The frames, from the start."},
@@ -80,7 +81,7 @@ async def post_chat(request: Request, principal: CurrentPrincipal, resources: Ap
     | _errors(_422="validation_failed"),
 )
 async def get_chat_stream(
-    request: Request, chat_name: ChatName, principal: CurrentPrincipal, resources: AppResources
+    request: Request, chat_name: NameInPath, principal: CurrentPrincipal, resources: AppResources
 ) -> Response:
     """The chat's live answer from the start, else its newest, unless the client's last view of the chat had that answer.
 
@@ -102,8 +103,8 @@ async def get_chat_stream(
     return stream_response(resumed, row.id, row.assistant_message_id)
 
 
-@router.post("/{chat_name:path}/stop", responses=_errors(_404="chat_not_found"))
-async def stop_chat(chat_name: ChatName, principal: CurrentPrincipal, resources: AppResources) -> Stopped:
+@router.post("/{chat_name:path}/stop", responses=_errors(_404="chat_not_found", _422="validation_failed"))
+async def stop_chat(chat_name: NameInPath, principal: CurrentPrincipal, resources: AppResources) -> Stopped:
     """Stop what the chat is generating. What was streamed is kept."""
     async with resources.database.connect() as db:
         chat_id = await queries.find_chat(db, principal.user_id, chat_name)
@@ -116,7 +117,7 @@ async def stop_chat(chat_name: ChatName, principal: CurrentPrincipal, resources:
 
 @router.get("/{chat_name:path}", responses=_errors(_422="validation_failed"))
 async def get_chat(
-    request: Request, response: Response, chat_name: ChatName, principal: CurrentPrincipal, resources: AppResources
+    request: Request, response: Response, chat_name: NameInPath, principal: CurrentPrincipal, resources: AppResources
 ) -> list[UIMessage]:
     """The chat's messages, without an answer that is not over: the stream has all of that. None of a chat that is new."""
     response.headers["Cache-Control"] = "no-store"  # what the stream has next depends on this view

@@ -19,7 +19,17 @@ def _without_controls(text: str) -> str:
 ClientId = Annotated[
     str, StringConstraints(min_length=1, max_length=MAX_ID_CHARS), Storable, AfterValidator(_without_controls)
 ]
-"""A client's own name for a chat or a message: any printable text of up to 200 characters."""
+"""A client's own name for a message: any printable text of up to 200 characters."""
+
+
+def _without_slash(text: str) -> str:
+    if "/" in text:
+        raise ValueError("must have no /")
+    return text
+
+
+ChatName = Annotated[ClientId, AfterValidator(_without_slash)]
+"""The same for a chat. A `/` would end the name in the path of a route: `a/stream` would be the stream of `a`."""
 
 
 class Part(BaseModel):
@@ -52,7 +62,7 @@ class ChatRequest(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    id: ClientId
+    id: ChatName
     messages: list[LastMessage] = Field(min_length=1)
     trigger: Literal["submit-message", "regenerate-message"] = "submit-message"
     messageId: ClientId | None = None  # noqa: N815 - the SDK's spelling
