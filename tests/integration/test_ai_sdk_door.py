@@ -14,6 +14,7 @@ from shared.settings import Settings
 from tests.integration.conftest import serve
 from tests.support.ai_sdk import SdkChat, generation_of, texts, user_message
 from tests.support.clients import PASSWORD, Client, logged_in, numbered, text_of
+from tests.support.signed_in import Browser
 from tests.support.turns import execute, open_worker_for
 
 PNG = {"type": "file", "mediaType": "image/png", "url": "data:image/png;base64,aGk="}
@@ -246,6 +247,20 @@ async def test_what_one_device_was_shown_another_may_lack(
     assert len(await sdk.view()) == 2
     assert await sdk.resume() is None
     assert text_of(await SdkChat(phone, sdk.id).resume() or []) == numbered(4)
+
+
+async def test_browsers_behind_a_proxy_that_asks_for_a_password_of_its_own_are_different_devices(
+    sdk: SdkChat, worker: Worker, connect: Callable[[], Client]
+) -> None:
+    email = await sdk.client.sign_up()
+    await sdk.say(worker, "Hello [[tokens=4]]")
+    browser, other = [Browser(connect().http) for _ in range(2)]
+    for each in (browser, other):
+        (await each.log_in(email)).raise_for_status()
+    url, proxys = f"/api/chat/{sdk.id}", {"Authorization": "Basic dGVhbTpzZWNyZXQ="}
+    assert len((await browser.get(url, headers=proxys)).json()) == 2
+    assert (await other.get(f"{url}/stream", headers=proxys)).status_code == 200
+    assert (await browser.get(f"{url}/stream", headers=proxys)).status_code == 204
 
 
 async def test_what_the_view_left_out_comes_though_redis_lost_the_log(

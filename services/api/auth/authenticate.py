@@ -14,6 +14,7 @@ from services.api.auth.account_lookup import AccountLookup
 from services.api.auth.principal import ALL_SCOPES, READ_ONLY, Principal
 from services.api.auth.session_cookies import SessionCookies
 from services.api.auth.session_lookup import SessionLookup
+from services.api.auth.sessions import hash_token
 from services.api.auth.stream_tickets import PARAMETER, StreamTickets
 from shared.database.engine import Connection
 from shared.database.tables import User
@@ -66,7 +67,7 @@ async def _by_access_token(token: str, tokens: AccessTokens, accounts: AccountLo
     user_id = tokens.read(token)
     if not await accounts.exists(user_id):
         raise TokenInvalid
-    return Principal(user_id, "access_token", ALL_SCOPES)
+    return Principal(user_id, "access_token", hash_token(token), ALL_SCOPES)
 
 
 async def _by_ticket(given: list[str], tickets: StreamTickets, accounts: AccountLookup) -> Principal:
@@ -75,14 +76,14 @@ async def _by_ticket(given: list[str], tickets: StreamTickets, accounts: Account
     user_id, stream = tickets.read(given[0])
     if not await accounts.exists(user_id):
         raise TicketInvalid
-    return Principal(user_id, "stream_ticket", READ_ONLY, stream)
+    return Principal(user_id, "stream_ticket", hash_token(given[0]), READ_ONLY, stream)
 
 
 async def _by_session(presented: list[str], sessions: SessionLookup) -> Principal:
     """Of several cookies, one is somebody else's, who would like this user to act for them. So none is taken."""
     if len(presented) > 1:
         raise SessionInvalid
-    return Principal(await sessions.find_user(presented[0]), "session", ALL_SCOPES)
+    return Principal(await sessions.find_user(presented[0]), "session", hash_token(presented[0]), ALL_SCOPES)
 
 
 async def find_users(db: Connection, user_ids: Collection[UserId]) -> set[UserId]:

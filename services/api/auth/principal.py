@@ -1,6 +1,6 @@
 """Who makes a request, however that was proved."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Literal, NamedTuple
 
 from shared.ids import UserId
@@ -27,12 +27,14 @@ class StreamOf(NamedTuple):
 class Principal:
     """The user for whom a request is made.
 
-    `credential` is the kind of proof that the request had. `scopes` are what the credential allows; an access token and
-    a session allow everything. `stream` is the only thing that a stream ticket allows to read; None where the credential
-    is not bound to one. The account existed when the request came.
+    `credential` is the kind of proof that the request had. `credential_hash` is the SHA-256 of the token or ticket itself: the
+    same for all requests by it, another one for each session. `scopes` are what the credential allows; an access token and a
+    session allow everything. `stream` is the only thing that a stream ticket allows to read; None where the credential is
+    not bound to one. The account existed when the request came.
     """
 
     user_id: UserId
     credential: Credential
+    credential_hash: bytes = field(repr=False)
     scopes: frozenset[Scope]
     stream: StreamOf | None = None

@@ -5,13 +5,13 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Path, Request, Response
 from structlog.contextvars import bind_contextvars
 
+from services.api.auth.principal import Principal
 from services.api.dependencies import AppResources, CurrentPrincipal
 from services.api.doors.ai_sdk import queries
 from services.api.doors.ai_sdk.asked import read_request
 from services.api.doors.ai_sdk.saying import say
 from services.api.doors.ai_sdk.schemas import MAX_ID_CHARS, ChatName, ChatRequest, UIMessage
 from services.api.doors.ai_sdk.ui_messages import to_ui_messages
-from services.api.doors.ai_sdk.viewer import viewer_of
 from services.api.doors.responses import nothing, stream_response
 from services.api.generations.queries import find_generation, find_latest
 from services.api.generations.schemas import Stopped
@@ -80,9 +80,7 @@ async def post_chat(request: Request, principal: CurrentPrincipal, resources: Ap
     | {204: {"description": "The chat is not generating, and its last answer is known to the client."}}
     | _errors(_422="validation_failed"),
 )
-async def get_chat_stream(
-    request: Request, chat_name: NameInPath, principal: CurrentPrincipal, resources: AppResources
-) -> Response:
+async def get_chat_stream(chat_name: NameInPath, principal: CurrentPrincipal, resources: AppResources) -> Response:
     """The chat's live answer from the start, else its newest, unless the client's last view of the chat had that answer.
 
     The SDK does not tell what it has, and what others have heard says nothing about it.
@@ -97,7 +95,7 @@ async def get_chat_stream(
     if row is None:
         return nothing()
     bind_contextvars(generation_id=str(row.id))
-    if row.last_viewer == viewer_of(request, resources.cookies):
+    if row.last_viewer == _viewer(principal):
         return nothing()
     resumed = await resume(database, reader, queue_positions, row, None)
     return stream_response(resumed, row.id, row.assistant_message_id)
@@ -117,7 +115,7 @@ async def stop_chat(chat_name: NameInPath, principal: CurrentPrincipal, resource
 
 @router.get("/{chat_name:path}", responses=_errors(_422="validation_failed"))
 async def get_chat(
-    request: Request, response: Response, chat_name: NameInPath, principal: CurrentPrincipal, resources: AppResources
+    response: Response, chat_name: NameInPath, principal: CurrentPrincipal, resources: AppResources
 ) -> list[UIMessage]:
     """The chat's messages, without an answer that is not over: the stream has all of that. None of a chat that is new."""
     response.headers["Cache-Control"] = "no-store"  # what the stream has next depends on this view
@@ -126,5 +124,10 @@ async def get_chat(
         rows = await queries.list_messages(db, principal.user_id, chat_id) if chat_id else []
         shown = [row for row in rows if not row.making or row.making.is_final]
         if shown and shown[-1] is rows[-1] and (last := shown[-1].making):
-            await queries.note_view(db, last.id, viewer_of(request, resources.cookies))
+            await queries.note_view(db, last.id, _viewer(principal))
     return to_ui_messages(shown)
+
+
+def _viewer(principal: Principal) -> str:
+    """Who looks at a chat, as far as the door can tell: the same for all tabs of a browser, another for each device."""
+    return principal.credential_hash.hex()[:32]
