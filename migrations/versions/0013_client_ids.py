@@ -1,7 +1,8 @@
-"""The ids by which clients know their chats and messages, and who was last shown a reply."""
+"""The ids by which clients know their chats and messages, and who was just shown a reply."""
 
 import sqlalchemy as sa
 from alembic import op
+from sqlalchemy.dialects import postgresql
 
 from migrations.steps import commit
 
@@ -21,7 +22,7 @@ def upgrade() -> None:
     for table in ("chats", "messages"):
         op.add_column(table, sa.Column("client_id", sa.Text(), nullable=True), if_not_exists=True)
         commit()
-    op.add_column("generations", sa.Column("last_viewer", sa.Text(), nullable=True), if_not_exists=True)
+    op.add_column("generations", sa.Column("views", postgresql.JSONB(), nullable=True), if_not_exists=True)
     # Concurrently: there may be many messages. A build that failed leaves an unusable index.
     with op.get_context().autocommit_block():
         for table, owner in (("chats", "user_id"), ("messages", "chat_id")):
@@ -39,7 +40,7 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """Drop them. Chats and messages stay, and are found by ids of our own."""
-    op.drop_column("generations", "last_viewer")
+    op.drop_column("generations", "views")
     for table, owner in (("chats", "user_id"), ("messages", "chat_id")):
         op.drop_index(f"uq_{table}_{owner}_client_id", table)
         op.drop_column(table, "client_id")

@@ -290,8 +290,8 @@ class Generation(Base):
     far, with their results. Nobody writes `cancel_requested_at` any more; the column goes with the next release.
     `traceparent` is the trace of the request that asked for the generation; empty where an earlier release accepted it.
     `time_zone` is the one that the message named; NULL where it named none.
-    `last_viewer`: whose view of the chat was the last one at the AI SDK's door that had the reply; NULL where none had. It is a
-    hash of a credential, and never the credential.
+    `views` are the newest views of the chat at the AI SDK's door that had the reply, the newest first: `viewer`, a hash of a
+    credential, and `at`, in seconds since 1970. NULL where none had.
     """
 
     __tablename__ = "generations"
@@ -364,7 +364,7 @@ class Generation(Base):
     closed_at: Mapped[datetime | None]
     final_sequence: Mapped[int | None]
     time_zone: Mapped[str | None]
-    last_viewer: Mapped[str | None]
+    views: Mapped[list[dict[str, Any]] | None]
 
 
 class ModelCall(Base):

@@ -8,6 +8,7 @@ import httpx
 import pytest
 import redis
 
+from services.api.doors.ai_sdk.views import MAX_VIEWS
 from services.worker.runtime import Worker
 from shared.ids import GenerationId
 from shared.settings import Settings
@@ -247,6 +248,50 @@ async def test_what_one_device_was_shown_another_may_lack(
     assert len(await sdk.view()) == 2
     assert await sdk.resume() is None
     assert text_of(await SdkChat(phone, sdk.id).resume() or []) == numbered(4)
+
+
+async def test_a_tab_that_lost_its_answer_has_all_of_it_though_another_tab_was_shown_it(
+    sdk: SdkChat, worker: Worker
+) -> None:
+    async with sdk.open(user_message("Hello [[tokens=4]]")) as slept:
+        generation = generation_of(slept.response)
+    await worker.attempts.run(generation)
+    assert len(await sdk.view()) == 2
+    assert await sdk.resume() is None  # the other tab
+    assert text_of(await sdk.resume() or []) == numbered(4)
+
+
+async def test_a_view_counts_for_half_a_minute(sdk: SdkChat, worker: Worker, database_url: str) -> None:
+    await sdk.say(worker, "Hello [[tokens=4]]")
+    older = (
+        "UPDATE generations SET views = jsonb_set(views, '{0,at}', to_jsonb(CAST(views #>> '{0,at}' AS float8) - %s))"
+    )
+    for seconds, counts in ((25, True), (31, False)):
+        await sdk.view()
+        execute(database_url, older, seconds)
+        assert (await sdk.resume() is None) is counts
+
+
+async def test_devices_and_tabs_that_are_loaded_at_the_same_time_are_told_nothing_twice(
+    sdk: SdkChat, worker: Worker, connect: Callable[[], Client]
+) -> None:
+    email = await sdk.client.sign_up()
+    await sdk.say(worker, "Hello [[tokens=4]]")
+    phone = Browser(connect().http)
+    (await phone.log_in(email)).raise_for_status()
+    url = f"/api/chat/{sdk.id}"
+    await asyncio.gather(*(page for _ in range(5) for page in (sdk.view(), phone.get(url))))
+    assert await asyncio.gather(*(sdk.resume() for _ in range(5))) == [None] * 5
+    mounted = await asyncio.gather(*(phone.get(f"{url}/stream") for _ in range(5)))
+    assert [response.status_code for response in mounted] == [204] * 5
+    assert await sdk.resume() is not None
+    assert (await phone.get(f"{url}/stream")).status_code == 200
+
+
+async def test_few_views_are_kept(sdk: SdkChat, worker: Worker, database_url: str) -> None:
+    await sdk.say(worker, "Hello [[tokens=4]]")
+    await asyncio.gather(*(sdk.view() for _ in range(MAX_VIEWS + 5)))
+    assert execute(database_url, "SELECT jsonb_array_length(views) FROM generations") == [(MAX_VIEWS,)]
 
 
 async def test_browsers_behind_a_proxy_that_asks_for_a_password_of_its_own_are_different_devices(

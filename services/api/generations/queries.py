@@ -21,7 +21,6 @@ TITLE_AGE: Final = timedelta(seconds=2)
 class GenerationRow(NamedTuple):
     """A generation. Times are None until reached; `final_sequence` is None until the log is closed, or was lost.
 
-    `last_viewer` is who was shown the reply last by a door that tells no client what it has; None where nobody was.
     `awaits_title`: the chat's title is still the first words of its first message, so that a model may make a better one.
     """
 
@@ -42,7 +41,6 @@ class GenerationRow(NamedTuple):
     finished_at: datetime | None
     closed_at: datetime | None
     final_sequence: int | None
-    last_viewer: str | None
     awaits_title: bool
 
 

@@ -4,7 +4,7 @@ import re
 from datetime import datetime
 from typing import Any, Final, NamedTuple, cast
 
-from sqlalchemy import ColumnElement, and_, delete, literal, or_, select, update
+from sqlalchemy import ColumnElement, and_, delete, literal, or_, select
 from sqlalchemy.dialects.postgresql import insert
 
 from services.api.doors.ai_sdk.ui_messages import MakingOfReply, ViewedMessage
@@ -145,11 +145,3 @@ def _viewed(row: tuple[Any, ...]) -> ViewedMessage:
     message, (generation_id, is_final, *outcome) = row[: len(_MESSAGE)], row[len(_MESSAGE) :]
     making = MakingOfReply(generation_id, is_final, Outcome.from_row(*outcome)) if generation_id else None
     return ViewedMessage._make((*message, making))
-
-
-async def note_view(db: Connection, generation_id: GenerationId, viewer: str) -> None:
-    """Note that a view of the chat which is given now has the reply of this generation."""
-    statement = update(Generation).where(
-        Generation.id == generation_id, Generation.last_viewer.is_distinct_from(viewer)
-    )
-    await db.execute(statement.values(last_viewer=viewer))

@@ -7,7 +7,7 @@ from structlog.contextvars import bind_contextvars
 
 from services.api.auth.principal import Principal
 from services.api.dependencies import AppResources, CurrentPrincipal
-from services.api.doors.ai_sdk import queries
+from services.api.doors.ai_sdk import queries, views
 from services.api.doors.ai_sdk.asked import read_request
 from services.api.doors.ai_sdk.saying import say
 from services.api.doors.ai_sdk.schemas import MAX_ID_CHARS, ChatName, ChatRequest, UIMessage
@@ -81,7 +81,7 @@ async def post_chat(request: Request, principal: CurrentPrincipal, resources: Ap
     | _errors(_422="validation_failed"),
 )
 async def get_chat_stream(chat_name: NameInPath, principal: CurrentPrincipal, resources: AppResources) -> Response:
-    """The chat's live answer from the start, else its newest, unless the client's last view of the chat had that answer.
+    """The chat's live answer from the start, else its newest, unless the client was shown that answer a moment ago.
 
     The SDK does not tell what it has, and what others have heard says nothing about it.
     """
@@ -92,10 +92,11 @@ async def get_chat_stream(chat_name: NameInPath, principal: CurrentPrincipal, re
             row = await find_latest(db, principal.user_id, chat_id) if chat_id else None
         except ChatNotFound:  # it was deleted a moment ago
             row = None
+        is_known = row is not None and await views.use_view(db, row.id, _viewer(principal))
     if row is None:
         return nothing()
     bind_contextvars(generation_id=str(row.id))
-    if row.last_viewer == _viewer(principal):
+    if is_known:
         return nothing()
     resumed = await resume(database, reader, queue_positions, row, None)
     return stream_response(resumed, row.id, row.assistant_message_id)
@@ -124,7 +125,7 @@ async def get_chat(
         rows = await queries.list_messages(db, principal.user_id, chat_id) if chat_id else []
         shown = [row for row in rows if not row.making or row.making.is_final]
         if shown and shown[-1] is rows[-1] and (last := shown[-1].making):
-            await queries.note_view(db, last.id, _viewer(principal))
+            await views.note_view(db, last.id, _viewer(principal))
     return to_ui_messages(shown)
 
 
