@@ -164,6 +164,33 @@ async def test_a_message_is_answered_anew_each_time(sdk: SdkChat, worker: Worker
     assert len(set(replies)) == 4
 
 
+async def test_an_edit_that_is_sent_again_while_its_answer_is_made_is_the_same_edit(
+    sdk: SdkChat, worker: Worker
+) -> None:
+    await sdk.say(worker, "One [[tokens=1]]", "m1")
+    message = user_message("Uno [[tokens=2]]", "m1")
+    first = generation_of(await sdk.post(message, messageId="m1"))
+    async with sdk.open(message, messageId="m1") as again:
+        assert generation_of(again.response) == first
+        await worker.attempts.run(first)
+        assert text_of(await again.all()) == numbered(2)
+
+
+async def test_a_regeneration_that_is_sent_again_while_its_answer_is_made_is_the_same_one(
+    sdk: SdkChat, worker: Worker
+) -> None:
+    message = user_message("One [[tokens=2]]", "m1")
+    replaced = (await sdk.answered(worker, message))[0].part["messageId"]
+    first = await sdk.post(message, "regenerate-message", messageId=replaced)
+    async with sdk.open(message, "regenerate-message", messageId=replaced) as again:
+        assert generation_of(again.response) == generation_of(first)
+    newest = await sdk.post(message, "regenerate-message", messageId=first.headers["x-message-id"])
+    assert generation_of(newest) != generation_of(first)  # stopped by the SDK, which only disconnects, and asked again
+    await worker.attempts.run(generation_of(newest))
+    ended = await sdk.post(message, "regenerate-message", messageId=replaced)
+    assert generation_of(ended) not in {generation_of(first), generation_of(newest)}
+
+
 async def test_a_message_that_was_changed_and_is_answered_anew_is_an_edit(sdk: SdkChat, worker: Worker) -> None:
     await sdk.say(worker, "One [[tokens=1]]", "m1")
     await sdk.answered(worker, user_message("Uno [[tokens=2]]", "m1"), "regenerate-message")

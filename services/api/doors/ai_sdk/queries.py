@@ -13,16 +13,20 @@ from shared.database.tables import Chat, Generation, Message, User
 from shared.errors import TokenInvalid
 from shared.generations.outcome import Outcome
 from shared.ids import MAX_BIGINT, ChatId, GenerationId, MessageId, UserId
-from shared.states import GenerationStatus
+from shared.states import OPEN, GenerationStatus
 
 
 class FoundMessage(NamedTuple):
-    """A user's message that has been accepted, and its newest reply with the generation that makes it."""
+    """A user's message that has been accepted, and its newest reply with the generation that makes it.
+
+    `is_open`: that generation is not over.
+    """
 
     id: MessageId
     content: str
     reply_id: MessageId
     generation_id: GenerationId
+    is_open: bool
 
 
 _MESSAGE: Final = (Message.id, Message.client_id, Message.role, Message.content, Message.parts, Message.created_at)
@@ -119,7 +123,13 @@ async def _find_message(
     db: Connection, user_id: UserId, chat_id: ChatId, which: ColumnElement[bool], name: str
 ) -> FoundMessage | None:
     statement = (
-        select(Message.id, Message.content, Generation.assistant_message_id, Generation.id)
+        select(
+            Message.id,
+            Message.content,
+            Generation.assistant_message_id,
+            Generation.id,
+            Generation.status.in_(OPEN),
+        )
         .join(Generation, Generation.user_message_id == Message.id)
         .where(Generation.chat_id == chat_id, Generation.user_id == user_id, which)
         .order_by((Message.client_id == name).desc().nulls_last(), Generation.created_at.desc())

@@ -92,7 +92,7 @@ async def _say_in(
 ) -> Answering:
     found = await _find_message(database, user_id, chat_id, asked)
     # A client's name is unique in its chat, so a message that has it is the one that is meant, whatever is to be done.
-    if found is not None and found.content == asked.content and not asked.anew:
+    if found is not None and found.content == asked.content and _is_repeated(asked, found):
         return Answering(found.generation_id, found.reply_id, is_new=False)
     key = _key(chat_id, asked, found)
     options = {"model": asked.model, "time_zone": asked.time_zone, "key": key}
@@ -114,6 +114,19 @@ async def _say_in(
         )
         turn = await accept_edit(database, streams, jobs, metrics, limits, edit)
     return Answering(turn.generation_id, turn.assistant_message_id, is_new=not turn.is_repeated)
+
+
+def _is_repeated(asked: Asked, found: FoundMessage) -> bool:
+    """Whether what is asked for has been done, so that its answer is streamed again. The message has the text already.
+
+    While the newest answer is made, another answer instead of an earlier one is the one that is made, and so is the answer
+    to an edit that has come already: the request has come twice, as after a timeout.
+    """
+    if not asked.anew:
+        return True
+    if asked.is_regeneration and asked.target_id in (None, asked.message_id, str(found.reply_id)):
+        return False
+    return found.is_open
 
 
 async def _find_message(database: Database, user_id: UserId, chat_id: ChatId, asked: Asked) -> FoundMessage | None:
