@@ -27,6 +27,7 @@ CortexAIError
 ├── Conflict
 │   ├── EmailTaken
 │   ├── MemoryChanged
+│   ├── MessageNameTaken
 │   ├── ApprovalNotPending
 │   ├── TurnNotLast
 │   └── GenerationInProgress
@@ -267,6 +268,12 @@ class MemoryChanged(Conflict):
     """The chat's memory has changed since this version; look at it again."""
 
     code = "memory_changed"
+
+
+class MessageNameTaken(Conflict):
+    """Another message of the chat has this name."""
+
+    code = "message_name_taken"
 
 
 class ApprovalNotPending(Conflict):

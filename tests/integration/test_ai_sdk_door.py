@@ -164,6 +164,20 @@ async def test_a_message_is_answered_anew_each_time(sdk: SdkChat, worker: Worker
     assert len(set(replies)) == 4
 
 
+@pytest.mark.parametrize("before", ["no chat", "another message", "the message"])
+async def test_of_several_texts_of_one_message_at_once_each_replaces_another(
+    sdk: SdkChat, worker: Worker, before: str
+) -> None:
+    if before != "no chat":
+        await sdk.say(worker, "Zero [[tokens=1]]", "m0" if before == "another message" else "m1")
+    spoken = [f"{number} [[tokens={number}]]" for number in range(1, 5)]
+    answers = await asyncio.gather(*(sdk.post(user_message(text, "m1")) for text in spoken))
+    assert [answer.status_code for answer in answers] == [200] * 4
+    shown = [message for message in await sdk.view() if message["id"] == "m1"]
+    assert len(shown) == 1
+    assert texts(shown)[0] in spoken
+
+
 async def test_an_edit_that_is_sent_again_while_its_answer_is_made_is_the_same_edit(
     sdk: SdkChat, worker: Worker
 ) -> None:

@@ -15,7 +15,7 @@ from services.api.turns.turn import Edit, Key, NewTurn, Turn
 from services.api.versions.queries import lock_chat
 from shared.database.engine import Database
 from shared.database.tables import Generation
-from shared.errors import TooBusy
+from shared.errors import MessageNameTaken, TooBusy
 from shared.generations.cancel import cancel
 from shared.generations.turn_order import QueuedGeneration, promote, send
 from shared.ids import ChatId, UserId
@@ -43,6 +43,7 @@ async def accept(
         ChatNotFound: absent, or another user's.
         GenerationInProgress: the chat is generating, and `on_conflict` is "reject".
         IdempotencyKeyReused: the key was used before, with another message.
+        MessageNameTaken: another message of the chat has the client's name for this one.
         TooManyGenerations: the user has too many open generations.
         QuotaExceeded: the user's tokens for today are used up.
         QueueFull: too many generations are queued.
@@ -62,10 +63,12 @@ async def accept(
                 turn = await queries.open_turn(db, new, hashed, bounds)
                 refusal = await queries.why_refused(db, new, bounds) if turn is None else None
         except IntegrityError as error:
-            if queries.violated(error) not in queries.ACCEPTED_AT_ONCE:
+            if (violated := queries.violated(error)) not in queries.ACCEPTED_AT_ONCE:
                 raise
             async with database.connect() as db:
                 turn, refusal = None, await queries.why_refused(db, new, bounds)
+            if violated == queries.ONE_PER_CLIENT_ID:  # which no wait will change
+                refusal = MessageNameTaken()
         if turn is not None:
             tell_accepted(streams.feed, new, turn)
             await _send(database, jobs, streams.feed, new.chat_id, turn)

@@ -14,7 +14,7 @@ from services.api.versions.queries import PathChange, change_path, insist_on_qui
 from services.api.versions.tree import ROOT
 from shared.database.engine import Connection, Database
 from shared.database.tables import Generation
-from shared.errors import CortexAIError, MessageNotEditable, MessageNotFound, TooBusy
+from shared.errors import CortexAIError, MessageNameTaken, MessageNotEditable, MessageNotFound, TooBusy
 from shared.generations.cancel import OpenGeneration, cancel
 from shared.jobs.sender import JobSender
 from shared.protocol.feed_events import generation_status, memory_changed, messages_changed
@@ -74,8 +74,10 @@ async def _accept(
             async with database.begin() as db:
                 turn, cancelled, change = await open_version(db, new, key, limits)
         except IntegrityError as error:
-            if queries.violated(error) not in queries.ACCEPTED_AT_ONCE:
+            if (violated := queries.violated(error)) not in queries.ACCEPTED_AT_ONCE:
                 raise
+            if violated == queries.ONE_PER_CLIENT_ID and not await _find_repeated(database, new, key):
+                raise MessageNameTaken from error
         except CortexAIError:
             # What is in the way may be the same request, which was accepted a moment ago.
             if repeated := await _find_repeated(database, new, key):

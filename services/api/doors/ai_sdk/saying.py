@@ -15,7 +15,7 @@ from services.api.turns.limits import check_message
 from services.api.turns.new_versions import accept_edit, accept_regeneration
 from services.api.turns.turn import Edit, NewTurn, OnVersionConflict, Regeneration
 from shared.database.engine import Database
-from shared.errors import ChatNotFound, CortexAIError, InvalidInput, TooBusy
+from shared.errors import ChatNotFound, CortexAIError, InvalidInput, MessageNameTaken, TooBusy
 from shared.ids import ChatId, GenerationId, MessageId, UserId
 from shared.jobs.sender import JobSender
 from shared.protocol.feed_events import chat_created, chat_deleted
@@ -23,7 +23,7 @@ from shared.streams.redis import Streams
 from shared.telemetry.metrics import Metrics
 
 TRIES: Final = 5
-"""How often the chat may be deleted between two looks at it, by another first message that was refused."""
+"""How often others may be quicker: delete the chat between two looks at it, or take the message's name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,8 @@ async def say(
                     is_deleted = await queries.delete_unused_chat(db, user_id, chat_id)
                 if is_deleted:
                     streams.feed.tell(user_id, chat_deleted(chat_id))
-            if not isinstance(error, ChatNotFound):
+            # Another message has got the name a moment ago: what is asked for is an edit of that one, or its answer.
+            if not isinstance(error, ChatNotFound | MessageNameTaken):
                 raise
     raise TooBusy
 
