@@ -20,8 +20,9 @@ from shared.streams.names import LogNames
 from tests.conftest import settings_for
 from tests.doubles import groq_control
 from tests.integration.conftest import serve
-from tests.support.clients import Client, Event, Stream, logged_in
+from tests.support.clients import NO_TLS, Client, Event, Stream, logged_in
 from tests.support.feeds import Tab, open_tab, ready_tab, told
+from tests.support.signed_in import Browser, logged_in_browser
 from tests.support.turns import AGE, Noted, execute, open_worker_for, post
 
 EXPIRE = "UPDATE generations SET lease_expires_at = now() - interval '1 second' WHERE status = 'running'"
@@ -392,6 +393,27 @@ async def test_the_feed_of_an_account_ends_though_its_deletion_was_not_told(
     async with serve(quick) as url, logged_in(url) as client, ready_tab(client) as tab:
         execute(database_url, "DELETE FROM users")
         assert await tab.end() == []
+
+
+async def test_the_feed_of_a_session_ends_after_logging_out_and_no_others(
+    database_url: str, valkey: EmbeddedValkey, groq_url: str
+) -> None:
+    quick = settings_for(database_url, valkey.url, groq_url, stream_keep_alive_seconds=0.1)
+    async with (
+        serve(quick) as url,
+        httpx.AsyncClient(base_url=url, verify=NO_TLS) as http,
+        httpx.AsyncClient(base_url=url, verify=NO_TLS) as others,
+    ):
+        browser, other = await logged_in_browser(http), Browser(others)
+        await other.log_in(browser.email)
+        http.headers["Cookie"], others.headers["Cookie"] = (each.headers()["Cookie"] for each in (browser, other))
+        async with open_tab(http) as tab, open_tab(others) as staying:
+            assert [(await each.next()).part["type"] for each in (tab, staying)] == ["ready", "ready"]
+            (await browser.post("/api/auth/logout")).raise_for_status()
+            assert await tab.end() == []
+            (await other.post("/api/chats")).raise_for_status()
+            assert (await staying.next()).part["type"] == "chat.created"
+        assert (await http.get("/api/events")).status_code == 401
 
 
 async def test_without_a_credential_there_is_no_feed(connect: Callable[[], Client]) -> None:

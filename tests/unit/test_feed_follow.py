@@ -36,7 +36,7 @@ class Reader:
         async def exists() -> bool:
             return True
 
-        events = follow(self._feeds, USER, self.reached, begins_anew=self.reached is None, exists=exists)
+        events = follow(self._feeds, USER, self.reached, begins_anew=self.reached is None, may_read=exists)
         async with aclosing(events):
             async for event in events:
                 if isinstance(event, Told):
@@ -100,8 +100,25 @@ async def test_a_reader_whose_account_is_gone_ends_when_it_is_quiet() -> None:
         return False
 
     feeds = InMemoryFeeds(keep_alive=0.01)
-    events = [event async for event in follow(feeds, USER, None, begins_anew=True, exists=exists)]
+    events = [event async for event in follow(feeds, USER, None, begins_anew=True, may_read=exists)]
     assert [type(event) for event in events] == [Began, Quiet]
+
+
+async def test_a_reader_whose_session_has_ended_ends_though_the_feed_is_never_quiet() -> None:
+    is_logged_in = True
+
+    async def may_read() -> bool:
+        return is_logged_in
+
+    feeds = InMemoryFeeds(keep_alive=60)
+    events = follow(feeds, USER, None, begins_anew=True, may_read=may_read, look_every=0)
+    async with asyncio.timeout(10):
+        assert isinstance(await anext(events), Began)
+        for number in (b"1", b"2"):
+            await feeds.append([FeedAppend(USER, (number,))])
+            assert isinstance(await anext(events), Told)
+        is_logged_in = False
+        assert [event async for event in events] == []
 
 
 async def test_a_reader_that_was_away_for_long_gets_more_than_a_page() -> None:

@@ -46,6 +46,15 @@ class SessionLookup:
             self._extend_later(session.id)
         return session.user_id
 
+    async def exists(self, token_hash: bytes) -> bool:
+        """Whether the session of the token with this hash has not ended. That makes no use of the session.
+
+        Raises:
+            SQLAlchemyError, DatabaseUnavailable: as `find_user`.
+
+        """
+        return await self._lookup.get(token_hash) is not None
+
     async def finish(self) -> None:
         """Wait until the sessions that are due are extended."""
         if self._extending:

@@ -1,5 +1,6 @@
 """Following a user's feed: every event past an offset, once and in order; or the word that some may be missing."""
 
+import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from typing import Final, NamedTuple
 
@@ -18,6 +19,8 @@ log = get_logger(__name__)
 
 PAGE: Final = 500
 """How many entries are read at a time."""
+LOOK_EVERY: Final = 15.0
+"""Seconds after which a reader is looked at again, though the feed has not been quiet."""
 _LAST: Final = encode(ACCOUNT_DELETED)
 _READ_FEED: Final = Notification(missed=True)
 
@@ -40,12 +43,20 @@ class Quiet(NamedTuple):
 
 
 async def follow(
-    feed: FeedReader, user_id: UserId, after: Offset | None, *, begins_anew: bool, exists: Callable[[], Awaitable[bool]]
+    feed: FeedReader,
+    user_id: UserId,
+    after: Offset | None,
+    *,
+    begins_anew: bool,
+    may_read: Callable[[], Awaitable[bool]],
+    look_every: float = LOOK_EVERY,
 ) -> AsyncGenerator[Began | Told | Quiet, None]:
-    """What happens to a user's feed past an offset, until the account is gone. Its user closes it (`contextlib.aclosing`).
+    """What happens to a user's feed past an offset, until the account or the reader's session is gone.
 
-    Without an offset, the reader begins at the feed's end; `begins_anew` says that this is no loss. `exists` looks whether
-    the account is there: at the end of an account, Redis may have been away.
+    Its user closes it (`contextlib.aclosing`). Without an offset, the reader begins at the feed's end; `begins_anew` says
+    that this is no loss. `may_read` looks whether the reader's account and session are there: no event tells of the end of a
+    session, and at the end of an account, Redis may have been away. It is asked in each pause, and with events after
+    `look_every` seconds.
 
     Raises:
         StreamCut: Redis does not answer.
@@ -55,6 +66,7 @@ async def follow(
         async with feed.follow(user_id) as subscription:
             reached = after
             notification = _READ_FEED
+            looked_at = time.monotonic()
             while True:
                 entries = await _next_entries(feed, user_id, notification, reached) if reached else None
                 if entries is None:
@@ -68,7 +80,9 @@ async def follow(
                         return
                 elif notification == Notification():
                     yield Quiet()
-                    if not await _is_there(exists):
+                if notification == Notification() or time.monotonic() - looked_at >= look_every:
+                    looked_at = time.monotonic()
+                    if not await _is_there(may_read):
                         return
                 # After a full page the feed may have more.
                 notification = _READ_FEED if len(entries or ()) == PAGE else await subscription.wait()
@@ -95,10 +109,10 @@ def _are_next(entries: Sequence[Entry], reached: Offset) -> bool:
     return all(entry.offset.sequence == sequence for sequence, entry in enumerate(entries, reached.sequence + 1))
 
 
-async def _is_there(exists: Callable[[], Awaitable[bool]]) -> bool:
-    """Whether the account is there, as far as the database says."""
+async def _is_there(may_read: Callable[[], Awaitable[bool]]) -> bool:
+    """Whether the reader's account and session are there, as far as the database says."""
     try:
-        return await exists()
+        return await may_read()
     except (SQLAlchemyError, DatabaseUnavailable) as error:
-        log.warning("account_not_looked_up", error=type(error).__name__)
+        log.warning("reader_not_looked_up", error=type(error).__name__)
         return True

@@ -1,5 +1,6 @@
 """The live feed: one connection for all that happens to a user's chats."""
 
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Annotated, Any, Final
 
@@ -7,9 +8,11 @@ from fastapi import APIRouter, Header, Query
 from sse_starlette import EventSourceResponse
 from starlette.responses import Response
 
+from services.api.auth.principal import Principal
 from services.api.dependencies import AppResources, EventsReader
 from services.api.feed.encoder import encode_feed, read_id
 from services.api.feed.follow import follow
+from services.api.resources import Resources
 
 router = APIRouter(prefix="/api/events", tags=["feed"])
 
@@ -37,7 +40,7 @@ async def get_events(
         principal.user_id,
         read_id(event_id),
         begins_anew=not event_id,
-        exists=partial(resources.accounts.exists, principal.user_id),
+        may_read=_may_read(principal, resources),
     )
     return EventSourceResponse(
         encode_feed(events),
@@ -46,3 +49,10 @@ async def get_events(
         # The URL may hold a ticket.
         headers={"Cache-Control": "no-cache, no-transform", "Referrer-Policy": "no-referrer"},
     )
+
+
+def _may_read(principal: Principal, resources: Resources) -> Callable[[], Awaitable[bool]]:
+    """Looks whether the reader's account is there. A session goes with its account; other credentials end by themselves."""
+    if principal.credential == "session":
+        return partial(resources.sessions.exists, principal.credential_hash)
+    return partial(resources.accounts.exists, principal.user_id)
