@@ -1,8 +1,9 @@
-"""HTTP/1 as uvicorn serves it, with two repairs for clients that are not browsers.
+"""HTTP/1 as uvicorn serves it, with three repairs for clients that are not browsers.
 
 * A client of HTTP/1.0 knows no chunks, so the body goes out as it is, and the end of the connection is the body's end.
 * A client that offers another protocol (`Upgrade: h2c`, which Java's HttpClient sends by default) is answered in HTTP/1.1, as
   RFC 9110, section 7.8, has it. The parser takes what follows the head for that other protocol; so the body was lost.
+* A client that takes the API for a proxy (`CONNECT`) is refused. The parser calls its request an upgrade, without an offer.
 """
 
 from typing import Final
@@ -23,7 +24,9 @@ class HttpProtocol(HttpToolsProtocol):
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
-            if self._should_upgrade():
+            if self.parser.get_method() == b"CONNECT":
+                self.send_400_response("This is no proxy.")
+            elif self._should_upgrade():
                 self.handle_websocket_upgrade()
             else:
                 self._read_without_upgrade(data[upgrade.args[0] :])

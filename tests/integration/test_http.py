@@ -93,3 +93,13 @@ async def test_a_connection_goes_on_after_an_offer_of_http_2(client: Client, api
 async def test_what_is_no_http_is_refused(api: str) -> None:
     ((head, _),) = await talk(api, b"HELLO\r\n\r\n")
     assert head.startswith(b"http/1.1 400")
+
+
+@pytest.mark.parametrize("version", ["HTTP/1.0", "HTTP/1.1"])
+@pytest.mark.parametrize("more", ["", "Connection: Upgrade\r\nUpgrade: websocket\r\n"], ids=["plain", "upgrade"])
+async def test_a_client_that_takes_the_api_for_a_proxy_is_refused(api: str, version: str, more: str) -> None:
+    asked = f"CONNECT example.com:443 {version}\r\nHost: example.com:443\r\n{more}\r\n".encode()
+    for pieces in ([asked, b"\x16\x03\x01"], [asked[:30], asked[30:]], [asked + b"\x16\x03\x01"]):
+        ((head, body),) = await talk(api, *pieces)
+        assert head.startswith(b"http/1.1 400")
+        assert body == b"This is no proxy."
