@@ -4,10 +4,12 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import pytest
+
 from shared.errors import StreamsUnavailable
 from shared.ids import ChatId, UserId
 from shared.protocol.encoding import decode
-from shared.protocol.feed_events import ACCOUNT_DELETED, memory_changed
+from shared.protocol.feed_events import ACCOUNT_DELETED, FeedEvent, memory_changed
 from shared.streams.feed import publisher
 from shared.streams.feed.in_memory import InMemoryFeeds
 from shared.streams.feed.port import FeedAppend
@@ -142,9 +144,58 @@ async def test_what_is_told_during_an_append_comes_after_it_also_when_it_became_
         feed.tell(BOB, memory_changed(ChatId(1)))
         await writer.asked.wait()
         feed.tell(BOB, memory_changed(ChatId(2)))
-        for number in range(MAX_EVENTS):
+        for number in range(MAX_EVENTS + 1):
             feed.tell(ANN, memory_changed(ChatId(number)))
         writer.free.set()
         assert await feed.flush(5)
         assert await chats_told(writer.feeds, ANN) == [1, "resync"]
         assert await chats_told(writer.feeds, BOB) == [1, 2]
+
+
+async def test_a_resync_that_is_told_while_another_one_is_appended_comes_too() -> None:
+    writer = SlowWriter()
+    async with open_feed_publisher(writer, NullMetrics()) as feed:
+        for _ in range(2):
+            for number in range(MAX_EVENTS + 1):
+                feed.tell(ANN, memory_changed(ChatId(number)))
+            await writer.asked.wait()
+        writer.free.set()
+        assert await feed.flush(5)
+        assert await chats_told(writer.feeds, ANN) == ["resync", "resync"]
+
+
+@dataclass
+class FailingWriter(SlowWriter):
+    """A writer whose first append fails once it is `free`."""
+
+    has_failed: bool = False
+
+    async def append(self, appends: Sequence[FeedAppend]) -> None:
+        self.asked.set()
+        await self.free.wait()
+        if not self.has_failed:
+            self.has_failed = True
+            raise StreamsUnavailable
+        await self.feeds.append(appends)
+
+
+@pytest.mark.parametrize(
+    ("meanwhile", "told"),
+    [
+        ([memory_changed(ChatId(2))], [1, 2]),
+        ([memory_changed(ChatId(2))] * MAX_EVENTS, ["resync"]),
+        ([*[memory_changed(ChatId(2))] * (MAX_EVENTS - 1), ACCOUNT_DELETED], ["account.deleted"]),
+    ],
+    ids=["few", "many", "many and the last"],
+)
+async def test_what_was_told_during_an_append_that_fails_comes_after_what_was_appended(
+    meanwhile: Sequence[FeedEvent], told: Sequence[object]
+) -> None:
+    writer = FailingWriter()
+    async with open_feed_publisher(writer, NullMetrics()) as feed:
+        feed.tell(ANN, memory_changed(ChatId(1)))
+        await writer.asked.wait()
+        feed.tell(ANN, *meanwhile)
+        writer.free.set()
+        assert await feed.flush(5)
+    assert await chats_told(writer.feeds, ANN) == told

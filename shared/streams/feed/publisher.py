@@ -22,7 +22,7 @@ from shared.telemetry.metrics import Metrics
 log = get_logger(__name__)
 
 MAX_EVENTS: Final = 50
-"""Events of one user that wait. With more, a `resync` replaces them all."""
+"""Events of one user that wait, besides those that are being appended. With more, a `resync` replaces them all."""
 MAX_USERS: Final = 10_000
 """Users whose events wait. With more, events of further users are lost, and counted."""
 BATCH_USERS: Final = 200
@@ -44,8 +44,21 @@ class _Waiting:
             return  # the account is gone
         self.frames.append(frame)
         self.is_last = frame == _LAST
+        self._bound()
+
+    def take(self, user_id: UserId) -> FeedAppend:
+        """What waits, which waits no longer. Compared by content, a `resync` that came later would pass for one of these."""
+        taken, self.frames = tuple(self.frames), []
+        return FeedAppend(user_id, taken, self.is_last)
+
+    def put_back(self, append: FeedAppend) -> None:
+        """Have what was taken wait again, before what has come since."""
+        self.frames[:0] = append.frames
+        self._bound()
+
+    def _bound(self) -> None:
         if len(self.frames) > MAX_EVENTS:
-            self.frames[:] = [frame if self.is_last else _RESYNC]
+            self.frames[:] = [_LAST if self.is_last else _RESYNC]
 
 
 _LAST: Final = encode(ACCOUNT_DELETED)
@@ -122,11 +135,14 @@ class FeedPublisher:
         """
         for first in range(0, len(batch), BATCH_USERS):
             portion = batch[first : first + BATCH_USERS]
-            appends = [FeedAppend(user_id, tuple(each.frames), each.is_last) for user_id, each in portion]
-            await self._writer.append(appends)
-            for append, (user_id, each) in zip(appends, portion, strict=True):
-                if each.frames[: len(append.frames)] == list(append.frames):
-                    del each.frames[: len(append.frames)]  # a resync that replaced them meanwhile stays
+            appends = [each.take(user_id) for user_id, each in portion]
+            try:
+                await self._writer.append(appends)
+            except StreamsUnavailable:
+                for append, (_, each) in zip(appends, portion, strict=True):
+                    each.put_back(append)
+                raise
+            for user_id, each in portion:
                 if not each.frames:
                     del self._waiting[user_id]
 
