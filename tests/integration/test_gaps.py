@@ -12,8 +12,9 @@ from services.worker.runtime import Worker
 from shared.settings import Settings
 from shared.streams.redis import log_key
 from tests.doubles import groq_control
-from tests.support.clients import Client, Event, numbered, text_of
+from tests.support.clients import Client, Event, Stream, numbered, text_of
 from tests.support.turns import Posted, answer, post, speaking
+from tests.support.versions import ASYNC
 
 
 async def whole(client: Client, url: str) -> list[Event] | None:
@@ -165,6 +166,25 @@ async def test_a_post_is_resumed_in_the_middle_and_before_the_first_frame(
         assert text_of(await stream.all()) in {"", numbered(3)}
         assert stream.done
     assert len(await client.messages(chat)) == 2
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [("POST", "/regenerate", {}), ("PATCH", "", {"content": "[[tokens=20]]"})],
+    ids=["regenerate", "edit"],
+)
+async def test_a_version_that_is_asked_for_with_the_last_event_of_an_answer_goes_on_with_that_answer(
+    client: Client, worker: Worker, method: str, path: str, body: dict[str, str]
+) -> None:
+    chat = await client.new_chat()
+    _, first = await answer(client, worker, "[[tokens=20]]", chat)
+    before = await client.messages(chat)
+    url = f"/api/chats/{chat}/messages/{before[0]['id']}{path}"
+    for has, rest in ((first[3], first[4:]), (first[-1], first[-1:])):
+        async with client.http.stream(method, url, json=body, headers=ASYNC | {"Last-Event-ID": has.id}) as response:
+            stream = Stream(response)
+            assert (await stream.all(), stream.done) == (rest, True)
+    assert await client.messages(chat) == before
 
 
 async def test_a_last_event_of_another_chat_makes_no_message_a_resumption(client: Client, worker: Worker) -> None:

@@ -66,9 +66,9 @@ async def post_message(
     A request that is repeated with its Idempotency-Key makes no second message: it gets the stream of the first one. So
     does a request that has the Last-Event-ID of any answer of the chat: it gets the rest of that answer.
     """
-    answer = await _answer_of(last_event_id, resources, principal, ChatId(chat_id))
-    if answer is not None:
-        return await _resumed(resources, answer, last_event_id, is_post=True)
+    rest = await _rest_of_answer(last_event_id, resources, principal, ChatId(chat_id))
+    if rest is not None:
+        return rest
     new = NewTurn(
         principal.user_id,
         ChatId(chat_id),
@@ -95,8 +95,11 @@ async def regenerate(
 ) -> Response:
     """Answer a message anew: a message of the user's, or the one that a reply answers. The response is that of a message.
 
-    The replies so far, and all that follows them, become replaced.
+    The replies so far, and all that follows them, become replaced. With a Last-Event-ID, as for a message.
     """
+    rest = await _rest_of_answer(last_event_id, resources, principal, ChatId(chat_id))
+    if rest is not None:
+        return rest
     body = body or NewVersion()
     new = Regeneration(
         principal.user_id,
@@ -126,8 +129,11 @@ async def edit_message(
 ) -> Response:
     """Say something else instead of a message of the user's, and have it answered. The response is that of a message.
 
-    The message, and all that follows it, become replaced.
+    The message, and all that follows it, become replaced. With a Last-Event-ID, as for a message.
     """
+    rest = await _rest_of_answer(last_event_id, resources, principal, ChatId(chat_id))
+    if rest is not None:
+        return rest
     new = Edit(
         principal.user_id,
         ChatId(chat_id),
@@ -217,6 +223,14 @@ async def get_chat_stream(
         else:
             row = await queries.find_next(db, principal.user_id, ChatId(chat_id), after)
     return nothing() if row is None else await _resumed(resources, row, last_event_id)
+
+
+async def _rest_of_answer(
+    event_id: str | None, resources: Resources, principal: Principal, chat_id: ChatId
+) -> Response | None:
+    """The response to a client that repeats its request after a cut; None when the event id names no answer of the chat."""
+    answer = await _answer_of(event_id, resources, principal, chat_id)
+    return None if answer is None else await _resumed(resources, answer, event_id, is_post=True)
 
 
 async def _answer_of(
