@@ -29,7 +29,7 @@ from services.worker.models.retry import RetryingModel
 from services.worker.runtime import Worker
 from services.worker.summaries.summarizer import Summarizer
 from services.worker.temporary_chats import TemporaryChats
-from services.worker.titles import MAX_TRIES, Titles
+from services.worker.titles import Titles
 from services.worker.tools.registry import ToolSettings, make_tools
 from services.worker.tools.toolset import Toolset
 from services.worker.tools.web_search.tavily import PROXY_SCHEMES, TAVILY_URL
@@ -109,7 +109,7 @@ async def open_worker(settings: Settings, jobs: JobSender, metrics: Metrics | No
             ask_for_summary=summarizer.ask_if_due,
             timeout=settings.generation_timeout_seconds,
             daily_tokens=settings.user_daily_tokens,
-            title_tries=MAX_TRIES if settings.title_by_model else 0,
+            titles_by_model=settings.title_by_model,
             starts=asyncio.Semaphore(MAX_STARTS),
             feed=feed,
             metrics=metrics,

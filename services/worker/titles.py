@@ -18,6 +18,7 @@ from services.worker.title_answers import title_in
 from shared.database.engine import Connection, Database
 from shared.database.tables import Chat, Generation, Message
 from shared.errors import ModelError, StreamsUnavailable
+from shared.generations import title_tries
 from shared.ids import ChatId, GenerationId, UserId
 from shared.protocol import frames
 from shared.protocol.encoding import encode
@@ -33,8 +34,6 @@ WITHIN: Final = 20.0
 READ_CHARS: Final = 2_000
 MAX_TOKENS: Final = 1_024
 """More than a title takes, since some models think first."""
-MAX_TRIES: Final = 3
-"""So often a model is asked for a chat's title. A failure may be over at a later turn; an answer without a title stays one."""
 
 
 _first: Final = aliased(Message)
@@ -69,12 +68,12 @@ class Titles:
     metrics: Metrics
 
     async def make(self, generation_id: GenerationId) -> None:
-        """Give the generation's chat a title, unless its user or an earlier job has done so, or it was tried often enough.
+        """Give the generation's chat a title, unless its user or an earlier job has done so, or it was given up.
 
         Live readers get it at once.
         """
         async with self.database.connect() as db:
-            chat = await _take_try(db, generation_id)
+            chat = await _find_untitled(db, generation_id)
         if chat is None:
             return
         try:
@@ -87,7 +86,7 @@ class Titles:
         async with self.database.begin() as db:
             is_new = bool(title) and await _save_title(db, chat, title)
             if not title:
-                await db.execute(update(Chat).where(Chat.id == chat.chat_id).values(title_tries=MAX_TRIES))
+                await db.execute(title_tries.give_up(chat.chat_id))
                 log.info("title_not_usable", model=answer.model)
         if is_new:
             self.feed.tell(chat.user_id, chat_renamed(chat.chat_id, title, "model"))
@@ -114,20 +113,14 @@ class Titles:
         )
 
 
-async def _take_try(db: Connection, generation_id: GenerationId) -> UntitledChat | None:
-    """The generation's chat, with one try used up. None when it has a better title, has no try left, or is gone."""
+async def _find_untitled(db: Connection, generation_id: GenerationId) -> UntitledChat | None:
+    """The generation's chat. None when it has a better title, is to be asked about no more, or is gone."""
     statement = (
-        update(Chat)
-        .where(
-            Generation.id == generation_id,
-            Chat.id == Generation.chat_id,
-            Message.chat_id == Chat.id,
-            Message.position == _FIRST,
-            Chat.title_by == "message",
-            Chat.title_tries < MAX_TRIES,
-        )
-        .values(title_tries=Chat.title_tries + 1)
-        .returning(Chat.id, Chat.user_id, Message.content, Message.position)
+        select(Chat.id, Chat.user_id, Message.content, Message.position)
+        .join(Generation, Generation.chat_id == Chat.id)
+        .join(Message, Message.chat_id == Chat.id)
+        .where(Generation.id == generation_id, Message.position == _FIRST)
+        .where(title_tries.AWAITS_TITLE, Chat.title_tries <= title_tries.MAX_TRIES)
     )
     row = (await db.execute(statement)).one_or_none()
     return UntitledChat(ChatId(row.id), UserId(row.user_id), row.content, row.position) if row else None

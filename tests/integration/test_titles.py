@@ -9,13 +9,13 @@ import pytest
 from services.launcher.embedded.valkey import EmbeddedValkey
 from services.worker.models.retry import RetryingModel
 from services.worker.runtime import Worker
-from services.worker.titles import MAX_TRIES
+from shared.generations.title_tries import GIVEN_UP, MAX_TRIES
 from shared.ids import GenerationId
 from shared.protocol import frames
 from shared.protocol.encoding import encode
 from tests.conftest import settings_for
 from tests.doubles import groq_control
-from tests.support.clients import Client, Event, numbered, text_of
+from tests.support.clients import Client, Event, Stream, numbered, text_of
 from tests.support.feeds import ready_tab
 from tests.support.models import BreakingOff, FallingSilent, OnlyThinking
 from tests.support.turns import Noted, answer, execute, open_worker_for, post
@@ -110,11 +110,33 @@ async def test_readers_of_an_answer_that_ends_before_its_title_get_both(
         assert late.transient_frames == []  # whoever comes now has read the chat
 
 
-async def test_an_answer_whose_title_does_not_come_ends_all_the_same(
-    client: Client, worker: Worker, database_url: str
+@pytest.mark.parametrize("asked", ["message", "regenerate", "edit"])
+async def test_a_title_whose_making_begins_after_the_answers_end_comes_behind_the_answer(
+    client: Client, worker: Worker, groq_url: str, asked: str
 ) -> None:
+    words = uuid4().hex
+    await groq_control.script(groq_url, marker=words, purpose="title", reply="How Tides Work")
+    chat, content = await client.new_chat(), f"{words} [[tokens=2]]"
+    method, url = "POST", f"/api/chats/{chat}/messages"
+    if asked != "message":
+        await answer(client, worker, content, chat)
+        url += f"/{(await client.messages(chat))[0]['id']}"
+        method, url = ("PATCH", url) if asked == "edit" else ("POST", f"{url}/regenerate")
+    body = {} if asked == "regenerate" else {"content": content}
+    async with client.http.stream(method, url, json=body) as response:
+        stream, generation = Stream(response), GenerationId(UUID(response.headers["X-Generation-Id"]))
+        making = asyncio.create_task(worker.attempts.run(generation))
+        events = stream.events()
+        while (await anext(events)).part["type"] != "finish":
+            pass
+        await worker.titles.make(generation)
+        assert [event async for event in events] == []
+    await making
+    assert (stream.done, stream.transient_frames[-1].get("data")) == (True, {"title": "How Tides Work"})
+
+
+async def test_an_answer_whose_title_does_not_come_ends_all_the_same(client: Client, worker: Worker) -> None:
     posted = await post(client, "[[tokens=2]]")
-    execute(database_url, "UPDATE chats SET title_tries = 1")
     async with client.read(posted.stream_url) as stream:
         making = asyncio.create_task(worker.attempts.run(posted.generation_id))
         assert text_of(await stream.all()) == numbered(2)
@@ -166,6 +188,7 @@ async def test_no_job_is_sent_for_a_title_that_was_tried_often_enough(
     execute(database_url, "UPDATE chats SET title_tries = %s", MAX_TRIES)
     await worker.attempts.run(posted.generation_id)
     assert noted.titles == []
+    assert execute(database_url, "SELECT title_tries FROM chats") == [(GIVEN_UP,)]  # so that no reader waits for one
 
 
 @pytest.mark.parametrize(("said", "noted_calls"), [("How Tides", [("title", "small", True)]), ("", [])])
@@ -243,15 +266,18 @@ async def test_a_title_that_a_model_wraps_is_unwrapped_or_left_alone(
     ],
 )
 async def test_a_title_that_failed_is_not_asked_for_at_every_turn(
-    client: Client, worker: Worker, groq_url: str, behaviour: str, tries: int
+    client: Client, worker: Worker, noted: Noted, groq_url: str, behaviour: str, tries: int
 ) -> None:
     words = uuid4().hex
-    posted = await post(client, f"{words} [[title: {behaviour}]]")
-    first = await title_of(client, posted.chat_id)
-    asked = []
+    posted = await post(client, f"{words} [[title: {behaviour}]] [[tokens=1]]")
+    first, made, asked = await title_of(client, posted.chat_id), posted, list[int]()
     for _ in range(MAX_TRIES + 2):
-        await worker.titles.make(posted.generation_id)
+        await worker.attempts.run(made.generation_id)
+        for generation_id in noted.titles:
+            await worker.titles.make(generation_id)
+        noted.titles.clear()
         asked.append(await asked_for_titles(groq_url, words))
+        made = await post(client, "and then? [[tokens=1]]", posted.chat_id)
     # Each try may ask several times itself, where a failure may soon be over.
     assert len(set(asked)) == tries
     assert asked[tries - 1] == asked[-1]

@@ -9,6 +9,7 @@ from sqlalchemy import case, func, literal, select, union_all
 from shared.database.engine import Connection
 from shared.database.tables import Chat, Generation, Message
 from shared.errors import ChatNotFound, GenerationNotFound
+from shared.generations import title_tries
 from shared.generations.outcome import Outcome
 from shared.ids import ChatId, GenerationId, MessageId, UserId
 from shared.protocol.message_parts import MessagePart
@@ -44,7 +45,7 @@ class GenerationRow(NamedTuple):
     awaits_title: bool
 
 
-_AWAITS_TITLE = select(Chat.title_by == "message").where(Chat.id == Generation.chat_id).scalar_subquery()
+_AWAITS_TITLE = select(title_tries.AWAITS_TITLE).where(Chat.id == Generation.chat_id).scalar_subquery()
 _ROW = (
     *(getattr(Generation, name) for name in GenerationRow._fields if name != "awaits_title"),
     func.coalesce(_AWAITS_TITLE, False).label("awaits_title"),
@@ -188,7 +189,7 @@ async def find_title(db: Connection, generation_id: GenerationId) -> tuple[str |
     has_just_ended = Generation.finished_at > func.now() - TITLE_AGE
     statement = select(
         case((Chat.title_by == "model", Chat.title)),
-        func.coalesce((Chat.title_by == "message") & (Chat.title_tries > 0) & has_just_ended, False),
+        func.coalesce(title_tries.MAY_BE_COMING & has_just_ended, False),
     ).where(Generation.id == generation_id, Chat.id == Generation.chat_id)
     row = (await db.execute(statement)).one_or_none()
     return (row[0], row[1]) if row else (None, False)

@@ -176,6 +176,7 @@ def _open_turn(*, is_asked_anew: bool) -> Any:  # noqa: ANN401 - likewise
         case(
             ((chat.c.title_by == "message") & (chat.c.title == bindparam("first_title", type_=Text)), chat.c.title)
         ).label("first_title"),
+        (chat.c.title_by == "message").label("awaits_title"),
     ).select_from(chat.join(question, true()).join(reply, true()).join(generation, true()))  # one row each, or none
 
 
@@ -224,8 +225,8 @@ async def open_reply(db: Connection, new: Regeneration, question: Node, key: Key
 
 
 def _turn(row: Sequence[Any], content: str) -> Turn:
-    *accepted, first_title = row
-    return Turn(*accepted)._replace(content=content, first_title=first_title)
+    *accepted, first_title, awaits_title = row
+    return Turn(*accepted)._replace(content=content, first_title=first_title, awaits_title=bool(awaits_title))
 
 
 def _values_of(new: AnyTurn, key: Key | None, bounds: Bounds) -> dict[str, Any]:

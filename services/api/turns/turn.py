@@ -86,7 +86,7 @@ class Turn(NamedTuple):
     """An accepted message, its empty reply, and its generation. `position`, `created_at` and `content` are the message's.
 
     `is_repeated` says that the message was accepted before, and was found by its key. `first_title` is the title that the
-    message gave to its chat; None where the chat had one.
+    message gave to its chat; None where the chat had one. `awaits_title`: a model may make a better title.
     """
 
     generation_id: GenerationId
@@ -98,3 +98,4 @@ class Turn(NamedTuple):
     is_repeated: bool = False
     content: str = ""
     first_title: str | None = None
+    awaits_title: bool = False

@@ -18,8 +18,9 @@ from services.worker.generations.saving import ReplyStore
 from services.worker.look_up.port import FoundMessage
 from services.worker.quota import Quota, load_quota
 from shared import background
-from shared.database.engine import Database
+from shared.database.engine import Connection, Database
 from shared.errors import AppendRefused, LogDiverged, ModelError, ModelTimeout, QuotaExceeded
+from shared.generations import title_tries
 from shared.generations.claim import Claimed, claim, release
 from shared.generations.tell_end import tell_end
 from shared.generations.turn_order import mark_closed, send
@@ -57,11 +58,13 @@ class AskForSummary(Protocol):
 class _Started:
     """A claimed generation, and what was read for it.
 
-    `looking_up` finds the earlier messages that bear on the question. `since` is the claim's time by the event loop's clock,
-    `accepted_at` the message's by the monotonic clock.
+    `asks_for_title`: a try for a better title is counted, and its job is to be sent. `looking_up` finds the earlier messages
+    that bear on the question. `since` is the claim's time by the event loop's clock, `accepted_at` the message's by the
+    monotonic clock.
     """
 
     claimed: Claimed
+    asks_for_title: bool
     history: ChatHistory
     quota: Quota
     looking_up: asyncio.Task[tuple[FoundMessage, ...]]
@@ -74,8 +77,8 @@ class Attempts:
     """Makes replies. One is made for each process.
 
     `timeout` is in seconds, for a whole reply. `daily_tokens` bounds what a user may spend a day; None for no bound.
-    `title_tries`: while nobody has given a chat a title, the first attempt of each turn has one made, until a model was
-    asked so often; 0 for never. `starts` bounds how many generations start at the same time.
+    `titles_by_model`: while nobody has given a chat a title, the first attempt of each turn has one made, until a model was
+    asked often enough. `starts` bounds how many generations start at the same time.
     """
 
     database: Database
@@ -87,7 +90,7 @@ class Attempts:
     ask_for_summary: AskForSummary
     timeout: float
     daily_tokens: int | None
-    title_tries: int
+    titles_by_model: bool
     starts: asyncio.Semaphore
     feed: FeedPublisher
     metrics: Metrics
@@ -113,9 +116,10 @@ class Attempts:
                 accepted_at = time.monotonic() - claimed.waited.total_seconds()
                 with bound_trace(read_traceparent(claimed.traceparent)):
                     looking_up = asyncio.create_task(self.answer_loop.look_up(claimed))
+                asks_for_title = self.titles_by_model and await _takes_title_try(db, claimed)
                 history = await load_history(db, claimed)
                 quota = await load_quota(db, claimed.user_id, self.daily_tokens)
-        return _Started(claimed, history, quota, looking_up, since, accepted_at)
+        return _Started(claimed, asks_for_title, history, quota, looking_up, since, accepted_at)
 
     async def _attempt(self, generation_id: GenerationId, started: _Started) -> None:
         """What follows the claim."""
@@ -124,8 +128,7 @@ class Attempts:
         store = ReplyStore(self.database, self.metrics, generation_id, claimed)
         trace = read_traceparent(claimed.traceparent)
         with bound_trace(trace), self.leases.renewing(generation_id, claimed.attempt, started.since) as lease:
-            may_get_title = claimed.title_by == "message" and claimed.title_tries < self.title_tries
-            if claimed.attempt == 1 and may_get_title:
+            if started.asks_for_title:
                 self.jobs.title(generation_id)
             try:
                 await self._make_reply(lease, store, started)
@@ -252,6 +255,14 @@ class Attempts:
         if is_released:
             self._tell(lease.generation_id, claimed, GenerationStatus.QUEUED)
         self.jobs.generate(lease.generation_id)
+
+
+async def _takes_title_try(db: Connection, claimed: Claimed) -> bool:
+    """Whether the attempt has a better title made. The try is counted before the answer begins, and so before its end."""
+    if claimed.attempt > 1 or claimed.title_by != "message" or claimed.title_tries > title_tries.MAX_TRIES:
+        return False
+    count = (await db.execute(title_tries.take_try(claimed.chat_id))).scalar_one_or_none()
+    return count is not None and count <= title_tries.MAX_TRIES
 
 
 async def _settle(log_writer: LogWriter) -> None:

@@ -159,8 +159,8 @@ async def _answer(
     if wants_json(request.headers):
         return accepted_response(turn, asked_by_prefer=prefers_async(request.headers))
     if not turn.is_repeated:
-        is_first = turn.position == 1
-        live = followed(database, streams.reader, queue_positions, turn.generation_id, tells_title=is_first)
+        tells_title = turn.awaits_title
+        live = followed(database, streams.reader, queue_positions, turn.generation_id, tells_title=tells_title)
         return stream_response(Live(live, BEGINNING), turn.generation_id, turn.assistant_message_id)
     async with database.connect() as db:
         row = await queries.find_generation(db, principal.user_id, turn.generation_id)
