@@ -17,7 +17,7 @@ DOCUMENTED = HERE.parents[1] / "docs" / "clients"
 
 
 def _make_node_folder(folder: Path) -> None:
-    for file in [*(HERE / "node").iterdir(), *DOCUMENTED.glob("*.[jt]s")]:
+    for file in [*(HERE / "node").iterdir(), *DOCUMENTED.glob("*.[jt]s"), DOCUMENTED / "eventsource.md"]:
         if file.is_file():
             shutil.copy(file, folder)
     install_packages(folder)

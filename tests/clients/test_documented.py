@@ -39,9 +39,6 @@ class Documented:
         program, arguments = self._program(url), [url, self.token, str(chat), content]
         if self.name == "curl":
             arguments = ["ask", str(chat), content]
-        elif self.name == "eventsource":
-            await self.user.post_async(chat, content)
-            arguments[-1] = "0"
         async with program.running(*arguments) as running:
             yield running
 

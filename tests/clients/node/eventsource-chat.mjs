@@ -1,17 +1,29 @@
-// Follows a chat with docs/clients/eventsource.js, and prints the parts: `node eventsource-chat.mjs <url> <token> <chat> <after>`.
-// In a browser the cookie says who asks; here a header does.
+// Runs the code of docs/clients/eventsource.md as it stands there, and prints the parts of the answers:
+// `node eventsource-chat.mjs <url> <token> <chat> <message>`. In a browser the cookie says who asks; here a header does.
+import { readFile, writeFile } from "node:fs/promises";
 import { EventSource } from "eventsource";
-import { followChat } from "./eventsource.js";
 
-const [url, token, chat, after] = process.argv.slice(2);
-class Source extends EventSource {
-  constructor(path, init) {
-    const asUser = (input, { headers, ...more }) =>
-      fetch(input, { ...more, headers: { ...headers, Authorization: `Bearer ${token}` } });
-    super(path, { ...init, fetch: asUser });
-  }
-}
+const [url, token, chat, content] = process.argv.slice(2);
+const { fetch } = globalThis;
+const asUser = (input, { headers, ...more } = {}) =>
+  fetch(new URL(input, url), { ...more, headers: { ...headers, Authorization: `Bearer ${token}` } });
+const print = console.log;
 // The package's timer to connect again does not keep Node from exiting.
 const awake = setInterval(() => {}, 60_000);
-const onEnd = () => clearInterval(awake);
-followChat(chat, after, (part) => console.log(JSON.stringify(part)), { url, Source, onEnd });
+Object.assign(globalThis, {
+  chat,
+  newestFinalReply: 0,
+  show: (part) => print(JSON.stringify(part)),
+  fetch: asUser,
+  EventSource: class extends EventSource {
+    constructor(path, init) {
+      super(new URL(path, url), { ...init, fetch: asUser });
+    }
+  },
+});
+console.log = () => clearInterval(awake); // the page's onEnd
+
+const [, code] = (await readFile("eventsource.md", "utf8")).match(/```js\n(.*?)```/s);
+const file = `./page-${process.pid}.mjs`;
+await writeFile(file, code.replace('"What is a tide?"', () => JSON.stringify(content)));
+await import(file);
