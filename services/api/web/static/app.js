@@ -34,6 +34,7 @@ class Page {
       signOut: () => this.#try(async () => { await signOut(); leave(); }),
       close: () => this.shell.closeDrawer(),
     });
+    this.account = account;
     this.sidebar.account = account;
     this.shell = new Shell(root, this.sidebar, this.#left.signal);
     this.thread = new Thread({
@@ -53,23 +54,19 @@ class Page {
     const { signal } = this.#left;
     addEventListener("hashchange", () => void this.#open(), { signal });
     addEventListener("keydown", (event) => this.#key(event), { signal });
-    void this.#start();
+    void readFeed({
+      account: account.id,
+      signal,
+      refresh: () => this.#try(async () => { await this.chats.load(); await this.thread.refresh(); }),
+      take: (event) => this.#happened(event),
+    });
+    void this.#open();
   }
 
   /** Nobody is signed in any more. */
   leave() {
     this.#left.abort();
     this.thread.close();
-  }
-
-  async #start() {
-    void this.#open();
-    await this.#try(() => this.chats.load());
-    await readFeed({
-      signal: this.#left.signal,
-      refresh: () => this.#try(async () => { await this.chats.load(); await this.thread.refresh(); }),
-      take: (event) => this.#happened(event),
-    });
   }
 
   get #place() {

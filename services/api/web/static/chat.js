@@ -60,6 +60,7 @@ export class Chat {
   async say(content) {
     const question = this.#show({ id: null, role: "user", content, status: "completed" });
     const answer = this.#show({ id: null, role: "assistant", content: "", status: "pending", parts: null });
+    this.#followLive();
     this.#listeners.changed();
     const accepted = await this.#post("POST", `${this.path}/messages`, { content, on_conflict: "enqueue", time_zone: timeZone() });
     if (accepted === null) {
@@ -71,8 +72,8 @@ export class Chat {
     }
     const { message, generation } = accepted;
     question.update({ id: message.id, position: message.position, created_at: message.created_at });
-    answer.update({ id: generation.assistant_message_id, position: message.position + 1 });
-    void this.#follow(answer, accepted.stream_url);
+    answer.update({ id: generation.assistant_message_id, position: message.position + 1, stream_url: accepted.stream_url });
+    this.#followLive();
     return true;
   }
 
@@ -154,10 +155,17 @@ export class Chat {
       if (view.element.parentNode !== this.list || view.element.nextSibling !== next) this.list.insertBefore(view.element, next);
       next = view.element;
     }
-    for (const view of shown) {
-      if (view.isPending && !view.isFollowed) void this.#follow(view, view.message.generation?.stream_url ?? `${this.path}/stream`);
-    }
+    this.#followLive();
     this.#listeners.changed();
+  }
+
+  /** Follows the answer that is being written. Those behind it have no connection until their turn comes. */
+  #followLive() {
+    const [live, ...waiting] = this.#views.filter((view) => view.isPending);
+    for (const view of waiting) view.waits = true;
+    if (!live || live.isFollowed || live.message.id === null) return;
+    live.waits = false;
+    void this.#follow(live, live.message.stream_url ?? live.message.generation?.stream_url ?? `${this.path}/stream`);
   }
 
   async #follow(view, path) {
@@ -183,6 +191,7 @@ export class Chat {
       if (frame.type === "data-reset" || frame.type === "start") this.#listeners.changed();
       return;
     }
+    this.#followLive();
     this.#listeners.changed();
     const { status } = view.reply;
     announce(status === "completed" ? `The assistant said: ${view.text}` : status === "cancelled" ? "The answer was stopped." : "The answer failed.");

@@ -4,22 +4,16 @@ import { Refused, send } from "./api.js";
 import { Backoff, pause } from "./backoff.js";
 import { back, lost } from "./connection.js";
 import { readEvents } from "./sse.js";
+import { isHidden, untilShown, whileShown } from "./visibility.js";
 
 /** Longer than the longest pause between two signs of life (STREAM_KEEP_ALIVE_SECONDS is at most 60). */
 const SILENCE_MS = 75_000;
-/** A page that was asleep doubts a connection sooner. */
-const SILENCE_AFTER_SLEEP_MS = 20_000;
 
-/** Ends a connection from which nothing comes any more: that of a phone that slept may look open for ever. */
+/** Ends a connection from which nothing comes any more: that of a computer that slept may look open for ever. */
 class Watchdog {
   #seen = performance.now();
   #controller = new AbortController();
-  #timer = setInterval(() => this.#check(SILENCE_MS), 5_000);
-  #woken = () => document.visibilityState === "visible" && this.#check(SILENCE_AFTER_SLEEP_MS);
-
-  constructor() {
-    document.addEventListener("visibilitychange", this.#woken);
-  }
+  #timer = setInterval(() => { if (performance.now() - this.#seen > SILENCE_MS) this.#controller.abort(); }, 5_000);
 
   get signal() {
     return this.#controller.signal;
@@ -31,16 +25,12 @@ class Watchdog {
 
   stop() {
     clearInterval(this.#timer);
-    document.removeEventListener("visibilitychange", this.#woken);
-  }
-
-  #check(limit) {
-    if (performance.now() - this.#seen > limit) this.#controller.abort();
   }
 }
 
 /**
- * Follows a stream until `signal` is aborted, the server says 204, or `take` returns true.
+ * Follows a stream until `signal` is aborted, the server says 204, or `take` returns true. While the page is hidden there
+ * is no connection.
  *
  * `take` gets each event's data, parsed, and its id (null where it has none); `[DONE]` is not given. Returns "taken",
  * "nothing" (204), "done" ([DONE]) or "aborted". Throws Refused for what another try does not mend.
@@ -50,11 +40,14 @@ export async function follow(path, { take, signal, lastEventId = null, onOpen = 
   const me = {};
   try {
     for (;;) {
+      await untilShown(signal);
+      if (signal.aborted) return "aborted";
       let wait = 0;
+      const shown = new AbortController();
       const watchdog = new Watchdog();
       try {
         const headers = { Accept: "text/event-stream", ...(lastEventId && { "Last-Event-ID": lastEventId }) };
-        const response = await send("GET", path, { headers, signal: AbortSignal.any([signal, watchdog.signal]) });
+        const response = await send("GET", path, { headers, signal: AbortSignal.any([whileShown(AbortSignal.any([signal, shown.signal])), watchdog.signal]) });
         back(me);
         if (response.status === 204) return "nothing";
         onOpen(response);
@@ -70,8 +63,10 @@ export async function follow(path, { take, signal, lastEventId = null, onOpen = 
         wait = error instanceof Refused ? error.retryAfter : 0;
       } finally {
         watchdog.stop();
+        shown.abort();
       }
       if (signal.aborted) return "aborted";
+      if (isHidden()) continue;
       lost(me);
       await pause(backoff.next(wait), signal);
       if (signal.aborted) return "aborted";

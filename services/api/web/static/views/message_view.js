@@ -28,6 +28,11 @@ export class MessageView {
     return this.reply?.status === "pending";
   }
 
+  /** Whether the answer waits for the one before it. Its own stream tells more, once it is followed. */
+  set waits(value) {
+    if (value !== (this.reply.progress?.status === "waiting")) this.take({ type: "data-status", data: value ? { status: "waiting" } : null });
+  }
+
   /** The message is known better now: it was accepted, or has another version beside it, or has ended. */
   update(message) {
     const wasPending = this.isPending;
