@@ -1,6 +1,8 @@
 """Signing in and out on the page."""
 
-from playwright.async_api import expect
+from uuid import uuid4
+
+from playwright.async_api import BrowserContext, expect
 
 from tests.support.clients import PASSWORD
 from tests.support.page import Person
@@ -51,3 +53,21 @@ async def test_a_session_that_ends_elsewhere_leads_to_the_sign_in(person: Person
     await person.page.context.clear_cookies()
     await person.page.evaluate("location.hash = '#/usage'")
     await expect(person.page.get_by_role("heading", name="Welcome back")).to_be_visible()
+
+
+async def test_a_tab_follows_the_browser_to_another_account(
+    person: Person, context: BrowserContext, api_url: str
+) -> None:
+    page, tab = person.page, Person(await context.new_page(), api_url)
+    await tab.page.goto("/")
+    await tab.button("Sign out").click()
+    await expect(page.get_by_role("heading", name="Welcome back")).to_be_visible()
+    await page.get_by_role("button", name="Make one").click()
+    email = f"{uuid4().hex}@example.com"
+    await person.fill_in(email, PASSWORD)
+    await person.button("Make an account").click()
+    await expect(tab.page.get_by_text(email)).to_be_visible()
+    email = f"{uuid4().hex}@example.com"
+    await Person(await context.new_page(), api_url).arrive(email)  # signs in without telling the other tabs
+    await page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    await expect(page.get_by_text(email)).to_be_visible()

@@ -6,8 +6,9 @@ import { Chats } from "./chats.js";
 import { confirm, askText } from "./dialogs.js";
 import { el, iconButton } from "./dom.js";
 import { readFeed } from "./feed.js";
-import { findAccount, signOut } from "./session.js";
+import { findAccount, onSession, signOut } from "./session.js";
 import { toast } from "./toast.js";
+import { isHidden, onVisibility } from "./visibility.js";
 import { exceptionWords } from "./words.js";
 import { ChatMemory, SharedMemory } from "./views/memory.js";
 import { Shell } from "./views/shell.js";
@@ -54,9 +55,11 @@ class Page {
     const { signal } = this.#left;
     addEventListener("hashchange", () => void this.#open(), { signal });
     addEventListener("keydown", (event) => this.#key(event), { signal });
+    onVisibility(() => { if (!isHidden()) void this.#checkAccount(); }, signal);
     void readFeed({
       account: account.id,
       signal,
+      onOpen: () => this.#checkAccount(),
       refresh: () => this.#try(async () => { await this.chats.load(); await this.thread.refresh(); }),
       take: (event) => this.#happened(event),
     });
@@ -67,6 +70,16 @@ class Page {
   leave() {
     this.#left.abort();
     this.thread.close();
+  }
+
+  /** The browser may have got another account's cookie since: then nothing of this page may be sent any more. */
+  async #checkAccount() {
+    try {
+      const account = await findAccount();
+      if (page === this && account?.id !== this.account.id) change(account);
+    } catch (error) {
+      if (!(error instanceof Refused || error instanceof Unreachable)) throw error; // whatever comes next tells
+    }
   }
 
   get #place() {
@@ -176,6 +189,7 @@ class Page {
 }
 
 function enter(account) {
+  page?.leave(); // another tab's sign-in may have been quicker than this one's
   page = new Page(account);
 }
 
@@ -185,6 +199,12 @@ function leave() {
   history.replaceState(null, "", "#/");
   document.title = "CortexAI";
   showSignIn(root, enter);
+}
+
+/** Somebody else is signed in now, or nobody (null). */
+function change(account) {
+  leave();
+  if (account) enter(account);
 }
 
 async function start() {
@@ -203,4 +223,9 @@ async function start() {
 }
 
 onSignedOut(() => { if (page) leave(); });
+onSession((id) => {
+  if (id === (page?.account.id ?? null)) return;
+  if (page) leave();
+  if (id !== null) void start();
+});
 void start();

@@ -7,9 +7,10 @@ import { untilShown, whileShown } from "./visibility.js";
 
 /**
  * Reads an account's feed until `signal` is aborted. `take` gets each event but `ready` and `resync`; `refresh` is called
- * when everything has to be read again: at the beginning, and when events may have been missed.
+ * when everything has to be read again: at the beginning, and when events may have been missed. `onOpen` is awaited at
+ * each connection before its events are taken.
  */
-export async function readFeed({ account, signal, take, refresh }) {
+export async function readFeed({ account, signal, take, refresh, onOpen }) {
   const name = `cortexai-feed-${account}`;
   const channel = new BroadcastChannel(name);
   signal.addEventListener("abort", () => channel.close());
@@ -28,6 +29,7 @@ export async function readFeed({ account, signal, take, refresh }) {
       await withLock(name, whileShown(signal), (shown) => follow("/api/events", {
         signal: shown,
         lastEventId,
+        onOpen,
         take: (event, id) => {
           channel.postMessage({ event, id });
           hear(event, id);

@@ -50,7 +50,7 @@ export async function follow(path, { take, signal, lastEventId = null, onOpen = 
         const response = await send("GET", path, { headers, signal: AbortSignal.any([whileShown(AbortSignal.any([signal, shown.signal])), watchdog.signal]) });
         back(me);
         if (response.status === 204) return "nothing";
-        onOpen(response);
+        await onOpen();
         for await (const event of readEvents(response, () => watchdog.seen())) {
           if (event.data === "[DONE]") return "done";
           if (event.id !== null) lastEventId = event.id;

@@ -2,6 +2,8 @@
 
 import { Refused, call } from "./api.js";
 
+const channel = new BroadcastChannel("cortexai-session");
+
 /** The account that is signed in; null when nobody is. Throws what `call` throws when that can't be told. */
 export async function findAccount() {
   try {
@@ -14,7 +16,9 @@ export async function findAccount() {
 
 /** Signs in, and returns the account. Throws Refused: `credentials_invalid`. */
 export async function signIn(email, password) {
-  return call("POST", "/api/auth/login", { body: { email, password, cookie: true } });
+  const account = await call("POST", "/api/auth/login", { body: { email, password, cookie: true } });
+  channel.postMessage(account.id);
+  return account;
 }
 
 /** Makes an account, signs in, and returns it. Throws Refused: `email_taken`, `validation_failed`. */
@@ -26,4 +30,10 @@ export async function signUp(email, password) {
 /** Signs out. */
 export async function signOut() {
   await call("POST", "/api/auth/logout");
+  channel.postMessage(null);
+}
+
+/** Calls `listener` when another tab signs in or out, with the id of the account that is signed in now, or null. */
+export function onSession(listener) {
+  channel.onmessage = ({ data }) => listener(data);
 }
