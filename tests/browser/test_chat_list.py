@@ -1,8 +1,17 @@
 """The list of chats: live titles, renaming, deleting, temporary chats."""
 
-from playwright.async_api import expect
+import asyncio
+
+from playwright.async_api import Route, expect
 
 from tests.support.page import Person
+
+TELL = """([account, event]) => {
+    const channel = new BroadcastChannel(`cortexai-feed-${account}`);
+    channel.postMessage({event, id: null});
+    channel.close();
+}"""
+"""Tells a page an event of the feed, as the tab does that reads the feed for all."""
 
 
 async def test_a_chat_is_renamed_and_deleted(person: Person) -> None:
@@ -56,3 +65,40 @@ async def test_a_temporary_chat_stands_apart(person: Person) -> None:
 async def test_a_chat_that_does_not_exist_leads_to_a_new_one(person: Person) -> None:
     await person.page.goto("/#/chats/987654321")
     await expect(person.page.get_by_role("heading", name="What is on your mind?")).to_be_visible()
+
+
+async def test_older_chats_keep_their_titles_and_places_whatever_is_told_meanwhile(person: Person) -> None:
+    page, api = person.page, person.page.context.request
+    account = (await (await api.get("/api/auth/me")).json())["id"]
+    made = [
+        await (await api.post("/api/chats", data={"title": f"Chat {number}"}, headers={"Origin": person.origin})).json()
+        for number in range(61)
+    ]
+
+    async def tell(**event: object) -> None:
+        await page.evaluate(TELL, [account, event])
+
+    title = page.get_by_role("main").get_by_role("heading", level=1)
+    await page.goto(f"/#/chats/{made[9]['id']}")
+    await page.reload()
+    await expect(title).to_have_text("Chat 9")
+    await person.button("Show older chats").click()
+    await expect(person.button("Show older chats")).to_be_hidden()
+    held = asyncio.Event()
+
+    async def hold(route: Route) -> None:
+        response = await route.fetch()
+        await held.wait()
+        await route.fulfill(response=response)
+
+    await page.route("**/api/chats", hold, times=1)
+    async with page.expect_request("**/api/chats"):
+        await tell(type="resync")
+    await tell(type="chat.renamed", chat_id=made[60]["id"], title="Renamed")
+    async with page.expect_response("**/api/chats"):
+        held.set()
+    await expect(person.chats.first.get_by_role("link")).to_have_text("Renamed")
+    await expect(person.chats).to_have_count(61)
+    await tell(type="chat.deleted", chat_id=int(str(made[9]["id"])[:-1]))  # as chat 1, for a reader of chat 12
+    await tell(type="chat.renamed", chat_id=made[9]["id"], title="Still open")
+    await expect(title).to_have_text("Still open")

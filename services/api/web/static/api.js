@@ -58,7 +58,17 @@ export async function send(method, path, { body, headers = {}, signal } = {}) {
 /** Sends a request, and returns the JSON of the answer; null where the answer has no body. */
 export async function call(method, path, options) {
   const response = await send(method, path, options);
-  return response.status === 204 ? null : response.json();
+  return response.status === 204 ? null : readJson(response, options?.signal);
+}
+
+/** The JSON of a response. Throws Unreachable when the body breaks off, or the signal's reason. */
+export async function readJson(response, signal) {
+  try {
+    return await response.json();
+  } catch (error) {
+    if (signal?.aborted) throw error;
+    throw new Unreachable("The answer of the server broke off.", { cause: error });
+  }
 }
 
 /** The path of the next page, from the `Link` header; null on the last page. */

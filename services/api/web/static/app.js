@@ -26,7 +26,7 @@ class Page {
   #panel = null;
 
   constructor(account) {
-    this.chats = new Chats(() => this.#showChats());
+    this.chats = new Chats(() => this.#showChats(), this.#left.signal);
     this.sidebar = new Sidebar({
       newChat: () => this.#go("#/"),
       rename: (chat) => this.#try(() => this.#rename(chat)),
@@ -39,16 +39,12 @@ class Page {
     this.sidebar.account = account;
     this.shell = new Shell(root, this.sidebar, this.#left.signal);
     this.thread = new Thread({
-      makeChat: async (temporary) => {
-        const chat = await this.chats.make(temporary);
-        history.replaceState(null, "", `#/chats/${chat.id}`);
-        queueMicrotask(() => this.#showPlace());
-        return chat;
-      },
+      makeChat: (temporary) => this.chats.make(temporary),
       listeners: {
+        made: (id) => this.#made(id),
+        read: (chat) => this.chats.set(chat),
         titled: (id, title) => this.chats.change(id, { title }),
         gone: (id) => this.#gone(id),
-        changed: () => {},
       },
       signal: this.#left.signal,
     });
@@ -60,7 +56,10 @@ class Page {
       account: account.id,
       signal,
       onOpen: () => this.#checkAccount(),
-      refresh: () => this.#try(async () => { await this.chats.load(); await this.thread.refresh(); }),
+      refresh: () => {
+        void this.#try(() => this.chats.refresh());
+        void this.thread.refresh();
+      },
       take: (event) => this.#happened(event),
     });
     void this.#open();
@@ -130,7 +129,7 @@ class Page {
   #happened(event) {
     switch (event.type) {
       case "chat.created":
-        if (!this.chats.get(event.chat_id)) this.chats.set({ id: event.chat_id, title: event.title, temporary: event.temporary, created_at: event.created_at, last_message_at: event.created_at });
+        this.chats.add({ id: event.chat_id, title: event.title, temporary: event.temporary, created_at: event.created_at, last_message_at: event.created_at });
         break;
       case "chat.renamed":
         this.chats.change(event.chat_id, { title: event.title });
@@ -139,7 +138,7 @@ class Page {
         this.#gone(event.chat_id);
         break;
       case "message.accepted":
-        if (!this.chats.change(event.chat_id, { last_message_at: event.created_at })) void this.#try(() => this.chats.load());
+        if (!this.chats.change(event.chat_id, { last_message_at: event.created_at })) void this.#try(() => this.chats.refresh());
         if (this.thread.chatId === event.chat_id) void this.thread.refresh();
         break;
       case "messages.changed":
@@ -155,9 +154,18 @@ class Page {
     }
   }
 
+  /** The chat that the thread has begun is there: it has an address now, unless something else is open. */
+  #made(id) {
+    const [, kind = ""] = this.#place.split("/");
+    if (kind !== "") return;
+    history.replaceState(null, "", `#/chats/${id}`);
+    this.#showPlace();
+  }
+
   #gone(id) {
     this.chats.forget(id);
-    if (this.#place.startsWith(`#/chats/${id}`)) this.#go("#/");
+    const [, kind, open] = this.#place.split("/");
+    if (kind === "chats" && Number(open) === id) this.#go("#/");
   }
 
   async #rename(chat) {
@@ -182,6 +190,7 @@ class Page {
     try {
       await action();
     } catch (error) {
+      if (this.#left.signal.aborted) return;
       if (!(error instanceof Refused || error instanceof Unreachable)) throw error;
       if (error.status !== 401) toast(exceptionWords(error));
     }

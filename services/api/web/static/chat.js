@@ -1,9 +1,9 @@
 // One chat: its messages, and the answers that are being written in it.
 
-import { Refused, Unreachable, call, newKey, nextPage, send } from "./api.js";
+import { untilItWorks } from "./again.js";
+import { Refused, Unreachable, call, newKey, nextPage, readJson, send } from "./api.js";
 import { announce } from "./announcer.js";
 import { Backoff, pause } from "./backoff.js";
-import { back, lost } from "./connection.js";
 import { follow } from "./follow.js";
 import { exceptionWords } from "./words.js";
 import { MessageView } from "./views/message_view.js";
@@ -15,19 +15,24 @@ export class Chat {
   #views = [];
   #closed = new AbortController();
   #sending = 0;
+  #line = Promise.resolve();
   #stale = false;
   #reading = false;
-  #loaded;
+  #loaded = false;
+  #make;
+  #left;
   #listeners;
 
   /**
-   * `list` gets the messages' elements. Listeners: `changed()` after any change of the messages, `titled(title)`,
-   * `gone()` when the chat does not exist, `failed(words)`.
+   * `id` is null for a chat that its first message makes, with `make()`. `list` gets the messages' elements. What is said
+   * is sent also after the chat was closed, until `left` is aborted. Listeners: `made(chat)`, `read(chat)`, `changed()`
+   * after any change of the messages, `titled(title)`, `gone()` when the chat does not exist, `failed(words)`.
    */
-  constructor(id, list, listeners, { isNew = false } = {}) {
+  constructor(id, list, { make, left, listeners }) {
     this.id = id;
-    this.#loaded = isNew; // a chat that was just made has nothing to be read
     this.list = list;
+    this.#make = make;
+    this.#left = left;
     this.#listeners = listeners;
   }
 
@@ -43,14 +48,6 @@ export class Chat {
     return this.#views.some((view) => view.isPending);
   }
 
-  /** Reads the chat and shows it. Throws what `call` throws. */
-  async load() {
-    const chat = await call("GET", this.path, { signal: this.#closed.signal });
-    this.#reconcile(chat.messages);
-    this.#loaded = true;
-    if (this.#stale) await this.refresh();
-  }
-
   /** The chat is not shown any more. What it is answering goes on without a reader. */
   close() {
     this.#closed.abort();
@@ -62,7 +59,7 @@ export class Chat {
     const answer = this.#show({ id: null, role: "assistant", content: "", status: "pending", parts: null });
     this.#followLive();
     this.#listeners.changed();
-    const accepted = await this.#post("POST", `${this.path}/messages`, { content, on_conflict: "enqueue", time_zone: timeZone() });
+    const accepted = await this.#post("POST", "", { content, on_conflict: "enqueue", time_zone: timeZone() });
     if (accepted === null) {
       this.#views = this.#views.filter((view) => view !== question && view !== answer);
       question.element.remove();
@@ -79,12 +76,12 @@ export class Chat {
 
   /** Answers a message anew. */
   async regenerate(view) {
-    if (await this.#post("POST", `${this.path}/messages/${view.message.id}/regenerate`, { time_zone: timeZone() })) await this.refresh();
+    if (await this.#post("POST", `/${view.message.id}/regenerate`, { time_zone: timeZone() })) await this.refresh();
   }
 
   /** Says another text instead of a message, and goes on from there. */
   async edit(view, content) {
-    if (await this.#post("PATCH", `${this.path}/messages/${view.message.id}`, { content, time_zone: timeZone() })) await this.refresh();
+    if (await this.#post("PATCH", `/${view.message.id}`, { content, time_zone: timeZone() })) await this.refresh();
   }
 
   /** Goes back to another version of a message, and of what came after it. */
@@ -100,27 +97,41 @@ export class Chat {
     await this.#try(() => call("POST", `${this.path}/stop`));
   }
 
-  /** Reads the messages again, for what another tab has done. Messages that are shown already stay as they are. */
+  /**
+   * Reads the messages, until that works: at first, and for what another tab has done. Messages that are shown already
+   * stay as they are.
+   */
   async refresh() {
-    // A message of ours that is on its way would be shown twice; of two answers, the older one may come last.
-    if (this.#sending > 0 || this.#reading || !this.#loaded) {
-      this.#stale = true;
-      return;
-    }
+    this.#stale = true;
+    if (this.#reading) return; // of two answers, the older one may come last
     this.#reading = true;
-    this.#stale = false;
     await this.#try(async () => {
-      const messages = [];
-      for (let path = `${this.path}/messages?limit=100`; path !== null; ) {
-        const response = await send("GET", path, { signal: this.#closed.signal });
-        messages.push(...(await response.json()));
-        path = nextPage(response);
+      const { signal } = this.#closed;
+      // A message of ours that is on its way would be shown twice.
+      while (this.#stale && this.#sending === 0 && this.id !== null && !signal.aborted) {
+        this.#stale = false;
+        const messages = await untilItWorks(() => this.#read(signal), signal);
+        if (this.#sending > 0) this.#stale = true;
+        else if (!signal.aborted) this.#reconcile(messages);
       }
-      if (this.#sending === 0) this.#reconcile(messages);
-      else this.#stale = true;
     });
     this.#reading = false;
-    if (this.#stale && this.#sending === 0 && !this.#closed.signal.aborted) await this.refresh();
+  }
+
+  async #read(signal) {
+    const messages = [];
+    if (!this.#loaded) {
+      const { messages: all, ...chat } = await call("GET", this.path, { signal });
+      this.#loaded = true;
+      this.#listeners.read(chat);
+      return all;
+    }
+    for (let path = `${this.path}/messages?limit=100`; path !== null; ) {
+      const response = await send("GET", path, { signal });
+      messages.push(...(await readJson(response, signal)));
+      path = nextPage(response);
+    }
+    return messages;
   }
 
   #show(message) {
@@ -177,11 +188,14 @@ export class Chat {
       await follow(path, { signal, take: (frame) => this.#take(view, frame) });
     } catch (error) {
       if (!(error instanceof Refused)) throw error;
-      if (error.status === 404) this.#listeners.gone();
-      else if (error.status !== 401) this.#listeners.failed(exceptionWords(error));
-    } finally {
-      view.isFollowed = false;
+      // Without its generation, the answer is another one now, or none.
+      if (!view.backoff && error.code !== "generation_not_found") this.#tell(error);
     }
+    if (view.isPending && !signal.aborted) {
+      view.backoff ??= new Backoff(); // it is followed again, later each time
+      await pause(view.backoff.next(), signal);
+    }
+    view.isFollowed = false;
     if (!signal.aborted) await this.refresh(); // versions, and an end that the stream did not tell
   }
 
@@ -201,39 +215,50 @@ export class Chat {
     try {
       await action();
     } catch (error) {
-      if (this.#closed.signal.aborted) return;
-      if (!(error instanceof Refused || error instanceof Unreachable)) throw error;
-      if (error.code === "chat_not_found") this.#listeners.gone();
-      else if (error.status !== 401) this.#listeners.failed(exceptionWords(error));
+      if (!this.#closed.signal.aborted) this.#tell(error);
     }
+  }
+
+  #tell(error) {
+    if (!(error instanceof Refused || error instanceof Unreachable)) throw error;
+    if (error.code === "chat_not_found") this.#listeners.gone();
+    else if (error.status !== 401) this.#listeners.failed(exceptionWords(error));
   }
 
   /** Sends what makes an answer, again and again under one key. Returns the 202's body; null when it was refused. */
   async #post(method, path, body) {
     const headers = { Prefer: "respond-async", "Idempotency-Key": newKey() };
-    const until = performance.now() + TRY_FOR_MS;
-    const backoff = new Backoff();
-    const me = {};
-    let accepted = null;
+    const passes = (refused) => refused.status >= 500;
+    try {
+      return await this.#inTurn(async () => {
+        if (this.id === null) await this.#begin();
+        return untilItWorks(() => call(method, `${this.path}/messages${path}`, { body, headers }), this.#left, { forMs: TRY_FOR_MS, passes });
+      });
+    } catch (error) {
+      if (!this.#left.aborted) this.#tell(error);
+      return null;
+    }
+  }
+
+  async #begin() {
+    const chat = await this.#make();
+    this.id = chat.id;
+    this.#loaded = true; // there is nothing to be read yet
+    this.#listeners.made(chat);
+  }
+
+  /** Does `action` after what was sent before: messages come in the order in which they were said, and one makes the chat. */
+  async #inTurn(action) {
     this.#sending += 1;
-    await this.#try(async () => {
-      for (;;) {
-        try {
-          accepted = await call(method, path, { body, headers });
-          return;
-        } catch (error) {
-          const passes = error instanceof Unreachable || (error instanceof Refused && error.status >= 500);
-          if (!passes || performance.now() > until) throw error;
-          lost(me);
-          await pause(backoff.next(error.retryAfter), this.#closed.signal);
-        }
-      }
-    });
-    back(me);
-    this.#sending -= 1;
-    // After the caller has noted what was accepted.
-    if (this.#sending === 0 && this.#stale) setTimeout(() => void this.refresh());
-    return accepted;
+    const turn = this.#line.then(action);
+    this.#line = turn.catch(() => {});
+    try {
+      return await turn;
+    } finally {
+      this.#sending -= 1;
+      // After the caller has noted what was accepted.
+      if (this.#sending === 0 && this.#stale) setTimeout(() => void this.refresh());
+    }
   }
 }
 

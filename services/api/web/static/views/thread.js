@@ -4,7 +4,6 @@ import { Chat } from "../chat.js";
 import { el, icon, iconButton } from "../dom.js";
 import { onRendered } from "../scheduler.js";
 import { toast } from "../toast.js";
-import { exceptionWords } from "../words.js";
 import { Composer } from "./composer.js";
 
 /** Pixels. A reader who is so near to the end follows the answer. */
@@ -12,6 +11,8 @@ const NEAR = 80;
 
 export class Thread {
   #chat = null;
+  /** By the chat's id; null is for a new one. */
+  #drafts = new Map();
   #pinned = true;
   #list = el("div", { class: "messages" });
   #empty = el("div", { class: "empty" }, el("div", { class: "empty-mark" }, icon("brand")), el("h2", {}, "What is on your mind?"), el("p", {}, "Your question is kept, and its answer is written even if you close this page."));
@@ -21,11 +22,16 @@ export class Thread {
   #temporaryField;
   #makeChat;
   #listeners;
+  #signal;
 
-  /** `makeChat(isTemporary)` makes a chat and returns it. Listeners: `titled(id, title)`, `gone(id)`, `changed()`. */
+  /**
+   * `makeChat(isTemporary)` makes a chat and returns it. Listeners: `made(id)` when the chat that is open was made,
+   * `read(chat)`, `titled(id, title)`, `gone(id)`.
+   */
   constructor({ makeChat, listeners, signal }) {
     this.#makeChat = makeChat;
     this.#listeners = listeners;
+    this.#signal = signal;
     this.composer = new Composer({ onSend: (text) => this.#send(text), onStop: () => this.stop() });
     this.#temporaryField = el("label", { class: "switch", for: "temporary" }, this.#temporary, el("span", {}, "Temporary chat"), el("span", { class: "hint" }, "It shares no memory and deletes itself."));
     this.element = el("div", { class: "thread" }, this.#scroller, el("div", { class: "dock" }, this.#latest, this.composer.element, this.#temporaryField, el("p", { class: "hint fine-print" }, "Answers can be wrong. Check what matters.")));
@@ -44,21 +50,21 @@ export class Thread {
   /** Shows a chat; null for one that is yet to be begun. */
   async open(id) {
     if (id !== null && this.#chat?.id === id) return;
+    this.#drafts.set(this.chatId, this.composer.text);
     this.#chat?.close();
     this.#list.replaceChildren();
     this.#chat = null;
     this.#pinned = true;
     this.#temporary.checked = false;
+    this.composer.text = this.#drafts.get(id) ?? "";
+    this.#drafts.delete(id);
+    this.element.classList.toggle("is-loading", id !== null);
     if (id !== null) {
       const chat = this.#chatOf(id);
-      this.element.classList.add("is-loading");
-      try {
-        await chat.load();
-      } catch (error) {
-        if (this.#chat === chat && error.name !== "AbortError") this.#failed(error);
-      } finally {
-        if (this.#chat === chat || this.#chat === null) this.element.classList.remove("is-loading");
-      }
+      this.#changed();
+      await chat.refresh();
+      if (this.#chat !== chat) return; // another one was opened meanwhile
+      this.element.classList.remove("is-loading");
     }
     this.#changed();
     // On a phone, the focus would open the keyboard over what is to be read.
@@ -81,48 +87,46 @@ export class Thread {
     this.#chat = null;
   }
 
-  #chatOf(id, options) {
-    this.#chat = new Chat(id, this.#list, {
-      changed: () => this.#changed(),
-      titled: (title) => this.#listeners.titled(id, title),
-      gone: () => this.#listeners.gone(id),
-      failed: toast,
-    }, options);
-    return this.#chat;
+  #chatOf(id) {
+    const isTemporary = this.#temporary.checked;
+    const chat = new Chat(id, this.#list, {
+      make: () => this.#makeChat(isTemporary),
+      left: this.#signal,
+      listeners: {
+        made: () => { if (this.#chat === chat) this.#listeners.made(chat.id); },
+        read: (read) => this.#listeners.read(read),
+        changed: () => this.#changed(),
+        titled: (title) => this.#listeners.titled(chat.id, title),
+        gone: () => this.#listeners.gone(chat.id),
+        failed: toast,
+      },
+    });
+    this.#chat = chat;
+    return chat;
   }
 
   #send(text) {
     this.#pinned = true;
-    void this.#say(text);
+    void this.#say(this.#chat ?? this.#chatOf(null), text);
     return true;
   }
 
-  async #say(text) {
-    try {
-      if (this.#chat === null) {
-        const made = await this.#makeChat(this.#temporary.checked);
-        this.#chatOf(made.id, { isNew: true });
-      }
-      if (!(await this.#chat.say(text))) this.composer.text ||= text;
-    } catch (error) {
-      this.composer.text ||= text;
-      toast(exceptionWords(error));
-    }
-  }
-
-  #failed(error) {
-    if (error.status === 404) this.#listeners.gone(this.#chat.id);
-    else if (error.status !== 401) toast(exceptionWords(error));
+  async #say(chat, text) {
+    if (await chat.say(text)) return;
+    // It comes back into the box of its own chat, before what was written there meanwhile.
+    if (chat.id === this.chatId) this.composer.text = before(text, this.composer.text);
+    else this.#drafts.set(chat.id, before(text, this.#drafts.get(chat.id)));
+    if (this.#chat === chat && chat.id === null && chat.isEmpty) this.#chat = null;
+    this.#changed();
   }
 
   #changed() {
     const isEmpty = this.#chat === null || this.#chat.isEmpty;
-    this.#empty.hidden = !isEmpty;
+    this.#empty.hidden = !isEmpty || this.element.classList.contains("is-loading");
     this.#temporaryField.hidden = this.#chat !== null;
     this.element.classList.toggle("is-empty", isEmpty);
     this.composer.isAnswering = this.isAnswering;
     if (this.#pinned) this.#toEnd();
-    this.#listeners.changed();
   }
 
   #toEnd() {
@@ -134,4 +138,8 @@ export class Thread {
     this.#pinned = scrollHeight - scrollTop - clientHeight < NEAR;
     this.#latest.hidden = this.#pinned;
   }
+}
+
+function before(text, draft) {
+  return draft ? `${text}\n\n${draft}` : text;
 }

@@ -1,0 +1,30 @@
+// Trying again what fails in passing. The page says meanwhile that it has no connection.
+
+import { Refused, Unreachable } from "./api.js";
+import { Backoff, pause } from "./backoff.js";
+import { back, lost } from "./connection.js";
+
+/**
+ * Does `action` until it works, and returns what it returns. Throws what another try does not mend, what still fails
+ * after `forMs`, and the signal's reason. `passes(refused)` says whether another try may mend a refusal.
+ */
+export async function untilItWorks(action, signal, { forMs = Infinity, passes = (refused) => refused.passes } = {}) {
+  const until = performance.now() + forMs;
+  const backoff = new Backoff();
+  const me = {};
+  try {
+    for (;;) {
+      try {
+        return await action();
+      } catch (error) {
+        const again = error instanceof Unreachable || (error instanceof Refused && passes(error));
+        if (!again || performance.now() > until) throw error;
+        lost(me);
+        await pause(backoff.next(error.retryAfter), signal);
+        signal.throwIfAborted();
+      }
+    }
+  } finally {
+    back(me);
+  }
+}

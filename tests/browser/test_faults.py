@@ -1,0 +1,98 @@
+"""Requests that fail, come late or find something gone: what was said is kept, in its own chat, and what is missed is read."""
+
+import asyncio
+import json
+from time import monotonic
+
+from playwright.async_api import Route, expect
+
+from tests.support.page import Person
+
+
+async def refuse(route: Route, status: int, code: str) -> None:
+    """Answer a request with a problem."""
+    problem = {"status": status, "code": code, "detail": code}
+    await route.fulfill(status=status, content_type="application/problem+json", body=json.dumps(problem))
+
+
+async def test_a_message_that_cannot_be_sent_is_tried_slowly_and_comes_back_in_its_own_chat(person: Person) -> None:
+    times: list[float] = []
+
+    async def fail(route: Route) -> None:
+        times.append(monotonic())
+        await refuse(route, *((503, "too_busy") if len(times) < 4 else (429, "quota_exceeded")))
+
+    await person.ask("Hello [[tokens=3]]")
+    await person.page.route("**/api/chats/*/messages", fail)
+    await person.say("Unsent")
+    await expect(person.questions).to_have_count(2)
+    await person.composer.fill("Behind it")
+    await person.button("New chat").click()
+    await person.composer.fill("Another")
+    await expect(person.page.get_by_text("Your tokens for today are used up.")).to_be_visible(timeout=15_000)
+    assert times[-1] - times[0] > 1
+    await expect(person.composer).to_have_value("Another")
+    await person.page.go_back()
+    await expect(person.composer).to_have_value("Unsent\n\nBehind it")
+    await expect(person.questions).to_have_count(1)
+
+
+async def test_messages_to_a_chat_that_is_being_made_are_one_chat_and_take_nobody_away(person: Person) -> None:
+    made = asyncio.Event()
+
+    async def wait(route: Route) -> None:
+        if route.request.method == "POST":
+            await made.wait()
+        await route.continue_()
+
+    await person.page.route("**/api/chats", wait)
+    await person.say("One [[tokens=3]]")
+    await person.say("Two [[tokens=4]]")
+    first = ["You saidOne [[tokens=3]]", "You saidTwo [[tokens=4]]"]
+    await expect(person.questions).to_have_text(first)
+    made.set()
+    await expect(person.answers.locator(".markdown")).to_have_text(["t1 t2 t3", "t1 t2 t3 t4"])
+    await expect(person.chats).to_have_count(1)
+    made.clear()
+    await person.button("New chat").click()
+    await person.say("Three [[tokens=5]]")
+    await expect(person.questions).to_have_count(1)
+    await person.chats.first.get_by_role("link").click()
+    await expect(person.questions).to_have_text(first)
+    made.set()
+    await expect(person.chats).to_have_count(2)
+    await expect(person.chats.nth(1).get_by_role("link")).to_have_attribute("aria-current", "page")
+    await expect(person.questions).to_have_text(first)
+    await person.chats.first.get_by_role("link").click()
+    await expect(person.answers.locator(".markdown")).to_have_text("t1 t2 t3 t4 t5")
+
+
+async def test_what_could_not_be_read_is_read_again(person: Person) -> None:
+    async def fail(route: Route) -> None:
+        await refuse(route, 503, "too_busy")
+
+    page = person.page
+    await person.ask("One [[tokens=3]]")
+    chat = page.url.rpartition("/")[2]
+    await page.route(f"**/api/chats/{chat}", fail, times=1)
+    await page.route("**/api/chats", fail, times=1)
+    await page.reload()
+    await expect(person.questions).to_have_count(1)
+    await expect(person.chats).to_have_count(1)
+    await page.route("**/messages?limit=100", fail, times=1)
+    elsewhere = await page.context.request.post(
+        f"/api/chats/{chat}/messages",
+        data={"content": "Two [[tokens=4]]"},
+        headers={"Origin": person.origin, "Prefer": "respond-async"},
+    )
+    assert elsewhere.ok
+    await expect(person.answers.nth(1).locator(".markdown")).to_have_text("t1 t2 t3 t4")
+
+
+async def test_a_generation_that_is_gone_does_not_take_its_chat_away(person: Person) -> None:
+    async def fail(route: Route) -> None:
+        await refuse(route, 404, "generation_not_found")
+
+    await person.page.route("**/api/generations/*/stream", fail, times=1)
+    answer = await person.ask("Gone [[tokens=3]]")
+    await expect(answer.locator(".markdown")).to_have_text("t1 t2 t3")
