@@ -94,6 +94,8 @@ export class Chat {
 
   /** Stops what is being written. The stream tells the end. */
   async stop() {
+    if (this.id === null) await this.#line; // its first message is on the way
+    if (this.id === null) return;
     await this.#try(() => call("POST", `${this.path}/stop`));
   }
 

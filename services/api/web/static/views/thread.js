@@ -121,8 +121,9 @@ export class Thread {
   }
 
   #changed() {
-    const isEmpty = this.#chat === null || this.#chat.isEmpty;
-    this.#empty.hidden = !isEmpty || this.element.classList.contains("is-loading");
+    const isLoading = this.element.classList.contains("is-loading");
+    const isEmpty = !isLoading && (this.#chat === null || this.#chat.isEmpty);
+    this.#empty.hidden = !isEmpty;
     this.#temporaryField.hidden = this.#chat !== null;
     this.element.classList.toggle("is-empty", isEmpty);
     this.composer.isAnswering = this.isAnswering;
