@@ -3,26 +3,31 @@
 #   curl.sh ask <chat> <message>    curl.sh follow <path of a stream>    curl.sh stop <chat>
 # API is the API's URL, TOKEN an access token. Prints one JSON object a line.
 set -euo pipefail
+longest_wait=60 # seconds; a quota that is used up asks to wait until midnight
 request=(--silent --show-error --no-buffer --oauth2-bearer "$TOKEN")
 
 follow() { # path, curl's options...
-    local path=$1 id="" status line
+    local path=$1 id="" status wait line
     shift
     while true; do
-        status=""
+        status="" wait=1
         while IFS= read -r line; do
             case ${line%$'\r'} in
                 HTTP/*) status=${line#* } status=${status%% *} ;;
+                [Rr]etry-[Aa]fter:*) wait=${line//[!0-9]/} ;;
                 "id: "*) id=${line#id: } ;;
                 "data: [DONE]") return ;;
                 "data: "*) printf '%s\n' "${line#data: }" ;;
             esac
         done < <(curl "${request[@]}" --include ${id:+--header "Last-Event-ID: $id"} "$@" "$API$path")
         case $status in
-            204) return ;;                                                        # there is no more
-            4*) [[ $status == 429 ]] || { printf '%s\n' "$line" >&2; return 1; } ;; # the request is wrong
+            204) return ;; # there is no more
+            "" | 2* | 429 | 502 | 503 | 504) # a cut, or a server that is busy or away
+                ((${wait:=1} <= longest_wait)) || { printf '%s\n' "$line" >&2; return 1; }
+                ;;
+            *) printf '%s\n' "$line" >&2; return 1 ;; # the request is wrong, or the service has a fault
         esac
-        sleep 1
+        sleep "$wait"
     done
 }
 

@@ -3,6 +3,9 @@
 export type Part = { type: string; [key: string]: any };
 export type Api = { url: string; token: string };
 
+const AGAIN = [429, 502, 503, 504];
+const LONGEST_WAIT = 60; // seconds. A quota that is used up asks to wait until midnight.
+
 /** Sends a message and follows its answer. The message is accepted once: the POST that is repeated after a cut resumes. */
 export async function ask(api: Api, chat: number, content: string, onPart: (part: Part) => void): Promise<void> {
   const headers = { "Content-Type": "application/json", "Idempotency-Key": crypto.randomUUID() };
@@ -15,10 +18,12 @@ export async function follow(api: Api, path: string, onPart: (part: Part) => voi
   headers.set("Authorization", `Bearer ${api.token}`);
   for (;;) {
     const response = await fetch(api.url + path, { ...init, headers }).catch(() => null);
+    const wait = Number(response?.headers.get("Retry-After")) || 1;
     if (response?.status === 204) return;
-    if (response && response.status >= 400 && ![429, 503].includes(response.status)) throw new Error(await response.text());
+    if (response && !response.ok && (!AGAIN.includes(response.status) || wait > LONGEST_WAIT))
+      throw new Error(await response.text());
     if (response?.ok && (await read(response, headers, onPart))) return;
-    await new Promise((retry) => setTimeout(retry, 1000));
+    await new Promise((retry) => setTimeout(retry, wait * 1000));
   }
 }
 

@@ -10,7 +10,9 @@ import httpx
 from httpx_sse import connect_sse
 
 Part = dict[str, Any]
-TRY_AGAIN = frozenset({429, 503})
+TRY_AGAIN = frozenset({429, 502, 503, 504})
+LONGEST_WAIT = 60
+"""Seconds. A quota that is used up asks to wait until midnight."""
 
 
 def ask(http: httpx.Client, chat: int, content: str) -> Iterator[Part]:
@@ -25,11 +27,14 @@ def follow(
     """Follow a stream to its end, whatever happens on the way: for example a reply's `generation.stream_url`."""
     sent = dict(headers or {})
     while True:
+        wait = 1
         try:
             with connect_sse(http, method, path, headers=sent, json=json) as source:
+                asked = source.response.headers.get("Retry-After", "")
+                wait = int(asked) if asked.isdecimal() else 1
                 if source.response.status_code == httpx.codes.NO_CONTENT:
                     return
-                if source.response.status_code not in TRY_AGAIN:
+                if source.response.status_code not in TRY_AGAIN or wait > LONGEST_WAIT:
                     source.response.raise_for_status()
                     for event in source.iter_sse():
                         if event.data == "[DONE]":
@@ -39,7 +44,7 @@ def follow(
                         yield loads(event.data)
         except httpx.TransportError:
             pass  # the connection was cut
-        time.sleep(1)
+        time.sleep(wait)
 
 
 def stop(http: httpx.Client, chat: int) -> None:

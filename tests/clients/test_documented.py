@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -137,3 +138,53 @@ async def test_an_answer_is_stopped(documented: Documented, worker: Worker, api:
         await answer.until()
         assert (answer.said, answer.last) == (numbered(10), "abort")
         assert (await documented.user.messages(answer.chat))[1]["status"] == "cancelled"
+
+
+@asynccontextmanager
+async def answers(*responses: bytes) -> AsyncIterator[str]:
+    """The URL of a server that gives these responses, one to each connection: a proxy whose API is away, for example."""
+    left = iter(responses)
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        length = re.search(rb"content-length: (\d+)", head.lower())
+        await reader.readexactly(int(length[1]) if length else 0)
+        writer.write(next(left))
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+
+
+def response(status: str, body: str, *headers: str) -> bytes:
+    lines = (f"HTTP/1.1 {status}", f"Content-Length: {len(body)}", "Connection: close", *headers)
+    return "\r\n".join((*lines, "", body)).encode()
+
+
+ENDED = response("200 OK", 'data: {"type":"finish"}\n\ndata: [DONE]\n\n', "Content-Type: text/event-stream")
+THAT_POST = pytest.mark.parametrize("documented", ["curl", "fetch", "httpx-sse"], indirect=True)
+
+
+@THAT_POST
+@pytest.mark.parametrize("status", ["429 Too Many Requests", "502 Bad Gateway", "504 Gateway Timeout"])
+async def test_a_server_that_is_busy_or_away_is_asked_again(documented: Documented, status: str) -> None:
+    away = response(status, "away", "Retry-After: 1")
+    async with answers(away, ENDED) as url, documented.asking(url, 1, "Hello") as running:
+        assert [json.loads(line) async for line in running.lines()] == [{"type": "finish"}]
+
+
+@THAT_POST
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        response("429 Too Many Requests", "quota_exceeded", "Retry-After: 3600"),
+        response("500 Internal Server Error", "internal_error"),
+        response("422 Unprocessable Content", "validation_failed"),
+    ],
+    ids=["a long wait", "a fault", "a wrong request"],
+)
+async def test_what_is_of_no_use_to_ask_again_is_told(documented: Documented, refusal: bytes) -> None:
+    async with answers(refusal) as url, documented.asking(url, 1, "Hello") as running:
+        with pytest.raises(AssertionError, match=r"429|500|422|quota_exceeded|internal_error|validation_failed"):
+            assert [line async for line in running.lines()] == []
