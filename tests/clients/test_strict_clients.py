@@ -48,7 +48,7 @@ def samples(annotation: Any) -> list[Any]:  # noqa: ANN401
             return [{"key": samples(get_args(annotation)[1])[0]}]
         case origin if origin in {Union, UnionType}:
             return [value for kind in kinds(annotation) for value in samples(kind)]
-    raise NotImplementedError(annotation)
+    raise AssertionError(f"no sample of {annotation} is known")
 
 
 SENT = [sample for kind in kinds(frames.Frame) for sample in samples(kind)]
