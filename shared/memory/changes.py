@@ -4,12 +4,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final
 
-from sqlalchemy import BigInteger, ColumnElement, and_, case, delete, func, insert, literal, or_, select, text, update
+from sqlalchemy import BigInteger, ColumnElement, case, delete, func, insert, literal, or_, select, text, update
 
 from shared.database.engine import Connection
 from shared.database.tables import MemoryFact, MemorySegment
 from shared.ids import ChatId, UserId
 from shared.memory.facts import MAX_FORGOTTEN, MAX_KEPT, Forgetting, NewFact
+from shared.memory.masking import says
 from shared.memory.segments import Segment
 
 # What a row that goes has replaced goes with it, and what that has replaced: without it they would hold again. A row stays
@@ -111,12 +112,7 @@ async def forget(
             "replaced_by": None,  # so that an old value is not told either
             "changed_at": func.now(),
         }
-        said_here = and_(
-            MemoryFact.chat_id == chat_id,
-            func.lower(MemoryFact.value).in_([value.lower() for value in forgetting.values]),
-            func.coalesce(MemoryFact.position, 0) <= forgetting.position,
-            MemoryFact.source != "edited",
-        )
+        said_here = MemoryFact.id.in_(await _ids_of_values(db, chat_id, forgetting))
         gone = await db.execute(
             update(MemoryFact)
             .where(
@@ -140,6 +136,21 @@ async def forget(
                 values.add(value.lower())
                 tombstone = {"user_id": user_id, "chat_id": chat_id, "kind": "other", "text": "", "value": value}
                 await db.execute(insert(MemoryFact).values({**tombstone, **marks, "source": "user"}))
+
+
+async def _ids_of_values(db: Connection, chat_id: ChatId, forgetting: Forgetting) -> list[int]:
+    """The facts of the chat whose values say what was taken back, up to its position, but for what the user wrote."""
+    if not forgetting.values:
+        return []
+    statement = select(MemoryFact.id, MemoryFact.value).where(
+        MemoryFact.chat_id == chat_id,
+        MemoryFact.value != "",
+        MemoryFact.forgotten_at.is_(None),
+        func.coalesce(MemoryFact.position, 0) <= forgetting.position,
+        MemoryFact.source != "edited",
+    )
+    rows = (await db.execute(statement)).all()
+    return [row.id for row in rows if any(value and says(row.value, value) for value in forgetting.values)]
 
 
 def _position_of(others: Mapping[ChatId, int], position: int) -> ColumnElement[int]:

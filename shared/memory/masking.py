@@ -10,6 +10,8 @@ import regex
 FORGOTTEN: Final = "[forgotten]"
 LEAST_MASKED: Final = 2
 """A shorter value is not masked: it stands in too many texts."""
+CACHED_CHARS: Final = 1_000
+"""The letters of a longer text are not cached."""
 
 # Scripts that write spaces between words. In others a word's end can't be seen.
 _WORD_EDGE: Final = regex.compile(r"[\p{Latin}\p{Cyrillic}\p{Greek}\p{Armenian}\p{Hebrew}\p{Arabic}\d]")
@@ -48,10 +50,8 @@ def says(text: str, value: str) -> bool:
     """Whether a text has a value, as `Mask` finds it. Every text has an empty value."""
     if not value:
         return True
-    return (
-        _letters_of_value(value) in _letters_of_value(text)
-        and _pattern(_composed(value)).search(_composed(text)) is not None
-    )
+    letters = _letters_of_value(text) if len(text) <= CACHED_CHARS else _letters(text)
+    return _letters_of_value(value) in letters and _pattern(_composed(value)).search(_composed(text)) is not None
 
 
 def _composed(text: str) -> str:

@@ -10,7 +10,7 @@ from shared.database.engine import Database, open_database
 from shared.database_urls import to_sqlalchemy
 from shared.ids import ChatId, UserId
 from shared.memory import summaries
-from shared.memory.changes import add_facts
+from shared.memory.changes import add_facts, forget
 from shared.memory.chat_memory import read_memory
 from shared.memory.facts import MAX_KEPT, Forgetting, NewFact
 from shared.memory.segments import Segment
@@ -74,6 +74,19 @@ async def test_a_fact_of_another_chat_is_forgotten_up_to_the_end_of_that_chat(
     # What somebody makes of the other chat's memory now is refused.
     ((after,),) = execute(database_url, "SELECT memory_version FROM chats WHERE id = %s", there)
     assert int(str(after)) == int(str(before)) + 1
+
+
+async def test_a_fact_is_forgotten_when_its_value_says_what_was_taken_back(
+    client: Client, user: UserId, add: AddFact, database: Database, database_url: str
+) -> None:
+    chat = await client.new_chat()
+    says_it = [add(chat, 1, "5 Rose Street, Turku"), add(chat, 2, "555 0199")]
+    for position, value in ((1, "15 Rose Street"), (1, "Rose"), (3, "5 Rose Street")):
+        add(chat, position, value)
+    async with database.begin() as db:
+        await forget(db, user, ChatId(chat), [Forgetting(2, values=("5 rose street", "555-0199"))])
+    rows = execute(database_url, "SELECT id FROM memory_facts WHERE forgotten_at IS NOT NULL AND text <> '' ORDER BY 1")
+    assert rows == [(fact,) for fact in says_it]
 
 
 async def test_what_was_replaced_does_not_hold_again_when_its_successor_has_no_room(

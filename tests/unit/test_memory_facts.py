@@ -15,6 +15,8 @@ from services.worker.summaries.facts import (
     left_out,
     read_facts,
     read_forgettings,
+    said_again,
+    without_taken_back,
 )
 from services.worker.summaries.messages import SummarizedMessage
 from shared.ids import ChatId
@@ -247,6 +249,30 @@ def test_of_kinds_of_which_people_have_several_none_replaces_another_unasked(kin
 def test_a_sentence_that_says_a_forgotten_value_again_lifts_its_tombstone() -> None:
     (missing,) = left_out([said(9, "It is 555-0199 after all.")], "", [], [], [forgotten(7, "555-0199", 4)])
     assert missing.replaces == (7,)
+
+
+def test_a_number_that_is_written_in_another_way_says_a_forgotten_value_again() -> None:
+    new = NewFact(9, None, "number", "My phone is 555 0199", "user")
+    assert said_again(new, [forgotten(7, "555-0199", 4)]) == [7]
+    assert is_forgotten(new, [forgotten(7, "555-0199", 9)])
+    messages = [said(5, "Forget 555 0199.")]
+    (read_back,), _ = read_forgettings([{"position": 5, "values": ["555-0199"]}], messages, [])
+    assert read_back.values == ("555-0199",)
+
+
+@pytest.mark.parametrize(
+    ("text", "value", "is_told"),
+    [
+        ("I live there", "5 Rose Street, Turku", False),
+        ("I live at 5 rose  Street, Turku", "Turku", False),
+        ("I live at 5 Rose Streets", "5 Rose Streets", True),
+    ],
+)
+def test_a_fact_goes_when_what_it_says_is_taken_back_later(text: str, value: str, *, is_told: bool) -> None:
+    new = NewFact(3, None, "place", text, "user", value=value)
+    for at in (3, 4):
+        assert without_taken_back([new], [Forgetting(at, values=("5 Rose Street",))]) == [new] * is_told
+    assert without_taken_back([new], [Forgetting(2, values=("5 Rose Street",)), Forgetting(3, values=("",))]) == [new]
 
 
 def test_only_so_much_is_taken_back_at_once() -> None:

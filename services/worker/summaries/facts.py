@@ -14,13 +14,12 @@ from services.worker.look_up.terms import distinct_terms
 from services.worker.summaries.distinctive import covers, plain, sentences_with, tokens_in
 from services.worker.summaries.messages import SummarizedMessage
 from shared.memory.facts import FACT_MAX_CHARS, KINDS, LABEL_MAX_CHARS, Fact, FactKind, Forgetting, NewFact
+from shared.memory.masking import LEAST_MASKED, says
 from shared.protocol.encoding import clean
 
 MAX_FACTS: Final = 40
 """More facts of one answer are not read."""
 MAX_VALUES: Final = 20
-LEAST_VALUE_CHARS: Final = 2
-"""A shorter value is not masked: it stands in too many words."""
 USERS_ALONE: Final = frozenset({"identity", "health", "preference", "instruction"})
 """Only the user says these of the user. An assistant's or a page's sentence of such a kind has no kind."""
 
@@ -159,8 +158,23 @@ def _place_after(fact: NewFact, forgotten: Fact) -> bool:
 
 def _says(fact: NewFact, forgotten: Fact) -> bool:
     """Whether a fact has the value that was forgotten, however a number in it is written."""
-    value = forgotten.taken_back
-    return bool(value) and covers(plain(f"{fact.text}\n{fact.value}"), value)
+    return _has_value(f"{fact.text}\n{fact.value}", forgotten.taken_back)
+
+
+def _has_value(text: str, value: str) -> bool:
+    """As `says`. An empty value stands in no text."""
+    return bool(value) and says(text, value)
+
+
+def without_taken_back(facts: Iterable[NewFact], forgettings: Sequence[Forgetting]) -> list[NewFact]:
+    """The facts without those that say what was taken back in the same message or a later one."""
+    return [fact for fact in facts if not _is_taken_back(fact, forgettings)]
+
+
+def _is_taken_back(fact: NewFact, forgettings: Sequence[Forgetting]) -> bool:
+    said = f"{fact.text}\n{fact.value}"
+    later = (one for one in forgettings if (fact.position or 0) <= one.position)
+    return any(_has_value(said, value) for one in later for value in one.values)
 
 
 def read_forgettings(
@@ -193,9 +207,9 @@ def read_forgettings(
 
 def _was_said(value: str, said: Iterable[str]) -> bool:
     """Whether a value says something, and stands in what the user said or what is known. Stop words say nothing."""
-    if len(value) < LEAST_VALUE_CHARS or not distinct_terms(value):
+    if len(value) < LEAST_MASKED or not distinct_terms(value):
         return False
-    return any(covers(plain(" ".join(text.split())), value) for text in said)
+    return any(says(text, value) for text in said)
 
 
 def left_out(
@@ -211,7 +225,6 @@ def left_out(
     """
     plain_told = plain("\n".join([told, *(fact.text for fact in facts)]))
     taken_back = {forgetting.position for forgetting in forgettings}
-    values = [(one.position, value) for one in forgettings for value in one.values]
     kind: FactKind = "other"
     sentences = list[NewFact]()
     for message in messages:
@@ -220,7 +233,6 @@ def left_out(
         missing = [token for token in tokens_in(message.content) if not covers(plain_told, token.text)]
         for sentence in sentences_with(message.content, missing):
             fact = NewFact(message.position, message.id, kind, sentence, "user", message.said_at, quote=sentence)
-            has_taken_back = any(message.position <= at and covers(plain(sentence), value) for at, value in values)
-            if not has_taken_back and not is_forgotten(fact, forgotten):
+            if not _is_taken_back(fact, forgettings) and not is_forgotten(fact, forgotten):
                 sentences.append(replace(fact, replaces=tuple(said_again(fact, forgotten))))
     return sentences

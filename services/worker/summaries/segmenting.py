@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 from sqlalchemy import Update
 
 from services.worker.look_up.port import HistoryIndex, Scope
-from services.worker.summaries.distinctive import covers, plain
+from services.worker.summaries.facts import without_taken_back
 from services.worker.summaries.messages import SummarizedMessage, messages_of_stretch, read_row
 from services.worker.summaries.summary_model import Draft, Known, SummaryModel, extracted, merged
 from services.worker.summaries.taken_back import nearest, requests_to_forget, taken_back
@@ -139,12 +139,7 @@ class Segmenting:
                 forgettings.append(forgetting)
         if len(forgettings) == len(draft.forgettings):
             return draft
-        values = [(one.position, value) for one in forgettings for value in one.values]
-        facts = [
-            fact
-            for fact in draft.facts
-            if not any((fact.position or 0) <= at and covers(plain(fact.text), value) for at, value in values)
-        ]
+        facts = await asyncio.to_thread(without_taken_back, draft.facts, forgettings)
         return replace(draft, facts=facts, forgettings=forgettings)
 
     async def _within_bounds(self, segments: list[Segment], *, is_well: bool) -> list[Segment]:

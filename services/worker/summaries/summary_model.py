@@ -14,7 +14,7 @@ from services.worker.models.port import ModelMessage, ModelRequest
 from services.worker.models.tokens import Vocabulary, count_text, count_tokens, cut_text
 from services.worker.summaries.checks import check, without_inventions
 from services.worker.summaries.extracts import extract_of, shorter
-from services.worker.summaries.facts import left_out, read_facts, read_forgettings
+from services.worker.summaries.facts import left_out, read_facts, read_forgettings, without_taken_back
 from services.worker.summaries.messages import SummarizedMessage
 from services.worker.summaries.model_answers import Given, read_answer
 from shared.errors import ModelError, PromptTooLong, QuotaExceeded
@@ -263,9 +263,7 @@ def merged(older: Segment, newer: Segment, max_chars: int) -> Segment:
 def _draft_of(given: Given, messages: Sequence[SummarizedMessage], known: Known, told: Sequence[Fact]) -> Draft:
     forgettings, unclear = read_forgettings(given.forget, messages, told)
     facts = read_facts(given.facts, messages, [*known.facts, *known.shared], known.forgotten)
-    taken_back = {value.casefold(): forgetting.position for forgetting in forgettings for value in forgetting.values}
-    kept = [fact for fact in facts if (fact.position or 0) > taken_back.get(fact.value.casefold(), 0)]
-    return Draft(given.summary, "summary", kept, forgettings, tuple(unclear))
+    return Draft(given.summary, "summary", without_taken_back(facts, forgettings), forgettings, tuple(unclear))
 
 
 def _with_left_out(draft: Draft, messages: Sequence[SummarizedMessage], known: Known) -> Draft:
