@@ -7,15 +7,21 @@ from uuid import uuid4
 import pytest
 
 from services.launcher.embedded.valkey import EmbeddedValkey
+from services.worker.models.answer import Answer
+from services.worker.models.port import ModelRequest
+from services.worker.quota import Quota
 from services.worker.runtime import Worker
-from services.worker.summaries.segmenting import EXTRACT_AFTER, MAX_TRIES
+from services.worker.summaries.segmenting import EXTRACT_AFTER, MAX_TRIES, Segmenting
 from services.worker.summaries.summarizer import WAIT_WITHIN, Summarizer
+from services.worker.summaries.summary_model import SummaryModel
 from shared.ids import ChatId
 from shared.memory import summaries
+from shared.memory.chat_memory import read_memory
 from shared.settings import Settings
 from tests.conftest import settings_for
 from tests.doubles import groq_control
 from tests.support.clients import Client, numbered, text_of
+from tests.support.models import BreakingOff, ask_whole
 from tests.support.summaries import DUE, memory_of, requested, say, segments_of
 from tests.support.turns import Noted, answer, execute, open_worker_for
 
@@ -182,6 +188,37 @@ async def test_a_quota_holds_for_summaries_too(
     assert (failures, waits) == (0, True)
 
 
+async def test_a_used_up_quota_is_no_try_of_the_model_for_something_better(
+    summarizer: Summarizer, chat: int, database_url: str
+) -> None:
+    say(database_url, chat, *["I live in Turku."] * 8)
+    execute(database_url, "UPDATE chats SET summary_failures = 1")
+    assert await summarizer.summarize_now(ChatId(chat)) is not None  # an answer waits, so the messages are extracted
+    async with summarizer.database.connect() as db:
+        claimed = await summaries.claim(db, ChatId(chat), summarizer.lease, even_if_not_due=True)
+        memory = await read_memory(db, ChatId(chat))
+    assert claimed is not None
+    assert memory is not None
+    assert memory.segments[0].kind == "extract"
+    failing = BreakingOff("")
+
+    def segmenting(*, tokens_left: int) -> Segmenting:
+        async def ask(request: ModelRequest, _: float) -> Answer:
+            return await ask_whole(failing, request)
+
+        async def check_quota(tokens: int) -> None:
+            Quota(tokens_left).check(tokens)
+
+        until = asyncio.get_running_loop().time() + 60
+        model = SummaryModel(ask, summarizer.models, 600, check_quota, until)
+        return Segmenting(summarizer.database, summarizer.index, model, claimed, memory, 600)
+
+    assert await segmenting(tokens_left=0).make_anew() is None
+    failed = await segmenting(tokens_left=1_000_000).make_anew()
+    assert failed is not None
+    assert failed.segments[0].tries == 1
+
+
 async def test_a_hung_model_costs_an_answer_no_more_than_its_share(
     client: Client, database_url: str, valkey: EmbeddedValkey, groq_url: str
 ) -> None:
@@ -199,7 +236,7 @@ async def test_a_hung_model_costs_an_answer_no_more_than_its_share(
         # What the model did not do in time is done without it: nothing has to be left out.
         assert loop.time() - began < WAIT_WITHIN + 8  # on a slow machine
     assert memory_of(database_url, chat)[1] == 25
-    assert {kind for *_, kind in segments_of(database_url, chat)} <= {"extract", "summary"}
+    assert {kind for *_, kind in segments_of(database_url, chat)} == {"extract"}
 
 
 async def test_an_answer_does_not_wait_for_a_summary_that_is_stuck(

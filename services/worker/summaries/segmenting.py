@@ -72,7 +72,9 @@ class Segmenting:
         return chunk, MemoryChanges(segments, draft.facts, draft.forgettings, failures)
 
     async def make_anew(self) -> MemoryChanges | None:
-        """Have the model better the oldest extract. Returns what is to be saved; None where there is none to better.
+        """Have the model better the oldest extract. Returns what is to be saved.
+
+        None where there is none to better, or where the user has no tokens left today: that is no try of the model.
 
         An extract that a model could not better MAX_TRIES times stays.
         """
@@ -88,7 +90,9 @@ class Segmenting:
         known = self._known()
         try:
             chunk, draft = await self.model.summarize(rows, known)
-        except (ModelError, QuotaExceeded):
+        except QuotaExceeded:
+            return None
+        except ModelError:
             return MemoryChanges(segments)
         draft = await self._with_taken_back(chunk, draft, known)
         if len(chunk) == len(rows) and draft.kind == "summary":
