@@ -14,6 +14,9 @@ from services.worker.summaries.summarizer import Summarizer
 from services.worker.temporary_chats import TemporaryChats
 from services.worker.titles import Titles
 from shared.errors import CortexAIError
+from shared.telemetry.logs import get_logger
+
+log = get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +40,7 @@ class Worker:
             SQLAlchemyError, CortexAIError, OSError: the first failure, once all steps were tried.
 
         """
-        failures = list[Exception]()
+        first: Exception | None = None
         steps = (
             self.recovery.sweep,
             self.summarizer.resend_lost,
@@ -48,9 +51,10 @@ class Worker:
             try:
                 await step()
             except (SQLAlchemyError, CortexAIError, OSError) as failure:
-                failures.append(failure)
-        if failures:
-            raise failures[0]
+                log.warning("sweep_step_failed", step=step.__qualname__, error=type(failure).__name__)
+                first = first or failure
+        if first is not None:
+            raise first
 
     async def drain(self, seconds: float) -> None:
         """Begin nothing new, let running work finish for so many seconds, and give the rest back."""

@@ -13,7 +13,7 @@ from shared.ids import ChatId
 from shared.memory.chat_memory import read_memory
 from shared.settings import Settings
 from tests.support.clients import Client
-from tests.support.turns import answer, execute, post
+from tests.support.turns import answer, execute, logged, post
 
 TABLES = ("chats", "messages", "generations", "memory_segments", "memory_facts")
 
@@ -55,7 +55,7 @@ async def test_a_temporary_chat_is_deleted_with_all_that_belongs_to_it(
 
 
 async def test_a_sweep_whose_first_step_fails_deletes_them_all_the_same(
-    client: Client, worker: Worker, database_url: str, settings: Settings
+    client: Client, worker: Worker, database_url: str, settings: Settings, caplog: pytest.LogCaptureFixture
 ) -> None:
     await new_chat(client)
     age(database_url, settings.temporary_chat_hours + 1)
@@ -63,6 +63,8 @@ async def test_a_sweep_whose_first_step_fails_deletes_them_all_the_same(
     with pytest.raises(OperationalError):
         await replace(worker, recovery=replace(worker.recovery, database=nowhere)).sweep()
     assert chats(database_url) == []
+    (line,) = logged(caplog, "sweep_step_failed")
+    assert (line["step"], line["error"]) == ("Recovery.sweep", "OperationalError")
 
 
 async def test_readers_are_told_the_same_as_after_a_deletion(
