@@ -17,7 +17,7 @@ from shared.memory.segments import Segment
 from shared.memory.summaries import MemoryChanges
 from tests.support.clients import Client
 from tests.support.summaries import say
-from tests.support.turns import execute
+from tests.support.turns import execute, wait_for_waiters
 
 AddFact = Callable[..., int]
 
@@ -110,13 +110,6 @@ async def test_what_was_replaced_does_not_hold_again_when_its_successor_has_no_r
     assert execute(database_url, "SELECT count(*) FROM memory_facts") == [(MAX_KEPT,)]
 
 
-def _wait_for_waiters(other: psycopg.Connection[tuple[object, ...]], many: int) -> None:
-    """Ask until so many of the database's sessions wait for a lock."""
-    waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
-    while other.execute(waiting).fetchone() != (many,):
-        other.execute("SELECT pg_stat_clear_snapshot()")
-
-
 async def test_two_who_take_over_at_once_do_so_once(client: Client, database: Database, database_url: str) -> None:
     chat = await client.new_chat()
     say(database_url, chat, "I like trains.", *["Well."] * 5)
@@ -126,7 +119,7 @@ async def test_two_who_take_over_at_once_do_so_once(client: Client, database: Da
         other.execute("SELECT 1 FROM chats FOR UPDATE")
         async with database.connect() as one, database.connect() as two:
             readers = [asyncio.create_task(read_memory(db, ChatId(chat))) for db in (one, two)]
-            await asyncio.to_thread(_wait_for_waiters, other, 2)
+            await asyncio.to_thread(wait_for_waiters, other, 2)
             other.commit()
             memories = await asyncio.gather(*readers)
     assert [len(memory.facts) for memory in memories if memory] == [2, 2]

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
+import psycopg
 import pytest
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -26,7 +27,7 @@ from shared.settings import Settings
 from tests.doubles import groq_control
 from tests.support.clients import Client, types_of
 from tests.support.summaries import memory_of, say
-from tests.support.turns import answer, execute, logged, open_worker_for, without_look_up
+from tests.support.turns import answer, execute, logged, open_worker_for, post, wait_for_waiters, without_look_up
 
 TALK = ("How nice.", "Indeed it is.") * 4
 
@@ -35,6 +36,23 @@ TALK = ("How nice.", "Indeed it is.") * 4
 async def _no_scripts_for_others(groq_url: str) -> AsyncIterator[None]:
     yield
     await groq_control.reset(groq_url)
+
+
+async def test_a_look_up_ends_with_the_attempt_that_does_not_start(
+    client: Client, worker: Worker, database_url: str, chat: int
+) -> None:
+    say(database_url, chat, *["Hello"] * 4)
+    execute(database_url, "UPDATE chats SET summary_position = 2")
+    posted = await post(client, "Hello", chat)
+    with psycopg.connect(database_url) as other:
+        other.execute("LOCK TABLE memory_facts")  # both read this table
+        before = asyncio.all_tasks()
+        attempt = asyncio.create_task(worker.attempts.run(posted.generation_id))
+        await asyncio.to_thread(wait_for_waiters, other, 2)
+        (looking_up,) = asyncio.all_tasks() - before - {attempt}
+        attempt.cancel()
+        await asyncio.wait([attempt])
+        assert looking_up.done()
 
 
 @dataclass(frozen=True)

@@ -155,6 +155,13 @@ def logged(caplog: pytest.LogCaptureFixture, event: str) -> list[dict[str, Any]]
     return [line for line in fields if line["event"] == event]
 
 
+def wait_for_waiters(other: psycopg.Connection[tuple[object, ...]], many: int) -> None:
+    """Ask until so many of the database's sessions wait for a lock."""
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+    while other.execute(waiting).fetchone() != (many,):
+        other.execute("SELECT pg_stat_clear_snapshot()")
+
+
 def execute(database_url: str, statement: str, *values: object) -> list[tuple[object, ...]]:
     """Change or ask the database behind everybody's back."""
     with psycopg.connect(database_url, autocommit=True) as connection:
