@@ -48,7 +48,7 @@ class Asked(NamedTuple):
 async def look_up(database: Database, index: HistoryIndex, claimed: Claimed) -> tuple[FoundMessage, ...]:
     """The messages of the chat, up to its watermark, that bear on the question, the best first. Never raises.
 
-    None when the look-up fails or takes more than WITHIN seconds: an answer without them is better than none. The caller
+    Empty when the look-up fails or takes more than WITHIN seconds: an answer without them is better than none. The caller
     need hold no connection: to make terms and excerpts takes time.
     """
     if not claimed.watermark:

@@ -110,7 +110,7 @@ class PostgresIndex:
 
 
 def _best(rows: Sequence[Row[Any]], questions: Sequence[str], limit: int) -> list[Row[Any]]:
-    """The rows that are worth telling, at most `limit`. None when all say the same as the questions."""
+    """The rows that are worth telling, at most `limit`. Empty when all say the same as the questions."""
     others = list(_said_once(rows, *questions))
     return [row for row in others if row.score >= LEAST_SHARE * others[0].score][:limit]
 
