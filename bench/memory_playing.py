@@ -12,15 +12,14 @@ from typing import Any, Final, NamedTuple
 
 import psycopg
 from alembic import command
-from alembic.config import Config
 from memory_corpus import Spoken
 from memory_summarizers import Behaviour, ScriptedSummarizer
 
-import migrations
 from services.api.turns.queries import Bounds, open_turn
 from services.api.turns.turn import NewTurn
 from services.launcher.embedded.postgres import EmbeddedPostgres
 from services.launcher.embedded.valkey import EmbeddedValkey
+from services.launcher.migrations import configuration
 from services.worker.app import open_worker
 from services.worker.generations.attempt import Attempts
 from services.worker.generations.earlier_messages import find, read_asked, with_found
@@ -64,10 +63,7 @@ def servers() -> Iterator[Servers]:
             EmbeddedPostgres(place / "pg", durable=False) as postgres,
             EmbeddedValkey(place / "vk", appendonly=False) as valkey,
         ):
-            config = Config()
-            config.set_main_option("script_location", str(Path(migrations.__file__).parent))
-            config.attributes["database_url"] = to_sqlalchemy(postgres.url)
-            command.upgrade(config, "head")
+            command.upgrade(configuration(to_sqlalchemy(postgres.url)), "head")
             yield Servers(postgres.url, valkey.url)
 
 

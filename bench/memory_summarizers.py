@@ -57,11 +57,10 @@ class Asked:
                 label, colon, rest = line.partition(": ")
                 if colon and rest[:1] in {"[", '"'}:
                     found[label.strip().casefold()] = _value(rest)
-        old = found.get("the summary so far")
         return cls(
             found.get("the messages") or (),
             found.get("the facts so far") or (),
-            [old] if old else [one["text"] for one in found.get("the summaries") or ()],
+            [one["text"] for one in found.get("the summaries") or ()],
             found.get("missing") or (),
             plain("\n".join(message.content for message in request.conversation)),
         )
@@ -80,7 +79,7 @@ Behaviour = Callable[["Asked"], str]
 
 @dataclass
 class ScriptedSummarizer:
-    """A model whose answers are a behaviour's. `calls` counts what it was asked, `fact_calls` those with messages."""
+    """A model whose answers are a behaviour's. `calls` counts what it was asked."""
 
     behaviour: Behaviour
     calls: int = 0
@@ -119,7 +118,7 @@ class Perfect:
 
     def answer(self, asked: Asked) -> dict[str, Any]:
         """Summary, facts and what is to be forgotten."""
-        lines = [self.merged(asked.summaries)] if asked.summaries else []
+        lines = list[str]()
         facts, forget = list[dict[str, Any]](), list[dict[str, Any]]()
         for message in asked.messages:
             kept = self._kept(self._planted(message))
