@@ -101,7 +101,7 @@ class SummaryModel:
 
         """
         for halved in range(halvings, halvings + MOST_HALVINGS):
-            chunk = self._fitting(rows, halved)
+            chunk = await asyncio.to_thread(self._fitting, rows, halved)
             said = [message for message in chunk if message.content]
             if not said:
                 return chunk, Draft("", "summary")
@@ -110,7 +110,7 @@ class SummaryModel:
             except PromptTooLong:
                 continue
         # The model refuses even the shortest. One message must not keep all later messages out of the memory.
-        return chunk, extracted(said, known, self.max_chars)
+        return chunk, await asyncio.to_thread(extracted, said, known, self.max_chars)
 
     async def _draft(self, messages: Sequence[SummarizedMessage], known: Known, room: int) -> Draft:
         # Whatever reads all the text does so on a thread: there may be much.
