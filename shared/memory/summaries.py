@@ -51,17 +51,13 @@ MAX_DOUBLINGS: Final = 10
 MOST_RECOVERIES: Final = 3
 
 
-def _waiting(watermark: Any) -> ColumnElement[int]:  # noqa: ANN401 - a column or a number
-    """How many messages of the active path lie past the watermark and before any reply that is pending.
-
-    Of messages alone, without the chat's `last_position`: that is read again when its row was locked by another, while the
-    messages are those of the statement's beginning, so the two may not agree.
-    """
+def first_pending(chat: Any, watermark: Any) -> ColumnElement[int]:  # noqa: ANN401 - columns or numbers
+    """The position of the first reply of the active path past the watermark that is pending; MAX_BIGINT where none is."""
     pending = aliased(Message)
-    first_pending = (
+    first = (
         select(pending.position)
         .where(
-            pending.chat_id == Chat.id,
+            pending.chat_id == chat,
             pending.position > watermark,
             pending.status == MessageStatus.PENDING,
             ~pending.replaced,
@@ -71,12 +67,21 @@ def _waiting(watermark: Any) -> ColumnElement[int]:  # noqa: ANN401 - a column o
         .correlate(Chat)
         .scalar_subquery()
     )
+    return func.coalesce(first, literal(MAX_BIGINT, BigInteger))
+
+
+def _waiting(watermark: Any) -> ColumnElement[int]:  # noqa: ANN401 - a column or a number
+    """How many messages of the active path lie past the watermark and before any reply that is pending.
+
+    Of messages alone, without the chat's `last_position`: that is read again when its row was locked by another, while the
+    messages are those of the statement's beginning, so the two may not agree.
+    """
     return (
         select(func.count())
         .where(
             Message.chat_id == Chat.id,
             Message.position > watermark,
-            Message.position < func.coalesce(first_pending, literal(MAX_BIGINT, BigInteger)),
+            Message.position < first_pending(Chat.id, watermark),
             ~Message.replaced,
         )
         .correlate(Chat)

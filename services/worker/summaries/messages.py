@@ -3,13 +3,13 @@
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import BigInteger, Row, Select, func, literal, select
+from sqlalchemy import Row, Select, select
 from sqlalchemy.orm import aliased
 
 from shared.database.tables import Message
-from shared.ids import MAX_BIGINT, ChatId, MessageId
+from shared.ids import ChatId, MessageId
 from shared.memory.facts import FactSource
-from shared.states import MessageStatus
+from shared.memory.summaries import first_pending
 
 
 class SummarizedMessage(NamedTuple):
@@ -52,23 +52,13 @@ def next_messages(chat_id: ChatId, watermark: int, window: int, limit: int) -> S
     None of the newest `window` is among them, and none from the first reply on that is pending. One statement says which
     these are: since a chat was claimed, another path may have become the active one.
     """
-    pending, other = aliased(Message), aliased(Message)
-    first_pending = (
-        select(func.min(pending.position))
-        .where(
-            pending.chat_id == chat_id,
-            pending.position > watermark,
-            pending.status == MessageStatus.PENDING,
-            ~pending.replaced,
-        )
-        .scalar_subquery()
-    )
+    other = aliased(Message)
     last = (
         select(other.position)
         .where(
             other.chat_id == chat_id,
             other.position > watermark,
-            other.position < func.coalesce(first_pending, literal(MAX_BIGINT, BigInteger)),
+            other.position < first_pending(chat_id, watermark),
             ~other.replaced,
         )
         .order_by(other.position.desc())
