@@ -6,7 +6,7 @@ the job has not begun yet.
 
 from typing import Any, Final
 
-from sqlalchemy import update
+from sqlalchemy import Update, update
 from sqlalchemy.sql.dml import ReturningUpdate
 from sqlalchemy.sql.elements import ColumnElement
 
@@ -35,9 +35,6 @@ def take_try(chat_id: ChatId) -> ReturningUpdate[int]:
     return counted
 
 
-def give_up(chat_id: ChatId) -> ReturningUpdate[int]:
+def give_up(chat_id: ChatId) -> Update:
     """Have no title asked for any more."""
-    given_up: ReturningUpdate[Any] = (
-        update(Chat).where(Chat.id == chat_id).values(title_tries=GIVEN_UP).returning(Chat.title_tries)
-    )
-    return given_up
+    return update(Chat).where(Chat.id == chat_id).values(title_tries=GIVEN_UP)

@@ -19,6 +19,7 @@ BATCH_MESSAGES: Final = 100
 NO_CHAT: Final = ChatId(0)
 OF_THE_CHAT: Final = (SQLAlchemyError, ArithmeticError, LookupError, TypeError, ValueError)
 """Errors that the texts of one chat may cause, in the making of terms or in the database."""
+MAX_FAILED: Final = 1_000
 PASS_SECONDS: Final = 1.0
 """How long one pass goes on. The process has other work."""
 
@@ -29,7 +30,8 @@ class Backfill:
 
     Two at once do the same work twice, which changes nothing. A chat that fails keeps no other from being indexed:
     `skipped` is the last chat that failed, and chats with greater ids are next. After the last one all have their turn again.
-    `failed` are the chats whose failure was logged: once in a process, however often they have their turn.
+    `failed` are the chats whose failure was logged: once in a process, however often they have their turn, and the
+    first MAX_FAILED of them only.
     """
 
     database: Database
@@ -66,7 +68,7 @@ class Backfill:
         except OF_THE_CHAT as error:
             if is_transient(error):
                 raise
-            if found.chat_id not in self.failed:
+            if found.chat_id not in self.failed and len(self.failed) < MAX_FAILED:
                 self.failed.add(found.chat_id)
                 log.exception("chat_not_indexed", chat_id=found.chat_id)
             self.skipped = found.chat_id
