@@ -12,11 +12,13 @@ import uvicorn
 from services.api.app import create_app
 from services.api.http_protocol import HttpProtocol
 from services.api.listener import tune
+from services.launcher.embedded.valkey import EmbeddedValkey
 from services.worker.app import open_worker
 from services.worker.runtime import Worker
 from services.worker.summaries.summarizer import Summarizer
 from shared.ids import GenerationId
 from shared.settings import Settings
+from tests.conftest import settings_for
 from tests.support.clients import NO_TLS, Client
 from tests.support.turns import Noted
 
@@ -53,6 +55,16 @@ async def api(settings: Settings) -> AsyncIterator[str]:
     """The API's URL."""
     async with serve(settings) as url:
         yield url
+
+
+@pytest.fixture(scope="module")
+async def anyone(make_database: Callable[[], str], valkey: EmbeddedValkey) -> AsyncIterator[httpx.AsyncClient]:
+    """A client without an account, of an API for all tests of a module."""
+    async with (
+        serve(settings_for(make_database(), valkey.url, "http://127.0.0.1:1")) as url,
+        httpx.AsyncClient(base_url=url, verify=NO_TLS, timeout=20) as opened,
+    ):
+        yield opened
 
 
 @pytest.fixture

@@ -3,17 +3,11 @@
 import base64
 import hashlib
 import re
-from collections.abc import AsyncIterator, Callable
 from html.parser import HTMLParser
 from urllib.parse import urljoin, urlsplit
 
 import httpx
 import pytest
-
-from services.launcher.embedded.valkey import EmbeddedValkey
-from tests.conftest import settings_for
-from tests.integration.conftest import serve
-from tests.support.clients import NO_TLS
 
 TYPES = {".js": "text/javascript", ".css": "text/css", ".png": "image/png"}
 
@@ -40,32 +34,22 @@ class Page(HTMLParser):
             self.scripts.append(data)
 
 
-@pytest.fixture(scope="module")
-async def http(make_database: Callable[[], str], valkey: EmbeddedValkey) -> AsyncIterator[httpx.AsyncClient]:
-    """What a browser sends requests with."""
-    async with (
-        serve(settings_for(make_database(), valkey.url, "http://127.0.0.1:1")) as url,
-        httpx.AsyncClient(base_url=url, verify=NO_TLS, timeout=20) as opened,
-    ):
-        yield opened
-
-
 def policy_of(response: httpx.Response) -> dict[str, list[str]]:
     """The content security policy: what may come from where."""
     parts = (part.split() for part in response.headers["Content-Security-Policy"].split(";"))
     return {name: sources for name, *sources in parts}
 
 
-async def test_all_that_the_page_loads_comes_from_the_api(http: httpx.AsyncClient) -> None:
-    response = await http.get("/docs")
+async def test_all_that_the_page_loads_comes_from_the_api(anyone: httpx.AsyncClient) -> None:
+    response = await anyone.get("/docs")
     assert response.status_code == 200
     assert response.headers["Content-Type"].startswith("text/html")
     addresses = Page(response.text).addresses
     assert {re.sub(r".*\.", ".", address) for address in addresses} == TYPES.keys()
     for address in addresses:
         where = urlsplit(urljoin(str(response.url), address))
-        assert f"{where.scheme}://{where.netloc}" == str(http.base_url).rstrip("/")
-        loaded = await http.get(address)
+        assert f"{where.scheme}://{where.netloc}" == str(anyone.base_url).rstrip("/")
+        loaded = await anyone.get(address)
         assert loaded.status_code == 200
         assert loaded.content
         assert loaded.headers["Content-Type"].partition(";")[0] == TYPES[re.sub(r".*\.", ".", address)]
@@ -76,21 +60,21 @@ async def test_all_that_the_page_loads_comes_from_the_api(http: httpx.AsyncClien
             assert "@import" not in loaded.text
 
 
-async def test_the_page_shows_this_apis_description(http: httpx.AsyncClient) -> None:
-    (script,) = Page((await http.get("/docs")).text).scripts
+async def test_the_page_shows_this_apis_description(anyone: httpx.AsyncClient) -> None:
+    (script,) = Page((await anyone.get("/docs")).text).scripts
     assert "'/openapi.json'" in script
     assert "window.location.origin + '/docs/oauth2-redirect'" in script
     assert "http" not in script
-    document = (await http.get("/openapi.json")).json()
+    document = (await anyone.get("/openapi.json")).json()
     scheme = document["components"]["securitySchemes"]["OAuth2PasswordBearer"]
     assert scheme["flows"]["password"]["tokenUrl"] == "/api/auth/login"
 
 
 @pytest.mark.parametrize("path", ["/docs", "/docs/oauth2-redirect"])
 async def test_a_page_may_load_and_call_nothing_else_and_run_only_its_own_scripts(
-    http: httpx.AsyncClient, path: str
+    anyone: httpx.AsyncClient, path: str
 ) -> None:
-    response = await http.get(path)
+    response = await anyone.get(path)
     assert response.status_code == 200
     policy = policy_of(response)
     assert policy["default-src"] == ["'none'"]
@@ -103,16 +87,16 @@ async def test_a_page_may_load_and_call_nothing_else_and_run_only_its_own_script
 
 
 @pytest.mark.parametrize("path", ["/redoc", "/docs/0/swagger-ui.css", "/docs/nothing"])
-async def test_there_is_no_other_page_and_no_other_file(http: httpx.AsyncClient, path: str) -> None:
-    assert (await http.get(path)).status_code == 404
+async def test_there_is_no_other_page_and_no_other_file(anyone: httpx.AsyncClient, path: str) -> None:
+    assert (await anyone.get(path)).status_code == 404
 
 
-async def test_no_other_file_of_the_package_is_served(http: httpx.AsyncClient) -> None:
-    folder = Page((await http.get("/docs")).text).addresses[0].rpartition("/")[0]
+async def test_no_other_file_of_the_package_is_served(anyone: httpx.AsyncClient) -> None:
+    folder = Page((await anyone.get("/docs")).text).addresses[0].rpartition("/")[0]
     for name in ("main.py", "__init__.py", "..%2Fmain.py", "../main.py", "swagger-ui.css/"):
-        assert (await http.get(f"{folder}/{name}")).status_code in {307, 404}
+        assert (await anyone.get(f"{folder}/{name}")).status_code in {307, 404}
 
 
-async def test_the_documentation_is_no_part_of_what_it_describes(http: httpx.AsyncClient) -> None:
-    paths = (await http.get("/openapi.json")).json()["paths"]
+async def test_the_documentation_is_no_part_of_what_it_describes(anyone: httpx.AsyncClient) -> None:
+    paths = (await anyone.get("/openapi.json")).json()["paths"]
     assert not [path for path in paths if "docs" in path]

@@ -163,7 +163,7 @@ async def test_a_post_is_resumed_in_the_middle_and_before_the_first_frame(
     with Redis.from_url(settings.redis_url) as redis:
         redis.delete(log_key(posted[1]["generation"]["id"]))
     async with client.post(chat, "[[tokens=3]]", headers={"Last-Event-ID": events[-1].id}) as stream:
-        assert text_of(await stream.all()) in {"", numbered(3)}
+        assert text_of(await stream.all()) == ""
         assert stream.done
     assert len(await client.messages(chat)) == 2
 

@@ -24,9 +24,8 @@ from services.api.versions.tree import ROOT, Tree
 from services.worker.generations.history import ChatHistory, load_history
 from services.worker.generations.prompt_size import Prompt, today_in
 from services.worker.look_up.postgres import PostgresIndex
-from services.worker.models.capabilities import AnswerBounds, ModelCatalog
+from services.worker.models.capabilities import ModelCatalog
 from services.worker.models.port import ModelChunk, ModelRequest, RetryNotice
-from services.worker.models.tokens import SMALL
 from services.worker.summaries.summarizer import Summarizer
 from shared.database.engine import Connection, Database, open_database
 from shared.database.tables import Chat, Generation, MemoryFact, MemorySegment, Message, MessageTerms, User
@@ -40,6 +39,7 @@ from shared.streams.feed.in_memory import InMemoryFeeds
 from shared.streams.feed.publisher import FeedPublisher
 from shared.telemetry.metrics import NullMetrics
 from tests.doubles.groq.manners import is_alternating
+from tests.support.models import bounds
 from tests.support.turns import Noted, without_record
 
 T = TypeVar("T")
@@ -543,19 +543,6 @@ class Ledger(RuleBasedStateMachine):
             history = await load_history(db, claimed)
         told = [row.content for row in rows if watermark < row.position <= question.position]
         return history, [mark for content in told for mark in MARK.findall(content)]
-
-
-def bounds(context_tokens: int) -> AnswerBounds:
-    """A model with a context of this size, of which 300 tokens are for the answer."""
-    return AnswerBounds(
-        tools=False,
-        prefill=True,
-        suggests=False,
-        short_prompt=False,
-        context_tokens=context_tokens,
-        max_output_tokens=300,
-        vocabulary=SMALL,
-    )
 
 
 def test_whatever_happens_each_message_is_told_in_full_or_covered_once(make_database: Callable[[], str]) -> None:

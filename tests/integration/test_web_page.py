@@ -1,7 +1,7 @@
 """`/` and `/assets`: who gets the page, what it may do, and what a browser may keep of it."""
 
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 
 import httpx
 import pytest
@@ -15,18 +15,8 @@ CHROME = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image
 JSON = {"name": "CortexAI", "version": "0.1.0"}
 
 
-@pytest.fixture(scope="module")
-async def http(make_database: Callable[[], str], valkey: EmbeddedValkey) -> AsyncIterator[httpx.AsyncClient]:
-    """What asks the API."""
-    async with (
-        serve(settings_for(make_database(), valkey.url, "http://127.0.0.1:1")) as url,
-        httpx.AsyncClient(base_url=url, verify=NO_TLS, timeout=20) as opened,
-    ):
-        yield opened
-
-
-async def page_of(http: httpx.AsyncClient) -> httpx.Response:
-    return await http.get("/", headers={"Accept": CHROME})
+async def page_of(anyone: httpx.AsyncClient) -> httpx.Response:
+    return await anyone.get("/", headers={"Accept": CHROME})
 
 
 @pytest.mark.parametrize(
@@ -45,17 +35,17 @@ async def page_of(http: httpx.AsyncClient) -> httpx.Response:
     ],
 )
 async def test_browsers_get_the_page_and_all_others_name_and_version(
-    http: httpx.AsyncClient, accept: str, *, is_page: bool
+    anyone: httpx.AsyncClient, accept: str, *, is_page: bool
 ) -> None:
-    response = await http.get("/", headers={"Accept": accept})
+    response = await anyone.get("/", headers={"Accept": accept})
     assert response.status_code == 200
     assert "Accept" in response.headers["Vary"]
     assert response.headers["Content-Type"].startswith("text/html" if is_page else "application/json")
     assert is_page or response.json() == JSON
 
 
-async def test_the_page_may_load_call_and_run_only_what_this_api_serves(http: httpx.AsyncClient) -> None:
-    response = await page_of(http)
+async def test_the_page_may_load_call_and_run_only_what_this_api_serves(anyone: httpx.AsyncClient) -> None:
+    response = await page_of(anyone)
     parts = (part.split() for part in response.headers["Content-Security-Policy"].split(";"))
     policy = {name: sources for name, *sources in parts}
     assert policy["default-src"] == ["'none'"]
@@ -72,24 +62,24 @@ async def test_the_page_may_load_call_and_run_only_what_this_api_serves(http: ht
     assert " style=" not in response.text
 
 
-async def test_all_that_the_page_names_is_served_for_ever_and_compressed(http: httpx.AsyncClient) -> None:
-    names = re.findall(r'(?:src|href)="([^"]+)"', (await page_of(http)).text)
+async def test_all_that_the_page_names_is_served_for_ever_and_compressed(anyone: httpx.AsyncClient) -> None:
+    names = re.findall(r'(?:src|href)="([^"]+)"', (await page_of(anyone)).text)
     assets = [name for name in names if name.startswith("/assets/")]
     assert len(assets) > 6
     for name in assets:
-        response = await http.get(name)
+        response = await anyone.get(name)
         assert response.status_code == 200
         assert response.headers["Cache-Control"] == "public, max-age=31536000, immutable"
         assert response.headers["X-Content-Type-Options"] == "nosniff"
         if not name.endswith(".woff2"):
             assert response.headers["Content-Encoding"] == "gzip"
-            plain = await http.get(name, headers={"Accept-Encoding": "identity"})
+            plain = await anyone.get(name, headers={"Accept-Encoding": "identity"})
             assert "Content-Encoding" not in plain.headers
             assert plain.content == response.content
 
 
-async def test_modules_and_styles_have_the_types_that_browsers_insist_on(http: httpx.AsyncClient) -> None:
-    folder = re.findall(r'"(/assets/[0-9a-f]+)/app.js"', (await page_of(http)).text)[0]
+async def test_modules_and_styles_have_the_types_that_browsers_insist_on(anyone: httpx.AsyncClient) -> None:
+    folder = re.findall(r'"(/assets/[0-9a-f]+)/app.js"', (await page_of(anyone)).text)[0]
     for name, kind in {
         "app.js": "text/javascript",
         "vendor/marked.js": "text/javascript",
@@ -98,22 +88,22 @@ async def test_modules_and_styles_have_the_types_that_browsers_insist_on(http: h
         "vendor/inter.woff2": "font/woff2",
         "vendor/marked.LICENSE": "text/plain",
     }.items():
-        assert (await http.get(f"{folder}/{name}")).headers["Content-Type"].partition(";")[0] == kind
+        assert (await anyone.get(f"{folder}/{name}")).headers["Content-Type"].partition(";")[0] == kind
 
 
-async def test_a_file_of_another_version_is_served_but_not_kept(http: httpx.AsyncClient) -> None:
-    response = await http.get("/assets/0123456789abcdef/app.js")
+async def test_a_file_of_another_version_is_served_but_not_kept(anyone: httpx.AsyncClient) -> None:
+    response = await anyone.get("/assets/0123456789abcdef/app.js")
     assert response.status_code == 200
     assert response.headers["Cache-Control"] == "no-store"
 
 
 @pytest.mark.parametrize("name", ["nothing.js", "index.html", "..%2Fassets.py", "vendor", "", "%00"])
-async def test_nothing_else_is_served(http: httpx.AsyncClient, name: str) -> None:
-    assert (await http.get(f"/assets/0123456789abcdef/{name}")).status_code == 404
+async def test_nothing_else_is_served(anyone: httpx.AsyncClient, name: str) -> None:
+    assert (await anyone.get(f"/assets/0123456789abcdef/{name}")).status_code == 404
 
 
-async def test_the_page_is_no_part_of_what_the_documentation_describes(http: httpx.AsyncClient) -> None:
-    paths = (await http.get("/openapi.json")).json()["paths"]
+async def test_the_page_is_no_part_of_what_the_documentation_describes(anyone: httpx.AsyncClient) -> None:
+    paths = (await anyone.get("/openapi.json")).json()["paths"]
     assert not [path for path in paths if "assets" in path]
 
 
@@ -121,6 +111,6 @@ async def test_without_the_page_browsers_get_name_and_version_too(
     make_database: Callable[[], str], valkey: EmbeddedValkey
 ) -> None:
     settings = settings_for(make_database(), valkey.url, "http://127.0.0.1:1", web_page=False)
-    async with serve(settings) as url, httpx.AsyncClient(base_url=url, verify=NO_TLS) as http:
-        assert (await page_of(http)).json() == JSON
-        assert (await http.get("/assets/0123456789abcdef/app.js")).status_code == 404
+    async with serve(settings) as url, httpx.AsyncClient(base_url=url, verify=NO_TLS) as anyone:
+        assert (await page_of(anyone)).json() == JSON
+        assert (await anyone.get("/assets/0123456789abcdef/app.js")).status_code == 404

@@ -1,13 +1,13 @@
 """A real browser: the distribution's Chromium, and what its pages complain of."""
 
-import shutil
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Final
 
-import pytest
 from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Error, Page, Request
+
+from tests.support.tools import tool
 
 PROGRAMS: Final = ("chromium", "chromium-browser", "google-chrome")
 NETWORK: Final = "Failed to load resource"
@@ -21,13 +21,7 @@ document.addEventListener("securitypolicyviolation", (event) => {
 
 def find_chromium(environ: Mapping[str, str]) -> str:
     """The path of Chromium's program. Where there is none, the test skips; with `CI` set, it fails."""
-    for program in PROGRAMS:
-        if path := shutil.which(program, path=environ.get("PATH", "")):
-            return path
-    reason = f"none of {', '.join(PROGRAMS)} is on PATH: scripts/install-test-tools installs one"
-    if environ.get("CI"):
-        pytest.fail(reason)
-    pytest.skip(reason)
+    return tool(*PROGRAMS, environ=environ)
 
 
 @dataclass

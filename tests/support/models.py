@@ -5,9 +5,24 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 
 from services.worker.models.answer import Answer, whole_answer
+from services.worker.models.capabilities import AnswerBounds
 from services.worker.models.port import ChatModel, ModelChunk, ModelRequest, RetryNotice
+from services.worker.models.tokens import SMALL
 from services.worker.models.usage_meter import UsageMeter
 from shared.errors import ModelBadResponse
+
+
+def bounds(context_tokens: int, *, tools: bool = False) -> AnswerBounds:
+    """A model with a context of this size, of which 300 tokens are for the answer."""
+    return AnswerBounds(
+        tools=tools,
+        prefill=True,
+        suggests=False,
+        short_prompt=False,
+        context_tokens=context_tokens,
+        max_output_tokens=300,
+        vocabulary=SMALL,
+    )
 
 
 async def ask_whole(model: ChatModel, request: ModelRequest) -> Answer:

@@ -4,7 +4,7 @@ import fcntl
 import os
 import shutil
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -14,15 +14,15 @@ INSTALL_WITHIN: Final = 300
 """Seconds that npm or a compiler may take."""
 
 
-def tool(name: str) -> str:
-    """The path of a program. Without the program the test is skipped, but with CI set it fails."""
-    path = shutil.which(name)
-    if path is None:
-        reason = f"{name} is not installed (scripts/install-test-tools)"
-        if os.environ.get("CI"):
-            pytest.fail(reason)
-        pytest.skip(reason)
-    return path
+def tool(*names: str, environ: Mapping[str, str] = os.environ) -> str:
+    """The path of a program, which has one of these names. Without it the test is skipped, but with CI set it fails."""
+    for name in names:
+        if path := shutil.which(name, path=environ.get("PATH", "")):
+            return path
+    reason = f"{' or '.join(names)} is not installed (scripts/install-test-tools)"
+    if environ.get("CI"):
+        pytest.fail(reason)
+    pytest.skip(reason)
 
 
 def run_tool(folder: Path, command: Sequence[str]) -> str:

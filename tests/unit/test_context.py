@@ -23,7 +23,6 @@ from services.worker.generations.history import ChatHistory, read_message
 from services.worker.generations.prompt_size import Prompt, today_in
 from services.worker.generations.steps import Step, ToolUse
 from services.worker.look_up.port import FoundMessage
-from services.worker.models.capabilities import AnswerBounds
 from services.worker.models.port import ModelMessage
 from services.worker.models.tokens import LARGE, SMALL, Vocabulary, count_text, count_tokens
 from services.worker.prompts import Page, Today
@@ -33,6 +32,7 @@ from shared.memory.facts import KINDS
 from shared.states import MessageStatus
 from tests.doubles.groq.manners import is_alternating
 from tests.support.memory import fact, remembered
+from tests.support.models import bounds
 from tests.support.texts import TEXTS
 from tests.support.turns import without_record
 
@@ -174,17 +174,8 @@ def test_any_history_gives_a_prompt_that_strict_templates_take(
     said = [row for asked, got, status in turns for row in (("user", asked, "completed"), ("assistant", got, status))]
     messages = [read_message(*row) for row in said if row[1].strip()]
     history = _chat_history([*messages, ModelMessage("user", question)])
-    bounds = AnswerBounds(
-        tools=tools,
-        prefill=True,
-        suggests=False,
-        short_prompt=False,
-        context_tokens=context_tokens,
-        max_output_tokens=300,
-        vocabulary=SMALL,
-    )
     context = Prompt(today_in(None), max_facts=40).build(
-        history, steps, bounds, with_tools=tools, said=beginning, by_prefill=by_prefill
+        history, steps, bounds(context_tokens, tools=tools), with_tools=tools, said=beginning, by_prefill=by_prefill
     )
     assert is_alternating(as_json(context))
     asked = [said for said in context.conversation if said.role == "user"][-2 if beginning and not by_prefill else -1]
