@@ -8,23 +8,23 @@ from hypothesis import strategies as st
 
 from services.worker.summaries.distinctive import (
     MAX_PER_MESSAGE,
-    MAX_TOKENS,
+    MAX_WORDS,
     WEAK,
     covers,
     plain,
     sentences_with,
-    tokens_in,
+    words_in,
 )
 from shared.memory.facts import FACT_MAX_CHARS
 
 
 def found(text: str) -> list[str]:
     """The distinctive words of a text."""
-    return [token.text for token in tokens_in(text)]
+    return [word.text for word in words_in(text)]
 
 
 @pytest.mark.parametrize(
-    ("text", "tokens"),
+    ("text", "words"),
     [
         ("My budget is $12,500 for May 3rd.", ["$12,500", "May", "3rd"]),
         ("Write to anna.k@example.org, please.", ["anna.k@example.org"]),
@@ -41,12 +41,12 @@ def found(text: str) -> list[str]:
         ("", []),
     ],
 )
-def test_numbers_names_addresses_codes_and_quotations_are_found(text: str, tokens: list[str]) -> None:
-    assert found(text) == tokens
+def test_numbers_names_addresses_codes_and_quotations_are_found(text: str, words: list[str]) -> None:
+    assert found(text) == words
 
 
 @pytest.mark.parametrize(
-    ("text", "tokens"),
+    ("text", "words"),
     [
         ("set max_retry_count to it", ["max_retry_count"]),
         ("the DB_URL and the café_bar", ["DB_URL", "café_bar"]),
@@ -58,12 +58,12 @@ def test_numbers_names_addresses_codes_and_quotations_are_found(text: str, token
         ("a well-known fact, and/or not", []),
     ],
 )
-def test_names_of_programmers_paths_and_flags_are_found(text: str, tokens: list[str]) -> None:
-    assert found(text) == tokens
+def test_names_of_programmers_paths_and_flags_are_found(text: str, words: list[str]) -> None:
+    assert found(text) == words
 
 
 @pytest.mark.parametrize(
-    ("text", "tokens"),
+    ("text", "words"),
     [
         ("我的预算是12500元,会议在14:30开始。", ["12500", "14:30"]),
         ("订单号A4-7781-X,用户名是wang_xm", ["A4-7781-X", "wang_xm"]),
@@ -76,17 +76,17 @@ def test_names_of_programmers_paths_and_flags_are_found(text: str, tokens: list[
         ("er sagte „so ist es“ und ging", ["„so ist es“"]),
     ],
 )
-def test_they_are_found_in_any_script(text: str, tokens: list[str]) -> None:
-    assert found(text) == tokens
+def test_they_are_found_in_any_script(text: str, words: list[str]) -> None:
+    assert found(text) == words
 
 
 def test_where_every_noun_has_a_capital_a_capital_says_little() -> None:
     german = "Wir haben gestern im Garten mit den Kindern einen Apfelbaum und eine Birne gepflanzt, für 80 Euro."
-    weights = {token.text: token.weight for token in tokens_in(german)}
+    weights = {word.text: word.weight for word in words_in(german)}
     assert {"Garten", "Kindern", "Apfelbaum", "Birne", "Euro"} <= weights.keys()
     assert {weight for text, weight in weights.items() if text.isalpha()} == {WEAK}
     english = "Yesterday we planted an apple tree with Peter in the garden of our old house behind the hill."
-    assert [token.weight > WEAK for token in tokens_in(english)] == [True]
+    assert [word.weight > WEAK for word in words_in(english)] == [True]
 
 
 @pytest.mark.parametrize("text", ["i am vegetarian, call me sam", "das ist schön", "я люблю чай"])
@@ -95,7 +95,7 @@ def test_a_word_in_small_letters_is_no_name(text: str) -> None:
 
 
 def test_small_numbers_matter_little() -> None:
-    assert [(token.text, token.weight > WEAK) for token in tokens_in("20 cows and 400 sheep")] == [
+    assert [(word.text, word.weight > WEAK) for word in words_in("20 cows and 400 sheep")] == [
         ("20", False),
         ("400", True),
     ]
@@ -103,14 +103,14 @@ def test_small_numbers_matter_little() -> None:
 
 def test_of_a_listing_the_weightiest_words_are_taken_in_their_order() -> None:
     listing = " ".join(f"{number}" for number in range(10, 99)) * 4 + " the code is QX-11"
-    tokens = tokens_in(listing)
-    assert len(tokens) == MAX_TOKENS
-    assert tokens[-1].text == "QX-11"
-    assert [token.begin for token in tokens] == sorted(token.begin for token in tokens)
+    words = words_in(listing)
+    assert len(words) == MAX_WORDS
+    assert words[-1].text == "QX-11"
+    assert [word.begin for word in words] == sorted(word.begin for word in words)
 
 
 @pytest.mark.parametrize(
-    ("summary", "token", "covered"),
+    ("summary", "word", "covered"),
     [
         ("The budget is 12500 dollars.", "12,500", True),
         ("The budget is 12,500.", "12500", True),
@@ -136,26 +136,26 @@ def test_of_a_listing_the_weightiest_words_are_taken_in_their_order() -> None:
         ("anything", "", True),
     ],
 )
-def test_a_summary_has_a_token_however_it_is_written(summary: str, token: str, covered: bool) -> None:
-    assert covers(plain(summary), token) is covered
+def test_a_summary_has_a_word_however_it_is_written(summary: str, word: str, covered: bool) -> None:
+    assert covers(plain(summary), word) is covered
 
 
-def test_a_sentence_is_told_with_the_words_around_its_token() -> None:
+def test_a_sentence_is_told_with_the_words_around_a_distinctive_one() -> None:
     text = "I like trains. My budget is 900 euros, for Anna and me. Anna is a vet."
-    tokens = [token for token in tokens_in(text) if token.text == "900"]
-    assert sentences_with(text, tokens) == ["My budget is 900 euros, for Anna and me."]
+    words = [word for word in words_in(text) if word.text == "900"]
+    assert sentences_with(text, words) == ["My budget is 900 euros, for Anna and me."]
 
 
-def test_of_a_long_sentence_the_part_with_the_token_is_told() -> None:
+def test_of_a_long_sentence_the_part_with_the_distinctive_word_is_told() -> None:
     text = "well " * 100 + "the code is QX-11 " + "well " * 100
-    (excerpt,) = sentences_with(text, tokens_in(text))
+    (excerpt,) = sentences_with(text, words_in(text))
     assert "the code is QX-11" in excerpt
     assert len(excerpt) <= FACT_MAX_CHARS
 
 
 def test_of_too_many_sentences_the_weightiest_are_told_in_their_order() -> None:
     text = "".join(f"Number {n} it is. " for n in range(10, 40)) + "The code is QX-11. Write to a@example.org."
-    told = sentences_with(text, tokens_in(text))
+    told = sentences_with(text, words_in(text))
     assert len(told) == MAX_PER_MESSAGE
     assert [sentence.strip() for sentence in told[-2:]] == ["The code is QX-11.", "Write to a@example.org."]
 
@@ -168,25 +168,25 @@ texts = st.lists(words | figures, max_size=30).map(" ".join)
 
 
 @given(texts)
-def test_every_token_is_in_one_of_the_sentences_that_are_told(text: str) -> None:
-    told = sentences_with(text, tokens_in(text))
+def test_every_distinctive_word_is_in_one_of_the_sentences_that_are_told(text: str) -> None:
+    told = sentences_with(text, words_in(text))
     if len(told) < MAX_PER_MESSAGE:
-        assert all(covers(plain(" ".join(told)), token.text) for token in tokens_in(text))
+        assert all(covers(plain(" ".join(told)), word.text) for word in words_in(text))
 
 
 @given(st.text(max_size=600))
-def test_tokens_stand_where_they_say_and_sentences_are_bounded(text: str) -> None:
-    tokens = tokens_in(text)
-    assert all(text[token.begin : token.end] == token.text for token in tokens)
-    assert [token.begin for token in tokens] == sorted({token.begin for token in tokens})
-    told = sentences_with(text, tokens)
+def test_distinctive_words_stand_where_they_say_and_sentences_are_bounded(text: str) -> None:
+    words = words_in(text)
+    assert all(text[word.begin : word.end] == word.text for word in words)
+    assert [word.begin for word in words] == sorted({word.begin for word in words})
+    told = sentences_with(text, words)
     assert len(told) <= MAX_PER_MESSAGE
     assert all(len(sentence) <= FACT_MAX_CHARS and "\n" not in sentence for sentence in told)
 
 
 @given(texts | st.text(max_size=200))
-def test_a_text_covers_each_token_of_its_own(text: str) -> None:
-    assert all(covers(plain(text), token.text) for token in tokens_in(text) if token.weight > WEAK)
+def test_a_text_covers_each_word_of_its_own(text: str) -> None:
+    assert all(covers(plain(text), word.text) for word in words_in(text) if word.weight > WEAK)
 
 
 @pytest.mark.parametrize(
@@ -196,5 +196,5 @@ def test_a_text_covers_each_token_of_its_own(text: str) -> None:
 )  # fmt: skip
 def test_no_message_however_odd_takes_long(text: str) -> None:
     begin = time.process_time()
-    sentences_with(text, tokens_in(text))
+    sentences_with(text, words_in(text))
     assert time.process_time() - begin < 4

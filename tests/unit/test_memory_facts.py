@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.worker.summaries.distinctive import covers, plain, tokens_in
+from services.worker.summaries.distinctive import covers, plain, words_in
 from services.worker.summaries.facts import (
     MAX_FACTS,
     MAX_VALUES,
@@ -356,7 +356,7 @@ def test_every_distinctive_word_of_the_users_is_in_the_summary_or_in_a_fact(cont
     messages: list[SummarizedMessage] = [said(number, text) for number, text in enumerate(contents, start=1)]
     missing = left_out(messages, summary, [], [], [])
     told = plain("\n".join([summary, *(one.text for one in missing)]))
-    assert all(covers(told, token.text) for text in contents for token in tokens_in(text))
+    assert all(covers(told, word.text) for text in contents for word in words_in(text))
     assert [one.position for one in missing] == sorted(one.position or 0 for one in missing)
 
 

@@ -12,7 +12,7 @@ from typing import Final
 import regex
 
 from services.worker.look_up.terms import distinct_terms
-from services.worker.summaries.distinctive import WEAK, covers, plain, sentences_in, tokens_in
+from services.worker.summaries.distinctive import WEAK, covers, plain, sentences_in, words_in
 from shared.visible_text import is_blank
 
 LEAST_GROUNDED: Final = 0.25
@@ -27,9 +27,9 @@ LEAST_OWN: Final = 0.25
 """Where less of a message's words are its own, all of its words count: it says what others say."""
 LEAST_KEPT: Final = 0.4
 """Of the distinctive words of the user's messages, this share at least is in the summary or in its facts."""
-FEW_TOKENS: Final = 3
+FEW_WORDS: Final = 3
 """So few distinctive words may all be missing: the sentences with them become facts."""
-LISTING_TOKENS: Final = 20
+LISTING_WORDS: Final = 20
 """A message with more distinctive words is a table, a log or code. No summary has to have such words."""
 LONGER: Final = 2.0
 """A summary that is so many times as long as was asked for is an essay. A shorter one is cut."""
@@ -67,10 +67,10 @@ def missing_words(told: str, said: Iterable[str]) -> tuple[str, ...]:
     weights: dict[str, int] = {}
     words: dict[str, str] = {}
     for text in said:
-        for token in tokens_in(text):
-            if token.weight > WEAK and not covers(plain_told, token.text):
-                words.setdefault(plain(token.text), token.text)
-                weights[plain(token.text)] = token.weight
+        for word in words_in(text):
+            if word.weight > WEAK and not covers(plain_told, word.text):
+                words.setdefault(plain(word.text), word.text)
+                weights[plain(word.text)] = word.weight
     return tuple(words[key] for key in sorted(words, key=lambda key: -weights[key]))
 
 
@@ -113,13 +113,13 @@ def _own_terms(texts: Sequence[str]) -> list[Mapping[str, float]]:
 
 def _lacks_most(told: str, by_user: Sequence[str]) -> bool:
     """Whether most distinctive words of the user's messages are missing, where there are more than a few."""
-    tokens = set[str]()
+    words = set[str]()
     for text in by_user:
-        found = {plain(token.text) for token in tokens_in(text) if token.weight > WEAK}
-        tokens |= found if len(found) <= LISTING_TOKENS else set()
+        found = {plain(word.text) for word in words_in(text) if word.weight > WEAK}
+        words |= found if len(found) <= LISTING_WORDS else set()
     plain_told = plain(told)
-    missing = sum(not covers(plain_told, token) for token in tokens)
-    return len(tokens) > FEW_TOKENS and missing > (1 - LEAST_KEPT) * len(tokens)
+    missing = sum(not covers(plain_told, word) for word in words)
+    return len(words) > FEW_WORDS and missing > (1 - LEAST_KEPT) * len(words)
 
 
 def without_inventions(summary: str, said: Sequence[str]) -> str:
@@ -129,19 +129,19 @@ def without_inventions(summary: str, said: Sequence[str]) -> str:
     kept = list[str]()
     for begin, end in sentences_in(summary):
         sentence = summary[begin:end]
-        if not any(_is_invented(token.text, known, digits) for token in tokens_in(sentence)):
+        if not any(_is_invented(word.text, known, digits) for word in words_in(sentence)):
             kept.append(sentence)
     return "".join(kept).strip() if len(kept) < sum(1 for _ in sentences_in(summary)) else summary
 
 
-def _is_invented(token: str, known: str, digits: str) -> bool:
-    if covers(known, token):
+def _is_invented(word: str, known: str, digits: str) -> bool:
+    if covers(known, word):
         return False
-    parts = _PARTS.split(token) if _DATE_OR_TIME.fullmatch(token) else [token]
+    parts = _PARTS.split(word) if _DATE_OR_TIME.fullmatch(word) else [word]
     return any(_is_new(part, digits) for part in parts)
 
 
-def _is_new(token: str, digits: str) -> bool:
-    number = "".join(character for character in plain(token) if character.isalnum())
+def _is_new(word: str, digits: str) -> bool:
+    number = "".join(character for character in plain(word) if character.isalnum())
     has_digits = sum(character.isdecimal() for character in number) >= INVENTED_DIGITS
-    return (has_digits or "@" in token) and number not in digits
+    return (has_digits or "@" in word) and number not in digits

@@ -12,10 +12,10 @@ from shared.memory.facts import FACT_MAX_CHARS
 
 MAX_PER_MESSAGE: Final = 12
 """The bound leaves room for the sentences of other messages when one message is long."""
-MAX_TOKEN_CHARS: Final = 120
+MAX_WORD_CHARS: Final = 120
 MARGIN: Final = 40
 """In a long sentence, a fact begins so many characters before its first distinctive word."""
-MAX_TOKENS: Final = 200
+MAX_WORDS: Final = 200
 """Of one message. A message with more distinctive words is a table or a listing, which no summary needs word for word."""
 
 # Each repetition is bounded. So the time that a message takes grows with its length only.
@@ -36,7 +36,7 @@ _WORD: Final = r"\p{Lu}[\p{L}\p{M}\d'\u2019-]{0,40}"
 _NAME: Final = (
     rf"(?<!\w)(?=\p{{Lu}}[\p{{L}}\p{{M}}\d'\u2019-]{{0,40}}?\p{{Ll}}){_WORD}(?![\p{{L}}\d])(?: {_WORD}){{0,4}}"
 )
-_TOKEN: Final = regex.compile(
+_DISTINCTIVE: Final = regex.compile(
     f"(?P<address>{_ADDRESS})|(?P<quoted>{_QUOTED})|(?P<code>{_CODE})|(?P<number>{_NUMBER})|(?P<name>{_NAME})"
 )
 _WEIGHTS: Final = {"address": 5, "code": 4, "quoted": 3, "number": 3, "name": 2}
@@ -75,7 +75,7 @@ _COMMON: Final = frozenset(
 )
 
 
-class Token(NamedTuple):
+class Word(NamedTuple):
     """A distinctive word or group of words, its place in the message, and its weight.
 
     More weight means more important.
@@ -87,11 +87,11 @@ class Token(NamedTuple):
     weight: int
 
 
-def tokens_in(text: str) -> list[Token]:
-    """The distinctive tokens of a text, in order. A capital at the beginning of a sentence makes no name."""
-    found: list[Token] = []
+def words_in(text: str) -> list[Word]:
+    """The distinctive words of a text, in order. A capital at the beginning of a sentence makes no name."""
+    found: list[Word] = []
     names_count = not _has_many_capitals(text)
-    for match in _TOKEN.finditer(text):
+    for match in _DISTINCTIVE.finditer(text):
         kind, begin, value = str(match.lastgroup), match.start(), match.group()
         if kind == "name":
             if _begins_sentence(text, begin):
@@ -101,13 +101,13 @@ def tokens_in(text: str) -> list[Token]:
             if value.casefold() in _COMMON:
                 continue
         value = value.rstrip(".,;:!?") if kind == "address" else value
-        if value.strip(_EDGES) and len(value) <= MAX_TOKEN_CHARS:
+        if value.strip(_EDGES) and len(value) <= MAX_WORD_CHARS:
             is_weak = (value.isdecimal() and len(value) <= SMALL_DIGITS) or (kind == "name" and not names_count)
             weight = WEAK if is_weak else _WEIGHTS[kind]
-            found.append(Token(value, begin, begin + len(value), weight))
-    if len(found) > MAX_TOKENS:
-        heaviest = sorted(found, key=lambda token: -token.weight)[:MAX_TOKENS]
-        found = sorted(heaviest, key=lambda token: token.begin)
+            found.append(Word(value, begin, begin + len(value), weight))
+    if len(found) > MAX_WORDS:
+        heaviest = sorted(found, key=lambda word: -word.weight)[:MAX_WORDS]
+        found = sorted(heaviest, key=lambda word: word.begin)
     return found
 
 
@@ -122,12 +122,12 @@ def _has_many_capitals(text: str) -> bool:
     return len(inside) >= LEAST_WORDS and sum(word[0].isupper() for word in inside) > MANY_CAPITALS * len(inside)
 
 
-def covers(plain_text: str, token: str) -> bool:
-    """Whether a plain text (see `plain`) has a token, as a whole: 7.5 has no 5, and 14:30 has no 30.
+def covers(plain_text: str, word: str) -> bool:
+    """Whether a plain text (see `plain`) has a word, as a whole: 7.5 has no 5, and 14:30 has no 30.
 
     Differences in capitals and in the form of numbers do not matter.
     """
-    value = plain(token)
+    value = plain(word)
     if not value:
         return True
     if value not in plain_text:
@@ -143,21 +143,21 @@ def plain(text: str) -> str:
     return _IN_NUMBERS.sub("", text.casefold()).strip(_EDGES)
 
 
-def sentences_with(text: str, tokens: Sequence[Token]) -> list[str]:
-    """The sentences of a text that have these tokens, in order, at most MAX_PER_MESSAGE: those with the most weight.
+def sentences_with(text: str, words: Sequence[Word]) -> list[str]:
+    """The sentences of a text that have these words, in order, at most MAX_PER_MESSAGE: those with the most weight.
 
     None is longer than FACT_MAX_CHARS.
     """
     weighed: list[tuple[int, int, str]] = []
     for begin, end in sentences_in(text):
-        inside = [token for token in tokens if begin <= token.begin and token.end <= end]
-        # A quotation may contain the end of a sentence. Then no sentence has the whole token; the loop below adds it.
+        inside = [word for word in words if begin <= word.begin and word.end <= end]
+        # A quotation may contain the end of a sentence. Then no sentence has the whole word; the loop below adds it.
         for excerpt, weight in _excerpts(text, begin, end, inside):
             weighed.append((weight, len(weighed), excerpt))
     told = plain("\n".join(excerpt for _, _, excerpt in weighed))
-    for token in tokens:
-        if not covers(told, token.text):
-            weighed.append((token.weight, len(weighed), one_line(text[token.begin : token.end])))
+    for word in words:
+        if not covers(told, word.text):
+            weighed.append((word.weight, len(weighed), one_line(text[word.begin : word.end])))
     kept = sorted(weighed, key=lambda item: (-item[0], item[1]))[:MAX_PER_MESSAGE]
     return [excerpt for _, _, excerpt in sorted(kept, key=lambda item: item[1])]
 
@@ -177,16 +177,16 @@ def sentences_in(text: str) -> Iterator[tuple[int, int]]:
         yield begin, end
 
 
-def _excerpts(text: str, begin: int, end: int, tokens: Sequence[Token]) -> Iterable[tuple[str, int]]:
-    """Pieces of a sentence with all of its tokens, each with its weight, none longer than FACT_MAX_CHARS."""
-    rest = list(tokens)
+def _excerpts(text: str, begin: int, end: int, words: Sequence[Word]) -> Iterable[tuple[str, int]]:
+    """Pieces of a sentence with all of its words, each with its weight, none longer than FACT_MAX_CHARS."""
+    rest = list(words)
     while rest:
         start = begin if end - begin <= FACT_MAX_CHARS else max(begin, rest[0].begin - MARGIN)
         stop = min(end, start + FACT_MAX_CHARS)
-        inside = [token for token in rest if token.end <= stop]
+        inside = [word for word in rest if word.end <= stop]
         if stop < end and inside:
             stop = max(inside[-1].end, text.rfind(" ", start, stop))
-        yield one_line(text[start:stop]), sum(token.weight for token in inside)
+        yield one_line(text[start:stop]), sum(word.weight for word in inside)
         rest = rest[max(1, len(inside)) :]
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from services.worker.summaries.distinctive import sentences_in, tokens_in
+from services.worker.summaries.distinctive import sentences_in, words_in
 from services.worker.summaries.messages import SummarizedMessage
 from shared.visible_text import ELLIPSIS, cut
 
@@ -37,7 +37,7 @@ def extract_of(messages: Sequence[SummarizedMessage], max_chars: int) -> str:
             sentence = " ".join(message.content[begin:end].split())
             if not sentence:
                 continue
-            weight = 1 + sum(token.weight for token in tokens_in(sentence))
+            weight = 1 + sum(word.weight for word in words_in(sentence))
             weight += BY_USER * (message.role == "user") + STATEMENT * (sentence[-1] not in QUESTION_MARKS)
             lines.append(_Line(weight, len(lines), f"{message.position} {message.role}: {_shortened(sentence)}"))
     return _heaviest(lines, max_chars)
@@ -53,7 +53,7 @@ def shorter(text: str, max_chars: int) -> str:
             sentence = line[begin:end].strip()
             if sentence:
                 by_user = BY_USER * (" user: " in sentence[:SENTENCE_CHARS])
-                weight = 1 + by_user + sum(token.weight for token in tokens_in(sentence))
+                weight = 1 + by_user + sum(word.weight for word in words_in(sentence))
                 lines.append(_Line(weight, len(lines), _shortened(sentence)))
     return _heaviest(lines, max_chars)
 

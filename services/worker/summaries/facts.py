@@ -11,7 +11,7 @@ from typing import Any, Final
 import regex
 
 from services.worker.look_up.terms import distinct_terms
-from services.worker.summaries.distinctive import covers, plain, sentences_with, tokens_in
+from services.worker.summaries.distinctive import covers, plain, sentences_with, words_in
 from services.worker.summaries.messages import SummarizedMessage
 from shared.memory.facts import FACT_MAX_CHARS, KINDS, LABEL_MAX_CHARS, Fact, FactKind, Forgetting, NewFact
 from shared.memory.masking import LEAST_MASKED, says
@@ -230,7 +230,7 @@ def left_out(
     for message in messages:
         if message.role != "user" or message.position in taken_back:
             continue
-        missing = [token for token in tokens_in(message.content) if not covers(plain_told, token.text)]
+        missing = [word for word in words_in(message.content) if not covers(plain_told, word.text)]
         for sentence in sentences_with(message.content, missing):
             fact = NewFact(message.position, message.id, kind, sentence, "user", message.said_at, quote=sentence)
             if not _is_taken_back(fact, forgettings) and not is_forgotten(fact, forgotten):

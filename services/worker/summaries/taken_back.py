@@ -10,7 +10,7 @@ from typing import Final
 import regex
 
 from services.worker.look_up.terms import distinct_terms
-from services.worker.summaries.distinctive import WEAK, one_line, sentences_in, tokens_in
+from services.worker.summaries.distinctive import WEAK, one_line, sentences_in, words_in
 from services.worker.summaries.messages import SummarizedMessage
 from shared.memory.facts import Fact, Forgetting
 
@@ -88,11 +88,11 @@ def taken_back(
         sentences = [text[begin:end].strip() for begin, end in sentences_in(text)]
         about = [sentence for sentence in sentences if _shared(asked, sentence) >= LEAST_SHARED]
         if about and not requests_to_forget(text):
-            tokens = [token for sentence in about for token in tokens_in(sentence) if token.weight > WEAK]
-            words = [token.text for token in tokens if is_sure or _PRIVATE.search(token.text)]
+            words = [word.text for sentence in about for word in words_in(sentence) if word.weight > WEAK]
+            private = [word for word in words if is_sure or _PRIVATE.search(word)]
             lines = [one_line(sentence.rstrip(".!?\u3002\uff01\uff1f")) for sentence in about]
             ids = tuple(one.id for one in facts if one.position == at and _shared(asked, one.text) >= LEAST_SHARED)
-            return Forgetting(position, ids, tuple(dict.fromkeys([*lines, *words])))
+            return Forgetting(position, ids, tuple(dict.fromkeys([*lines, *private])))
     return None
 
 
