@@ -104,7 +104,8 @@ class Chat(Base):
     `memory_version`. The messages up to `indexed_position`, or up to the watermark where that is less, can be looked up.
     `summary_due_at`: from this time on, a worker may summarize more messages; NULL when there are none. Until
     `summary_claimed_until` somebody is at it; NULL when nobody is.
-    `title_tries`: how often a title was asked for, or GIVEN_UP (shared/generations/title_tries.py). A `is_temporary` chat is deleted a while after its last message.
+    `title_tries`: how often a title was asked for, or GIVEN_UP (shared/generations/title_tries.py). A chat that `is_temporary` is
+    deleted a while after its last message.
     `client_id`: the name that a client has given the chat, NULL where none did; a user has one chat of a name.
 
     `summary` and `facts` are what processes of the release before read and write. They go with the next release.
