@@ -25,7 +25,7 @@ Inline <img src=x onerror=window.ran=3> and <svg onload=window.ran=4> and <a hre
 <base href="https://evil.example/">
 
 - <details open ontoggle=window.ran=12><summary>x</summary></details>
-- <b>bold</b> and <sub>2</sub> and 5 < 6 &amp; 7 &lt; 8 &copy;
+- <b>bold</b> and <sub>2</sub> and 5 < 6 &amp; 7 &lt; 8 &copy; &toString;
 
 ```html
 <script>window.ran = 13</script>
@@ -45,8 +45,15 @@ DEEP = {
     "brackets": "[" * 9000 + "x" + "](u)" * 9000,
     "emphasis": "*a_**b_" * 2000,
     "html": "<div>" * 6000,
+    "tags": "<b>" * 6000,
     "table": "|a" * 6000 + "\n" + "|-" * 6000 + "\n" + "|b" * 6000,
 }
+DEEPEST = 64
+"""Elements: those that markdown.js may nest, and those of a list or a table around them."""
+HEIGHT = """(root) => {
+    const height = (element) => 1 + Math.max(0, ...[...element.children].map(height));
+    return height(root);
+}"""
 
 
 async def test_a_hostile_answer_runs_and_loads_nothing(person: Person, groq_url: str, complaints: Complaints) -> None:
@@ -70,7 +77,7 @@ async def test_a_hostile_answer_runs_and_loads_nothing(person: Person, groq_url:
     )
     attributes = [name for name in attributes if name.startswith("on") or name in {"style", "id"}]
     assert attributes == []
-    await expect(answer).to_contain_text("5 < 6 & 7 < 8 ©")
+    await expect(answer).to_contain_text("5 < 6 & 7 < 8 © &toString;")
     await expect(answer.locator("sub")).to_have_text("2")
     assert complaints.all() == []
 
@@ -98,5 +105,6 @@ async def test_a_text_that_nests_without_end_does_not_stop_the_page(person: Pers
     await groq_control.script(groq_url, reply=f"{DEEP[kind]}\n\nStill here.", marker=f"deep-{kind}", purpose="answer")
     answer = await person.ask(f"deep-{kind}")
     await expect(answer).to_contain_text("Still here.")
+    assert await answer.locator(".markdown").evaluate(HEIGHT) <= DEEPEST
     await person.composer.fill("responsive")
     await expect(person.composer).to_have_value("responsive")

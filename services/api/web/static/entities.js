@@ -2,6 +2,7 @@
 
 /** Those that people and models write; the standard has two thousand more. */
 const NAMED = {
+  __proto__: null, // no name is one of an object's own
   amp: "&", apos: "'", bull: "•", cent: "¢", copy: "©", deg: "°", divide: "÷", euro: "€", frac12: "½", ge: "≥", gt: ">", harr: "↔",
   hellip: "…", infin: "∞", laquo: "«", larr: "←", ldquo: "“", le: "≤", lsquo: "‘", lt: "<", mdash: "—", micro: "µ", middot: "·",
   minus: "−", nbsp: "\u00a0", ndash: "–", ne: "≠", para: "¶", plusmn: "±", pound: "£", quot: '"', raquo: "»", rarr: "→", rdquo: "”",

@@ -67,13 +67,13 @@ function appendAll(parent, tokens, context) {
     parent.append(tokens.map((token) => token.raw).join(""));
     return;
   }
-  const inner = { ...context, depth: context.depth + 1 };
   const open = [parent]; // the elements that inline HTML has opened
   for (const token of tokens) {
     const tag = token.type === "html" ? INLINE_TAG.exec(token.raw) : null;
-    if (tag === null) open.at(-1).append(elementOf(token, inner));
-    else if (tag[1] === "") open.push(el(tag[2].toLowerCase()));
-    else if (open.length > 1 && open.at(-1).localName === tag[2].toLowerCase()) {
+    const depth = context.depth + open.length;
+    if (tag === null) open.at(-1).append(elementOf(token, { ...context, depth }));
+    else if (tag[1] === "" && depth <= DEEPEST) open.push(el(tag[2].toLowerCase()));
+    else if (tag[1] === "/" && open.length > 1 && open.at(-1).localName === tag[2].toLowerCase()) {
       const closed = open.pop();
       open.at(-1).append(closed);
     } else open.at(-1).append(token.raw);

@@ -81,7 +81,7 @@ export function take(reply, frame) {
   }
 }
 
-const TOOL_STATES = { "input-available": "running", "output-available": "done", "output-error": "failed" };
+const TOOL_STATES = { __proto__: null, "input-available": "running", "output-available": "done", "output-error": "failed" };
 
 function savedTool(part) {
   const state = TOOL_STATES[part.state] ?? "running";

@@ -1,7 +1,8 @@
 // What statuses and error codes say to people. Source: docs/protocol.md, error codes.
+// What others name is looked up in objects without a prototype, which have no names but their own.
 
 const ERRORS = {
-  account_gone: "This account does not exist any more.",
+  __proto__: null,
   chat_not_found: "This chat does not exist any more.",
   cookie_needs_https: "Signing in needs https here. The operator can allow plain http (COOKIES_OVER_HTTP).",
   credentials_invalid: "The e-mail address or the password is not right.",
@@ -58,7 +59,7 @@ export function progressWords(progress) {
   }
 }
 
-const TOOLS = { web_search: "Web search", search_history: "Search of this chat", current_time: "Current time" };
+const TOOLS = { __proto__: null, web_search: "Web search", search_history: "Search of this chat", current_time: "Current time" };
 
 /** A tool's name, for people. */
 export function toolWords(name) {
@@ -66,6 +67,7 @@ export function toolWords(name) {
 }
 
 const KINDS = {
+  __proto__: null,
   identity: "Identity", health: "Health", preference: "Preference", instruction: "Instruction", decision: "Decision",
   relation: "Relation", date: "Date", number: "Number", place: "Place", other: "Other",
 };
@@ -75,7 +77,7 @@ export function kindWords(kind) {
   return KINDS[kind] ?? kind;
 }
 
-const SOURCES = { user: "you said it", assistant: "the assistant said it", web: "from a web page", edited: "you wrote it" };
+const SOURCES = { __proto__: null, user: "you said it", assistant: "the assistant said it", web: "from a web page", edited: "you wrote it" };
 
 /** Who said a fact. */
 export function sourceWords(source) {

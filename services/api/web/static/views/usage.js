@@ -7,7 +7,7 @@ import { count, day } from "../words.js";
 const SVG = "http://www.w3.org/2000/svg";
 const DAYS = 30;
 const HEIGHT = 96;
-const PURPOSES = { generation: "Answers", search: "Search questions", summary: "Summaries", title: "Titles" };
+const PURPOSES = { __proto__: null, generation: "Answers", search: "Search questions", summary: "Summaries", title: "Titles" };
 
 /** The panel, with the numbers of now. */
 export async function usagePanel() {
