@@ -7,7 +7,13 @@ from time import monotonic
 from playwright.async_api import Route, expect
 
 from tests.doubles import groq_control
+from tests.support.chromium import Complaints
 from tests.support.page import Person
+
+BREAK_A_PART = """async () => {
+    const {plan} = await import(document.querySelector("script[src$='app.js']").src.replace("app.js", "scheduler.js"));
+    plan({step: () => { throw new Error("a broken part"); }});
+}"""
 
 
 async def refuse(route: Route, status: int, code: str) -> None:
@@ -91,6 +97,15 @@ async def test_what_could_not_be_read_is_read_again(person: Person) -> None:
     )
     assert elsewhere.ok
     await expect(person.answers.nth(1).locator(".markdown")).to_have_text("t1 t2 t3 t4")
+
+
+async def test_a_part_that_cannot_be_rendered_does_not_stop_the_others(person: Person, complaints: Complaints) -> None:
+    await person.page.evaluate(BREAK_A_PART)
+    answer = await person.ask("Hello [[tokens=3]]")
+    await expect(answer.locator(".markdown")).to_have_text("t1 t2 t3")
+    (told,) = complaints.errors
+    assert "a broken part" in told
+    complaints.errors.clear()
 
 
 async def test_a_generation_that_is_gone_does_not_take_its_chat_away(person: Person) -> None:

@@ -31,17 +31,19 @@ function wake() {
 
 function run() {
   const began = performance.now();
-  let more = false;
-  for (const work of busy) {
-    let goesOn = true;
-    while (goesOn && performance.now() - began < BUDGET_MS) goesOn = work.step();
-    if (goesOn) more = true;
-    else busy.delete(work);
+  try {
+    for (const work of [...busy]) {
+      busy.delete(work); // work that throws is over; all other work goes on
+      let goesOn = true;
+      while (goesOn && performance.now() - began < BUDGET_MS) goesOn = work.step();
+      if (goesOn) busy.add(work);
+    }
+    for (const listener of afterwards) listener();
+  } finally {
+    planned = false;
+    const took = performance.now() - began;
+    // What takes long is done seldomer: at least three quarters of the time are the reader's.
+    last = busy.size > 0 ? performance.now() - INTERVAL_MS + took : performance.now() + 3 * Math.max(0, took - BUDGET_MS);
+    if (busy.size > 0) wake();
   }
-  for (const listener of afterwards) listener();
-  planned = false;
-  const took = performance.now() - began;
-  // What takes long is done seldomer: at least three quarters of the time are the reader's.
-  last = more ? performance.now() - INTERVAL_MS + took : performance.now() + 3 * Math.max(0, took - BUDGET_MS);
-  if (busy.size > 0) wake();
 }
