@@ -217,16 +217,21 @@ function change(account) {
 }
 
 async function start() {
+  const account = await waitForAccount();
+  if (account) enter(account);
+  else showSignIn(root, enter);
+}
+
+/** Who is signed in, as soon as that can be told. */
+async function waitForAccount() {
   const backoff = new Backoff();
   for (;;) {
     try {
-      const account = await findAccount();
-      if (account) enter(account);
-      else showSignIn(root, enter);
-      return;
+      return await findAccount();
     } catch (error) {
+      if (!(error instanceof Refused || error instanceof Unreachable)) throw error;
       root.replaceChildren(el("main", { class: "starting" }, el("p", { role: "status" }, exceptionWords(error))));
-      await pause(backoff.next());
+      await pause(backoff.next(error.retryAfter));
     }
   }
 }

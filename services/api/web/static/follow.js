@@ -1,6 +1,6 @@
 // Reads a stream over any number of connections, each from where the one before broke off. Source: docs/protocol.md §2.
 
-import { Refused, send } from "./api.js";
+import { Refused, Unreachable, send } from "./api.js";
 import { Backoff, pause } from "./backoff.js";
 import { back, lost } from "./connection.js";
 import { readEvents } from "./sse.js";
@@ -33,7 +33,7 @@ class Watchdog {
  * is no connection.
  *
  * `take` gets each event's data, parsed, and its id (null where it has none); `[DONE]` is not given. Returns "taken",
- * "nothing" (204), "done" ([DONE]) or "aborted". Throws Refused for what another try does not mend.
+ * "nothing" (204), "done" ([DONE]) or "aborted". Throws Refused for what another try does not mend, and what `take` throws.
  */
 export async function follow(path, { take, signal, lastEventId = null, onOpen = () => {} }) {
   const backoff = new Backoff();
@@ -45,9 +45,10 @@ export async function follow(path, { take, signal, lastEventId = null, onOpen = 
       let wait = 0;
       const shown = new AbortController();
       const watchdog = new Watchdog();
+      const own = AbortSignal.any([whileShown(AbortSignal.any([signal, shown.signal])), watchdog.signal]);
       try {
         const headers = { Accept: "text/event-stream", ...(lastEventId && { "Last-Event-ID": lastEventId }) };
-        const response = await send("GET", path, { headers, signal: AbortSignal.any([whileShown(AbortSignal.any([signal, shown.signal])), watchdog.signal]) });
+        const response = await send("GET", path, { headers, signal: own });
         back(me);
         if (response.status === 204) return "nothing";
         await onOpen();
@@ -59,8 +60,9 @@ export async function follow(path, { take, signal, lastEventId = null, onOpen = 
         }
       } catch (error) {
         if (signal.aborted) return "aborted";
-        if (error instanceof Refused && !error.passes) throw error;
-        wait = error instanceof Refused ? error.retryAfter : 0;
+        const passes = error instanceof Unreachable || (error instanceof Refused && error.passes) || own.aborted;
+        if (!passes) throw error;
+        wait = error.retryAfter ?? 0;
       } finally {
         watchdog.stop();
         shown.abort();

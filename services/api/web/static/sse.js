@@ -1,5 +1,7 @@
 // Server-Sent Events from a fetch: EventSource can't send Last-Event-ID of its own. Source: HTML standard, 9.2.6.
 
+import { Unreachable } from "./api.js";
+
 /** Cuts text into the lines of a stream, whose ends are \n, \r\n or \r. */
 class Lines {
   #rest = "";
@@ -17,7 +19,8 @@ class Lines {
 
 /**
  * The events of a response: `{id, data}`, of which `id` is null where the event has none. `onBytes` is called whenever
- * anything comes, comments too. What is cut off before its blank line is no event.
+ * anything comes, comments too. What is cut off before its blank line is no event. Throws Unreachable when the body breaks
+ * off, or is aborted.
  */
 export async function* readEvents(response, onBytes = () => {}) {
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
@@ -26,7 +29,7 @@ export async function* readEvents(response, onBytes = () => {}) {
   let data = [];
   try {
     for (;;) {
-      const { value, done } = await reader.read();
+      const { value, done } = await read(reader);
       if (done) return;
       onBytes();
       for (const line of lines.take(value)) {
@@ -45,5 +48,13 @@ export async function* readEvents(response, onBytes = () => {}) {
     }
   } finally {
     reader.cancel().catch(() => {}); // it was read to its end, or its connection is gone
+  }
+}
+
+async function read(reader) {
+  try {
+    return await reader.read();
+  } catch (error) {
+    throw new Unreachable("The stream broke off.", { cause: error });
   }
 }

@@ -1,6 +1,6 @@
 // The first thing that a stranger sees: sign in, or make an account.
 
-import { Refused } from "../api.js";
+import { Refused, Unreachable } from "../api.js";
 import { el, icon } from "../dom.js";
 import { signIn, signUp } from "../session.js";
 import { exceptionWords } from "../words.js";
@@ -48,16 +48,19 @@ export function showSignIn(root, onSignedIn) {
   async function enter() {
     problem.textContent = "";
     submit.disabled = true;
+    let account;
     try {
-      const account = await (mode === MODES.in ? signIn : signUp)(email.value.trim(), password.value);
-      onSignedIn(account);
+      account = await (mode === MODES.in ? signIn : signUp)(email.value.trim(), password.value);
     } catch (error) {
+      if (!(error instanceof Refused || error instanceof Unreachable)) throw error;
       problem.textContent = exceptionWords(error);
       const field = error instanceof Refused && error.field === "password" ? password : email;
       field.focus();
+      return;
     } finally {
       submit.disabled = false;
     }
+    onSignedIn(account);
   }
 
   show(MODES.in);
