@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from time import monotonic
 
 from playwright.async_api import Route, expect
@@ -89,7 +90,13 @@ async def test_what_could_not_be_read_is_read_again(person: Person) -> None:
     await page.reload()
     await expect(person.questions).to_have_count(1)
     await expect(person.chats).to_have_count(1)
-    await page.route("**/messages?limit=100", fail, times=1)
+    asked: list[str] = []
+
+    async def fail_to_read(route: Route) -> None:
+        asked.append(route.request.url)
+        await fail(route)
+
+    await page.route(re.compile(r"/messages\?after="), fail_to_read, times=1)
     elsewhere = await page.context.request.post(
         f"/api/chats/{chat}/messages",
         data={"content": "Two [[tokens=4]]"},
@@ -97,6 +104,26 @@ async def test_what_could_not_be_read_is_read_again(person: Person) -> None:
     )
     assert elsewhere.ok
     await expect(person.answers.nth(1).locator(".markdown")).to_have_text("t1 t2 t3 t4")
+    assert [url.rpartition("?")[2] for url in asked] == ["after=2&limit=100"]  # only what is new
+    await expect(person.questions).to_have_count(2)
+
+
+async def test_a_first_message_is_tried_again_while_its_chat_cannot_be_made(person: Person) -> None:
+    makes = 0
+
+    async def fail_once(route: Route) -> None:
+        nonlocal makes
+        makes += route.request.method == "POST"
+        if route.request.method == "POST" and makes == 1:
+            await refuse(route, 503, "too_busy")
+        else:
+            await route.continue_()
+
+    await person.page.route("**/api/chats", fail_once)
+    answer = await person.ask("First [[tokens=3]]")
+    await expect(answer.locator(".markdown")).to_have_text("t1 t2 t3")
+    await expect(person.chats).to_have_count(1)
+    assert makes == 2
 
 
 async def test_a_part_that_cannot_be_rendered_does_not_stop_the_others(person: Person, complaints: Complaints) -> None:

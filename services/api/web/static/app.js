@@ -139,10 +139,10 @@ class Page {
         break;
       case "message.accepted":
         if (!this.chats.change(event.chat_id, { last_message_at: event.created_at })) void this.#try(() => this.chats.refresh());
-        if (this.thread.chatId === event.chat_id) void this.thread.refresh();
+        if (this.thread.chatId === event.chat_id) void this.thread.refresh(event.position);
         break;
       case "messages.changed":
-        if (this.thread.chatId === event.chat_id) void this.thread.refresh();
+        if (this.thread.chatId === event.chat_id) void this.thread.refresh(event.position);
         break;
       case "memory.changed":
         void this.#panel?.refresh();

@@ -16,7 +16,8 @@ export class Chat {
   #closed = new AbortController();
   #sending = 0;
   #line = Promise.resolve();
-  #stale = false;
+  /** The least position of which others may have changed the messages; Infinity when all is read. */
+  #staleFrom = Infinity;
   #reading = false;
   #loaded = false;
   #make;
@@ -100,27 +101,28 @@ export class Chat {
   }
 
   /**
-   * Reads the messages, until that works: at first, and for what another tab has done. Messages that are shown already
-   * stay as they are.
+   * Reads the messages, until that works: at first all, and for what another tab has done, those from a position on.
+   * Messages that are shown already stay as they are.
    */
-  async refresh() {
-    this.#stale = true;
+  async refresh(from = 1) {
+    this.#staleFrom = Math.min(this.#staleFrom, from);
     if (this.#reading) return; // of two answers, the older one may come last
     this.#reading = true;
     await this.#try(async () => {
       const { signal } = this.#closed;
       // A message of ours that is on its way would be shown twice.
-      while (this.#stale && this.#sending === 0 && this.id !== null && !signal.aborted) {
-        this.#stale = false;
-        const messages = await untilItWorks(() => this.#read(signal), signal);
-        if (this.#sending > 0) this.#stale = true;
-        else if (!signal.aborted) this.#reconcile(messages);
+      while (this.#staleFrom < Infinity && this.#sending === 0 && this.id !== null && !signal.aborted) {
+        const first = this.#loaded ? this.#staleFrom : 1;
+        this.#staleFrom = Infinity;
+        const messages = await untilItWorks(() => this.#read(first, signal), signal);
+        if (this.#sending > 0) this.#staleFrom = Math.min(this.#staleFrom, first);
+        else if (!signal.aborted) this.#reconcile(messages, first);
       }
     });
     this.#reading = false;
   }
 
-  async #read(signal) {
+  async #read(first, signal) {
     const messages = [];
     if (!this.#loaded) {
       const { messages: all, ...chat } = await call("GET", this.path, { signal });
@@ -128,7 +130,7 @@ export class Chat {
       this.#listeners.read(chat);
       return all;
     }
-    for (let path = `${this.path}/messages?limit=100`; path !== null; ) {
+    for (let path = `${this.path}/messages?after=${first - 1}&limit=100`; path !== null; ) {
       const response = await send("GET", path, { signal });
       messages.push(...(await readJson(response, signal)));
       path = nextPage(response);
@@ -137,29 +139,32 @@ export class Chat {
   }
 
   #show(message) {
-    const view = new MessageView(message, { edit: this.edit.bind(this), regenerate: this.regenerate.bind(this), choose: this.choose.bind(this) });
+    const view = this.#viewOf(message);
     this.#views.push(view);
     this.list.append(view.element);
     return view;
   }
 
-  #reconcile(messages) {
-    const known = new Map(this.#views.map((view) => [view.message.id, view]));
-    this.#views = [];
+  #viewOf(message) {
+    return new MessageView(message, { edit: this.edit.bind(this), regenerate: this.regenerate.bind(this), choose: this.choose.bind(this) });
+  }
+
+  /** Shows these messages in place of all from the position `first` on. */
+  #reconcile(messages, first) {
+    const kept = this.#views.filter((view) => view.message.position < first);
+    const known = new Map(this.#views.slice(kept.length).map((view) => [view.message.id, view]));
     const shown = [];
     // From the newest: what a reader looks at is rendered first.
     for (const message of messages.toReversed()) {
       const before = known.get(message.id);
       before?.update(message);
-      const view = before ?? new MessageView(message, { edit: this.edit.bind(this), regenerate: this.regenerate.bind(this), choose: this.choose.bind(this) });
-      shown.unshift(view);
+      shown.unshift(before ?? this.#viewOf(message));
     }
-    this.#views = shown;
-    for (const [id, view] of known) {
+    this.#views = [...kept, ...shown];
+    for (const view of known.values()) {
       if (!shown.includes(view)) {
-        view.controller?.abort();
+        view.following?.abort();
         view.element.remove();
-        known.delete(id);
       }
     }
     let next = null;
@@ -176,15 +181,14 @@ export class Chat {
   #followLive() {
     const [live, ...waiting] = this.#views.filter((view) => view.isPending);
     for (const view of waiting) view.waits = true;
-    if (!live || live.isFollowed || live.message.id === null) return;
+    if (!live || live.following || live.message.id === null) return;
     live.waits = false;
     void this.#follow(live, live.message.stream_url ?? live.message.generation?.stream_url ?? `${this.path}/stream`);
   }
 
   async #follow(view, path) {
-    view.isFollowed = true;
-    view.controller = new AbortController();
-    const signal = AbortSignal.any([view.controller.signal, this.#closed.signal]);
+    view.following = new AbortController();
+    const signal = AbortSignal.any([view.following.signal, this.#closed.signal]);
     this.#listeners.changed();
     try {
       await follow(path, { signal, take: (frame) => this.#take(view, frame) });
@@ -197,8 +201,8 @@ export class Chat {
       view.backoff ??= new Backoff(); // it is followed again, later each time
       await pause(view.backoff.next(), signal);
     }
-    view.isFollowed = false;
-    if (!signal.aborted) await this.refresh(); // versions, and an end that the stream did not tell
+    view.following = null;
+    if (!signal.aborted) await this.refresh(view.message.position); // versions, and an end that the stream did not tell
   }
 
   #take(view, frame) {
@@ -233,8 +237,11 @@ export class Chat {
     const passes = (refused) => refused.status >= 500;
     try {
       return await this.#inTurn(async () => {
-        if (this.id === null) await this.#begin();
-        return untilItWorks(() => call(method, `${this.path}/messages${path}`, { body, headers }), this.#left, { forMs: TRY_FOR_MS, passes });
+        const once = async () => {
+          if (this.id === null) await this.#begin();
+          return call(method, `${this.path}/messages${path}`, { body, headers });
+        };
+        return untilItWorks(once, this.#left, { forMs: TRY_FOR_MS, passes });
       });
     } catch (error) {
       if (!this.#left.aborted) this.#tell(error);
@@ -259,7 +266,7 @@ export class Chat {
     } finally {
       this.#sending -= 1;
       // After the caller has noted what was accepted.
-      if (this.#sending === 0 && this.#stale) setTimeout(() => void this.refresh());
+      if (this.#sending === 0 && this.#staleFrom < Infinity) setTimeout(() => void this.refresh(this.#staleFrom));
     }
   }
 }

@@ -7,6 +7,10 @@ import { ReplyView } from "./reply_view.js";
 
 /** A message and its element. `actions` has what the reader may ask for: `edit`, `regenerate`, `choose`. */
 export class MessageView {
+  /** Ends the reading of the answer's stream (an AbortController); null while nobody reads the stream. */
+  following = null;
+  /** How long to wait before the stream is read once more; null before the first time. */
+  backoff = null;
   #actions;
   #footer = el("footer", { class: "message-actions" });
   #content;
@@ -37,7 +41,7 @@ export class MessageView {
   update(message) {
     const wasPending = this.isPending;
     this.message = { ...this.message, ...message };
-    if (wasPending && !isOpen(this.message) && !this.isFollowed) {
+    if (wasPending && !isOpen(this.message) && this.following === null) {
       this.reply = savedReply(this.message);
       this.replyView.show(this.reply);
     }

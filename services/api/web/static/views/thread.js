@@ -71,9 +71,9 @@ export class Thread {
     if (matchMedia("(hover: hover)").matches) this.composer.focus();
   }
 
-  /** Reads the messages again. */
-  refresh() {
-    return this.#chat?.refresh();
+  /** Reads the messages again, from a position on. */
+  refresh(from) {
+    return this.#chat?.refresh(from);
   }
 
   /** Stops what is being written. */
