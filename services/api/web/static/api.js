@@ -2,14 +2,13 @@
 
 const ROOT = document.documentElement.dataset.root;
 
-/** The API refused. `code` is stable; `problem` is the whole body. `retryAfter` is in seconds, 0 where none is said. */
+/** The API refused. `code` is stable. `retryAfter` is in seconds, 0 where none is said. */
 export class Refused extends Error {
   constructor(status, problem, retryAfter) {
     super(problem.detail ?? `The server answered ${status}.`);
     this.status = status;
     this.code = problem.code ?? "";
     this.field = problem.field ?? null;
-    this.problem = problem;
     this.retryAfter = retryAfter;
   }
 

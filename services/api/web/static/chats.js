@@ -67,9 +67,9 @@ export class Chats {
     this.set(await call("PATCH", `/api/chats/${id}`, { body: { title } }));
   }
 
+  /** Deletes a chat. The list has the chat until `forget`. */
   async remove(id) {
     await call("DELETE", `/api/chats/${id}`);
-    this.forget(id);
   }
 
   /** A chat is new, or has changed. */

@@ -18,15 +18,17 @@ export function el(name, attributes = {}, ...children) {
   return element;
 }
 
+/** Makes an element of SVG, as `el` does. */
+export function svg(name, attributes, ...children) {
+  const element = document.createElementNS(SVG, name);
+  for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
+  element.append(...children);
+  return element;
+}
+
 /** An icon of icons.svg. It says nothing to a screen reader: its button has a label. */
 export function icon(name) {
-  const svg = document.createElementNS(SVG, "svg");
-  svg.setAttribute("class", "icon");
-  svg.setAttribute("aria-hidden", "true");
-  const use = document.createElementNS(SVG, "use");
-  use.setAttribute("href", `${SPRITE}#${name}`);
-  svg.append(use);
-  return svg;
+  return svg("svg", { class: "icon", "aria-hidden": "true" }, svg("use", { href: `${SPRITE}#${name}` }));
 }
 
 /** A button that shows only an icon. `label` is what it is called, and its tooltip. */

@@ -116,7 +116,7 @@ function elementOf(token, context) {
     case "br":
       return el("br");
     case "link":
-      return isLink(token.href) ? wrap("a", token, context, { href: token.href, title: token.href, target: "_blank", rel: "noopener noreferrer nofollow" }) : wrap("span", token, context);
+      return isLink(token.href) ? outsideLink(token.href, { title: token.href }, inline(token, context)) : wrap("span", token, context);
     case "image":
       return image(token);
     case "citation":

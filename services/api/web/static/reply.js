@@ -2,12 +2,12 @@
 
 /** An answer of which nothing has come. `status` is as in the API: pending, completed, failed or cancelled. */
 export function newReply() {
-  return { parts: [], sources: [], status: "pending", progress: null, error: null, finishReason: null, withoutSource: [], usage: null };
+  return { parts: [], sources: [], status: "pending", progress: null, error: null, finishReason: null, withoutSource: [] };
 }
 
 /** The answer as the API has saved it. */
 export function savedReply(message) {
-  const reply = { ...newReply(), status: message.status, usage: message.usage ?? null };
+  const reply = { ...newReply(), status: message.status };
   reply.sources = message.sources ?? [];
   for (const part of message.parts ?? []) {
     if (part.type === "text" || part.type === "reasoning") reply.parts.push({ type: part.type, text: part.text, open: false });
@@ -51,7 +51,7 @@ export function take(reply, frame) {
     case "tool-output-error":
       return toolEnded(reply, frame, { state: "failed", output: frame.errorText });
     case "source-url":
-      reply.sources = [...reply.sources, { sourceId: frame.sourceId, url: frame.url, title: frame.title }];
+      reply.sources = [...reply.sources, { url: frame.url, title: frame.title }];
       return { kind: "sources" };
     case "data-status":
       reply.progress = frame.data;
@@ -69,7 +69,6 @@ export function take(reply, frame) {
       return { kind: "reset" };
     case "finish":
       reply.finishReason = frame.finishReason ?? null;
-      reply.usage = frame.messageMetadata?.usage ?? null;
       return end(reply, "completed");
     case "error":
       reply.error ??= { code: frame.code ?? "", text: frame.errorText };

@@ -10,7 +10,7 @@ export class Composer {
   #input;
   #button;
 
-  /** Calls `onSend` with a text, which returns whether it was taken, and `onStop`. */
+  /** Calls `onSend` with a text, and `onStop`. */
   constructor({ onSend, onStop }) {
     this.#input = el("textarea", {
       id: "composer-input",
@@ -60,7 +60,8 @@ export class Composer {
   #send() {
     const text = this.#input.value;
     if (text.trim() === "") return;
-    if (this.onSend(text)) this.text = "";
+    this.onSend(text);
+    this.text = "";
   }
 
   #changed() {

@@ -96,7 +96,7 @@ export class ChatMemory extends Panel {
       el("p", { class: "breadcrumb" }, el("a", { href: `#/chats/${this.chatId}` }, "← Back to the chat")),
       el("p", { class: "lead" }, this.title ?? ""),
       el("p", {}, covered),
-      ...segments.map((segment) => this.#segment(segment, version)),
+      ...segments.map((segment) => this.#segment(segment)),
       el("h2", {}, "Facts"),
       this.#form,
       factList(facts, { edit, where: (fact) => fact.position !== null && ` · message ${fact.position}` }),
@@ -104,11 +104,11 @@ export class ChatMemory extends Panel {
     );
   }
 
-  #segment(segment, version) {
+  #segment(segment) {
     const id = `segment-${segment.id}`;
     const text = el("textarea", { id, rows: "4" });
     text.defaultValue = segment.text;
-    const save = button("Save", () => this.change({ segments: [{ id: segment.id, text: text.value }], version }), { kind: "plain", disabled: true });
+    const save = button("Save", () => this.change({ segments: [{ id: segment.id, text: text.value }], version: this.#version }), { kind: "plain", disabled: true });
     text.addEventListener("input", () => { save.disabled = text.value === segment.text; });
     return el("div", { class: "field segment" }, el("label", { for: id }, segment.last === 0 ? "Your own words" : `Messages ${segment.first} to ${segment.last}`), text, save);
   }

@@ -6,8 +6,6 @@ import { MarkdownStream } from "../markdown_stream.js";
 import { plan } from "../scheduler.js";
 import { errorWords, progressWords, toolWords } from "../words.js";
 
-const TOOL_STATES = { running: "running", done: "done", failed: "failed" };
-
 export class ReplyView {
   #reply;
   #views = new Map();
@@ -126,7 +124,7 @@ function toolView() {
     const now = part.state === "running" && reply.status !== "pending" ? "failed" : part.state;
     name.textContent = toolWords(part.name);
     words.textContent = part.input?.query ?? "";
-    state.textContent = TOOL_STATES[now];
+    state.textContent = now;
     element.dataset.state = now;
     content.replaceChildren(
       section("Input", JSON.stringify(part.input, null, 2)),

@@ -108,7 +108,6 @@ export class Thread {
   #send(text) {
     this.#pinned = true;
     void this.#say(this.#chat ?? this.#chatOf(null), text);
-    return true;
   }
 
   async #say(chat, text) {

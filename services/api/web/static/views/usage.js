@@ -1,10 +1,9 @@
 // The tokens that answers, searches, summaries and titles took.
 
 import { call } from "../api.js";
-import { el } from "../dom.js";
+import { el, svg } from "../dom.js";
 import { count, day } from "../words.js";
 
-const SVG = "http://www.w3.org/2000/svg";
 const DAYS = 30;
 const HEIGHT = 96;
 const PURPOSES = { __proto__: null, generation: "Answers", search: "Search questions", summary: "Summaries", title: "Titles" };
@@ -31,25 +30,16 @@ function chart(days) {
   const totals = new Map();
   for (const row of days) totals.set(row.day, (totals.get(row.day) ?? 0) + row.total_tokens);
   const most = Math.max(1, ...totals.values());
-  const svg = document.createElementNS(SVG, "svg");
-  svg.setAttribute("viewBox", `0 0 ${DAYS * 10} ${HEIGHT}`);
-  svg.setAttribute("preserveAspectRatio", "none");
-  svg.setAttribute("class", "chart");
-  svg.setAttribute("role", "img");
-  svg.setAttribute("aria-label", `Tokens a day; the most on one day: ${count(most)}. The table has all numbers.`);
+  const bars = [];
   for (let back = DAYS - 1; back >= 0; back -= 1) {
     const date = new Date(Date.now() - back * 24 * 3600 * 1000).toISOString().slice(0, 10);
     const tokens = totals.get(date) ?? 0;
     const height = Math.max(2, (tokens / most) * HEIGHT);
-    const bar = document.createElementNS(SVG, "rect");
     const place = { x: (DAYS - 1 - back) * 10 + 1.5, y: HEIGHT - height, width: 7, height, rx: 1.5, class: tokens > 0 ? "bar" : "bar is-empty" };
-    for (const [name, value] of Object.entries(place)) bar.setAttribute(name, String(value));
-    const tip = document.createElementNS(SVG, "title");
-    tip.textContent = `${day(date)}: ${count(tokens)}`;
-    bar.append(tip);
-    svg.append(bar);
+    bars.push(svg("rect", place, svg("title", {}, `${day(date)}: ${count(tokens)}`)));
   }
-  return svg;
+  const words = `Tokens a day; the most on one day: ${count(most)}. The table has all numbers.`;
+  return svg("svg", { viewBox: `0 0 ${DAYS * 10} ${HEIGHT}`, preserveAspectRatio: "none", class: "chart", role: "img", "aria-label": words }, ...bars);
 }
 
 function table(days) {
