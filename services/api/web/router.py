@@ -22,7 +22,7 @@ SOURCES: Final = {
     "form-action": "'self'",
     "base-uri": "'none'",
     "frame-ancestors": "'none'",
-    # No script can turn a text into HTML, in no way (Trusted Types).
+    # No script can turn a text into HTML (Trusted Types).
     "require-trusted-types-for": "'script'",
     "trusted-types": "'none'",
 }
@@ -46,7 +46,7 @@ def make_router(*, page: bool) -> APIRouter:
     assets = read_assets() if page else None
 
     @router.get("/", tags=["health"], response_model=dict[str, str])
-    def root(request: Request) -> Response:
+    async def root(request: Request) -> Response:
         """Name and version. A browser gets the page instead."""
         if assets is not None and wants_page(request):
             return _page(assets, request.scope.get("root_path", "").rstrip("/"))
@@ -55,7 +55,7 @@ def make_router(*, page: bool) -> APIRouter:
     if assets is not None:
 
         @router.get("/assets/{digest}/{path:path}", include_in_schema=False)
-        def read_asset(digest: str, path: str, request: Request) -> Response:
+        async def read_asset(digest: str, path: str, request: Request) -> Response:
             """A file of the page.
 
             The digest of all files is in the path, so that what a browser has kept is never another version's. While APIs

@@ -66,7 +66,7 @@ export function codeBlock(text, language) {
   return block.element;
 }
 
-/** Copies a text, and says so on the button for a moment. Needs https or localhost; elsewhere the text is selected. */
+/** Copies a text, and says so on the button for a moment. Where there is no clipboard (plain http), the browser's old command copies. */
 export async function copyText(text, copy) {
   try {
     await navigator.clipboard.writeText(text);
@@ -79,11 +79,10 @@ export async function copyText(text, copy) {
     area.remove();
   }
   const label = copy.lastChild;
-  const before = label.textContent;
   if (label.nodeType === Node.TEXT_NODE) label.textContent = "Copied";
   copy.classList.add("is-done");
   setTimeout(() => {
-    if (label.nodeType === Node.TEXT_NODE) label.textContent = before;
+    if (label.nodeType === Node.TEXT_NODE) label.textContent = "Copy";
     copy.classList.remove("is-done");
   }, COPIED_MS);
 }
