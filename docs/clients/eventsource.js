@@ -1,8 +1,8 @@
 // Follows a chat's answers with EventSource, which resumes by itself. Explained in eventsource.md.
 
 /** Follows the chat's answers after the message `after` until there is none left. Returns the EventSource. */
-export function followChat(chat, after, onPart, { url = "", Source = EventSource, onEnd = () => {} } = {}) {
-  const source = new Source(`${url}/api/chats/${chat}/stream?after=${after}`, { withCredentials: true });
+export function followChat(chat, after, onPart, { url = "", onEnd = () => {} } = {}) {
+  const source = new EventSource(`${url}/api/chats/${chat}/stream?after=${after}`, { withCredentials: true });
   source.onmessage = ({ data }) => {
     if (data !== "[DONE]") onPart(JSON.parse(data));
   };
