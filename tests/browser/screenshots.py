@@ -15,6 +15,7 @@ from playwright.async_api import Browser, async_playwright
 from services.launcher.embedded.postgres import EmbeddedPostgres
 from services.launcher.embedded.valkey import EmbeddedValkey
 from services.launcher.guard import Guard
+from tests.browser.conftest import LAUNCH_OPTIONS
 from tests.conftest import SECRET, alembic_config
 from tests.doubles import groq_control
 from tests.doubles.process import start_groq_double, start_tavily_double
@@ -114,7 +115,7 @@ async def take(browser: Browser, url: str, groq: str, images: Path) -> None:
 async def main(images: Path) -> None:
     """Take all pictures into a folder."""
     async with running_system() as (url, groq), async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=find_chromium(os.environ), args=["--no-sandbox"])
+        browser = await playwright.chromium.launch(executable_path=find_chromium(os.environ), args=LAUNCH_OPTIONS)
         await take(browser, url, groq, images)
         await browser.close()
 

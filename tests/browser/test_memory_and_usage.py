@@ -35,12 +35,7 @@ async def test_the_memory_of_a_chat_is_seen_and_corrected(person: Person) -> Non
         await person.ask(f"I live in town {number} [[tokens=3]]")
     await person.button("Memory of this chat").click()
     segment = page.get_by_label("Messages 1 to", exact=False).first
-    # The summarizer takes a moment, and the page reads the memory when it is opened.
-    for _ in range(40):
-        if await segment.count():
-            break
-        await page.reload()
-        await page.get_by_role("heading", name="Memory of this chat", level=1).wait_for()
+    await expect(segment).to_be_visible(timeout=20_000)  # the summarizer takes a moment
     await segment.fill("They live in many towns.")
     await page.locator(".segment").first.get_by_role("button", name="Save").click()
     await expect(page.get_by_label("Messages 1 to", exact=False).first).to_have_value("They live in many towns.")

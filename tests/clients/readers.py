@@ -1,7 +1,6 @@
 """Clients that read one stream to its end, each with its own ideas of lines and events.
 
-A client yields the data of each event as soon as it has it. It gives no more than it takes: its buffers and limits are those
-that it has by default.
+A client yields the data of each event as soon as it has it. Its buffers and limits are its defaults.
 """
 
 import asyncio
@@ -58,7 +57,7 @@ async def with_sseclient(url: str, token: str) -> AsyncIterator[str]:
 
 
 async def with_aiohttp(url: str, token: str) -> AsyncIterator[str]:
-    """By lines: aiohttp's reader takes none of any length."""
+    """Line by line, since aiohttp limits the length of a line."""
     async with aiohttp.ClientSession(headers=bearer(token)) as session, session.get(url) as response:
         async for line in response.content:
             if line.startswith(b"data: "):

@@ -27,7 +27,7 @@ def settings(database_url: str, valkey: EmbeddedValkey, groq_url: str, tavily_ur
 
 async def rendered(node: Callable[[str], Program], version: str, client: Client, posted: Posted) -> dict[str, Any]:
     """The message that a version of the SDK renders of an answer, and the errors that it reports."""
-    token = client.http.headers["Authorization"].removeprefix("Bearer ")
+    token = client.token
     (line,) = await node("message.mjs").run(version, f"{client.http.base_url}{posted.stream_url}", token)
     told: dict[str, Any] = json.loads(line)
     return told

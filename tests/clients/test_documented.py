@@ -32,7 +32,7 @@ class Documented:
 
     @property
     def token(self) -> str:
-        return self.user.http.headers["Authorization"].removeprefix("Bearer ")
+        return self.user.token
 
     @asynccontextmanager
     async def asking(self, url: str, chat: int, content: str) -> AsyncIterator[Running]:

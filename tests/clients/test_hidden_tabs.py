@@ -18,7 +18,7 @@ async def test_a_tab_that_is_hidden_and_shown_again_and_again_gets_one_answer_to
     client: Client, worker: Worker, node: Callable[[str], Program], groq_url: str
 ) -> None:
     chat, gate = await client.new_chat(), uuid4().hex
-    token = client.http.headers["Authorization"].removeprefix("Bearer ")
+    token = client.token
     body = json.dumps({"content": f"[[tokens=30 after=10 hold={gate}]]"})
     url = f"{client.http.base_url}/api/chats/{chat}/messages"
     said = ""

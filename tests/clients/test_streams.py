@@ -52,10 +52,6 @@ def read(request: pytest.FixtureRequest) -> Read:
     return by_name[name]
 
 
-def token_of(client: Client) -> str:
-    return client.http.headers["Authorization"].removeprefix("Bearer ")
-
-
 async def rest_of(events: AsyncIterator[str]) -> list[str]:
     return [data async for data in events]
 
@@ -77,7 +73,7 @@ def shown(text: str) -> str:
 async def test_signs_of_life_are_no_events(read: Read, client: Client, worker: Worker, settings: Settings) -> None:
     async with serve(settings.model_copy(update={"stream_keep_alive_seconds": 0.6})) as url:
         posted = await post(client, "[[tokens=5]]")
-        async with aclosing(read(url + posted.stream_url, token_of(client))) as events:  # type: ignore[type-var]
+        async with aclosing(read(url + posted.stream_url, client.token)) as events:  # type: ignore[type-var]
             first = await anext(events)
             assert json.loads(first)["data"]["status"] == "queued"
             client.http.base_url = url
@@ -90,11 +86,10 @@ async def test_signs_of_life_are_no_events(read: Read, client: Client, worker: W
 async def ping(client: Client, posted: Posted) -> None:
     """Wait until all readers of an answer have had a sign of life."""
     async with client.read(posted.stream_url) as stream:
-        reading = asyncio.create_task(stream.all())
-        while "ping" not in stream.comments:
-            await asyncio.wait([reading], timeout=0.05)
-        reading.cancel()
-        await asyncio.wait([reading])
+        async for line in stream.response.aiter_lines():
+            if line == ": ping":
+                return
+    raise AssertionError("the stream ended without a sign of life")
 
 
 @dataclass(frozen=True)
@@ -120,13 +115,13 @@ async def test_a_long_answer_comes_whole_live_late_and_from_its_row(
     attempts = replace(worker.attempts, answer_loop=loop)
     posted = await post(client, "Tell me everything.")
     url = f"{client.http.base_url}{posted.stream_url}"
-    async with aclosing(read(url, token_of(client))) as events:  # type: ignore[type-var]
+    async with aclosing(read(url, client.token)) as events:  # type: ignore[type-var]
         first = await anext(events)
         making = asyncio.create_task(attempts.run(posted.generation_id))
         live = [first, *await rest_of(events)]
         await making
     assert text_in(live) == shown("".join(LONG))
-    assert text_in(await rest_of(read(url, token_of(client)))) == shown("".join(LONG))
+    assert text_in(await rest_of(read(url, client.token))) == shown("".join(LONG))
     with Redis.from_url(settings.redis_url) as redis:
         assert redis.delete(log_key(posted.generation_id)) == 1
-    assert text_in(await rest_of(read(url, token_of(client)))) == shown("".join(LONG))
+    assert text_in(await rest_of(read(url, client.token))) == shown("".join(LONG))

@@ -16,6 +16,8 @@ from tests.support.clients import NO_TLS, Client, numbered
 from tests.support.system import System
 from tests.support.tools import tool
 
+WITH_APPROVALS = [version for version in VERSIONS if not version.startswith("sdk5")]
+
 
 @pytest.fixture(scope="module")
 def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -52,8 +54,7 @@ def version(request: pytest.FixtureRequest) -> str:
 @pytest.fixture(scope="module")
 async def sdk(version: str, packages: Path, client: Client, api_url: str) -> AsyncIterator[SdkProgram]:
     """The SDK, as the user."""
-    token = client.http.headers["Authorization"].removeprefix("Bearer ")
-    async with running(packages, version, api_url, token) as program:
+    async with running(packages, version, api_url, client.token) as program:
         yield program
 
 
@@ -241,16 +242,15 @@ async def test_a_refusal_is_one_plain_sentence(sdk: SdkProgram, chat: str) -> No
     assert (await sdk.do("end"))["error"].endswith("Error: Content must have at most 32000 characters.")
 
 
-async def test_an_approval_is_refused_as_long_as_nothing_asks_for_one(sdk: SdkProgram, chat: str, version: str) -> None:
-    if version.startswith("sdk5"):
-        return  # has no approvals
+@pytest.mark.parametrize("version", WITH_APPROVALS, indirect=True)
+async def test_an_approval_is_refused_as_long_as_nothing_asks_for_one(sdk: SdkProgram, chat: str) -> None:
     await sdk.do("approve", id=chat)
     shown = await sdk.do("end")
     assert shown["messages"][0]["parts"][1]["state"] == "approval-responded"
     assert shown["error"].endswith("Error: No tool call of this chat waits for an approval.")
 
 
-async def test_a_chat_with_large_files_of_the_apps_own_goes_on(sdk: SdkProgram, chat: str) -> None:
+async def test_a_chat_with_large_metadata_of_the_apps_own_goes_on(sdk: SdkProgram, chat: str) -> None:
     shown = await say(sdk, "One [[tokens=1]]", metadata={"large": "A" * 3_000_000})
     shown = await say(sdk, "Two [[tokens=2]]")
     assert rendered(shown)[-1] == ("assistant", numbered(2))

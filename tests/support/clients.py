@@ -95,6 +95,11 @@ class Client:
     def __init__(self, http: httpx.AsyncClient) -> None:
         self.http = http
 
+    @property
+    def token(self) -> str:
+        """What the login gave."""
+        return self.http.headers["Authorization"].removeprefix("Bearer ")
+
     async def sign_up(self, email: str | None = None) -> str:
         """Make an account and log in. Returns the e-mail address."""
         email = email or f"{uuid4().hex}@example.com"

@@ -1,6 +1,6 @@
 // A useChat without a browser: the SDK's own chat and transport, told what to do by lines of JSON on stdin.
 // node chat.mjs <sdk> <url> <token>
-// Each command is answered by one line: {status, error, messages, data, finished}.
+// Each command is answered by one line: {status, error, messages, data}. A command that throws ends the program.
 import { createRequire } from "node:module";
 import { createInterface } from "node:readline";
 import { pathToFileURL } from "node:url";
@@ -19,7 +19,6 @@ const tabs = {};
 
 function open(id, messages) {
   const data = [];
-  const finished = [];
   const listeners = new Set();
   const page = new Chat({
     id,
@@ -31,13 +30,13 @@ function open(id, messages) {
       data.push(part);
       for (const listener of listeners) listener();
     },
-    onFinish: ({ isAbort, isDisconnect, isError, message }) => finished.push({ id: message.id, isAbort, isDisconnect, isError }),
   });
-  return Object.assign(page, { told: { data, finished, listeners }, running: Promise.resolve() });
+  return Object.assign(page, { told: { data, listeners }, running: Promise.resolve() });
 }
 
 function start(action) {
-  chat.running = action().catch((error) => chat.told.finished.push({ thrown: String(error) }));
+  chat.running = action();
+  chat.running.catch(() => {}); // `end` and `stop` tell
 }
 
 function lastText() {
@@ -110,8 +109,8 @@ const commands = {
 for await (const line of createInterface({ input: process.stdin })) {
   const { do: name, ...rest } = JSON.parse(line);
   await commands[name](rest);
-  const { data, finished } = chat.told;
+  const { data } = chat.told;
   const error = chat.error ? `${chat.error.name}: ${chat.error.message}` : null;
-  console.log(JSON.stringify({ status: chat.status, error, messages: chat.messages, data, finished }));
+  console.log(JSON.stringify({ status: chat.status, error, messages: chat.messages, data }));
 }
 process.exit(0);

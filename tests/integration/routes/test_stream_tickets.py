@@ -214,7 +214,7 @@ async def test_a_ticket_opens_nothing_but_a_stream(user: Client, reader: httpx.A
 async def test_a_token_or_a_session_is_no_ticket(user: Client, http: httpx.AsyncClient) -> None:
     chat = await user.new_chat()
     browser = await logged_in_browser(http)
-    token = user.http.headers["Authorization"].removeprefix("Bearer ")
+    token = user.token
     for wrong in (token, browser.cookies["__Host-cortexai"]):
         assert await status_of(http, f"/api/chats/{chat}/stream?ticket={wrong}") == (401, "ticket_invalid")
 
@@ -249,7 +249,7 @@ async def test_no_ticket_cookie_or_token_is_ever_logged(
     browser = await logged_in_browser(http)
     chat = await user.new_chat()
     ticket = await ticket_for(user, chat_id=chat)
-    cookie, token = browser.cookies["__Host-cortexai"], user.http.headers["Authorization"].removeprefix("Bearer ")
+    cookie, token = browser.cookies["__Host-cortexai"], user.token
     for query in (f"ticket={ticket}", f"ticket={ticket}&ticket=x", f"ticket={ticket}&after=x&limit=x"):
         for path in (f"/api/chats/{chat}/stream", "/api/chats/x/stream", f"/api/chats/{chat}/stream/", "/nowhere"):
             await http.get(f"{path}?{query}")
