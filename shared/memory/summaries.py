@@ -243,16 +243,25 @@ class MemoryChanges:
     failures: int = 0
 
 
-async def save(db: Connection, claimed: SummaryClaim, changes: MemoryChanges, kept: int) -> bool | None:
+class Saved(NamedTuple):
+    """What was saved: whether more messages are due, and the other chats whose facts were forgotten or replaced."""
+
+    is_due: bool
+    others: tuple[ChatId, ...]
+
+
+async def save(db: Connection, claimed: SummaryClaim, changes: MemoryChanges, kept: int) -> Saved | None:
     """Save the segments and facts, if nobody has changed the memory since. Belongs in a transaction.
 
     The watermark moves to the last segment's end. In the same transaction the messages go into the history index:
     `indexed_position` moves too, unless there is a gap before them.
 
-    Returns whether more messages are due; None when somebody else was quicker, so that nothing was saved.
+    Returns None when somebody else was quicker, so that nothing was saved.
     """
     # Locked first, so that the update looks at the messages that are there once nobody else can mark the chat as due.
-    others = await lock_chats(db, claimed.chat_id, [one for each in changes.forgettings for one in each.fact_ids])
+    forgotten = [fact_id for one in changes.forgettings for fact_id in one.fact_ids]
+    replaced = [fact_id for one in changes.facts for fact_id in one.replaces]
+    others = await lock_chats(db, claimed.chat_id, [*forgotten, *replaced])
     values = {
         **_values_of(claimed),
         "new_summary": whole_text(changes.segments),
@@ -261,25 +270,27 @@ async def save(db: Connection, claimed: SummaryClaim, changes: MemoryChanges, ke
         "pause": backoff_after(changes.failures - 1) if changes.failures else timedelta(),
         "kept": kept,
     }
-    saved: bool | None = (await db.execute(_SAVE, values)).scalar_one_or_none()
-    if saved is not None:
-        await replace_segments(db, claimed.chat_id, changes.segments)
-        await add_facts(db, claimed.user_id, claimed.chat_id, changes.facts)
-        await forget(db, claimed.user_id, claimed.chat_id, changes.forgettings, others)
-        await db.execute(_SAVE_FACTS, {"chat": claimed.chat_id})
-        await changed_by_user(db, list(others))
-    return saved
+    is_due: bool | None = (await db.execute(_SAVE, values)).scalar_one_or_none()
+    if is_due is None:
+        return None
+    await replace_segments(db, claimed.chat_id, changes.segments)
+    await add_facts(db, claimed.user_id, claimed.chat_id, changes.facts)
+    await forget(db, claimed.user_id, claimed.chat_id, changes.forgettings, others)
+    await db.execute(_SAVE_FACTS, {"chat": claimed.chat_id})
+    return Saved(is_due, tuple(await changed_by_user(db, list(others))))
 
 
-async def lock_chats(db: Connection, chat_id: ChatId, fact_ids: Sequence[int]) -> dict[ChatId, int]:
-    """Lock a chat, and the chats that have these facts, in the order of their ids. Returns the others' last positions."""
+async def lock_chats(
+    db: Connection, chat_id: ChatId | None, fact_ids: Sequence[int], *which: ColumnElement[bool]
+) -> dict[ChatId, int]:
+    """Lock the chats that have these facts, and this chat if there is one, in the order of their ids.
+
+    `which` are further conditions, for each of them. Returns the last positions of all but this chat.
+    """
     having = select(MemoryFact.chat_id).where(MemoryFact.id.in_(fact_ids))
-    locked = (
-        select(Chat.id, Chat.last_position)
-        .where((Chat.id == chat_id) | Chat.id.in_(having))
-        .order_by(Chat.id)
-        .with_for_update()
-    )
+    # A union, since no index helps with an OR.
+    ids = having if chat_id is None else having.union_all(select(literal(chat_id, BigInteger)))
+    locked = select(Chat.id, Chat.last_position).where(Chat.id.in_(ids), *which).order_by(Chat.id).with_for_update()
     return {ChatId(row.id): row.last_position for row in await db.execute(locked) if row.id != chat_id}
 
 
@@ -412,13 +423,14 @@ _CHANGED_BY_USER: Final = (
 )
 
 
-async def changed_by_user(db: Connection, chat_ids: Sequence[ChatId]) -> list[ChatId]:
+async def changed_by_user(db: Connection, chat_ids: Sequence[ChatId]) -> dict[ChatId, bool]:
     """Note that the user has changed segments or facts of these chats. Belongs in the transaction that changed them.
 
-    What a summarizer makes now is refused, and made again from the new memory. Returns the chats in which it is due.
+    What a summarizer makes now is refused, and made again from the new memory. Returns the chats, each with
+    whether a summary is due.
     """
     changed = await db.execute(_CHANGED_BY_USER, {"chats": list(chat_ids)})
-    return [ChatId(chat_id) for chat_id, is_due in changed if is_due]
+    return {ChatId(chat_id): is_due for chat_id, is_due in changed}
 
 
 def mark_resent(longer_than: timedelta, limit: int = 100) -> ReturningUpdate[int]:

@@ -356,6 +356,22 @@ async def test_a_changed_memory_is_told(client: Client, tab: Tab) -> None:
     ]
 
 
+async def test_a_fact_of_a_chat_that_changes_in_the_shared_memory_is_told_for_the_chat_too(
+    client: Client, tab: Tab
+) -> None:
+    chat = await client.new_chat()
+    fact = {"text": "I am vegetarian.", "kind": "preference"}
+    memory = (await client.http.patch(f"/api/chats/{chat}/memory", json={"facts": [fact]})).raise_for_status().json()
+    await tab.until("memory.changed", chat_id=chat)
+    edit = {"id": memory["facts"][0]["id"], "text": "I am vegan."}
+    (await client.http.patch("/api/memory", json={"facts": [edit]})).raise_for_status()
+    (await client.http.delete("/api/memory")).raise_for_status()
+    events = [await tab.next() for _ in range(4)]
+    assert [event.part for event in events] == [
+        {"type": "memory.changed", "chat_id": chat_id} for chat_id in (None, chat, None, chat)
+    ]
+
+
 async def test_a_summary_that_is_saved_is_told(client: Client, tab: Tab, worker: Worker, noted: Noted) -> None:
     chat = await client.new_chat()
     for _ in range(5):

@@ -68,7 +68,9 @@ async def test_a_fact_of_another_chat_is_forgotten_up_to_the_end_of_that_chat(
     async with database.begin() as db:
         segments = [Segment(1, 3, "They said hello.")]
         changes = MemoryChanges(segments, forgettings=[Forgetting(3, (fact,))])
-        assert await summaries.save(db, claimed, changes, 0) is not None
+        saved = await summaries.save(db, claimed, changes, 0)
+    assert saved is not None
+    assert saved.others == (there,)
     rows = execute(database_url, "SELECT forgotten_by, forgotten_position FROM memory_facts WHERE id = %s", fact)
     assert rows == [("chat", 60)]
     # What somebody makes of the other chat's memory now is refused.
@@ -87,6 +89,23 @@ async def test_a_fact_is_forgotten_when_its_value_says_what_was_taken_back(
         await forget(db, user, ChatId(chat), [Forgetting(2, values=("5 rose street", "555-0199"))])
     rows = execute(database_url, "SELECT id FROM memory_facts WHERE forgotten_at IS NOT NULL AND text <> '' ORDER BY 1")
     assert rows == [(fact,) for fact in says_it]
+
+
+async def test_a_chat_whose_fact_is_replaced_by_another_chats_has_changed(
+    client: Client, add: AddFact, database: Database, database_url: str
+) -> None:
+    here, there = await client.new_chat(), await client.new_chat()
+    say(database_url, here, *["Hello"] * 4)
+    fact = add(there, 1, "Oslo")
+    async with database.begin() as db:
+        claimed = await summaries.claim(db, ChatId(here), summaries.FIRST_BACKOFF, even_if_not_due=True)
+        assert claimed is not None
+        new = NewFact(3, None, "identity", "it is Turku", "user", replaces=(fact,))
+        saved = await summaries.save(db, claimed, MemoryChanges([Segment(1, 3, "They said hello.")], [new]), 0)
+    assert saved is not None
+    assert saved.others == (there,)
+    versions = execute(database_url, "SELECT memory_version FROM chats WHERE id = ANY(%s) ORDER BY id", [here, there])
+    assert versions == [(1,), (1,)]
 
 
 async def test_what_was_replaced_does_not_hold_again_when_its_successor_has_no_room(

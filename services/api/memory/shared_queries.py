@@ -67,11 +67,11 @@ async def find_shared_memory(db: Connection, user_id: UserId) -> SharedMemory:
 
 async def change_shared_memory(
     db: Connection, user_id: UserId, change: SharedMemoryChange, max_facts: int
-) -> tuple[SharedMemory, list[ChatId]]:
+) -> tuple[SharedMemory, dict[ChatId, bool]]:
     """Change what the user's chats may tell each other. Needs a transaction.
 
     At most `max_facts` facts may be written for all chats; as many pinned or written in each chat. Returns the memory as it
-    is then, and the chats whose memory has to be summarized again.
+    is then, and the chats whose memory has changed, each with whether it has to be summarized again.
 
     Raises:
         TokenInvalid: the account was deleted after its request was let in.
@@ -80,7 +80,8 @@ async def change_shared_memory(
 
     """
     edits = [one.read() for one in change.facts or ()]
-    last_positions = await _lock_chats(db, user_id, [one.id for one in edits if one.id is not None])
+    named = [one.id for one in edits if one.id is not None]
+    last_positions = await summaries.lock_chats(db, None, named, Chat.user_id == user_id)
     # After the chats, as who accepts a message does. Of two changes at once, the second counts the facts of the first.
     locked = select(User.id).where(User.id == user_id).with_for_update(key_share=True)
     if (await db.execute(locked)).one_or_none() is None:
@@ -89,20 +90,8 @@ async def change_shared_memory(
         await db.execute(update(User).where(User.id == user_id).values(shares_memory=change.enabled))
     if edits:
         await _edit_facts(db, user_id, edits, last_positions, max_facts)
-    due = await summaries.changed_by_user(db, list(last_positions))
-    return await find_shared_memory(db, user_id), due
-
-
-async def _lock_chats(db: Connection, user_id: UserId, fact_ids: Sequence[int]) -> dict[ChatId, int]:
-    """Lock the chats of these facts, as far as the user has them. Returns their last positions."""
-    chats = select(MemoryFact.chat_id).where(MemoryFact.id.in_(fact_ids), MemoryFact.user_id == user_id)
-    locked = (
-        select(Chat.id, Chat.last_position)
-        .where(Chat.id.in_(chats), Chat.user_id == user_id)
-        .order_by(Chat.id)
-        .with_for_update()
-    )
-    return {ChatId(row.id): row.last_position for row in await db.execute(locked)}
+    changed = await summaries.changed_by_user(db, list(last_positions))
+    return await find_shared_memory(db, user_id), changed
 
 
 async def _edit_facts(
@@ -141,10 +130,10 @@ async def _insist_on_room_in_chats(db: Connection, grown: Sequence[ChatId], max_
         raise MemoryTooLarge("facts", max_facts, "facts of a chat that are pinned or written by the user")
 
 
-async def forget_shared_memory(db: Connection, user_id: UserId) -> list[ChatId]:
+async def forget_shared_memory(db: Connection, user_id: UserId) -> dict[ChatId, bool]:
     """Forget all facts that the user's chats may tell each other, and delete those of no chat. Needs a transaction.
 
-    Returns the chats whose memory has to be summarized again.
+    Returns the chats whose memory has changed, each with whether it has to be summarized again.
     """
     shared = select(MemoryFact.chat_id).where(MemoryFact.user_id == user_id, _SHARED)
     locked = (

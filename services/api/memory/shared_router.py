@@ -1,12 +1,17 @@
 """What a user's chats may tell each other: look at it, correct it, switch it on and off, forget it."""
 
+from collections.abc import Mapping
+
 from fastapi import APIRouter, status
 
+from services.api.auth.principal import Principal
 from services.api.dependencies import AppResources, CurrentPrincipal
 from services.api.memory import shared_queries
 from services.api.memory.schemas import SharedFactView, SharedMemoryChange, SharedMemoryView
 from services.api.memory.shared_queries import SharedMemory
+from services.api.resources import Resources
 from shared.errors import MemoryTooLarge
+from shared.ids import ChatId
 from shared.memory.facts import MAX_KEPT
 from shared.protocol.feed_events import memory_changed
 
@@ -28,21 +33,25 @@ async def change_shared_memory(
     if len(body.facts or ()) > MAX_KEPT:
         raise MemoryTooLarge("facts", MAX_KEPT, "edits in one request")
     async with resources.database.begin() as db:
-        changed, due = await shared_queries.change_shared_memory(db, principal.user_id, body, resources.limits.facts)
-    resources.streams.feed.tell(principal.user_id, memory_changed(None))
-    for chat_id in due:
-        resources.jobs.summarize(chat_id)
-    return _view(changed)
+        memory, chats = await shared_queries.change_shared_memory(db, principal.user_id, body, resources.limits.facts)
+    _tell(resources, principal, chats)
+    return _view(memory)
 
 
 @router.delete("", status_code=status.HTTP_204_NO_CONTENT)
 async def forget_shared_memory(principal: CurrentPrincipal, resources: AppResources) -> None:
     """Forget all facts that the user's chats may tell each other. Whether chats share facts stays as it is."""
     async with resources.database.begin() as db:
-        due = await shared_queries.forget_shared_memory(db, principal.user_id)
-    resources.streams.feed.tell(principal.user_id, memory_changed(None))
-    for chat_id in due:
-        resources.jobs.summarize(chat_id)
+        chats = await shared_queries.forget_shared_memory(db, principal.user_id)
+    _tell(resources, principal, chats)
+
+
+def _tell(resources: Resources, principal: Principal, chats: Mapping[ChatId, bool]) -> None:
+    """Tell that the shared memory has changed, and the memories of these chats. Have those summarized that are due."""
+    resources.streams.feed.tell(principal.user_id, *map(memory_changed, (None, *chats)))
+    for chat_id, is_due in chats.items():
+        if is_due:
+            resources.jobs.summarize(chat_id)
 
 
 def _view(memory: SharedMemory) -> SharedMemoryView:

@@ -282,6 +282,6 @@ class Summarizer:
                 await self.index.add(db, entries)
         if saved is None:
             log.info("summary_outrun", chat_id=claimed.chat_id)
-        else:
-            self.feed.tell(claimed.user_id, memory_changed(claimed.chat_id))
-        return saved
+            return None
+        self.feed.tell(claimed.user_id, *map(memory_changed, (claimed.chat_id, *saved.others)))
+        return saved.is_due
