@@ -14,8 +14,8 @@ from starlette.middleware.errors import ServerErrorMiddleware
 from starlette.middleware.exceptions import ExceptionMiddleware
 
 from services.api import docs, health
+from services.api.accounts import credentials_router as credentials
 from services.api.accounts import router as accounts
-from services.api.accounts import sign_in_router as sign_in
 from services.api.auth.access_tokens import AccessTokens
 from services.api.auth.account_lookup import AccountLookup
 from services.api.auth.authenticate import find_users
@@ -85,7 +85,7 @@ def create_app(settings: Settings, metrics: Metrics | None = None) -> FastAPI:
     app.include_router(web.make_router(page=settings.web_page))
     for router in (
         accounts.router,
-        sign_in.router,
+        credentials.router,
         chats.router,
         chat_versions.router,
         feed.router,

@@ -12,8 +12,9 @@ from typing import Any
 import jwt
 import pytest
 
-from services.api.auth.access_tokens import AUDIENCE, CLAIMS, ISSUER, AccessTokens
+from services.api.auth.access_tokens import AUDIENCE, CLAIMS, AccessTokens
 from services.api.auth.passwords import MAX_WAITING, Passwords
+from services.api.auth.signed_claims import ISSUER
 from shared.errors import TokenInvalid, TooBusy
 from shared.ids import MAX_BIGINT, UserId
 

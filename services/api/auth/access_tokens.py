@@ -7,12 +7,13 @@ from uuid import uuid4
 
 import jwt
 
+from services.api.auth.signed_claims import COMMON_CLAIMS, ISSUER, read_claims
 from shared.errors import TokenInvalid
 from shared.ids import UserId
 
-ISSUER: Final = "cortexai"
 AUDIENCE: Final = "cortexai-api"
-CLAIMS: Final = ("exp", "iat", "jti", "iss", "aud", "sub", "typ")
+CLAIMS: Final = (*COMMON_CLAIMS, "jti")
+TYPE: Final = "access"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +29,7 @@ class AccessTokens:
         now = int(time.time())
         claims = {
             "sub": str(user_id),
-            "typ": "access",
+            "typ": TYPE,
             "iss": ISSUER,
             "aud": AUDIENCE,
             "iat": now,
@@ -45,18 +46,15 @@ class AccessTokens:
 
         """
         try:
-            claims = jwt.decode(
+            claims = read_claims(
                 token,
                 self.secret,
-                algorithms=[self.algorithm],
-                issuer=ISSUER,
+                self.algorithm,
                 audience=AUDIENCE,
-                options={"require": list(CLAIMS), "strict_aud": True},
+                typ=TYPE,
+                required=CLAIMS,
+                lifetime=self.lifetime,
             )
         except jwt.InvalidTokenError as error:
             raise TokenInvalid from error
-        if claims["typ"] != "access" or not isinstance(claims["iat"], int) or not isinstance(claims["exp"], int):
-            raise TokenInvalid
-        if claims["exp"] - claims["iat"] > self.lifetime or not claims["sub"].isdecimal():
-            raise TokenInvalid
         return UserId(int(claims["sub"]))

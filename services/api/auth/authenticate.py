@@ -1,6 +1,6 @@
 """From a request to its principal: the one place that decides whether a credential is valid.
 
-A further way to sign in is a further case of `authenticate`, and a further `Credential` in principal.py.
+A further kind of credential is a further case of `authenticate`, and a further `Credential` in principal.py.
 """
 
 from collections.abc import Collection
@@ -11,7 +11,7 @@ from starlette.requests import HTTPConnection
 
 from services.api.auth.access_tokens import AccessTokens
 from services.api.auth.account_lookup import AccountLookup
-from services.api.auth.principal import ALL_SCOPES, READ_ONLY, Principal
+from services.api.auth.principal import Principal
 from services.api.auth.session_cookies import SessionCookies
 from services.api.auth.session_lookup import SessionLookup
 from services.api.auth.sessions import hash_token
@@ -67,7 +67,7 @@ async def _by_access_token(token: str, tokens: AccessTokens, accounts: AccountLo
     user_id = tokens.read(token)
     if not await accounts.exists(user_id):
         raise TokenInvalid
-    return Principal(user_id, "access_token", hash_token(token), ALL_SCOPES)
+    return Principal(user_id, "access_token", hash_token(token))
 
 
 async def _by_ticket(given: list[str], tickets: StreamTickets, accounts: AccountLookup) -> Principal:
@@ -76,14 +76,14 @@ async def _by_ticket(given: list[str], tickets: StreamTickets, accounts: Account
     user_id, stream = tickets.read(given[0])
     if not await accounts.exists(user_id):
         raise TicketInvalid
-    return Principal(user_id, "stream_ticket", hash_token(given[0]), READ_ONLY, stream)
+    return Principal(user_id, "stream_ticket", hash_token(given[0]), stream)
 
 
 async def _by_session(presented: list[str], sessions: SessionLookup) -> Principal:
     """Of several cookies, one is somebody else's, who would like this user to act for them. So none is taken."""
     if len(presented) > 1:
         raise SessionInvalid
-    return Principal(await sessions.find_user(presented[0]), "session", hash_token(presented[0]), ALL_SCOPES)
+    return Principal(await sessions.find_user(presented[0]), "session", hash_token(presented[0]))
 
 
 async def find_users(db: Connection, user_ids: Collection[UserId]) -> set[UserId]:

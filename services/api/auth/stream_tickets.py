@@ -6,8 +6,8 @@ from typing import Final, get_args
 
 import jwt
 
-from services.api.auth.access_tokens import ISSUER
 from services.api.auth.principal import StreamKind, StreamOf
+from services.api.auth.signed_claims import COMMON_CLAIMS, ISSUER, read_claims
 from shared.errors import TicketInvalid
 from shared.ids import UserId
 
@@ -15,8 +15,8 @@ PARAMETER: Final = "ticket"
 """The name of the query parameter."""
 AUDIENCE: Final = "cortexai-streams"
 """Not that of access tokens, so that neither is taken for the other."""
-KIND: Final = "stream_ticket"
-CLAIMS: Final = ("exp", "iat", "iss", "aud", "sub", "typ", "kind", "id")
+CLAIMS: Final = (*COMMON_CLAIMS, "kind", "id")
+TYPE: Final = "stream_ticket"
 MAX_CHARS: Final = 1024
 
 
@@ -33,7 +33,7 @@ class StreamTickets:
         now = int(time.time())
         claims = {
             "sub": str(user_id),
-            "typ": KIND,
+            "typ": TYPE,
             "iss": ISSUER,
             "aud": AUDIENCE,
             "iat": now,
@@ -53,20 +53,17 @@ class StreamTickets:
         if len(ticket) > MAX_CHARS:
             raise TicketInvalid
         try:
-            claims = jwt.decode(
+            claims = read_claims(
                 ticket,
                 self.secret,
-                algorithms=[self.algorithm],
-                issuer=ISSUER,
+                self.algorithm,
                 audience=AUDIENCE,
-                options={"require": list(CLAIMS), "strict_aud": True},
+                typ=TYPE,
+                required=CLAIMS,
+                lifetime=self.lifetime,
             )
         except jwt.InvalidTokenError as error:
             raise TicketInvalid from error
-        if claims["typ"] != KIND or not isinstance(claims["iat"], int) or not isinstance(claims["exp"], int):
-            raise TicketInvalid
-        if claims["exp"] - claims["iat"] > self.lifetime or not claims["sub"].isdecimal():
-            raise TicketInvalid
         if claims["kind"] not in get_args(StreamKind) or not isinstance(claims["id"], str):
             raise TicketInvalid
         return UserId(int(claims["sub"])), StreamOf(claims["kind"], claims["id"])
