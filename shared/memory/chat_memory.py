@@ -195,9 +195,9 @@ async def without_forgotten(db: Connection, shared: Iterable[SharedFact]) -> lis
     ]
 
 
-def _rank(one: SharedFact) -> tuple[bool, datetime]:
+def _rank(one: SharedFact) -> tuple[bool, datetime, int]:
     """As SHARED_ORDER."""
-    return one.fact.chat_id is None or one.fact.is_pinned, one.fact.said_at
+    return one.fact.chat_id is None or one.fact.is_pinned, one.fact.said_at, one.fact.id
 
 
 def _last(segments: list[list[Any]]) -> int:

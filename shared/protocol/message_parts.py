@@ -99,9 +99,10 @@ def _ended(part: MessagePart) -> MessagePart:
     return {**part, "state": "output-error", "errorText": UNFINISHED_TOOL}
 
 
-def failed_parts(content: str, parts: list[MessagePart] | None, error: ErrorData) -> list[MessagePart]:
-    """The parts of a reply that failed, with the error at the end, as a client has them that has read the stream.
+def whole_parts(content: str, parts: Iterable[MessagePart] | None, error: ErrorData | None) -> list[MessagePart]:
+    """The parts of a reply whose answer is over, as a client has them that has read the stream. `parts` are the saved ones.
 
     The error is the generation's, and is in no saved part.
     """
-    return [*(plain_parts(content) if parts is None else parts), {"type": "data-error", "id": "error", "data": error}]
+    ended = plain_parts(content) if parts is None else ended_parts(parts)
+    return [*ended, {"type": "data-error", "id": "error", "data": error}] if error else ended

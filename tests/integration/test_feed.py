@@ -9,11 +9,11 @@ import httpx
 import pytest
 from redis.asyncio import Redis
 
-from services.api.feed.encoder import OPENING
 from services.launcher.embedded.valkey import EmbeddedValkey
 from services.worker.runtime import Worker
 from shared import background
 from shared.ids import ChatId, GenerationId, UserId
+from shared.protocol.encoding import OPENING
 from shared.settings import Settings
 from shared.streams.feed.redis import feed_names
 from shared.streams.names import LogNames

@@ -7,7 +7,8 @@ from contextlib import aclosing, asynccontextmanager
 
 import pytest
 
-from services.api.feed.follow import PAGE, Began, Quiet, Told, follow
+from services.api.feed.follow import PAGE, Began, Told, follow
+from services.api.streaming.follow import Quiet
 from shared.ids import UserId
 from shared.streams.feed.in_memory import InMemoryFeeds
 from shared.streams.feed.port import FeedAppend

@@ -45,7 +45,7 @@ async def _find_stream(resources: Resources, user_id: UserId, asked: TicketReque
     """
     if asked.chat_id is not None:
         async with resources.database.connect() as db:
-            await queries.find_latest(db, user_id, ChatId(asked.chat_id))  # refuses a chat that is not this user's
+            await queries.check_chat(db, user_id, ChatId(asked.chat_id))
         return StreamOf("chat", str(asked.chat_id))
     if asked.generation_id is not None:
         async with resources.database.connect() as db:

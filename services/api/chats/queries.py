@@ -3,9 +3,10 @@
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Text, cast, delete, func, insert, literal, or_, select, tuple_, update
+from sqlalchemy import ColumnElement, Text, cast, delete, func, insert, literal, select, tuple_, update
 
-from services.api.versions.queries import Place, find_places
+from services.api.generations.queries import REPLY_IS_FINAL
+from services.api.versions.queries import Place, find_places, lock_chat
 from shared.database.engine import Connection
 from shared.database.tables import Chat, Generation, Message, User
 from shared.errors import ChatNotFound, TokenInvalid
@@ -13,8 +14,8 @@ from shared.generations.cancel import OpenGeneration, find_open
 from shared.generations.outcome import Outcome
 from shared.ids import ChatId, GenerationId, MessageId, UserId
 from shared.protocol.frames import ErrorData
-from shared.protocol.message_parts import MessagePart, ended_parts, failed_parts
-from shared.states import TERMINAL, GenerationStatus
+from shared.protocol.message_parts import MessagePart, whole_parts
+from shared.states import TERMINAL
 
 
 class ChatRow(NamedTuple):
@@ -80,8 +81,7 @@ _GENERATION = (
     Generation.finish_reason,
     Generation.error_code,
     Generation.error_message,
-    # A worker completes a generation together with its reply. Whoever ends a generation otherwise saves what its log has after.
-    or_(Generation.status == GenerationStatus.COMPLETED, Generation.closed_at.is_not(None)),
+    REPLY_IS_FINAL,
 )
 
 
@@ -179,10 +179,9 @@ def _message(row: tuple[Any, ...]) -> MessageRow:
 
 def _shown_parts(reply: MessageRow, outcome: Outcome) -> list[MessagePart] | None:
     """The parts of a reply as its stream tells them."""
-    parts = reply.parts
-    if parts is not None and outcome.status in TERMINAL:
-        parts = ended_parts(parts)
-    return failed_parts(reply.content, parts, outcome.error) if outcome.error else parts
+    if outcome.status not in TERMINAL or (reply.parts is None and outcome.error is None):
+        return reply.parts
+    return whole_parts(reply.content, reply.parts, outcome.error)
 
 
 async def rename_chat(db: Connection, user_id: UserId, chat_id: ChatId, title: str) -> ChatRow:
@@ -214,8 +213,7 @@ async def delete_chat(db: Connection, user_id: UserId, chat_id: ChatId) -> list[
 
     """
     # The lock comes first: a message accepted at the same moment is either found here, or refused.
-    if (await db.execute(select(Chat.id).where(_owned(chat_id, user_id)).with_for_update())).one_or_none() is None:
-        raise ChatNotFound
+    await lock_chat(db, user_id, chat_id)
     open_ones = await find_open(db, Generation.chat_id == chat_id)
     await db.execute(delete(Chat).where(Chat.id == chat_id))
     return open_ones

@@ -1,19 +1,14 @@
 """A generation's frames as a response: the same bytes at every door that streams the log as it is."""
 
-from typing import Final
-
-from sse_starlette import EventSourceResponse
 from starlette import status
 from starlette.responses import Response
 
 from services.api import event_ids
 from services.api.doors.encoder import encode
+from services.api.event_stream import event_stream
 from services.api.streaming.resume import Live, Saved
 from shared.ids import GenerationId, MessageId
 from shared.streams.port import BEGINNING
-
-SEND_TIMEOUT: Final = 10.0
-"""Seconds that a client may refuse to take bytes before it is cut off."""
 
 
 def stream_response(
@@ -27,13 +22,9 @@ def stream_response(
         return nothing()
     has_nothing = not last_event_id or last_event_id == event_ids.text(message_id, BEGINNING)
     reset = stream.after == BEGINNING and not has_nothing
-    return EventSourceResponse(
+    return event_stream(
         encode(stream, message_id, reset=reset),
-        ping=0,  # pings are events of the stream, from one timer for all streams
-        send_timeout=SEND_TIMEOUT,
-        headers={
-            "Cache-Control": "no-cache, no-transform",
-            "Referrer-Policy": "no-referrer",  # the URL may hold a ticket
+        {
             "x-vercel-ai-ui-message-stream": "v1",
             "X-Message-Id": str(message_id),
             "X-Generation-Id": str(generation_id),

@@ -1,20 +1,16 @@
-"""A feed as Server-Sent Events. Source: docs/protocol.md, "Live feed".
-
-No comment and no `retry:` has a blank line of its own: some clients take that for an empty event.
-"""
+"""A feed as Server-Sent Events. Source: docs/protocol.md, "Live feed"."""
 
 import re
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Final
 
-from services.api.feed.follow import Began, Quiet, Told
-from shared.protocol.encoding import encode
+from services.api.feed.follow import Began, Told
+from services.api.streaming.follow import Quiet
+from shared.protocol.encoding import OPENING, PING, encode
 from shared.protocol.feed_events import READY, RESYNC
 from shared.streams.port import Offset
 
-OPENING: Final = b": open\nretry: 1000\n"
-PING: Final = b": ping\n"
 _ID: Final = re.compile(r"([1-9]\d{0,14})-([1-9]\d{0,14})", re.ASCII)
 
 

@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from services.api.streaming.follow import StreamCut
+from services.api.streaming.follow import Quiet, StreamCut
 from shared.errors import CortexAIError, DatabaseUnavailable
 from shared.ids import UserId
 from shared.protocol.encoding import encode
@@ -36,10 +36,6 @@ class Told(NamedTuple):
     """The next events, at least one."""
 
     entries: Sequence[Entry]
-
-
-class Quiet(NamedTuple):
-    """Nothing has come for the keep-alive interval."""
 
 
 async def follow(

@@ -5,19 +5,17 @@ from functools import partial
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Header, Query
-from sse_starlette import EventSourceResponse
 from starlette.responses import Response
 
 from services.api.auth.principal import Principal
 from services.api.dependencies import AppResources, EventsReader
+from services.api.event_stream import event_stream
 from services.api.feed.encoder import encode_feed, read_id
 from services.api.feed.follow import follow
 from services.api.resources import Resources
 
 router = APIRouter(prefix="/api/events", tags=["feed"])
 
-SEND_TIMEOUT: Final = 10.0
-"""Seconds that a client may refuse to take bytes before it is cut off."""
 _SSE: Final[dict[int | str, dict[str, Any]]] = {
     200: {"content": {"text/event-stream": {}}, "description": "The events: docs/protocol.md, *Live feed*."}
 }
@@ -42,13 +40,7 @@ async def get_events(
         begins_anew=not event_id,
         may_read=_may_read(principal, resources),
     )
-    return EventSourceResponse(
-        encode_feed(events),
-        ping=0,  # pings are events of the feed, from one timer for all readers
-        send_timeout=SEND_TIMEOUT,
-        # The URL may hold a ticket.
-        headers={"Cache-Control": "no-cache, no-transform", "Referrer-Policy": "no-referrer"},
-    )
+    return event_stream(encode_feed(events))
 
 
 def _may_read(principal: Principal, resources: Resources) -> Callable[[], Awaitable[bool]]:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple, cast
 
-from sqlalchemy import case, func, literal, select, union_all
+from sqlalchemy import case, func, literal, or_, select, union_all
 
 from shared.database.engine import Connection
 from shared.database.tables import Chat, Generation, Message
@@ -17,6 +17,11 @@ from shared.states import LIVE, GenerationStatus
 
 TITLE_AGE: Final = timedelta(seconds=2)
 """How long after a generation's end its chat's title may still come. A later reader has read the chat, and its title."""
+
+
+# A worker completes a generation together with its reply. Whoever ends a generation otherwise saves what its log has after.
+REPLY_IS_FINAL: Final = or_(Generation.status == GenerationStatus.COMPLETED, Generation.closed_at.is_not(None))
+"""Whether the reply of a generation changes no more."""
 
 
 class GenerationRow(NamedTuple):

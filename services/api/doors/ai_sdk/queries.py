@@ -8,12 +8,13 @@ from sqlalchemy import ColumnElement, and_, delete, literal, or_, select
 from sqlalchemy.dialects.postgresql import insert
 
 from services.api.doors.ai_sdk.ui_messages import MakingOfReply, ViewedMessage
+from services.api.generations.queries import REPLY_IS_FINAL
 from shared.database.engine import Connection
 from shared.database.tables import Chat, Generation, Message, User
 from shared.errors import TokenInvalid
 from shared.generations.outcome import Outcome
 from shared.ids import MAX_BIGINT, ChatId, GenerationId, MessageId, UserId
-from shared.states import OPEN, GenerationStatus
+from shared.states import OPEN
 
 
 class FoundMessage(NamedTuple):
@@ -32,8 +33,7 @@ class FoundMessage(NamedTuple):
 _MESSAGE: Final = (Message.id, Message.client_id, Message.role, Message.content, Message.parts, Message.created_at)
 _GENERATION: Final = (
     Generation.id,
-    # A worker completes a generation together with its reply. Whoever ends it otherwise saves what its log has after.
-    or_(Generation.status == GenerationStatus.COMPLETED, Generation.closed_at.is_not(None)),
+    REPLY_IS_FINAL,
     Generation.status,
     Generation.finish_reason,
     Generation.error_code,

@@ -8,7 +8,7 @@ from services.api.doors.ai_sdk.schemas import UIMessage
 from shared.generations.outcome import Outcome
 from shared.ids import GenerationId, MessageId
 from shared.protocol.frames import usage_metadata
-from shared.protocol.message_parts import MessagePart, ended_parts, failed_parts, plain_parts
+from shared.protocol.message_parts import MessagePart, whole_parts
 
 
 class MakingOfReply(NamedTuple):
@@ -51,9 +51,7 @@ def _reply(row: ViewedMessage, making: MakingOfReply) -> UIMessage:
     metadata = {"createdAt": row.created_at.isoformat(), "generationId": str(making.id), "status": outcome.status.value}
     usage = {"usage": usage_metadata(outcome.usage)} if outcome.usage else {}
     saved = cast("list[MessagePart] | None", row.parts)
-    parts = ended_parts(saved) if saved is not None else plain_parts(row.content)
-    if outcome.error:
-        parts = failed_parts(row.content, parts, outcome.error)
+    parts = whole_parts(row.content, saved, outcome.error)
     return UIMessage(
         id=str(row.id), role="assistant", metadata={**metadata, **usage}, parts=[_rendered(part) for part in parts]
     )

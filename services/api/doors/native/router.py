@@ -209,8 +209,6 @@ async def get_chat_stream(
 
     A client that does not say what it has gets the live answer, else the newest. 204 is only for who has all answers.
     """
-    async with resources.database.connect() as db:
-        await queries.check_chat(db, principal.user_id, ChatId(chat_id))
     answer = await _answer_of(last_event_id, resources, principal, ChatId(chat_id))
     if answer is not None:
         response = await _resumed(resources, answer, last_event_id)
@@ -221,6 +219,7 @@ async def get_chat_stream(
         if after is None:
             row = await queries.find_latest(db, principal.user_id, ChatId(chat_id))
         else:
+            await queries.check_chat(db, principal.user_id, ChatId(chat_id))
             row = await queries.find_next(db, principal.user_id, ChatId(chat_id), after)
     return nothing() if row is None else await _resumed(resources, row, last_event_id)
 
