@@ -46,8 +46,8 @@ class ChatMemory:
     """A chat's memory: the segments cover the positions up to the `watermark`, each once.
 
     `facts` are all facts of the chat, by position: current, replaced and forgotten ones. `shared` are current facts of the
-    user's other chats, the newest first; none unless the user wants that. `version` grows with each change. So many messages
-    of the active path lie past the watermark: `pending`.
+    user's other chats, the newest first; none unless the user wants that. `version` grows with each change. `pending` is how
+    many messages of the active path lie past the watermark.
     """
 
     segments: tuple[Segment, ...] = ()
@@ -107,7 +107,6 @@ FACT_COLUMNS: Final = (
     MemoryFact.is_pinned,
     MemoryFact.replaced_by,
     MemoryFact.forgotten_at,
-    MemoryFact.forgotten_by,
     MemoryFact.forgotten_position,
 )
 """What `read_fact` reads."""

@@ -51,7 +51,6 @@ class Fact:
     is_pinned: bool = False
     replaced_by: int | None = None
     forgotten_at: datetime | None = None
-    forgotten_by: str | None = None
     forgotten_position: int | None = None
 
     @property

@@ -1,13 +1,12 @@
 """The stream log in one process's memory: the same promises as Redis's, for tests and for reading."""
 
-import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 
 from shared.errors import AppendRefused, AttemptSuperseded, LogClosed, LogDiverged
 from shared.ids import GenerationId
 from shared.streams.port import BEGINNING, Append, Entry, Offset, Subscription
-from shared.streams.subscriptions import Subscriptions
+from shared.streams.subscriptions import Subscriptions, followed
 
 
 class InMemoryStreams:
@@ -53,24 +52,9 @@ class InMemoryStreams:
         log = self._logs.get(generation_id)
         return log[-1] if log else None
 
-    @asynccontextmanager
-    async def follow(self, generation_id: GenerationId) -> AsyncIterator[Subscription]:
+    def follow(self, generation_id: GenerationId) -> AbstractAsyncContextManager[Subscription]:
         """Subscribe (Reader)."""
-        subscription = self._subscriptions.add(generation_id)
-
-        async def tick() -> None:
-            while True:
-                await asyncio.sleep(self._keep_alive)
-                subscription.tick()
-
-        ticking = asyncio.create_task(tick())
-        try:
-            yield subscription
-        finally:
-            self._subscriptions.remove(generation_id, subscription)
-            ticking.cancel()
-            with suppress(asyncio.CancelledError):
-                await ticking
+        return followed(self._subscriptions, generation_id, self._keep_alive)
 
     def lose(self, generation_id: GenerationId) -> None:
         """Forget a log, as a server does that loses its memory or expires it."""

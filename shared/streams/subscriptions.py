@@ -2,9 +2,11 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Hashable, Iterable
+from collections.abc import AsyncIterator, Hashable, Iterable
+from contextlib import asynccontextmanager
 from typing import Final, Generic, TypeVar
 
+from shared import background
 from shared.streams.port import Entry, Notification
 
 Log = TypeVar("Log", bound=Hashable)
@@ -109,3 +111,21 @@ class Subscriptions(Generic[Log]):
         for subscriptions in self._by_log.values():
             for subscription in subscriptions:
                 subscription.tick()
+
+
+@asynccontextmanager
+async def followed(subscriptions: Subscriptions[Log], log: Log, keep_alive: float) -> AsyncIterator[QueueSubscription]:
+    """A subscription of one log while it is needed, with an empty notification every `keep_alive` seconds."""
+    subscription = subscriptions.add(log)
+
+    async def tick() -> None:
+        while True:
+            await asyncio.sleep(keep_alive)
+            subscription.tick()
+
+    ticking = asyncio.create_task(tick())
+    try:
+        yield subscription
+    finally:
+        subscriptions.remove(log, subscription)
+        await background.end(ticking)

@@ -35,7 +35,7 @@ class SessionCookies:
         """Refuse a request that no page of ours made.
 
         Raises:
-            OriginNotAllowed: likewise.
+            OriginNotAllowed: the Origin is absent, opaque, or another page's.
 
         """
         insist_on_origin(request, self.origins)

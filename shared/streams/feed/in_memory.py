@@ -1,17 +1,15 @@
 """Feeds in one process's memory: the same promises as Redis's, for tests."""
 
-import asyncio
 import time
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 
-from shared import background
 from shared.ids import UserId
 from shared.protocol.encoding import encode
 from shared.protocol.feed_events import READY
 from shared.streams.feed.port import FeedAppend
 from shared.streams.port import BEGINNING, Entry, Offset, Subscription
-from shared.streams.subscriptions import Subscriptions
+from shared.streams.subscriptions import Subscriptions, followed
 
 
 class InMemoryFeeds:
@@ -60,22 +58,9 @@ class InMemoryFeeds:
                 return feed[number : number + limit]
         return None
 
-    @asynccontextmanager
-    async def follow(self, user_id: UserId) -> AsyncIterator[Subscription]:
+    def follow(self, user_id: UserId) -> AbstractAsyncContextManager[Subscription]:
         """Subscribe (FeedReader)."""
-        subscription = self._subscriptions.add(user_id)
-
-        async def tick() -> None:
-            while True:
-                await asyncio.sleep(self._keep_alive)
-                subscription.tick()
-
-        ticking = asyncio.create_task(tick())
-        try:
-            yield subscription
-        finally:
-            self._subscriptions.remove(user_id, subscription)
-            await background.end(ticking)
+        return followed(self._subscriptions, user_id, self._keep_alive)
 
     def first(self, user_id: UserId) -> Entry | None:
         """The oldest entry that is kept; None where there is none."""

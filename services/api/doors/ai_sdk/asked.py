@@ -22,14 +22,13 @@ IGNORED: Final = ("data-",)
 class Asked(NamedTuple):
     """What a request asks for. `message_id` is the client's name for its last message, `content` the message's text.
 
-    `anew`: another answer is asked for, also where the message has one. `target_id` is the message that is edited or
-    answered anew, as the client names it; None where the request names none.
+    `is_regeneration`: another answer is asked for, also where the message has one. `target_id` is the message that is edited
+    or answered anew, as the client names it; None where the request names none.
     """
 
     chat_id: str
     message_id: str
     content: str
-    anew: bool
     is_regeneration: bool
     target_id: str | None
     on_conflict: OnConflict
@@ -66,7 +65,6 @@ async def read_request(request: Request, text_chars: int) -> Asked:
         chat_id=body.id,
         message_id=message.id,
         content=_text_of(message, index),
-        anew=body.trigger == "regenerate-message" or body.messageId is not None,
         is_regeneration=body.trigger == "regenerate-message",
         target_id=body.messageId,
         on_conflict=body.on_conflict,

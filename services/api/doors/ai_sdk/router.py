@@ -125,7 +125,7 @@ async def get_chat(
         rows = await queries.list_messages(db, principal.user_id, chat_id) if chat_id else []
         shown = [row for row in rows if not row.making or row.making.is_final]
         if shown and shown[-1] is rows[-1] and (last := shown[-1].making):
-            await views.note_view(db, last.id, _viewer(principal))
+            await views.add_view(db, last.id, _viewer(principal))
     return to_ui_messages(shown)
 
 

@@ -123,7 +123,7 @@ def _is_repeated(asked: Asked, found: FoundMessage) -> bool:
     While the newest answer is made, another answer instead of an earlier one is the one that is made, and so is the answer
     to an edit that has come already: the request has come twice, as after a timeout.
     """
-    if not asked.anew:
+    if not asked.is_regeneration and asked.target_id is None:
         return True
     if asked.is_regeneration and asked.target_id in (None, asked.message_id, str(found.reply_id)):
         return False

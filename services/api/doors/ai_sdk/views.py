@@ -1,6 +1,6 @@
 """Who has just been shown a reply: a page that is mounted next asks for the stream of an answer that it has.
 
-Each view is a note on the reply's generation, with its viewer and its time. The note counts for a short time, and for one
+The row of the reply's generation keeps each view, with its viewer and its time. A view counts for a short time, and for one
 page: another tab of the same browser may have half of the answer, and says nothing of that.
 """
 
@@ -17,7 +17,7 @@ MAX_VIEWS: Final = 20
 """How many views are kept of one reply: the newest ones."""
 
 # One statement each, so that of two pages at the same moment each finds what the other has left.
-_NOTE: Final = text("""
+_ADD: Final = text("""
     UPDATE generations SET views = jsonb_build_array(
         jsonb_build_object('viewer', CAST(:viewer AS text), 'at', extract(epoch FROM now()))
     ) || coalesce(
@@ -44,10 +44,10 @@ _USE: Final = text("""
 """)
 
 
-async def note_view(db: Connection, generation_id: GenerationId, viewer: str) -> None:
-    """Note that a view of the chat which is given now has the reply of this generation."""
+async def add_view(db: Connection, generation_id: GenerationId, viewer: str) -> None:
+    """Add a view: this viewer is shown the reply of this generation now."""
     named = {"generation": generation_id, "viewer": viewer, "counts_for": COUNTS_FOR, "max_views": MAX_VIEWS}
-    await db.execute(_NOTE, named)
+    await db.execute(_ADD, named)
 
 
 async def use_view(db: Connection, generation_id: GenerationId, viewer: str) -> bool:

@@ -8,6 +8,7 @@ from pydantic import StringConstraints
 
 from services.api.fields import Body, NotBlank, Storable, Text, TimeZone, View
 from services.api.generations.schemas import Status
+from services.api.turns.turn import OnConflict, OnVersionConflict
 
 
 class NewMessage(Body):
@@ -19,7 +20,7 @@ class NewMessage(Body):
     """
 
     content: Annotated[Text, NotBlank]
-    on_conflict: Literal["reject", "interrupt", "enqueue"] = "reject"
+    on_conflict: OnConflict = "reject"
     model: Annotated[str, StringConstraints(max_length=200), Storable] | None = None
     time_zone: TimeZone | None = None
 
@@ -27,7 +28,7 @@ class NewMessage(Body):
 class NewVersion(Body):
     """How a message is to be answered anew. The rest is as in NewMessage; another version can't wait for an answer."""
 
-    on_conflict: Literal["reject", "interrupt"] = "reject"
+    on_conflict: OnVersionConflict = "reject"
     model: Annotated[str, StringConstraints(max_length=200), Storable] | None = None
     time_zone: TimeZone | None = None
 
