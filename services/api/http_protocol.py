@@ -21,6 +21,15 @@ class HttpProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         """Take what the client sends."""
         self._unset_keepalive_if_required()
+        rest = memoryview(data)
+        try:
+            while rest:
+                rest = self._read(rest)
+        except httptools.HttpParserError:
+            self.send_400_response("Invalid HTTP request received.")
+
+    def _read(self, data: memoryview) -> memoryview:
+        """Read all, or up to the end of a head whose offer to upgrade is ignored. Returns what is to be read next."""
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
@@ -29,9 +38,9 @@ class HttpProtocol(HttpToolsProtocol):
             elif self._should_upgrade():
                 self.handle_websocket_upgrade()
             else:
-                self._read_without_upgrade(data[upgrade.args[0] :])
-        except httptools.HttpParserError:
-            self.send_400_response("Invalid HTTP request received.")
+                self._read_without_upgrade()
+                return data[upgrade.args[0] :]
+        return data[:0]
 
     def on_headers_complete(self) -> None:
         """Answer the request, unless its head has to be read again."""
@@ -46,15 +55,15 @@ class HttpProtocol(HttpToolsProtocol):
     def _ignores_upgrade(self) -> bool:
         return self.parser.should_upgrade() and not self._should_upgrade()
 
-    def _read_without_upgrade(self, rest: bytes) -> None:
-        """Read the request whose head has just ended again, without the offer to upgrade, and then what follows."""
+    def _read_without_upgrade(self) -> None:
+        """Read the head that has just ended again, without the offer to upgrade."""
         head = [self.parser.get_method(), b" ", self.url, b" HTTP/", self.parser.get_http_version().encode(), b"\r\n"]
         for name, value in self.headers:
             if name not in _OF_UPGRADES:
                 head += [name, b": ", value, b"\r\n"]
         self.parser = httptools.HttpRequestParser(self)
         self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn has it
-        self.data_received(b"".join([*head, b"\r\n", rest]))
+        self.parser.feed_data(b"".join([*head, b"\r\n"]))
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGIApp) -> None:  # type: ignore[override]
         super()._start_asgi_task(cycle, _unframed(cycle, app) if cycle.scope["http_version"] == "1.0" else app)  # type: ignore[arg-type]

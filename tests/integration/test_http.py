@@ -90,6 +90,12 @@ async def test_a_connection_goes_on_after_an_offer_of_http_2(client: Client, api
         assert last[0].startswith((b"http/1.1 200", b"http/1.1 201"))
 
 
+async def test_a_client_may_send_any_number_of_offers_at_once(api: str) -> None:
+    one = b"GET /livez HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n"
+    answered = await talk(api, one * 1000, responses=1000)
+    assert {head.partition(b"\r\n")[0] for head, _ in answered} == {b"http/1.1 200 ok"}
+
+
 async def test_what_is_no_http_is_refused(api: str) -> None:
     ((head, _),) = await talk(api, b"HELLO\r\n\r\n")
     assert head.startswith(b"http/1.1 400")
