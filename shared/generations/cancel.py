@@ -3,7 +3,7 @@
 from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Row, func, select, update
+from sqlalchemy import Row, delete, func, select, update
 from sqlalchemy.sql.elements import ColumnElement
 
 from shared.database.engine import Connection
@@ -33,7 +33,7 @@ class OpenGeneration(NamedTuple):
         return frames.start(self.message_id, self.id, user_message_id=self.user_message_id, chat_id=self.chat_id)
 
 
-async def find_open(db: Connection, *which: ColumnElement[bool]) -> list[OpenGeneration]:
+async def _find_open(db: Connection, *which: ColumnElement[bool]) -> list[OpenGeneration]:
     """Generations that are not over."""
     statement = (
         select(
@@ -49,6 +49,17 @@ async def find_open(db: Connection, *which: ColumnElement[bool]) -> list[OpenGen
         .where(Generation.status.in_(OPEN), *which)
     )
     return [_open_generation(row) for row in await db.execute(statement)]
+
+
+async def delete_generations(db: Connection, *which: ColumnElement[bool]) -> list[OpenGeneration]:
+    """Delete generations before their messages or their chat is deleted. Returns those that were open.
+
+    A deletion that cascades would lock the messages first, and then the generations; whoever finishes a generation locks it
+    first, and then its message. Each would wait for the other.
+    """
+    open_ones = await _find_open(db, *which)
+    await db.execute(delete(Generation).where(*which))
+    return open_ones
 
 
 async def cancel(db: Connection, *which: ColumnElement[bool]) -> list[OpenGeneration]:

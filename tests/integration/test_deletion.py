@@ -4,6 +4,8 @@ import asyncio
 from collections import Counter
 from uuid import uuid4
 
+import psycopg
+import pytest
 from redis import Redis
 
 from services.worker.runtime import Worker
@@ -12,7 +14,7 @@ from shared.settings import Settings
 from shared.streams.redis import log_key
 from tests.doubles import groq_control
 from tests.support.clients import Client, types_of
-from tests.support.turns import execute, post, speaking
+from tests.support.turns import execute, post, speaking, wait_for_waiters
 
 
 async def test_deleting_a_chat_stops_its_answer(
@@ -57,6 +59,22 @@ async def test_deleting_a_chat_while_it_is_written_to_does_one_then_the_other(
         statuses[said.status_code, deleted.status_code] += 1
     assert set(statuses) <= {(202, 204), (404, 204)}
     assert execute(database_url, "SELECT count(*) FROM generations") == [(0,)]
+
+
+@pytest.mark.parametrize("gone", ["chats/{chat}", "auth/me", "chats/{chat}/messages/{message}"])
+async def test_a_deletion_waits_for_an_answer_that_is_being_saved_and_not_the_other_way_round(
+    client: Client, database_url: str, gone: str
+) -> None:
+    posted = await post(client, "Hello")
+    question, reply = await client.messages(posted.chat_id)
+    path = gone.format(chat=posted.chat_id, message=question["id"])
+    with psycopg.connect(database_url) as saving, psycopg.connect(database_url, autocommit=True) as watching:
+        # In the order in which a worker saves: the generation, and then its reply.
+        saving.execute("UPDATE generations SET finish_reason = 'stop' WHERE id = %s", [posted.generation_id])
+        deletion = asyncio.create_task(client.http.delete(f"/api/{path}"))
+        await asyncio.to_thread(wait_for_waiters, watching, 1)
+        saving.execute("UPDATE messages SET content = 'Hi' WHERE id = %s", [reply["id"]])
+    assert (await deletion).status_code == 204
 
 
 async def test_whatever_is_done_to_an_answer_at_once_it_ends_once(

@@ -9,7 +9,7 @@ from sqlalchemy.dialects.postgresql import insert
 from shared.database.engine import Connection
 from shared.database.tables import Chat, Generation, User
 from shared.errors import CredentialsInvalid, EmailTaken, TokenInvalid
-from shared.generations.cancel import OpenGeneration, find_open
+from shared.generations.cancel import OpenGeneration, delete_generations
 from shared.ids import UserId
 
 _ACCOUNT: Final = (User.id, User.email, User.created_at, User.time_zone)
@@ -105,6 +105,6 @@ async def delete_account(db: Connection, user_id: UserId) -> list[OpenGeneration
     """
     # Accepting a message locks its chat, then its user. The same order here avoids deadlocks.
     await db.execute(select(Chat.id).where(Chat.user_id == user_id).order_by(Chat.id).with_for_update())
-    open_ones = await find_open(db, Generation.user_id == user_id)
+    open_ones = await delete_generations(db, Generation.user_id == user_id)
     await db.execute(delete(User).where(User.id == user_id))
     return open_ones

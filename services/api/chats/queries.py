@@ -10,7 +10,7 @@ from services.api.versions.queries import Place, find_places, lock_chat
 from shared.database.engine import Connection
 from shared.database.tables import Chat, Generation, Message, User
 from shared.errors import ChatNotFound, TokenInvalid
-from shared.generations.cancel import OpenGeneration, find_open
+from shared.generations.cancel import OpenGeneration, delete_generations
 from shared.generations.outcome import Outcome
 from shared.ids import ChatId, GenerationId, MessageId, UserId
 from shared.protocol.frames import ErrorData
@@ -214,6 +214,6 @@ async def delete_chat(db: Connection, user_id: UserId, chat_id: ChatId) -> list[
     """
     # The lock comes first: a message accepted at the same moment is either found here, or refused.
     await lock_chat(db, user_id, chat_id)
-    open_ones = await find_open(db, Generation.chat_id == chat_id)
+    open_ones = await delete_generations(db, Generation.chat_id == chat_id)
     await db.execute(delete(Chat).where(Chat.id == chat_id))
     return open_ones

@@ -10,7 +10,7 @@ from services.api.versions.tree import ROOT, Node, Row, Tree, grow
 from shared.database.engine import Connection
 from shared.database.tables import Chat, Generation, Message, MessageTerms
 from shared.errors import ChatNotFound, GenerationInProgress, MessageNotFound, TurnNotLast
-from shared.generations.cancel import OpenGeneration, find_open
+from shared.generations.cancel import OpenGeneration, delete_generations
 from shared.ids import ChatId, GenerationId, MessageId, UserId
 from shared.memory import summaries
 from shared.memory.take_over import take_over
@@ -194,9 +194,7 @@ async def delete_turn(
     gone = tree.subtree(question.position)
     await take_over(db, chat_id)  # while the messages are there, as in change_path
     of_turn = _is_one_of(Generation.user_message_id, gone)
-    open_ones = await find_open(db, of_turn)
-    # Generations first, as whoever finishes one does: else each might wait for the other.
-    await db.execute(delete(Generation).where(of_turn))
+    open_ones = await delete_generations(db, of_turn)
     await db.execute(delete(Message).where(_is_one_of(Message.id, gone)))
     made = await summaries.make_anew(db, chat_id, question.position, kept)
     # The title has words of the chat's first message.
