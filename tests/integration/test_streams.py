@@ -195,7 +195,8 @@ async def test_streams_of_others_are_not_there(client: Client, worker: Worker, c
     absent = await other.http.get(f"/api/generations/{uuid4()}/stream")
     assert (theirs.status_code, theirs.json()) == (404, absent.json())
     assert (await other.http.get(f"/api/generations/{posted.generation_id}")).status_code == 404
-    assert (await other.http.get(f"/api/chats/{posted.chat_id}/stream")).status_code == 404
+    for query in ("", "?after=0"):
+        assert (await other.http.get(f"/api/chats/{posted.chat_id}/stream{query}")).status_code == 404
 
 
 async def test_a_stream_of_a_deleted_chat_is_aborted_and_then_gone(client: Client) -> None:
