@@ -11,7 +11,7 @@ from tests.support.page import Person
 
 AXE = (resources.files("axe_playwright_python") / "axe.min.js").read_text()
 RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
-STILL = """Promise.all(document.getAnimations()
+STILL = """Promise.allSettled(document.getAnimations()
     .filter((one) => one.effect.getComputedTiming().iterations !== Infinity).map((one) => one.finished))"""
 RICH = """\
 # Head
@@ -34,7 +34,7 @@ print('x')  # y
 async def faults(page: Page) -> list[str]:
     """What axe finds wrong."""
     await page.evaluate(AXE)
-    # Nothing is measured while it fades.
+    # Nothing is measured while it fades. A fade that ends with its element is over too.
     await page.evaluate(STILL)
     found: dict[str, Any] = await page.evaluate("(rules) => axe.run(document, rules)", RULES)
     return [
