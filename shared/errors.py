@@ -9,7 +9,13 @@ CortexAIError
 │   ├── MessageNotEditable
 │   ├── ModelNotOffered
 │   ├── PartNotSupported
-│   └── IdempotencyKeyReused
+│   ├── IdempotencyKeyReused
+│   ├── DataSourceUrlInvalid
+│   ├── HostNotAllowed
+│   ├── StatementRefused
+│   ├── StatementFailed
+│   ├── ChangeTooLarge
+│   └── NotUndoable
 ├── PayloadTooLarge
 ├── Unauthenticated
 │   ├── TokenInvalid
@@ -23,21 +29,31 @@ CortexAIError
 ├── NotFound              absent, or not yours: the same answer
 │   ├── ChatNotFound
 │   ├── MessageNotFound
-│   └── GenerationNotFound
+│   ├── GenerationNotFound
+│   ├── DataSourcesOff
+│   ├── DataSourceNotFound
+│   └── OperationNotFound
 ├── Conflict
 │   ├── EmailTaken
 │   ├── MemoryChanged
 │   ├── MessageNameTaken
 │   ├── ApprovalNotPending
+│   ├── DataSourceNameTaken
+│   ├── OperationNotPending
+│   ├── PreviewMismatch
+│   ├── EffectChanged
 │   ├── TurnNotLast
 │   └── GenerationInProgress
 ├── TooMany               more than this user may have
 │   ├── TooManyGenerations
+│   ├── TooManyDataSources
+│   ├── TooManyOperations
 │   └── QuotaExceeded
 ├── Unavailable           a dependency does not answer; worth trying again
 │   ├── DatabaseUnavailable
 │   ├── StreamsUnavailable
 │   ├── TooBusy
+│   ├── DataSourceUnreachable
 │   └── QueueFull
 ├── WorkerLost            too many workers died over one answer
 ├── AppendRefused         the stream log belongs to somebody else now
@@ -167,6 +183,53 @@ class IdempotencyKeyReused(InvalidInput):
         super().__init__(field="Idempotency-Key")
 
 
+class DataSourceUrlInvalid(InvalidInput):
+    """This is no address of a PostgreSQL database."""
+
+    code = "data_source_url_invalid"
+
+
+class HostNotAllowed(InvalidInput):
+    """A data source may not be at this host."""
+
+    code = "host_not_allowed"
+
+
+class StatementRefused(InvalidInput):
+    """This statement may not run here.
+
+    `reason` is a stable word for the rule that refused the statement.
+    """
+
+    code = "statement_refused"
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(f"sql: {message}", field="sql")
+        self.reason = reason
+
+
+class StatementFailed(InvalidInput):
+    """The data source could not run this statement."""
+
+    code = "statement_failed"
+
+
+class ChangeTooLarge(InvalidInput):
+    """The statement changes too many rows."""
+
+    code = "change_too_large"
+
+    def __init__(self, rows: int, limit: int) -> None:
+        super().__init__(f"sql: would change {rows} rows, and at most {limit} may be changed at once", field="sql")
+        self.rows = rows
+
+
+class NotUndoable(InvalidInput):
+    """This change can't be undone."""
+
+    code = "not_undoable"
+
+
 class PayloadTooLarge(CortexAIError):
     """The request's body is too large."""
 
@@ -251,6 +314,24 @@ class GenerationNotFound(NotFound):
     code = "generation_not_found"
 
 
+class DataSourcesOff(NotFound):
+    """The operator of this system offers no data sources."""
+
+    code = "data_sources_off"
+
+
+class DataSourceNotFound(NotFound):
+    """There is no such data source."""
+
+    code = "data_source_not_found"
+
+
+class OperationNotFound(NotFound):
+    """There is no such operation."""
+
+    code = "operation_not_found"
+
+
 class Conflict(CortexAIError):
     """The request contradicts the present state."""
 
@@ -282,6 +363,32 @@ class ApprovalNotPending(Conflict):
     code = "approval_not_pending"
 
 
+class DataSourceNameTaken(Conflict):
+    """You have a data source of this name already."""
+
+    code = "data_source_name_taken"
+    field: ClassVar[str] = "name"
+
+
+class OperationNotPending(Conflict):
+    """This operation has been decided already, or has expired."""
+
+    code = "operation_not_pending"
+
+
+class PreviewMismatch(Conflict):
+    """This is not the preview that the operation has; look at the operation again."""
+
+    code = "preview_mismatch"
+    field: ClassVar[str] = "digest"
+
+
+class EffectChanged(Conflict):
+    """The data has changed since the preview, so the effect would be another one; nothing was changed."""
+
+    code = "effect_changed"
+
+
 class TurnNotLast(Conflict):
     """Only the last turn of the chat can be deleted."""
 
@@ -310,6 +417,18 @@ class TooManyGenerations(TooMany):
     code = "too_many_generations"
 
 
+class TooManyDataSources(TooMany):
+    """You have as many data sources as a user may have; delete one first."""
+
+    code = "too_many_data_sources"
+
+
+class TooManyOperations(TooMany):
+    """Too many of your operations wait for a decision; approve or refuse one first."""
+
+    code = "too_many_operations"
+
+
 class QuotaExceeded(TooMany):
     """Your tokens for today are used up; they are counted anew from midnight, UTC."""
 
@@ -332,6 +451,12 @@ class StreamsUnavailable(Unavailable):
     """The stream log does not answer; try again."""
 
     code = "streams_unavailable"
+
+
+class DataSourceUnreachable(Unavailable):
+    """The data source does not answer, or does not let us in."""
+
+    code = "data_source_unreachable"
 
 
 class TooBusy(Unavailable):

@@ -26,6 +26,9 @@ FACT_KINDS = (
     "identity", "health", "preference", "instruction", "decision", "relation", "date", "number", "place", "other",
 )  # fmt: skip
 FACT_SOURCES = ("user", "assistant", "web", "edited")
+DATA_SOURCE_KINDS = ("postgresql", "sandbox")
+OPERATION_KINDS = ("write", "undo", "delete_chats", "restore_chats", "tool_call")
+OPERATION_STATUSES = ("proposed", "approved", "committed", "refused", "stale", "expired", "failed")
 SHARED_FACTS = (
     "kind IN ('identity', 'health', 'preference', 'instruction') AND source IN ('user', 'edited')"
     " AND replaced_by IS NULL AND forgotten_at IS NULL"
@@ -388,3 +391,114 @@ class ModelCall(Base):
     total_tokens: Mapped[int]
     is_estimate: Mapped[bool]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class DataSource(Base):
+    """A database of a user's. The URLs hold passwords and are encrypted (shared/data_sources/encryption.py).
+
+    `writer_url` is NULL where nothing may be changed. `schema` is what the source had when it was last read
+    (shared/data_sources/schema.py); `trusted_functions` are functions of its triggers that have no effect beyond the database.
+    `status` is how the last try to connect ended: `ok`, or an error's code; NULL where nobody has tried.
+    """
+
+    __tablename__ = "data_sources"
+    __table_args__ = (
+        Index("uq_data_sources_user_id_name", "user_id", sql("lower(name)"), unique=True),
+        Index("uq_data_sources_user_id_sandbox", "user_id", unique=True, postgresql_where=sql("kind = 'sandbox'")),
+        CheckConstraint(_one_of("kind", DATA_SOURCE_KINDS), name="kind"),
+    )
+
+    id: Mapped[int] = mapped_column(Identity(always=True), primary_key=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    name: Mapped[str]
+    kind: Mapped[str]
+    reader_url: Mapped[bytes]
+    writer_url: Mapped[bytes | None]
+    trusted_functions: Mapped[list[str]] = mapped_column(ARRAY(Text), server_default=sql("'{}'"))
+    status: Mapped[str | None]
+    checked_at: Mapped[datetime | None]
+    schema: Mapped[dict[str, Any] | None]
+    schema_read_at: Mapped[datetime | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    updated_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class Operation(Base):
+    """A change that somebody proposed, with its preview, the decision and the effect (shared/operations).
+
+    `preview` is what the person is shown; whoever approves names its `digest`. `before_images` is what an undo needs, encrypted.
+    `xid` is the transaction on the data source that commits the operation, noted before it commits.
+    `lease_expires_at`: until then, a worker commits the operation; `attempt` counts the workers that tried.
+    `generation_id` and `call_id` name the tool call that proposed the operation; NULL where a person did.
+    """
+
+    __tablename__ = "operations"
+    __table_args__ = (
+        Index("ix_operations_user_id_created_at", "user_id", sql("created_at DESC"), sql("id DESC")),
+        Index(
+            "uq_operations_generation_id_call_id",
+            "generation_id",
+            "call_id",
+            unique=True,
+            postgresql_where=sql("generation_id IS NOT NULL"),
+        ),
+        Index("ix_operations_data_source_id", "data_source_id"),
+        Index("ix_operations_chat_id", "chat_id", postgresql_where=sql("chat_id IS NOT NULL")),
+        Index("ix_operations_expires_at", "expires_at", postgresql_where=sql("status = 'proposed'")),
+        Index("ix_operations_approved", "lease_expires_at", postgresql_where=sql("status = 'approved'")),
+        # A change is undone once: an undo that came to nothing makes room for another.
+        Index(
+            "uq_operations_undo_of",
+            "undo_of",
+            unique=True,
+            postgresql_where=sql("status IN ('proposed', 'approved', 'committed')"),
+        ),
+        CheckConstraint(_one_of("kind", OPERATION_KINDS), name="kind"),
+        CheckConstraint(_one_of("status", OPERATION_STATUSES), name="status"),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    data_source_id: Mapped[int | None] = mapped_column(ForeignKey("data_sources.id", ondelete="CASCADE"))
+    chat_id: Mapped[int | None] = mapped_column(ForeignKey("chats.id", ondelete="SET NULL"))
+    generation_id: Mapped[UUID | None] = mapped_column(ForeignKey("generations.id", ondelete="SET NULL"))
+    call_id: Mapped[str | None]
+    kind: Mapped[str]
+    status: Mapped[str]
+    summary: Mapped[str]
+    statement: Mapped[str | None]
+    preview: Mapped[dict[str, Any]]
+    digest: Mapped[str]
+    undo_of: Mapped[UUID | None] = mapped_column(ForeignKey("operations.id", ondelete="CASCADE"))
+    before_images: Mapped[bytes | None]
+    result: Mapped[dict[str, Any] | None]
+    error_code: Mapped[str | None]
+    error_message: Mapped[str | None]
+    attempt: Mapped[int] = mapped_column(server_default=sql("0"))
+    lease_expires_at: Mapped[datetime | None]
+    xid: Mapped[str | None]
+    decided_by: Mapped[str | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    expires_at: Mapped[datetime]
+    decided_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+
+
+class AuditEntry(Base):
+    """Something that happened to a user's data sources or operations. Rows are only ever added, by a trigger's rule.
+
+    The entries of a user are a chain: `number` counts from 1, and `hash` is the SHA-256 of the entry and of the hash before it
+    (shared/operations/audit.py).
+    """
+
+    __tablename__ = "audit_log"
+    __table_args__ = (Index("uq_audit_log_user_id_number", "user_id", "number", unique=True),)
+
+    id: Mapped[int] = mapped_column(Identity(always=True), primary_key=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    number: Mapped[int]
+    at: Mapped[datetime]
+    action: Mapped[str]
+    subject: Mapped[str]
+    details: Mapped[dict[str, Any]]
+    hash: Mapped[bytes]

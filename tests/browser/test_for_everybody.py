@@ -34,7 +34,7 @@ print('x')  # y
 async def faults(page: Page) -> list[str]:
     """What axe finds wrong."""
     await page.evaluate(AXE)
-    # Nothing is measured while it fades. A fade that ends with its element is over too.
+    # Nothing is measured while it fades.
     await page.evaluate(STILL)
     found: dict[str, Any] = await page.evaluate("(rules) => axe.run(document, rules)", RULES)
     return [
