@@ -165,7 +165,8 @@ class Chat:
                 history = with_found(history, looked_up)
                 found = "\n".join(message.text for message in history.looked_up)
                 bounds = loop.models.with_fallback(loop.models.choose(claimed.model))
-                tools = loop.tools.in_chat(ChatContext(claimed.user_id, claimed.chat_id, history.memory.watermark))
+                chat = ChatContext(claimed.user_id, claimed.chat_id, history.memory.watermark, generation)
+                tools = loop.tools.in_chat(chat)
                 prompt = Prompt(today_in(claimed.time_zone), loop.max_facts, tools.descriptions)
                 told = prompt.build(history, [], bounds, with_tools=bounds.tools).conversation
                 raise _NotKept

@@ -7,12 +7,14 @@ from typing import Final
 class GenerationStatus(StrEnum):
     """Where a generation stands. The terminal states are final.
 
-    A waiting one stands behind its chat's live one, and is queued when that is over.
+    A waiting one stands behind its chat's live one, and is queued when that is over. One that awaits approval has asked a
+    person for a decision (shared/generations/approval.py): no worker has it, and it goes on when the decision is there.
     """
 
     WAITING = "waiting"
     QUEUED = "queued"
     RUNNING = "running"
+    AWAITING_APPROVAL = "awaiting_approval"
     COMPLETED = "completed"
     FAILED = "failed"
     CANCELLED = "cancelled"
@@ -27,15 +29,19 @@ class MessageStatus(StrEnum):
     CANCELLED = "cancelled"
 
 
-LIVE: Final = frozenset({GenerationStatus.QUEUED, GenerationStatus.RUNNING})
+LIVE: Final = frozenset({GenerationStatus.QUEUED, GenerationStatus.RUNNING, GenerationStatus.AWAITING_APPROVAL})
+"""Of these, a chat has one at most."""
 OPEN: Final = LIVE | {GenerationStatus.WAITING}
+WITH_SLOT: Final = OPEN - {GenerationStatus.AWAITING_APPROVAL}
+"""These count among the open generations that a user may have. A person may take a day to decide."""
 TERMINAL: Final = frozenset({GenerationStatus.COMPLETED, GenerationStatus.FAILED, GenerationStatus.CANCELLED})
 
 TRANSITIONS: Final = {
     GenerationStatus.WAITING: frozenset({GenerationStatus.QUEUED, GenerationStatus.CANCELLED}),
     # A lost or released attempt goes back to queued; a generation may end without a worker.
     GenerationStatus.QUEUED: frozenset({GenerationStatus.RUNNING, GenerationStatus.CANCELLED, GenerationStatus.FAILED}),
-    GenerationStatus.RUNNING: TERMINAL | {GenerationStatus.QUEUED},
+    GenerationStatus.RUNNING: TERMINAL | {GenerationStatus.QUEUED, GenerationStatus.AWAITING_APPROVAL},
+    GenerationStatus.AWAITING_APPROVAL: frozenset({GenerationStatus.QUEUED, GenerationStatus.CANCELLED}),
     GenerationStatus.COMPLETED: frozenset[GenerationStatus](),
     GenerationStatus.FAILED: frozenset[GenerationStatus](),
     GenerationStatus.CANCELLED: frozenset[GenerationStatus](),

@@ -26,6 +26,7 @@ from services.worker.models.capabilities import ModelCatalog
 from services.worker.models.groq.client import CONNECT_TIMEOUT, GroqModel
 from services.worker.models.port import ChatModel
 from services.worker.models.retry import RetryingModel
+from services.worker.operations.approvals import OperationDecisions
 from services.worker.runtime import Worker
 from services.worker.summaries.summarizer import Summarizer
 from services.worker.temporary_chats import TemporaryChats
@@ -99,6 +100,7 @@ async def open_worker(settings: Settings, jobs: JobSender, metrics: Metrics | No
                 models=models,
                 tools=tools,
                 index=index,
+                approvals=OperationDecisions(database),
                 summarize_now=summarizer.summarize_now,
                 max_facts=settings.facts_max,
                 max_tool_steps=settings.search_max_steps,

@@ -109,6 +109,7 @@ class Chat(Base):
     `summary_claimed_until` somebody is at it; NULL when nobody is.
     `title_tries`: how often a title was asked for, or GIVEN_UP (shared/generations/title_tries.py). A chat that `is_temporary` is
     deleted a while after its last message.
+    `has_rows`: a model was told rows of a user's database here, and answers and memory may quote them.
     `client_id`: the name that a client has given the chat, NULL where none did; a user has one chat of a name.
 
     `summary` and `facts` are what processes of the release before read and write. They go with the next release.
@@ -153,6 +154,7 @@ class Chat(Base):
     updated_at: Mapped[datetime] = mapped_column(server_default=func.now())
     last_message_at: Mapped[datetime] = mapped_column(server_default=func.now())
     client_id: Mapped[str | None]
+    has_rows: Mapped[bool] = mapped_column(server_default=sql("false"))
 
 
 class Message(Base):
@@ -290,7 +292,8 @@ class Generation(Base):
     """The making of one reply. This row is the queue; a job in the broker only wakes a worker.
 
     `losses` counts the attempts that died. `slot` is a place among the user's open generations, of which there are only so
-    many. `final_sequence` is the sequence of the terminal frame, once the log has that frame. `steps` are the tool calls so
+    many; NULL since it has awaited an approval.
+    `final_sequence` is the sequence of the terminal frame, once the log has that frame. `steps` are the tool calls so
     far, with their results. Nobody writes `cancel_requested_at` any more; the column goes with the next release.
     `traceparent` is the trace of the request that asked for the generation; empty where an earlier release accepted it.
     `time_zone` is the one that the message named; NULL where it named none.
@@ -304,7 +307,7 @@ class Generation(Base):
             "uq_generations_chat_id_live",
             "chat_id",
             unique=True,
-            postgresql_where=sql("status IN ('queued', 'running')"),
+            postgresql_where=sql("status IN ('queued', 'running', 'awaiting_approval')"),
         ),
         Index("ix_generations_chat_id_created_at", "chat_id", sql("created_at DESC")),
         Index(
@@ -319,6 +322,7 @@ class Generation(Base):
         Index("ix_generations_with_steps", "chat_id", "user_message_id", postgresql_where=sql("steps IS NOT NULL")),
         Index("ix_generations_queued", "queued_at", postgresql_where=sql("status = 'queued'")),
         Index("ix_generations_leases", "lease_expires_at", postgresql_where=sql("status = 'running'")),
+        Index("ix_generations_awaiting_approval", "id", postgresql_where=sql("status = 'awaiting_approval'")),
         Index(
             "ix_generations_unclosed",
             "finished_at",

@@ -49,6 +49,7 @@ def _claim() -> ReturningUpdate[*tuple[Any, ...]]:
             func.coalesce(
                 Generation.time_zone, select(User.time_zone).where(User.id == Generation.user_id).scalar_subquery()
             ),
+            Chat.has_rows,
         )
     )
 
@@ -61,7 +62,7 @@ class Claimed(NamedTuple):
 
     `waited` is how long ago the message was accepted. `title_tries` is how often a model was asked for the chat's title.
     `watermark` is the chat's at that time, 0 where nothing is summarized. `time_zone` is an IANA name: the message's, else
-    the user's; None where neither has one.
+    the user's; None where neither has one. `has_rows`: the chat has rows of a user's database.
     """
 
     attempt: int
@@ -78,6 +79,7 @@ class Claimed(NamedTuple):
     traceparent: str | None
     waited: timedelta
     time_zone: str | None
+    has_rows: bool = False
 
 
 async def claim(db: Connection, generation_id: GenerationId, lease: timedelta) -> Claimed | None:

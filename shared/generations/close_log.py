@@ -5,8 +5,9 @@ then the terminal frame goes out. Anybody may repeat each step after a death in 
 """
 
 from dataclasses import dataclass
+from typing import cast
 
-from sqlalchemy import Update, func, literal, update
+from sqlalchemy import Update, func, literal, select, update
 
 from shared.database.engine import Database
 from shared.database.tables import Message
@@ -17,7 +18,7 @@ from shared.generations.tell_end import tell_end
 from shared.generations.turn_order import QueuedGeneration, mark_closed
 from shared.ids import GenerationId, MessageId
 from shared.protocol import frames
-from shared.protocol.catch_up import catch_up_text
+from shared.protocol.catch_up import catch_up_text, parts_to_frames
 from shared.protocol.encoding import encode_all
 from shared.protocol.frames import Frame
 from shared.protocol.message_parts import MessagePart, Source
@@ -69,7 +70,8 @@ async def _append_end(
     written = await open_attempt(writer, stream_log, generation.id, attempt, generation.opening())
     transcript = read(written)
     content = _final_content(generation, outcome, transcript)
-    ending = catch_up_text(transcript, content)
+    ending = await _saved_frames(database, generation) if len(written) == 1 else []
+    ending = ending or catch_up_text(transcript, content)
     for frame in ending:
         transcript.take(frame)
     closing = transcript.closing()
@@ -80,6 +82,13 @@ async def _append_end(
             await db.execute(save_text(generation.message_id, content, transcript.parts(), transcript.sources))
     ending += [*closing, *outcome.frames()]
     return Offset(attempt, await _append(writer, generation.id, attempt, len(written), ending))
+
+
+async def _saved_frames(database: Database, generation: OpenGeneration) -> list[Frame]:
+    """The frames of the parts that a pause has saved, for a log that is gone; none where no parts are saved."""
+    async with database.connect() as db:
+        saved = await db.execute(select(Message.parts).where(Message.id == generation.message_id))
+    return parts_to_frames(cast("list[MessagePart]", saved.scalar_one_or_none() or []))
 
 
 async def abandon_log(writer: Writer, stream_log: Log, generation: OpenGeneration) -> None:

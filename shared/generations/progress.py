@@ -7,8 +7,8 @@ from uuid import UUID
 from sqlalchemy import ARRAY, BigInteger, Text, Update, Uuid, bindparam, func, select, update
 from sqlalchemy.sql.dml import ReturningUpdate
 
-from shared.database.tables import Generation, Message
-from shared.ids import GenerationId
+from shared.database.tables import Chat, Generation, Message
+from shared.ids import ChatId, GenerationId
 from shared.states import GenerationStatus, MessageStatus
 
 Json = dict[str, Any]
@@ -23,6 +23,11 @@ def save_steps(generation_id: GenerationId, attempt: int, steps: list[Json]) -> 
         .values(steps=steps)
         .returning(Generation.id)
     )
+
+
+def note_rows(chat_id: ChatId) -> Update:
+    """Note that a chat has rows of a user's database. From then on, a person approves what reaches outside."""
+    return update(Chat).where(Chat.id == chat_id, ~Chat.has_rows).values(has_rows=True)
 
 
 def checkpoint(replies: Sequence[tuple[GenerationId, int, str]]) -> Update:

@@ -35,8 +35,8 @@ def send(jobs: JobSender, feed: FeedPublisher, queued: QueuedGeneration) -> None
     jobs.generate(queued.id)
 
 
-_QUEUED_NOW: Final[dict[str, Any]] = {"status": QUEUED, "queued_at": func.now()}
-_QUEUED_GENERATION: Final = (Generation.id, Generation.user_id, Generation.chat_id, Generation.assistant_message_id)
+QUEUED_NOW: Final[dict[str, Any]] = {"status": QUEUED, "queued_at": func.now()}
+QUEUED_GENERATION: Final = (Generation.id, Generation.user_id, Generation.chat_id, Generation.assistant_message_id)
 
 
 def _next_in(chat: ColumnElement[Any]) -> Select[UUID]:
@@ -58,7 +58,7 @@ def promote(chat_id: ChatId | None = None, limit: int = 100) -> ReturningUpdate[
     """
     if chat_id is not None:
         due = _next_in(literal(chat_id)).scalar_subquery()
-        return update(Generation).where(Generation.id == due).values(**_QUEUED_NOW).returning(*_QUEUED_GENERATION)
+        return update(Generation).where(Generation.id == due).values(**QUEUED_NOW).returning(*QUEUED_GENERATION)
     waiting, live = aliased(Generation), aliased(Generation)
     first = (
         select(waiting.id)
@@ -71,8 +71,8 @@ def promote(chat_id: ChatId | None = None, limit: int = 100) -> ReturningUpdate[
     return (
         update(Generation)
         .where(Generation.id.in_(first), Generation.status == WAITING)
-        .values(**_QUEUED_NOW)
-        .returning(*_QUEUED_GENERATION)
+        .values(**QUEUED_NOW)
+        .returning(*QUEUED_GENERATION)
     )
 
 
@@ -89,7 +89,7 @@ def _mark_closed() -> ReturningUpdate[UUID, int, int, int]:
         .cte("closed")
     )
     due = _next_in(select(closed.c.chat_id).scalar_subquery()).scalar_subquery()
-    return update(Generation).where(Generation.id == due).values(**_QUEUED_NOW).returning(*_QUEUED_GENERATION)
+    return update(Generation).where(Generation.id == due).values(**QUEUED_NOW).returning(*QUEUED_GENERATION)
 
 
 _MARK_CLOSED: Final = _mark_closed()

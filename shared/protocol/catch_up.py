@@ -22,22 +22,23 @@ def catch_up_text(transcript: Transcript, content: str) -> list[Frame]:
     return [*catching_up, frames.text_delta(text_id, content[transcript.length :])]
 
 
-def parts_to_frames(parts: Iterable[MessagePart]) -> list[Frame]:
+def parts_to_frames(parts: Iterable[MessagePart]) -> list[Frame]:  # noqa: C901 - one flat case a part type
     """The frames that render these parts: for a message whose own log is gone."""
     rendering: list[Frame] = []
     step_open = False
-    for number, part in enumerate(parts):
+    texts = reasonings = 0
+    for part in parts:
         match part["type"]:
             case "step-start":
                 rendering += [frames.finish_step()] if step_open else []
                 rendering.append(frames.start_step())
                 step_open = True
             case "text":
-                text_id = str(number)
+                text_id, texts = str(texts), texts + 1
                 rendering += [frames.text_start(text_id), frames.text_delta(text_id, part["text"])]
                 rendering.append(frames.text_end(text_id))
             case "reasoning":
-                text_id = f"r{number}"
+                text_id, reasonings = f"r{reasonings}", reasonings + 1
                 rendering += [frames.reasoning_start(text_id), frames.reasoning_delta(text_id, part["text"])]
                 rendering.append(frames.reasoning_end(text_id))
             case "dynamic-tool":
@@ -50,4 +51,6 @@ def parts_to_frames(parts: Iterable[MessagePart]) -> list[Frame]:
                 rendering.append(frames.source_url(part["sourceId"], part["url"], part["title"]))
             case "data-citations":
                 rendering.append(frames.citations(part["data"]["withoutSource"]))
+            case "data-approval":
+                rendering.append(frames.approval(part["id"], part["data"]["toolCallId"], part["data"]["status"]))
     return rendering

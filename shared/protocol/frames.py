@@ -186,6 +186,28 @@ class DataCitations(TypedDict):
     data: CitationsData
 
 
+ApprovalStatus = Literal["proposed", "committed", "refused", "stale", "expired", "failed"]
+"""What has become of an operation that a tool call proposed. The answer goes on with each but `proposed`."""
+
+
+class ApprovalData(TypedDict):
+    """The tool call that proposed an operation, and what has become of it."""
+
+    toolCallId: str
+    status: ApprovalStatus
+
+
+class DataApproval(TypedDict):
+    """A tool call waits for a person's decision, or the decision is there. `id` is the operation's.
+
+    A client keeps it; a later frame of the same id takes its place.
+    """
+
+    type: Literal["data-approval"]
+    id: str
+    data: ApprovalData
+
+
 class UsageMetadata(TypedDict):
     """Token counts as the AI SDK spells them. `isEstimate` is there only where the model did not count all of them."""
 
@@ -269,6 +291,7 @@ Frame = (
     | DataRetry
     | DataTitle
     | DataCitations
+    | DataApproval
     | DataError
     | MessageMetadata
     | Terminal
@@ -394,6 +417,11 @@ def title(text: str) -> DataTitle:
 def citations(without_source: list[int]) -> DataCitations:
     """These numbers are cited, and no source has them."""
     return {"type": "data-citations", "id": "citations", "data": {"withoutSource": without_source}}
+
+
+def approval(operation_id: str, call_id: str, status: ApprovalStatus) -> DataApproval:
+    """What has become of the operation that a tool call proposed."""
+    return {"type": "data-approval", "id": operation_id, "data": {"toolCallId": call_id, "status": status}}
 
 
 def usage_metadata(usage: TokenUsage) -> UsageMetadata:

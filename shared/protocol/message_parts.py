@@ -7,7 +7,7 @@ rendered. Rows of older releases have the same form.
 from collections.abc import Iterable
 from typing import Any, Final, Literal, NotRequired, TypedDict
 
-from shared.protocol.frames import CitationsData, ErrorData
+from shared.protocol.frames import ApprovalData, CitationsData, ErrorData
 
 UNFINISHED_TOOL: Final = "The answer ended before this tool gave anything."
 """The error of a tool call whose answer ended from outside: stopped, deleted, out of time, or lost with its workers."""
@@ -67,6 +67,14 @@ class CitationsPart(TypedDict):
     data: CitationsData
 
 
+class ApprovalPart(TypedDict):
+    """A tool call that proposed an operation, and what has become of the operation. `id` is the operation's."""
+
+    type: Literal["data-approval"]
+    id: str
+    data: ApprovalData
+
+
 class ErrorPart(TypedDict):
     """Why the answer failed."""
 
@@ -75,7 +83,9 @@ class ErrorPart(TypedDict):
     data: ErrorData
 
 
-MessagePart = StepStartPart | TextPart | ReasoningPart | ToolPart | SourcePart | CitationsPart | ErrorPart
+MessagePart = (
+    StepStartPart | TextPart | ReasoningPart | ToolPart | SourcePart | CitationsPart | ApprovalPart | ErrorPart
+)
 
 
 def plain_parts(content: str) -> list[MessagePart]:

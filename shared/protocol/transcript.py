@@ -9,6 +9,7 @@ from shared.protocol.encoding import decode
 from shared.protocol.frames import Frame
 from shared.protocol.message_parts import (
     UNFINISHED_TOOL,
+    ApprovalPart,
     CitationsPart,
     MessagePart,
     Source,
@@ -36,7 +37,7 @@ class Transcript:
 
     `text_open` and `reasoning_open` are the ids of the parts that are open. `texts` and `reasonings` count the parts of each
     kind, `length` the characters of text. `tools` are the tool calls by their ids. `citations` is the newest part about the
-    citations.
+    citations, `approvals` has the newest part about each operation.
     """
 
     text_open: str | None = None
@@ -48,6 +49,7 @@ class Transcript:
     tools: dict[str, ToolPart] = field(default_factory=dict)
     sources: list[Source] = field(default_factory=list)
     citations: CitationsPart | None = None
+    approvals: dict[str, ApprovalPart] = field(default_factory=dict)
     _texts: list[str] = field(default_factory=list)
     _step_from: int = 0
     _silent_from: int = 0
@@ -121,6 +123,8 @@ class Transcript:
                 self._rendered.append({"type": "source-url", **source})
             case "data-citations":
                 self._cite({"type": "data-citations", "id": frame["id"], "data": frame["data"]})
+            case "data-approval":
+                self._approve({"type": "data-approval", "id": frame["id"], "data": frame["data"]})
             case _:  # the start and the end of a log, and what a client does not keep
                 pass
 
@@ -150,6 +154,14 @@ class Transcript:
         else:
             self._rendered[self._rendered.index(self.citations)] = part
         self.citations = part
+
+    def _approve(self, part: ApprovalPart) -> None:
+        """Keep the part. As in a client, it takes the place of an earlier one about the same operation."""
+        if part["id"] in self.approvals:
+            self._rendered[self._rendered.index(self.approvals[part["id"]])] = part
+        else:
+            self._rendered.append(part)
+        self.approvals[part["id"]] = part
 
     def parts(self) -> list[MessagePart] | None:
         """The message's parts as a client has them; None when the message is plain text."""

@@ -39,15 +39,15 @@ async def script(
     marker: str = "",
     anywhere: bool = False,
     reply: str | None = None,
-    arguments: Mapping[str, object] | None = None,
+    arguments: Mapping[str, object] | Sequence[Mapping[str, object]] | None = None,
     purpose: Literal["answer", "title", "summary", "search"] | None = None,
     events: Sequence[object] | None = None,
 ) -> None:
     """Queue a behaviour (in the words of a directive) for the next `times` requests that no earlier script takes.
 
     `marker`: only those whose last user message contains it, or with `anywhere` any of their messages. `reply`: say
-    exactly this. `arguments`: those of the tool call. `purpose`: only requests for this. `events`: the whole stream, event
-    by event; a text is sent as it is, anything else as JSON.
+    exactly this. `arguments`: those of the tool call; of several calls, a list. `purpose`: only requests for this.
+    `events`: the whole stream, event by event; a text is sent as it is, anything else as JSON.
     """
     asked = {"times": times, "marker": marker, "anywhere": anywhere, "purpose": purpose}
     said = {"behaviour": behaviour, "reply": reply, "arguments": arguments, "events": events}

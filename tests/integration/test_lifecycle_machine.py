@@ -15,16 +15,17 @@ from services.api.turns.queries import Bounds, open_turn
 from services.api.turns.turn import NewTurn, Turn
 from services.api.versions.queries import lock_chat
 from shared.database.engine import Connection, Database, open_database
-from shared.database.tables import Chat, Generation, Message, User
+from shared.database.tables import Chat, Generation, Message, Operation, User
 from shared.generations import claim as claims
 from shared.generations import recover
+from shared.generations.approval import lock, pause, resume
 from shared.generations.cancel import OpenGeneration, cancel
 from shared.generations.finish import FinishedReply, finish
 from shared.generations.outcome import Outcome
 from shared.generations.progress import checkpoint
 from shared.generations.turn_order import QueuedGeneration, mark_closed, promote
-from shared.ids import ChatId, GenerationId, MessageId, UserId
-from shared.states import LIVE, MAX_LOSSES, OPEN, TERMINAL, GenerationStatus, is_legal, message_status
+from shared.ids import ChatId, GenerationId, MessageId, OperationId, UserId, new_operation_id
+from shared.states import LIVE, MAX_LOSSES, OPEN, TERMINAL, WITH_SLOT, GenerationStatus, is_legal, message_status
 
 T = TypeVar("T")
 Status = GenerationStatus
@@ -46,6 +47,8 @@ class Made:
     losses: int = 0
     content: str = ""
     held: list[int] = field(default_factory=list)
+    undecided: list[OperationId] = field(default_factory=list)
+    has_slot: bool = True
 
     def becomes(self, status: Status) -> None:
         """Move, legally."""
@@ -108,7 +111,9 @@ class Life(RuleBasedStateMachine):
                 return await open_turn(db, new, None, BOUNDS)
 
         turn = self.run(accept())
-        taken = [made for made in self.made.values() if made.user == user and made.status in OPEN]
+        taken = [
+            made for made in self.made.values() if made.user == user and made.status in WITH_SLOT and made.has_slot
+        ]
         queued = [made for made in self.made.values() if made.status == Status.QUEUED]
         overtakes = not waits and self._in(chat, Status.WAITING)
         assert (turn is None) == (len(taken) >= BOUNDS.slots or len(queued) > BOUNDS.depth or bool(overtakes))
@@ -206,6 +211,60 @@ class Life(RuleBasedStateMachine):
         self.run(save())
         if holds:
             made.content = text
+
+    @rule(pick=Pick, operations=st.lists(st.booleans(), max_size=2))
+    def pause(self, pick: int, operations: list[bool]) -> None:
+        """A worker lets a person decide about operations, of which some are decided by now (True)."""
+        if (found := self._attempt(pick)) is None:
+            return
+        made, attempt, holds = found
+
+        async def wait() -> tuple[bool, QueuedGeneration | None]:
+            async with self.database.begin() as db:
+                for is_decided in operations if holds else ():
+                    made.undecided += [await self._propose(db, made)]
+                    if is_decided:
+                        await self._decide(db, made.undecided.pop())
+                is_paused = await pause(db, made.id, attempt, FinishedReply(made.content + "so far"))
+                return is_paused, await resume(db, made.id)
+
+        is_paused, resumed = self.run(wait())
+        assert is_paused is holds
+        if holds:
+            made.becomes(Status.AWAITING_APPROVAL)
+            made.has_slot = False
+            made.content += "so far"
+            if not made.undecided:
+                made.becomes(Status.QUEUED)
+        assert (resumed and resumed.id) == (made.id if made.status == Status.QUEUED and holds else None)
+
+    async def _propose(self, db: Connection, made: Made) -> OperationId:
+        operation = {"kind": "tool_call", "status": "proposed", "summary": "", "preview": {}, "digest": ""}
+        values = {"id": new_operation_id(), "user_id": made.user, "generation_id": made.id, "expires_at": func.now()}
+        call_id = str(values["id"])
+        return await self._insert(db, Operation, **operation, **values, call_id=call_id)  # type: ignore[return-value]
+
+    async def _decide(self, db: Connection, operation: OperationId) -> None:
+        await db.execute(update(Operation).where(Operation.id == operation).values(status="refused"))
+
+    @precondition(lambda self: any(made.undecided for made in self.made.values()))
+    @rule(pick=Pick)
+    def decide(self, pick: int) -> None:
+        """A person decides. The generation goes on when all is decided."""
+        asked = [made for made in self.made.values() if made.undecided]
+        made = asked[pick % len(asked)]
+
+        async def say() -> QueuedGeneration | None:
+            async with self.database.begin() as db:
+                await lock(db, made.id)
+                await self._decide(db, made.undecided.pop())
+                return await resume(db, made.id)
+
+        resumed = self.run(say())
+        goes_on = made.status == Status.AWAITING_APPROVAL and not made.undecided
+        assert (resumed is not None) == goes_on
+        if goes_on:
+            made.becomes(Status.QUEUED)
 
     @rule(pick=Pick, status=st.sampled_from([Status.COMPLETED, Status.FAILED]))
     def finish(self, pick: int, status: Status) -> None:
@@ -313,7 +372,7 @@ class Life(RuleBasedStateMachine):
         for _, numbers in positions:
             assert sorted(numbers) == list(range(1, len(numbers) + 1))
         slots = {row[0]: row[5] for row in rows}
-        taken = [(made.user, slots[made.id]) for made in self.made.values() if made.status in OPEN]
+        taken = [(made.user, slots[made.id]) for made in self.made.values() if made.status in OPEN and made.has_slot]
         assert len(set(taken)) == len(taken)
         assert all(0 <= slot < BOUNDS.slots for _, slot in taken)
         assert all(len(self._in(chat, *LIVE)) <= 1 for _, chat in self.chats)

@@ -22,7 +22,7 @@ from services.worker.tools.search_history.tool import search_history
 from services.worker.tools.toolset import Toolset
 from shared.database.engine import Connection, Database, is_transient, open_database
 from shared.database_urls import to_sqlalchemy
-from shared.ids import ChatId, UserId
+from shared.ids import ChatId, UserId, new_generation_id
 from shared.settings import Settings
 from tests.doubles import groq_control
 from tests.support.clients import Client, types_of
@@ -235,9 +235,11 @@ async def test_the_tool_searches_between_positions_and_refuses_what_has_none_bet
     chat = await talk.begin("a red kite", "a kite", "a blue kite", *TALK)
     scope = talk.scope(chat, upto=6)
     made = search_history(worker.summarizer.index)
-    tools = Toolset(chat_tools=[made]).in_chat(ChatContext(scope.user_id, scope.chat_id, watermark=scope.upto))
+    tools = Toolset(chat_tools=[made]).in_chat(
+        ChatContext(scope.user_id, scope.chat_id, scope.upto, new_generation_id())
+    )
     found = {
-        arguments: await tools.call("search_history", {"query": "kite", **dict(arguments)})
+        arguments: await tools.call("search_history", {"query": "kite", **dict(arguments)}, "c")
         for arguments in ((), (("before", 3),), (("after", 1), ("before", 3)), (("after", 1),), (("before", 1),))
     }
     positions = [
@@ -246,7 +248,7 @@ async def test_the_tool_searches_between_positions_and_refuses_what_has_none_bet
     ]
     assert positions == [[3, 1, 2], [1, 2], [2], [3, 2], []]
     for arguments in ({"query": " "}, {"query": "kite", "after": 2, "before": 3}, {"query": "kite", "after": 0}):
-        outcome = await tools.call("search_history", arguments)
+        outcome = await tools.call("search_history", arguments, "c")
         assert isinstance(outcome, ToolFailure)
         assert outcome.category == "invalid_arguments"
 
@@ -263,9 +265,9 @@ async def test_what_the_user_took_back_is_told_by_no_look_up(talk: Talk, worker:
     (record,) = looked_up(messages := await talk.told(chat, "What is my phone number?"))
     assert record["text"] == "my phone number is [forgotten], mind"
     assert "0199" not in json.dumps(messages)
-    context = ChatContext(scope.user_id, scope.chat_id, scope.upto, forgotten=("555-0199",))
+    context = ChatContext(scope.user_id, scope.chat_id, scope.upto, new_generation_id(), forgotten=("555-0199",))
     tools = Toolset(chat_tools=[search_history(worker.summarizer.index)]).in_chat(context)
-    outcome = await tools.call("search_history", {"query": "phone number"})
+    outcome = await tools.call("search_history", {"query": "phone number"}, "c")
     assert isinstance(outcome, ToolResult)
     assert [record["content"] for record in outcome.records] == ["my phone number is [forgotten], mind"]
 

@@ -16,6 +16,9 @@ LEGAL = {
     ("running", "completed"),
     ("running", "failed"),
     ("running", "cancelled"),
+    ("running", "awaiting_approval"),
+    ("awaiting_approval", "queued"),  # decided
+    ("awaiting_approval", "cancelled"),
 }
 
 
@@ -36,6 +39,7 @@ def test_every_status_is_either_open_or_terminal() -> None:
         ("waiting", "pending"),
         ("queued", "pending"),
         ("running", "pending"),
+        ("awaiting_approval", "pending"),
         ("completed", "completed"),
         ("failed", "failed"),
         ("cancelled", "cancelled"),

@@ -15,14 +15,14 @@ from services.worker.tools.registry import TOOLS, ToolSettings, make_tools
 from services.worker.tools.toolset import Toolset
 from shared.database.engine import open_database
 from shared.errors import SettingsInvalid
-from shared.ids import ChatId, UserId
+from shared.ids import ChatId, UserId, new_generation_id
 
 # No connection is opened before a tool is called.
 DATABASE = open_database("postgresql+psycopg://nobody@127.0.0.1:1/nothing", pool_size=1)
 GIVEN = ToolSettings(
     PostgresIndex(DATABASE), search_key="tvly-test", search_url=None, search_timeout=2, search_max_results=3
 )
-CHAT = ChatContext(UserId(1), ChatId(2), watermark=7)
+CHAT = ChatContext(UserId(1), ChatId(2), 7, new_generation_id())
 
 
 class Sum(BaseModel):
@@ -35,12 +35,12 @@ class Sum(BaseModel):
 SUGGESTION = Suggestion("sum", "Should it be added?", lambda _: {"first": 1})
 
 
-async def add(numbers: Sum) -> ToolResult:
+async def add(numbers: Sum, _call_id: str) -> ToolResult:
     total = {"sum": str(numbers.first + numbers.second)}
     return ToolResult([total], total)
 
 
-def adding(call: Callable[[Sum], Awaitable[ToolResult | ToolFailure]] = add, timeout: float = 1) -> Tool[Sum]:
+def adding(call: Callable[[Sum, str], Awaitable[ToolResult | ToolFailure]] = add, timeout: float = 1) -> Tool[Sum]:
     """A tool that adds."""
     return Tool("add", "Add.", Sum, call, timeout, "adding", SUGGESTION)
 
@@ -57,24 +57,24 @@ def test_a_tool_is_described_by_the_schema_of_its_arguments() -> None:
 
 
 async def test_a_tool_is_called_with_checked_arguments() -> None:
-    outcome = await Toolset([adding()]).call("add", {"first": "2", "second": 3, "third": 4})
+    outcome = await Toolset([adding()]).call("add", {"first": "2", "second": 3, "third": 4}, "c")
     assert isinstance(outcome, ToolResult)
     assert outcome.shown == {"sum": "5"}
 
 
 @pytest.mark.parametrize("arguments", [None, {}, {"first": "two"}, {"first": [1]}])
 async def test_arguments_that_a_tool_does_not_understand_do_not_reach_it(arguments: dict[str, object] | None) -> None:
-    outcome = await Toolset([adding()]).call("add", arguments)
+    outcome = await Toolset([adding()]).call("add", arguments, "c")
     assert isinstance(outcome, ToolFailure)
     assert outcome.category == "invalid_arguments"
 
 
 async def test_a_tool_that_takes_too_long_is_given_up() -> None:
-    async def wait(_: Sum) -> ToolResult:
+    async def wait(_: Sum, _call_id: str) -> ToolResult:
         await asyncio.Event().wait()
         raise AssertionError("it has waited for ever")
 
-    outcome = await Toolset([adding(wait, timeout=0.01)]).call("add", {"first": 1})
+    outcome = await Toolset([adding(wait, timeout=0.01)]).call("add", {"first": 1}, "c")
     assert isinstance(outcome, ToolFailure)
     assert outcome.category == "timeout"
 
@@ -82,7 +82,7 @@ async def test_a_tool_that_takes_too_long_is_given_up() -> None:
 async def test_without_tools_nothing_is_offered_and_every_call_fails() -> None:
     none = Toolset()
     assert (none.descriptions, none.suggestions, none.status_of(["add"])) == ((), (), None)
-    outcome = await none.call("add", {"first": 1})
+    outcome = await none.call("add", {"first": 1}, "c")
     assert isinstance(outcome, ToolFailure)
     assert outcome.category == "unknown_tool"
     await none.aclose()
@@ -103,7 +103,7 @@ async def test_every_tool_has_the_name_of_its_line_and_a_schema_of_an_object(nam
     assert described.name == name
     assert described.description
     assert described.parameters["type"] == "object"
-    unusable = await tools.call(name, {"nonsense": 1})
+    unusable = await tools.call(name, {"nonsense": 1}, "c")
     assert isinstance(unusable, ToolFailure)
     assert unusable.category == "invalid_arguments"
     await tools.aclose()
@@ -117,14 +117,14 @@ async def test_without_a_key_there_is_no_web_search() -> None:
 
 async def test_a_tool_may_get_whose_chat_it_is_called_for_and_may_be_on_offer_in_some_chats_only() -> None:
     def in_chat(chat: ChatContext) -> Tool[Sum] | None:
-        async def told(_: Sum) -> ToolResult:
+        async def told(_: Sum, _call_id: str) -> ToolResult:
             return ToolResult([], {"user": chat.user_id, "chat": chat.chat_id})
 
         return adding(told) if chat.watermark else None
 
     tools = Toolset(chat_tools=[ChatTool(in_chat)])
     assert tools.descriptions == tools.in_chat(replace(CHAT, watermark=0)).descriptions == ()
-    outcome = await tools.in_chat(CHAT).call("add", {"first": 1})
+    outcome = await tools.in_chat(CHAT).call("add", {"first": 1}, "c")
     assert isinstance(outcome, ToolResult)
     assert outcome.shown == {"user": 1, "chat": 2}
 
@@ -144,7 +144,7 @@ def test_a_tool_that_there_is_not_is_refused() -> None:
 
 @pytest.mark.parametrize(("zone", "hours"), [("Asia/Tokyo", 9), ("Etc/GMT+5", -5), ("UTC", 0)])
 async def test_the_current_time_is_told_in_any_time_zone(zone: str, hours: int) -> None:
-    outcome = await make_tools(["current_time"], GIVEN).call("current_time", {"time_zone": zone})
+    outcome = await make_tools(["current_time"], GIVEN).call("current_time", {"time_zone": zone}, "c")
     assert isinstance(outcome, ToolResult)
     told = datetime.fromisoformat(outcome.records[0]["time"])
     assert told.utcoffset() == timedelta(hours=hours)
@@ -153,6 +153,6 @@ async def test_the_current_time_is_told_in_any_time_zone(zone: str, hours: int) 
 
 @pytest.mark.parametrize("zone", ["Atlantis", "", "Europe", "../../etc/passwd", "Europe/Berlin\0", "x" * 65])
 async def test_a_time_zone_that_there_is_not_is_refused(zone: str) -> None:
-    outcome = await make_tools(["current_time"], GIVEN).call("current_time", {"time_zone": zone})
+    outcome = await make_tools(["current_time"], GIVEN).call("current_time", {"time_zone": zone}, "c")
     assert isinstance(outcome, ToolFailure)
     assert outcome.category == "invalid_arguments"

@@ -13,12 +13,13 @@ from services.api.generations.queries import GenerationRow, GenerationState
 from services.api.queue_positions import QueuePositions
 from services.api.streaming.follow import ChatTitle, FollowedGeneration
 from services.api.streaming.rebuild import rebuild
+from services.api.streaming.restore import restore
 from shared.database.engine import Database
 from shared.errors import GenerationNotFound
 from shared.generations import turn_order
 from shared.ids import GenerationId
-from shared.states import TERMINAL
-from shared.streams.port import BEGINNING, Entry, Offset, Reader
+from shared.states import TERMINAL, GenerationStatus
+from shared.streams.port import BEGINNING, Entry, Offset, Reader, Writer
 from shared.telemetry.logs import get_logger
 
 log = get_logger(__name__)
@@ -41,6 +42,7 @@ class Live(NamedTuple):
 async def resume(
     database: Database,
     reader: Reader,
+    writer: Writer,
     queue_positions: QueuePositions,
     generation: GenerationRow,
     has: Offset | None,
@@ -62,6 +64,8 @@ async def resume(
     head = await reader.head(generation.id)
     if head is None and generation.status in TERMINAL:
         return await _from_row(database, generation, has)
+    if head is None and generation.status == GenerationStatus.AWAITING_APPROVAL:
+        await restore(database, writer, generation)
     if head is not None and head.terminal and has == head.offset:
         return None
     if head is not None and not head.terminal and generation.closed_at is not None:

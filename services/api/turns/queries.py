@@ -36,7 +36,7 @@ from shared.errors import (
     TooManyGenerations,
 )
 from shared.ids import GenerationId, MessageId, new_generation_id
-from shared.states import OPEN, GenerationStatus, MessageStatus
+from shared.states import OPEN, WITH_SLOT, GenerationStatus, MessageStatus
 from shared.telemetry.traces import current_trace
 from shared.visible_text import short_title
 
@@ -58,7 +58,7 @@ def _free_slot() -> Any:  # noqa: ANN401 - SQLAlchemy's type of it is not worth 
     series = func.generate_series(0, bindparam("slots", type_=Integer) - 1)
     numbers = series.table_valued("slot").render_derived(name="numbers")
     taken = exists().where(
-        Generation.user_id == bindparam("owner"), Generation.slot == numbers.c.slot, Generation.status.in_(OPEN)
+        Generation.user_id == bindparam("owner"), Generation.slot == numbers.c.slot, Generation.status.in_(WITH_SLOT)
     )
     chat = bindparam("chat", type_=BigInteger).label("chat_id")
     return select(chat, numbers.c.slot).where(~taken).order_by(func.random()).limit(1)
@@ -256,7 +256,10 @@ async def why_refused(db: Connection, new: AnyTurn, bounds: Bounds) -> CortexAIE
     )
     statement = select(
         first_open.scalar_subquery().label("in_the_way"),
-        select(func.count()).where(mine.user_id == new.user_id, mine.status.in_(OPEN)).scalar_subquery().label("mine"),
+        select(func.count())
+        .where(mine.user_id == new.user_id, mine.status.in_(WITH_SLOT))
+        .scalar_subquery()
+        .label("mine"),
         select(func.count()).where(Generation.status == GenerationStatus.QUEUED).scalar_subquery().label("queued"),
         usage.used_today(literal(new.user_id)).scalar_subquery().label("used"),
     ).where(Chat.id == new.chat_id, Chat.user_id == new.user_id)

@@ -19,6 +19,8 @@ from services.worker.generations.saving import ReplyStore
 from services.worker.generations.seam import Seam
 from services.worker.generations.steps import (
     Step,
+    ToolUse,
+    approval_frames,
     call_frame,
     catch_up_steps,
     dump,
@@ -32,7 +34,8 @@ from services.worker.models.capabilities import ModelCatalog
 from services.worker.models.port import ChatModel, ModelRequest, RetryNotice, ToolCall
 from services.worker.models.tokens import vocabulary_of
 from services.worker.models.usage_meter import UsageMeter
-from services.worker.tools.port import ChatContext
+from services.worker.tools.approvals import Approvals
+from services.worker.tools.port import AwaitsApproval, ChatContext, ToolFailure, ToolResult
 from services.worker.tools.toolset import Toolset
 from shared.database.engine import Database
 from shared.errors import ModelError, PromptTooLong
@@ -52,6 +55,7 @@ class _Asking:
     reply: Reply
     store: ReplyStore
     history: ChatHistory
+    chat: ChatContext
     tools: Toolset
     prompt: Prompt
     way: WayOfAsking
@@ -72,6 +76,7 @@ class AnswerLoop:
     models: ModelCatalog
     tools: Toolset
     index: HistoryIndex
+    approvals: Approvals
     summarize_now: Callable[[ChatId], Awaitable[bool]]
     max_facts: int
     max_tool_steps: int
@@ -89,10 +94,11 @@ class AnswerLoop:
         claimed: Claimed,
         history: ChatHistory,
         looking_up: Awaitable[tuple[FoundMessage, ...]],
-    ) -> None:
+    ) -> bool:
         """Write the reply to its end. Texts and tool results of earlier attempts are used, not made again.
 
-        `looking_up` is a `look_up` that was begun while the history was read.
+        `looking_up` is a `look_up` that was begun while the history was read. Returns False where a person has to decide
+        about a tool call first: the reply goes on in another attempt, when the decision is there.
 
         Raises:
             ModelError: the model gave no answer.
@@ -117,21 +123,21 @@ class AnswerLoop:
 
         # 4.4 A chat that does not fit into the prompt is summarized first.
         way, size = WayOfAsking.of(self.models, model), PromptSize(self.models)
-        tools, prompt = self._on_offer(claimed, history)
+        chat, tools, prompt = self._on_offer(store, history)
         context = prompt.build(history, [], bounds, with_tools=way.with_tools)
         if context.left_out or history.unread:
             reply.show_status({"status": "summarizing"})
             if await self.summarize_now(claimed.chat_id):
                 history = await self._reloaded(claimed)
-                tools, prompt = self._on_offer(claimed, history)
+                chat, tools, prompt = self._on_offer(store, history)
                 context = prompt.build(history, [], bounds, with_tools=way.with_tools)
 
-        asking = _Asking(reply, store, history, tools, prompt, way, size)
+        asking = _Asking(reply, store, history, chat, tools, prompt, way, size)
         ready: Context | None = context  # counting a long prompt takes tens of milliseconds: once is enough
         while True:
             # 4.5 Call the tools that the newest step asks for. No call is made twice: its outcome is saved at once.
-            if steps:
-                await self._call_tools(reply, store, tools, steps)
+            if steps and not await self._call_tools(asking, steps):
+                return False
 
             # 4.6 Ask the model, in another way after a failure. An answer without tool calls is the reply's end.
             calls = await self._ask(asking, steps, ready)
@@ -141,7 +147,7 @@ class AnswerLoop:
             if not calls:
                 if tools.give_sources([call.name for step in steps for call in step.calls]):
                     reply.check_citations()
-                return
+                return True
 
             # 4.7 Save the step.
             steps.append(new_step(reply.transcript.step_text, calls, steps))
@@ -194,12 +200,14 @@ class AnswerLoop:
         way.has_worked()
         return calls
 
-    def _on_offer(self, claimed: Claimed, history: ChatHistory) -> tuple[Toolset, Prompt]:
-        """The tools that are on offer for this answer, and the prompt that tells of them."""
-        memory = history.memory
-        chat = ChatContext(claimed.user_id, claimed.chat_id, memory.watermark, memory.forgotten_values)
+    def _on_offer(self, store: ReplyStore, history: ChatHistory) -> tuple[ChatContext, Toolset, Prompt]:
+        """The chat, the tools that are on offer for this answer, and the prompt that tells of them."""
+        claimed, memory = store.claimed, history.memory
+        chat = ChatContext(
+            claimed.user_id, claimed.chat_id, memory.watermark, store.generation_id, memory.forgotten_values
+        )
         tools = self.tools.in_chat(chat)
-        return tools, Prompt(today_in(claimed.time_zone), self.max_facts, tools.descriptions)
+        return chat, tools, Prompt(today_in(claimed.time_zone), self.max_facts, tools.descriptions)
 
     async def _reloaded(self, claimed: Claimed) -> ChatHistory:
         """The history as it is now, with what is looked up behind the watermark of now."""
@@ -220,24 +228,50 @@ class AnswerLoop:
             await store.save_steps(dump(steps), reply.end_call(), purpose="search")
         return steps
 
-    async def _call_tools(self, reply: Reply, store: ReplyStore, tools: Toolset, steps: list[Step]) -> None:
-        """Make the calls of the newest step that have no outcome yet, and show them."""
+    async def _call_tools(self, asking: _Asking, steps: list[Step]) -> bool:
+        """Make the calls of the newest step that have no outcome yet, and show them.
+
+        Returns False where a call awaits a person's decision.
+        """
         calls = [call for call in steps[-1].calls if call.outcome is None]
         if not calls:
-            return
+            return True
+        reply, tools = asking.reply, asking.tools
         reply.begin_calls()
         for call in calls:
             if call.id not in reply.transcript.tools:
                 reply.write(call_frame(call), flush_now=True)
         if status := tools.status_of([call.name for call in calls]):
             reply.show_status({"status": status})
-        outcomes = await asyncio.gather(*(tools.call(call.name, call.arguments) for call in calls))
-        for call, outcome in zip(calls, outcomes, strict=True):
-            call.outcome = outcome
-        await store.save_steps(dump(steps), None)
+        has_rows = asking.store.claimed.has_rows or any(call.has_rows for step in steps for call in step.calls)
+        await asyncio.gather(*(self._call(asking, call, has_rows=has_rows) for call in calls))
+        await asking.store.save_steps(dump(steps), None, has_rows=any(call.has_rows for call in calls))
         known_urls = {source["url"] for source in reply.transcript.sources}
         for call in calls:
-            reply.write_all(outcome_frames(call, known_urls))
+            reply.write_all([*approval_frames(call), *outcome_frames(call, known_urls)])
+        return all(call.outcome is not None for call in calls)
+
+    async def _call(self, asking: _Asking, call: ToolUse, *, has_rows: bool) -> None:
+        """Give a call its outcome, or the operation that it proposes to a person.
+
+        `has_rows`: the chat has rows of a user's database, which may hold instructions to send them out. Then a person approves
+        what reaches outside.
+        """
+        if call.operation_id is not None:
+            decision = await self.approvals.find(asking.chat, call.operation_id)
+            if decision is None:
+                return
+            call.decision, call.outcome = decision.status, decision.outcome
+            if call.outcome is not None:
+                return
+        elif has_rows and asking.tools.reaches_outside(call.name):
+            call.operation_id = await self.approvals.ask(asking.chat, call.id, call.name, call.arguments or {})
+            return
+        match await asking.tools.call(call.name, call.arguments, call.id):
+            case AwaitsApproval(operation_id=operation_id):
+                call.operation_id = operation_id
+            case ToolResult() | ToolFailure() as outcome:
+                call.outcome = outcome
 
     async def _stream(
         self, reply: Reply, store: ReplyStore, request: ModelRequest, prompt_tokens: int, seam: Seam | None

@@ -179,12 +179,13 @@ class Attempts:
         )
         log_writer, written = await self.flusher.open(lease.generation_id, lease.attempt, opening)
         reply = Reply(log_writer, read(written), started.quota)
-        has_first_token = bool(reply.transcript.length or reply.transcript.reasonings)
+        has_first_token = bool(reply.transcript.length or reply.transcript.reasonings or claimed.content)
 
         # 4. Generate, and wait until readers have everything.
         try:
-            await self._write_in_time(reply, store, started)
-            reply.write_all(reply.transcript.closing_calls())
+            is_whole = await self._write_in_time(reply, store, started)
+            transcript = reply.transcript
+            reply.write_all(transcript.closing_calls() if is_whole else transcript.ending())
             await _settle(log_writer)
         except (AppendRefused, asyncio.CancelledError):
             lease.is_stopping = True
@@ -195,6 +196,10 @@ class Attempts:
         finally:
             if not has_first_token and reply.first_token_at is not None:
                 self.metrics.first_token(reply.first_token_at - started.accepted_at)
+
+        if not is_whole:
+            await self._pause(lease, store, reply, log_writer)
+            return
 
         # 5. Finish: save the reply and end the generation. Only then may the log be closed.
         lease.is_saving = True
@@ -213,8 +218,11 @@ class Attempts:
         is_well = reply.failure is None and model == self.answer_loop.models.default
         await self.ask_for_summary(claimed.chat_id, is_well=is_well)
 
-    async def _write_in_time(self, reply: Reply, store: ReplyStore, started: _Started) -> None:
-        """Write the reply within its time and its user's quota. A failure becomes the reply's."""
+    async def _write_in_time(self, reply: Reply, store: ReplyStore, started: _Started) -> bool:
+        """Write the reply within its time and its user's quota. A failure becomes the reply's.
+
+        Returns False where a person has to decide first.
+        """
         claimed, transcript = started.claimed, reply.transcript
         checkpoint = self.checkpoints.keep(
             store.generation_id, claimed.attempt, lambda: transcript.length, lambda: transcript.text
@@ -223,11 +231,27 @@ class Attempts:
             async with asyncio.timeout(self.timeout):
                 with checkpoint:
                     reply.check_quota()
-                    await self.answer_loop.run(reply, store, claimed, started.history, started.looking_up)
+                    return await self.answer_loop.run(reply, store, claimed, started.history, started.looking_up)
         except (ModelError, QuotaExceeded) as failure:
             reply.fail(failure)
         except TimeoutError:
             reply.failure = ModelTimeout()
+        return True
+
+    async def _pause(self, lease: Lease, store: ReplyStore, reply: Reply, log_writer: LogWriter) -> None:
+        """Let the generation wait for a person's decision. Its log stays open, and another attempt goes on.
+
+        Raises:
+            AttemptSuperseded: the generation is not this attempt's any more.
+
+        """
+        lease.is_saving = True
+        log_writer.leave()
+        resumed = await store.pause(reply.finished())
+        if resumed is None:
+            self._tell(lease.generation_id, store.claimed, GenerationStatus.AWAITING_APPROVAL)
+        else:
+            send(self.jobs, self.feed, resumed)
 
     async def _finish(self, reply: Reply, store: ReplyStore, claimed: Claimed) -> str:
         """Save the reply and end the generation. Returns the model that answered last.

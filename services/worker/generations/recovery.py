@@ -12,6 +12,7 @@ from services.worker.generations.attempt import note_closed
 from shared.database.engine import Database
 from shared.errors import AppendRefused
 from shared.generations import recover
+from shared.generations.approval import resume_forgotten
 from shared.generations.close_log import close_log
 from shared.generations.recover import UnclosedLog
 from shared.generations.tell_end import tell_end
@@ -57,14 +58,14 @@ class Recovery:
     metrics: Metrics
 
     async def sweep(self) -> None:
-        """One pass: expired leases, rows that no worker took, rows whose turn has come, logs that nobody closed."""
+        """One pass: expired leases, rows that no worker took, rows whose turn has come, decided rows, logs that nobody closed."""
         await self._take_over_expired()
         async with self.database.connect() as db:
             untaken = (await db.execute(recover.queued_again(UNTAKEN_AFTER))).all()
         for generation_id, traceparent in untaken:
             with bound_trace(read_traceparent(traceparent)):
                 self.jobs.generate(GenerationId(generation_id))
-        for queued in await self._promoted():
+        for queued in (*await self._promoted(), *await self._resumed()):
             send(self.jobs, self.feed, queued)
         async with self.database.connect() as db:
             unclosed = await recover.find_unclosed(db, UNCLOSED_AFTER)
@@ -104,6 +105,11 @@ class Recovery:
         except IntegrityError:
             # In one of the chats a message was accepted at this very moment. The next pass looks again.
             return ()
+
+    async def _resumed(self) -> Sequence[QueuedGeneration]:
+        """Queue what awaits no decision any more."""
+        async with self.database.begin() as db:
+            return await resume_forgotten(db)
 
     async def _close(self, unclosed: UnclosedLog) -> None:
         """Write what the log lacks of a reply that is over.

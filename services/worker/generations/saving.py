@@ -14,10 +14,12 @@ from services.worker.model_calls import note_call
 from shared import usage
 from shared.database.engine import Connection, Database, is_transient
 from shared.errors import AttemptSuperseded
+from shared.generations.approval import pause, resume
 from shared.generations.claim import Claimed
 from shared.generations.finish import FinishedReply, finish
 from shared.generations.outcome import Outcome
-from shared.generations.progress import save_steps
+from shared.generations.progress import note_rows, save_steps
+from shared.generations.turn_order import QueuedGeneration
 from shared.ids import GenerationId
 from shared.telemetry.logs import get_logger
 from shared.telemetry.metrics import Metrics
@@ -47,9 +49,16 @@ class ReplyStore:
     claimed: Claimed
 
     async def save_steps(
-        self, steps: list[dict[str, Any]], call: ModelUsage | None, *, purpose: usage.Purpose = "generation"
+        self,
+        steps: list[dict[str, Any]],
+        call: ModelUsage | None,
+        *,
+        purpose: usage.Purpose = "generation",
+        has_rows: bool = False,
     ) -> None:
         """Save the steps together with the model call that asked for the newest step; None for no call.
+
+        `has_rows`: the steps have rows of a user's database, which the chat will remember.
 
         Raises:
             AttemptSuperseded: another attempt has the generation, or the generation is over.
@@ -60,6 +69,8 @@ class ReplyStore:
             saved = await db.execute(save_steps(self.generation_id, self.claimed.attempt, steps))
             if saved.one_or_none() is None:
                 return False
+            if has_rows:
+                await db.execute(note_rows(self.claimed.chat_id))
             if call is not None:
                 noted = usage.record(
                     self.claimed.user_id,
@@ -107,6 +118,26 @@ class ReplyStore:
 
         await self._save(write, last_call, in_transaction=False)
         self.metrics.generation_ended(outcome.status)
+
+    async def pause(self, reply: FinishedReply) -> QueuedGeneration | None:
+        """Let the generation wait for a person's decision, and save its reply so far.
+
+        Returns the generation where the decision is there already: its job is to be sent.
+
+        Raises:
+            AttemptSuperseded: another attempt has the generation, or the generation is over.
+
+        """
+        resumed: QueuedGeneration | None = None
+
+        async def write(db: Connection) -> bool:
+            nonlocal resumed
+            is_paused = await pause(db, self.generation_id, self.claimed.attempt, reply)
+            resumed = await resume(db, self.generation_id)
+            return is_paused
+
+        await self._save(write, None, in_transaction=True)
+        return resumed
 
     async def note_lost_call(self, call: ModelUsage | None) -> None:
         """Note what a model call took whose text is thrown away: the call is paid for all the same. Never raises."""

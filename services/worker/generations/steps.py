@@ -14,7 +14,7 @@ from services.worker.models.tokens import Vocabulary, cut_text
 from services.worker.prompts import Page
 from services.worker.tools.port import FAILURE_NOTICE, Source, ToolFailure, ToolResult
 from shared.protocol import frames
-from shared.protocol.frames import Frame
+from shared.protocol.frames import ApprovalStatus, Frame
 from shared.protocol.transcript import Transcript
 
 Json = dict[str, Any]
@@ -46,17 +46,27 @@ EXCERPT_CHARS: Final = 240
 
 @dataclass(slots=True)
 class ToolUse:
-    """A tool call, and its outcome once it has one. `arguments` is None when the model sent no JSON object."""
+    """A tool call, and its outcome once it has one. `arguments` is None when the model sent no JSON object.
+
+    `operation_id` is what the call proposed to a person; None where it proposed nothing. `decision` is what became of it.
+    """
 
     id: str
     name: str
     arguments: Json | None
     outcome: ToolResult | ToolFailure | None = None
+    operation_id: str | None = None
+    decision: ApprovalStatus | None = None
 
     @property
     def result(self) -> ToolResult | None:
         """What the call gave; None while it has no outcome, or when it failed."""
         return self.outcome if isinstance(self.outcome, ToolResult) else None
+
+    @property
+    def has_rows(self) -> bool:
+        """Whether the call gave rows of a user's database."""
+        return self.result is not None and self.result.has_rows
 
     @property
     def is_made(self) -> bool:
@@ -109,8 +119,16 @@ def dump(steps: Sequence[Step]) -> list[Json]:
 
 def _dump_use(call: ToolUse) -> Json:
     kind = "result" if isinstance(call.outcome, ToolResult) else "failure"
-    outcome = {kind: asdict(call.outcome)} if call.outcome is not None else {}
-    return {"id": call.id, "name": call.name, "arguments": call.arguments, **outcome}
+    outcome = {kind: _dump_outcome(call.outcome)} if call.outcome is not None else {}
+    proposed = {"operation": call.operation_id, "decision": call.decision} if call.operation_id else {}
+    return {"id": call.id, "name": call.name, "arguments": call.arguments, **outcome, **proposed}
+
+
+def _dump_outcome(outcome: ToolResult | ToolFailure) -> Json:
+    dumped = asdict(outcome)
+    if not dumped.get("has_rows", True):
+        del dumped["has_rows"]  # which workers of the release before don't know
+    return dumped
 
 
 def _dump_first_form(call: ToolUse) -> Json:
@@ -146,7 +164,8 @@ def _load_use(call: Json) -> ToolUse:
         outcome = ToolResult(**{**result, "sources": sources, "frames": tuple(result["frames"])})
     elif "failure" in call:
         outcome = ToolFailure(**call["failure"])
-    return ToolUse(call["id"], call["name"], call["arguments"], outcome)
+    of = (call.get("operation"), call.get("decision"))
+    return ToolUse(call["id"], call["name"], call["arguments"], outcome, *of)
 
 
 def _load_first_form(call: Json) -> ToolUse:
@@ -164,6 +183,13 @@ def _load_first_form(call: Json) -> ToolUse:
 def call_frame(call: ToolUse) -> Frame:
     """The frame that shows a call."""
     return frames.tool_input(call.id, call.name, call.arguments or {})
+
+
+def approval_frames(call: ToolUse) -> list[Frame]:
+    """The frame that shows what has become of a call's operation; none where the call proposed nothing."""
+    if call.operation_id is None:
+        return []
+    return [frames.approval(call.operation_id, call.id, call.decision or "proposed")]
 
 
 def outcome_frames(call: ToolUse, known: set[str]) -> list[Frame]:
@@ -204,7 +230,11 @@ def catch_up_steps(transcript: Transcript, steps: Sequence[Step]) -> list[Frame]
         text_from += len(step.text)
         made = [call for call in step.calls if call.is_made]
         missing_calls = [call for call in made if call.id not in transcript.tools]
-        missing_outcomes = [part for call in made for part in _missing_outcome(transcript, call, known)]
+        missing_outcomes = [
+            part
+            for call in made
+            for part in (*_missing_approval(transcript, call), *_missing_outcome(transcript, call, known))
+        ]
         if not (missing_text or missing_calls or missing_outcomes):
             continue
         parts += pending
@@ -222,6 +252,11 @@ def catch_up_steps(transcript: Transcript, steps: Sequence[Step]) -> list[Frame]
         parts += [*(call_frame(call) for call in missing_calls), *missing_outcomes]
         step_open = called = True
     return parts
+
+
+def _missing_approval(transcript: Transcript, call: ToolUse) -> list[Frame]:
+    shown = transcript.approvals.get(call.operation_id) if call.operation_id else None
+    return [] if shown and shown["data"]["status"] == (call.decision or "proposed") else approval_frames(call)
 
 
 def _missing_outcome(transcript: Transcript, call: ToolUse, known: set[str]) -> list[Frame]:

@@ -11,13 +11,17 @@ from typing import Any, Final, Generic, Literal, TypeVar
 from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema
 
-from shared.ids import ChatId, UserId
+from shared.ids import ChatId, GenerationId, UserId
 from shared.protocol.frames import Frame
 
 Arguments = TypeVar("Arguments", bound=BaseModel)
 Json = dict[str, Any]
-Category = Literal["unknown_tool", "invalid_arguments", "not_made", "timeout", "rate_limited", "unavailable", "failed"]
+Category = Literal[
+    "unknown_tool", "invalid_arguments", "not_made", "timeout", "rate_limited", "unavailable", "not_approved", "failed"
+]
 """Why a call has no result. `unavailable` and `rate_limited` may soon be over; `failed` is everything else.
+
+`not_approved`: nothing came of what the call proposed, since it was refused, is out of date or has expired.
 
 `not_made`: the model asked for too many calls at once, or for the same one twice. Readers don't see such a call.
 """
@@ -43,7 +47,7 @@ class ToolResult:
     `records` are what the model gets, as one JSON document behind the `notice`; a record's `content` may be cut when
     the prompt has no room for all of it. `shown` is the JSON that readers get as the tool's output. Each of the
     `sources` becomes a `source-url` frame. `frames` are further frames for readers, in front of the output; after a
-    crash they may come twice.
+    crash they may come twice. `has_rows`: the records are rows of a user's database, or may quote such rows.
     """
 
     records: list[Json]
@@ -51,6 +55,7 @@ class ToolResult:
     sources: tuple[Source, ...] = ()
     frames: tuple[Frame, ...] = ()
     notice: str = RESULT_NOTICE
+    has_rows: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +65,13 @@ class ToolFailure:
     category: Category
     message: str
     notice: str = FAILURE_NOTICE
+
+
+@dataclass(frozen=True, slots=True)
+class AwaitsApproval:
+    """The call proposed an operation, and has a result once a person has decided (shared/operations)."""
+
+    operation_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,21 +96,23 @@ class Tool(Generic[Arguments]):
     """A tool that models may call.
 
     `arguments` is a Pydantic model: its schema describes the arguments to the model, and only arguments that it accepts
-    get to `call`. A call that takes longer than `timeout` seconds is given up. `status` is what `data-status` says
-    while the tool runs; None for nothing. `suggestion` is for models that can't call tools; None where they do without
-    this tool. `failure_notice` is what the model gets when a call is given up. `gives_sources`: an answer may cite what
-    the tool finds. `close` ends what the tool holds open.
+    get to `call`, together with the call's id, which is unique in its generation. A call that takes longer than `timeout`
+    seconds is given up. `status` is what `data-status` says while the tool runs; None for nothing. `suggestion` is for
+    models that can't call tools; None where they do without this tool. `failure_notice` is what the model gets when a call
+    is given up. `gives_sources`: an answer may cite what the tool finds. `reaches_outside`: the arguments go to somebody
+    outside of this system, who is not to learn what a user's database holds. `close` ends what the tool holds open.
     """
 
     name: str
     description: str
     arguments: type[Arguments]
-    call: Callable[[Arguments], Awaitable[ToolResult | ToolFailure]]
+    call: Callable[[Arguments, str], Awaitable[ToolResult | ToolFailure | AwaitsApproval]]
     timeout: float
     status: str | None = None
     suggestion: Suggestion | None = None
     failure_notice: str = FAILURE_NOTICE
     gives_sources: bool = False
+    reaches_outside: bool = False
     close: Callable[[], Awaitable[None]] = field(default=_nothing)
 
     def schema(self) -> Json:
@@ -108,7 +122,7 @@ class Tool(Generic[Arguments]):
 
 @dataclass(frozen=True, slots=True)
 class ChatContext:
-    """The chat for which an answer's tools are called, and its user. The memory covers the positions up to the `watermark`.
+    """The chat and the generation for which tools are called. The memory covers the positions up to the `watermark`.
 
     `forgotten` are values that the user took back: no tool tells them.
     """
@@ -116,6 +130,7 @@ class ChatContext:
     user_id: UserId
     chat_id: ChatId
     watermark: int
+    generation_id: GenerationId
     forgotten: tuple[str, ...] = ()
 
 

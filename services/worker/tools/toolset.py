@@ -11,7 +11,7 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from services.worker.models.port import ToolDescription
-from services.worker.tools.port import ChatContext, ChatTool, Json, Tool, ToolFailure, ToolResult
+from services.worker.tools.port import AwaitsApproval, ChatContext, ChatTool, Json, Tool, ToolFailure, ToolResult
 from shared.telemetry.logs import get_logger
 
 log = get_logger(__name__)
@@ -46,14 +46,18 @@ class Toolset:
         tools = [self._tools[name] for name in names if name in self._tools]
         return next((tool.status for tool in tools if tool.status is not None), None)
 
+    def reaches_outside(self, name: str) -> bool:
+        """Whether the tool of this name sends its arguments to somebody outside of this system."""
+        return name in self._tools and self._tools[name].reaches_outside
+
     def give_sources(self, names: Sequence[str]) -> bool:
         """Whether any of the tools of these names gives sources that an answer may cite."""
         return any(self._tools[name].gives_sources for name in names if name in self._tools)
 
-    async def call(self, name: str, arguments: Json | None) -> ToolResult | ToolFailure:
+    async def call(self, name: str, arguments: Json | None, call_id: str) -> ToolResult | ToolFailure | AwaitsApproval:
         """Call a tool. A call that fails, as tools may, gives a `ToolFailure`; only a fault in a tool's code is raised.
 
-        `arguments` is None when the model sent no JSON object.
+        `arguments` is None when the model sent no JSON object. `call_id` is unique in its generation.
         """
         tool = self._tools.get(name)
         if tool is None:
@@ -66,7 +70,7 @@ class Toolset:
             return ToolFailure("invalid_arguments", INVALID, _mistakes(tool, arguments, error))
         try:
             async with asyncio.timeout(tool.timeout):
-                return await tool.call(checked)
+                return await tool.call(checked, call_id)
         except TimeoutError:
             log.warning("tool_timed_out", tool=name)
             return ToolFailure("timeout", "The tool took too long.", tool.failure_notice)

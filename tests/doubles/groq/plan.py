@@ -170,12 +170,13 @@ def _calls(plan: Plan) -> list[dict[str, Any]]:
     behaviour, tools = plan.behaviour, plan.conversation.tools
     name = behaviour.tool if behaviour.tool not in {"", "1"} else tools[0]
     arguments = plan.script.arguments or {"query": behaviour.query.replace("+", " ")}
-    text = json.dumps(arguments)
+    given = arguments if isinstance(arguments, list) else [arguments] * behaviour.calls
+    texts = [json.dumps(one) for one in given]
     if behaviour.args == "broken":
-        text = text[: len(text) // 2]
+        texts = [text[: len(text) // 2] for text in texts]
     return [
         {"id": f"call_{uuid.uuid4().hex[:24]}", "type": "function", "function": {"name": name, "arguments": text}}
-        for _ in range(behaviour.calls)
+        for text in texts
     ]
 
 

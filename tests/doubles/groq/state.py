@@ -46,8 +46,8 @@ class Script:
     """A behaviour for the next `times` requests; with a marker only for those whose user text contains it.
 
     With `anywhere` the marker is looked for in all messages. `purpose` limits the script to what a request is made for.
-    `reply` is said instead of tokens; `arguments` are a tool call's. `events` are the whole stream, event by event: a text
-    is sent as it is, anything else as JSON.
+    `reply` is said instead of tokens; `arguments` are a tool call's, or a list for several calls. `events` are the whole
+    stream, event by event: a text is sent as it is, anything else as JSON.
     """
 
     behaviour: Behaviour
@@ -55,7 +55,7 @@ class Script:
     marker: str = ""
     anywhere: bool = False
     reply: str | None = None
-    arguments: dict[str, Any] | None = None
+    arguments: dict[str, Any] | list[dict[str, Any]] | None = None
     purpose: Purpose | None = None
     events: list[Any] | None = None
 

@@ -69,7 +69,7 @@ async def post_chat(request: Request, principal: CurrentPrincipal, resources: Ap
         return stream_response(stream, said.generation_id, said.reply_id)
     async with database.connect() as db:
         row = await find_generation(db, principal.user_id, said.generation_id)
-    resumed = await resume(database, streams.reader, queue_positions, row, None)
+    resumed = await resume(database, streams.reader, streams.writer, queue_positions, row, None)
     return stream_response(resumed, row.id, row.assistant_message_id)
 
 
@@ -85,7 +85,7 @@ async def get_chat_stream(chat_name: NameInPath, principal: CurrentPrincipal, re
 
     The SDK does not tell what it has, and what others have heard says nothing about it.
     """
-    database, reader, queue_positions = resources.database, resources.streams.reader, resources.queue_positions
+    database, streams, queue_positions = resources.database, resources.streams, resources.queue_positions
     async with database.connect() as db:
         chat_id = await queries.find_chat(db, principal.user_id, chat_name)
         try:
@@ -98,7 +98,7 @@ async def get_chat_stream(chat_name: NameInPath, principal: CurrentPrincipal, re
     bind_contextvars(generation_id=str(row.id))
     if is_known:
         return nothing()
-    resumed = await resume(database, reader, queue_positions, row, None)
+    resumed = await resume(database, streams.reader, streams.writer, queue_positions, row, None)
     return stream_response(resumed, row.id, row.assistant_message_id)
 
 

@@ -251,9 +251,9 @@ async def _resumed(
     204 ends an EventSource, but fetch-event-source, which POSTs, takes it for a failure and asks again each second.
     """
     bind_contextvars(generation_id=str(row.id))
-    database, reader = resources.database, resources.streams.reader
+    database, streams = resources.database, resources.streams
     has = event_ids.read(last_event_id, row.assistant_message_id)
-    resumed = await resume(database, reader, resources.queue_positions, row, has)
+    resumed = await resume(database, streams.reader, streams.writer, resources.queue_positions, row, has)
     if resumed is None and is_post:
-        resumed = await terminal_entry(database, reader, row)
+        resumed = await terminal_entry(database, streams.reader, row)
     return stream_response(resumed, row.id, row.assistant_message_id, last_event_id)

@@ -27,7 +27,7 @@ def current_time() -> Tool[Place]:
     return Tool(name="current_time", description=DESCRIPTION, arguments=Place, call=_tell, timeout=TIMEOUT)
 
 
-async def _tell(place: Place) -> ToolResult | ToolFailure:
+async def _tell(place: Place, _call_id: str) -> ToolResult | ToolFailure:
     try:
         zone = ZoneInfo(place.time_zone)
     except (ZoneInfoNotFoundError, ValueError, OSError):

@@ -64,7 +64,7 @@ def search_history(index: HistoryIndex) -> ChatTool:
     """The tool. It finds messages up to the chat's watermark: the model is told all later ones."""
 
     def in_chat(chat: ChatContext) -> Tool[Any] | None:
-        async def call(search: Search) -> ToolResult | ToolFailure:
+        async def call(search: Search, _call_id: str) -> ToolResult | ToolFailure:
             upto = min(chat.watermark, (search.before or MAX_BIGINT) - 1)
             scope = Scope(chat.user_id, chat.chat_id, upto, search.after or 0, chat.forgotten)
             try:

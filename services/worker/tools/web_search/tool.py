@@ -56,7 +56,7 @@ def web_search(key: str | None, base_url: str | None, *, timeout: float, max_res
         return None
     search = Search(key, base_url, timeout=timeout, max_results=max_results)
 
-    async def call(arguments: Query) -> ToolResult | ToolFailure:
+    async def call(arguments: Query, _call_id: str) -> ToolResult | ToolFailure:
         try:
             return _result(await search.find(arguments.query))
         except SearchError as error:
@@ -71,6 +71,7 @@ def web_search(key: str | None, base_url: str | None, *, timeout: float, max_res
         timeout=timeout + SPARE_SECONDS,
         status="searching",
         gives_sources=True,
+        reaches_outside=True,
         suggestion=Suggestion("search", INSTRUCTION, read_query),
         failure_notice=FAILED_NOTICE,
         close=search.aclose,

@@ -1,0 +1,37 @@
+"""The port to a person's decisions: what the answer loop knows of operations that tool calls propose."""
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from services.worker.tools.port import ChatContext, ToolFailure, ToolResult
+from shared.protocol.frames import ApprovalStatus
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What became of an operation. Without an `outcome`, the call that waited is to be made now."""
+
+    status: ApprovalStatus
+    outcome: ToolResult | ToolFailure | None
+
+
+class Approvals(Protocol):
+    """Asks a person, and finds the answers."""
+
+    async def ask(self, chat: ChatContext, call_id: str, tool: str, arguments: dict[str, Any]) -> str:
+        """Propose to make a tool call. Returns the operation's id, the same one when a call is proposed again.
+
+        Raises:
+            SQLAlchemyError: the database does not answer.
+
+        """
+        ...
+
+    async def find(self, chat: ChatContext, operation_id: str) -> Decision | None:
+        """What became of an operation of the chat's generation; None while that is open.
+
+        Raises:
+            SQLAlchemyError: the database does not answer.
+
+        """
+        ...

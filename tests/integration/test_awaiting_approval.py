@@ -1,0 +1,278 @@
+"""Answers that wait for a person's decision: one stream over the wait, whatever happens meanwhile."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from redis import Redis
+
+from services.launcher.embedded.valkey import EmbeddedValkey
+from services.worker.generations.attempt import Attempts
+from services.worker.runtime import Worker
+from shared.database.engine import open_database
+from shared.ids import GenerationId
+from shared.settings import Settings
+from shared.streams.redis import log_key
+from tests.doubles import groq_control
+from tests.support.asking import NAME, Asking
+from tests.support.clients import Client, Event, Stream, numbered, text_of, types_of
+from tests.support.turns import AGE, Posted, execute, post
+
+ROW = "SELECT status, lease_expires_at, slot FROM generations WHERE id = '{}'"
+
+
+@pytest.fixture
+async def asking(settings: Settings) -> AsyncIterator[Asking]:
+    """The tool, and the decisions."""
+    database = open_database(settings.database_url, pool_size=2)
+    yield Asking(database)
+    await database.dispose()
+
+
+@pytest.fixture
+def attempts(worker: Worker, asking: Asking) -> Attempts:
+    """The worker's attempts, with the tool."""
+    return asking.attempts(worker.attempts)
+
+
+async def ask(client: Client, groq_url: str, *, calls: int = 1, chat_id: int | None = None) -> Posted:
+    """Post a message whose answer says two words, asks a person `calls` times at once, and says four words."""
+    mark = uuid4().hex
+    arguments = {"what": mark}
+    await groq_control.script(groq_url, f"tool={NAME} after=2 calls={calls}", marker=mark, arguments=arguments)
+    return await post(client, f"{mark} [[tokens=4]]", chat_id)
+
+
+@dataclass
+class Reading:
+    """An open stream, read step by step. `seen` are the events so far."""
+
+    stream: Stream
+    events: AsyncIterator[Event]
+    seen: list[Event] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, stream: Stream) -> "Reading":
+        return cls(stream, stream.events())
+
+    async def until_asked(self) -> list[Event]:
+        """Read up to the frame that says what is proposed."""
+        while not approvals(self.seen):
+            self.seen.append(await anext(self.events))
+        return self.seen
+
+    async def to_the_end(self) -> list[Event]:
+        """All events, when the stream has ended."""
+        self.seen += [event async for event in self.events]
+        return self.seen
+
+
+@asynccontextmanager
+async def waiting(client: Client, attempts: Attempts, groq_url: str) -> AsyncIterator[tuple[Posted, Reading]]:
+    """An answer that waits, and its open stream, read as far as it goes."""
+    posted = await ask(client, groq_url)
+    async with client.read(posted.stream_url) as stream:
+        reading = Reading.of(stream)
+        asked = asyncio.create_task(reading.until_asked())
+        await attempts.run(posted.generation_id)
+        await asked
+        yield posted, reading
+
+
+async def go_on(attempts: Attempts, posted: Posted, *readings: Reading) -> list[list[Event]]:
+    """Make the rest of the answer. Returns all that each reader has."""
+    going_on = asyncio.create_task(attempts.run(posted.generation_id))
+    events = await asyncio.gather(*(reading.to_the_end() for reading in readings))
+    await going_on
+    return list(events)
+
+
+def approvals(events: list[Event]) -> list[dict[str, Any]]:
+    """What was told of the operations."""
+    return [event.part for event in events if event.part["type"] == "data-approval"]
+
+
+async def test_an_answer_waits_for_the_decision_and_goes_on_in_the_same_stream(
+    client: Client, attempts: Attempts, asking: Asking, groq_url: str, database_url: str
+) -> None:
+    async with waiting(client, attempts, groq_url) as (posted, reading):
+        (operation_id,) = asking.proposed
+        wish = asking.wishes[-1]
+        before = list(reading.seen)
+        call = next(event.part for event in before if event.part["type"] == "tool-input-available")
+        proposed = {"toolCallId": call["toolCallId"], "status": "proposed"}
+        assert approvals(before) == [{"type": "data-approval", "id": str(operation_id), "data": proposed}]
+        assert execute(database_url, ROW.format(posted.generation_id)) == [("awaiting_approval", None, None)]
+
+        resumed = await asking.decide("committed", counts={"updated": 3})
+        assert resumed is not None
+        assert resumed.id == posted.generation_id
+        (events,) = await go_on(attempts, posted, reading)
+        assert reading.stream.done
+    assert [kind for kind in types_of(events) if kind != "data-status"] == [
+        *("start", "start-step", "text-start", "text-delta", "text-end", "tool-input-available", "data-approval"),
+        *("start", "data-approval", "tool-output-available", "finish-step"),
+        *("start-step", "text-start", "text-delta", "text-end", "finish-step", "finish"),
+    ]
+    assert [told["data"]["status"] for told in approvals(events)] == ["proposed", "committed"]
+    _, reply = await client.messages(posted.chat_id)
+    assert reply["content"] == text_of(events) == numbered(2) + "\n\n" + numbered(4)
+    assert [part["type"] for part in reply["parts"]] == [
+        *("step-start", "text", "dynamic-tool", "data-approval", "step-start", "text"),
+    ]
+    assert reply["parts"][3]["data"]["status"] == "committed"
+    (_, second) = await groq_control.requests(groq_url, containing=wish, ended=2)
+    *_, told = second["body"]["messages"]
+    assert '"updated":3' in told["content"].replace(" ", "")
+
+
+@pytest.mark.parametrize("status", ["refused", "stale", "expired", "failed"])
+async def test_an_answer_goes_on_when_nothing_came_of_what_it_proposed(
+    client: Client, attempts: Attempts, asking: Asking, groq_url: str, status: str
+) -> None:
+    async with waiting(client, attempts, groq_url) as (posted, reading):
+        await asking.decide(status)
+        (events,) = await go_on(attempts, posted, reading)
+    assert approvals(events)[-1]["data"]["status"] == status
+    (error,) = [event.part for event in events if event.part["type"] == "tool-output-error"]
+    assert error["errorText"]
+    assert text_of(events).endswith(numbered(4))
+
+
+async def test_a_chat_whose_answer_waits_takes_no_message_and_the_user_may_use_all_slots(
+    client: Client, attempts: Attempts, groq_url: str, settings: Settings
+) -> None:
+    async with waiting(client, attempts, groq_url) as (posted, _):
+        refused = await client.post_async(posted.chat_id, "And?")
+        assert (refused.status_code, refused.json()["code"]) == (409, "generation_in_progress")
+        for _ in range(settings.user_max_live_generations):
+            await post(client, "Hello")
+
+
+async def test_a_decision_that_comes_before_the_pause_is_seen(
+    client: Client, worker: Worker, asking: Asking, groq_url: str, sent: list[GenerationId]
+) -> None:
+    asking.at_once = "committed"
+    attempts = asking.attempts(worker.attempts)
+    posted = await ask(client, groq_url)
+    async with client.read(posted.stream_url) as stream:
+        reading = asyncio.create_task(stream.all())
+        await attempts.run(posted.generation_id)
+        assert sent == [posted.generation_id]
+        await attempts.run(posted.generation_id)
+        events = await reading
+    assert [told["data"]["status"] for told in approvals(events)] == ["proposed", "committed"]
+    assert text_of(events) == numbered(2) + "\n\n" + numbered(4)
+
+
+async def test_an_answer_goes_on_when_all_that_it_asked_for_is_decided(
+    client: Client, attempts: Attempts, asking: Asking, groq_url: str, database_url: str
+) -> None:
+    mark = uuid4().hex
+    two = [{"what": mark}, {"what": f"{mark} too"}]
+    await groq_control.script(groq_url, f"tool={NAME} after=2", marker=mark, arguments=two)
+    posted = await post(client, f"{mark} [[tokens=4]]")
+    async with client.read(posted.stream_url) as stream:
+        reading = asyncio.create_task(stream.all())
+        await attempts.run(posted.generation_id)
+        first, second = asking.proposed
+        assert await asking.decide("committed", first) is None
+        await attempts.run(posted.generation_id)  # a job that comes too early
+        assert execute(database_url, ROW.format(posted.generation_id))[0][0] == "awaiting_approval"
+        assert await asking.decide("refused", second) is not None
+        await attempts.run(posted.generation_id)
+        events = await reading
+    told = [(one["id"], one["data"]["status"]) for one in approvals(events)]
+    assert told == [
+        (str(first), "proposed"),
+        (str(second), "proposed"),
+        (str(first), "committed"),
+        (str(second), "refused"),
+    ]
+
+
+async def test_a_log_that_expired_meanwhile_is_made_again_for_whoever_reads(
+    client: Client, attempts: Attempts, asking: Asking, groq_url: str, valkey: EmbeddedValkey
+) -> None:
+    async with waiting(client, attempts, groq_url) as (posted, reading):
+        pass
+    with Redis.from_url(valkey.url) as redis:
+        assert redis.delete(log_key(posted.generation_id)) == 1
+    last_id = reading.seen[-1].id
+    async with client.read(posted.stream_url, last_id) as late, client.read(posted.stream_url) as new:
+        readings = (Reading.of(late), Reading.of(new))
+        await asyncio.gather(*(one.until_asked() for one in readings))
+        await asking.decide("committed")
+        read = await go_on(attempts, posted, *readings)
+    assert late.transient_frames[0]["type"] == "data-reset"
+    for events in read:
+        assert text_of(events) == numbered(2) + "\n\n" + numbered(4)
+        assert [told["data"]["status"] for told in approvals(events)] == ["proposed", "committed"]
+        assert types_of(events)[-1] == "finish"
+
+
+async def test_a_worker_that_finds_no_log_shows_all_of_the_answer(
+    client: Client, attempts: Attempts, asking: Asking, groq_url: str, valkey: EmbeddedValkey
+) -> None:
+    async with waiting(client, attempts, groq_url) as (posted, _):
+        pass
+    with Redis.from_url(valkey.url) as redis:
+        redis.delete(log_key(posted.generation_id))
+    await asking.decide("committed")
+    await attempts.run(posted.generation_id)
+    async with client.read(posted.stream_url) as stream:
+        events = await stream.all()
+    assert text_of(events) == numbered(2) + "\n\n" + numbered(4)
+    assert approvals(events)[-1]["data"]["status"] == "committed"
+
+
+@pytest.mark.parametrize("is_lost", [False, True])
+async def test_an_answer_that_is_stopped_while_it_waits_keeps_what_it_said(
+    client: Client, attempts: Attempts, groq_url: str, valkey: EmbeddedValkey, is_lost: bool
+) -> None:
+    async with waiting(client, attempts, groq_url) as (posted, reading):
+        if is_lost:
+            with Redis.from_url(valkey.url) as redis:
+                redis.delete(log_key(posted.generation_id))
+        stopped = await client.http.post(f"/api/chats/{posted.chat_id}/stop")
+        assert len(stopped.raise_for_status().json()["stopped"]) == 1
+        if not is_lost:
+            events = await reading.to_the_end()
+            assert types_of(events)[-3:] == ["tool-output-error", "message-metadata", "abort"]
+    _, reply = await client.messages(posted.chat_id)
+    assert (reply["status"], reply["content"]) == ("cancelled", numbered(2))
+    assert [part["type"] for part in reply["parts"]] == ["step-start", "text", "dynamic-tool", "data-approval"]
+    async with client.read(posted.stream_url) as stream:
+        late = await stream.all()
+    assert (types_of(late)[-1], len(approvals(late)), text_of(late)) == ("abort", 1, numbered(2))
+
+
+async def test_the_sweep_goes_on_with_what_nobody_can_decide_any_more(
+    client: Client, attempts: Attempts, worker: Worker, groq_url: str, database_url: str, sent: list[GenerationId]
+) -> None:
+    async with waiting(client, attempts, groq_url) as (posted, reading):
+        await worker.sweep()
+        assert sent == []
+        execute(database_url, "DELETE FROM operations")
+        execute(database_url, AGE)
+        await worker.sweep()
+        assert sent == [posted.generation_id]
+        (events,) = await go_on(attempts, posted, reading)
+    assert approvals(events)[-1]["data"]["status"] == "failed"
+    assert types_of(events)[-1] == "finish"
+
+
+async def test_a_later_answer_is_told_of_no_wait(
+    client: Client, attempts: Attempts, asking: Asking, groq_url: str
+) -> None:
+    async with waiting(client, attempts, groq_url) as (posted, _):
+        pass
+    await asking.decide("committed")
+    await attempts.run(posted.generation_id)
+    follow_up = await post(client, "[[tokens=3]]", posted.chat_id)
+    await attempts.run(follow_up.generation_id)
+    assert (await client.messages(posted.chat_id))[-1]["content"] == numbered(3)
