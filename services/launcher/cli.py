@@ -47,6 +47,11 @@ def parser() -> argparse.ArgumentParser:
     doctor = commands.add_parser("doctor", help="check every part, and say what is wrong and how to mend it")
     doctor.add_argument("--data-dir", type=Path, default=DEFAULT, help="of `up` (default: %(default)s)")
     doctor.set_defaults(run=_doctor)
+
+    audit = commands.add_parser("audit", help="the log of what was done with users' databases")
+    audits = audit.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    verify = audits.add_parser("verify", help="check each user's chain in DATABASE_URL, and print its head")
+    verify.set_defaults(run=_verify_audit)
     return top
 
 
@@ -88,6 +93,13 @@ def _doctor(options: argparse.Namespace) -> int:
     from services.launcher.doctor import doctor  # noqa: PLC0415
 
     return doctor(options.data_dir)
+
+
+def _verify_audit(_: argparse.Namespace) -> int:
+    from services.launcher.audit import verify_all  # noqa: PLC0415
+    from shared.settings import DatabaseSettings  # noqa: PLC0415
+
+    return verify_all(DatabaseSettings.load().database_url)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,8 @@ CortexAIError
     │   ├── AlreadyRunning
     │   └── PackagesMissing
     ├── PartFailed         a part died or did not become ready
-    └── MigrationFailed
+    ├── MigrationFailed
+    └── AuditUnreadable
 """
 
 from typing import ClassVar
@@ -65,3 +66,9 @@ class MigrationFailed(LauncherError):
     """The database could not be migrated."""
 
     code = "migration_failed"
+
+
+class AuditUnreadable(LauncherError):
+    """The audit log could not be read."""
+
+    code = "audit_unreadable"

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from shared.jobs.names import GENERATE, TITLE, QueueName, TaskName
+from shared.jobs.names import COMMIT, GENERATE, TITLE, QueueName, TaskName
 from shared.telemetry.traces import TRACEPARENT, TraceContext, read_traceparent
 
 
@@ -28,8 +28,8 @@ class Job:
     @property
     def log_fields(self) -> dict[str, str]:
         """What a log line says of the job."""
-        name = "generation_id" if self.task in {GENERATE, TITLE} else "chat_id"
-        return {"task": self.task, name: self.argument}
+        names = {GENERATE: "generation_id", TITLE: "generation_id", COMMIT: "operation_id"}
+        return {"task": self.task, names.get(self.task, "chat_id"): self.argument}
 
 
 def read_trace(headers: Mapping[str, object] | None) -> TraceContext | None:

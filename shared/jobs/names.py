@@ -2,7 +2,7 @@
 
 from typing import Final, Literal
 
-TaskName = Literal["cortexai.generate", "cortexai.sweep", "cortexai.summarize", "cortexai.title"]
+TaskName = Literal["cortexai.generate", "cortexai.sweep", "cortexai.summarize", "cortexai.title", "cortexai.commit"]
 QueueName = Literal["generations", "summaries", "maintenance"]
 
 GENERATE: Final[TaskName] = "cortexai.generate"
@@ -16,6 +16,9 @@ SUMMARIZE: Final[TaskName] = "cortexai.summarize"
 
 TITLE: Final[TaskName] = "cortexai.title"
 """Argument: the id of a generation. Finds a better title for its chat than the first message's first words."""
+
+COMMIT: Final[TaskName] = "cortexai.commit"
+"""Argument: the id of an approved operation, whose row is the truth. In the queue of the generations: a person waits."""
 
 GENERATIONS_QUEUE: Final[QueueName] = "generations"
 SUMMARIES_QUEUE: Final[QueueName] = "summaries"

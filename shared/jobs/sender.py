@@ -8,9 +8,9 @@ from typing import Final
 
 from celery import Celery
 
-from shared.ids import ChatId, GenerationId
+from shared.ids import ChatId, GenerationId, OperationId
 from shared.jobs.envelope import Job
-from shared.jobs.names import GENERATE, GENERATIONS_QUEUE, SUMMARIES_QUEUE, SUMMARIZE, TITLE
+from shared.jobs.names import COMMIT, GENERATE, GENERATIONS_QUEUE, SUMMARIES_QUEUE, SUMMARIZE, TITLE
 from shared.telemetry.logs import get_logger
 from shared.telemetry.traces import current_trace
 
@@ -39,6 +39,10 @@ class JobSender:
     def generate(self, generation_id: GenerationId) -> None:
         """Wake a worker for a queued generation. Returns at once and never raises: the sweep sends lost jobs again."""
         self._put(Job(GENERATE, GENERATIONS_QUEUE, str(generation_id), current_trace()))
+
+    def commit(self, operation_id: OperationId) -> None:
+        """Wake a worker to commit an approved operation. The sweep sends lost jobs again."""
+        self._put(Job(COMMIT, GENERATIONS_QUEUE, str(operation_id), current_trace()))
 
     def summarize(self, chat_id: ChatId) -> None:
         """Wake a worker to summarize a chat's older messages. The sweep sends lost jobs again."""

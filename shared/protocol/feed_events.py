@@ -7,7 +7,7 @@ a message. The types are open: a reader ignores types and members that it does n
 from datetime import UTC, datetime
 from typing import Final, Literal, TypedDict
 
-from shared.ids import ChatId, GenerationId, MessageId
+from shared.ids import ChatId, DataSourceId, GenerationId, MessageId, OperationId
 from shared.states import GenerationStatus
 
 TitledBy = Literal["user", "model", "message"]
@@ -94,6 +94,25 @@ class MemoryWasChanged(TypedDict):
     chat_id: int | None
 
 
+class OperationChanged(TypedDict):
+    """An operation has a status. `chat_id` and `generation_id` are None where no answer proposed the operation."""
+
+    type: Literal["operation.changed"]
+    operation_id: str
+    chat_id: int | None
+    generation_id: str | None
+    status: str
+
+
+class RowsChanged(TypedDict):
+    """An operation was committed: a table of a data source has other rows. `table` is its schema and name."""
+
+    type: Literal["rows.changed"]
+    data_source_id: int
+    table: str
+    operation_id: str
+
+
 class AccountDeleted(TypedDict):
     """The account is gone. The last event of its feed."""
 
@@ -110,6 +129,8 @@ FeedEvent = (
     | GenerationMoved
     | MessagesChanged
     | MemoryWasChanged
+    | OperationChanged
+    | RowsChanged
     | AccountDeleted
 )
 
@@ -190,6 +211,29 @@ def messages_changed(chat_id: ChatId, position: int) -> MessagesChanged:
 def memory_changed(chat_id: ChatId | None) -> MemoryWasChanged:
     """A chat's memory was changed; None for the memory that the user's chats share."""
     return {"type": "memory.changed", "chat_id": chat_id}
+
+
+def operation_changed(
+    operation_id: OperationId, chat_id: ChatId | None, generation_id: GenerationId | None, status: str
+) -> OperationChanged:
+    """An operation has a status."""
+    return {
+        "type": "operation.changed",
+        "operation_id": str(operation_id),
+        "chat_id": chat_id,
+        "generation_id": str(generation_id) if generation_id else None,
+        "status": status,
+    }
+
+
+def rows_changed(data_source_id: DataSourceId, table: str, operation_id: OperationId) -> RowsChanged:
+    """A table of a data source has other rows."""
+    return {
+        "type": "rows.changed",
+        "data_source_id": data_source_id,
+        "table": table,
+        "operation_id": str(operation_id),
+    }
 
 
 def _iso(time: datetime) -> str:

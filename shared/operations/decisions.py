@@ -1,0 +1,140 @@
+"""Decisions on proposals: a person's, or the clock's. One wins, and is told to whoever decides the same again."""
+
+from typing import Final
+
+from sqlalchemy import func, select, update
+
+from shared.database.engine import Connection
+from shared.database.tables import Operation
+from shared.errors import OperationNotPending, PreviewMismatch
+from shared.ids import GenerationId, OperationId, UserId
+from shared.operations import audit
+from shared.operations.moves import Moved, moved_to
+from shared.operations.rows import COLUMNS, OperationRow, find_operation, owned
+
+APPROVED: Final = frozenset({"approved", "committed", "stale", "failed"})
+"""The statuses that an operation has only after its approval."""
+DUE: Final = 100
+"""How many proposals one pass lets expire."""
+
+
+async def approve(db: Connection, user_id: UserId, operation_id: OperationId, digest: str, by: str) -> Moved:
+    """Approve what the preview with this digest shows. Needs a transaction.
+
+    `by` is the kind of the credential that the person had. An operation of the kind `tool_call` is committed at once; any
+    other is `approved`, and the caller has a worker commit it. Who approves again what is approved gets the present state.
+
+    Raises:
+        OperationNotFound: absent, or another user's.
+        PreviewMismatch: the operation waits, and has another digest.
+        OperationNotPending: the operation was refused, has expired, or was approved with another digest.
+        TokenInvalid: the account is gone.
+
+    """
+    await audit.take_turn(db, user_id)
+    present = await find_operation(db, user_id, operation_id)
+    is_call = present.kind == "tool_call"
+    moved = await _decide(
+        db,
+        present,
+        Operation.digest == digest,
+        status="committed" if is_call else "approved",
+        decided_by=by,
+        finished_at=func.now() if is_call else None,
+    )
+    if moved is None:
+        if present.status in APPROVED and present.digest == digest:
+            return Moved(present, has_moved=False)
+        if present.status == "proposed" and present.digest != digest:
+            raise PreviewMismatch
+        raise OperationNotPending
+    await audit.append(db, user_id, _decided("operation.approved", moved, by))
+    return await moved_to(db, moved)
+
+
+async def refuse(db: Connection, user_id: UserId, operation_id: OperationId, by: str) -> Moved:
+    """Refuse a proposal. Needs a transaction. `by` is as in `approve`. Who refuses again gets the present state.
+
+    Raises:
+        OperationNotFound: absent, or another user's.
+        OperationNotPending: the operation was approved, or has expired.
+        TokenInvalid: the account is gone.
+
+    """
+    await audit.take_turn(db, user_id)
+    present = await find_operation(db, user_id, operation_id)
+    moved = await _decide(db, present, status="refused", decided_by=by, finished_at=func.now())
+    if moved is None:
+        if present.status == "refused":
+            return Moved(present, has_moved=False)
+        raise OperationNotPending
+    await audit.append(db, user_id, _decided("operation.refused", moved, by))
+    return await moved_to(db, moved)
+
+
+async def refuse_of_generation(db: Connection, user_id: UserId, generation_id: GenerationId, by: str) -> list[Moved]:
+    """Refuse all proposals of a generation that is being ended, such as by an interruption. Needs a transaction."""
+    statement = select(Operation.id).where(
+        Operation.generation_id == generation_id, Operation.user_id == user_id, Operation.status == "proposed"
+    )
+    refused = []
+    for operation_id in (await db.execute(statement)).scalars().all():
+        try:
+            refused.append(await refuse(db, user_id, OperationId(operation_id), by))
+        except OperationNotPending:  # decided, or expired, at this very moment
+            continue
+    return refused
+
+
+async def find_due(db: Connection) -> list[tuple[UserId, OperationId]]:
+    """Proposals that nobody has decided in time, at most DUE."""
+    statement = (
+        select(Operation.user_id, Operation.id)
+        .where(Operation.status == "proposed", Operation.expires_at <= func.now())
+        .order_by(Operation.expires_at)
+        .limit(DUE)
+    )
+    return [(UserId(user_id), OperationId(operation_id)) for user_id, operation_id in await db.execute(statement)]
+
+
+async def expire(db: Connection, user_id: UserId, operation_id: OperationId) -> Moved | None:
+    """Let a proposal expire that nobody has decided in time. Needs a transaction. None where it is not due any more.
+
+    Raises:
+        TokenInvalid: the account is gone.
+
+    """
+    await audit.take_turn(db, user_id)
+    statement = (
+        update(Operation)
+        .where(owned(user_id, operation_id), Operation.status == "proposed", Operation.expires_at <= func.now())
+        .values(status="expired", finished_at=func.now())
+        .returning(*COLUMNS)
+    )
+    row = (await db.execute(statement)).one_or_none()
+    if row is None:
+        return None
+    moved = OperationRow._make(row)
+    await audit.append(db, user_id, audit.Event("operation.expired", audit.operation(moved.id), {}))
+    return await moved_to(db, moved)
+
+
+async def _decide(db: Connection, present: OperationRow, *which: object, **values: object) -> OperationRow | None:
+    """Move an operation that waits. None where it does not, or `which` does not hold."""
+    statement = (
+        update(Operation)
+        .where(
+            owned(present.user_id, present.id),
+            Operation.status == "proposed",
+            Operation.expires_at > func.now(),
+            *which,  # type: ignore[arg-type]
+        )
+        .values(decided_at=func.now(), **values)
+        .returning(*COLUMNS)
+    )
+    row = (await db.execute(statement)).one_or_none()
+    return OperationRow._make(row) if row else None
+
+
+def _decided(action: audit.Action, operation: OperationRow, by: str) -> audit.Event:
+    return audit.Event(action, audit.operation(operation.id), {"by": by, "digest": operation.digest})

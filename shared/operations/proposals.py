@@ -1,0 +1,148 @@
+"""Proposing an operation: from here on a person can decide. What is proposed has a preview already."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Final
+
+from sqlalchemy import Interval, cast, func, insert, literal, select
+from sqlalchemy.sql.elements import ColumnElement
+
+from shared.database.engine import Connection
+from shared.database.tables import Chat, DataSource, Generation, Operation
+from shared.errors import (
+    ChatNotFound,
+    CortexAIError,
+    DataSourceNotFound,
+    GenerationNotFound,
+    NotUndoable,
+    TooManyOperations,
+)
+from shared.ids import ChatId, DataSourceId, GenerationId, OperationId, UserId, new_operation_id
+from shared.operations import audit
+from shared.operations.moves import Moved
+from shared.operations.rows import COLUMNS, OperationRow, find_by_call, find_operation, find_undo
+
+SUMMARY_MAX_CHARS: Final = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """How many proposals of a user may wait for a decision, and how long each may wait."""
+
+    pending: int
+    expire_after: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """What is proposed. `digest` is that of what the preview shows.
+
+    `generation_id` and `call_id` name the tool call that proposes; None where a person does. `undo_of` is the operation that
+    this one undoes.
+    """
+
+    kind: str
+    summary: str
+    preview: dict[str, Any]
+    digest: str
+    data_source_id: DataSourceId | None = None
+    statement: str | None = None
+    chat_id: ChatId | None = None
+    generation_id: GenerationId | None = None
+    call_id: str | None = None
+    undo_of: OperationId | None = None
+
+
+async def propose(db: Connection, user_id: UserId, proposal: Proposal, bounds: Bounds) -> Moved:
+    """Add an operation, which waits for a decision. Needs a transaction.
+
+    A tool call that has proposed before gets its operation of then, and so does whoever undoes what is being undone.
+
+    Raises:
+        ChatNotFound, GenerationNotFound, DataSourceNotFound, OperationNotFound: what the proposal names is gone, or another
+            user's.
+        NotUndoable: the operation to be undone is undone already, or not committed.
+        TooManyOperations: too many of the user's operations wait for a decision.
+        TokenInvalid: the account is gone.
+
+    """
+    # In the order in which a deletion locks. The rows stay until the operation that names them is there.
+    await _insist(db, ChatNotFound, Chat, user_id, proposal.chat_id)
+    await _insist(db, GenerationNotFound, Generation, user_id, proposal.generation_id)
+    await audit.take_turn(db, user_id)
+    await _insist(db, DataSourceNotFound, DataSource, user_id, proposal.data_source_id)
+    if present := await _find_present(db, user_id, proposal):
+        return Moved(present, has_moved=False)
+    waiting = select(func.count()).where(
+        Operation.user_id == user_id, Operation.status == "proposed", Operation.expires_at > func.now()
+    )
+    if (await db.execute(waiting)).scalar_one() >= bounds.pending:
+        raise TooManyOperations
+    values = {name: getattr(proposal, name) for name in Proposal.__slots__}
+    statement = (
+        insert(Operation)
+        .values(
+            id=new_operation_id(),
+            user_id=user_id,
+            status="proposed",
+            expires_at=_in(bounds.expire_after),
+            **values | {"summary": proposal.summary[:SUMMARY_MAX_CHARS]},
+        )
+        .returning(*COLUMNS)
+    )
+    operation = OperationRow._make((await db.execute(statement)).one())
+    await audit.append(db, user_id, proposed(operation))
+    return Moved(operation, has_moved=True)
+
+
+async def _insist(db: Connection, error: type[CortexAIError], table: Any, user_id: UserId, row_id: Any) -> None:  # noqa: ANN401
+    """Hold a row of the user's that is about to be referred to."""
+    if row_id is None:
+        return
+    statement = select(table.id).where(table.id == row_id, table.user_id == user_id)
+    if (await db.execute(statement.with_for_update(read=True, key_share=True))).one_or_none() is None:
+        raise error
+
+
+async def _find_present(db: Connection, user_id: UserId, proposal: Proposal) -> OperationRow | None:
+    """The operation that there is already for what is proposed."""
+    if proposal.generation_id is not None and proposal.call_id is not None:
+        return await find_by_call(db, proposal.generation_id, proposal.call_id)
+    if proposal.undo_of is None:
+        return None
+    original = await find_operation(db, user_id, proposal.undo_of)
+    return await find_present_undo(db, original)
+
+
+async def find_present_undo(db: Connection, original: OperationRow) -> OperationRow | None:
+    """The undo of an operation that is offered already; None where one may be proposed.
+
+    Raises:
+        NotUndoable: the operation is not committed, or its undo is, or it can't be undone.
+
+    """
+    undo = await find_undo(db, original.user_id, original.id)
+    if undo is not None and undo.status == "committed":
+        raise NotUndoable("this change has been undone already")
+    if not (original.status == "committed" and original.is_undoable):
+        raise NotUndoable(original.preview.get("undo_refusal"))
+    return undo
+
+
+def proposed(operation: OperationRow) -> audit.Event:
+    """What the log says of a proposal: by whom, and what; no row of it."""
+    details = {
+        "kind": operation.kind,
+        "summary": operation.summary,
+        "statement": operation.statement,
+        "digest": operation.digest,
+        "data_source": operation.data_source_id,
+        "undo_of": str(operation.undo_of) if operation.undo_of else None,
+        "by": "model" if operation.generation_id else "user",
+        "generation": str(operation.generation_id) if operation.generation_id else None,
+    }
+    return audit.Event("operation.proposed", audit.operation(operation.id), details)
+
+
+def _in(after: timedelta) -> ColumnElement[Any]:
+    return func.now() + cast(literal(after), Interval)

@@ -1,0 +1,54 @@
+"""The data sources that operations change, as rows."""
+
+from typing import Any, NamedTuple
+
+from sqlalchemy import select
+
+from shared.database.engine import Connection
+from shared.database.tables import DataSource, Operation
+from shared.errors import DataSourceNotFound, OperationNotFound
+from shared.ids import DataSourceId, OperationId, UserId
+
+
+class SourceRow(NamedTuple):
+    """What is needed to change a data source. `writer_url` is encrypted; None where nothing may be changed.
+
+    `schema` is what the source had when it was last read, None where nobody has read it.
+    """
+
+    id: DataSourceId
+    user_id: UserId
+    name: str
+    writer_url: bytes | None
+    trusted_functions: list[str]
+    schema: dict[str, Any] | None
+
+
+async def find_source(db: Connection, user_id: UserId, data_source_id: DataSourceId) -> SourceRow:
+    """One data source.
+
+    Raises:
+        DataSourceNotFound: absent, or another user's.
+
+    """
+    columns = (getattr(DataSource, name) for name in SourceRow._fields)
+    statement = select(*columns).where(DataSource.id == data_source_id, DataSource.user_id == user_id)
+    row = (await db.execute(statement)).one_or_none()
+    if row is None:
+        raise DataSourceNotFound
+    return SourceRow._make(row)
+
+
+async def find_images(db: Connection, user_id: UserId, operation_id: OperationId) -> bytes | None:
+    """What the undo of an operation needs, encrypted; None where nothing is kept.
+
+    Raises:
+        OperationNotFound: absent, or another user's.
+
+    """
+    statement = select(Operation.before_images).where(Operation.id == operation_id, Operation.user_id == user_id)
+    row = (await db.execute(statement)).one_or_none()
+    if row is None:
+        raise OperationNotFound
+    images: bytes | None = row[0]
+    return images
