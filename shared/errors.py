@@ -12,6 +12,7 @@ CortexAIError
 │   ├── IdempotencyKeyReused
 │   ├── DataSourceUrlInvalid
 │   ├── HostNotAllowed
+│   ├── DataSourceUnsafe
 │   ├── StatementRefused
 │   ├── StatementFailed
 │   ├── ChangeTooLarge
@@ -54,6 +55,7 @@ CortexAIError
 │   ├── StreamsUnavailable
 │   ├── TooBusy
 │   ├── DataSourceUnreachable
+│   ├── DataSourceKeyMissing
 │   └── QueueFull
 ├── WorkerLost            too many workers died over one answer
 ├── AppendRefused         the stream log belongs to somebody else now
@@ -193,6 +195,12 @@ class HostNotAllowed(InvalidInput):
     """A data source may not be at this host."""
 
     code = "host_not_allowed"
+
+
+class DataSourceUnsafe(InvalidInput):
+    """The data source's role, or a pooler before it, does not keep the limits without which nothing runs there."""
+
+    code = "data_source_unsafe"
 
 
 class StatementRefused(InvalidInput):
@@ -457,6 +465,12 @@ class DataSourceUnreachable(Unavailable):
     """The data source does not answer, or does not let us in."""
 
     code = "data_source_unreachable"
+
+
+class DataSourceKeyMissing(Unavailable):
+    """The data source's address can't be decrypted: a key is missing in DATA_SOURCE_KEYS."""
+
+    code = "data_source_key_missing"
 
 
 class TooBusy(Unavailable):

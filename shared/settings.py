@@ -183,6 +183,7 @@ class Settings(RedisSettings, DatabaseSettings):
     summary_timeout_seconds: float = Field(default=120, ge=1, le=600)
     facts_max: int = Field(default=40, ge=0, le=200)
     temporary_chat_hours: int = Field(default=24, ge=1, le=720)
+    chat_trash_days: int = Field(default=30, ge=1, le=3650)
     title_by_model: bool = True
 
     model_prefill: bool = True

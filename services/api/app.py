@@ -24,6 +24,8 @@ from services.api.auth.session_cookies import SessionCookies
 from services.api.auth.session_lookup import SessionLookup
 from services.api.auth.stream_tickets import StreamTickets
 from services.api.chats import router as chats
+from services.api.chats import search_router as chat_search
+from services.api.chats import trash_router as chat_trash
 from services.api.chats import versions_router as chat_versions
 from services.api.dependencies import SecuredRoutes
 from services.api.doors import ai_sdk, native
@@ -88,6 +90,8 @@ def create_app(settings: Settings, metrics: Metrics | None = None) -> FastAPI:
         credentials.router,
         chats.router,
         chat_versions.router,
+        chat_trash.router,
+        chat_search.router,
         feed.router,
         *(door.router for door in DOORS),
         generations.router,
@@ -192,6 +196,7 @@ def _limits(settings: Settings) -> Limits:
         summary_chars=settings.summary_max_chars,
         facts=settings.facts_max,
         kept_messages=settings.history_window + settings.summary_chunk_messages - 1,
+        trash_days=settings.chat_trash_days,
     )
 
 

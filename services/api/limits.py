@@ -11,6 +11,7 @@ class Limits:
     and for all chats. `kept_messages` is how many messages past the watermark are left as they are. `live_generations` is the
     number of open generations of one user, `queue_depth` the number of queued generations of all users, `daily_tokens` the
     tokens of one user a day (UTC), None for no limit. `offered_models` has at least one model, the default one first.
+    `trash_days` is how long a chat stays in the trash.
     """
 
     message_chars: int
@@ -21,3 +22,4 @@ class Limits:
     summary_chars: int
     facts: int
     kept_messages: int
+    trash_days: int

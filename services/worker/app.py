@@ -34,6 +34,7 @@ from services.worker.titles import Titles
 from services.worker.tools.registry import ToolSettings, make_tools
 from services.worker.tools.toolset import Toolset
 from services.worker.tools.web_search.tavily import PROXY_SCHEMES, TAVILY_URL
+from services.worker.trash import Trash
 from shared import background
 from shared.database.engine import Database, open_database
 from shared.deployment import announce
@@ -75,8 +76,6 @@ async def open_worker(settings: Settings, jobs: JobSender, metrics: Metrics | No
         database = open_database(settings.database_url, pool_size=settings.database_pool_size)
         stack.push_async_callback(database.dispose)
         index = PostgresIndex(database)
-        tools = _tools(settings, index)
-        stack.push_async_callback(tools.aclose)
         # A connection of their own: however many replies are being saved, no lease waits for a connection.
         heartbeats = open_database(settings.database_url, pool_size=1)
         stack.push_async_callback(heartbeats.dispose)
@@ -87,6 +86,8 @@ async def open_worker(settings: Settings, jobs: JobSender, metrics: Metrics | No
         stream_log = RedisLog(redis, prefixes)
         feeds = RedisFeedWriter(redis, kept=settings.feed_max_events, ttl=settings.feed_ttl_seconds, prefixes=prefixes)
         feed = await stack.enter_async_context(open_feed_publisher(feeds, metrics))
+        tools = _tools(settings, index, database, feed)
+        stack.push_async_callback(tools.aclose)
 
         summarizer = _summarizer(settings, database, model, models, index, jobs, feed, metrics)
         attempts = Attempts(
@@ -131,6 +132,7 @@ async def open_worker(settings: Settings, jobs: JobSender, metrics: Metrics | No
                 metrics,
             ),
             temporary_chats=TemporaryChats(database, feed, timedelta(hours=settings.temporary_chat_hours)),
+            trash=Trash(database, timedelta(days=settings.chat_trash_days)),
             expired_sessions=ExpiredSessions(database),
         )
         for work in (
@@ -179,10 +181,12 @@ def groq_model(settings: Settings, models: ModelCatalog, *, connect_timeout: flo
     )
 
 
-def _tools(settings: Settings, index: HistoryIndex) -> Toolset:
+def _tools(settings: Settings, index: HistoryIndex, database: Database, feed: FeedPublisher) -> Toolset:
     key = settings.tavily_api_key
     given = ToolSettings(
         index=index,
+        database=database,
+        feed=feed,
         search_key=key.get_secret_value() if key else None,
         search_url=settings.tavily_base_url,
         search_timeout=settings.search_timeout_seconds,

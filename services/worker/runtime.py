@@ -13,6 +13,7 @@ from services.worker.look_up.backfill import Backfill
 from services.worker.summaries.summarizer import Summarizer
 from services.worker.temporary_chats import TemporaryChats
 from services.worker.titles import Titles
+from services.worker.trash import Trash
 from shared.errors import CortexAIError
 from shared.telemetry.logs import get_logger
 
@@ -29,6 +30,7 @@ class Worker:
     backfill: Backfill
     titles: Titles
     temporary_chats: TemporaryChats
+    trash: Trash
     expired_sessions: ExpiredSessions
 
     async def sweep(self) -> None:
@@ -45,6 +47,7 @@ class Worker:
             self.recovery.sweep,
             self.summarizer.resend_lost,
             self.temporary_chats.delete_expired,
+            self.trash.empty,
             self.expired_sessions.delete,
         )
         for step in steps:

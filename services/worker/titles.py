@@ -130,7 +130,7 @@ async def _save_title(db: Connection, chat: UntitledChat, title: str) -> bool:
     """Save the title, unless the chat has got one, or its first message was edited. Returns whether it was saved."""
     statement = (
         update(Chat)
-        .where(Chat.id == chat.chat_id, Chat.title_by == "message", literal(chat.position) == _FIRST)
+        .where(Chat.id == chat.chat_id, title_tries.AWAITS_TITLE, literal(chat.position) == _FIRST)
         .values(title=title, title_by="model", updated_at=func.now())
         .returning(Chat.id)
     )

@@ -61,10 +61,13 @@ class Table:
 class Schema:
     """What a data source has. `search_path` are the schemas in which names without a schema are looked up, in order.
 
-    `functions` are the names of functions, aggregates and operators' functions that are not PostgreSQL's own: a call of such a
-    name may run anybody's code.
+    `functions` are the names of functions, aggregates and operators (such as `+`) that are neither PostgreSQL's own nor an
+    extension's: a call of such a name may run anybody's code. `enums` are the names of enum types, each as `schema.name`, and
+    also as `name` where the search path finds the type. `is_cut` says that there are more tables or columns than these.
     """
 
     tables: tuple[Table, ...]
     functions: frozenset[str] = frozenset()
     search_path: tuple[str, ...] = ("public",)
+    enums: frozenset[str] = frozenset()
+    is_cut: bool = False

@@ -111,6 +111,8 @@ class Chat(Base):
     deleted a while after its last message.
     `has_rows`: a model was told rows of a user's database here, and answers and memory may quote them.
     `client_id`: the name that a client has given the chat, NULL where none did; a user has one chat of a name.
+    `deleted_at`: since when the chat is in the trash, where nobody else sees it (ownership.py); NULL where it is not. A chat in
+    the trash has no name of a client's: `trashed_client_id` keeps the name.
 
     `summary` and `facts` are what processes of the release before read and write. They go with the next release.
     """
@@ -125,6 +127,15 @@ class Chat(Base):
         # Empty, but for chats that an earlier release summarized.
         Index("ix_chats_not_indexed", "id", postgresql_where=sql("indexed_position < summary_position")),
         Index("ix_chats_temporary", "last_message_at", postgresql_where=sql("is_temporary")),
+        # The trash: of a user, the newest first; of all users, what has been there for longest.
+        Index(
+            "ix_chats_user_id_trash",
+            "user_id",
+            sql("deleted_at DESC"),
+            sql("id DESC"),
+            postgresql_where=sql("deleted_at IS NOT NULL"),
+        ),
+        Index("ix_chats_deleted_at", "deleted_at", postgresql_where=sql("deleted_at IS NOT NULL")),
         Index(
             "uq_chats_user_id_client_id",
             "user_id",
@@ -155,6 +166,8 @@ class Chat(Base):
     last_message_at: Mapped[datetime] = mapped_column(server_default=func.now())
     client_id: Mapped[str | None]
     has_rows: Mapped[bool] = mapped_column(server_default=sql("false"))
+    deleted_at: Mapped[datetime | None]
+    trashed_client_id: Mapped[str | None]
 
 
 class Message(Base):

@@ -14,6 +14,7 @@ from sqlalchemy.sql.dml import ReturningUpdate
 from sqlalchemy.sql.elements import ColumnElement
 
 from shared.database.engine import Connection
+from shared.database.ownership import NOT_IN_TRASH
 from shared.database.tables import Chat, Generation, Message, User
 from shared.ids import ChatId, GenerationId, MessageId, UserId
 from shared.states import GenerationStatus
@@ -25,7 +26,8 @@ QUEUED, RUNNING = GenerationStatus.QUEUED, GenerationStatus.RUNNING
 def _claim() -> ReturningUpdate[*tuple[Any, ...]]:
     return (
         update(Generation)
-        .where(Generation.id == bindparam("generation"), Generation.status == QUEUED, Chat.id == Generation.chat_id)
+        .where(Generation.id == bindparam("generation"), Generation.status == QUEUED)
+        .where(Chat.id == Generation.chat_id, NOT_IN_TRASH)
         .values(
             status=RUNNING,
             attempt=Generation.attempt + 1,

@@ -6,10 +6,11 @@ the job has not begun yet.
 
 from typing import Any, Final
 
-from sqlalchemy import Update, update
+from sqlalchemy import Update, and_, update
 from sqlalchemy.sql.dml import ReturningUpdate
 from sqlalchemy.sql.elements import ColumnElement
 
+from shared.database.ownership import NOT_IN_TRASH
 from shared.database.tables import Chat
 from shared.ids import ChatId
 
@@ -18,8 +19,8 @@ MAX_TRIES: Final = 3
 GIVEN_UP: Final = MAX_TRIES + 1
 """The count of a chat whose title is asked for no more."""
 
-AWAITS_TITLE: Final[ColumnElement[bool]] = Chat.title_by == "message"
-"""Whether the title is still the first words of the first message."""
+AWAITS_TITLE: Final[ColumnElement[bool]] = and_(Chat.title_by == "message", NOT_IN_TRASH)
+"""Whether the title is still the first words of the first message. A chat in the trash awaits none."""
 MAY_BE_COMING: Final[ColumnElement[bool]] = AWAITS_TITLE & Chat.title_tries.between(1, MAX_TRIES)
 """Whether a try has been taken and none has been the last."""
 

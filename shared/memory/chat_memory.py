@@ -1,6 +1,6 @@
 """What a chat's memory says, read from its tables."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
@@ -10,6 +10,7 @@ from sqlalchemy import (
     CompoundSelect,
     RowMapping,
     Select,
+    and_,
     bindparam,
     func,
     literal_column,
@@ -126,7 +127,7 @@ _SHARED: Final = (
         MemoryFact.user_id == bindparam("user"),
         MemoryFact.chat_id.is_distinct_from(bindparam("chat")),
         text(SHARED_FACTS),
-        or_(_OTHER_CHAT.c.id.is_(None), ~_OTHER_CHAT.c.is_temporary),
+        or_(_OTHER_CHAT.c.id.is_(None), and_(~_OTHER_CHAT.c.is_temporary, _OTHER_CHAT.c.deleted_at.is_(None))),
         _THIS_CHAT,
         _WANTED,
     )
@@ -181,10 +182,7 @@ async def without_forgotten(db: Connection, shared: Iterable[SharedFact]) -> lis
     chats = {one.fact.chat_id for one in facts if one.fact.chat_id is not None}
     if not chats:
         return facts
-    values: dict[int, list[str]] = {}
-    for row in await db.execute(_TOMBSTONES, {"chats": sorted(chats)}):
-        values.setdefault(row.chat_id, []).append(row.value or row.quote)
-    masks = {chat_id: Mask(found) for chat_id, found in values.items()}
+    masks = await read_masks(db, chats)
     return [
         one
         if mask is None
@@ -192,6 +190,14 @@ async def without_forgotten(db: Connection, shared: Iterable[SharedFact]) -> lis
         for one in facts
         for mask in [masks.get(one.fact.chat_id or 0)]
     ]
+
+
+async def read_masks(db: Connection, chat_ids: Collection[int]) -> dict[int, Mask]:
+    """What masks the texts of each of these chats, for the chats that were asked to forget something."""
+    values: dict[int, list[str]] = {}
+    for row in await db.execute(_TOMBSTONES, {"chats": sorted(chat_ids)}):
+        values.setdefault(row.chat_id, []).append(row.value or row.quote)
+    return {chat_id: Mask(found) for chat_id, found in values.items()}
 
 
 def _rank(one: SharedFact) -> tuple[bool, datetime, int]:

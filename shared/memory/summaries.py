@@ -36,6 +36,7 @@ from sqlalchemy.orm import aliased
 from sqlalchemy.sql.dml import ReturningUpdate
 
 from shared.database.engine import Connection
+from shared.database.ownership import NOT_IN_TRASH
 from shared.database.tables import Chat, MemoryFact, MemorySegment, Message
 from shared.ids import MAX_BIGINT, ChatId, UserId
 from shared.memory.changes import add_facts, forget, replace_segments
@@ -98,7 +99,7 @@ _KEPT: Final = bindparam("kept", type_=BigInteger)
 
 _MARK_DUE: Final = (
     update(Chat)
-    .where(Chat.id == bindparam("chat"), _waiting(Chat.summary_position) > _KEPT)
+    .where(Chat.id == bindparam("chat"), NOT_IN_TRASH, _waiting(Chat.summary_position) > _KEPT)
     # Though it may be due already: the row is locked, so a save that has not seen the newest message is waited for.
     .values(
         summary_due_at=case(
@@ -145,6 +146,7 @@ _CLAIM: Final = (
     update(Chat)
     .where(
         Chat.id == bindparam("chat"),
+        NOT_IN_TRASH,
         or_(Chat.summary_due_at <= func.now(), bindparam("even_if_not_due", type_=Boolean)),
     )
     .values(
@@ -188,8 +190,8 @@ _LOCK: Final = select(Chat.indexed_position).where(Chat.id == bindparam("chat"))
 
 
 def _unchanged(chat: Any, watermark: Any, version: Any) -> ColumnElement[bool]:  # noqa: ANN401 - values, or their names
-    """Whether a chat's memory is still that of a claim."""
-    return and_(Chat.id == chat, Chat.summary_position == watermark, Chat.memory_version == version)
+    """Whether a chat's memory is still that of a claim, and the chat is there."""
+    return and_(Chat.id == chat, NOT_IN_TRASH, Chat.summary_position == watermark, Chat.memory_version == version)
 
 
 _UNCHANGED: Final = _unchanged(bindparam("chat"), bindparam("old_watermark"), bindparam("version"))
@@ -445,6 +447,7 @@ def mark_resent(longer_than: timedelta, limit: int = 100) -> ReturningUpdate[int
         select(Chat.id)
         .where(
             Chat.summary_due_at < func.now() - cast(literal(longer_than), Interval),
+            NOT_IN_TRASH,
             or_(
                 Chat.summary_hinted_at.is_(None),
                 Chat.summary_hinted_at < Chat.summary_due_at,
@@ -460,7 +463,7 @@ def mark_resent(longer_than: timedelta, limit: int = 100) -> ReturningUpdate[int
 
 _NOT_INDEXED: Final = (
     select(Chat.id, Chat.indexed_position, Chat.summary_position)
-    .where(Chat.indexed_position < Chat.summary_position, Chat.id > bindparam("after", type_=BigInteger))
+    .where(Chat.indexed_position < Chat.summary_position, Chat.id > bindparam("after", type_=BigInteger), NOT_IN_TRASH)
     .order_by(Chat.id)
     .limit(1)
 )

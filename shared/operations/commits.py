@@ -17,7 +17,7 @@ from shared.database.tables import Operation
 from shared.errors import CortexAIError
 from shared.ids import OperationId
 from shared.operations import audit
-from shared.operations.moves import Moved, moved_to
+from shared.operations.moves import Moved, moved_to, take_turn
 from shared.operations.rows import COLUMNS, OperationRow
 
 EndStatus = Literal["committed", "stale", "failed"]
@@ -94,6 +94,7 @@ async def finish_commit(db: Connection, claimed: ClaimedCommit, ending: Ending) 
         TokenInvalid: the account is gone.
 
     """
+    await take_turn(db, claimed.operation.user_id, claimed.operation.id)
     error = ending.error
     done: dict[str, Any] = {}
     if ending.status != "committed":

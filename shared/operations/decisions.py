@@ -9,7 +9,7 @@ from shared.database.tables import Operation
 from shared.errors import OperationNotPending, PreviewMismatch
 from shared.ids import GenerationId, OperationId, UserId
 from shared.operations import audit
-from shared.operations.moves import Moved, moved_to
+from shared.operations.moves import Moved, moved_to, take_turn
 from shared.operations.rows import COLUMNS, OperationRow, find_operation, owned
 
 APPROVED: Final = frozenset({"approved", "committed", "stale", "failed"})
@@ -31,7 +31,7 @@ async def approve(db: Connection, user_id: UserId, operation_id: OperationId, di
         TokenInvalid: the account is gone.
 
     """
-    await audit.take_turn(db, user_id)
+    await take_turn(db, user_id, operation_id)
     present = await find_operation(db, user_id, operation_id)
     is_call = present.kind == "tool_call"
     moved = await _decide(
@@ -61,7 +61,7 @@ async def refuse(db: Connection, user_id: UserId, operation_id: OperationId, by:
         TokenInvalid: the account is gone.
 
     """
-    await audit.take_turn(db, user_id)
+    await take_turn(db, user_id, operation_id)
     present = await find_operation(db, user_id, operation_id)
     moved = await _decide(db, present, status="refused", decided_by=by, finished_at=func.now())
     if moved is None:
@@ -104,7 +104,7 @@ async def expire(db: Connection, user_id: UserId, operation_id: OperationId) -> 
         TokenInvalid: the account is gone.
 
     """
-    await audit.take_turn(db, user_id)
+    await take_turn(db, user_id, operation_id)
     statement = (
         update(Operation)
         .where(owned(user_id, operation_id), Operation.status == "proposed", Operation.expires_at <= func.now())

@@ -53,6 +53,7 @@ LIMITS: Final = Limits(
     summary_chars=MAX_CHARS,
     facts=40,
     kept_messages=9,
+    trash_days=30,
 )
 REFUSAL: Final = "I'm sorry, but I can't help with that."
 MARK: Final = re.compile(r"<m(\d+)>")

@@ -16,11 +16,20 @@ from services.worker.tools.toolset import Toolset
 from shared.database.engine import open_database
 from shared.errors import SettingsInvalid
 from shared.ids import ChatId, UserId, new_generation_id
+from shared.streams.feed.in_memory import InMemoryFeeds
+from shared.streams.feed.publisher import FeedPublisher
+from shared.telemetry.metrics import NullMetrics
 
 # No connection is opened before a tool is called.
 DATABASE = open_database("postgresql+psycopg://nobody@127.0.0.1:1/nothing", pool_size=1)
 GIVEN = ToolSettings(
-    PostgresIndex(DATABASE), search_key="tvly-test", search_url=None, search_timeout=2, search_max_results=3
+    PostgresIndex(DATABASE),
+    DATABASE,
+    FeedPublisher(InMemoryFeeds(), NullMetrics()),
+    search_key="tvly-test",
+    search_url=None,
+    search_timeout=2,
+    search_max_results=3,
 )
 CHAT = ChatContext(UserId(1), ChatId(2), 7, new_generation_id())
 
@@ -138,7 +147,8 @@ def test_the_history_is_searched_only_where_messages_are_behind_the_watermark() 
 
 
 def test_a_tool_that_there_is_not_is_refused() -> None:
-    with pytest.raises(SettingsInvalid, match=r"^TOOLS: may name only web_search, search_history, current_time$"):
+    named = "web_search, search_history, chats_search, chat_rename, current_time"
+    with pytest.raises(SettingsInvalid, match=rf"^TOOLS: may name only {named}$"):
         make_tools(["web_search", "telepathy"], GIVEN)
 
 

@@ -3,11 +3,13 @@
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Text, cast, delete, func, insert, literal, select, tuple_, update
+from sqlalchemy import ColumnElement, Text, cast, delete, insert, literal, select, tuple_
 
 from services.api.generations.queries import REPLY_IS_FINAL
 from services.api.versions.queries import Place, find_places, lock_chat
+from shared.chats.renaming import rename
 from shared.database.engine import Connection
+from shared.database.ownership import owned_by
 from shared.database.tables import Chat, Generation, Message, User
 from shared.errors import ChatNotFound, TokenInvalid
 from shared.generations.cancel import OpenGeneration, delete_generations
@@ -86,7 +88,7 @@ _GENERATION = (
 
 
 def _owned(chat_id: ChatId, user_id: UserId) -> ColumnElement[bool]:
-    return (Chat.id == chat_id) & (Chat.user_id == user_id)
+    return (Chat.id == chat_id) & owned_by(user_id)
 
 
 async def list_chats(
@@ -98,7 +100,7 @@ async def list_chats(
     """
     statement = (
         select(*_CHAT)
-        .where(Chat.user_id == user_id, Chat.is_temporary == temporary)
+        .where(owned_by(user_id), Chat.is_temporary == temporary)
         .order_by(Chat.last_message_at.desc(), Chat.id.desc())
         .limit(limit)
     )
@@ -191,13 +193,7 @@ async def rename_chat(db: Connection, user_id: UserId, chat_id: ChatId, title: s
         ChatNotFound: absent, or another user's.
 
     """
-    statement = (
-        update(Chat)
-        .where(_owned(chat_id, user_id))
-        .values(title=title, title_by="user", updated_at=func.now())
-        .returning(*_CHAT)
-    )
-    row = (await db.execute(statement)).one_or_none()
+    row = (await db.execute(rename(user_id, chat_id, title).returning(*_CHAT))).one_or_none()
     if row is None:
         raise ChatNotFound
     return ChatRow._make(row)

@@ -1,21 +1,23 @@
 """Bodies of the chat routes."""
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal, Self
 from uuid import UUID
 
 from pydantic import AfterValidator, StringConstraints, computed_field
 
 from services.api.chats.queries import ChatRow, MessageRow
+from services.api.chats.trash_queries import TrashedChat as TrashedRow
 from services.api.fields import Body, NotBlank, Storable, View, WireUsage
 from services.api.generations.paths import stream_url
 from services.api.generations.schemas import Status
+from shared.chats.renaming import MAX_TITLE_CHARS
 from shared.visible_text import as_title
 
 Title = Annotated[
     str,
-    StringConstraints(strip_whitespace=True, min_length=1, max_length=200),
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_TITLE_CHARS),
     Storable,
     NotBlank,
     AfterValidator(as_title),
@@ -48,6 +50,36 @@ class Chat(View):
     updated_at: datetime
     last_message_at: datetime
     temporary: bool
+
+
+class TrashedChat(Chat):
+    """A chat in the trash, since `deleted_at`. After `expires_at` it is deleted for good."""
+
+    deleted_at: datetime
+    expires_at: datetime
+
+    @classmethod
+    def of(cls, chat: TrashedRow, kept_for: timedelta) -> Self:
+        """The view of a chat that stays in the trash for so long."""
+        return cls(**chat._asdict(), expires_at=chat.deleted_at + kept_for)
+
+
+class FoundInMessage(View):
+    """The newest message of a chat that was found, and the part of its text where one of the words stands."""
+
+    id: int
+    position: int
+    excerpt: str
+
+
+class FoundChat(View):
+    """A chat that was found: by its title where `message` is null, else by that message."""
+
+    id: int
+    title: str | None
+    created_at: datetime
+    last_message_at: datetime
+    message: FoundInMessage | None
 
 
 class ReplyError(View):

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple, cast
 
-from sqlalchemy import case, func, literal, or_, select, union_all
+from sqlalchemy import ColumnElement, case, func, literal, or_, select, union_all
 
 from shared.database.engine import Connection
+from shared.database.ownership import CHAT_IS_THERE, owned_by
 from shared.database.tables import Chat, Generation, Message
 from shared.errors import ChatNotFound, GenerationNotFound
 from shared.generations import title_tries
@@ -57,6 +58,10 @@ _ROW = (
 )
 
 
+def _mine(user_id: UserId) -> ColumnElement[bool]:
+    return (Generation.user_id == user_id) & CHAT_IS_THERE
+
+
 class EndedGeneration(NamedTuple):
     """A generation that is over, as its rows have it: what a log is rebuilt from. `parts` is None for plain text."""
 
@@ -80,7 +85,7 @@ async def find_generation(db: Connection, user_id: UserId, generation_id: Genera
         GenerationNotFound: absent, or another user's.
 
     """
-    statement = select(*_ROW).where(Generation.id == generation_id, Generation.user_id == user_id)
+    statement = select(*_ROW).where(Generation.id == generation_id, _mine(user_id))
     row = (await db.execute(statement)).one_or_none()
     if row is None:
         raise GenerationNotFound
@@ -94,7 +99,7 @@ async def check_chat(db: Connection, user_id: UserId, chat_id: ChatId) -> None:
         ChatNotFound: absent, or another user's.
 
     """
-    owned = select(Chat.id).where(Chat.id == chat_id, Chat.user_id == user_id)
+    owned = select(Chat.id).where(Chat.id == chat_id, owned_by(user_id))
     if (await db.execute(owned)).one_or_none() is None:
         raise ChatNotFound
 
@@ -106,7 +111,7 @@ async def find_answer(
     if message_id is None:
         return None
     statement = select(*_ROW).where(
-        Generation.assistant_message_id == message_id, Generation.chat_id == chat_id, Generation.user_id == user_id
+        Generation.assistant_message_id == message_id, Generation.chat_id == chat_id, _mine(user_id)
     )
     row = (await db.execute(statement)).one_or_none()
     return GenerationRow._make(row) if row else None
@@ -118,7 +123,7 @@ async def find_next(db: Connection, user_id: UserId, chat_id: ChatId, after: int
         select(*_ROW)
         .join(Message, Message.id == Generation.assistant_message_id)
         .where(~Message.replaced)
-        .where(Generation.assistant_message_id > after, Generation.chat_id == chat_id, Generation.user_id == user_id)
+        .where(Generation.assistant_message_id > after, Generation.chat_id == chat_id, _mine(user_id))
         .order_by(Generation.assistant_message_id)
         .limit(1)
     )

@@ -9,6 +9,7 @@ from services.api.limits import Limits
 from services.api.memory.edits import EditedFacts, edit, is_kept
 from services.api.memory.schemas import MemoryChange
 from shared.database.engine import Connection
+from shared.database.ownership import owned_by
 from shared.database.tables import Chat, MemoryFact, MemorySegment
 from shared.errors import ChatNotFound, MemoryChanged, MemoryItemNotFound, MemoryTooLarge
 from shared.ids import ChatId, UserId
@@ -23,7 +24,7 @@ BY_USER: Final = "user"
 
 
 def _owned(user_id: UserId, chat_id: ChatId) -> ColumnElement[bool]:
-    return (Chat.id == chat_id) & (Chat.user_id == user_id)
+    return (Chat.id == chat_id) & owned_by(user_id)
 
 
 async def find_memory(db: Connection, user_id: UserId, chat_id: ChatId) -> ChatMemory:
@@ -158,5 +159,5 @@ async def make_memory_anew(db: Connection, user_id: UserId, chat_id: ChatId, kep
         ChatNotFound: absent, or another user's.
 
     """
-    if await summaries.make_anew(db, chat_id, 0, kept, Chat.user_id == user_id) is None:
+    if await summaries.make_anew(db, chat_id, 0, kept, owned_by(user_id)) is None:
         raise ChatNotFound

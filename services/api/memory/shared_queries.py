@@ -10,6 +10,7 @@ from services.api.memory.edits import FactEdit, edit
 from services.api.memory.queries import BY_USER, insist_on_room, save_facts
 from services.api.memory.schemas import SharedMemoryChange
 from shared.database.engine import Connection
+from shared.database.ownership import NOT_IN_TRASH, owned_by
 from shared.database.tables import SHARED_FACTS, Chat, MemoryFact, User
 from shared.errors import MemoryTooLarge, TokenInvalid
 from shared.ids import ChatId, UserId
@@ -56,7 +57,7 @@ async def find_shared_memory(db: Connection, user_id: UserId) -> SharedMemory:
     found = (
         select(*FACT_COLUMNS, Chat.title.label("chat_title"))
         .outerjoin(Chat, Chat.id == MemoryFact.chat_id)
-        .where(MemoryFact.user_id == user_id, _SHARED, Chat.is_temporary.is_not(True))
+        .where(MemoryFact.user_id == user_id, _SHARED, Chat.is_temporary.is_not(True), NOT_IN_TRASH)
         .order_by(*SHARED_ORDER)
         .limit(MAX_SHARED)
     )
@@ -81,7 +82,7 @@ async def change_shared_memory(
     """
     edits = [one.read() for one in change.facts or ()]
     named = [one.id for one in edits if one.id is not None]
-    last_positions = await summaries.lock_chats(db, None, named, Chat.user_id == user_id)
+    last_positions = await summaries.lock_chats(db, None, named, owned_by(user_id))
     # After the chats, as who accepts a message does. Of two changes at once, the second counts the facts of the first.
     locked = select(User.id).where(User.id == user_id).with_for_update(key_share=True)
     if (await db.execute(locked)).one_or_none() is None:
@@ -133,16 +134,17 @@ async def _insist_on_room_in_chats(db: Connection, grown: Sequence[ChatId], max_
 async def forget_shared_memory(db: Connection, user_id: UserId) -> dict[ChatId, bool]:
     """Forget all facts that the user's chats may tell each other, and delete those of no chat. Needs a transaction.
 
-    Returns the chats whose memory has changed, each with whether it has to be summarized again.
+    Those of chats in the trash too: who restores such a chat does not get the facts back. Returns the other chats whose memory
+    has changed, each with whether it has to be summarized again.
     """
     shared = select(MemoryFact.chat_id).where(MemoryFact.user_id == user_id, _SHARED)
     locked = (
-        select(Chat.id)
+        select(Chat.id, NOT_IN_TRASH.label("is_there"))
         .where(Chat.id.in_(shared), Chat.user_id == user_id, ~Chat.is_temporary)
         .order_by(Chat.id)
         .with_for_update()
     )
-    chat_ids = [ChatId(chat_id) for chat_id in (await db.execute(locked)).scalars()]
+    is_there = {ChatId(row.id): row.is_there for row in await db.execute(locked)}
     has_no_words = (MemoryFact.value == "") & (MemoryFact.quote == "")
     forgotten = await db.execute(
         update(MemoryFact)
@@ -150,7 +152,7 @@ async def forget_shared_memory(db: Connection, user_id: UserId) -> dict[ChatId, 
             MemoryFact.user_id == user_id,
             _SHARED,
             Chat.id == MemoryFact.chat_id,
-            Chat.id == func.any(literal(chat_ids, ARRAY(BigInteger))),
+            Chat.id == func.any(literal(list(is_there), ARRAY(BigInteger))),
         )
         .values(
             forgotten_at=func.now(),
@@ -164,4 +166,5 @@ async def forget_shared_memory(db: Connection, user_id: UserId) -> dict[ChatId, 
     )
     await hold_again(db, list(forgotten.scalars()))
     await db.execute(delete(MemoryFact).where(MemoryFact.user_id == user_id, MemoryFact.chat_id.is_(None)))
-    return await summaries.changed_by_user(db, chat_ids)
+    changed = await summaries.changed_by_user(db, list(is_there))
+    return {chat_id: is_due for chat_id, is_due in changed.items() if is_there[chat_id]}

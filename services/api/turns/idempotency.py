@@ -10,8 +10,9 @@ from sqlalchemy import select
 
 from services.api.turns.turn import AnyTurn, Edit, Key, NewTurn, Turn
 from shared.database.engine import Connection
+from shared.database.ownership import CHAT_IS_THERE
 from shared.database.tables import Generation, Message
-from shared.errors import IdempotencyKeyReused
+from shared.errors import ChatNotFound, IdempotencyKeyReused
 from shared.ids import GenerationId, MessageId, UserId
 
 
@@ -41,6 +42,7 @@ async def find_repeated(db: Connection, user_id: UserId, key: Key) -> Turn | Non
 
     Raises:
         IdempotencyKeyReused: the turn's message is another one.
+        ChatNotFound: the turn's chat is in the trash.
 
     """
     statement = (
@@ -53,6 +55,7 @@ async def find_repeated(db: Connection, user_id: UserId, key: Key) -> Turn | Non
             Generation.status,
             Generation.body_hash,
             Message.content,
+            CHAT_IS_THERE.label("is_there"),
         )
         .join(Message, Message.id == Generation.user_message_id)
         .where(Generation.user_id == user_id, Generation.idempotency_key == key.key)
@@ -62,6 +65,8 @@ async def find_repeated(db: Connection, user_id: UserId, key: Key) -> Turn | Non
         return None
     if row.body_hash != key.body_hash:
         raise IdempotencyKeyReused
+    if not row.is_there:
+        raise ChatNotFound
     return Turn(
         GenerationId(row.id),
         MessageId(row.user_message_id),

@@ -26,6 +26,7 @@ from services.api.turns.turn import AnyTurn, Edit, Key, NewTurn, Regeneration, T
 from services.api.versions.tree import Node
 from shared import usage
 from shared.database.engine import Connection
+from shared.database.ownership import owned_by
 from shared.database.tables import Chat, Generation, Message
 from shared.errors import (
     ChatNotFound,
@@ -85,7 +86,7 @@ def _open_turn(*, is_asked_anew: bool) -> Any:  # noqa: ANN401 - likewise
     within_quota = case((quota.is_(None), True), else_=used < quota)
     chat = (
         update(Chat)
-        .where(Chat.id == slot.c.chat_id, Chat.user_id == bindparam("owner"))
+        .where(Chat.id == slot.c.chat_id, owned_by(bindparam("owner")))
         .where(~queue_is_full.exists())
         .where(or_(bindparam("status", type_=Text) == GenerationStatus.WAITING, ~others_wait))
         .where(within_quota)
@@ -262,7 +263,7 @@ async def why_refused(db: Connection, new: AnyTurn, bounds: Bounds) -> CortexAIE
         .label("mine"),
         select(func.count()).where(Generation.status == GenerationStatus.QUEUED).scalar_subquery().label("queued"),
         usage.used_today(literal(new.user_id)).scalar_subquery().label("used"),
-    ).where(Chat.id == new.chat_id, Chat.user_id == new.user_id)
+    ).where(Chat.id == new.chat_id, owned_by(new.user_id))
     found = (await db.execute(statement)).one_or_none()
     if found is None:
         return ChatNotFound()

@@ -8,6 +8,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 
 from services.api.versions.tree import ROOT, Node, Row, Tree, grow
 from shared.database.engine import Connection
+from shared.database.ownership import owned_by
 from shared.database.tables import Chat, Generation, Message, MessageTerms
 from shared.errors import ChatNotFound, GenerationInProgress, MessageNotFound, TurnNotLast
 from shared.generations.cancel import OpenGeneration, delete_generations
@@ -64,7 +65,7 @@ async def lock_chat(db: Connection, user_id: UserId, chat_id: ChatId) -> None:
         ChatNotFound: absent, or another user's.
 
     """
-    statement = select(Chat.id).where(Chat.id == chat_id, Chat.user_id == user_id).with_for_update()
+    statement = select(Chat.id).where(Chat.id == chat_id, owned_by(user_id)).with_for_update()
     if (await db.execute(statement)).one_or_none() is None:
         raise ChatNotFound
 

@@ -63,7 +63,7 @@ SELECT messages.position, messages.role, (messages.created_at AT TIME ZONE 'UTC'
     left(messages.content, {MAX_SEARCHED_CHARS}) AS content, scored.score
 FROM scored JOIN messages ON messages.id = scored.message_id
 WHERE messages.chat_id = :chat AND messages.position > :after AND messages.position <= :upto AND NOT messages.replaced
-    AND EXISTS (SELECT 1 FROM chats WHERE chats.id = :chat AND chats.user_id = :user)
+    AND EXISTS (SELECT 1 FROM chats WHERE chats.id = :chat AND chats.user_id = :user AND chats.deleted_at IS NULL)
 ORDER BY scored.score DESC, messages.position DESC
 """)  # noqa: S608 - constants of ours
 

@@ -5,22 +5,28 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from services.worker.look_up.port import HistoryIndex
+from services.worker.tools.chats.rename import chat_rename
+from services.worker.tools.chats.search import chats_search
 from services.worker.tools.current_time.tool import current_time
 from services.worker.tools.port import ChatTool, Tool
 from services.worker.tools.search_history.tool import search_history
 from services.worker.tools.toolset import Toolset
 from services.worker.tools.web_search.tool import web_search
+from shared.database.engine import Database
 from shared.errors import SettingsInvalid
+from shared.streams.feed.publisher import FeedPublisher
 
 
 @dataclass(frozen=True, slots=True)
 class ToolSettings:
     """What the tools are made with. Without a `search_key` there is no web search. `search_timeout` is in seconds.
 
-    The `index` is that of older messages.
+    The `index` is that of older messages, the `database` that of the chats, whose changes the `feed` tells.
     """
 
     index: HistoryIndex
+    database: Database
+    feed: FeedPublisher
     search_key: str | None
     search_url: str | None
     search_timeout: float
@@ -32,6 +38,8 @@ TOOLS: Final[Mapping[str, Callable[[ToolSettings], Tool[Any] | ChatTool | None]]
         given.search_key, given.search_url, timeout=given.search_timeout, max_results=given.search_max_results
     ),
     "search_history": lambda given: search_history(given.index),
+    "chats_search": lambda given: chats_search(given.database),
+    "chat_rename": lambda given: chat_rename(given.database, given.feed),
     "current_time": lambda _: current_time(),
 }
 

@@ -10,6 +10,7 @@ from sqlalchemy.dialects.postgresql import insert
 from services.api.doors.ai_sdk.ui_messages import MakingOfReply, ViewedMessage
 from services.api.generations.queries import REPLY_IS_FINAL
 from shared.database.engine import Connection
+from shared.database.ownership import owned_by
 from shared.database.tables import Chat, Generation, Message, User
 from shared.errors import TokenInvalid
 from shared.generations.outcome import Outcome
@@ -60,7 +61,7 @@ async def find_chat(db: Connection, user_id: UserId, name: str) -> ChatId | None
     """The user's chat that a client calls by this name, else the one with this decimal id; None where there is neither."""
     statement = (
         select(Chat.id)
-        .where(Chat.user_id == user_id, _named(Chat.id, Chat.client_id, name))
+        .where(owned_by(user_id), _named(Chat.id, Chat.client_id, name))
         .order_by((Chat.client_id == name).desc().nulls_last())
         .limit(1)
     )
@@ -92,7 +93,7 @@ async def add_chat(db: Connection, user_id: UserId, name: str) -> tuple[ChatId, 
 
 async def delete_unused_chat(db: Connection, user_id: UserId, chat_id: ChatId) -> bool:
     """Delete a chat in which nothing was ever said. Returns whether that was so."""
-    unused = delete(Chat).where(Chat.id == chat_id, Chat.user_id == user_id, Chat.last_position == 0)
+    unused = delete(Chat).where(Chat.id == chat_id, owned_by(user_id), Chat.last_position == 0)
     return (await db.execute(unused.returning(Chat.id))).one_or_none() is not None
 
 
@@ -145,7 +146,7 @@ async def list_messages(db: Connection, user_id: UserId, chat_id: ChatId) -> lis
         select(*_MESSAGE, *_GENERATION)
         .join(Chat, Chat.id == Message.chat_id)
         .outerjoin(Generation, Generation.assistant_message_id == Message.id)
-        .where(Chat.id == chat_id, Chat.user_id == user_id, ~Message.replaced)
+        .where(Chat.id == chat_id, owned_by(user_id), ~Message.replaced)
         .order_by(Message.position)
     )
     return [_viewed(tuple(row)) for row in await db.execute(statement)]

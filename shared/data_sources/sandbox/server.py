@@ -1,0 +1,134 @@
+"""The database in which sandboxes are. Whatever everybody may do in a new database is taken away here."""
+
+import contextlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+import psycopg
+from psycopg import errors, sql
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from shared.data_sources.dangerous_functions import DANGEROUS, FIND
+from shared.data_sources.failures import not_connected
+from shared.database_urls import to_libpq
+from shared.errors import DataSourceUnreachable
+
+Admin = psycopg.AsyncConnection[Any]
+
+GROUP: Final = "cortexai_sandboxes"
+"""The role whose members may connect to the database: one entry in its rights, however many sandboxes there are."""
+CONNECT_SECONDS: Final = 5
+STATEMENT_SECONDS: Final = 30
+LOCK: Final = 0x5A9D_B0C5
+"""The advisory lock of those who change rights of the database. Two at once would fail: `tuple concurrently updated`."""
+_MAKE_GROUP: Final = sql.SQL("CREATE ROLE {} NOLOGIN")
+_CLOSE: Final = (
+    sql.SQL("REVOKE ALL ON DATABASE {database} FROM PUBLIC"),
+    sql.SQL("GRANT CONNECT ON DATABASE {database} TO {group}"),
+    sql.SQL("REVOKE ALL ON SCHEMA public FROM PUBLIC"),
+)
+_OTHER_ACCOUNTS: Final = """
+SELECT EXISTS (
+    SELECT FROM pg_catalog.pg_roles AS r JOIN pg_catalog.pg_database AS d ON d.datname = current_database()
+    WHERE r.rolcanlogin AND NOT r.rolsuper AND r.oid <> d.datdba AND NOT pg_has_role(r.oid, %s, 'MEMBER')
+)
+"""
+
+
+@asynccontextmanager
+async def admin(url: str) -> AsyncIterator[Admin]:
+    """A connection as the owner of the sandboxes, autocommitting. `url` is SANDBOX_DATABASE_URL.
+
+    Raises:
+        DataSourceUnreachable: the server does not answer, refuses, or the connection is lost.
+
+    """
+    connection = await _connect(url)
+    try:
+        yield connection
+    except (errors.OperationalError, errors.InterfaceError) as error:
+        raise DataSourceUnreachable("The sandbox's server does not answer, or not now.") from error
+    finally:
+        await connection.close()
+
+
+async def _connect(url: str, **others: str) -> Admin:
+    try:
+        return await psycopg.AsyncConnection.connect(
+            make_conninfo(to_libpq(url), **others),
+            autocommit=True,
+            prepare_threshold=None,
+            connect_timeout=CONNECT_SECONDS,
+            application_name="cortexai sandboxes",
+            options=f"-c statement_timeout={STATEMENT_SECONDS}s -c lock_timeout={STATEMENT_SECONDS // 2}s",
+        )
+    except (psycopg.Error, OSError) as error:
+        raise not_connected(error) from None  # its message names hosts
+
+
+async def prepare(url: str) -> None:
+    """Make the database unless there is one, and close it to all but sandboxes' roles. May be repeated.
+
+    Raises:
+        DataSourceUnreachable: the server does not answer, or refuses.
+        psycopg.Error: the account may not do that.
+
+    """
+    name = str(conninfo_to_dict(to_libpq(url)).get("dbname") or "sandbox")
+    async with _maintenance(url) as connection:
+        found = await connection.execute("SELECT FROM pg_catalog.pg_database WHERE datname = %s", [name])
+        if found.rowcount == 0:
+            # Another process may be quicker.
+            with contextlib.suppress(errors.DuplicateDatabase, errors.UniqueViolation):
+                await connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+    async with admin(url) as connection, connection.transaction():
+        await connection.execute("SELECT pg_advisory_xact_lock(%s)", [LOCK])
+        found = await connection.execute("SELECT FROM pg_catalog.pg_roles WHERE rolname = %s", [GROUP])
+        if found.rowcount == 0:
+            await connection.execute(_MAKE_GROUP.format(sql.Identifier(GROUP)))
+        for statement in _CLOSE:
+            await connection.execute(statement.format(database=sql.Identifier(name), group=sql.Identifier(GROUP)))
+        await _revoke_functions(connection)
+
+
+@asynccontextmanager
+async def _maintenance(url: str) -> AsyncIterator[Admin]:
+    """A connection to the database that each server has."""
+    connection = await _connect(url, dbname="postgres")
+    try:
+        yield connection
+    finally:
+        await connection.close()
+
+
+async def _revoke_functions(connection: Admin) -> None:
+    """Take the dangerous functions from everybody in this database. Only a superuser can."""
+    if connection.info.parameter_status("is_superuser") != "on":
+        return
+    for signature, is_procedure in await (
+        await connection.execute(FIND, {"names": DANGEROUS, "role": "public"})
+    ).fetchall():
+        kind = "PROCEDURE" if is_procedure else "FUNCTION"
+        await connection.execute(f"REVOKE EXECUTE ON {kind} {signature} FROM PUBLIC".encode())
+
+
+async def close_to_sandboxes(database_url: str) -> bool:
+    """Let only its owner, and superusers, connect to the application's own database, where sandboxes are on the same server.
+
+    Returns whether that was done. It is not where other accounts exist, who may need to connect.
+
+    Raises:
+        DataSourceUnreachable: the server does not answer, or refuses.
+
+    """
+    async with admin(database_url) as connection:
+        groups = await connection.execute("SELECT FROM pg_catalog.pg_roles WHERE rolname = %s", [GROUP])
+        if groups.rowcount == 0:
+            return False  # sandboxes are on another server
+        ((has_others,),) = await (await connection.execute(_OTHER_ACCOUNTS, [GROUP])).fetchall()
+        if has_others:
+            return False
+        ((name,),) = await (await connection.execute("SELECT current_database()")).fetchall()
+        await connection.execute(sql.SQL("REVOKE CONNECT ON DATABASE {} FROM PUBLIC").format(sql.Identifier(name)))
+        return True
