@@ -193,6 +193,9 @@ class Settings(RedisSettings, DatabaseSettings):
     queue_max_depth: int = Field(default=1000, ge=1, le=100_000)
     user_daily_tokens: int | None = Field(default=None, ge=1)
 
+    operation_expire_seconds: int = Field(default=24 * 60 * 60, ge=60, le=30 * 24 * 3600)
+    operations_max_pending: int = Field(default=20, ge=1, le=1000)
+
     worker_concurrency: int = Field(default=128, ge=1, le=1000)
     worker_drain_seconds: float = Field(default=20, ge=0, le=600)
     lease_seconds: float = Field(default=15, ge=3, le=600)

@@ -26,7 +26,7 @@ from services.worker.models.capabilities import ModelCatalog
 from services.worker.models.groq.client import CONNECT_TIMEOUT, GroqModel
 from services.worker.models.port import ChatModel
 from services.worker.models.retry import RetryingModel
-from services.worker.operations.approvals import OperationDecisions
+from services.worker.operations.approvals import OperationApprovals
 from services.worker.runtime import Worker
 from services.worker.summaries.summarizer import Summarizer
 from services.worker.temporary_chats import TemporaryChats
@@ -41,6 +41,7 @@ from shared.deployment import announce
 from shared.errors import CortexAIError, SettingsInvalid
 from shared.generations import recover
 from shared.jobs.sender import JobSender
+from shared.operations.proposals import Bounds
 from shared.proxies import find_way
 from shared.settings import Settings
 from shared.streams.cancel_signals import CancelSignals
@@ -89,6 +90,12 @@ async def open_worker(settings: Settings, jobs: JobSender, metrics: Metrics | No
         tools = _tools(settings, index, database, feed)
         stack.push_async_callback(tools.aclose)
 
+        approvals = OperationApprovals(
+            database,
+            jobs,
+            feed,
+            Bounds(settings.operations_max_pending, timedelta(seconds=settings.operation_expire_seconds)),
+        )
         summarizer = _summarizer(settings, database, model, models, index, jobs, feed, metrics)
         attempts = Attempts(
             database=database,
@@ -101,7 +108,7 @@ async def open_worker(settings: Settings, jobs: JobSender, metrics: Metrics | No
                 models=models,
                 tools=tools,
                 index=index,
-                approvals=OperationDecisions(database),
+                approvals=approvals,
                 summarize_now=summarizer.summarize_now,
                 max_facts=settings.facts_max,
                 max_tool_steps=settings.search_max_steps,

@@ -55,7 +55,7 @@ def chat_rename(database: Database, feed: FeedPublisher) -> ChatTool:
     """The tool."""
 
     def in_chat(chat: ChatContext) -> Tool[Any]:
-        async def call(asked: Renaming) -> ToolResult | ToolFailure:
+        async def call(asked: Renaming, _call_id: str) -> ToolResult | ToolFailure:
             chat_id = ChatId(asked.chat or chat.chat_id)
             try:
                 async with database.connect() as db:

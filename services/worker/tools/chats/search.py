@@ -53,7 +53,7 @@ def chats_search(database: Database) -> ChatTool:
     """The tool. In a temporary chat it finds nothing."""
 
     def in_chat(chat: ChatContext) -> Tool[Any]:
-        async def call(asked: ChatSearch) -> ToolResult | ToolFailure:
+        async def call(asked: ChatSearch, _call_id: str) -> ToolResult | ToolFailure:
             try:
                 async with database.connect() as db:
                     return await _search(db, chat, asked.query)
