@@ -2,20 +2,30 @@
 
 from typing import Final
 
-from sqlalchemy import func, select, update
+from sqlalchemy import exists, func, or_, select, update
+from sqlalchemy.sql.elements import ColumnElement
 
-from shared.database.engine import Connection
-from shared.database.tables import Operation
-from shared.errors import OperationNotPending, PreviewMismatch
-from shared.ids import GenerationId, OperationId, UserId
+from shared.database.engine import Connection, Database
+from shared.database.tables import Generation, Operation
+from shared.errors import OperationNotFound, OperationNotPending, PreviewMismatch, TokenInvalid
+from shared.ids import OperationId, UserId
+from shared.jobs.sender import JobSender
 from shared.operations import audit
 from shared.operations.moves import Moved, moved_to, take_turn
 from shared.operations.rows import COLUMNS, OperationRow, find_operation, owned
+from shared.operations.telling import tell
+from shared.states import OPEN
+from shared.streams.feed.publisher import FeedPublisher
 
 APPROVED: Final = frozenset({"approved", "committed", "stale", "failed"})
 """The statuses that an operation has only after its approval."""
 DUE: Final = 100
 """How many proposals one pass lets expire."""
+_IS_WANTED: Final = or_(
+    Operation.call_id.is_(None),
+    exists().where(Generation.id == Operation.generation_id, Generation.status.in_(OPEN)),
+)
+"""Whether somebody still waits for the decision: a person, or an answer that is not over."""
 
 
 async def approve(db: Connection, user_id: UserId, operation_id: OperationId, digest: str, by: str) -> Moved:
@@ -27,7 +37,8 @@ async def approve(db: Connection, user_id: UserId, operation_id: OperationId, di
     Raises:
         OperationNotFound: absent, or another user's.
         PreviewMismatch: the operation waits, and has another digest.
-        OperationNotPending: the operation was refused, has expired, or was approved with another digest.
+        OperationNotPending: the operation was refused, has expired, or was approved with another digest; or the answer that
+            proposed it is over.
         TokenInvalid: the account is gone.
 
     """
@@ -38,6 +49,7 @@ async def approve(db: Connection, user_id: UserId, operation_id: OperationId, di
         db,
         present,
         Operation.digest == digest,
+        _IS_WANTED,
         status="committed" if is_call else "approved",
         decided_by=by,
         finished_at=func.now() if is_call else None,
@@ -72,18 +84,35 @@ async def refuse(db: Connection, user_id: UserId, operation_id: OperationId, by:
     return await moved_to(db, moved)
 
 
-async def refuse_of_generation(db: Connection, user_id: UserId, generation_id: GenerationId, by: str) -> list[Moved]:
-    """Refuse all proposals of a generation that is being ended, such as by an interruption. Needs a transaction."""
-    statement = select(Operation.id).where(
-        Operation.generation_id == generation_id, Operation.user_id == user_id, Operation.status == "proposed"
+async def find_abandoned(db: Connection, *which: ColumnElement[bool]) -> list[tuple[UserId, OperationId]]:
+    """Proposals of answers that were stopped or deleted before anybody decided, at most DUE."""
+    statement = (
+        select(Operation.user_id, Operation.id)
+        .where(Operation.status == "proposed", ~_IS_WANTED, *which)
+        .order_by(Operation.id)
+        .limit(DUE)
     )
-    refused = []
-    for operation_id in (await db.execute(statement)).scalars().all():
+    return [(UserId(user_id), OperationId(operation_id)) for user_id, operation_id in await db.execute(statement)]
+
+
+async def refuse_abandoned(
+    database: Database, jobs: JobSender, feed: FeedPublisher, *which: ColumnElement[bool]
+) -> None:
+    """Refuse the proposals of answers that were stopped or deleted before anybody decided, and tell of that.
+
+    Raises:
+        SQLAlchemyError: the database does not answer.
+
+    """
+    async with database.connect() as db:
+        abandoned = await find_abandoned(db, *which)
+    for user_id, operation_id in abandoned:
         try:
-            refused.append(await refuse(db, user_id, OperationId(operation_id), by))
-        except OperationNotPending:  # decided, or expired, at this very moment
+            async with database.begin() as db:
+                moved = await refuse(db, user_id, operation_id, "stop")
+        except (OperationNotPending, OperationNotFound, TokenInvalid):  # somebody else was quicker
             continue
-    return refused
+        tell(jobs, feed, moved)
 
 
 async def find_due(db: Connection) -> list[tuple[UserId, OperationId]]:

@@ -9,20 +9,32 @@ from uuid import uuid4
 
 import pytest
 from redis import Redis
+from sqlalchemy import select
 
 from services.launcher.embedded.valkey import EmbeddedValkey
 from services.worker.generations.attempt import Attempts
 from services.worker.runtime import Worker
 from shared.database.engine import open_database
-from shared.ids import GenerationId
+from shared.database.tables import Operation
+from shared.errors import OperationNotPending
+from shared.ids import GenerationId, OperationId, UserId
+from shared.operations.decisions import approve
+from shared.operations.rows import find_operation
 from shared.settings import Settings
 from shared.streams.redis import log_key
-from tests.doubles import groq_control
+from tests.conftest import settings_for
+from tests.doubles import groq_control, tavily_control
 from tests.support.asking import NAME, Asking
 from tests.support.clients import Client, Event, Stream, numbered, text_of, types_of
 from tests.support.turns import AGE, Posted, execute, post
 
 ROW = "SELECT status, lease_expires_at, slot FROM generations WHERE id = '{}'"
+
+
+@pytest.fixture
+def settings(database_url: str, valkey: EmbeddedValkey, groq_url: str, tavily_url: str) -> Settings:
+    """With a key for the web search."""
+    return settings_for(database_url, valkey.url, groq_url, tavily_api_key="tvly-test", tavily_base_url=tavily_url)
 
 
 @pytest.fixture
@@ -276,3 +288,55 @@ async def test_a_later_answer_is_told_of_no_wait(
     follow_up = await post(client, "[[tokens=3]]", posted.chat_id)
     await attempts.run(follow_up.generation_id)
     assert (await client.messages(posted.chat_id))[-1]["content"] == numbered(3)
+
+
+async def test_a_message_that_interrupts_refuses_what_was_proposed(
+    client: Client, attempts: Attempts, asking: Asking, groq_url: str, database_url: str
+) -> None:
+    async with waiting(client, attempts, groq_url) as (posted, reading):
+        accepted = await client.post_async(posted.chat_id, "Never mind.", on_conflict="interrupt")
+        assert accepted.status_code == 202
+        events = await reading.to_the_end()
+    assert types_of(events)[-1] == "abort"
+    assert execute(database_url, "SELECT status, decided_by FROM operations") == [("refused", "stop")]
+
+
+async def test_what_was_proposed_before_its_chat_was_deleted_can_not_be_approved(
+    client: Client, attempts: Attempts, worker: Worker, asking: Asking, groq_url: str, settings: Settings
+) -> None:
+    async with waiting(client, attempts, groq_url) as (posted, _):
+        (await client.http.delete(f"/api/chats/{posted.chat_id}")).raise_for_status()
+    (operation_id,) = asking.proposed
+    database = asking.database
+    async with database.connect() as db:
+        user_id = UserId((await db.execute(select(Operation.user_id))).scalar_one())
+    with pytest.raises(OperationNotPending):
+        async with database.begin() as db:
+            await approve(db, user_id, operation_id, "d", "token")
+    await worker.sweep()
+    async with database.connect() as db:
+        assert (await find_operation(db, user_id, operation_id)).status == "refused"
+
+
+async def test_a_chat_with_rows_of_a_database_asks_before_it_searches_the_web(
+    client: Client, worker: Worker, groq_url: str, tavily_url: str, database_url: str, asking: Asking
+) -> None:
+    query = uuid4().hex
+    posted = await post(client, f"{query} [[tokens=4 tool=web_search query={query}]]")
+    execute(database_url, "UPDATE chats SET has_rows = true")
+    async with client.read(posted.stream_url) as stream:
+        reading = Reading.of(stream)
+        asked = asyncio.create_task(reading.until_asked())
+        await worker.attempts.run(posted.generation_id)
+        await asked
+        assert await tavily_control.searches(tavily_url, containing=query, ended=0) == []
+        async with asking.database.begin() as db:
+            row = (await db.execute(select(Operation.id, Operation.user_id).where(Operation.kind == "tool_call"))).one()
+            operation = await find_operation(db, UserId(row.user_id), OperationId(row.id))
+            assert operation.preview["arguments"] == {"query": query}
+            moved = await approve(db, operation.user_id, operation.id, operation.digest, "token")
+        assert moved.resumed is not None
+        (events,) = await go_on(worker.attempts, posted, reading)
+    assert len(await tavily_control.searches(tavily_url, containing=query)) == 1
+    assert [told["data"]["status"] for told in approvals(events)] == ["proposed", "committed"]
+    assert "tool-output-available" in types_of(events)

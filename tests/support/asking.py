@@ -1,6 +1,7 @@
 """A tool that asks a person: its calls propose an operation and wait for the decision."""
 
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -61,7 +62,7 @@ class Asking:
             "summary": wish.what,
             "preview": {},
             "digest": "d",
-            "expires_at": func.now(),
+            "expires_at": func.now() + timedelta(days=1),
         }
         async with self.database.begin() as db:
             await db.execute(insert(Operation).values(values).on_conflict_do_nothing())

@@ -12,6 +12,7 @@ from sqlalchemy import ColumnElement
 from sqlalchemy.exc import SQLAlchemyError
 
 from shared.database.engine import Database
+from shared.database.tables import Operation
 from shared.errors import CortexAIError
 from shared.generations.cancel import OpenGeneration
 from shared.generations.cancel import cancel as cancel_generations
@@ -20,6 +21,7 @@ from shared.generations.outcome import Outcome
 from shared.generations.turn_order import send
 from shared.ids import GenerationId
 from shared.jobs.sender import JobSender
+from shared.operations.decisions import refuse_abandoned
 from shared.states import GenerationStatus
 from shared.streams.cancel_signals import CancelSignals
 from shared.streams.redis import Streams
@@ -59,6 +61,20 @@ async def end_cancelled(
 
     await _end_all(streams.cancel_signals, cancelled, end)
     metrics.generation_ended(GenerationStatus.CANCELLED, len(cancelled))
+    await _refuse_proposals(database, streams, jobs, [one.id for one in cancelled])
+
+
+async def _refuse_proposals(
+    database: Database, streams: Streams, jobs: JobSender, generations: Sequence[GenerationId]
+) -> None:
+    """Refuse what cancelled generations have proposed. Nobody can approve it any more, also where this fails."""
+    if not generations:
+        return
+    try:
+        async with asyncio.timeout(WITHIN):
+            await refuse_abandoned(database, jobs, streams.feed, Operation.generation_id.in_(generations))
+    except (SQLAlchemyError, OSError, TimeoutError) as error:
+        log.warning("refusal_left_to_the_sweep", error=type(error).__name__)
 
 
 async def end_deleted(streams: Streams, deleted: Sequence[OpenGeneration]) -> None:

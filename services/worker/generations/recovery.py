@@ -19,6 +19,7 @@ from shared.generations.tell_end import tell_end
 from shared.generations.turn_order import QueuedGeneration, promote, send
 from shared.ids import ChatId, GenerationId, MessageId, UserId
 from shared.jobs.sender import JobSender
+from shared.operations.decisions import refuse_abandoned
 from shared.states import GenerationStatus
 from shared.streams.feed.publisher import FeedPublisher
 from shared.streams.port import Log, Writer
@@ -65,6 +66,7 @@ class Recovery:
         for generation_id, traceparent in untaken:
             with bound_trace(read_traceparent(traceparent)):
                 self.jobs.generate(GenerationId(generation_id))
+        await refuse_abandoned(self.database, self.jobs, self.feed)
         for queued in (*await self._promoted(), *await self._resumed()):
             send(self.jobs, self.feed, queued)
         async with self.database.connect() as db:
