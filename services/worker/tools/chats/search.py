@@ -23,7 +23,7 @@ from shared.telemetry.logs import get_logger
 log = get_logger(__name__)
 
 DESCRIPTION: Final = (
-    "Find chats of the user's by words in their titles and newest messages. Use it when the user speaks of other chats, as to "
+    "Find other chats of the user's by words in their titles and newest messages. Use it when the user speaks of them, as to "
     "rename or delete them. It gives each chat's id and title, not what was said there."
 )
 NOTICE: Final = (
@@ -70,11 +70,12 @@ async def _search(db: Connection, chat: ChatContext, query: str) -> ToolResult |
     knows_others = select(Chat.id).where(Chat.id == chat.chat_id, owned_by(chat.user_id), ~Chat.is_temporary)
     if (await db.execute(knows_others)).one_or_none() is None:
         return ToolFailure("failed", TEMPORARY, TEMPORARY_NOTICE)
-    found = await search_chats(db, chat.user_id, query, limit=MAX_FOUND)
+    # Without this chat: it has the words of whoever asks for others.
+    found = await search_chats(db, chat.user_id, query, limit=MAX_FOUND + 1)
+    found = [one for one in found if one.id != chat.chat_id][:MAX_FOUND]
     masks = await read_masks(db, [one.id for one in found])
     told = [_told(one, masks.get(one.id, Mask())) for one in found]
-    records = [{**one, "is_this_chat": one["chat"] == chat.chat_id} for one in told]
-    return ToolResult(records=records, shown={"chats": told}, notice=NOTICE)
+    return ToolResult(records=told, shown={"chats": told}, notice=NOTICE)
 
 
 def _told(found: FoundChat, mask: Mask) -> Json:
