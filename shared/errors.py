@@ -43,6 +43,7 @@ CortexAIError
 │   ├── OperationNotPending
 │   ├── PreviewMismatch
 │   ├── EffectChanged
+│   ├── OutcomeUnknown
 │   ├── TurnNotLast
 │   └── GenerationInProgress
 ├── TooMany               more than this user may have
@@ -58,6 +59,7 @@ CortexAIError
 │   ├── DataSourceKeyMissing
 │   └── QueueFull
 ├── WorkerLost            too many workers died over one answer
+├── OperationSuperseded   another worker commits this operation now
 ├── AppendRefused         the stream log belongs to somebody else now
 │   ├── AttemptSuperseded
 │   ├── LogClosed
@@ -397,6 +399,12 @@ class EffectChanged(Conflict):
     code = "effect_changed"
 
 
+class OutcomeUnknown(Conflict):
+    """The data source can't tell any more whether this change was committed; look at the rows."""
+
+    code = "outcome_unknown"
+
+
 class TurnNotLast(Conflict):
     """Only the last turn of the chat can be deleted."""
 
@@ -518,6 +526,12 @@ class LogDiverged(AppendRefused):
         super().__init__()
         self.last_sequence = last_sequence
         self.owner = owner
+
+
+class OperationSuperseded(CortexAIError):
+    """A later attempt commits this operation, or the operation is gone."""
+
+    code = "operation_superseded"
 
 
 class ModelError(CortexAIError):

@@ -38,6 +38,8 @@ from services.api.limits import Limits
 from services.api.memory import router as memory
 from services.api.memory import shared_router as shared_memory
 from services.api.middleware import Authentication, BodyLimit, RequestLog
+from services.api.operations import audit_router as audit
+from services.api.operations import router as operations
 from services.api.origins import AllowedOrigins
 from services.api.problems.handlers import expected_errors, unexpected_error
 from services.api.queue_positions import QueuePositions
@@ -50,6 +52,8 @@ from shared.database.engine import Database, open_database
 from shared.deployment import announce
 from shared.errors import SettingsInvalid
 from shared.ids import GenerationId, UserId
+from shared.operations.changes import NoChanges
+from shared.operations.proposals import Bounds
 from shared.settings import Settings
 from shared.streams.redis import open_streams
 from shared.telemetry import capture
@@ -97,6 +101,8 @@ def create_app(settings: Settings, metrics: Metrics | None = None) -> FastAPI:
         generations.router,
         memory.router,
         shared_memory.router,
+        operations.router,
+        audit.router,
         usage.router,
     ):
         app.include_router(router, responses={503: {"description": "database_unavailable"}})
@@ -175,6 +181,7 @@ async def _open_resources(settings: Settings, metrics: Metrics) -> AsyncIterator
             cookies=SessionCookies(settings.cookies_over_http, frozenset(settings.listed_origins)),
             sessions=sessions,
             metrics=metrics,
+            changes=NoChanges(),
         )
 
 
@@ -197,6 +204,7 @@ def _limits(settings: Settings) -> Limits:
         facts=settings.facts_max,
         kept_messages=settings.history_window + settings.summary_chunk_messages - 1,
         trash_days=settings.chat_trash_days,
+        proposals=Bounds(settings.operation_max_pending, timedelta(seconds=settings.operation_expire_seconds)),
     )
 
 

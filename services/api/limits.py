@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from shared.operations.proposals import Bounds
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -12,6 +14,7 @@ class Limits:
     number of open generations of one user, `queue_depth` the number of queued generations of all users, `daily_tokens` the
     tokens of one user a day (UTC), None for no limit. `offered_models` has at least one model, the default one first.
     `trash_days` is how long a chat stays in the trash.
+    `proposals` are the bounds of operations that wait for a decision.
     """
 
     message_chars: int
@@ -23,3 +26,4 @@ class Limits:
     facts: int
     kept_messages: int
     trash_days: int
+    proposals: Bounds

@@ -12,6 +12,7 @@ from services.api.limits import Limits
 from services.api.queue_positions import QueuePositions
 from shared.database.engine import Database
 from shared.jobs.sender import JobSender
+from shared.operations.changes import Changes
 from shared.streams.redis import Streams
 from shared.telemetry.metrics import Metrics
 
@@ -32,3 +33,4 @@ class Resources:
     cookies: SessionCookies
     sessions: SessionLookup
     metrics: Metrics
+    changes: Changes

@@ -27,6 +27,8 @@ from services.worker.models.groq.client import CONNECT_TIMEOUT, GroqModel
 from services.worker.models.port import ChatModel
 from services.worker.models.retry import RetryingModel
 from services.worker.operations.approvals import OperationApprovals
+from services.worker.operations.commit import Commits
+from services.worker.operations.sweep import OperationSweep
 from services.worker.runtime import Worker
 from services.worker.summaries.summarizer import Summarizer
 from services.worker.temporary_chats import TemporaryChats
@@ -41,6 +43,7 @@ from shared.deployment import announce
 from shared.errors import CortexAIError, SettingsInvalid
 from shared.generations import recover
 from shared.jobs.sender import JobSender
+from shared.operations.changes import NoChanges
 from shared.operations.proposals import Bounds
 from shared.proxies import find_way
 from shared.settings import Settings
@@ -94,7 +97,7 @@ async def open_worker(settings: Settings, jobs: JobSender, metrics: Metrics | No
             database,
             jobs,
             feed,
-            Bounds(settings.operations_max_pending, timedelta(seconds=settings.operation_expire_seconds)),
+            Bounds(settings.operation_max_pending, timedelta(seconds=settings.operation_expire_seconds)),
         )
         summarizer = _summarizer(settings, database, model, models, index, jobs, feed, metrics)
         attempts = Attempts(
@@ -141,6 +144,8 @@ async def open_worker(settings: Settings, jobs: JobSender, metrics: Metrics | No
             temporary_chats=TemporaryChats(database, feed, timedelta(hours=settings.temporary_chat_hours)),
             trash=Trash(database, timedelta(days=settings.chat_trash_days)),
             expired_sessions=ExpiredSessions(database),
+            commits=Commits(database, NoChanges(), jobs, feed, timedelta(seconds=settings.lease_seconds)),
+            operation_sweep=OperationSweep(database, jobs, feed),
         )
         for work in (
             attempts.flusher.run(),

@@ -10,6 +10,8 @@ from services.worker.expired_sessions import ExpiredSessions
 from services.worker.generations.attempt import Attempts
 from services.worker.generations.recovery import Recovery
 from services.worker.look_up.backfill import Backfill
+from services.worker.operations.commit import Commits
+from services.worker.operations.sweep import OperationSweep
 from services.worker.summaries.summarizer import Summarizer
 from services.worker.temporary_chats import TemporaryChats
 from services.worker.titles import Titles
@@ -32,6 +34,8 @@ class Worker:
     temporary_chats: TemporaryChats
     trash: Trash
     expired_sessions: ExpiredSessions
+    commits: Commits
+    operation_sweep: OperationSweep
 
     async def sweep(self) -> None:
         """Find what was left behind and queue it again; delete what is over. Any number of sweeps at once is harmless.
@@ -49,6 +53,7 @@ class Worker:
             self.temporary_chats.delete_expired,
             self.trash.empty,
             self.expired_sessions.delete,
+            self.operation_sweep.run,
         )
         for step in steps:
             try:

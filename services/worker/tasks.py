@@ -11,9 +11,9 @@ from structlog.contextvars import bound_contextvars
 
 from services.worker import runtime
 from shared.errors import CortexAIError
-from shared.ids import ChatId, GenerationId
+from shared.ids import ChatId, GenerationId, OperationId
 from shared.jobs.envelope import read_trace
-from shared.jobs.names import GENERATE, SUMMARIZE, SWEEP, TITLE
+from shared.jobs.names import COMMIT, GENERATE, SUMMARIZE, SWEEP, TITLE
 from shared.telemetry.logs import get_logger
 from shared.telemetry.traces import TraceContext, bound_trace
 
@@ -67,3 +67,10 @@ def title(task: Task[..., None], generation_id: str) -> None:
     """Make a title. A second delivery finds that the chat has a title already."""
     work = runtime.current().worker.titles.make(GenerationId(UUID(generation_id)))
     _run(work, read_trace(task.request.headers), generation_id=generation_id)
+
+
+@shared_task(name=COMMIT, bind=True)
+def commit(task: Task[..., None], operation_id: str) -> None:
+    """Commit an approved operation. A delivery that can't claim the operation returns at once."""
+    work = runtime.current().worker.commits.commit(OperationId(UUID(operation_id)))
+    _run(work, read_trace(task.request.headers), operation_id=operation_id)

@@ -164,7 +164,7 @@ def _ended(operation: OperationRow, xid: str | None) -> audit.Event:
     details = {
         "kind": operation.kind,
         "undo_of": str(operation.undo_of) if operation.undo_of else None,
-        "counts": result.get("counts"),
+        "counts": result.get("counts", {"chats": len(result["chat_ids"])} if "chat_ids" in result else None),
         "transaction": xid,
         "code": operation.error_code,
     }

@@ -93,9 +93,13 @@ async def find_operation(db: Connection, user_id: UserId, operation_id: Operatio
     return OperationRow._make(row)
 
 
-async def find_by_call(db: Connection, generation_id: GenerationId, call_id: str) -> OperationRow | None:
+async def find_by_call(
+    db: Connection, user_id: UserId, generation_id: GenerationId, call_id: str
+) -> OperationRow | None:
     """The operation that a tool call has proposed; None where it has proposed none."""
-    statement = select(*COLUMNS).where(Operation.generation_id == generation_id, Operation.call_id == call_id)
+    statement = select(*COLUMNS).where(
+        Operation.generation_id == generation_id, Operation.call_id == call_id, Operation.user_id == user_id
+    )
     row = (await db.execute(statement)).one_or_none()
     return OperationRow._make(row) if row else None
 

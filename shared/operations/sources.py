@@ -11,7 +11,7 @@ from shared.ids import DataSourceId, OperationId, UserId
 
 
 class SourceRow(NamedTuple):
-    """What is needed to change a data source. `writer_url` is encrypted; None where nothing may be changed.
+    """What is needed to change a data source. The URLs are encrypted; `writer_url` is None where nothing may be changed.
 
     `schema` is what the source had when it was last read, None where nobody has read it.
     """
@@ -19,6 +19,8 @@ class SourceRow(NamedTuple):
     id: DataSourceId
     user_id: UserId
     name: str
+    kind: str
+    reader_url: bytes
     writer_url: bytes | None
     trusted_functions: list[str]
     schema: dict[str, Any] | None

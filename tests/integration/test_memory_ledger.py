@@ -40,6 +40,7 @@ from shared.streams.feed.publisher import FeedPublisher
 from shared.telemetry.metrics import NullMetrics
 from tests.doubles.groq.manners import is_alternating
 from tests.support.models import bounds
+from tests.support.operations import BOUNDS
 from tests.support.turns import Noted, without_record
 
 T = TypeVar("T")
@@ -54,6 +55,7 @@ LIMITS: Final = Limits(
     facts=40,
     kept_messages=9,
     trash_days=30,
+    proposals=BOUNDS,
 )
 REFUSAL: Final = "I'm sorry, but I can't help with that."
 MARK: Final = re.compile(r"<m(\d+)>")

@@ -19,7 +19,7 @@ from shared.errors import (
     PreviewMismatch,
     TooManyOperations,
 )
-from shared.ids import OperationId, UserId
+from shared.ids import ChatId, GenerationId, OperationId, UserId
 from shared.operations.commits import (
     Ending,
     claim_commit,
@@ -31,7 +31,7 @@ from shared.operations.commits import (
 )
 from shared.operations.decisions import approve, expire, find_due, refuse
 from shared.operations.moves import Moved
-from shared.operations.proposals import Bounds, propose
+from shared.operations.proposals import Bounds, ToolCall, propose
 from shared.operations.rows import list_operations, to_json
 from tests.support.operations import (
     BOUNDS,
@@ -293,7 +293,10 @@ async def test_a_change_is_undone_once(database: Database, user: UserId) -> None
 async def test_what_another_user_has_can_not_be_named(database: Database, database_url: str, user: UserId) -> None:
     other = new_user(database_url, "other@example.com")
     execute(database_url, "INSERT INTO chats (user_id) VALUES (%s)", other)
-    ((chat,),) = execute(database_url, "SELECT id FROM chats")
+    execute(database_url, "INSERT INTO chats (user_id) VALUES (%s)", user)
+    ((chat,), (mine,)) = execute(database_url, "SELECT id FROM chats ORDER BY id")
+    assert isinstance(chat, int)
+    assert isinstance(mine, int)
     ((source,),) = execute(
         database_url,
         "INSERT INTO data_sources (user_id, name, kind, reader_url) VALUES (%s, 'x', 'postgresql', 'x') RETURNING id",
@@ -301,9 +304,9 @@ async def test_what_another_user_has_can_not_be_named(database: Database, databa
     )
     original = await committed(database, other)
     named: tuple[dict[str, Any], ...] = (
-        {"chat_id": chat},
+        {"call": ToolCall(ChatId(chat), GenerationId(uuid4()), "1")},
+        {"call": ToolCall(ChatId(mine), GenerationId(uuid4()), "1")},
         {"data_source_id": source},
-        {"generation_id": uuid4(), "call_id": "1"},
         {"undo_of": original.id},
     )
     for values in named:

@@ -13,7 +13,7 @@ import pytest
 
 from services.worker.app import open_worker
 from services.worker.runtime import Worker
-from shared.ids import ChatId, GenerationId
+from shared.ids import ChatId, GenerationId, OperationId
 from shared.jobs.sender import JobSender
 from shared.settings import Settings
 from shared.telemetry.traces import TraceContext, current_trace
@@ -34,10 +34,14 @@ class Noted(JobSender):
         self.traces: list[TraceContext | None] = []
         self.titles: list[GenerationId] = []
         self.chats: list[ChatId] = []
+        self.operations: list[OperationId] = []
 
     def generate(self, generation_id: GenerationId) -> None:
         self.generations.append(generation_id)
         self.traces.append(current_trace())
+
+    def commit(self, operation_id: OperationId) -> None:
+        self.operations.append(operation_id)
 
     def title(self, generation_id: GenerationId) -> None:
         self.titles.append(generation_id)
