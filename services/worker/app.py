@@ -90,15 +90,11 @@ async def open_worker(settings: Settings, jobs: JobSender, metrics: Metrics | No
         stream_log = RedisLog(redis, prefixes)
         feeds = RedisFeedWriter(redis, kept=settings.feed_max_events, ttl=settings.feed_ttl_seconds, prefixes=prefixes)
         feed = await stack.enter_async_context(open_feed_publisher(feeds, metrics))
-        tools = _tools(settings, index, database, feed)
+        proposals = Bounds(settings.operation_max_pending, timedelta(seconds=settings.operation_expire_seconds))
+        approvals = OperationApprovals(database, jobs, feed, proposals)
+        tools = _tools(settings, index, database, feed, approvals)
         stack.push_async_callback(tools.aclose)
 
-        approvals = OperationApprovals(
-            database,
-            jobs,
-            feed,
-            Bounds(settings.operation_max_pending, timedelta(seconds=settings.operation_expire_seconds)),
-        )
         summarizer = _summarizer(settings, database, model, models, index, jobs, feed, metrics)
         attempts = Attempts(
             database=database,
@@ -193,12 +189,15 @@ def groq_model(settings: Settings, models: ModelCatalog, *, connect_timeout: flo
     )
 
 
-def _tools(settings: Settings, index: HistoryIndex, database: Database, feed: FeedPublisher) -> Toolset:
+def _tools(
+    settings: Settings, index: HistoryIndex, database: Database, feed: FeedPublisher, approvals: OperationApprovals
+) -> Toolset:
     key = settings.tavily_api_key
     given = ToolSettings(
         index=index,
         database=database,
         feed=feed,
+        propose=approvals.propose,
         search_key=key.get_secret_value() if key else None,
         search_url=settings.tavily_base_url,
         search_timeout=settings.search_timeout_seconds,

@@ -23,7 +23,7 @@ from shared.chats.operations import (
     result_of,
 )
 from shared.errors import EffectChanged
-from shared.ids import ChatId, UserId
+from shared.ids import ChatId, UserId, new_generation_id
 from shared.settings import Settings
 from tests.conftest import settings_for
 from tests.doubles import groq_control
@@ -49,7 +49,7 @@ async def _no_scripts_for_others(groq_url: str) -> AsyncIterator[None]:
 async def context(client: Client, chat: int) -> ChatContext:
     """The chat in which the tools are called."""
     me = (await client.http.get("/api/auth/me")).raise_for_status().json()["id"]
-    return ChatContext(UserId(me), ChatId(chat), watermark=0)
+    return ChatContext(UserId(me), ChatId(chat), 0, new_generation_id())
 
 
 @pytest.fixture
@@ -114,12 +114,12 @@ async def test_a_chat_of_somebody_else_or_in_the_trash_is_no_such_chat(
     foreign, trashed = await titled(other, "Theirs"), await titled(client, "Trash")
     await client.http.post(f"/api/chats/{trashed}/trash")
     for chat in (foreign, trashed, 10**9):
-        outcome = await tools.call("chat_rename", {"chat": chat, "title": "Mine"})
+        outcome = await tools.call("chat_rename", {"chat": chat, "title": "Mine"}, "c")
         assert isinstance(outcome, ToolFailure)
         assert f"no such chat: {chat}" in outcome.notice
     assert await title_of(other, foreign) == "Theirs"
     for query in ("theirs", "trash"):
-        found = await tools.call("chats_search", {"query": query})
+        found = await tools.call("chats_search", {"query": query}, "c")
         assert isinstance(found, ToolResult)
         assert found.records == []
 
@@ -140,7 +140,7 @@ async def test_a_chat_of_somebody_else_or_in_the_trash_is_no_such_chat(
 async def test_arguments_that_say_less_or_more_are_refused(
     tools: Toolset, name: str, arguments: dict[str, object]
 ) -> None:
-    outcome = await tools.call(name, arguments)
+    outcome = await tools.call(name, arguments, "c")
     assert isinstance(outcome, ToolFailure)
     assert outcome.category == "invalid_arguments"
 
@@ -156,7 +156,7 @@ async def test_the_search_tells_no_message_and_nothing_that_was_taken_back(
         " VALUES (%s, %s, 'identity', '555-0199', '', 'user', now(), 9)",
         *(context.user_id, chat),
     )
-    outcome = await tools.call("chats_search", {"query": "narwhal"})
+    outcome = await tools.call("chats_search", {"query": "narwhal"}, "c")
     assert isinstance(outcome, ToolResult)
     (record,) = outcome.records
     assert (record["chat"], record["title"], record["found_in"]) == (chat, "Call [forgotten]", "message")
@@ -166,11 +166,13 @@ async def test_the_search_tells_no_message_and_nothing_that_was_taken_back(
 
 async def test_a_temporary_chat_finds_no_other(client: Client, worker: Worker, context: ChatContext) -> None:
     await titled(client, "Kelp")
-    temporary = ChatContext(context.user_id, ChatId(await titled(client, "Now", temporary=True)), watermark=0)
+    temporary = ChatContext(
+        context.user_id, ChatId(await titled(client, "Now", temporary=True)), 0, new_generation_id()
+    )
     outcome = (
         await Toolset(chat_tools=[chats_search(worker.trash.database)])
         .in_chat(temporary)
-        .call("chats_search", {"query": "kelp"})
+        .call("chats_search", {"query": "kelp"}, "c")
     )
     assert isinstance(outcome, ToolFailure)
     assert "temporary" in outcome.message

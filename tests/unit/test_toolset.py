@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import NoReturn
 
 import pytest
 from pydantic import BaseModel, Field
@@ -16,16 +17,25 @@ from services.worker.tools.toolset import Toolset
 from shared.database.engine import open_database
 from shared.errors import SettingsInvalid
 from shared.ids import ChatId, UserId, new_generation_id
+from shared.operations.proposals import Proposal
 from shared.streams.feed.in_memory import InMemoryFeeds
 from shared.streams.feed.publisher import FeedPublisher
 from shared.telemetry.metrics import NullMetrics
 
 # No connection is opened before a tool is called.
 DATABASE = open_database("postgresql+psycopg://nobody@127.0.0.1:1/nothing", pool_size=1)
+
+
+async def nothing_is_proposed(_chat: ChatContext, _call_id: str, _proposal: Proposal) -> NoReturn:
+    """No tool that proposes is called here."""
+    raise AssertionError
+
+
 GIVEN = ToolSettings(
     PostgresIndex(DATABASE),
     DATABASE,
     FeedPublisher(InMemoryFeeds(), NullMetrics()),
+    nothing_is_proposed,
     search_key="tvly-test",
     search_url=None,
     search_timeout=2,

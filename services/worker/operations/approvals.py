@@ -13,7 +13,7 @@ from shared.database.tables import Operation
 from shared.generations.approval import UNDECIDED
 from shared.jobs.sender import JobSender
 from shared.operations.canonical import digest_of
-from shared.operations.proposals import Bounds, Proposal, propose
+from shared.operations.proposals import Bounds, Proposal, ToolCall, propose
 from shared.operations.telling import tell
 from shared.protocol.frames import ApprovalStatus
 from shared.streams.feed.publisher import FeedPublisher
@@ -65,19 +65,16 @@ class OperationApprovals:
     async def ask(self, chat: ChatContext, call_id: str, tool: str, arguments: Json) -> str:
         """Propose to make a tool call. Returns the operation's id."""
         preview = {"tool": tool, "arguments": arguments, "is_undoable": False}
-        return await self.propose(
-            chat,
-            Proposal("tool_call", CALL_SUMMARY, preview, digest_of(preview), call_id=call_id),
-        )
+        return await self.propose(chat, call_id, Proposal("tool_call", CALL_SUMMARY, preview, digest_of(preview)))
 
-    async def propose(self, chat: ChatContext, proposal: Proposal) -> str:
+    async def propose(self, chat: ChatContext, call_id: str, proposal: Proposal) -> str:
         """Propose an operation for a tool call of the chat's generation. Returns the operation's id.
 
         Raises:
             CortexAIError: the proposal is refused, or what it names is gone.
 
         """
-        named = replace(proposal, chat_id=chat.chat_id, generation_id=chat.generation_id)
+        named = replace(proposal, call=ToolCall(chat.chat_id, chat.generation_id, call_id))
         async with self.database.begin() as db:
             moved = await propose(db, chat.user_id, named, self.bounds)
         tell(self.jobs, self.feed, moved)

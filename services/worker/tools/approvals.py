@@ -1,10 +1,18 @@
 """The port to a person's decisions: what the answer loop knows of operations that tool calls propose."""
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from services.worker.tools.port import ChatContext, ToolFailure, ToolResult
+from shared.operations.proposals import Proposal
 from shared.protocol.frames import ApprovalStatus
+
+Propose = Callable[[ChatContext, str, Proposal], Awaitable[str]]
+"""Proposes an operation for the tool call of this id. Returns the operation's id, the same one when a call proposes again.
+
+Raises CortexAIError where the proposal is refused.
+"""
 
 
 @dataclass(frozen=True, slots=True)

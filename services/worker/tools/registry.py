@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from services.worker.look_up.port import HistoryIndex
+from services.worker.tools.approvals import Propose
+from services.worker.tools.chats.delete import chats_delete
 from services.worker.tools.chats.rename import chat_rename
 from services.worker.tools.chats.search import chats_search
 from services.worker.tools.current_time.tool import current_time
@@ -22,11 +24,13 @@ class ToolSettings:
     """What the tools are made with. Without a `search_key` there is no web search. `search_timeout` is in seconds.
 
     The `index` is that of older messages, the `database` that of the chats, whose changes the `feed` tells.
+    `propose` asks a person.
     """
 
     index: HistoryIndex
     database: Database
     feed: FeedPublisher
+    propose: Propose
     search_key: str | None
     search_url: str | None
     search_timeout: float
@@ -39,6 +43,7 @@ TOOLS: Final[Mapping[str, Callable[[ToolSettings], Tool[Any] | ChatTool | None]]
     ),
     "search_history": lambda given: search_history(given.index),
     "chats_search": lambda given: chats_search(given.database),
+    "chats_delete": lambda given: chats_delete(given.database, given.propose),
     "chat_rename": lambda given: chat_rename(given.database, given.feed),
     "current_time": lambda _: current_time(),
 }
