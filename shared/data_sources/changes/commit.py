@@ -1,0 +1,112 @@
+"""A write is run again, compared with its preview, and committed only where both are the same."""
+
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import asdict
+from typing import Any
+
+import psycopg
+from psycopg.rows import tuple_row
+
+from shared.data_sources.changes.effects import Effect, NotRepeatable, PreviewBounds, run_write
+from shared.data_sources.changes.results import (
+    Committed,
+    Preview,
+    ShownRow,
+    canonical,
+    count_rows,
+    keep,
+    show,
+    shown_rows,
+)
+from shared.data_sources.changes.server_errors import commit_errors, statement_errors
+from shared.data_sources.changes.side_effects import check_side_effects
+from shared.data_sources.changes.transactions import change_transaction
+from shared.data_sources.statements.checked import Write
+from shared.errors import ChangeTooLarge, EffectChanged, OutcomeUnknown, StatementRefused
+
+NoteXid = Callable[[str], Awaitable[None]]
+"""Keeps a transaction's number where it outlives this process, before the transaction is committed."""
+
+
+async def commit_change(
+    connection: psycopg.AsyncConnection[Any], write: Write, preview: Preview, bounds: PreviewBounds, note_xid: NoteXid
+) -> Committed:
+    """Do exactly what the preview shows, or nothing.
+
+    `note_xid` is awaited just before COMMIT. Whatever happens from then on, `was_committed` tells the outcome.
+
+    Raises:
+        EffectChanged: the write would do something else now. Nothing was changed.
+        StatementFailed: a lock, a time limit or a missing right was in the way. Nothing was changed.
+        DataSourceUnreachable: the connection broke; when that was after `note_xid`, ask `was_committed`.
+
+    """
+    table = write.table
+    with commit_errors():
+        try:
+            async with change_transaction(
+                connection, table.schema, table.name, only_inserts=write.kind == "insert"
+            ) as target:
+                await check_side_effects(connection, target, {write.kind}, bounds.trusted_functions)
+                effect = await run_write(connection, write, target, bounds)
+                hidden = frozenset(preview.set_at_commit)
+                check_same(preview, show(write.kind, effect, hidden, shown_rows(effect, hidden)))
+                return await commit(connection, effect, shown_rows(effect), note_xid)
+        except (NotRepeatable, StatementRefused, ChangeTooLarge) as refusal:
+            told = f" {refusal.message}" if not isinstance(refusal, NotRepeatable) else ""
+            raise EffectChanged(f"{EffectChanged.default_message()}{told}") from refusal
+
+
+def check_same(preview: Preview, now: Preview) -> None:
+    """Compare what was shown with what would be done now.
+
+    Raises:
+        EffectChanged: something differs, be it only that a row was written again with the same values.
+
+    """
+    same = (
+        (now.table, now.kind, now.key, now.columns, now.touched)
+        == (preview.table, preview.kind, preview.key, preview.columns, preview.touched)
+    ) and _multiset(now.rows) == _multiset(preview.rows)
+    if not same:
+        raise EffectChanged
+
+
+def _multiset(rows: Iterable[ShownRow]) -> Counter[str]:
+    # Rows that are inserted may have keys that are set at commit, so the order and the key name no row.
+    return Counter(canonical(asdict(row)) for row in rows)
+
+
+async def commit(
+    connection: psycopg.AsyncConnection[Any], effect: Effect, rows: tuple[ShownRow, ...], note_xid: NoteXid
+) -> Committed:
+    """Note the transaction's number, and commit. `rows` are told as committed."""
+    async with connection.cursor(row_factory=tuple_row) as cursor:
+        await cursor.execute("SELECT pg_current_xact_id()::text")
+        ((xid,),) = await cursor.fetchall()
+    await note_xid(xid)
+    await connection.execute("COMMIT")
+    return Committed(xid, count_rows(rows), rows, keep(effect))
+
+
+async def was_committed(connection: psycopg.AsyncConnection[Any], xid: str) -> bool | None:
+    """Whether a transaction that `note_xid` was told of is committed. None while it is still under way.
+
+    Raises:
+        OutcomeUnknown: the server has forgotten the transaction, or has never had it.
+        DataSourceUnreachable: the connection broke.
+
+    """
+    with statement_errors():
+        async with connection.cursor(row_factory=tuple_row) as cursor:
+            try:
+                await cursor.execute("SELECT pg_xact_status(%s::xid8)", (xid,))
+            except (
+                psycopg.errors.InvalidParameterValue
+            ) as error:  # in the future: the server was restored to an earlier day
+                raise OutcomeUnknown from error
+            row = await cursor.fetchone()
+    if row is None or row[0] is None:
+        raise OutcomeUnknown
+    return {"committed": True, "aborted": False}.get(row[0])
