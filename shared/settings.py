@@ -193,6 +193,10 @@ class Settings(RedisSettings, DatabaseSettings):
     queue_max_depth: int = Field(default=1000, ge=1, le=100_000)
     user_daily_tokens: int | None = Field(default=None, ge=1)
 
+    operation_expire_seconds: int = Field(default=24 * 60 * 60, ge=60, le=30 * 24 * 3600)
+    operations_max_pending: int = Field(default=20, ge=1, le=1000)
+    operation_max_rows: int = Field(default=1000, ge=1, le=10_000)
+
     worker_concurrency: int = Field(default=128, ge=1, le=1000)
     worker_drain_seconds: float = Field(default=20, ge=0, le=600)
     lease_seconds: float = Field(default=15, ge=3, le=600)
@@ -203,10 +207,6 @@ class Settings(RedisSettings, DatabaseSettings):
     stream_keep_alive_seconds: float = Field(default=15, ge=0.1, le=60)
     feed_max_events: int = Field(default=500, ge=10, le=100_000)
     feed_ttl_seconds: int = Field(default=24 * 60 * 60, ge=60)
-
-    operation_max_rows: int = Field(default=1000, ge=1, le=10_000)
-    operation_max_pending: int = Field(default=20, ge=1, le=1000)
-    operation_expire_seconds: int = Field(default=24 * 60 * 60, ge=60, le=30 * 24 * 60 * 60)
 
     metrics_host: str = "127.0.0.1"
     metrics_port: int | None = Field(default=None, ge=1, le=MAX_PORT)

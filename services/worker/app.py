@@ -90,7 +90,7 @@ async def open_worker(settings: Settings, jobs: JobSender, metrics: Metrics | No
         stream_log = RedisLog(redis, prefixes)
         feeds = RedisFeedWriter(redis, kept=settings.feed_max_events, ttl=settings.feed_ttl_seconds, prefixes=prefixes)
         feed = await stack.enter_async_context(open_feed_publisher(feeds, metrics))
-        proposals = Bounds(settings.operation_max_pending, timedelta(seconds=settings.operation_expire_seconds))
+        proposals = Bounds(settings.operations_max_pending, timedelta(seconds=settings.operation_expire_seconds))
         approvals = OperationApprovals(database, jobs, feed, proposals)
         tools = _tools(settings, index, database, feed, approvals)
         stack.push_async_callback(tools.aclose)

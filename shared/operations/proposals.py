@@ -45,7 +45,8 @@ class ToolCall(NamedTuple):
 class Proposal:
     """What is proposed. `digest` is that of what the preview shows.
 
-    `call` is None where a person proposes. `undo_of` is the operation that this one undoes.
+    `chat_id`, `generation_id` and `call_id` name the tool call that proposes; None where a person does. `undo_of` is the
+    operation that this one undoes.
     """
 
     kind: str
@@ -54,7 +55,9 @@ class Proposal:
     digest: str
     data_source_id: DataSourceId | None = None
     statement: str | None = None
-    call: ToolCall | None = None
+    chat_id: ChatId | None = None
+    generation_id: GenerationId | None = None
+    call_id: str | None = None
     undo_of: OperationId | None = None
 
 
@@ -72,13 +75,10 @@ async def propose(db: Connection, user_id: UserId, proposal: Proposal, bounds: B
 
     """
     # In the order in which a deletion locks. The rows stay until the operation that names them is there.
-    call = proposal.call
-    if call is not None:
-        await _insist(db, ChatNotFound, Chat, user_id, call.chat_id)
-        await _insist(db, GenerationNotFound, Generation, user_id, call.generation_id)
+    await _insist(db, ChatNotFound, Chat, user_id, proposal.chat_id)
+    await _insist(db, GenerationNotFound, Generation, user_id, proposal.generation_id)
     await audit.take_turn(db, user_id)
-    if proposal.data_source_id is not None:
-        await _insist(db, DataSourceNotFound, DataSource, user_id, proposal.data_source_id)
+    await _insist(db, DataSourceNotFound, DataSource, user_id, proposal.data_source_id)
     if present := await _find_present(db, user_id, proposal):
         return Moved(present, has_moved=False)
     waiting = select(func.count()).where(
@@ -100,7 +100,9 @@ async def propose(db: Connection, user_id: UserId, proposal: Proposal, bounds: B
             data_source_id=proposal.data_source_id,
             undo_of=proposal.undo_of,
             expires_at=_in(bounds.expire_after),
-            **(call._asdict() if call else {}),
+            chat_id=proposal.chat_id,
+            generation_id=proposal.generation_id,
+            call_id=proposal.call_id,
         )
         .returning(*COLUMNS)
     )
@@ -110,12 +112,14 @@ async def propose(db: Connection, user_id: UserId, proposal: Proposal, bounds: B
 
 
 async def _insist(db: Connection, error: type[CortexAIError], table: Any, user_id: UserId, row_id: Any) -> None:  # noqa: ANN401
-    """Hold a row of the user's that is about to be referred to.
+    """Hold a row of the user's that is about to be referred to, if one is.
 
     Raises:
         CortexAIError: `error`, where there is no such row.
 
     """
+    if row_id is None:
+        return
     statement = select(table.id).where(table.id == row_id, table.user_id == user_id)
     if (await db.execute(statement.with_for_update(read=True, key_share=True))).one_or_none() is None:
         raise error
@@ -123,8 +127,8 @@ async def _insist(db: Connection, error: type[CortexAIError], table: Any, user_i
 
 async def _find_present(db: Connection, user_id: UserId, proposal: Proposal) -> OperationRow | None:
     """The operation that there is already for what is proposed."""
-    if proposal.call is not None:
-        return await find_by_call(db, user_id, proposal.call.generation_id, proposal.call.call_id)
+    if proposal.generation_id is not None and proposal.call_id is not None:
+        return await find_by_call(db, user_id, proposal.generation_id, proposal.call_id)
     if proposal.undo_of is None:
         return None
     original = await find_operation(db, user_id, proposal.undo_of)

@@ -44,7 +44,7 @@ async def propose_write(
         digest=shown.digest,
         data_source_id=data_source_id,
         statement=sql,
-        call=call,
+        **(call._asdict() if call else {}),
     )
     async with database.begin() as db:
         return await propose(db, user_id, proposal, bounds)

@@ -1,8 +1,7 @@
 """The tools that talk about chats: a model finds and renames them, and proposes to delete them."""
 
 import json
-from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator
 from typing import Any
 from uuid import uuid4
 
@@ -10,10 +9,10 @@ import pytest
 
 from services.launcher.embedded.valkey import EmbeddedValkey
 from services.worker.runtime import Worker
-from services.worker.tools.chats.delete import Deletion, propose
+from services.worker.tools.chats.delete import chats_delete
 from services.worker.tools.chats.rename import chat_rename
 from services.worker.tools.chats.search import chats_search
-from services.worker.tools.port import ChatContext, ToolFailure, ToolResult
+from services.worker.tools.port import AwaitsApproval, ChatContext, ToolFailure, ToolResult
 from services.worker.tools.toolset import Toolset
 from shared.chats.operations import (
     commit_deletion,
@@ -24,6 +23,7 @@ from shared.chats.operations import (
 )
 from shared.errors import EffectChanged
 from shared.ids import ChatId, UserId, new_generation_id
+from shared.operations.proposals import Proposal
 from shared.settings import Settings
 from tests.conftest import settings_for
 from tests.doubles import groq_control
@@ -178,34 +178,27 @@ async def test_a_temporary_chat_finds_no_other(client: Client, worker: Worker, c
     assert "temporary" in outcome.message
 
 
-@dataclass
-class Proposals:
-    """Notes what is proposed."""
-
-    made: list[tuple[ChatContext, str, list[ChatId], str]] = field(default_factory=list)
-
-    async def propose_deletion(
-        self, chat: ChatContext, call_id: str, chat_ids: Sequence[ChatId], summary: str
-    ) -> ToolResult | ToolFailure:
-        """See DeletionProposals."""
-        self.made.append((chat, call_id, list(chat_ids), summary))
-        return ToolResult([], {})
-
-
 async def test_chats_are_proposed_for_deletion_all_or_none(
     client: Client, worker: Worker, context: ChatContext, database_url: str
 ) -> None:
-    proposals, one, another = Proposals(), await client.new_chat(), await client.new_chat()
+    one, another = await client.new_chat(), await client.new_chat()
+    proposed: list[tuple[ChatContext, str, Proposal]] = []
 
-    async def ask(*chats: int) -> ToolResult | ToolFailure:
-        return await propose(worker.trash.database, proposals, context, "call_1", Deletion(chats=list(chats)))
+    async def note(chat: ChatContext, call_id: str, proposal: Proposal) -> str:
+        proposed.append((chat, call_id, proposal))
+        return "operation-id"
 
-    outcome = await ask(one, 10**9)
+    tools = Toolset(chat_tools=[chats_delete(worker.trash.database, note)]).in_chat(context)
+    outcome = await tools.call("chats_delete", {"chats": [one, 10**9]}, "call_1")
     assert isinstance(outcome, ToolFailure)
     assert f"no such chat: {10**9}." in outcome.notice
-    assert proposals.made == []
-    assert isinstance(await ask(another, one, another), ToolResult)
-    assert proposals.made == [(context, "call_1", [another, one], "Move 2 chats to the trash")]
+    assert proposed == []
+    outcome = await tools.call("chats_delete", {"chats": [another, one, another]}, "call_1")
+    assert outcome == AwaitsApproval("operation-id")
+    ((chat, call_id, proposal),) = proposed
+    assert (chat, call_id, proposal.kind) == (context, "call_1", "delete_chats")
+    assert proposal.summary == "Move 2 chats to the trash."
+    assert [shown["id"] for shown in proposal.preview["chats"]] == [one, another]
     assert execute(database_url, "SELECT count(*) FROM chats WHERE deleted_at IS NOT NULL") == [(0,)]
 
 

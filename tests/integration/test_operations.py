@@ -19,7 +19,7 @@ from shared.errors import (
     PreviewMismatch,
     TooManyOperations,
 )
-from shared.ids import ChatId, GenerationId, OperationId, UserId
+from shared.ids import OperationId, UserId
 from shared.operations.commits import (
     Ending,
     claim_commit,
@@ -31,7 +31,7 @@ from shared.operations.commits import (
 )
 from shared.operations.decisions import approve, expire, find_due, refuse
 from shared.operations.moves import Moved
-from shared.operations.proposals import Bounds, ToolCall, propose
+from shared.operations.proposals import Bounds, propose
 from shared.operations.rows import list_operations, to_json
 from tests.support.operations import (
     BOUNDS,
@@ -304,8 +304,8 @@ async def test_what_another_user_has_can_not_be_named(database: Database, databa
     )
     original = await committed(database, other)
     named: tuple[dict[str, Any], ...] = (
-        {"call": ToolCall(ChatId(chat), GenerationId(uuid4()), "1")},
-        {"call": ToolCall(ChatId(mine), GenerationId(uuid4()), "1")},
+        {"chat_id": chat},
+        {"chat_id": mine, "generation_id": uuid4(), "call_id": "1"},
         {"data_source_id": source},
         {"undo_of": original.id},
     )

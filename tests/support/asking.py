@@ -62,7 +62,7 @@ class Asking:
             "summary": wish.what,
             "preview": {},
             "digest": "d",
-            "expires_at": func.now() + timedelta(days=1),
+            "expires_at": func.now() + timedelta(hours=1),
         }
         async with self.database.begin() as db:
             await db.execute(insert(Operation).values(values).on_conflict_do_nothing())
