@@ -157,7 +157,7 @@ def test_the_history_is_searched_only_where_messages_are_behind_the_watermark() 
 
 
 def test_a_tool_that_there_is_not_is_refused() -> None:
-    named = "web_search, search_history, chats_search, chat_rename, current_time"
+    named = "web_search, search_history, chats_search, chats_delete, chat_rename, current_time"
     with pytest.raises(SettingsInvalid, match=rf"^TOOLS: may name only {named}$"):
         make_tools(["web_search", "telepathy"], GIVEN)
 

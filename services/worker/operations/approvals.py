@@ -13,7 +13,7 @@ from shared.database.tables import Operation
 from shared.generations.approval import UNDECIDED
 from shared.jobs.sender import JobSender
 from shared.operations.canonical import digest_of
-from shared.operations.proposals import Bounds, Proposal, ToolCall, propose
+from shared.operations.proposals import Bounds, Proposal, propose
 from shared.operations.telling import tell
 from shared.protocol.frames import ApprovalStatus
 from shared.streams.feed.publisher import FeedPublisher
@@ -74,7 +74,7 @@ class OperationApprovals:
             CortexAIError: the proposal is refused, or what it names is gone.
 
         """
-        named = replace(proposal, call=ToolCall(chat.chat_id, chat.generation_id, call_id))
+        named = replace(proposal, chat_id=chat.chat_id, generation_id=chat.generation_id, call_id=call_id)
         async with self.database.begin() as db:
             moved = await propose(db, chat.user_id, named, self.bounds)
         tell(self.jobs, self.feed, moved)
