@@ -13,6 +13,7 @@ CortexAIError
 │   ├── DataSourceUrlInvalid
 │   ├── HostNotAllowed
 │   ├── DataSourceUnsafe
+│   ├── DataSourceNotWritable
 │   ├── StatementRefused
 │   ├── StatementFailed
 │   ├── ChangeTooLarge
@@ -203,6 +204,12 @@ class DataSourceUnsafe(InvalidInput):
     """The data source's role, or a pooler before it, does not keep the limits without which nothing runs there."""
 
     code = "data_source_unsafe"
+
+
+class DataSourceNotWritable(InvalidInput):
+    """The data source has no role that may write: give it a `writer_url`."""
+
+    code = "data_source_not_writable"
 
 
 class StatementRefused(InvalidInput):

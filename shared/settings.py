@@ -1,6 +1,7 @@
 """The one place where environment variables become values. Read once, in each process's composition root."""
 
 import re
+from base64 import urlsafe_b64decode
 from collections.abc import Iterable
 from typing import Annotated, Any, Final, Literal, Self
 
@@ -8,14 +9,16 @@ from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_va
 from pydantic_settings import NoDecode
 
 from shared.bounds import MIN_PROMPT_TOKENS, find_contradiction
-from shared.database_urls import to_sqlalchemy
+from shared.database_urls import SCHEME, to_sqlalchemy
 from shared.environment import EnvironmentSettings
 from shared.errors import SettingsInvalid
+from shared.host_lists import read_hosts
 from shared.origins import read_origin
 from shared.redis_urls import one_spelling
 from shared.urls import MAX_PORT, read_url
 
 MIN_SECRET_BYTES: Final = 32
+DATA_SOURCE_KEY_BYTES: Final = 32
 GROQ_FALLBACK: Final = "openai/gpt-oss-20b"
 """The model that stands in for others at Groq. An endpoint of somebody else's need not have it."""
 KEY: Final = re.compile(r"[!#-&(-_a-~]+")
@@ -79,12 +82,23 @@ class DatabaseSettings(LogSettings):
     """What a process needs that only talks to the database, such as a migration."""
 
     database_url: str = Field(repr=False)  # URLs hold passwords
+    sandbox_database_url: str | None = Field(default=None, repr=False)
 
     @field_validator("database_url")
     @classmethod
     def _to_psycopg(cls, url: str) -> str:
         """Take every usual spelling of a PostgreSQL URL (Heroku's, Neon's, Prisma's, psycopg2's) to psycopg 3."""
         return to_sqlalchemy(url)
+
+    @field_validator("sandbox_database_url")
+    @classmethod
+    def _names_a_database(cls, url: str | None) -> str | None:
+        if url is None:
+            return None
+        found = to_sqlalchemy(url)
+        if not read_url(found, (SCHEME,)).path.strip("/"):
+            raise ValueError("must name a database of its own, as in postgresql://user:password@host/sandbox")
+        return found
 
 
 class RedisSettings(LogSettings):
@@ -196,6 +210,10 @@ class Settings(RedisSettings, DatabaseSettings):
     operation_expire_seconds: int = Field(default=24 * 60 * 60, ge=60, le=30 * 24 * 3600)
     operations_max_pending: int = Field(default=20, ge=1, le=1000)
     operation_max_rows: int = Field(default=1000, ge=1, le=10_000)
+    data_source_keys: Annotated[tuple[SecretStr, ...], NoDecode] = ()
+    data_source_hosts: Annotated[tuple[str, ...], NoDecode] = ()
+    data_source_statement_seconds: float = Field(default=10, ge=0.1, le=300)
+    data_source_max_rows: int = Field(default=500, ge=1, le=10_000)
 
     worker_concurrency: int = Field(default=128, ge=1, le=1000)
     worker_drain_seconds: float = Field(default=20, ge=0, le=600)
@@ -301,7 +319,30 @@ class Settings(RedisSettings, DatabaseSettings):
             raise ValueError("looks like a default or a guessable text; make one with: openssl rand -hex 32")
         return secret
 
-    @field_validator("backend_cors_origins", "groq_models", "tools", mode="before")
+    @field_validator("data_source_keys")
+    @classmethod
+    def _are_keys(cls, keys: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+        for key in keys:
+            try:
+                is_key = len(urlsafe_b64decode(key.get_secret_value())) == DATA_SOURCE_KEY_BYTES
+            except ValueError:
+                is_key = False
+            if not is_key:
+                raise ValueError(
+                    f"must be keys of {DATA_SOURCE_KEY_BYTES} bytes in URL-safe base64, separated by commas; make one with: "
+                    "openssl rand -base64 32 | tr '+/' '-_'"
+                )
+        return keys
+
+    @field_validator("data_source_hosts")
+    @classmethod
+    def _are_hosts(cls, hosts: tuple[str, ...]) -> tuple[str, ...]:
+        read_hosts(hosts)
+        return hosts
+
+    @field_validator(
+        "backend_cors_origins", "groq_models", "tools", "data_source_keys", "data_source_hosts", mode="before"
+    )
     @classmethod
     def _split(cls, items: Any) -> Any:  # noqa: ANN401
         return tuple(i.strip() for i in items.split(",") if i.strip()) if isinstance(items, str) else items

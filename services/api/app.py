@@ -27,6 +27,7 @@ from services.api.chats import router as chats
 from services.api.chats import search_router as chat_search
 from services.api.chats import trash_router as chat_trash
 from services.api.chats import versions_router as chat_versions
+from services.api.data_sources import router as data_sources
 from services.api.dependencies import SecuredRoutes
 from services.api.doors import ai_sdk, native
 from services.api.doors.native.openapi import describe_errors
@@ -48,6 +49,7 @@ from services.api.streaming.follow import StreamCut
 from services.api.usage import router as usage
 from services.api.web import router as web
 from shared import background
+from shared.data_sources.access import open_access
 from shared.database.engine import Database, open_database
 from shared.deployment import announce
 from shared.errors import SettingsInvalid
@@ -96,6 +98,7 @@ def create_app(settings: Settings, metrics: Metrics | None = None) -> FastAPI:
         chat_versions.router,
         chat_trash.router,
         chat_search.router,
+        data_sources.router,
         feed.router,
         *(door.router for door in DOORS),
         generations.router,
@@ -182,6 +185,7 @@ async def _open_resources(settings: Settings, metrics: Metrics) -> AsyncIterator
             sessions=sessions,
             metrics=metrics,
             changes=NoChanges(),
+            data_sources=open_access(settings),
         )
 
 

@@ -10,6 +10,7 @@ from services.api.auth.session_lookup import SessionLookup
 from services.api.auth.stream_tickets import StreamTickets
 from services.api.limits import Limits
 from services.api.queue_positions import QueuePositions
+from shared.data_sources.access import SourceAccess
 from shared.database.engine import Database
 from shared.jobs.sender import JobSender
 from shared.operations.changes import Changes
@@ -19,7 +20,10 @@ from shared.telemetry.metrics import Metrics
 
 @dataclass(frozen=True, slots=True)
 class Resources:
-    """What routes take from. A function below a route gets the few things that it uses, never all of them."""
+    """What routes take from. A function below a route gets the few things that it uses, never all of them.
+
+    `data_sources` is None where the operator has given no keys for them.
+    """
 
     limits: Limits
     database: Database
@@ -34,3 +38,4 @@ class Resources:
     sessions: SessionLookup
     metrics: Metrics
     changes: Changes
+    data_sources: SourceAccess | None

@@ -21,6 +21,7 @@ from services.launcher.data_dir import nearest_existing
 from services.launcher.errors import LauncherError
 from services.launcher.program import why_not_listen
 from shared import servers
+from shared.data_sources.sandbox.server import GROUP
 from shared.database.identity import QUERY, digest
 from shared.database_urls import to_libpq
 from shared.proxies import Way, find_way
@@ -243,6 +244,50 @@ def web_search(settings: Settings) -> Finding:
     if settings.tavily_api_key is None:
         return Finding("web search", "note", "off", "set TAVILY_API_KEY to turn it on")
     return Finding("web search", "ok", "TAVILY_API_KEY is set")
+
+
+def data_sources(settings: Settings) -> Iterator[Finding]:
+    """There are keys, and a server for sandboxes that keeps them apart from the application's database."""
+    if not settings.data_source_keys:
+        yield Finding("data sources", "note", "off", "set DATA_SOURCE_KEYS to turn them on")
+        return
+    yield Finding("data sources", "ok", f"{len(settings.data_source_keys)} key(s) in DATA_SOURCE_KEYS")
+    if settings.sandbox_database_url is None:
+        yield Finding("sandboxes", "note", "off", "set SANDBOX_DATABASE_URL to turn them on")
+        return
+    yield from sandboxes(settings.sandbox_database_url, settings.database_url)
+
+
+def sandboxes(url: str, database_url: str) -> Iterator[Finding]:
+    """Their database is there and closed to all others, and the application's database is closed to them."""
+    try:
+        with psycopg.connect(to_libpq(url), connect_timeout=ANSWER_SECONDS, prepare_threshold=None) as connection:
+            ((is_open, is_superuser, name),) = connection.execute(
+                "SELECT has_database_privilege('public', current_database(), 'CONNECT'),"
+                " current_setting('is_superuser') = 'on', current_database()"
+            ).fetchall()
+        with psycopg.connect(
+            to_libpq(database_url), connect_timeout=ANSWER_SECONDS, prepare_threshold=None
+        ) as connection:
+            ((lets_in, own_name),) = connection.execute(
+                "SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = %s)"
+                " AND has_database_privilege('public', current_database(), 'CONNECT'), current_database()",
+                [GROUP],
+            ).fetchall()
+    except psycopg.Error as error:
+        detail = f"can't be reached: {migrations.first_line(error)}"
+        yield Finding("sandboxes", "wrong", detail, "cortexai migrate makes their database; check SANDBOX_DATABASE_URL")
+        return
+    if is_open:
+        yield Finding("sandboxes", "wrong", "everybody may connect to their database", "cortexai migrate")
+    elif not is_superuser:
+        detail = f"SANDBOX_DATABASE_URL is no superuser of {name}, so dangerous functions can't be taken from the roles"
+        yield Finding("sandboxes", "note", detail, "name a superuser of a server that holds nothing else")
+    else:
+        yield Finding("sandboxes", "ok", f"in the database {name}")
+    if lets_in:
+        detail = f"their roles may connect to {own_name}, where they may read nothing"
+        yield Finding("sandboxes", "note", detail, f'REVOKE CONNECT ON DATABASE "{own_name}" FROM PUBLIC')
 
 
 def port(settings: Settings) -> Finding:

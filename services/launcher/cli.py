@@ -44,6 +44,11 @@ def parser() -> argparse.ArgumentParser:
     migrate.add_argument("--log", action="store_true", help="tell it as the services do: by LOG_FORMAT and LOG_LEVEL")
     migrate.set_defaults(run=_migrate)
 
+    rotate = commands.add_parser(
+        "rotate-keys", help="encrypt what is kept of data sources by the first of DATA_SOURCE_KEYS"
+    )
+    rotate.set_defaults(run=_rotate_keys)
+
     doctor = commands.add_parser("doctor", help="check every part, and say what is wrong and how to mend it")
     doctor.add_argument("--data-dir", type=Path, default=DEFAULT, help="of `up` (default: %(default)s)")
     doctor.set_defaults(run=_doctor)
@@ -79,13 +84,20 @@ def _up(options: argparse.Namespace) -> int:
 
 
 def _migrate(options: argparse.Namespace) -> int:
-    from services.launcher.migrations import migrate, migrate_and_log  # noqa: PLC0415
+    from services.launcher.migrations import migrate_all, migrate_and_log  # noqa: PLC0415
     from shared.settings import DatabaseSettings  # noqa: PLC0415
 
     if options.log:
         return migrate_and_log()
-    revision = migrate(DatabaseSettings.load().database_url)
+    revision = migrate_all(DatabaseSettings.load())
     print(f"the database is at revision {revision}")  # noqa: T201
+    return 0
+
+
+def _rotate_keys(_options: argparse.Namespace) -> int:
+    from services.launcher.rotate_keys import rotate_keys  # noqa: PLC0415
+
+    print(f"{rotate_keys()} values are under the first key now; the others were already")  # noqa: T201
     return 0
 
 

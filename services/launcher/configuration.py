@@ -53,6 +53,8 @@ class Given(EnvironmentSettings):
     groq_api_key: SecretStr | None = None
     groq_base_url: str | None = None
     jwt_secret_key: SecretStr | None = None
+    data_source_keys: SecretStr | None = None
+    sandbox_database_url: str | None = None
     port: str | None = None
     model_read_timeout_seconds: str | None = None
     model_temperature: str | None = None
@@ -72,9 +74,12 @@ class Addresses:
     database_url: str | None
     redis_url: str | None
     model_url: str | None
+    sandbox_database_url: str | None = None
 
 
-def additions(given: Given, addresses: Addresses, *, jwt_secret_key: str, port: int | None) -> dict[str, str]:
+def additions(
+    given: Given, addresses: Addresses, *, jwt_secret_key: str, data_source_key: str, port: int | None
+) -> dict[str, str]:
     """The environment variables that the parts get on top of what was given."""
     added = dict(PROCESS)
     if addresses.database_url is not None:
@@ -88,6 +93,10 @@ def additions(given: Given, addresses: Addresses, *, jwt_secret_key: str, port: 
         added["GROQ_API_KEY"] = LOCAL_KEY
     if given.jwt_secret_key is None:
         added["JWT_SECRET_KEY"] = jwt_secret_key
+    if given.data_source_keys is None:
+        added["DATA_SOURCE_KEYS"] = data_source_key
+    if given.sandbox_database_url is None and addresses.sandbox_database_url is not None:
+        added["SANDBOX_DATABASE_URL"] = addresses.sandbox_database_url
     if port is not None:
         added["PORT"] = str(port)
     return added | _direct_loopback()

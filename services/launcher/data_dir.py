@@ -13,6 +13,7 @@ import json
 import os
 import secrets
 import time
+from base64 import urlsafe_b64encode
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -30,12 +31,13 @@ MAX_NAME_BYTES: Final = 255
 
 @dataclass(frozen=True, slots=True)
 class Secrets:
-    """What is generated once; hexadecimal, so that it fits into any URL."""
+    """What is generated once. The passwords are hexadecimal, so that they fit into any URL."""
 
     jwt_secret_key: str
     postgres_password: str
     valkey_password: str
     flower_password: str
+    data_source_key: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +172,12 @@ def write_private(path: Path, text: str) -> None:
 def _secrets(path: Path) -> Secrets:
     file = path / "secrets.json"
     try:
-        return Secrets(**json.loads(file.read_text()))
+        kept = json.loads(file.read_text())
+        # A release that had no data sources made none for them.
+        found = Secrets(**{"data_source_key": _new_data_source_key(), **kept})
+        if "data_source_key" not in kept:
+            write_private(file, json.dumps(asdict(found), indent=2))
+        return found  # noqa: TRY300 - what is wrong with the file is told below
     except FileNotFoundError:
         if (path / "postgres" / "cluster").exists():
             raise DataDirUnusable(f"{file} is missing, and {path / 'postgres'} can't be opened without it") from None
@@ -181,9 +188,15 @@ def _secrets(path: Path) -> Secrets:
         postgres_password=secrets.token_hex(16),
         valkey_password=secrets.token_hex(16),
         flower_password=secrets.token_hex(8),
+        data_source_key=_new_data_source_key(),
     )
     write_private(file, json.dumps(asdict(made), indent=2))
     return made
+
+
+def _new_data_source_key() -> str:
+    """A key as DATA_SOURCE_KEYS has them."""
+    return urlsafe_b64encode(secrets.token_bytes(32)).decode()
 
 
 @contextlib.contextmanager

@@ -1,6 +1,7 @@
 """`cortexai doctor`: looks at every part, and says what is wrong and how to mend it."""
 
 import os
+from base64 import urlsafe_b64encode
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -12,7 +13,7 @@ from services.launcher import checks
 from services.launcher.checks import Finding
 from services.launcher.configuration import Addresses, Given, additions, resolve
 from services.launcher.data_dir import Running, Secrets, is_held, nearest_existing, read_running, why_no_folder
-from services.launcher.embedded.postgres import EmbeddedPostgres
+from services.launcher.embedded.postgres import SANDBOX, EmbeddedPostgres
 from services.launcher.embedded.valkey import EmbeddedValkey
 from services.launcher.errors import PackagesMissing
 from services.launcher.program import LOOPBACK
@@ -47,7 +48,15 @@ def examine(directory: Path) -> Iterator[Finding]:
     # Nobody signs anything with it: it only stands for the one that `up` makes.
     key = found[1].jwt_secret_key if found is not None else os.urandom(32).hex()
     try:
-        added = additions(given, addresses, jwt_secret_key=key, port=found[0].port if found is not None else None)
+        added = additions(
+            given,
+            addresses,
+            jwt_secret_key=key,
+            data_source_key=found[1].data_source_key
+            if found is not None
+            else urlsafe_b64encode(os.urandom(32)).decode(),
+            port=found[0].port if found is not None else None,
+        )
         settings = resolve({**placeholders(given, addresses), **added})
     except SettingsInvalid as error:
         yield Finding("settings", "wrong", error.message, "set it in the environment or in .env")
@@ -66,6 +75,7 @@ def examine(directory: Path) -> Iterator[Finding]:
         yield from checks.proxy(settings)
         yield checks.model(settings)
     yield checks.web_search(settings)
+    yield from checks.data_sources(settings)
     yield checks.disk(directory)
 
 
@@ -93,15 +103,15 @@ def addresses_of(directory: Path, given: Given, found: tuple[Running, Secrets] |
     if found is None:
         return Addresses(None, None, None)
     running, secrets = found
-    database_url = redis_url = model_url = None
+    database_url = redis_url = model_url = sandbox_url = None
     if running.postgres_port is not None and given.database_url is None:
         server = EmbeddedPostgres(directory, port=running.postgres_port, password=secrets.postgres_password)
-        database_url = server.url
+        database_url, sandbox_url = server.url, server.url_of(SANDBOX)
     if running.valkey_port is not None and given.redis_url is None:
         redis_url = EmbeddedValkey(directory, port=running.valkey_port, password=secrets.valkey_password).url
     if running.model_port is not None and given.needs_model:
         model_url = f"http://{LOOPBACK}:{running.model_port}"
-    return Addresses(database_url, redis_url, model_url)
+    return Addresses(database_url, redis_url, model_url, sandbox_url)
 
 
 def placeholders(given: Given, addresses: Addresses) -> dict[str, str]:

@@ -1,5 +1,6 @@
 """Takes the database to the newest schema: `cortexai migrate`."""
 
+import asyncio
 import time
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,10 +16,11 @@ from sqlalchemy import create_engine, pool
 from sqlalchemy.exc import SQLAlchemyError
 
 from services.launcher.errors import MigrationFailed
+from shared.data_sources.sandbox.server import close_to_sandboxes, prepare
 from shared.database.engine import connect_arguments
 from shared.database_server import will_refuse
 from shared.database_urls import to_libpq
-from shared.errors import SettingsInvalid
+from shared.errors import DataSourceUnreachable, SettingsInvalid
 from shared.settings import DatabaseSettings
 from shared.telemetry import capture
 from shared.telemetry.logs import get_logger
@@ -56,11 +58,32 @@ def migrate(database_url: str, *, wait_seconds: float = WAIT_SECONDS) -> str:
     return head(database_url)
 
 
+def migrate_all(settings: DatabaseSettings) -> str:
+    """Upgrade the database, then make the one for sandboxes, where there is to be one. Returns the revision.
+
+    Raises:
+        SettingsInvalid, MigrationFailed: see `migrate`.
+
+    """
+    revision = migrate(settings.database_url)
+    if settings.sandbox_database_url is not None:
+        try:
+            asyncio.run(_prepare_sandboxes(settings.sandbox_database_url, settings.database_url))
+        except DataSourceUnreachable as error:
+            raise MigrationFailed(f"SANDBOX_DATABASE_URL: {error.message}") from error
+    return revision
+
+
+async def _prepare_sandboxes(url: str, database_url: str) -> None:
+    await prepare(url)
+    await close_to_sandboxes(database_url)
+
+
 def migrate_and_log() -> int:
     """Migrate as a service of a deployment. Returns the exit code; what there is to tell is in the log."""
     capture.log_everything("migrate")
     try:
-        revision = migrate(DatabaseSettings.load().database_url)
+        revision = migrate_all(DatabaseSettings.load())
     except SettingsInvalid as error:
         log.critical("settings_invalid", error=error.message)
         return 2

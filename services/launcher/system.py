@@ -11,7 +11,7 @@ from typing import Final
 from services.launcher.configuration import PROCESS, Addresses, Given, additions, resolve, whole_number
 from services.launcher.data_dir import DataDir, Running
 from services.launcher.embedded.openmp import openmp_environment
-from services.launcher.embedded.postgres import EmbeddedPostgres
+from services.launcher.embedded.postgres import SANDBOX, EmbeddedPostgres
 from services.launcher.embedded.valkey import EmbeddedValkey
 from services.launcher.errors import PortTaken
 from services.launcher.output import POSTGRES_TROUBLE, VALKEY_TROUBLE
@@ -71,13 +71,18 @@ def compose(given: Given, data: DataDir, port: int | None) -> System:
     model_port = free_port() if given.needs_model else None
     addresses = Addresses(
         database_url=postgres.url if postgres is not None else None,
+        sandbox_database_url=postgres.url_of(SANDBOX) if postgres is not None else None,
         redis_url=valkey.url if valkey is not None else None,
         model_url=f"http://{LOOPBACK}:{model_port}" if model_port is not None else None,
     )
     if port is None and given.port is not None:
         port = whole_number("PORT", given.port)
     added = additions(
-        given, addresses, jwt_secret_key=data.secrets.jwt_secret_key, port=free_port() if port == 0 else port
+        given,
+        addresses,
+        jwt_secret_key=data.secrets.jwt_secret_key,
+        data_source_key=data.secrets.data_source_key,
+        port=free_port() if port == 0 else port,
     )
     settings = resolve(added)
     if obstacle := why_not_listen(settings.port, settings.host):

@@ -19,6 +19,7 @@ from services.worker.generations.checkpoints import Checkpoints
 from services.worker.generations.leases import Leases
 from services.worker.generations.log_writer import Flusher
 from services.worker.generations.recovery import Recovery
+from services.worker.leftover_sandboxes import LeftoverSandboxes
 from services.worker.look_up.backfill import Backfill
 from services.worker.look_up.port import HistoryIndex
 from services.worker.look_up.postgres import PostgresIndex
@@ -142,6 +143,7 @@ async def open_worker(settings: Settings, jobs: JobSender, metrics: Metrics | No
             expired_sessions=ExpiredSessions(database),
             commits=Commits(database, NoChanges(), jobs, feed, timedelta(seconds=settings.lease_seconds)),
             operation_sweep=OperationSweep(database, jobs, feed),
+            leftover_sandboxes=LeftoverSandboxes(database, settings.sandbox_database_url),
         )
         for work in (
             attempts.flusher.run(),

@@ -9,6 +9,7 @@ from services.worker.event_loop import EventLoop
 from services.worker.expired_sessions import ExpiredSessions
 from services.worker.generations.attempt import Attempts
 from services.worker.generations.recovery import Recovery
+from services.worker.leftover_sandboxes import LeftoverSandboxes
 from services.worker.look_up.backfill import Backfill
 from services.worker.operations.commit import Commits
 from services.worker.operations.sweep import OperationSweep
@@ -36,6 +37,7 @@ class Worker:
     expired_sessions: ExpiredSessions
     commits: Commits
     operation_sweep: OperationSweep
+    leftover_sandboxes: LeftoverSandboxes
 
     async def sweep(self) -> None:
         """Find what was left behind and queue it again; delete what is over. Any number of sweeps at once is harmless.
@@ -54,6 +56,7 @@ class Worker:
             self.trash.empty,
             self.expired_sessions.delete,
             self.operation_sweep.run,
+            self.leftover_sandboxes.drop,
         )
         for step in steps:
             try:

@@ -8,14 +8,14 @@ import asyncio
 import socket
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Final, Literal, Self
 
 from shared.data_sources.urls import SourceUrl
 from shared.errors import DataSourceUnreachable, DataSourceUrlInvalid, HostNotAllowed
+from shared.host_lists import IPNetwork, read_hosts
 
 IPAddress = IPv4Address | IPv6Address
-IPNetwork = IPv4Network | IPv6Network
 
 LOOK_UP_SECONDS: Final = 5.0
 MAX_ADDRESSES: Final = 4
@@ -82,16 +82,8 @@ class HostRules:
             ValueError: an entry is none of these.
 
         """
-        names, networks = set[str](), list[IPNetwork]()
-        for entry in listed:
-            try:
-                networks.append(ip_network(entry.strip("[]"), strict=False))
-            except ValueError:
-                name = entry.lower().rstrip(".")
-                if not name.removeprefix("*.").replace("-", "a").replace("_", "a").replace(".", "a").isalnum():
-                    raise ValueError("must be a list of host names, addresses and networks") from None
-                names.add(name)
-        return cls(frozenset(names), tuple(networks), tuple(own))
+        names, networks = read_hosts(listed)
+        return cls(names, networks, tuple(own))
 
     def lists_name(self, host: str) -> bool:
         """Whether the operator lists a host's name."""

@@ -5,17 +5,14 @@ from typing import Final
 from sqlalchemy import exists, func, or_, select, update
 from sqlalchemy.sql.elements import ColumnElement
 
-from shared.database.engine import Connection, Database
+from shared.database.engine import Connection
 from shared.database.tables import Generation, Operation
-from shared.errors import OperationNotFound, OperationNotPending, PreviewMismatch, TokenInvalid
+from shared.errors import OperationNotPending, PreviewMismatch
 from shared.ids import OperationId, UserId
-from shared.jobs.sender import JobSender
 from shared.operations import audit
 from shared.operations.moves import Moved, moved_to, take_turn
 from shared.operations.rows import COLUMNS, OperationRow, find_operation, owned
-from shared.operations.telling import tell
 from shared.states import OPEN
-from shared.streams.feed.publisher import FeedPublisher
 
 APPROVED: Final = frozenset({"approved", "committed", "stale", "failed"})
 """The statuses that an operation has only after its approval."""
@@ -93,26 +90,6 @@ async def find_abandoned(db: Connection, *which: ColumnElement[bool]) -> list[tu
         .limit(DUE)
     )
     return [(UserId(user_id), OperationId(operation_id)) for user_id, operation_id in await db.execute(statement)]
-
-
-async def refuse_abandoned(
-    database: Database, jobs: JobSender, feed: FeedPublisher, *which: ColumnElement[bool]
-) -> None:
-    """Refuse the proposals of answers that were stopped or deleted before anybody decided, and tell of that.
-
-    Raises:
-        SQLAlchemyError: the database does not answer.
-
-    """
-    async with database.connect() as db:
-        abandoned = await find_abandoned(db, *which)
-    for user_id, operation_id in abandoned:
-        try:
-            async with database.begin() as db:
-                moved = await refuse(db, user_id, operation_id, "stop")
-        except (OperationNotPending, OperationNotFound, TokenInvalid):  # somebody else was quicker
-            continue
-        tell(jobs, feed, moved)
 
 
 async def find_due(db: Connection) -> list[tuple[UserId, OperationId]]:

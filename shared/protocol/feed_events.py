@@ -113,6 +113,13 @@ class RowsChanged(TypedDict):
     operation_id: str
 
 
+class DataSourceChanged(TypedDict):
+    """A data source was added, changed, read anew or deleted."""
+
+    type: Literal["data_source.changed"]
+    data_source_id: int
+
+
 class AccountDeleted(TypedDict):
     """The account is gone. The last event of its feed."""
 
@@ -131,6 +138,7 @@ FeedEvent = (
     | MemoryWasChanged
     | OperationChanged
     | RowsChanged
+    | DataSourceChanged
     | AccountDeleted
 )
 
@@ -234,6 +242,11 @@ def rows_changed(data_source_id: DataSourceId, table: str, operation_id: Operati
         "table": table,
         "operation_id": str(operation_id),
     }
+
+
+def data_source_changed(source_id: int) -> DataSourceChanged:
+    """A data source was added, changed, read anew or deleted."""
+    return {"type": "data_source.changed", "data_source_id": source_id}
 
 
 def _iso(time: datetime) -> str:

@@ -10,7 +10,7 @@ from shared.data_sources.querying import run_query
 from shared.data_sources.sandbox.sandbox import (
     Sandbox,
     drop,
-    find_leftovers,
+    find_sandboxes,
     make,
     new_sandbox,
     read_sandbox,
@@ -166,13 +166,12 @@ async def test_it_is_dropped_while_somebody_works_in_it(url: str) -> None:
             pass
 
 
-async def test_what_was_left_behind_is_found_and_other_deployments_are_let_alone(url: str, sandbox: Sandbox) -> None:
+async def test_sandboxes_are_found_by_their_deployment(url: str, sandbox: Sandbox) -> None:
     left, others = new_sandbox(DEPLOYMENT, 77), new_sandbox(OTHER_DEPLOYMENT, 78)
     for made in (left, others):
         await make(url, made, LIMITS)
-    assert left.name in await find_leftovers(url, DEPLOYMENT, [1, 2, 3, 4])
-    assert sandbox.name not in await find_leftovers(url, DEPLOYMENT, [1])
-    assert others.name not in await find_leftovers(url, DEPLOYMENT, [])
+    assert (await find_sandboxes(url, DEPLOYMENT)).items() >= {1: sandbox.name, 77: left.name}.items()
+    assert await find_sandboxes(url, OTHER_DEPLOYMENT) == {78: others.name}
 
 
 async def test_what_is_stored_names_no_server(sandbox: Sandbox) -> None:

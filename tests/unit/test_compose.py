@@ -45,7 +45,7 @@ OF_OTHERS |= {"FLOWER_BASIC_AUTH", "FLOWER_ADDRESS", "FORWARDED_ALLOW_IPS", "REA
 COMPOSE_ONLY = {"POSTGRES_PASSWORD", "REDIS_PASSWORD", "FLOWER_BASIC_AUTH", "FLOWER_PORT", "BIND_ADDRESS"}
 COMPOSE_ONLY |= {"FORWARDED_ALLOW_IPS", "WORKER_REPLICAS"}
 SECRETS = {"POSTGRES_PASSWORD", "REDISCLI_AUTH", "FLOWER_BASIC_AUTH", "JWT_SECRET_KEY", "GROQ_API_KEY"}
-OPTIONAL_SECRETS = {"TAVILY_API_KEY"}
+OPTIONAL_SECRETS = {"TAVILY_API_KEY", "DATA_SOURCE_KEYS"}
 
 
 def environment(service: str) -> dict[str, str]:
@@ -145,6 +145,7 @@ def test_each_secret_goes_only_where_it_is_used() -> None:
         "JWT_SECRET_KEY": {"api"},
         "GROQ_API_KEY": {"worker", "maintenance"},
         "TAVILY_API_KEY": {"worker", "maintenance"},
+        "DATA_SOURCE_KEYS": {"api", "worker", "maintenance"},
     }
 
 

@@ -35,6 +35,21 @@ def test_the_made_key_of_access_tokens_satisfies_the_settings(tmp_path: Path) ->
         )
 
 
+def test_a_folder_of_a_release_without_data_sources_gets_a_key_for_them(tmp_path: Path) -> None:
+    with hold(tmp_path) as data:
+        made = data.secrets
+    file = tmp_path / "secrets.json"
+    before = json.loads(file.read_text())
+    del before["data_source_key"]
+    file.write_text(json.dumps(before))
+    with hold(tmp_path) as data:
+        assert data.secrets.jwt_secret_key == made.jwt_secret_key
+        added = data.secrets.data_source_key
+        assert added != made.data_source_key
+    with hold(tmp_path) as data:
+        assert data.secrets.data_source_key == added
+
+
 def test_git_ignores_the_folder(tmp_path: Path) -> None:
     with hold(tmp_path):
         assert (tmp_path / ".gitignore").read_text() == "*\n"

@@ -19,7 +19,7 @@ def lines_of(model_port: int | None = None, *, web_page: bool = True) -> list[st
     )
     running = Running(1, "127.0.0.1", 8000, 5555, None, None, model_port)
     shown = io.StringIO()
-    data = DataDir(Path("data"), Secrets("a", "b", "c", "d"), 0)
+    data = DataDir(Path("data"), Secrets("a", "b", "c", "d", "e"), 0)
     Display(Console(file=shown, width=80), ()).started(System(settings, running, ()), data)
     return shown.getvalue().splitlines()
 

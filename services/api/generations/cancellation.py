@@ -21,7 +21,7 @@ from shared.generations.outcome import Outcome
 from shared.generations.turn_order import send
 from shared.ids import GenerationId
 from shared.jobs.sender import JobSender
-from shared.operations.decisions import refuse_abandoned
+from shared.operations.abandoned import refuse_abandoned
 from shared.states import GenerationStatus
 from shared.streams.cancel_signals import CancelSignals
 from shared.streams.redis import Streams

@@ -19,6 +19,8 @@ from services.launcher.program import LOOPBACK, Program
 
 USER: Final = "cortexai"
 DATABASE: Final = "cortexai"
+SANDBOX: Final = "sandbox"
+"""The database of the users' sandboxes. The migrations make it."""
 INITDB_SECONDS: Final = 60.0
 ORPHAN_SECONDS: Final = 10.0
 

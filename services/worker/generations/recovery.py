@@ -19,7 +19,7 @@ from shared.generations.tell_end import tell_end
 from shared.generations.turn_order import QueuedGeneration, promote, send
 from shared.ids import ChatId, GenerationId, MessageId, UserId
 from shared.jobs.sender import JobSender
-from shared.operations.decisions import refuse_abandoned
+from shared.operations.abandoned import refuse_abandoned
 from shared.states import GenerationStatus
 from shared.streams.feed.publisher import FeedPublisher
 from shared.streams.port import Log, Writer

@@ -1,7 +1,6 @@
 """A user's sandbox: a schema with sample tables, a role that reads them and one that writes them. Made and dropped together."""
 
 import secrets
-from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -151,8 +150,8 @@ async def drop(url: str, name: str) -> None:
                 await connection.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(role)))
 
 
-async def find_leftovers(url: str, deployment: str, source_ids: Collection[int]) -> list[str]:
-    """The names of this deployment's sandboxes on the server that belong to none of these data sources.
+async def find_sandboxes(url: str, deployment: str) -> dict[int, str]:
+    """The names of this deployment's sandboxes on the server, by the ids of their data sources.
 
     Raises:
         DataSourceUnreachable: the server does not answer.
@@ -162,5 +161,5 @@ async def find_leftovers(url: str, deployment: str, source_ids: Collection[int])
     async with admin(url) as connection:
         found = await connection.execute("SELECT nspname FROM pg_namespace WHERE starts_with(nspname, %s)", [prefix])
         names = [str(name) for (name,) in await found.fetchall()]
-    kept = {f"{prefix}{source_id}" for source_id in source_ids}
-    return [name for name in names if name not in kept and name.removeprefix(prefix).isdecimal()]
+    numbers = {name: name.removeprefix(prefix) for name in names}
+    return {int(number): name for name, number in numbers.items() if number.isdecimal()}

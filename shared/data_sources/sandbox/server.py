@@ -13,6 +13,9 @@ from shared.data_sources.dangerous_functions import DANGEROUS, FIND
 from shared.data_sources.failures import not_connected
 from shared.database_urls import to_libpq
 from shared.errors import DataSourceUnreachable
+from shared.telemetry.logs import get_logger
+
+log = get_logger(__name__)
 
 Admin = psycopg.AsyncConnection[Any]
 
@@ -37,18 +40,19 @@ SELECT EXISTS (
 
 
 @asynccontextmanager
-async def admin(url: str) -> AsyncIterator[Admin]:
-    """A connection as the owner of the sandboxes, autocommitting. `url` is SANDBOX_DATABASE_URL.
+async def admin(url: str, **others: str) -> AsyncIterator[Admin]:
+    """A connection as the owner of the sandboxes, autocommitting. `url` is SANDBOX_DATABASE_URL, `others` wins over it.
 
     Raises:
         DataSourceUnreachable: the server does not answer, refuses, or the connection is lost.
 
     """
-    connection = await _connect(url)
+    connection = await _connect(url, **others)
     try:
         yield connection
-    except (errors.OperationalError, errors.InterfaceError) as error:
-        raise DataSourceUnreachable("The sandbox's server does not answer, or not now.") from error
+    except psycopg.Error as error:
+        log.warning("sandbox_server_failed", error=type(error).__name__, state=error.sqlstate)
+        raise DataSourceUnreachable("The sandboxes' server refuses, or does not answer.") from error
     finally:
         await connection.close()
 
@@ -72,7 +76,6 @@ async def prepare(url: str) -> None:
 
     Raises:
         DataSourceUnreachable: the server does not answer, or refuses.
-        psycopg.Error: the account may not do that.
 
     """
     name = str(conninfo_to_dict(to_libpq(url)).get("dbname") or "sandbox")
@@ -95,11 +98,8 @@ async def prepare(url: str) -> None:
 @asynccontextmanager
 async def _maintenance(url: str) -> AsyncIterator[Admin]:
     """A connection to the database that each server has."""
-    connection = await _connect(url, dbname="postgres")
-    try:
+    async with admin(url, dbname="postgres") as connection:
         yield connection
-    finally:
-        await connection.close()
 
 
 async def _revoke_functions(connection: Admin) -> None:

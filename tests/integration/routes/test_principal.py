@@ -22,7 +22,10 @@ def secured_routes() -> list[tuple[str, str]]:
     """(method, path) of every route that the OpenAPI document says is secured."""
     app = create_app(settings_for("postgresql://nobody@127.0.0.1:1/none", "redis://127.0.0.1:1", "http://127.0.0.1:1"))
     return [
-        (method.upper(), path.format(chat_id=1, message_id=1, generation_id=GENERATION, chat_name="a-chat"))
+        (
+            method.upper(),
+            path.format(chat_id=1, message_id=1, generation_id=GENERATION, chat_name="a-chat", source_id=1),
+        )
         for path, methods in app.openapi()["paths"].items()
         for method, told in methods.items()
         if "security" in told

@@ -1,0 +1,241 @@
+"""Data sources: databases that a user connects, looks at and asks. Passwords go in and never come out."""
+
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Depends, Response, status
+from sqlalchemy import func
+
+from services.api.data_sources import queries, sandboxes, work
+from services.api.data_sources.queries import SourceRow
+from services.api.data_sources.schemas import (
+    DataSourceChange,
+    DataSourceView,
+    NewDataSource,
+    NewSandbox,
+    QueryResultView,
+    SchemaView,
+    Statement,
+    TestResult,
+)
+from services.api.dependencies import AppResources, CurrentPrincipal
+from services.api.fields import BigIntId
+from shared.data_sources.access import SourceAccess
+from shared.data_sources.encryption import Purpose
+from shared.data_sources.hosts import check_host
+from shared.data_sources.urls import read_source_url
+from shared.errors import DataSourceKeyMissing, DataSourcesOff, DataSourceUrlInvalid
+from shared.ids import UserId
+from shared.protocol.feed_events import data_source_changed
+
+router = APIRouter(
+    prefix="/api/data-sources", tags=["data sources"], responses={404: {"description": "data_sources_off"}}
+)
+
+_NOT_FOUND: Final[dict[int | str, dict[str, Any]]] = {404: {"description": "data_source_not_found, data_sources_off"}}
+_UNREACHABLE: Final[dict[int | str, dict[str, Any]]] = {
+    503: {"description": "database_unavailable, data_source_unreachable, data_source_key_missing, too_busy"}
+}
+_REFUSED: Final = "validation_failed, data_source_url_invalid, host_not_allowed"
+_NAMED: Final[dict[int | str, dict[str, Any]]] = {409: {"description": "data_source_name_taken"}}
+_WORK: Final = (
+    _NOT_FOUND
+    | _UNREACHABLE
+    | {422: {"description": "validation_failed, data_source_url_invalid, host_not_allowed, data_source_unsafe"}}
+)
+
+
+async def get_access(resources: AppResources, _principal: CurrentPrincipal) -> SourceAccess:
+    """How this process gets to data sources.
+
+    Raises:
+        DataSourcesOff: the operator has given no keys.
+
+    """
+    if resources.data_sources is None:
+        raise DataSourcesOff
+    return resources.data_sources
+
+
+Access = Annotated[SourceAccess, Depends(get_access)]
+
+
+@router.get("")
+async def list_data_sources(
+    principal: CurrentPrincipal, resources: AppResources, access: Access
+) -> list[DataSourceView]:
+    """The user's data sources, by name."""
+    async with resources.database.connect() as db:
+        rows = await queries.list_sources(db, principal.user_id)
+    return [_view(access, row) for row in rows]
+
+
+@router.post(
+    "",
+    status_code=status.HTTP_201_CREATED,
+    responses=_NAMED | _UNREACHABLE | {422: {"description": _REFUSED}, 429: {"description": "too_many_data_sources"}},
+)
+async def add_data_source(
+    body: NewDataSource, principal: CurrentPrincipal, resources: AppResources, access: Access, response: Response
+) -> DataSourceView:
+    """Connect a database. Its addresses are checked; `POST …/{id}/test` connects to them."""
+    urls = {"reader_url": body.reader_url, "writer_url": body.writer_url}
+    values = {"name": body.name, "kind": "postgresql", "trusted_functions": body.trusted_functions}
+    encrypted = await _encrypt(access, principal.user_id, urls)
+    async with resources.database.begin() as db:
+        await queries.lock_owner(db, principal.user_id)
+        row = await queries.add_source(db, principal.user_id, values | encrypted)
+    resources.streams.feed.tell(principal.user_id, data_source_changed(row.id))
+    response.headers["Location"] = f"/api/data-sources/{row.id}"
+    return _view(access, row)
+
+
+@router.post(
+    "/sandbox",
+    status_code=status.HTTP_201_CREATED,
+    responses=_NAMED
+    | _UNREACHABLE
+    | {200: {"description": "The sandbox that was there."}, 429: {"description": "too_many_data_sources"}},
+)
+async def make_sandbox(
+    principal: CurrentPrincipal,
+    resources: AppResources,
+    access: Access,
+    response: Response,
+    body: NewSandbox | None = None,
+) -> DataSourceView:
+    """The user's sandbox: a database with sample tables to try everything on. Made unless there is one."""
+    name = (body or NewSandbox()).name
+    row, is_new = await sandboxes.open_sandbox(access, resources.database, principal.user_id, name)
+    await work.find_schema(access, resources.database, row)
+    async with resources.database.connect() as db:
+        row = await queries.find_source(db, principal.user_id, row.id)
+    if is_new:
+        resources.streams.feed.tell(principal.user_id, data_source_changed(row.id))
+    else:
+        response.status_code = status.HTTP_200_OK
+    response.headers["Location"] = f"/api/data-sources/{row.id}"
+    return _view(access, row)
+
+
+@router.get("/{source_id}", responses=_NOT_FOUND)
+async def get_data_source(
+    source_id: BigIntId, principal: CurrentPrincipal, resources: AppResources, access: Access
+) -> DataSourceView:
+    """One data source."""
+    async with resources.database.connect() as db:
+        row = await queries.find_source(db, principal.user_id, source_id)
+    return _view(access, row)
+
+
+@router.patch("/{source_id}", responses=_NOT_FOUND | _NAMED | _UNREACHABLE | {422: {"description": _REFUSED}})
+async def change_data_source(
+    source_id: BigIntId, body: DataSourceChange, principal: CurrentPrincipal, resources: AppResources, access: Access
+) -> DataSourceView:
+    """Change a data source. With a new address, its status and its schema are unknown again."""
+    given = {name: getattr(body, name) for name in body.model_fields_set}
+    values = {name: given[name] for name in ("name", "trusted_functions") if given.get(name) is not None}
+    urls: dict[str, str | None] = {name: given[name] for name in ("reader_url", "writer_url") if name in given}
+    if urls.get("reader_url", "") is None:
+        del urls["reader_url"]
+    async with resources.database.connect() as db:
+        found = await queries.find_source(db, principal.user_id, source_id)
+    if urls and found.kind == "sandbox":
+        field = next(iter(urls))
+        raise DataSourceUrlInvalid(f"{field}: a sandbox's address can't be changed", field=field)
+    if urls:
+        values |= await _encrypt(access, principal.user_id, urls)
+        values |= {"status": None, "checked_at": None}
+    if "reader_url" in urls:
+        values |= {"schema": None, "schema_read_at": None}
+    async with resources.database.begin() as db:
+        await queries.lock_owner(db, principal.user_id)
+        values["updated_at"] = func.now()
+        row = await queries.change_source(db, principal.user_id, source_id, values)
+    resources.streams.feed.tell(principal.user_id, data_source_changed(row.id))
+    return _view(access, row)
+
+
+@router.delete("/{source_id}", status_code=status.HTTP_204_NO_CONTENT, responses=_NOT_FOUND)
+async def delete_data_source(
+    source_id: BigIntId, principal: CurrentPrincipal, resources: AppResources, access: Access
+) -> None:
+    """Forget a data source and the operations on it. Nothing changes in its database; a sandbox is dropped."""
+    async with resources.database.begin() as db:
+        row = await queries.delete_source(db, principal.user_id, source_id)
+    resources.streams.feed.tell(principal.user_id, data_source_changed(row.id))
+    if row.kind == "sandbox":
+        await sandboxes.drop_sandbox(access, row)
+
+
+@router.post("/{source_id}/test", responses=_WORK)
+async def test_data_source(
+    source_id: BigIntId, principal: CurrentPrincipal, resources: AppResources, access: Access
+) -> TestResult:
+    """Connect as both roles, and tell which rights they have beyond what they should."""
+    row = await _find(resources, principal.user_id, source_id)
+    return await work.test_source(access, resources.database, row)
+
+
+@router.post("/{source_id}/refresh", responses=_WORK)
+async def refresh_data_source(
+    source_id: BigIntId, principal: CurrentPrincipal, resources: AppResources, access: Access
+) -> SchemaView:
+    """Read again which tables the data source has."""
+    row = await _find(resources, principal.user_id, source_id)
+    view = SchemaView.of(*await work.refresh_schema(access, resources.database, row))
+    resources.streams.feed.tell(principal.user_id, data_source_changed(row.id))
+    return view
+
+
+@router.get("/{source_id}/schema", responses=_WORK)
+async def get_schema(
+    source_id: BigIntId, principal: CurrentPrincipal, resources: AppResources, access: Access
+) -> SchemaView:
+    """The tables that the data source had when it was last read."""
+    row = await _find(resources, principal.user_id, source_id)
+    return SchemaView.of(*await work.find_schema(access, resources.database, row))
+
+
+@router.post(
+    "/{source_id}/query",
+    responses=_WORK
+    | {
+        422: {
+            "description": "validation_failed, statement_refused, statement_failed, data_source_url_invalid, "
+            "host_not_allowed, data_source_unsafe"
+        }
+    },
+)
+async def query_data_source(
+    source_id: BigIntId, body: Statement, principal: CurrentPrincipal, resources: AppResources, access: Access
+) -> QueryResultView:
+    """Run one SELECT."""
+    row = await _find(resources, principal.user_id, source_id)
+    return QueryResultView.of(await work.query_source(access, resources.database, row, body.sql))
+
+
+async def _find(resources: AppResources, user_id: UserId, source_id: int) -> SourceRow:
+    async with resources.database.connect() as db:
+        return await queries.find_source(db, user_id, source_id)
+
+
+async def _encrypt(access: SourceAccess, user_id: UserId, urls: dict[str, str | None]) -> dict[str, bytes | None]:
+    """The addresses as they are stored, after they were checked."""
+    encrypted: dict[str, bytes | None] = {}
+    for name, text in urls.items():
+        purpose: Purpose = "reader_url" if name == "reader_url" else "writer_url"
+        if text is None:
+            encrypted[name] = None
+            continue
+        url = read_source_url(text, name=name)
+        await check_host(url, access.rules, name=name)
+        encrypted[name] = access.keyring.encrypt(url.text, user_id, purpose)
+    return encrypted
+
+
+def _view(access: SourceAccess, row: SourceRow) -> DataSourceView:
+    try:
+        urls = access.shown(row.stored)
+    except DataSourceKeyMissing:
+        urls = None
+    return DataSourceView.of(row, urls)

@@ -1,0 +1,62 @@
+"""A user's sandbox: its row, and what is on the server. The row comes first and goes first, so nothing is left unseen.
+
+What is on the server without a row is dropped by the workers' sweep.
+"""
+
+from services.api.data_sources import queries
+from services.api.data_sources.queries import SourceRow
+from shared.data_sources.access import SourceAccess
+from shared.data_sources.sandbox.sandbox import Sandbox, drop, make, new_sandbox, read_sandbox
+from shared.data_sources.sandbox.server import prepare
+from shared.database.engine import Database
+from shared.database.identity import identify
+from shared.errors import DataSourcesOff, DataSourceUnreachable
+from shared.ids import UserId
+from shared.telemetry.logs import get_logger
+
+log = get_logger(__name__)
+
+
+async def open_sandbox(access: SourceAccess, database: Database, user_id: UserId, name: str) -> tuple[SourceRow, bool]:
+    """The user's sandbox, and whether it is new. One whose making was broken off is made now.
+
+    Raises:
+        DataSourcesOff: there are no sandboxes here.
+        DataSourceUnreachable: the server does not answer. Asking again goes on.
+        DataSourceNameTaken, TooManyDataSources: see `add_source`.
+
+    """
+    if access.sandbox_url is None:
+        raise DataSourcesOff("There are no sandboxes here: SANDBOX_DATABASE_URL is not set.")
+    deployment = await identify(database)
+    async with database.begin() as db:
+        await queries.lock_owner(db, user_id)
+        row = await queries.find_sandbox(db, user_id)
+        is_new = row is None
+        if row is None:
+            row = await queries.add_source(db, user_id, {"name": name, "kind": "sandbox", "reader_url": b""})
+            sandbox = new_sandbox(deployment, row.id)
+            row = await queries.change_source(db, user_id, row.id, _encrypted(access, user_id, sandbox))
+    reader, writer = access.shown(row.stored)
+    if row.status != "ok":
+        await prepare(access.sandbox_url)
+        await make(access.sandbox_url, read_sandbox(reader.text, writer.text if writer else ""), access.limits)
+    return row, is_new
+
+
+def _encrypted(access: SourceAccess, user_id: UserId, sandbox: Sandbox) -> dict[str, bytes]:
+    return {
+        "reader_url": access.keyring.encrypt(sandbox.reader_url, user_id, "reader_url"),
+        "writer_url": access.keyring.encrypt(sandbox.writer_url, user_id, "writer_url"),
+    }
+
+
+async def drop_sandbox(access: SourceAccess, row: SourceRow) -> None:
+    """Drop what a deleted row had on the server. Where that fails, the workers' sweep does it later."""
+    if access.sandbox_url is None:
+        return
+    reader, _ = access.shown(row.stored)
+    try:
+        await drop(access.sandbox_url, reader.schema or "")
+    except DataSourceUnreachable:
+        log.warning("sandbox_not_dropped", source_id=row.id)

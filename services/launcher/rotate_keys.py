@@ -1,0 +1,52 @@
+"""`cortexai rotate-keys`: encrypts anew what is under older keys, so that these can be taken out of DATA_SOURCE_KEYS."""
+
+from typing import Final
+
+import psycopg
+from psycopg import sql
+
+from services.launcher.errors import MigrationFailed
+from services.launcher.migrations import first_line
+from shared.data_sources.encryption import Keyring
+from shared.database.engine import connect_arguments
+from shared.database_urls import to_libpq
+from shared.errors import DataSourceKeyMissing, SettingsInvalid
+from shared.settings import Settings
+
+BATCH: Final = 100
+COLUMNS: Final = (("data_sources", "reader_url"), ("data_sources", "writer_url"), ("operations", "before_images"))
+_FIND: Final = "SELECT id, {column} FROM {table} WHERE {column} IS NOT NULL AND substr({column}, 1, %s) <> %s LIMIT %s"
+_RENEW: Final = "UPDATE {table} SET {column} = %s WHERE id = %s AND {column} = %s"
+
+
+def rotate_keys() -> int:
+    """Encrypt by the first key all that is not. May be broken off and repeated, while the system runs. Returns how many values.
+
+    Raises:
+        SettingsInvalid: there are no keys, or one is missing.
+        MigrationFailed: the database does not answer, or refuses.
+
+    """
+    settings = Settings.load()
+    if not settings.data_source_keys:
+        raise SettingsInvalid("DATA_SOURCE_KEYS: is not set")
+    keyring = Keyring([key.get_secret_value() for key in settings.data_source_keys])
+    url = settings.database_url
+    try:
+        with psycopg.connect(to_libpq(url), autocommit=True, **connect_arguments(url)) as connection:
+            return sum(_renew(connection, keyring, table, column) for table, column in COLUMNS)
+    except DataSourceKeyMissing as error:
+        raise SettingsInvalid("DATA_SOURCE_KEYS: a key is missing that something is encrypted with") from error
+    except psycopg.Error as error:
+        raise MigrationFailed(f"DATABASE_URL: {first_line(error)}") from error
+
+
+def _renew(connection: psycopg.Connection, keyring: Keyring, table: str, column: str) -> int:
+    names = {"table": sql.Identifier(table), "column": sql.Identifier(column)}
+    renewed = 0
+    fingerprint = keyring.fingerprint
+    while rows := connection.execute(sql.SQL(_FIND).format(**names), [len(fingerprint), fingerprint, BATCH]).fetchall():
+        for row_id, stored in rows:
+            changed = connection.execute(sql.SQL(_RENEW).format(**names), [keyring.renew(stored), row_id, stored])
+            renewed += changed.rowcount
+    return renewed

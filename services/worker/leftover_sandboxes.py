@@ -1,0 +1,50 @@
+"""Sandboxes whose data source is gone are dropped: with its account, or while their server was away."""
+
+import time
+from dataclasses import dataclass, field
+from typing import Final
+
+from sqlalchemy import select
+
+from shared.data_sources.sandbox.sandbox import drop, find_sandboxes
+from shared.database.engine import Database
+from shared.database.identity import identify
+from shared.database.tables import DataSource
+from shared.errors import DataSourceUnreachable
+from shared.telemetry.logs import get_logger
+
+log = get_logger(__name__)
+
+EVERY_SECONDS: Final = 300.0
+BATCH: Final = 20
+"""How many one pass drops. The next pass drops more."""
+
+
+@dataclass(slots=True)
+class LeftoverSandboxes:
+    """Drops what is on the sandboxes' server without a row. `url` is SANDBOX_DATABASE_URL, None where there is none.
+
+    A row comes before its sandbox and goes before it, so what has no row at this moment never gets one.
+    """
+
+    database: Database
+    url: str | None
+    every: float = EVERY_SECONDS
+    _next: float = field(default=0, init=False)
+
+    async def drop(self) -> None:
+        """Drop leftovers, at most BATCH, where the last pass was long enough ago."""
+        if self.url is None or time.monotonic() < self._next:
+            return
+        self._next = time.monotonic() + self.every
+        deployment = await identify(self.database)
+        try:
+            there = await find_sandboxes(self.url, deployment)
+            async with self.database.connect() as db:  # after the look at the server, which may have got new ones since
+                kept = (await db.execute(select(DataSource.id).where(DataSource.kind == "sandbox"))).scalars().all()
+            left = [name for source_id, name in there.items() if source_id not in set(kept)]
+            for name in left[:BATCH]:
+                await drop(self.url, name)
+                log.info("leftover_sandbox_dropped")
+        except DataSourceUnreachable:
+            log.warning("sandboxes_unreachable")
