@@ -15,7 +15,7 @@ import psycopg
 import uvloop
 
 from services.launcher.embedded.postgres import EmbeddedPostgres
-from shared.data_sources.changes.results import Preview
+from shared.data_sources.changes.results import Committed, Preview
 from shared.errors import EffectChanged
 from tests.support.changes import Connection, commit, preview, state, until_blocking
 from tests.support.play_change import play
@@ -117,7 +117,7 @@ async def _race_twice(one: Connection, other: Connection, race: Race) -> bool:
     shown = await preview(one, race.write)
     second: list[asyncio.Task[bool]] = []
 
-    async def note(_xid: str) -> None:
+    async def note(_done: Committed) -> None:
         second.append(asyncio.create_task(_is_committed(other, race, shown)))
         await until_blocking(one)
 

@@ -3,14 +3,13 @@
 import asyncio
 import re
 from collections import Counter
-from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol
 
 import psycopg
 from psycopg import sql
 
-from shared.data_sources.changes.commit import commit_change
+from shared.data_sources.changes.commit import NoteChange, commit_change
 from shared.data_sources.changes.effects import PreviewBounds
 from shared.data_sources.changes.preview import make_preview
 from shared.data_sources.changes.results import Committed, Images, Preview, ShownRow
@@ -47,7 +46,7 @@ async def preview(connection: Connection, text: str, bounds: PreviewBounds = BOU
     return Preview.from_json((await make_preview(connection, write(text), bounds)).to_json())
 
 
-async def no_note(xid: str) -> None:
+async def no_note(committed: Committed) -> None:
     """Note no transaction."""
 
 
@@ -55,7 +54,7 @@ async def commit(
     connection: Connection,
     text: str,
     shown: Preview,
-    note: Callable[[str], Awaitable[None]] = no_note,
+    note: NoteChange = no_note,
     bounds: PreviewBounds = BOUNDS,
 ) -> Committed:
     """Commit what was shown."""

@@ -25,21 +25,21 @@ from shared.data_sources.changes.transactions import change_transaction
 from shared.data_sources.statements.checked import Write
 from shared.errors import ChangeTooLarge, EffectChanged, OutcomeUnknown, StatementRefused
 
-NoteXid = Callable[[str], Awaitable[None]]
-"""Keeps a transaction's number where it outlives this process, before the transaction is committed."""
+NoteChange = Callable[[Committed], Awaitable[None]]
+"""Keeps, where it outlives this process, what is about to be committed. What it raises keeps the change from being committed."""
 
 
 async def commit_change(
-    connection: psycopg.AsyncConnection[Any], write: Write, preview: Preview, bounds: PreviewBounds, note_xid: NoteXid
+    connection: psycopg.AsyncConnection[Any], write: Write, preview: Preview, bounds: PreviewBounds, note: NoteChange
 ) -> Committed:
     """Do exactly what the preview shows, or nothing.
 
-    `note_xid` is awaited just before COMMIT. Whatever happens from then on, `was_committed` tells the outcome.
+    `note` is awaited just before COMMIT. Whatever happens from then on, `was_committed` tells the outcome.
 
     Raises:
         EffectChanged: the write would do something else now. Nothing was changed.
         StatementFailed: a lock, a time limit or a missing right was in the way. Nothing was changed.
-        DataSourceUnreachable: the connection broke; when that was after `note_xid`, ask `was_committed`.
+        DataSourceUnreachable: the connection broke; when that was after `note`, ask `was_committed`.
 
     """
     table = write.table
@@ -52,7 +52,7 @@ async def commit_change(
                 effect = await run_write(connection, write, target, bounds)
                 hidden = frozenset(preview.set_at_commit)
                 check_same(preview, show(write.kind, effect, hidden, shown_rows(effect, hidden)))
-                return await commit(connection, effect, shown_rows(effect), note_xid)
+                return await commit(connection, effect, shown_rows(effect), note)
         except (NotRepeatable, StatementRefused, ChangeTooLarge) as refusal:
             told = f" {refusal.message}" if not isinstance(refusal, NotRepeatable) else ""
             raise EffectChanged(f"{EffectChanged.default_message()}{told}") from refusal
@@ -79,19 +79,20 @@ def _multiset(rows: Iterable[ShownRow]) -> Counter[str]:
 
 
 async def commit(
-    connection: psycopg.AsyncConnection[Any], effect: Effect, rows: tuple[ShownRow, ...], note_xid: NoteXid
+    connection: psycopg.AsyncConnection[Any], effect: Effect, rows: tuple[ShownRow, ...], note: NoteChange
 ) -> Committed:
-    """Note the transaction's number, and commit. `rows` are told as committed."""
+    """Note what is done, and commit. `rows` are told as committed."""
     async with connection.cursor(row_factory=tuple_row) as cursor:
         await cursor.execute("SELECT pg_current_xact_id()::text")
         ((xid,),) = await cursor.fetchall()
-    await note_xid(xid)
+    committed = Committed(xid, count_rows(rows), rows, keep(effect))
+    await note(committed)
     await connection.execute("COMMIT")
-    return Committed(xid, count_rows(rows), rows, keep(effect))
+    return committed
 
 
 async def was_committed(connection: psycopg.AsyncConnection[Any], xid: str) -> bool | None:
-    """Whether a transaction that `note_xid` was told of is committed. None while it is still under way.
+    """Whether a transaction that was noted is committed. None while it is still under way.
 
     Raises:
         OutcomeUnknown: the server has forgotten the transaction, or has never had it.

@@ -5,7 +5,7 @@ from typing import Any
 
 import psycopg
 
-from shared.data_sources.changes.commit import NoteXid, check_same, commit
+from shared.data_sources.changes.commit import NoteChange, check_same, commit
 from shared.data_sources.changes.effects import ChangedRow, Effect, NotRepeatable, PreviewBounds
 from shared.data_sources.changes.images import Image
 from shared.data_sources.changes.repeating import run_repeatedly
@@ -69,14 +69,14 @@ async def _undo_repeatedly(
 
 
 async def commit_undo(
-    connection: psycopg.AsyncConnection[Any], images: Images, preview: Preview, bounds: PreviewBounds, note_xid: NoteXid
+    connection: psycopg.AsyncConnection[Any], images: Images, preview: Preview, bounds: PreviewBounds, note: NoteChange
 ) -> Committed:
     """Do exactly the undo that the preview shows, or nothing. As `commit_change`; `Committed.images` undo the undo.
 
     Raises:
         EffectChanged: the undo would do something else now. Nothing was changed.
         StatementFailed: a lock, a time limit or a missing right was in the way. Nothing was changed.
-        DataSourceUnreachable: the connection broke; when that was after `note_xid`, ask `was_committed`.
+        DataSourceUnreachable: the connection broke; when that was after `note`, ask `was_committed`.
 
     """
     left_out: dict[int, Conflict] = {
@@ -90,7 +90,7 @@ async def commit_undo(
                 check_same(preview, _show(images, restored, hidden))
                 if _not_restored(images, restored, hidden):
                     raise EffectChanged
-                return await commit(connection, restored.effect, shown_rows(restored.effect), note_xid)
+                return await commit(connection, restored.effect, shown_rows(restored.effect), note)
         except NotRepeatable as refusal:
             raise EffectChanged from refusal
         except (StatementRefused, NotUndoable) as refusal:

@@ -38,8 +38,8 @@ async def test_the_transaction_is_noted_before_it_is_committed(table: Connection
     seen: list[object] = []
     async with connect() as other:
 
-        async def note(xid: str) -> None:
-            seen.append((await was_committed(other, xid), (await state(other))["t"]["1", "1", None]))
+        async def note(done: Committed) -> None:
+            seen.append((await was_committed(other, done.xid), (await state(other))["t"]["1", "1", None]))
 
         done = await commit(table, UPDATE, await preview(table, UPDATE), note)
         assert seen == [(None, 1)]
@@ -49,8 +49,8 @@ async def test_the_transaction_is_noted_before_it_is_committed(table: Connection
 async def test_a_note_that_fails_commits_nothing(table: Connection) -> None:
     noted: list[str] = []
 
-    async def note(xid: str) -> None:
-        noted.append(xid)
+    async def note(done: Committed) -> None:
+        noted.append(done.xid)
         raise OSError("no room")
 
     before = await state(table)
@@ -69,8 +69,8 @@ async def test_when_the_servers_process_dies_before_the_commit_nothing_was_commi
     shown = await preview(table, UPDATE)
     async with connect() as doomed:
 
-        async def note(xid: str) -> None:
-            noted.append(xid)
+        async def note(done: Committed) -> None:
+            noted.append(done.xid)
             await table.execute("SELECT pg_terminate_backend(%s, 5000)", (doomed.info.backend_pid,))
 
         with pytest.raises(DataSourceUnreachable):
@@ -87,8 +87,8 @@ async def test_when_the_client_dies_before_the_commit_nothing_was_committed(
     shown = await preview(table, UPDATE)
     async with connect() as doomed:
 
-        async def note(xid: str) -> None:
-            noted.append(xid)
+        async def note(done: Committed) -> None:
+            noted.append(done.xid)
             await doomed.close()
 
         with pytest.raises(DataSourceUnreachable):

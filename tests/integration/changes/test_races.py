@@ -69,7 +69,7 @@ async def test_of_two_commits_of_one_preview_at_once_one_is_done(source: Connect
     async with connect() as one, connect() as other:
         second: list[asyncio.Task[Committed]] = []
 
-        async def note(xid: str) -> None:  # the first holds the rows by now: let the second run into the locks
+        async def note(done: Committed) -> None:  # the first holds the rows by now: let the second run into the locks
             second.append(asyncio.create_task(commit(other, text, shown)))
             await until_blocking(one)
 
