@@ -1,91 +1,17 @@
-"""Data sources in the database."""
+"""Changes of a user's list of data sources."""
 
-from datetime import datetime
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
-from sqlalchemy import Row, delete, func, insert, select, update
+from sqlalchemy import delete, func, insert, select, update
 
-from shared.data_sources.access import StoredSource
 from shared.database.engine import Connection
 from shared.database.tables import DataSource, User
-from shared.errors import DataSourceNameTaken, DataSourceNotFound, TokenInvalid, TooManyDataSources
+from shared.errors import DataSourceNameTaken, TokenInvalid, TooManyDataSources
 from shared.ids import UserId
+from shared.sources.rows import COLUMNS, SourceRow, row_of
 
 MAX_SOURCES: Final = 20
 """How many data sources a user may have."""
-_COLUMNS: Final = (
-    DataSource.id,
-    DataSource.user_id,
-    DataSource.name,
-    DataSource.kind,
-    DataSource.reader_url,
-    DataSource.writer_url,
-    DataSource.trusted_functions,
-    DataSource.status,
-    DataSource.checked_at,
-    DataSource.schema_read_at,
-    DataSource.created_at,
-    DataSource.updated_at,
-)
-
-
-class SourceRow(NamedTuple):
-    """A data source, without its schema. The URLs are encrypted."""
-
-    id: int
-    user_id: UserId
-    name: str
-    kind: str
-    reader_url: bytes
-    writer_url: bytes | None
-    trusted_functions: list[str]
-    status: str | None
-    checked_at: datetime | None
-    schema_read_at: datetime | None
-    created_at: datetime
-    updated_at: datetime
-
-    @property
-    def stored(self) -> StoredSource:
-        """What leads to the data source's database."""
-        return StoredSource(self.id, self.user_id, self.kind, self.reader_url, self.writer_url)
-
-
-def _row(found: Row[*tuple[Any, ...]] | None) -> SourceRow:
-    if found is None:
-        raise DataSourceNotFound
-    return SourceRow._make(found)
-
-
-async def list_sources(db: Connection, user_id: UserId) -> list[SourceRow]:
-    """A user's data sources, by name."""
-    statement = select(*_COLUMNS).where(DataSource.user_id == user_id).order_by(func.lower(DataSource.name))
-    return [SourceRow._make(row) for row in await db.execute(statement)]
-
-
-async def find_source(db: Connection, user_id: UserId, source_id: int) -> SourceRow:
-    """One data source.
-
-    Raises:
-        DataSourceNotFound: absent, or another user's.
-
-    """
-    owned = (DataSource.id == source_id) & (DataSource.user_id == user_id)
-    return _row((await db.execute(select(*_COLUMNS).where(owned))).one_or_none())
-
-
-async def find_sandbox(db: Connection, user_id: UserId) -> SourceRow | None:
-    """The user's sandbox; None where there is none."""
-    owned = (DataSource.kind == "sandbox") & (DataSource.user_id == user_id)
-    found = (await db.execute(select(*_COLUMNS).where(owned))).one_or_none()
-    return SourceRow._make(found) if found else None
-
-
-async def find_schema(db: Connection, user_id: UserId, source_id: int) -> dict[str, Any] | None:
-    """The schema as it was last read; None where it was not, or the data source is gone."""
-    owned = (DataSource.id == source_id) & (DataSource.user_id == user_id)
-    found: dict[str, Any] | None = (await db.execute(select(DataSource.schema).where(owned))).scalar_one_or_none()
-    return found
 
 
 async def lock_owner(db: Connection, user_id: UserId) -> None:
@@ -112,8 +38,8 @@ async def add_source(db: Connection, user_id: UserId, values: dict[str, Any]) ->
     if (await db.execute(counted)).scalar_one() >= MAX_SOURCES:
         raise TooManyDataSources
     await _insist_on_name(db, user_id, values["name"])
-    statement = insert(DataSource).values(user_id=user_id, **values).returning(*_COLUMNS)
-    return _row((await db.execute(statement)).one_or_none())
+    statement = insert(DataSource).values(user_id=user_id, **values).returning(*COLUMNS)
+    return row_of((await db.execute(statement)).one_or_none())
 
 
 async def change_source(db: Connection, user_id: UserId, source_id: int, values: dict[str, Any]) -> SourceRow:
@@ -127,18 +53,8 @@ async def change_source(db: Connection, user_id: UserId, source_id: int, values:
     if "name" in values:
         await _insist_on_name(db, user_id, values["name"], but=source_id)
     owned = (DataSource.id == source_id) & (DataSource.user_id == user_id)
-    statement = update(DataSource).where(owned).values(values).returning(*_COLUMNS)
-    return _row((await db.execute(statement)).one_or_none())
-
-
-async def save_outcome(db: Connection, source: StoredSource, values: dict[str, Any]) -> None:
-    """Save what was found on a data source. Nothing is saved of one that got another address meanwhile."""
-    same = (
-        (DataSource.id == source.id)
-        & (DataSource.user_id == source.user_id)
-        & (DataSource.reader_url == source.reader_url)
-    )
-    await db.execute(update(DataSource).where(same).values(values))
+    statement = update(DataSource).where(owned).values(values).returning(*COLUMNS)
+    return row_of((await db.execute(statement)).one_or_none())
 
 
 async def delete_source(db: Connection, user_id: UserId, source_id: int) -> SourceRow:
@@ -149,7 +65,7 @@ async def delete_source(db: Connection, user_id: UserId, source_id: int) -> Sour
 
     """
     owned = (DataSource.id == source_id) & (DataSource.user_id == user_id)
-    return _row((await db.execute(delete(DataSource).where(owned).returning(*_COLUMNS))).one_or_none())
+    return row_of((await db.execute(delete(DataSource).where(owned).returning(*COLUMNS))).one_or_none())
 
 
 async def _insist_on_name(db: Connection, user_id: UserId, name: str, *, but: int | None = None) -> None:

@@ -5,8 +5,7 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Depends, Response, status
 from sqlalchemy import func
 
-from services.api.data_sources import queries, sandboxes, work
-from services.api.data_sources.queries import SourceRow
+from services.api.data_sources import queries, sandboxes
 from services.api.data_sources.schemas import (
     DataSourceChange,
     DataSourceView,
@@ -17,6 +16,7 @@ from services.api.data_sources.schemas import (
     Statement,
     TestResult,
 )
+from services.api.data_sources.testing import test_source
 from services.api.dependencies import AppResources, CurrentPrincipal
 from services.api.fields import BigIntId
 from shared.data_sources.access import SourceAccess
@@ -26,6 +26,8 @@ from shared.data_sources.urls import read_source_url
 from shared.errors import DataSourceKeyMissing, DataSourcesOff, DataSourceUrlInvalid
 from shared.ids import UserId
 from shared.protocol.feed_events import data_source_changed
+from shared.sources import rows, work
+from shared.sources.rows import SourceRow
 
 router = APIRouter(
     prefix="/api/data-sources", tags=["data sources"], responses={404: {"description": "data_sources_off"}}
@@ -65,8 +67,8 @@ async def list_data_sources(
 ) -> list[DataSourceView]:
     """The user's data sources, by name."""
     async with resources.database.connect() as db:
-        rows = await queries.list_sources(db, principal.user_id)
-    return [_view(access, row) for row in rows]
+        listed = await rows.list_sources(db, principal.user_id)
+    return [_view(access, row) for row in listed]
 
 
 @router.post(
@@ -108,7 +110,7 @@ async def make_sandbox(
     row, is_new = await sandboxes.open_sandbox(access, resources.database, principal.user_id, name)
     await work.find_schema(access, resources.database, row)
     async with resources.database.connect() as db:
-        row = await queries.find_source(db, principal.user_id, row.id)
+        row = await rows.find_source(db, principal.user_id, row.id)
     if is_new:
         resources.streams.feed.tell(principal.user_id, data_source_changed(row.id))
     else:
@@ -123,7 +125,7 @@ async def get_data_source(
 ) -> DataSourceView:
     """One data source."""
     async with resources.database.connect() as db:
-        row = await queries.find_source(db, principal.user_id, source_id)
+        row = await rows.find_source(db, principal.user_id, source_id)
     return _view(access, row)
 
 
@@ -138,7 +140,7 @@ async def change_data_source(
     if urls.get("reader_url", "") is None:
         del urls["reader_url"]
     async with resources.database.connect() as db:
-        found = await queries.find_source(db, principal.user_id, source_id)
+        found = await rows.find_source(db, principal.user_id, source_id)
     if urls and found.kind == "sandbox":
         field = next(iter(urls))
         raise DataSourceUrlInvalid(f"{field}: a sandbox's address can't be changed", field=field)
@@ -173,7 +175,7 @@ async def test_data_source(
 ) -> TestResult:
     """Connect as both roles, and tell which rights they have beyond what they should."""
     row = await _find(resources, principal.user_id, source_id)
-    return await work.test_source(access, resources.database, row)
+    return await test_source(access, resources.database, row)
 
 
 @router.post("/{source_id}/refresh", responses=_WORK)
@@ -216,7 +218,7 @@ async def query_data_source(
 
 async def _find(resources: AppResources, user_id: UserId, source_id: int) -> SourceRow:
     async with resources.database.connect() as db:
-        return await queries.find_source(db, user_id, source_id)
+        return await rows.find_source(db, user_id, source_id)
 
 
 async def _encrypt(access: SourceAccess, user_id: UserId, urls: dict[str, str | None]) -> dict[str, bytes | None]:

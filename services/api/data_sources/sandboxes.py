@@ -4,7 +4,6 @@ What is on the server without a row is dropped by the workers' sweep.
 """
 
 from services.api.data_sources import queries
-from services.api.data_sources.queries import SourceRow
 from shared.data_sources.access import SourceAccess
 from shared.data_sources.sandbox.sandbox import Sandbox, drop, make, new_sandbox, read_sandbox
 from shared.data_sources.sandbox.server import prepare
@@ -12,6 +11,7 @@ from shared.database.engine import Database
 from shared.database.identity import identify
 from shared.errors import DataSourcesOff, DataSourceUnreachable
 from shared.ids import UserId
+from shared.sources.rows import SourceRow, find_sandbox
 from shared.telemetry.logs import get_logger
 
 log = get_logger(__name__)
@@ -31,7 +31,7 @@ async def open_sandbox(access: SourceAccess, database: Database, user_id: UserId
     deployment = await identify(database)
     async with database.begin() as db:
         await queries.lock_owner(db, user_id)
-        row = await queries.find_sandbox(db, user_id)
+        row = await find_sandbox(db, user_id)
         is_new = row is None
         if row is None:
             row = await queries.add_source(db, user_id, {"name": name, "kind": "sandbox", "reader_url": b""})

@@ -5,12 +5,12 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, StringConstraints
 
-from services.api.data_sources.queries import SourceRow
 from services.api.fields import Body, NotBlank, Storable, View
 from shared.data_sources.querying import QueryResult
 from shared.data_sources.rights import ExcessRight
 from shared.data_sources.schema import Generated, Schema, TableKind
 from shared.data_sources.urls import MAX_URL_CHARS, SourceUrl
+from shared.sources.rows import SourceRow
 
 MAX_NAME_CHARS = 100
 MAX_SQL_CHARS = 20_000

@@ -9,42 +9,19 @@ from typing import Any, Final
 import psycopg
 from sqlalchemy import func
 
-from services.api.data_sources import queries
-from services.api.data_sources.queries import SourceRow
-from services.api.data_sources.schemas import RoleTest, TestResult
 from shared.data_sources.access import SourceAccess
 from shared.data_sources.querying import QueryResult, run_query
-from shared.data_sources.rights import find_excess_rights, statements_for_roles
 from shared.data_sources.schema import Schema
 from shared.data_sources.schema_reading import read_schema, schema_from_json, schema_to_json
 from shared.data_sources.statements.check import check_query
 from shared.database.engine import Database
 from shared.errors import CortexAIError
+from shared.sources import rows
+from shared.sources.rows import SourceRow
 
 OK: Final = "ok"
 SCHEMA_FRESH: Final = timedelta(minutes=5)
 """How long a schema is believed. A statement that names what came since is refused until the schema is read again."""
-
-
-async def test_source(access: SourceAccess, database: Database, source: SourceRow) -> TestResult:
-    """Connect as both roles, look at their rights, and save how it ended.
-
-    Raises:
-        CortexAIError: one of them can't connect, or must not.
-
-    """
-    async with _noting(database, source), access.reader(source.stored) as connection:
-        version = connection.info.parameter_status("server_version") or ""
-        database_name = connection.info.dbname
-        reader = RoleTest.of(connection.info.user, await find_excess_rights(connection, is_reader=True))
-        schemas = list((await read_schema(connection)).search_path)
-    writer = None
-    if source.writer_url is not None:
-        async with _noting(database, source), access.writer(source.stored) as connection:
-            writer = RoleTest.of(connection.info.user, await find_excess_rights(connection, is_reader=False))
-    is_fine = not reader.excess_rights and (writer is None or not writer.excess_rights)
-    statements = None if is_fine else statements_for_roles(database_name, schemas, access.limits)
-    return TestResult(server_version=version, reader=reader, writer=writer, statements=statements)
 
 
 async def refresh_schema(access: SourceAccess, database: Database, source: SourceRow) -> tuple[Schema, datetime]:
@@ -54,7 +31,7 @@ async def refresh_schema(access: SourceAccess, database: Database, source: Sourc
         CortexAIError: the data source can't be read.
 
     """
-    async with _noting(database, source), access.reader(source.stored) as connection:
+    async with noting(database, source), access.reader(source.stored) as connection:
         return await _read(connection, database, source)
 
 
@@ -66,7 +43,7 @@ async def find_schema(access: SourceAccess, database: Database, source: SourceRo
 
     """
     async with database.connect() as db:
-        kept = await queries.find_schema(db, source.user_id, source.id)
+        kept = await rows.find_schema(db, source.user_id, source.id)
     if kept is None or source.schema_read_at is None:
         return await refresh_schema(access, database, source)
     return schema_from_json(kept), source.schema_read_at
@@ -85,7 +62,7 @@ async def query_source(access: SourceAccess, database: Database, source: SourceR
     if schema is not None:
         # Before anything connects. Parsing takes milliseconds of the processor, so it is no work for the event loop.
         query = await asyncio.to_thread(check_query, sql, schema)
-    async with _noting(database, source), access.reader(source.stored) as connection:
+    async with noting(database, source), access.reader(source.stored) as connection:
         if schema is None:
             schema, _ = await _read(connection, database, source)
             query = await asyncio.to_thread(check_query, sql, schema)
@@ -96,7 +73,7 @@ async def _fresh_schema(database: Database, source: SourceRow) -> Schema | None:
     if source.schema_read_at is None or datetime.now(UTC) - source.schema_read_at > SCHEMA_FRESH:
         return None
     async with database.connect() as db:
-        kept = await queries.find_schema(db, source.user_id, source.id)
+        kept = await rows.find_schema(db, source.user_id, source.id)
     return await asyncio.to_thread(schema_from_json, kept) if kept else None
 
 
@@ -107,12 +84,12 @@ async def _read(
     now = datetime.now(UTC)
     async with database.connect() as db:
         values = {"schema": schema_to_json(schema), "schema_read_at": now}
-        await queries.save_outcome(db, source.stored, values)
+        await rows.save_outcome(db, source.stored, values)
     return schema, now
 
 
 @asynccontextmanager
-async def _noting(database: Database, source: SourceRow) -> AsyncIterator[None]:
+async def noting(database: Database, source: SourceRow) -> AsyncIterator[None]:
     """Save with the data source how the connection went. A statement that fails says nothing of the connection."""
     try:
         yield
@@ -126,4 +103,4 @@ async def _noting(database: Database, source: SourceRow) -> AsyncIterator[None]:
 
 async def _save_status(database: Database, source: SourceRow, status: str) -> None:
     async with database.connect() as db:
-        await queries.save_outcome(db, source.stored, {"status": status, "checked_at": func.now()})
+        await rows.save_outcome(db, source.stored, {"status": status, "checked_at": func.now()})
