@@ -9,13 +9,13 @@ from datetime import timedelta
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Interval, bindparam, cast, func, literal, select, tuple_, update
+from sqlalchemy import Interval, bindparam, cast, exists, func, literal, select, tuple_, update
 from sqlalchemy.sql.dml import ReturningUpdate
 from sqlalchemy.sql.elements import ColumnElement
 
 from shared.database.engine import Connection
 from shared.database.ownership import NOT_IN_TRASH
-from shared.database.tables import Chat, Generation, Message, User
+from shared.database.tables import Chat, DataSource, Generation, Message, User
 from shared.ids import ChatId, GenerationId, MessageId, UserId
 from shared.states import GenerationStatus
 
@@ -52,6 +52,7 @@ def _claim() -> ReturningUpdate[*tuple[Any, ...]]:
                 Generation.time_zone, select(User.time_zone).where(User.id == Generation.user_id).scalar_subquery()
             ),
             Chat.has_rows,
+            exists().where(DataSource.user_id == Generation.user_id),
         )
     )
 
@@ -65,6 +66,7 @@ class Claimed(NamedTuple):
     `waited` is how long ago the message was accepted. `title_tries` is how often a model was asked for the chat's title.
     `watermark` is the chat's at that time, 0 where nothing is summarized. `time_zone` is an IANA name: the message's, else
     the user's; None where neither has one. `has_rows`: the chat has rows of a user's database.
+    `has_sources`: the user has connected a database.
     """
 
     attempt: int
@@ -82,6 +84,7 @@ class Claimed(NamedTuple):
     waited: timedelta
     time_zone: str | None
     has_rows: bool = False
+    has_sources: bool = False
 
 
 async def claim(db: Connection, generation_id: GenerationId, lease: timedelta) -> Claimed | None:

@@ -36,6 +36,7 @@ GIVEN = ToolSettings(
     DATABASE,
     FeedPublisher(InMemoryFeeds(), NullMetrics()),
     nothing_is_proposed,
+    databases=None,
     search_key="tvly-test",
     search_url=None,
     search_timeout=2,

@@ -204,7 +204,12 @@ class AnswerLoop:
         """The chat, the tools that are on offer for this answer, and the prompt that tells of them."""
         claimed, memory = store.claimed, history.memory
         chat = ChatContext(
-            claimed.user_id, claimed.chat_id, memory.watermark, store.generation_id, memory.forgotten_values
+            claimed.user_id,
+            claimed.chat_id,
+            memory.watermark,
+            store.generation_id,
+            memory.forgotten_values,
+            has_sources=claimed.has_sources,
         )
         tools = self.tools.in_chat(chat)
         return chat, tools, Prompt(today_in(claimed.time_zone), self.max_facts, tools.descriptions)

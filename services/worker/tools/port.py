@@ -124,7 +124,7 @@ class Tool(Generic[Arguments]):
 class ChatContext:
     """The chat and the generation for which tools are called. The memory covers the positions up to the `watermark`.
 
-    `forgotten` are values that the user took back: no tool tells them.
+    `has_sources`: the user has connected a database. `forgotten` are values that the user took back: no tool tells them.
     """
 
     user_id: UserId
@@ -132,6 +132,7 @@ class ChatContext:
     watermark: int
     generation_id: GenerationId
     forgotten: tuple[str, ...] = ()
+    has_sources: bool = False
 
 
 @dataclass(frozen=True, slots=True)
