@@ -54,8 +54,8 @@ from shared.database.engine import Database, open_database
 from shared.deployment import announce
 from shared.errors import SettingsInvalid
 from shared.ids import GenerationId, UserId
-from shared.operations.changes import NoChanges
 from shared.operations.proposals import Bounds
+from shared.operations.source_changes import open_changes
 from shared.settings import Settings
 from shared.streams.redis import open_streams
 from shared.telemetry import capture
@@ -171,6 +171,7 @@ async def _open_resources(settings: Settings, metrics: Metrics) -> AsyncIterator
         )
         metrics.open_streams(streams.reader.open_subscriptions)
         stack.push_async_callback(background.end, asyncio.create_task(_dispensable(announce(database, settings))))
+        access = open_access(settings)
         yield Resources(
             limits=_limits(settings),
             database=database,
@@ -184,8 +185,8 @@ async def _open_resources(settings: Settings, metrics: Metrics) -> AsyncIterator
             cookies=SessionCookies(settings.cookies_over_http, frozenset(settings.listed_origins)),
             sessions=sessions,
             metrics=metrics,
-            changes=NoChanges(),
-            data_sources=open_access(settings),
+            changes=open_changes(access, settings.operation_max_rows),
+            data_sources=access,
         )
 
 

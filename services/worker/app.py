@@ -39,13 +39,14 @@ from services.worker.tools.toolset import Toolset
 from services.worker.tools.web_search.tavily import PROXY_SCHEMES, TAVILY_URL
 from services.worker.trash import Trash
 from shared import background
+from shared.data_sources.access import open_access
 from shared.database.engine import Database, open_database
 from shared.deployment import announce
 from shared.errors import CortexAIError, SettingsInvalid
 from shared.generations import recover
 from shared.jobs.sender import JobSender
-from shared.operations.changes import NoChanges
 from shared.operations.proposals import Bounds
+from shared.operations.source_changes import open_changes
 from shared.proxies import find_way
 from shared.settings import Settings
 from shared.streams.cancel_signals import CancelSignals
@@ -141,7 +142,13 @@ async def open_worker(settings: Settings, jobs: JobSender, metrics: Metrics | No
             temporary_chats=TemporaryChats(database, feed, timedelta(hours=settings.temporary_chat_hours)),
             trash=Trash(database, timedelta(days=settings.chat_trash_days)),
             expired_sessions=ExpiredSessions(database),
-            commits=Commits(database, NoChanges(), jobs, feed, timedelta(seconds=settings.lease_seconds)),
+            commits=Commits(
+                database,
+                open_changes(open_access(settings), settings.operation_max_rows),
+                jobs,
+                feed,
+                timedelta(seconds=settings.lease_seconds),
+            ),
             operation_sweep=OperationSweep(database, jobs, feed),
             leftover_sandboxes=LeftoverSandboxes(database, settings.sandbox_database_url),
         )

@@ -1,0 +1,109 @@
+"""Changes of data sources on PostgreSQL: what the syntax wall lets through, previewed and committed behind the runtime wall."""
+
+import asyncio
+import json
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+
+from shared.data_sources.access import SourceAccess, StoredSource
+from shared.data_sources.changes.commit import commit_change, was_committed
+from shared.data_sources.changes.effects import PreviewBounds
+from shared.data_sources.changes.preview import make_preview
+from shared.data_sources.changes.results import Committed, Images, Preview
+from shared.data_sources.changes.undo import commit_undo, make_undo_preview
+from shared.data_sources.encryption import Keyring
+from shared.data_sources.schema import Schema
+from shared.data_sources.schema_reading import read_schema, schema_from_json
+from shared.data_sources.statements.check import check_write
+from shared.data_sources.statements.checked import Write
+from shared.operations.changes import Changes, DoneChange, NoChanges, NoteDone, ShownChange
+from shared.operations.rows import OperationRow
+from shared.operations.sources import SourceRow
+
+Writer = Callable[[SourceRow], AbstractAsyncContextManager[psycopg.AsyncConnection[Any]]]
+"""Opens a connection that can write. Raises what Changes says of connections."""
+
+
+@dataclass(frozen=True, slots=True)
+class SourceChanges:
+    """Changes over PostgreSQL (changes.py). A statement may change `rows` rows at most. `keyring` encrypts images."""
+
+    writer: Writer
+    keyring: Keyring
+    rows: int
+
+    async def preview_write(self, source: SourceRow, sql: str, /) -> ShownChange:
+        """What a statement would do (Changes)."""
+        write = None
+        if source.schema is not None:  # what the wall refuses needs no connection
+            write = await _check(sql, schema_from_json(source.schema))
+        async with self.writer(source) as connection:
+            write = write or await _check(sql, await read_schema(connection))
+            return _shown(await make_preview(connection, write, self._bounds(source)))
+
+    async def preview_undo(self, source: SourceRow, images: bytes, /) -> ShownChange:
+        """What an undo would do (Changes)."""
+        kept = self._open(source, images)
+        async with self.writer(source) as connection:
+            return _shown(await make_undo_preview(connection, kept, self._bounds(source)))
+
+    async def commit(self, source: SourceRow, operation: OperationRow, images: bytes | None, note: NoteDone, /) -> None:
+        """Do exactly what the preview shows (Changes)."""
+        preview, bounds = Preview.from_json(operation.preview), self._bounds(source)
+
+        async def note_committed(committed: Committed) -> None:
+            await note(DoneChange(committed.xid, _result(committed), self._seal(source, committed.images)))
+
+        async with self.writer(source) as connection:
+            if images is not None:
+                await commit_undo(connection, self._open(source, images), preview, bounds, note_committed)
+                return
+            # Read anew: the source may have functions by now whose names hide PostgreSQL's own.
+            write = await _check(operation.statement or "", await read_schema(connection))
+            await commit_change(connection, write, preview, bounds, note_committed)
+
+    async def was_committed(self, source: SourceRow, xid: str, /) -> bool | None:
+        """What became of a transaction (Changes)."""
+        async with self.writer(source) as connection:
+            return await was_committed(connection, xid)
+
+    def _bounds(self, source: SourceRow) -> PreviewBounds:
+        return PreviewBounds(rows=self.rows, trusted_functions=frozenset(source.trusted_functions))
+
+    def _seal(self, source: SourceRow, images: Images) -> bytes:
+        text = json.dumps(images.to_json(), ensure_ascii=False, separators=(",", ":"))
+        return self.keyring.encrypt(text, source.user_id, "before_images")
+
+    def _open(self, source: SourceRow, images: bytes) -> Images:
+        return Images.from_json(json.loads(self.keyring.decrypt(images, source.user_id, "before_images")))
+
+
+def open_changes(access: SourceAccess | None, rows: int) -> Changes:
+    """Changes by way of this process's access to data sources; of none, where there is no access."""
+    if access is None:
+        return NoChanges()
+
+    def writer(source: SourceRow) -> AbstractAsyncContextManager[psycopg.AsyncConnection[Any]]:
+        stored = StoredSource(source.id, source.user_id, source.kind, source.reader_url, source.writer_url)
+        return access.writer(stored)
+
+    return SourceChanges(writer, access.keyring, rows)
+
+
+async def _check(sql: str, schema: Schema) -> Write:
+    """Read a statement on a thread: that may take longer than others on the event loop should wait."""
+    return await asyncio.to_thread(check_write, sql, schema)
+
+
+def _shown(preview: Preview) -> ShownChange:
+    return ShownChange(preview.to_json(), preview.digest)
+
+
+def _result(committed: Committed) -> dict[str, object]:
+    """What is shown of a committed change. Its images are kept apart, encrypted."""
+    told = committed.to_json()
+    return {"counts": told["counts"], "rows": told["rows"]}
