@@ -17,7 +17,7 @@ from shared.data_sources.statements.nodes import check_nodes
 from shared.data_sources.statements.parsing import TOO_COMPLEX, parse
 from shared.data_sources.statements.series import check_series
 from shared.data_sources.statements.tables import check_columns, find_tables
-from shared.data_sources.statements.words import check_words
+from shared.data_sources.statements.words import check_keywords, check_words
 from shared.data_sources.statements.writes import find_lists_of_columns, read_write
 from shared.errors import StatementRefused
 
@@ -36,6 +36,7 @@ def check_query(sql: str, schema: Schema) -> Query:
     """
     sql, tokens = _read(sql)
     _check_first_word(tokens, QUERY_WORDS, "write a SELECT")
+    check_keywords(tokens, schema)
     try:
         statement = parse(sql, tokens)
         if not isinstance(statement, exp.Query | exp.Values):
@@ -57,6 +58,7 @@ def check_write(sql: str, schema: Schema) -> Write:
     """
     sql, tokens = _read(sql)
     _check_first_word(tokens, WRITE_WORDS, "write an INSERT, UPDATE or DELETE, without WITH before it")
+    check_keywords(tokens, schema)
     try:
         statement = parse(sql, tokens)
         if not isinstance(statement, exp.Insert | exp.Update | exp.Delete):

@@ -49,6 +49,7 @@ PARTS: Final[dict[type[exp.Expr], frozenset[str]]] = {
     exp.Filter: frozenset({"this", "expression"}),
     exp.WithinGroup: frozenset({"this", "expression"}),
     exp.Column: frozenset({"this", "table", "db"}),
+    exp.Lambda: frozenset({"this", "expressions"}),  # what sqlglot makes of f(a -> 'key')
     exp.Star: frozenset(),
     exp.Insert: frozenset({"this", "expression", "default"}),
     exp.Schema: frozenset({"this", "expressions"}),

@@ -32,11 +32,23 @@ PLAIN_FORMAT: Final = re.compile(r"(?:[^%]|%[sIL%])*")
 END: Final = Token(Kind.MARK, "", 0, 0)
 
 
+def check_keywords(tokens: Sequence[Token], schema: Schema) -> None:
+    """Check the words without quotes, before there is a tree: these refusals say most.
+
+    Raises:
+        StatementRefused: a word may not be used.
+
+    """
+    for index, token in enumerate(tokens):
+        if token.kind is Kind.WORD and not (index and tokens[index - 1].is_mark(".")):
+            _check_word(tokens, index, schema)
+
+
 def check_words(tokens: Sequence[Token], schema: Schema, column_lists: frozenset[int]) -> None:
     """Check each token with its neighbours. `column_lists` are the places of names that a list of columns follows.
 
     Raises:
-        StatementRefused: a function, a type, an operator or a word may not be used.
+        StatementRefused: a function, a type or an operator may not be used.
 
     """
     if sum(token.is_mark("[") for token in tokens) > MAX_SUBSCRIPTS:
@@ -45,8 +57,6 @@ def check_words(tokens: Sequence[Token], schema: Schema, column_lists: frozenset
         before = tokens[index - 1] if index else END
         after = tokens[index + 1] if index + 1 < len(tokens) else END
         if token.is_name:
-            if token.kind is Kind.WORD and not before.is_mark("."):
-                _check_word(tokens, index, schema)
             if after.is_mark("(") and token.start not in column_lists:
                 _check_call(tokens, index, schema)
             if after.kind is Kind.STRING:

@@ -15,6 +15,12 @@ from shared.errors import StatementRefused
 KINDS: Final[dict[str, WriteKind]] = {"insert": "insert", "update": "update", "delete": "delete"}
 BEFORE_TABLE: Final = {"insert": ("into",), "update": (), "delete": ("from",)}
 """What stands between the first word and the table's name."""
+BEHIND_TABLE: Final = {
+    "insert": ("(", "values", "select", "default", "with"),
+    "update": ("set",),
+    "delete": ("using", "where"),
+}
+"""What may stand behind the table's name and its alias."""
 UNCLEAR: Final = "the statement's parts can't be told apart; write it more plainly"
 
 
@@ -47,6 +53,8 @@ def read_write(
     their_alias = target.args.get("alias")
     if alias != (name_of(their_alias.this) if their_alias is not None else None):
         raise StatementRefused("too_complex", UNCLEAR)
+    if end < len(tokens) and tokens[end].value not in BEHIND_TABLE[tokens[0].value]:
+        raise StatementRefused("several_tables", "a statement may change one table")
     _check_columns_set(statement, table)
     kind = KINDS[tokens[0].value]
     joins, condition = (None, None) if kind == "insert" else _slices(sql, tokens, end, statement)
@@ -68,8 +76,9 @@ def _target(tokens: Sequence[Token]) -> tuple[list[str], str | None, int]:
         place += 2
     if place + 1 < len(tokens) and tokens[place].is_word("as"):
         return names, tokens[place + 1].value, place + 2
-    ends = {"insert": ("values", "select", "default", "with"), "update": ("set",), "delete": ("using", "where")}
-    is_alias = place < len(tokens) and tokens[place].is_name and not tokens[place].is_word(*ends[tokens[0].value])
+    is_alias = (
+        place < len(tokens) and tokens[place].is_name and tokens[place].value not in BEHIND_TABLE[tokens[0].value]
+    )
     if is_alias and not tokens[0].is_word("insert"):  # INSERT needs AS
         return names, tokens[place].value, place + 1
     return names, None, place
