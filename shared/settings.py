@@ -177,12 +177,16 @@ class Settings(RedisSettings, DatabaseSettings):
     groq_models: Annotated[tuple[str, ...], NoDecode] = ()
     groq_fallback_model: str | None = None
     groq_base_url: str | None = None
-    tools: Annotated[tuple[str, ...], NoDecode] = ("web_search", "search_history")
+    tools: Annotated[tuple[str, ...], NoDecode] = (
+        *("web_search", "search_history", "chats_search", "chat_rename", "chats_delete"),
+        *("db_sources", "db_schema", "db_query", "db_propose_write"),
+    )
     tavily_api_key: SecretStr | None = None
     tavily_base_url: str | None = None
     search_timeout_seconds: float = Field(default=8, gt=0, le=60)
     search_max_results: int = Field(default=5, ge=1, le=20)
     search_max_steps: int = Field(default=3, ge=1, le=10)
+    database_max_steps: int = Field(default=12, ge=1, le=50)
     model_max_tokens: int = Field(default=4_096, ge=1)
     model_context_tokens: int = Field(default=32_000)
     model_contexts: Annotated[tuple[tuple[str, int], ...], NoDecode] = ()

@@ -34,12 +34,12 @@ from services.worker.runtime import Worker
 from services.worker.summaries.summarizer import Summarizer
 from services.worker.temporary_chats import TemporaryChats
 from services.worker.titles import Titles
-from services.worker.tools.registry import ToolSettings, make_tools
+from services.worker.tools.registry import Databases, ToolSettings, make_tools
 from services.worker.tools.toolset import Toolset
 from services.worker.tools.web_search.tavily import PROXY_SCHEMES, TAVILY_URL
 from services.worker.trash import Trash
 from shared import background
-from shared.data_sources.access import open_access
+from shared.data_sources.access import SourceAccess, open_access
 from shared.database.engine import Database, open_database
 from shared.deployment import announce
 from shared.errors import CortexAIError, SettingsInvalid
@@ -93,8 +93,10 @@ async def open_worker(settings: Settings, jobs: JobSender, metrics: Metrics | No
         feeds = RedisFeedWriter(redis, kept=settings.feed_max_events, ttl=settings.feed_ttl_seconds, prefixes=prefixes)
         feed = await stack.enter_async_context(open_feed_publisher(feeds, metrics))
         proposals = Bounds(settings.operations_max_pending, timedelta(seconds=settings.operation_expire_seconds))
-        approvals = OperationApprovals(database, jobs, feed, proposals)
-        tools = _tools(settings, index, database, feed, approvals)
+        access = open_access(settings)
+        changes = open_changes(access, settings.operation_max_rows)
+        approvals = OperationApprovals(database, jobs, feed, proposals, changes)
+        tools = _tools(settings, index, database, feed, approvals, access)
         stack.push_async_callback(tools.aclose)
 
         summarizer = _summarizer(settings, database, model, models, index, jobs, feed, metrics)
@@ -113,6 +115,7 @@ async def open_worker(settings: Settings, jobs: JobSender, metrics: Metrics | No
                 summarize_now=summarizer.summarize_now,
                 max_facts=settings.facts_max,
                 max_tool_steps=settings.search_max_steps,
+                max_database_steps=settings.database_max_steps,
                 max_reply_chars=settings.reply_max_chars,
                 metrics=metrics,
             ),
@@ -144,7 +147,7 @@ async def open_worker(settings: Settings, jobs: JobSender, metrics: Metrics | No
             expired_sessions=ExpiredSessions(database),
             commits=Commits(
                 database,
-                open_changes(open_access(settings), settings.operation_max_rows),
+                changes,
                 jobs,
                 feed,
                 timedelta(seconds=settings.lease_seconds),
@@ -199,7 +202,12 @@ def groq_model(settings: Settings, models: ModelCatalog, *, connect_timeout: flo
 
 
 def _tools(
-    settings: Settings, index: HistoryIndex, database: Database, feed: FeedPublisher, approvals: OperationApprovals
+    settings: Settings,
+    index: HistoryIndex,
+    database: Database,
+    feed: FeedPublisher,
+    approvals: OperationApprovals,
+    access: SourceAccess | None,
 ) -> Toolset:
     key = settings.tavily_api_key
     given = ToolSettings(
@@ -207,6 +215,7 @@ def _tools(
         database=database,
         feed=feed,
         propose=approvals.propose,
+        databases=Databases(access, approvals.propose_write) if access else None,
         search_key=key.get_secret_value() if key else None,
         search_url=settings.tavily_base_url,
         search_timeout=settings.search_timeout_seconds,

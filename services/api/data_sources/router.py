@@ -24,7 +24,8 @@ from shared.data_sources.encryption import Purpose
 from shared.data_sources.hosts import check_host
 from shared.data_sources.urls import read_source_url
 from shared.errors import DataSourceKeyMissing, DataSourcesOff, DataSourceUrlInvalid
-from shared.ids import UserId
+from shared.ids import DataSourceId, UserId
+from shared.operations.asking import ask
 from shared.protocol.feed_events import data_source_changed
 from shared.sources import rows, work
 from shared.sources.rows import SourceRow
@@ -212,8 +213,8 @@ async def query_data_source(
     source_id: BigIntId, body: Statement, principal: CurrentPrincipal, resources: AppResources, access: Access
 ) -> QueryResultView:
     """Run one SELECT."""
-    row = await _find(resources, principal.user_id, source_id)
-    return QueryResultView.of(await work.query_source(access, resources.database, row, body.sql))
+    by, source = principal.credential, DataSourceId(source_id)
+    return QueryResultView.of(await ask(access, resources.database, principal.user_id, source, body.sql, by=by))
 
 
 async def _find(resources: AppResources, user_id: UserId, source_id: int) -> SourceRow:

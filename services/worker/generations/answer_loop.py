@@ -68,7 +68,8 @@ class AnswerLoop:
 
     `summarize_now` summarizes the oldest messages of a chat while the answer waits; it returns whether anything was
     summarized. At most `max_facts` facts of a chat are told. After `max_tool_steps` steps with tool calls the model has to
-    answer. `max_reply_chars` bounds text and reasoning.
+    answer; after `max_database_steps` where its user has a database, which takes more looks before a change.
+    `max_reply_chars` bounds text and reasoning.
     """
 
     database: Database
@@ -80,6 +81,7 @@ class AnswerLoop:
     summarize_now: Callable[[ChatId], Awaitable[bool]]
     max_facts: int
     max_tool_steps: int
+    max_database_steps: int
     max_reply_chars: int
     metrics: Metrics
 
@@ -176,7 +178,8 @@ class AnswerLoop:
         reply.quota.check(context.tokens)
         if context.left_out or asking.history.unread:
             reply.show_status({"status": "trimmed", "messages": context.left_out + asking.history.unread})
-        may_call = way.with_tools and len(steps) < self.max_tool_steps
+        most = self.max_database_steps if asking.chat.has_sources else self.max_tool_steps
+        may_call = way.with_tools and len(steps) < most
         offered = asking.tools.descriptions if may_call else ()
         # A model that was given the beginning may have nothing to add. One that is told to go on repeats the last words.
         request = ModelRequest(

@@ -11,9 +11,12 @@ from services.worker.tools.port import ChatContext, ToolFailure, ToolResult
 from shared.database.engine import Database
 from shared.database.tables import Operation
 from shared.generations.approval import UNDECIDED
+from shared.ids import DataSourceId
 from shared.jobs.sender import JobSender
 from shared.operations.canonical import digest_of
-from shared.operations.proposals import Bounds, Proposal, propose
+from shared.operations.changes import Changes
+from shared.operations.proposals import Bounds, Proposal, ToolCall, propose
+from shared.operations.proposing import propose_write
 from shared.operations.telling import tell
 from shared.protocol.frames import ApprovalStatus
 from shared.streams.feed.publisher import FeedPublisher
@@ -61,6 +64,7 @@ class OperationApprovals:
     jobs: JobSender
     feed: FeedPublisher
     bounds: Bounds
+    changes: Changes
 
     async def ask(self, chat: ChatContext, call_id: str, tool: str, arguments: Json) -> str:
         """Propose to make a tool call. Returns the operation's id."""
@@ -77,6 +81,22 @@ class OperationApprovals:
         named = replace(proposal, chat_id=chat.chat_id, generation_id=chat.generation_id, call_id=call_id)
         async with self.database.begin() as db:
             moved = await propose(db, chat.user_id, named, self.bounds)
+        tell(self.jobs, self.feed, moved)
+        return str(moved.operation.id)
+
+    async def propose_write(
+        self, chat: ChatContext, call_id: str, source_id: DataSourceId, sql: str, summary: str
+    ) -> str:
+        """Propose a statement for a tool call. Returns the operation's id.
+
+        Raises:
+            CortexAIError: the statement or the proposal is refused.
+
+        """
+        call = ToolCall(chat.chat_id, chat.generation_id, call_id)
+        moved = await propose_write(
+            self.database, self.changes, self.bounds, chat.user_id, source_id, sql, summary, call
+        )
         tell(self.jobs, self.feed, moved)
         return str(moved.operation.id)
 
