@@ -220,3 +220,29 @@ async def test_values_are_told_exactly(source: Connection) -> None:
         "k": "-0",
         "l": "ab  ",
     }
+
+
+async def test_what_deferred_triggers_do_at_the_commit_is_counted(orders: Connection) -> None:
+    await make(
+        orders,
+        "CREATE TABLE audit (id serial PRIMARY KEY, what text)",
+        "CREATE FUNCTION late() RETURNS trigger LANGUAGE plpgsql AS"
+        " $$ BEGIN INSERT INTO audit (what) VALUES (NEW.note); RETURN NULL; END $$",
+        "CREATE CONSTRAINT TRIGGER late AFTER UPDATE ON orders DEFERRABLE INITIALLY DEFERRED"
+        " FOR EACH ROW EXECUTE FUNCTION late()",
+    )
+    shown = await preview(orders, "UPDATE orders SET note = 'x' WHERE id < 4")
+    assert shown.touched == (Touched("public.audit", 3, 0, 0),)
+
+
+async def test_a_row_that_moves_to_another_partition_is_one_updated_row(source: Connection) -> None:
+    await make(
+        source,
+        "CREATE TABLE t (id integer, part text, PRIMARY KEY (part, id)) PARTITION BY LIST (part)",
+        "CREATE TABLE t_a PARTITION OF t FOR VALUES IN ('a')",
+        "CREATE TABLE t_b PARTITION OF t FOR VALUES IN ('b')",
+        "INSERT INTO t VALUES (1, 'a'), (2, 'a')",
+    )
+    shown = await preview(source, "UPDATE t SET part = 'b' WHERE id = 1")
+    assert [(row.before, row.after) for row in shown.rows] == [({"id": 1, "part": "a"}, {"id": 1, "part": "b"})]
+    assert shown.touched == ()
