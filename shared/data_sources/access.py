@@ -1,11 +1,11 @@
 """From a stored data source to an open connection: decrypt the address, check the host, connect with limits, a few at a time."""
 
 import asyncio
-from collections import Counter
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
+from weakref import WeakValueDictionary
 
 import psycopg
 
@@ -40,34 +40,35 @@ class StoredSource:
 class Slots:
     """How many connections this process has to data sources at a time, in all and of one user."""
 
-    def __init__(self, most: int = MAX_CONNECTIONS, most_of_a_user: int = MAX_CONNECTIONS_OF_A_USER) -> None:
-        self._free = most
+    def __init__(
+        self,
+        most: int = MAX_CONNECTIONS,
+        most_of_a_user: int = MAX_CONNECTIONS_OF_A_USER,
+        seconds: float = WAIT_SECONDS,
+    ) -> None:
+        self._all = asyncio.Semaphore(most)
         self._most_of_a_user = most_of_a_user
-        self._of_users = Counter[UserId]()
-        self._changed = asyncio.Condition()
+        self._seconds = seconds
+        # Each lives as long as somebody has one of its places, or waits for one.
+        self._of_users = WeakValueDictionary[UserId, asyncio.Semaphore]()
 
     @asynccontextmanager
     async def one(self, user_id: UserId) -> AsyncIterator[None]:
         """Take one and give it back.
 
         Raises:
-            TooBusy: none is free for this user, for WAIT_SECONDS.
+            TooBusy: none is free for this user, for `seconds`.
 
         """
-        try:
-            async with asyncio.timeout(WAIT_SECONDS), self._changed:
-                await self._changed.wait_for(lambda: self._free > 0 and self._of_users[user_id] < self._most_of_a_user)
-                self._free -= 1
-                self._of_users[user_id] += 1
-        except TimeoutError:
-            raise TooBusy("Too many statements run on data sources; try again.") from None
-        try:
+        own = self._of_users.setdefault(user_id, asyncio.Semaphore(self._most_of_a_user))
+        async with AsyncExitStack() as taken:
+            try:
+                async with asyncio.timeout(self._seconds):
+                    await taken.enter_async_context(own)  # first: who waits for an own one holds none of all
+                    await taken.enter_async_context(self._all)
+            except TimeoutError:
+                raise TooBusy("Too many statements run on data sources; try again.") from None
             yield
-        finally:
-            async with self._changed:
-                self._free += 1
-                self._of_users -= Counter({user_id: 1})
-                self._changed.notify_all()
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import httpx
 import psutil
+import psycopg
 import pytest
 import redis
 
@@ -165,6 +166,19 @@ def test_the_example_that_it_prints_works_as_it_is(running: Running) -> None:
         assert "".join(lines).endswith("data: [DONE]\n\n")
 
 
+def test_a_sandbox_is_one_request_away_and_apart_from_the_application(client: httpx.Client, running: Running) -> None:
+    sandbox = client.post("/api/data-sources/sandbox").raise_for_status().json()
+    path = f"/api/data-sources/{sandbox['id']}"
+    asked = client.post(f"{path}/query", json={"sql": "SELECT count(*) FROM customers"}).raise_for_status()
+    assert asked.json()["rows"] == [[60]]
+    assert client.post(f"{path}/test").raise_for_status().json()["statements"] is None
+    server = f"postgresql://cortexai:{running.secrets['postgres_password']}@127.0.0.1:{running.known['postgres_port']}"
+    with psycopg.connect(f"{server}/cortexai") as connection:
+        look = "SELECT datname FROM pg_database WHERE datallowconn AND has_database_privilege(%s, oid, 'CONNECT')"
+        found = connection.execute(look, [sandbox["reader"]["user"]]).fetchall()
+    assert {name for (name,) in found} & {"cortexai", "sandbox"} == {"sandbox"}
+
+
 def test_flower_asks_for_its_password_and_sees_the_workers(running: Running) -> None:
     url = f"http://127.0.0.1:{running.known['flower_port']}"
     assert httpx.get(f"{url}/api/workers").status_code == 401
@@ -196,7 +210,13 @@ def test_the_doctor_finds_it_well(running: Running) -> None:
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, "")
-    for expected in ("PostgreSQL: version 18", "schema: revision", "Valkey 9", "model: smollm2"):
+    for expected in (
+        "PostgreSQL: version 18",
+        "schema: revision",
+        "Valkey 9",
+        "model: smollm2",
+        "sandboxes: in the database sandbox",
+    ):
         assert expected in done.stdout
     assert "wrong" not in done.stdout
     assert not [name for name, secret in running.secrets.items() if secret in done.stdout]

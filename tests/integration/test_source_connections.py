@@ -2,11 +2,19 @@
 
 import asyncio
 import contextlib
+import re
 import socket
+import ssl
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Literal
 
 import psycopg
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from services.launcher.embedded.postgres import EmbeddedPostgres
 from shared.data_sources.connect import connect_reader, connect_writer
@@ -16,6 +24,7 @@ from shared.data_sources.querying import run_query
 from shared.data_sources.statements.checked import Query
 from shared.data_sources.urls import read_source_url
 from shared.errors import DataSourceUnreachable, DataSourceUnsafe, StatementFailed
+from tests.doubles.pooler import pooler
 from tests.support.data_sources import Source, make_source
 
 LIMITS = Limits()
@@ -175,3 +184,71 @@ async def test_a_server_that_says_nothing_is_not_waited_for(source: Source) -> N
         with pytest.raises(DataSourceUnreachable, match="in time"):
             async with connect_reader(address, replace(LIMITS, connect_seconds=0.2)):
                 pass
+
+
+@pytest.mark.parametrize("manner", ["passes over", "refuses"])
+async def test_behind_a_pooler_nothing_runs_without_limits(
+    postgres: EmbeddedPostgres, manner: Literal["passes over", "refuses"]
+) -> None:
+    behind = make_source(postgres)
+    address = await behind.reader()
+    async with pooler("127.0.0.1", address.port, manner) as port:
+        address = replace(address, port=port)
+        with pytest.raises(DataSourceUnsafe) as unsafe:
+            async with connect_reader(address, LIMITS):
+                pass
+        advice = re.findall(r"ALTER ROLE … SET [^;]+;", unsafe.value.message)
+        assert {line.split()[4] for line in advice} >= {"default_transaction_read_only", "statement_timeout"}
+        with behind.owner() as owner:
+            for line in advice:
+                owner.execute(line.replace("…", address.user).encode())
+        async with connect_reader(address, LIMITS) as connection:
+            with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
+                await connection.execute("CREATE TEMP TABLE t (i int)")
+        with behind.owner() as owner:
+            owner.execute(f"ALTER ROLE {address.user} SET statement_timeout = '1h'".encode())
+        with pytest.raises(DataSourceUnsafe, match="statement_timeout"):
+            async with connect_reader(address, LIMITS):
+                pass
+
+
+def make_certificate(folder: Path, name: str) -> ssl.SSLContext:
+    """A certificate that nobody has signed, for a host. Its file is `certificate.pem`."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder(
+            subject, subject, key.public_key(), x509.random_serial_number(), now, now + timedelta(1)
+        )
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    pem = serialization.Encoding.PEM
+    secret = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    (folder / "certificate.pem").write_bytes(certificate.public_bytes(pem))
+    (folder / "key.pem").write_bytes(secret)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(folder / "certificate.pem", folder / "key.pem")
+    return context
+
+
+async def test_a_certificate_is_verified_where_the_address_asks_for_that(
+    source: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address = replace(await source.reader(), host="db.example.com")
+    tls = make_certificate(tmp_path, "db.example.com")
+    async with pooler("127.0.0.1", address.port, "tells", tls) as port:
+
+        async def connect(mode: str, host: str = "db.example.com") -> None:
+            async with connect_reader(replace(address, port=port, ssl_mode=mode, host=host), LIMITS) as connection:
+                assert connection.pgconn.ssl_in_use
+
+        await connect("require")
+        with pytest.raises(DataSourceUnreachable, match="certificate can't be verified"):
+            await connect("verify-full")
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "certificate.pem"))
+        await connect("verify-full")
+        await connect("verify-ca", "other.example.com")
+        with pytest.raises(DataSourceUnreachable, match="certificate can't be verified"):
+            await connect("verify-full", "other.example.com")

@@ -9,7 +9,7 @@ from shared.data_sources.sandbox.sandbox import Sandbox, drop, make, new_sandbox
 from shared.data_sources.sandbox.server import prepare
 from shared.database.engine import Database
 from shared.database.identity import identify
-from shared.errors import DataSourcesOff, DataSourceUnreachable
+from shared.errors import DataSourceKeyMissing, DataSourcesOff, DataSourceUnreachable
 from shared.ids import UserId
 from shared.sources.rows import SourceRow, find_sandbox
 from shared.telemetry.logs import get_logger
@@ -55,8 +55,8 @@ async def drop_sandbox(access: SourceAccess, row: SourceRow) -> None:
     """Drop what a deleted row had on the server. Where that fails, the workers' sweep does it later."""
     if access.sandbox_url is None:
         return
-    reader, _ = access.shown(row.stored)
     try:
+        reader, _ = access.shown(row.stored)
         await drop(access.sandbox_url, reader.schema or "")
-    except DataSourceUnreachable:
+    except (DataSourceUnreachable, DataSourceKeyMissing):
         log.warning("sandbox_not_dropped", source_id=row.id)
