@@ -17,11 +17,13 @@ INSERT_MAY_LOCK_ROWS: Final = 160_000
 BEGIN: Final = "BEGIN ISOLATION LEVEL REPEATABLE READ READ WRITE"
 # Texts that name a value exactly, whatever the role's settings are. DateStyle keeps its order of day and month, which is how
 # the statement's dates are read. With synchronous_commit off, a commit that was told could be lost with the server.
-TEXT_FORMS: Final = """
-SELECT set_config('datestyle', 'ISO', true), set_config('intervalstyle', 'postgres', true),
-       set_config('extra_float_digits', '1', true), set_config('bytea_output', 'hex', true),
-       CASE current_setting('synchronous_commit') WHEN 'off' THEN set_config('synchronous_commit', 'on', true) END
-"""
+# By SET and not by set_config, which a role may have lost: with it, a query could end a session's limits.
+TEXT_FORMS: Final = (
+    "SET LOCAL DateStyle = 'ISO'",
+    "SET LOCAL IntervalStyle = 'postgres'",
+    "SET LOCAL extra_float_digits = 1",
+    "SET LOCAL bytea_output = 'hex'",
+)
 
 
 @asynccontextmanager
@@ -41,7 +43,11 @@ async def change_transaction(
         writers = not only_inserts or connection.info.server_version >= INSERT_MAY_LOCK_ROWS
         mode = sql.SQL("ROW EXCLUSIVE" if writers else "ACCESS SHARE")
         await connection.execute(sql.SQL("LOCK TABLE {} IN {} MODE").format(sql.Identifier(schema, name), mode))
-        await connection.execute(TEXT_FORMS)
+        for form in TEXT_FORMS:
+            await connection.execute(form)
+        waits = await (await connection.execute("SHOW synchronous_commit")).fetchone()
+        if waits == ("off",):
+            await connection.execute("SET LOCAL synchronous_commit = on")
         yield await find_target(connection, schema, name)
     finally:
         if connection.info.transaction_status in {TransactionStatus.INTRANS, TransactionStatus.INERROR}:

@@ -169,7 +169,9 @@ def _usage(plan: Plan) -> dict[str, float]:
 def _calls(plan: Plan) -> list[dict[str, Any]]:
     behaviour, tools = plan.behaviour, plan.conversation.tools
     name = behaviour.tool if behaviour.tool not in {"", "1"} else tools[0]
-    arguments = plan.script.arguments or {"query": behaviour.query.replace("+", " ")}
+    arguments = plan.script.arguments
+    if arguments is None:
+        arguments = {"query": behaviour.query.replace("+", " ")}
     given = arguments if isinstance(arguments, list) else [arguments] * behaviour.calls
     texts = [json.dumps(one) for one in given]
     if behaviour.args == "broken":
