@@ -168,7 +168,7 @@ async def test_a_chat_whose_answer_waits_takes_no_message_and_the_user_may_use_a
 async def test_a_decision_that_comes_before_the_pause_is_seen(
     client: Client, worker: Worker, asking: Asking, groq_url: str, sent: list[GenerationId]
 ) -> None:
-    asking.at_once = "committed"
+    asking.decided_with = "committed"
     attempts = asking.attempts(worker.attempts)
     posted = await ask(client, groq_url)
     async with client.read(posted.stream_url) as stream:

@@ -53,7 +53,9 @@ async def sandbox(client: Client) -> int:
 async def script(groq_url: str, mark: str, *calls: tuple[str, dict[str, Any]]) -> None:
     """Have the model make these calls one after the other, and then answer."""
     for step, (name, arguments) in enumerate(calls, start=1):
-        await groq_control.script(groq_url, f"tool={name} steps={step}", marker=mark, arguments=arguments, purpose="answer")
+        await groq_control.script(
+            groq_url, f"tool={name} steps={step}", marker=mark, arguments=arguments, purpose="answer"
+        )
 
 
 async def value(client: Client, source: int, sql: str) -> Any:  # noqa: ANN401 - whatever the database holds

@@ -29,10 +29,10 @@ class Wish(BaseModel):
 
 @dataclass
 class Asking:
-    """The tool, what it has proposed, and the decisions. With `at_once`, each is decided before the call returns."""
+    """The tool, what it has proposed, and the decisions. With `decided_with`, each is decided before the call returns."""
 
     database: Database
-    at_once: str | None = None
+    decided_with: str | None = None
     proposed: list[OperationId] = field(default_factory=list)
     wishes: list[str] = field(default_factory=list)
 
@@ -44,8 +44,8 @@ class Asking:
     def _in_chat(self, chat: ChatContext) -> Tool[Any]:
         async def call(wish: Wish, call_id: str) -> AwaitsApproval:
             operation_id = await self._propose(chat, wish, call_id)
-            if self.at_once is not None:
-                await self.decide(self.at_once)
+            if self.decided_with is not None:
+                await self.decide(self.decided_with)
             return AwaitsApproval(str(operation_id))
 
         return Tool(NAME, "Ask the person.", Wish, call, 5.0)

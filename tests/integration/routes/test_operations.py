@@ -90,8 +90,8 @@ async def test_an_approval_tells_the_effect_once_it_is_there(
 ) -> None:
     operation = await proposed(database, user_id)
     url = f"/api/operations/{operation.id}/approve"
-    at_once = await owner.http.post(url, json={"digest": DIGEST}, headers=NOW)
-    assert (at_once.status_code, at_once.json()["status"]) == (202, "approved")
+    early = await owner.http.post(url, json={"digest": DIGEST}, headers=NOW)
+    assert (early.status_code, early.json()["status"]) == (202, "approved")
     waiting = asyncio.create_task(owner.http.post(url, json={"digest": DIGEST}))
     execute(
         database_url,
