@@ -5,6 +5,7 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Depends, Response, status
 from sqlalchemy import func
 
+from services.api.auth.principal import Principal
 from services.api.data_sources import queries, sandboxes
 from services.api.data_sources.schemas import (
     DataSourceChange,
@@ -23,8 +24,10 @@ from shared.data_sources.access import SourceAccess
 from shared.data_sources.encryption import Purpose
 from shared.data_sources.hosts import check_host
 from shared.data_sources.urls import read_source_url
+from shared.database.engine import Connection
 from shared.errors import DataSourceKeyMissing, DataSourcesOff, DataSourceUrlInvalid
 from shared.ids import DataSourceId, UserId
+from shared.operations import audit
 from shared.operations.asking import ask
 from shared.protocol.feed_events import data_source_changed
 from shared.sources import rows, work
@@ -87,6 +90,7 @@ async def add_data_source(
     async with resources.database.begin() as db:
         await queries.lock_owner(db, principal.user_id)
         row = await queries.add_source(db, principal.user_id, values | encrypted)
+        await _log(db, "data_source.added", row, principal)
     resources.streams.feed.tell(principal.user_id, data_source_changed(row.id))
     response.headers["Location"] = f"/api/data-sources/{row.id}"
     return _view(access, row)
@@ -108,7 +112,7 @@ async def make_sandbox(
 ) -> DataSourceView:
     """The user's sandbox: a database with sample tables to try everything on. Made unless there is one."""
     name = (body or NewSandbox()).name
-    row, is_new = await sandboxes.open_sandbox(access, resources.database, principal.user_id, name)
+    row, is_new = await sandboxes.open_sandbox(access, resources.database, principal, name)
     await work.find_schema(access, resources.database, row)
     async with resources.database.connect() as db:
         row = await rows.find_source(db, principal.user_id, row.id)
@@ -154,6 +158,7 @@ async def change_data_source(
         await queries.lock_owner(db, principal.user_id)
         values["updated_at"] = func.now()
         row = await queries.change_source(db, principal.user_id, source_id, values)
+        await _log(db, "data_source.changed", row, principal, changed=sorted(given))
     resources.streams.feed.tell(principal.user_id, data_source_changed(row.id))
     return _view(access, row)
 
@@ -165,6 +170,7 @@ async def delete_data_source(
     """Forget a data source and the operations on it. Nothing changes in its database; a sandbox is dropped."""
     async with resources.database.begin() as db:
         row = await queries.delete_source(db, principal.user_id, source_id)
+        await _log(db, "data_source.deleted", row, principal)
     resources.streams.feed.tell(principal.user_id, data_source_changed(row.id))
     if row.kind == "sandbox":
         await sandboxes.drop_sandbox(access, row)
@@ -215,6 +221,12 @@ async def query_data_source(
     """Run one SELECT."""
     by, source = principal.credential, DataSourceId(source_id)
     return QueryResultView.of(await ask(access, resources.database, principal.user_id, source, body.sql, by=by))
+
+
+async def _log(db: Connection, action: audit.Action, row: SourceRow, principal: Principal, **more: list[str]) -> None:
+    """Add an entry to the audit log, which holds no address."""
+    details = {"name": row.name, "kind": row.kind, "by": principal.credential, **more}
+    await audit.append(db, principal.user_id, audit.Event(action, audit.data_source(row.id), details))
 
 
 async def _find(resources: AppResources, user_id: UserId, source_id: int) -> SourceRow:

@@ -206,6 +206,8 @@ async def test_the_sandbox_is_made_once_asked_and_dropped(ada: Client, postgres:
         True,
     )
     assert sandbox["reader"]["host"] is None
+    entries = (await ada.http.get("/api/audit")).raise_for_status().json()
+    assert [(entry["action"], entry["details"]["kind"]) for entry in entries] == [("data_source.added", "sandbox")]
     again = await ada.http.post("/api/data-sources/sandbox", json={"name": "Another"})
     assert (again.status_code, again.json()["id"]) == (200, sandbox["id"])
     path = f"/api/data-sources/{sandbox['id']}"
