@@ -17,6 +17,7 @@ from services.launcher.embedded.postgres import SANDBOX, EmbeddedPostgres
 from services.launcher.embedded.valkey import EmbeddedValkey
 from services.launcher.errors import PackagesMissing
 from services.launcher.program import LOOPBACK
+from services.launcher.source_checks import source_rights
 from services.launcher.up import require_packages
 from shared.errors import SettingsInvalid
 
@@ -76,6 +77,8 @@ def examine(directory: Path) -> Iterator[Finding]:
         yield checks.model(settings)
     yield checks.web_search(settings)
     yield from checks.data_sources(settings)
+    if given.database_url is not None or addresses.database_url is not None:
+        yield from source_rights(settings)
     yield checks.disk(directory)
 
 
