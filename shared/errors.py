@@ -41,6 +41,7 @@ CortexAIError
 │   ├── MessageNameTaken
 │   ├── ApprovalNotPending
 │   ├── DataSourceNameTaken
+│   ├── DataSourceInUse
 │   ├── OperationNotPending
 │   ├── PreviewMismatch
 │   ├── EffectChanged
@@ -385,6 +386,12 @@ class DataSourceNameTaken(Conflict):
 
     code = "data_source_name_taken"
     field: ClassVar[str] = "name"
+
+
+class DataSourceInUse(Conflict):
+    """An approved change of this data source is being committed; try again when it is over."""
+
+    code = "data_source_in_use"
 
 
 class OperationNotPending(Conflict):

@@ -1,4 +1,4 @@
-"""Asking a data source, with an entry in the audit log: the statement, and how many rows it gave; no row."""
+"""Asking a data source. The audit log gets the statement before it runs, whatever becomes of it; it gets no row."""
 
 from shared.data_sources.access import SourceAccess
 from shared.data_sources.querying import QueryResult
@@ -12,7 +12,7 @@ from shared.sources.work import query_source
 async def ask(
     access: SourceAccess, database: Database, user_id: UserId, source_id: DataSourceId, sql: str, *, by: str
 ) -> QueryResult:
-    """Check a query, run it and log it. `by` is who asks: `model`, or the kind of a credential.
+    """Log a query, check it and run it. `by` is who asks: `model`, or the kind of a credential.
 
     Raises:
         DataSourceNotFound: absent, or another user's.
@@ -21,10 +21,8 @@ async def ask(
         CortexAIError: the data source can't be reached.
 
     """
-    async with database.connect() as db:
-        source = await find_source(db, user_id, source_id)
-    result = await query_source(access, database, source, sql)
-    details = {"statement": sql, "rows": len(result.rows), "is_cut": result.is_cut, "by": by}
     async with database.begin() as db:
-        await audit.append(db, user_id, audit.Event("query.run", audit.data_source(source_id), details))
-    return result
+        source = await find_source(db, user_id, source_id)
+        asked = audit.Event("query.run", audit.data_source(source_id), {"statement": sql, "by": by})
+        await audit.append(db, user_id, asked)
+    return await query_source(access, database, source, sql)

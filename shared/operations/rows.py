@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, select, tuple_
+from sqlalchemy import ColumnElement, literal_column, select, tuple_
 from sqlalchemy.orm import aliased
 
 from shared.database.engine import Connection
@@ -62,12 +62,9 @@ class OperationRow(NamedTuple):
 
 
 _other = aliased(Operation)
-_undone_by = (
-    select(_other.id)
-    .where(_other.undo_of == Operation.id, _other.status == "committed")
-    .correlate(Operation)
-    .scalar_subquery()
-)
+# By name: SQLAlchemy does not correlate what an INSERT returns, and would list the table once more.
+_row = literal_column("operations.id", Operation.id.type)
+_undone_by = select(_other.id).where(_other.undo_of == _row, _other.status == "committed").scalar_subquery()
 COLUMNS: Final = (
     *(getattr(Operation, name) for name in OperationRow._fields[:-2]),
     _undone_by.label("undone_by"),
@@ -138,6 +135,12 @@ async def list_operations(
     if before is not None:
         statement = statement.where(tuple_(Operation.created_at, Operation.id) < before)
     return [OperationRow._make(row) for row in await db.execute(statement)]
+
+
+async def is_committing(db: Connection, data_source_id: DataSourceId | int) -> bool:
+    """Whether an approved operation of a data source is not over yet."""
+    statement = select(Operation.id).where(Operation.data_source_id == data_source_id, Operation.status == "approved")
+    return (await db.execute(statement.limit(1))).one_or_none() is not None
 
 
 def to_json(operation: OperationRow) -> dict[str, Any]:

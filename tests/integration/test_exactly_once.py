@@ -2,21 +2,21 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from pathlib import Path
 
-import psycopg
 import pytest
 
 from services.launcher.embedded.postgres import EmbeddedPostgres
 from services.worker.operations.commit import TRY_FOR
 from shared.errors import NotUndoable, StatementRefused
 from shared.operations.rows import OperationRow, to_json
-from tests.support.committing import ADD, GATES, TABLES, Bank, open_bank
+from tests.support.committing import ADD, GATES, TABLES, Bank, killed, open_bank
 from tests.support.data_sources import Source, make_source
+from tests.support.forks import Forks
 from tests.support.operations import actions, found
 from tests.support.turns import execute
 
 CLAIMED = "SELECT attempt = 1 FROM operations"
-AT_GATE = "SELECT count(*) > 0 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
 
 
 @pytest.fixture(scope="module")
@@ -108,35 +108,16 @@ async def test_a_transaction_that_nobody_knows_is_told(bank: Bank) -> None:
 
 @pytest.mark.parametrize("kind", ["write", "undo"])
 @pytest.mark.parametrize("step", ["claimed", "noting", "ending", "ended"])
-async def test_a_worker_that_is_killed_leaves_an_operation_that_is_done_once(bank: Bank, step: str, kind: str) -> None:
+async def test_a_worker_that_is_killed_leaves_an_operation_that_is_done_once(
+    bank: Bank, forks: Forks, tmp_path: Path, step: str, kind: str
+) -> None:
     operation = await bank.approved()
     expected = [1, 0, 0]
     if kind == "undo":
         operation = await bank.approved_undo(await ended(bank, operation))
         expected = [0, 0, 0]
     execute(bank.database_url, GATES)
-    with psycopg.connect(bank.database_url) as gate, bank.source.owner() as owner:
-        gate.execute("SELECT pg_advisory_lock(%s)", [{"noting": 1, "ending": 2}.get(step, 3)])
-        if step == "claimed":
-            owner.execute("BEGIN")
-            owner.execute("LOCK TABLE accounts")
-        worker = await bank.started(operation)
-        if step == "claimed":
-            await bank.until("SELECT attempt = 1 FROM operations WHERE id = %s", operation.id)
-        elif step == "ended":
-            await bank.until("SELECT status = 'committed' FROM operations WHERE id = %s", operation.id)
-        else:
-            await bank.until(AT_GATE)
-        if worker.returncode is None:
-            worker.kill()
-        await worker.wait()
-        if step == "claimed":
-            owner.execute("ROLLBACK")
-    # A statement of the dead worker may go on in the server; when it has ended, the rows are as the death has left them.
-    await bank.until(
-        "SELECT count(*) = 0 FROM pg_stat_activity WHERE application_name = 'cortexai' AND state = 'active'"
-        " AND datname = current_database() AND query LIKE 'UPDATE operations%%'"
-    )
+    await killed(bank, forks, operation, step, tmp_path / "log")
     bank.expire_leases()
     done = await ended(bank, operation)
     assert (done.status, bank.balances(), done.has_images) == ("committed", expected, True)

@@ -1,6 +1,7 @@
 """The moves of operations: one wins, whoever decides at the same time, and each is in the log."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
 from itertools import combinations_with_replacement
@@ -33,6 +34,10 @@ from shared.operations.decisions import approve, expire, find_due, refuse
 from shared.operations.moves import Moved
 from shared.operations.proposals import Bounds, propose
 from shared.operations.rows import list_operations, to_json
+from shared.operations.telling import tell
+from shared.streams.feed.in_memory import InMemoryFeeds
+from shared.streams.feed.publisher import open_feed_publisher
+from shared.telemetry.metrics import NullMetrics
 from tests.support.operations import (
     BOUNDS,
     DIGEST,
@@ -45,7 +50,7 @@ from tests.support.operations import (
     proposal,
     proposed,
 )
-from tests.support.turns import execute
+from tests.support.turns import Noted, execute
 
 COMMITTED = Ending("committed")
 Move = Callable[[Connection, UserId, OperationId], Awaitable[Moved | None]]
@@ -281,6 +286,9 @@ async def test_a_change_is_undone_once(database: Database, user: UserId) -> None
     assert undo.is_undoable
     with pytest.raises(NotUndoable):
         await proposed(database, user, "restore_chats", undo_of=original.id)
+    other = await committed(database, user)
+    await committed(database, user, kind="restore_chats", undo_of=other.id)
+    assert (await proposed(database, user)).undone_by is None
     with pytest.raises(NotUndoable):
         await proposed(database, user, "restore_chats", undo_of=(await proposed(database, user)).id)
     call = await proposed(database, user, "tool_call")
@@ -327,3 +335,33 @@ async def test_operations_go_with_their_data_source(database: Database, database
     async with database.begin() as db:
         assert not await note_xid(db, taken, "77", {}, None)
         assert await finish_commit(db, taken, COMMITTED) is None
+
+
+async def test_readers_are_told_of_moves_and_of_the_tables_that_changed(
+    database: Database, database_url: str, user: UserId
+) -> None:
+    feeds, jobs = InMemoryFeeds(), Noted()
+    ((source,),) = execute(
+        database_url,
+        "INSERT INTO data_sources (user_id, name, kind, reader_url) VALUES (%s, 'x', 'postgresql', 'x') RETURNING id",
+        user,
+    )
+    taken = await claimed(database, user, kind="write", data_source_id=source)
+    async with open_feed_publisher(feeds, NullMetrics()) as feed:
+        begin = await feeds.begin(user)
+        tell(jobs, feed, Moved(taken.operation, has_moved=True))
+        tell(jobs, feed, Moved(taken.operation, has_moved=False))
+        async with database.begin() as db:
+            done = await finish_commit(db, taken, COMMITTED)
+        assert done is not None
+        tell(jobs, feed, done)
+        assert await feed.flush(5)
+    told = [json.loads(entry.frame.partition(b":")[2]) for entry in await feeds.replay(user, begin) or ()]
+    assert jobs.operations == [taken.operation.id] * 2
+    assert [(event["type"], event.get("status") or event.get("table")) for event in told] == [
+        ("operation.changed", "approved"),
+        ("operation.changed", "committed"),
+        ("rows.changed", "public.orders"),
+        ("rows.changed", "public.audit"),
+    ]
+    assert told[2]["data_source_id"] == source

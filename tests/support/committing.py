@@ -4,11 +4,14 @@
 """
 
 import asyncio
+import os
+import signal
 import sys
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 from typing import Any, Final
 from uuid import UUID
 
@@ -33,6 +36,7 @@ from shared.streams.feed.in_memory import InMemoryFeeds
 from shared.streams.feed.publisher import FeedPublisher
 from shared.telemetry.metrics import NullMetrics
 from tests.support.data_sources import Source
+from tests.support.forks import Forks, Process
 from tests.support.operations import BOUNDS, new_user
 from tests.support.turns import Noted, execute
 
@@ -51,6 +55,20 @@ WHEN (NEW.status = 'committed' AND OLD.status = 'approved') EXECUTE FUNCTION wai
 """
 """Where a test can hold a worker: 1 before a transaction is noted, 2 before an operation that was committed is ended."""
 LEASE: Final = timedelta(seconds=30)
+AT_GATE: Final = (
+    "SELECT count(*) > 0 FROM pg_locks l JOIN pg_database d ON d.oid = l.database"
+    " WHERE l.locktype = 'advisory' AND NOT l.granted AND d.datname = current_database()"
+)
+UNTIL: Final = {
+    "claimed": ("SELECT attempt = 1 FROM operations WHERE id = %s",),
+    "noting": (AT_GATE,),
+    "ending": (AT_GATE,),
+    "ended": ("SELECT status = 'committed' FROM operations WHERE id = %s",),
+}
+IS_QUIET: Final = (
+    "SELECT count(*) = 0 FROM pg_stat_activity WHERE application_name = 'cortexai' AND state = 'active'"
+    " AND datname = current_database() AND query LIKE 'UPDATE operations%'"
+)
 
 
 def writer_of(keyring: Keyring) -> Writer:
@@ -110,24 +128,37 @@ class Bank:
         """Let the leases of all operations expire."""
         execute(self.database_url, "UPDATE operations SET lease_expires_at = now() - interval '1 second'")
 
-    async def started(self, operation: OperationRow) -> asyncio.subprocess.Process:
+    def started(self, forks: Forks, operation: OperationRow, log: Path) -> Process:
         """A worker of its own process, which begins to commit an operation."""
-        program = [
-            sys.executable,
-            "-m",
-            "tests.support.committing",
-            self.database_url,
-            str(operation.id),
-            self.key,
-            "30",
-        ]
-        return await asyncio.create_subprocess_exec(*program)
+        arguments = [self.database_url, str(operation.id), self.key, str(LEASE.total_seconds())]
+        return forks.start("tests.support.committing", arguments, os.environ, log)
 
     async def until(self, statement: str, *values: object) -> None:
         """Wait until our database says so. What a foreign process does there offers no event."""
         async with asyncio.timeout(20), await psycopg.AsyncConnection.connect(self.database_url, autocommit=True) as db:
-            while not (await (await db.execute(statement.encode(), values)).fetchone() or [False])[0]:  # noqa: ASYNC110 - see above
+            while not (await (await db.execute(statement.encode(), values or None)).fetchone() or [False])[0]:  # noqa: ASYNC110 - see above
                 await asyncio.sleep(0.01)
+
+
+async def killed(bank: Bank, forks: Forks, operation: OperationRow, step: str, log: Path) -> None:
+    """Have a worker begin to commit an operation, and kill it at a step. Our database needs the GATES.
+
+    `claimed`: before it has changed anything; `noting`: before its transaction is noted; `ending`: once the data source has
+    committed; `ended`: once the row says so.
+    """
+    async with (
+        await psycopg.AsyncConnection.connect(bank.database_url, autocommit=True) as gate,
+        await psycopg.AsyncConnection.connect(bank.source.owner_url) as owner,
+    ):
+        await gate.execute("SELECT pg_advisory_lock(%s)", [{"noting": 1, "ending": 2}.get(step, 3)])
+        if step == "claimed":
+            await owner.execute("LOCK TABLE accounts")
+        worker = bank.started(forks, operation, log)
+        await bank.until(*UNTIL[step], *([operation.id] if step in {"claimed", "ended"} else []))
+        worker.send_signal(signal.SIGKILL)
+        await asyncio.to_thread(worker.wait)
+    # The server may go on with a statement of the dead worker's. Then the rows are as its death has left them.
+    await bank.until(IS_QUIET)
 
 
 def commits_of(database: Database, changes: SourceChanges, lease: timedelta) -> Commits:

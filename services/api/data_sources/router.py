@@ -5,7 +5,6 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Depends, Response, status
 from sqlalchemy import func
 
-from services.api.auth.principal import Principal
 from services.api.data_sources import queries, sandboxes
 from services.api.data_sources.schemas import (
     DataSourceChange,
@@ -24,11 +23,11 @@ from shared.data_sources.access import SourceAccess
 from shared.data_sources.encryption import Purpose
 from shared.data_sources.hosts import check_host
 from shared.data_sources.urls import read_source_url
-from shared.database.engine import Connection
-from shared.errors import DataSourceKeyMissing, DataSourcesOff, DataSourceUrlInvalid
+from shared.errors import DataSourceInUse, DataSourceKeyMissing, DataSourcesOff, DataSourceUrlInvalid
 from shared.ids import DataSourceId, UserId
 from shared.operations import audit
 from shared.operations.asking import ask
+from shared.operations.rows import is_committing
 from shared.protocol.feed_events import data_source_changed
 from shared.sources import rows, work
 from shared.sources.rows import SourceRow
@@ -43,6 +42,7 @@ _UNREACHABLE: Final[dict[int | str, dict[str, Any]]] = {
 }
 _REFUSED: Final = "validation_failed, data_source_url_invalid, host_not_allowed"
 _NAMED: Final[dict[int | str, dict[str, Any]]] = {409: {"description": "data_source_name_taken"}}
+_CHANGED: Final[dict[int | str, dict[str, Any]]] = {409: {"description": "data_source_name_taken, data_source_in_use"}}
 _WORK: Final = (
     _NOT_FOUND
     | _UNREACHABLE
@@ -90,7 +90,7 @@ async def add_data_source(
     async with resources.database.begin() as db:
         await queries.lock_owner(db, principal.user_id)
         row = await queries.add_source(db, principal.user_id, values | encrypted)
-        await _log(db, "data_source.added", row, principal)
+        await audit.append(db, principal.user_id, _event("data_source.added", row, name=row.name, kind=row.kind))
     resources.streams.feed.tell(principal.user_id, data_source_changed(row.id))
     response.headers["Location"] = f"/api/data-sources/{row.id}"
     return _view(access, row)
@@ -112,7 +112,7 @@ async def make_sandbox(
 ) -> DataSourceView:
     """The user's sandbox: a database with sample tables to try everything on. Made unless there is one."""
     name = (body or NewSandbox()).name
-    row, is_new = await sandboxes.open_sandbox(access, resources.database, principal, name)
+    row, is_new = await sandboxes.open_sandbox(access, resources.database, principal.user_id, name)
     await work.find_schema(access, resources.database, row)
     async with resources.database.connect() as db:
         row = await rows.find_source(db, principal.user_id, row.id)
@@ -134,7 +134,7 @@ async def get_data_source(
     return _view(access, row)
 
 
-@router.patch("/{source_id}", responses=_NOT_FOUND | _NAMED | _UNREACHABLE | {422: {"description": _REFUSED}})
+@router.patch("/{source_id}", responses=_NOT_FOUND | _CHANGED | _UNREACHABLE | {422: {"description": _REFUSED}})
 async def change_data_source(
     source_id: BigIntId, body: DataSourceChange, principal: CurrentPrincipal, resources: AppResources, access: Access
 ) -> DataSourceView:
@@ -156,9 +156,12 @@ async def change_data_source(
         values |= {"schema": None, "schema_read_at": None}
     async with resources.database.begin() as db:
         await queries.lock_owner(db, principal.user_id)
+        if urls and await is_committing(db, source_id):  # another server knows nothing of its transaction
+            raise DataSourceInUse
         values["updated_at"] = func.now()
         row = await queries.change_source(db, principal.user_id, source_id, values)
-        await _log(db, "data_source.changed", row, principal, changed=sorted(given))
+        changed = _event("data_source.changed", row, name=row.name, fields=sorted(body.model_fields_set))
+        await audit.append(db, principal.user_id, changed)
     resources.streams.feed.tell(principal.user_id, data_source_changed(row.id))
     return _view(access, row)
 
@@ -169,8 +172,9 @@ async def delete_data_source(
 ) -> None:
     """Forget a data source and the operations on it. Nothing changes in its database; a sandbox is dropped."""
     async with resources.database.begin() as db:
+        await queries.lock_owner(db, principal.user_id)
         row = await queries.delete_source(db, principal.user_id, source_id)
-        await _log(db, "data_source.deleted", row, principal)
+        await audit.append(db, principal.user_id, _event("data_source.deleted", row, name=row.name, kind=row.kind))
     resources.streams.feed.tell(principal.user_id, data_source_changed(row.id))
     if row.kind == "sandbox":
         await sandboxes.drop_sandbox(access, row)
@@ -223,10 +227,9 @@ async def query_data_source(
     return QueryResultView.of(await ask(access, resources.database, principal.user_id, source, body.sql, by=by))
 
 
-async def _log(db: Connection, action: audit.Action, row: SourceRow, principal: Principal, **more: list[str]) -> None:
-    """Add an entry to the audit log, which holds no address."""
-    details = {"name": row.name, "kind": row.kind, "by": principal.credential, **more}
-    await audit.append(db, principal.user_id, audit.Event(action, audit.data_source(row.id), details))
+def _event(action: audit.Action, row: SourceRow, **details: object) -> audit.Event:
+    """What the audit log says of a data source: no address of it."""
+    return audit.Event(action, audit.data_source(row.id), details)
 
 
 async def _find(resources: AppResources, user_id: UserId, source_id: int) -> SourceRow:

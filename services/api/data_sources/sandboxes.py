@@ -3,7 +3,6 @@
 What is on the server without a row is dropped by the workers' sweep.
 """
 
-from services.api.auth.principal import Principal
 from services.api.data_sources import queries
 from shared.data_sources.access import SourceAccess
 from shared.data_sources.sandbox.sandbox import Sandbox, drop, make, new_sandbox, read_sandbox
@@ -19,9 +18,7 @@ from shared.telemetry.logs import get_logger
 log = get_logger(__name__)
 
 
-async def open_sandbox(
-    access: SourceAccess, database: Database, principal: Principal, name: str
-) -> tuple[SourceRow, bool]:
+async def open_sandbox(access: SourceAccess, database: Database, user_id: UserId, name: str) -> tuple[SourceRow, bool]:
     """The user's sandbox, and whether it is new. One whose making was broken off is made now.
 
     Raises:
@@ -32,7 +29,7 @@ async def open_sandbox(
     """
     if access.sandbox_url is None:
         raise DataSourcesOff("There are no sandboxes here: SANDBOX_DATABASE_URL is not set.")
-    deployment, user_id = await identify(database), principal.user_id
+    deployment = await identify(database)
     async with database.begin() as db:
         await queries.lock_owner(db, user_id)
         row = await find_sandbox(db, user_id)
@@ -41,8 +38,8 @@ async def open_sandbox(
             row = await queries.add_source(db, user_id, {"name": name, "kind": "sandbox", "reader_url": b""})
             sandbox = new_sandbox(deployment, row.id)
             row = await queries.change_source(db, user_id, row.id, _encrypted(access, user_id, sandbox))
-            made = {"name": name, "kind": row.kind, "by": principal.credential}
-            await audit.append(db, user_id, audit.Event("data_source.added", audit.data_source(row.id), made))
+            added = audit.Event("data_source.added", audit.data_source(row.id), {"name": row.name, "kind": row.kind})
+            await audit.append(db, user_id, added)
     reader, writer = access.shown(row.stored)
     if row.status != "ok":
         await prepare(access.sandbox_url)
