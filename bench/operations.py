@@ -1,7 +1,7 @@
 """kill -9 of workers that commit changes, at every step: each change is made exactly once, and can be undone.
 
 uv run python bench/operations.py              # 200 kills, some minutes
-uv run python bench/operations.py --kills 1000 --at-once 4
+uv run python bench/operations.py --kills 1000 --parallel 4
 """
 
 import argparse
@@ -28,7 +28,7 @@ def main(arguments: Sequence[str]) -> int:
     """Kill. Returns 0 when every change was made once, 1 when one was not."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=200)
-    parser.add_argument("--at-once", type=int, default=2, help="workers at a time (default: %(default)s)")
+    parser.add_argument("--parallel", type=int, default=2, help="workers at a time (default: %(default)s)")
     options = parser.parse_args(arguments)
     forks = Forks()
     began = time.monotonic()
@@ -37,7 +37,7 @@ def main(arguments: Sequence[str]) -> int:
             tempfile.TemporaryDirectory() as folder,
             EmbeddedPostgres(Path(folder) / "pg", durable=False, settings={"max_connections": "200"}) as server,
         ):
-            urls = [_database(server, number) for number in range(options.at_once)]
+            urls = [_database(server, number) for number in range(options.parallel)]
             outcomes = asyncio.run(_run(server, forks, urls, Path(folder), options.kills))
     finally:
         forks.close()

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple, Protocol
 
 from shared.errors import DataSourcesOff
 from shared.operations.rows import OperationRow
-from shared.operations.sources import SourceRow
+from shared.operations.sources import ChangeableSource
 
 
 class ShownChange(NamedTuple):
@@ -34,7 +34,7 @@ class Changes(Protocol):
     where no connection can be made; and TooBusy where too many are at work.
     """
 
-    async def preview_write(self, source: SourceRow, sql: str, /) -> ShownChange:
+    async def preview_write(self, source: ChangeableSource, sql: str, /) -> ShownChange:
         """What a statement would do.
 
         Raises:
@@ -43,7 +43,7 @@ class Changes(Protocol):
         """
         ...
 
-    async def preview_undo(self, source: SourceRow, images: bytes, /) -> ShownChange:
+    async def preview_undo(self, source: ChangeableSource, images: bytes, /) -> ShownChange:
         """What the undo of a committed change would do.
 
         Raises:
@@ -52,7 +52,9 @@ class Changes(Protocol):
         """
         ...
 
-    async def commit(self, source: SourceRow, operation: OperationRow, images: bytes | None, note: NoteDone, /) -> None:
+    async def commit(
+        self, source: ChangeableSource, operation: OperationRow, images: bytes | None, note: NoteDone, /
+    ) -> None:
         """Do exactly what the operation's preview shows. `images` are those of the change that an undo undoes.
 
         `note` is awaited just before the commit.
@@ -64,7 +66,7 @@ class Changes(Protocol):
         """
         ...
 
-    async def was_committed(self, source: SourceRow, xid: str, /) -> bool | None:
+    async def was_committed(self, source: ChangeableSource, xid: str, /) -> bool | None:
         """Whether a transaction that was noted is committed. None while it is under way.
 
         Raises:

@@ -22,9 +22,9 @@ from shared.data_sources.statements.check import check_write
 from shared.data_sources.statements.checked import Write
 from shared.operations.changes import Changes, DoneChange, NoChanges, NoteDone, ShownChange
 from shared.operations.rows import OperationRow
-from shared.operations.sources import SourceRow
+from shared.operations.sources import ChangeableSource
 
-Writer = Callable[[SourceRow], AbstractAsyncContextManager[psycopg.AsyncConnection[Any]]]
+Writer = Callable[[ChangeableSource], AbstractAsyncContextManager[psycopg.AsyncConnection[Any]]]
 """Opens a connection that can write. Raises what Changes says of connections."""
 
 
@@ -36,7 +36,7 @@ class SourceChanges:
     keyring: Keyring
     rows: int
 
-    async def preview_write(self, source: SourceRow, sql: str, /) -> ShownChange:
+    async def preview_write(self, source: ChangeableSource, sql: str, /) -> ShownChange:
         """What a statement would do (Changes)."""
         write = None
         if source.schema is not None:  # what the wall refuses needs no connection
@@ -45,13 +45,15 @@ class SourceChanges:
             write = write or await _check(sql, await read_schema(connection))
             return _shown(await make_preview(connection, write, self._bounds(source)))
 
-    async def preview_undo(self, source: SourceRow, images: bytes, /) -> ShownChange:
+    async def preview_undo(self, source: ChangeableSource, images: bytes, /) -> ShownChange:
         """What an undo would do (Changes)."""
         kept = self._open(source, images)
         async with self.writer(source) as connection:
             return _shown(await make_undo_preview(connection, kept, self._bounds(source)))
 
-    async def commit(self, source: SourceRow, operation: OperationRow, images: bytes | None, note: NoteDone, /) -> None:
+    async def commit(
+        self, source: ChangeableSource, operation: OperationRow, images: bytes | None, note: NoteDone, /
+    ) -> None:
         """Do exactly what the preview shows (Changes)."""
         preview, bounds = Preview.from_json(operation.preview), self._bounds(source)
 
@@ -66,19 +68,19 @@ class SourceChanges:
             write = await _check(operation.statement or "", await read_schema(connection))
             await commit_change(connection, write, preview, bounds, note_committed)
 
-    async def was_committed(self, source: SourceRow, xid: str, /) -> bool | None:
+    async def was_committed(self, source: ChangeableSource, xid: str, /) -> bool | None:
         """What became of a transaction (Changes)."""
         async with self.writer(source) as connection:
             return await was_committed(connection, xid)
 
-    def _bounds(self, source: SourceRow) -> PreviewBounds:
+    def _bounds(self, source: ChangeableSource) -> PreviewBounds:
         return PreviewBounds(rows=self.rows, trusted_functions=frozenset(source.trusted_functions))
 
-    def _seal(self, source: SourceRow, images: Images) -> bytes:
+    def _seal(self, source: ChangeableSource, images: Images) -> bytes:
         text = json.dumps(images.to_json(), ensure_ascii=False, separators=(",", ":"))
         return self.keyring.encrypt(text, source.user_id, "before_images")
 
-    def _open(self, source: SourceRow, images: bytes) -> Images:
+    def _open(self, source: ChangeableSource, images: bytes) -> Images:
         return Images.from_json(json.loads(self.keyring.decrypt(images, source.user_id, "before_images")))
 
 
@@ -87,7 +89,7 @@ def open_changes(access: SourceAccess | None, rows: int) -> Changes:
     if access is None:
         return NoChanges()
 
-    def writer(source: SourceRow) -> AbstractAsyncContextManager[psycopg.AsyncConnection[Any]]:
+    def writer(source: ChangeableSource) -> AbstractAsyncContextManager[psycopg.AsyncConnection[Any]]:
         stored = StoredSource(source.id, source.user_id, source.kind, source.reader_url, source.writer_url)
         return access.writer(stored)
 

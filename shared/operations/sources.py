@@ -10,7 +10,7 @@ from shared.errors import DataSourceNotFound, OperationNotFound
 from shared.ids import DataSourceId, OperationId, UserId
 
 
-class SourceRow(NamedTuple):
+class ChangeableSource(NamedTuple):
     """What is needed to change a data source. The URLs are encrypted; `writer_url` is None where nothing may be changed.
 
     `schema` is what the source had when it was last read, None where nobody has read it.
@@ -26,19 +26,19 @@ class SourceRow(NamedTuple):
     schema: dict[str, Any] | None
 
 
-async def find_source(db: Connection, user_id: UserId, data_source_id: DataSourceId) -> SourceRow:
+async def find_source(db: Connection, user_id: UserId, data_source_id: DataSourceId) -> ChangeableSource:
     """One data source.
 
     Raises:
         DataSourceNotFound: absent, or another user's.
 
     """
-    columns = (getattr(DataSource, name) for name in SourceRow._fields)
+    columns = (getattr(DataSource, name) for name in ChangeableSource._fields)
     statement = select(*columns).where(DataSource.id == data_source_id, DataSource.user_id == user_id)
     row = (await db.execute(statement)).one_or_none()
     if row is None:
         raise DataSourceNotFound
-    return SourceRow._make(row)
+    return ChangeableSource._make(row)
 
 
 async def find_images(db: Connection, user_id: UserId, operation_id: OperationId) -> bytes | None:

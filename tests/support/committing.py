@@ -31,7 +31,7 @@ from shared.operations.decisions import approve
 from shared.operations.proposing import propose_undo, propose_write
 from shared.operations.rows import OperationRow
 from shared.operations.source_changes import SourceChanges, Writer
-from shared.operations.sources import SourceRow
+from shared.operations.sources import ChangeableSource
 from shared.streams.feed.in_memory import InMemoryFeeds
 from shared.streams.feed.publisher import FeedPublisher
 from shared.telemetry.metrics import NullMetrics
@@ -74,14 +74,14 @@ IS_QUIET: Final = (
 def writer_of(keyring: Keyring) -> Writer:
     """Opens writers of data sources wherever they are."""
 
-    def writer(source: SourceRow) -> AbstractAsyncContextManager[psycopg.AsyncConnection[Any]]:
+    def writer(source: ChangeableSource) -> AbstractAsyncContextManager[psycopg.AsyncConnection[Any]]:
         return _connected(source, keyring)
 
     return writer
 
 
 @asynccontextmanager
-async def _connected(source: SourceRow, keyring: Keyring) -> AsyncIterator[psycopg.AsyncConnection[Any]]:
+async def _connected(source: ChangeableSource, keyring: Keyring) -> AsyncIterator[psycopg.AsyncConnection[Any]]:
     assert source.writer_url is not None
     url = keyring.decrypt(source.writer_url, source.user_id, "writer_url")
     async with connect_writer(await own_address(read_source_url(url)), Limits()) as connection:

@@ -40,7 +40,7 @@ from shared.operations.commits import (
     note_xid,
     renew_commit,
 )
-from shared.operations.sources import SourceRow, find_images, find_source
+from shared.operations.sources import ChangeableSource, find_images, find_source
 from shared.operations.telling import tell
 from shared.streams.feed.publisher import FeedPublisher
 from shared.telemetry.logs import get_logger
@@ -139,7 +139,9 @@ class Commits:
             return await self._judge(claimed, source, xid, error)
         return COMMITTED
 
-    async def _judge(self, claimed: ClaimedCommit, source: SourceRow, xid: str | None, error: CortexAIError) -> Ending:
+    async def _judge(
+        self, claimed: ClaimedCommit, source: ChangeableSource, xid: str | None, error: CortexAIError
+    ) -> Ending:
         """How an operation ends whose change raised an error. `xid` is the transaction that was noted, if one was.
 
         Raises:
@@ -162,7 +164,7 @@ class Commits:
             return Ending("failed", error=error)
         return _put_off(claimed, TRY_FOR, error, error)
 
-    async def _outcome(self, source: SourceRow, xid: str) -> bool:
+    async def _outcome(self, source: ChangeableSource, xid: str) -> bool:
         """Whether a transaction was committed.
 
         Raises:
