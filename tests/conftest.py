@@ -195,6 +195,7 @@ def settings_for(database_url: str, redis_url: str, groq_url: str, **overrides: 
         "groq_model": "double",
         "user_max_live_generations": 1000,
         "summary_chunk_messages": 3,
+        "tools": "web_search,search_history",  # what a model is told of the others is their own tests' business
         **overrides,
     }
     # Of 4 rounds, bcrypt's fewest, which no setting allows: tests sign up a thousand users.

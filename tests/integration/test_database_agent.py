@@ -35,6 +35,7 @@ def settings(
         database_url,
         valkey.url,
         groq_url,
+        tools=Settings.model_fields["tools"].default,
         data_source_keys=KEY,
         sandbox_database_url=postgres.url_of("sandbox_agent"),
         tavily_api_key="tvly-test",

@@ -24,7 +24,14 @@ def secured_routes() -> list[tuple[str, str]]:
     return [
         (
             method.upper(),
-            path.format(chat_id=1, message_id=1, generation_id=GENERATION, chat_name="a-chat", source_id=1),
+            path.format(
+                chat_id=1,
+                message_id=1,
+                generation_id=GENERATION,
+                chat_name="a-chat",
+                source_id=1,
+                operation_id=GENERATION,
+            ),
         )
         for path, methods in app.openapi()["paths"].items()
         for method, told in methods.items()

@@ -121,8 +121,6 @@ async def test_a_change_is_proposed_committed_undone_and_audited(
     ]
     assert entries[1]["details"] == {
         "statement": query["sql"],
-        "rows": 1,
-        "is_cut": False,
         "by": "access_token",
     }
     assert entries[5]["details"]["counts"] == {"inserted": 0, "updated": 1, "deleted": 0}
