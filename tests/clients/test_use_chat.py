@@ -10,12 +10,14 @@ import httpx
 import pytest
 
 from tests.conftest import NewSystem
-from tests.doubles import groq_control
+from tests.doubles import groq_control, tavily_control
 from tests.support.ai_sdk_packages import VERSIONS, SdkProgram, installed, running
 from tests.support.clients import NO_TLS, Client, numbered
 from tests.support.system import System
 from tests.support.tools import tool
+from tests.support.turns import execute
 
+WITHOUT_APPROVALS = [version for version in VERSIONS if version.startswith("sdk5")]
 WITH_APPROVALS = [version for version in VERSIONS if not version.startswith("sdk5")]
 
 
@@ -26,10 +28,15 @@ def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-async def api_url(new_system: NewSystem) -> str:
-    """An API, with workers. Without node, none is started."""
+def system(new_system: NewSystem, tavily_url: str) -> System:
+    """A system with a web search. Without node, none is made."""
     tool("node")
-    system: System = new_system(GROQ_FALLBACK_MODEL="")
+    return new_system(GROQ_FALLBACK_MODEL="", TAVILY_API_KEY="tvly-test", TAVILY_BASE_URL=tavily_url)
+
+
+@pytest.fixture(scope="module")
+async def api_url(system: System) -> str:
+    """An API, with workers."""
     await asyncio.gather(system.start_worker(), system.start_worker("summaries,maintenance"))
     _, url = await system.start_api()
     return url
@@ -86,9 +93,9 @@ async def say(sdk: SdkProgram, text: str, **message: Any) -> dict[str, Any]:  # 
     return await sdk.do("end")
 
 
-async def reload(sdk: SdkProgram, chat: str) -> dict[str, Any]:
+async def reload(sdk: SdkProgram, chat: str, tab: str = "first") -> dict[str, Any]:
     """Load the page anew, with `resume: true`, and read what comes to its end."""
-    await sdk.do("load", id=chat)
+    await sdk.do("load", id=chat, tab=tab)
     await sdk.do("resume")
     return await sdk.do("end")
 
@@ -245,9 +252,82 @@ async def test_a_refusal_is_one_plain_sentence(sdk: SdkProgram, chat: str) -> No
 @pytest.mark.parametrize("version", WITH_APPROVALS, indirect=True)
 async def test_an_approval_is_refused_as_long_as_nothing_asks_for_one(sdk: SdkProgram, chat: str) -> None:
     await sdk.do("approve", id=chat)
-    shown = await sdk.do("end")
+    shown = await sdk.do("answered")
     assert shown["messages"][0]["parts"][1]["state"] == "approval-responded"
     assert shown["error"].endswith("Error: No tool call of this chat waits for an approval.")
+
+
+async def ask_to_search(sdk: SdkProgram, chat: str, system: System, groq_url: str, count: int) -> str:
+    """Have an answer ask its user whether it may search the web, so many times at once. Returns the message."""
+    await say(sdk, "Hello [[tokens=1]]")
+    # What a chat with rows of a database sends out, its user approves first.
+    execute(system.env["DATABASE_URL"], "UPDATE chats SET has_rows = true WHERE client_id = %s", chat)
+    mark = uuid4().hex
+    queries = [{"query": f"{mark} {number}"} for number in range(count)]
+    await groq_control.script(groq_url, "tool=web_search after=2", marker=mark, arguments=queries)
+    await sdk.do("send", message={"text": f"{mark} [[tokens=4]]"})
+    return mark
+
+
+def calls_in(shown: dict[str, Any]) -> list[str]:
+    """The states of the last message's tool calls."""
+    return [part["state"] for part in shown["messages"][-1]["parts"] if part["type"] == "dynamic-tool"]
+
+
+@pytest.mark.parametrize("version", WITH_APPROVALS, indirect=True)
+async def test_what_the_user_approves_is_done_and_what_not_is_not(
+    sdk: SdkProgram, chat: str, system: System, groq_url: str, tavily_url: str
+) -> None:
+    mark = await ask_to_search(sdk, chat, system, groq_url, count=2)
+    await sdk.do("asked", count=2)
+    await sdk.do("answer", approved=[True, False])
+    shown = await sdk.do("answered")
+    assert (shown["status"], shown["error"]) == ("ready", None)
+    assert calls_in(shown) == ["output-available", "output-denied"]
+    assert rendered(shown)[-1] == ("assistant", numbered(2) + "\n\n" + numbered(4))
+    (search,) = await tavily_control.searches(tavily_url, containing=mark)
+    assert search["query"].endswith(" 0")
+    again = await reload(sdk, chat)
+    assert same(again, shown)
+    assert calls_in(again) == calls_in(shown)
+
+
+@pytest.mark.parametrize("version", WITH_APPROVALS, indirect=True)
+async def test_a_page_that_is_loaded_while_an_answer_waits_can_answer_and_so_can_the_first_one(
+    sdk: SdkProgram, chat: str, system: System, groq_url: str
+) -> None:
+    await ask_to_search(sdk, chat, system, groq_url, count=1)
+    await sdk.do("asked", count=1)
+    shown = await reload(sdk, chat, "second")
+    assert (shown["status"], calls_in(shown)) == ("ready", ["approval-requested"])
+    await sdk.do("answer", approved=[True])
+    second = await sdk.do("answered")
+    await sdk.do("tab", tab="first")
+    await sdk.do("answer", approved=[False])
+    first = await sdk.do("answered")
+    for page in (first, second):
+        assert (page["status"], page["error"]) == ("ready", None)
+        assert calls_in(page) == ["output-available"]
+        assert rendered(page)[-1] == ("assistant", numbered(2) + "\n\n" + numbered(4))
+    assert same(first, second)
+    assert same(await reload(sdk, chat), first)
+
+
+@pytest.mark.parametrize("version", WITHOUT_APPROVALS, indirect=True)
+async def test_a_release_without_approvals_reads_on_when_the_decision_comes_from_elsewhere(
+    sdk: SdkProgram, chat: str, system: System, client: Client, groq_url: str
+) -> None:
+    await ask_to_search(sdk, chat, system, groq_url, count=1)
+    shown = await sdk.do("told", type="data-approval")
+    assert shown["status"] == "streaming"
+    *_, told = shown["data"]
+    call = {"type": "dynamic-tool", "toolCallId": told["data"]["toolCallId"], "state": "approval-responded"}
+    answered = {**call, "approval": {"id": told["id"], "approved": True}}
+    message = {"id": shown["messages"][-1]["id"], "role": "assistant", "parts": [answered]}
+    (await client.http.post("/api/chat", json={"id": chat, "messages": [message]})).raise_for_status()
+    shown = await sdk.do("end")
+    assert (shown["status"], shown["error"], calls_in(shown)) == ("ready", None, ["output-available"])
+    assert rendered(shown)[-1] == ("assistant", numbered(2) + "\n\n" + numbered(4))
 
 
 async def test_a_chat_with_large_metadata_of_the_apps_own_goes_on(sdk: SdkProgram, chat: str) -> None:

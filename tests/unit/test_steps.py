@@ -97,6 +97,13 @@ def test_a_call_without_its_result_is_shown_and_waits() -> None:
     assert [part["type"] for part in catch_up_steps(Transcript(), steps)] == ["start-step", "tool-input-available"]
 
 
+def test_what_a_call_proposes_is_shown_behind_all_that_the_others_gave() -> None:
+    asking = ToolUse("a", "change", {}, operation_id="o")
+    steps = [Step("", [asking, ToolUse("b", "web_search", {}, found(1))])]
+    *_, last = catch_up_steps(Transcript(), steps)
+    assert last == frames.approval("o", "a", "proposed")
+
+
 texts = st.text(max_size=8)
 results = st.builds(
     ToolResult,

@@ -3,19 +3,26 @@
 A frame in the log is already the bytes of an SSE event, so the encoder only puts the frame's `id:` line before it.
 """
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 
 from services.api import event_ids
-from services.api.streaming.follow import InQueue, Logged, Transient, follow
+from services.api.streaming.follow import FollowedGeneration, InQueue, Logged, StreamEvent, Transient, follow
 from services.api.streaming.resume import Live, Saved
 from shared.ids import MessageId
 from shared.protocol import encoding, frames
-from shared.streams.port import BEGINNING, Entry
+from shared.streams.port import BEGINNING, Entry, Offset
+
+Events = Callable[[FollowedGeneration, Offset], AsyncGenerator[StreamEvent, None]]
+"""What is told of a generation: `follow`, or what a door makes of that."""
 
 
-async def encode(stream: Saved | Live, message_id: MessageId, *, reset: bool) -> AsyncGenerator[bytes, None]:
+async def encode(
+    stream: Saved | Live, message_id: MessageId, *, reset: bool, events: Events = follow
+) -> AsyncGenerator[bytes, None]:
     """The body of a stream. `reset` tells the client to forget what it has of this message.
+
+    The body of a live stream ends with the `events`, which may be before the terminal frame.
 
     Raises:
         StreamCut: the stream can't go on here.
@@ -27,10 +34,11 @@ async def encode(stream: Saved | Live, message_id: MessageId, *, reset: bool) ->
     if isinstance(stream, Saved):
         yield _encode_entries(message_id, stream.entries)
         return
-    tells_title = stream.generation.title is not None
-    async with aclosing(follow(stream.generation, stream.after)) as events:
-        async for event in events:
+    tells_title, is_done = stream.generation.title is not None, False
+    async with aclosing(events(stream.generation, stream.after)) as told:
+        async for event in told:
             if isinstance(event, Logged):  # nearly every event is one, and a match statement takes longer
+                is_done = not tells_title and event.entries[-1].terminal
                 yield _encode_entries(message_id, event.entries, is_whole=not tells_title)
             elif isinstance(event, Transient):
                 yield b"".join(event.frames)
@@ -38,7 +46,7 @@ async def encode(stream: Saved | Live, message_id: MessageId, *, reset: bool) ->
                 yield _encode_position(event.position)
             else:
                 yield encoding.PING
-    if tells_title:
+    if not is_done:
         yield encoding.DONE
 
 

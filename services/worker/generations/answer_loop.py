@@ -27,6 +27,7 @@ from services.worker.generations.steps import (
     load,
     new_step,
     outcome_frames,
+    waiting_last,
 )
 from services.worker.generations.suggestions import suggested_call
 from services.worker.look_up.port import FoundMessage, HistoryIndex
@@ -255,7 +256,7 @@ class AnswerLoop:
         await asyncio.gather(*(self._call(asking, call, has_rows=has_rows) for call in calls))
         await asking.store.save_steps(dump(steps), None, has_rows=any(call.has_rows for call in calls))
         known_urls = {source["url"] for source in reply.transcript.sources}
-        for call in calls:
+        for call in waiting_last(calls):
             reply.write_all([*approval_frames(call), *outcome_frames(call, known_urls)])
         return all(call.outcome is not None for call in calls)
 

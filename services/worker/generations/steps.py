@@ -180,6 +180,11 @@ def _load_first_form(call: Json) -> ToolUse:
     return ToolUse(call["id"], call["name"], call["given"], outcome)
 
 
+def waiting_last(calls: Sequence[ToolUse]) -> list[ToolUse]:
+    """The calls in the order in which readers are shown what they gave: behind those that wait, nothing comes for now."""
+    return sorted(calls, key=lambda call: call.outcome is None)
+
+
 def call_frame(call: ToolUse) -> Frame:
     """The frame that shows a call."""
     return frames.tool_input(call.id, call.name, call.arguments or {})
@@ -232,7 +237,7 @@ def catch_up_steps(transcript: Transcript, steps: Sequence[Step]) -> list[Frame]
         missing_calls = [call for call in made if call.id not in transcript.tools]
         missing_outcomes = [
             part
-            for call in made
+            for call in waiting_last(made)
             for part in (*_missing_approval(transcript, call), *_missing_outcome(transcript, call, known))
         ]
         if not (missing_text or missing_calls or missing_outcomes):

@@ -8,10 +8,12 @@ import { pathToFileURL } from "node:url";
 const [sdk, url, token] = process.argv.slice(2);
 const { Chat } = await import(sdk);
 // The `ai` that this version of the SDK is made for.
-const { DefaultChatTransport } = createRequire(
+const { DefaultChatTransport, lastAssistantMessageIsCompleteWithApprovalResponses } = createRequire(
   pathToFileURL(createRequire(import.meta.url).resolve(`${sdk}/package.json`)),
 )("ai");
 const headers = { authorization: `Bearer ${token}` };
+// Releases of 5 have no approvals.
+if (lastAssistantMessageIsCompleteWithApprovalResponses) headers["X-AI-SDK-Approvals"] = "1";
 
 let chat; // the page that is open
 let made = 0;
@@ -25,6 +27,7 @@ function open(id, messages) {
     messages,
     // A page on our own origin with a cookie would set nothing of this.
     transport: new DefaultChatTransport({ api: `${url}/api/chat`, headers }),
+    sendAutomaticallyWhen: lastAssistantMessageIsCompleteWithApprovalResponses,
     generateId: () => `made-${made++}`,
     onData: (part) => {
       data.push(part);
@@ -42,6 +45,10 @@ function start(action) {
 function lastText() {
   const last = chat.messages.at(-1);
   return last?.role === "assistant" ? last.parts.map((part) => (part.type === "text" ? part.text : "")).join("") : "";
+}
+
+function partsIn(state) {
+  return (chat.messages.at(-1)?.parts ?? []).filter((part) => part.state === state);
 }
 
 function until(holds) {
@@ -83,7 +90,17 @@ const commands = {
     const asked = { ...part, state: "approval-requested", approval: { id: "approval" } };
     chat = open(id, [{ id: "reply", role: "assistant", parts: [{ type: "step-start" }, asked] }]);
     await chat.addToolApprovalResponse({ id: "approval", approved: true });
-    start(() => chat.sendMessage());
+  },
+  // As the user who is asked so many things, and answers each.
+  async asked({ count }) {
+    await until(() => chat.status === "error" || (chat.status === "ready" && partsIn("approval-requested").length === count));
+  },
+  async answer({ approved }) {
+    const ids = partsIn("approval-requested").map((part) => part.approval.id);
+    for (const [index, id] of ids.entries()) await chat.addToolApprovalResponse({ id, approved: approved[index] });
+  },
+  async answered() {
+    await until(() => chat.status === "error" || (chat.status === "ready" && partsIn("approval-responded").length === 0));
   },
   async resume() {
     start(() => chat.resumeStream());

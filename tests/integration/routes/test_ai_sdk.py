@@ -2,6 +2,7 @@
 
 import asyncio
 from typing import Any
+from uuid import uuid4
 
 import httpx
 import pytest
@@ -11,6 +12,12 @@ from tests.support.clients import Client, logged_in
 from tests.support.turns import execute
 
 PNG = {"type": "file", "mediaType": "image/png", "url": "data:image/png;base64,aGk="}
+
+
+def reply_with(approval: object) -> dict[str, Any]:
+    """A reply with a call that its user was asked about."""
+    call = {"type": "dynamic-tool", "toolCallId": "c", "state": "approval-responded", "approval": approval}
+    return {"id": "r", "role": "assistant", "parts": [{"type": "step-start"}, call]}
 
 
 @pytest.fixture
@@ -75,10 +82,17 @@ async def test_what_cant_be_accepted_is_refused_in_a_sentence(
 
 
 async def test_an_approval_is_refused_as_long_as_nothing_asks_for_one(sdk: SdkChat) -> None:
-    approved = {"type": "dynamic-tool", "toolCallId": "c", "state": "approval-responded", "approval": {"id": "a"}}
-    refused = await sdk.post({"id": "r", "role": "assistant", "parts": [{"type": "step-start"}, approved]})
-    assert (refused.status_code, refused.text) == (409, "No tool call of this chat waits for an approval.")
-    assert refused.headers["x-error-code"] == "approval_not_pending"
+    for named in ("a", str(uuid4())):
+        refused = await sdk.post(reply_with({"id": named, "approved": True}))
+        assert (refused.status_code, refused.text) == (409, "No tool call of this chat waits for an approval.")
+        assert refused.headers["x-error-code"] == "approval_not_pending"
+
+
+@pytest.mark.parametrize("approval", [None, "a", {"id": "a"}, {"id": 1, "approved": True}, {"id": "a", "approved": 2}])
+async def test_an_approval_that_says_nothing_is_refused(sdk: SdkChat, approval: object) -> None:
+    refused = await sdk.post(reply_with(approval))
+    said = "Messages.0.parts.1.approval must have the id of the request, and approved."
+    assert (refused.status_code, refused.text) == (422, said)
 
 
 async def test_parts_of_the_apps_own_are_ignored(sdk: SdkChat) -> None:

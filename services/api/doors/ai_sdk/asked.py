@@ -1,6 +1,8 @@
 """What a request asks for: the client's last message as text, and what is to be done with it."""
 
+from contextlib import suppress
 from typing import Any, Final, NamedTuple
+from uuid import UUID
 
 from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
@@ -9,14 +11,22 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.status import HTTP_400_BAD_REQUEST
 
 from services.api.doors.ai_sdk.body import MESSAGES, NotJson, read_body
-from services.api.doors.ai_sdk.schemas import KNOWN, ChatRequest, LastMessage
+from services.api.doors.ai_sdk.schemas import KNOWN, Approval, ChatRequest, LastMessage
 from services.api.turns.turn import OnConflict
 from shared.errors import ApprovalNotPending, PartNotSupported
+from shared.ids import OperationId
 from shared.visible_text import is_blank
 
 APPROVAL_STATE: Final = "approval-responded"
 IGNORED: Final = ("data-",)
 """The beginnings of the types of parts that an app adds for itself. The SDK shows them to no model either."""
+
+
+class Answered(NamedTuple):
+    """A user's answers to what tool calls of a reply have proposed: for each operation, whether the user approves it."""
+
+    chat_id: str
+    answers: dict[OperationId, bool]
 
 
 class Asked(NamedTuple):
@@ -36,14 +46,15 @@ class Asked(NamedTuple):
     time_zone: str | None
 
 
-async def read_request(request: Request, text_chars: int) -> Asked:
+async def read_request(request: Request, text_chars: int) -> Asked | Answered:
     """Read what useChat has sent. Texts have at most `text_chars` characters.
 
     Raises:
-        RequestValidationError: the body is no JSON, or does not fit ChatRequest, or its last message is not the user's.
+        RequestValidationError: the body is no JSON, or does not fit ChatRequest, or its last message is not the user's and
+            answers nothing.
         PayloadTooLarge: what would have to be kept is too large.
         PartNotSupported: the user's message has a file, or another part that is not text.
-        ApprovalNotPending: the last message is the assistant's, with an answer to a request for approval.
+        ApprovalNotPending: the last message answers requests for approval, none of which can be one of ours.
 
     """
     if not _is_json(request.headers.get("content-type", "")):
@@ -61,6 +72,8 @@ async def read_request(request: Request, text_chars: int) -> Asked:
             [{**found, "loc": _located(found["loc"], index)} for found in error.errors()]
         ) from None
     message = body.messages[-1]
+    if message.role == "assistant" and any(part.state == APPROVAL_STATE for part in message.parts):
+        return Answered(body.id, _answers_in(message, index))
     return Asked(
         chat_id=body.id,
         message_id=message.id,
@@ -73,11 +86,27 @@ async def read_request(request: Request, text_chars: int) -> Asked:
     )
 
 
+def _answers_in(message: LastMessage, index: int) -> dict[OperationId, bool]:
+    """The answers that the parts of a reply have. Ids that are none of ours name nothing."""
+    answers: dict[OperationId, bool] = {}
+    for number, part in enumerate(message.parts):
+        if part.state != APPROVAL_STATE:
+            continue
+        try:
+            answer = Approval.model_validate(part.approval)
+        except ValidationError:
+            location = (MESSAGES, index, "parts", number, "approval")
+            raise _invalid("value_error", location, "must have the id of the request, and approved") from None
+        with suppress(ValueError):
+            answers[OperationId(UUID(answer.id))] = answer.approved
+    if not answers:
+        raise ApprovalNotPending
+    return answers
+
+
 def _text_of(message: LastMessage, index: int) -> str:
     """The text parts of the user's message, a line each."""
     if message.role != "user":
-        if message.role == "assistant" and any(part.state == APPROVAL_STATE for part in message.parts):
-            raise ApprovalNotPending
         raise _invalid("value_error", (MESSAGES, index, "role"), "must be user in the last message")
     for number, part in enumerate(message.parts):
         if part.type != "text" and not part.type.startswith(IGNORED):

@@ -40,6 +40,16 @@ class Part(BaseModel):
     type: str
     text: Annotated[str, Storable] | None = None
     state: str | None = None
+    approval: Any = None
+
+
+class Approval(BaseModel):
+    """A user's answer to a request for approval. `id` is that of the request. A reason is not kept."""
+
+    model_config = ConfigDict(frozen=True)
+
+    id: str
+    approved: bool
 
 
 class LastMessage(BaseModel):

@@ -1,14 +1,15 @@
 """Rows become messages in the form of the AI SDK, as a client of it would have rendered their streams."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple, cast
 
+from services.api.doors.ai_sdk.operation_queries import CallOperation
 from services.api.doors.ai_sdk.schemas import UIMessage
 from shared.generations.outcome import Outcome
 from shared.ids import GenerationId, MessageId
 from shared.protocol.frames import usage_metadata
-from shared.protocol.message_parts import MessagePart, whole_parts
+from shared.protocol.message_parts import MessagePart, plain_parts, whole_parts
 
 
 class MakingOfReply(NamedTuple):
@@ -31,9 +32,14 @@ class ViewedMessage(NamedTuple):
     making: MakingOfReply | None
 
 
-def to_ui_messages(rows: Sequence[ViewedMessage]) -> list[UIMessage]:
-    """Users' messages, and replies that are final."""
-    return [_reply(row, row.making) if row.making else _question(row) for row in rows]
+def to_ui_messages(
+    rows: Sequence[ViewedMessage], awaited: Sequence[CallOperation] = (), *, knows_approvals: bool = False
+) -> list[UIMessage]:
+    """Users' messages, and replies: final ones, and the newest one while it waits for the `awaited` operations.
+
+    A client that knows approvals is shown for each call what its user was asked, or has refused.
+    """
+    return [_reply(row, row.making, awaited, knows=knows_approvals) if row.making else _question(row) for row in rows]
 
 
 def _question(row: ViewedMessage) -> UIMessage:
@@ -45,23 +51,52 @@ def _question(row: ViewedMessage) -> UIMessage:
     )
 
 
-def _reply(row: ViewedMessage, making: MakingOfReply) -> UIMessage:
+def _reply(row: ViewedMessage, making: MakingOfReply, awaited: Sequence[CallOperation], *, knows: bool) -> UIMessage:
     """A reply. It has a part, whatever became of it: later versions of the SDK refuse a message without any."""
     outcome = making.outcome
-    metadata = {"createdAt": row.created_at.isoformat(), "generationId": str(making.id), "status": outcome.status.value}
-    usage = {"usage": usage_metadata(outcome.usage)} if outcome.usage else {}
+    metadata: dict[str, Any] = {"createdAt": row.created_at.isoformat(), "generationId": str(making.id)}
     saved = cast("list[MessagePart] | None", row.parts)
-    parts = whole_parts(row.content, saved, outcome.error)
+    asked: dict[str, dict[str, Any]] = {}
+    if making.is_final:
+        metadata["status"] = outcome.status.value
+        parts = whole_parts(row.content, saved, outcome.error)
+        asked = _refused_calls(parts) if knows else {}
+    else:
+        parts = plain_parts(row.content) if saved is None else saved
+        asked = {operation.call_id: _asked(operation) for operation in awaited if operation.generation_id == making.id}
+    if outcome.usage:
+        metadata["usage"] = usage_metadata(outcome.usage)
     return UIMessage(
-        id=str(row.id), role="assistant", metadata={**metadata, **usage}, parts=[_rendered(part) for part in parts]
+        id=str(row.id), role="assistant", metadata=metadata, parts=[_rendered(part, asked) for part in parts]
     )
 
 
-def _rendered(part: MessagePart) -> dict[str, Any]:
-    """The part as a client has it when its stream is over."""
+def _asked(operation: CallOperation) -> dict[str, Any]:
+    """How a call is shown that has proposed an operation, while the answer waits for this one or another."""
+    if operation.awaits_person:
+        return {"state": "approval-requested", "approval": {"id": str(operation.id)}}
+    approved = operation.status not in {"proposed", "refused", "expired"}
+    return {"state": "approval-responded", "approval": {"id": str(operation.id), "approved": approved}}
+
+
+def _refused_calls(parts: Sequence[MessagePart]) -> dict[str, dict[str, Any]]:
+    """How calls are shown that nobody made, since the user has refused what they proposed."""
+    return {
+        part["data"]["toolCallId"]: {"state": "output-denied", "approval": {"id": part["id"], "approved": False}}
+        for part in parts
+        if part["type"] == "data-approval" and part["data"]["status"] == "refused"
+    }
+
+
+def _rendered(part: MessagePart, asked: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
+    """The part as a client has it when its stream is over. `asked` is what else is so of a call that asked the user."""
     match part["type"]:
         case "text" | "reasoning":
             return {**part, "state": "done"}
+        case "dynamic-tool" if part["state"] != "output-available" and part["toolCallId"] in asked:
+            shown = {name: value for name, value in part.items() if name != "errorText"}
+            # As in the stream (approval_stream.py).
+            return {**shown, "providerExecuted": False, **asked[part["toolCallId"]]}
         case "dynamic-tool":
             return {**part, "providerExecuted": True}
         case _:

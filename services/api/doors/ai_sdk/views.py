@@ -4,10 +4,14 @@ The row of the reply's generation keeps each view, with its viewer and its time.
 page: another tab of the same browser may have half of the answer, and says nothing of that.
 """
 
+import hashlib
+from collections.abc import Collection
 from typing import Final
 
 from sqlalchemy import text
 
+from services.api.auth.principal import Principal
+from services.api.doors.ai_sdk.operation_queries import CallOperation
 from shared.database.engine import Connection
 from shared.ids import GenerationId
 
@@ -42,6 +46,18 @@ _USE: Final = text("""
     )
     RETURNING id
 """)
+
+
+def viewer(principal: Principal, awaited: Collection[CallOperation] = ()) -> str:
+    """Who looks at a chat, as far as the door can tell: the same for all tabs of a browser, another for each device.
+
+    Who was shown an answer that waits for these operations has seen less than who was shown the whole answer, or a later wait.
+    """
+    known = principal.credential_hash.hex()[:32]
+    if not awaited:
+        return known
+    wait = "".join(sorted(str(operation.id) for operation in awaited if operation.awaits_person))
+    return f"{known}:{hashlib.sha256(wait.encode()).hexdigest()[:16]}"
 
 
 async def add_view(db: Connection, generation_id: GenerationId, viewer: str) -> None:
