@@ -136,7 +136,7 @@ async def undo_one(
 
 
 @router.post(
-    "/api/data-sources/{data_source_id}/operations",
+    "/api/data-sources/{source_id}/operations",
     status_code=status.HTTP_201_CREATED,
     responses=_PROPOSED
     | {
@@ -146,7 +146,7 @@ async def undo_one(
 )
 async def propose_one(
     response: Response,
-    data_source_id: BigIntId,
+    source_id: BigIntId,
     body: NewOperation,
     principal: CurrentPrincipal,
     resources: AppResources,
@@ -157,7 +157,7 @@ async def propose_one(
         resources.changes,
         resources.limits.proposals,
         principal.user_id,
-        DataSourceId(data_source_id),
+        DataSourceId(source_id),
         body.sql,
         body.summary,
     )
