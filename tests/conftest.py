@@ -22,7 +22,7 @@ from shared.telemetry.logs import configure_logging
 from tests.doubles.process import start_groq_double, start_tavily_double
 from tests.support.databases import emptied, shape
 from tests.support.forks import Forks
-from tests.support.system import System
+from tests.support.system import System, environment
 
 SECRET = "0f1e2d3c4b5a69788796a5b4c3d2e1f00f1e2d3c4b5a6978"
 TEMPLATE = "template_migrated"
@@ -155,20 +155,8 @@ def new_system(
         folder = tmp_path_factory.mktemp("system")
         valkey = EmbeddedValkey(folder / "valkey")
         valkey.start()
-        env = {
-            "DATABASE_URL": settings.get("DATABASE_URL") or make_database(),
-            "REDIS_URL": valkey.url,
-            "JWT_SECRET_KEY": SECRET,
-            "GROQ_API_KEY": "test",
-            "GROQ_BASE_URL": groq_url,
-            "GROQ_MODEL": "double",
-            "BCRYPT_ROUNDS": "10",
-            "USER_MAX_LIVE_GENERATIONS": "1000",
-            "LEASE_SECONDS": "4",
-            "WORKER_DRAIN_SECONDS": "1",
-            "LOG_LEVEL": "info",
-            **settings,
-        }
+        database_url = settings.pop("DATABASE_URL", "") or make_database()
+        env = environment(database_url, valkey.url, groq_url, SECRET, **settings)
         systems.append(System(env, folder, guard, valkey, forks))
         return systems[-1]
 

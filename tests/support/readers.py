@@ -27,7 +27,7 @@ class WrongFrame(AssertionError):
 class Reader:
     """Reads one generation's stream to its end. What it has rendered is the beginning of a numbered answer, always.
 
-    `leave_after`: it hangs up after so many frames and comes again.
+    `leave_after`: it hangs up after so many frames and comes again. `parts` is all that it has besides the text.
     """
 
     user: "User"
@@ -42,10 +42,16 @@ class Reader:
     terminal: dict[str, Any] = field(default_factory=dict)
     connections: int = 0
     resets: int = 0
+    parts: list[dict[str, Any]] = field(default_factory=list)
     _moved: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
         self._reading = asyncio.create_task(self._read())
+
+    @property
+    def types(self) -> list[str]:
+        """The types of the parts that it has."""
+        return [part["type"] for part in self.parts]
 
     @property
     def generation_id(self) -> str:
@@ -117,6 +123,7 @@ class Reader:
 
     def _begin_anew(self) -> None:
         self.text, self.attempt, self.sequence, self.event_id, self.terminal = "", 0, 0, "", {}
+        self.parts = []
 
     def _take(self, event: Event) -> None:
         attempt = int(event.id.rpartition(":")[2].partition("-")[0])
@@ -129,7 +136,9 @@ class Reader:
             self.text += event.part["delta"]
             if not numbered(self.tokens).startswith(self.text):
                 raise WrongFrame(f"{self.path}: …{self.text[-40:]!r} at {event.id}")
-        elif event.part["type"] in TERMINAL:
+        else:
+            self.parts.append(event.part)
+        if event.part["type"] in TERMINAL:
             self.terminal = event.part
         self._moved.set()
 

@@ -25,6 +25,24 @@ FORKED = frozenset({"services.api", "services.worker"})
 """What the parent of forks has imported. The clock's double replaces what these import, so it is started anew."""
 
 
+def environment(database_url: str, redis_url: str, groq_url: str, secret: str, **settings: str) -> dict[str, str]:
+    """What the processes of a test's system are told, with settings that go before."""
+    return {
+        "DATABASE_URL": database_url,
+        "REDIS_URL": redis_url,
+        "JWT_SECRET_KEY": secret,
+        "GROQ_API_KEY": "test",
+        "GROQ_BASE_URL": groq_url,
+        "GROQ_MODEL": "double",
+        "BCRYPT_ROUNDS": "10",
+        "USER_MAX_LIVE_GENERATIONS": "1000",
+        "LEASE_SECONDS": "4",
+        "WORKER_DRAIN_SECONDS": "1",
+        "LOG_LEVEL": "info",
+        **settings,
+    }
+
+
 class NotReady(AssertionError):
     """A process ended, or took too long, before it was ready."""
 

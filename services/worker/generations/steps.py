@@ -65,8 +65,8 @@ class ToolUse:
 
     @property
     def has_rows(self) -> bool:
-        """Whether the call gave rows of a user's database."""
-        return self.result is not None and self.result.has_rows
+        """Whether the call gave rows of a user's database, if only in an error."""
+        return self.outcome is not None and self.outcome.has_rows
 
     @property
     def is_made(self) -> bool:

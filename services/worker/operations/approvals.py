@@ -130,4 +130,5 @@ def _outcome(decided: _Decided, operation_id: str) -> ToolResult | ToolFailure |
         "not_approved",
         f"This could not be done: {why}",
         f"A person approved this, but it could not be done, and nothing was changed: {why}",
+        has_rows=decided.kind in {"write", "undo"},
     )

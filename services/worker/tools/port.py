@@ -60,11 +60,15 @@ class ToolResult:
 
 @dataclass(frozen=True, slots=True)
 class ToolFailure:
-    """Why a call has no result. Readers get the `message`, the model gets the `notice`."""
+    """Why a call has no result. Readers get the `message`, the model gets the `notice`.
+
+    `has_rows`: these may quote rows of a user's database, as a server's error does that names a value.
+    """
 
     category: Category
     message: str
     notice: str = FAILURE_NOTICE
+    has_rows: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -75,7 +75,10 @@ async def _search(db: Connection, chat: ChatContext, query: str) -> ToolResult |
     found = [one for one in found if one.id != chat.chat_id][:MAX_FOUND]
     masks = await read_masks(db, [one.id for one in found])
     told = [_told(one, masks.get(one.id, Mask())) for one in found]
-    return ToolResult(records=told, shown={"chats": told}, notice=NOTICE)
+    # A title may quote what its chat has.
+    have_rows = select(Chat.id).where(Chat.id.in_([one.id for one in found]), Chat.has_rows).limit(1)
+    has_rows = (await db.execute(have_rows)).one_or_none() is not None
+    return ToolResult(records=told, shown={"chats": told}, notice=NOTICE, has_rows=has_rows)
 
 
 def _told(found: FoundChat, mask: Mask) -> Json:

@@ -41,7 +41,8 @@ async def try_it(work: Awaitable[T]) -> T | ToolFailure:
         return await work
     except MENDABLE as error:
         told = error.message[:MAX_MESSAGE_CHARS]
-        return ToolFailure("failed", told, f"The statement was not run: {told}. Mend the statement, and call again.")
+        notice = f"The statement was not run: {told}. Mend the statement, and call again."
+        return ToolFailure("failed", told, notice, has_rows=isinstance(error, StatementFailed))
     except DataSourceNotFound as error:
         return ToolFailure("failed", error.message, f"{error.message} {SOURCES} tells which there are.")
     except CortexAIError as error:
