@@ -18,7 +18,7 @@ from shared.settings import Settings
 from tests.conftest import settings_for
 from tests.doubles import groq_control, tavily_control
 from tests.support.clients import Client, Event, text_of, types_of
-from tests.support.turns import Noted, Posted, answer, execute, post
+from tests.support.turns import Noted, Posted, answer, execute, open_worker_for, post
 
 ASKED = "SELECT status, count(*) AS orders FROM orders GROUP BY status ORDER BY status"
 RAISE = "UPDATE products SET price = price + 1 WHERE id = 1"
@@ -261,3 +261,22 @@ async def test_who_has_no_database_is_offered_no_tool_for_one(
     offered = {tool["function"]["name"] for tool in request["body"]["tools"]}
     assert offered == {"web_search", "chats_search", "chat_rename", "chats_delete"}
     assert execute(database_url, "SELECT count(*) FROM data_sources") == [(0,)]
+
+
+async def test_who_has_too_many_proposals_gets_an_answer_without_the_search(
+    client: Client, settings: Settings, groq_url: str, tavily_url: str, database_url: str
+) -> None:
+    mark = uuid4().hex
+    few = settings.model_copy(update={"operations_max_pending": 1})
+    async with open_worker_for(few) as worker:
+        for _ in range(2):
+            await script(groq_url, mark, ("web_search", {"query": mark}))
+            posted = await post(client, f"{mark} [[tokens=3]]")
+            execute(database_url, "UPDATE chats SET has_rows = true")
+            await worker.attempts.run(posted.generation_id)
+    async with client.read(posted.stream_url) as stream:
+        events = await stream.all()
+    (error,) = [event.part["errorText"] for event in events if event.part["type"] == "tool-output-error"]
+    assert error.startswith("Too many of your operations wait")
+    assert types_of(events)[-1] == "finish"
+    assert await tavily_control.searches(tavily_url, containing=mark) == []

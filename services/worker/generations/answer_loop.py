@@ -36,10 +36,10 @@ from services.worker.models.port import ChatModel, ModelRequest, RetryNotice, To
 from services.worker.models.tokens import vocabulary_of
 from services.worker.models.usage_meter import UsageMeter
 from services.worker.tools.approvals import Approvals
-from services.worker.tools.port import AwaitsApproval, ChatContext, ToolFailure, ToolResult
+from services.worker.tools.port import FAILURE_NOTICE, AwaitsApproval, ChatContext, ToolFailure, ToolResult
 from services.worker.tools.toolset import Toolset
 from shared.database.engine import Database
-from shared.errors import ModelError, PromptTooLong
+from shared.errors import ModelError, PromptTooLong, TooManyOperations
 from shared.generations.claim import Claimed
 from shared.ids import ChatId
 from shared.protocol.catch_up import catch_up_text
@@ -274,7 +274,10 @@ class AnswerLoop:
             if call.outcome is not None:
                 return
         elif has_rows and asking.tools.reaches_outside(call.name):
-            call.operation_id = await self.approvals.ask(asking.chat, call.id, call.name, call.arguments or {})
+            try:
+                call.operation_id = await self.approvals.ask(asking.chat, call.id, call.name, call.arguments or {})
+            except TooManyOperations as refusal:
+                call.outcome = ToolFailure("failed", refusal.message, f"{refusal.message} {FAILURE_NOTICE}")
             return
         match await asking.tools.call(call.name, call.arguments, call.id):
             case AwaitsApproval(operation_id=operation_id):

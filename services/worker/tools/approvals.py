@@ -30,6 +30,7 @@ class Approvals(Protocol):
         """Propose to make a tool call. Returns the operation's id, the same one when a call is proposed again.
 
         Raises:
+            TooManyOperations: too many of the user's operations wait for a decision.
             SQLAlchemyError: the database does not answer.
 
         """
