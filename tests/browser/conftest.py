@@ -5,8 +5,11 @@ import os
 from collections.abc import AsyncIterator
 
 import pytest
+from cryptography.fernet import Fernet
 from playwright.async_api import Browser, BrowserContext, Page, async_playwright
 
+from services.launcher.embedded.postgres import EmbeddedPostgres
+from shared.data_sources.sandbox.server import prepare
 from tests.conftest import NewSystem
 from tests.support.chromium import Complaints, find_chromium, watched_context
 from tests.support.page import Person
@@ -32,9 +35,18 @@ async def browser(chromium_path: str) -> AsyncIterator[Browser]:
 
 
 @pytest.fixture(scope="session")
-async def system(chromium_path: str, new_system: NewSystem, tavily_url: str) -> System:
+async def system(chromium_path: str, new_system: NewSystem, tavily_url: str, postgres: EmbeddedPostgres) -> System:
     """The system that the pages of all tests talk to. Without Chromium, it is not started."""
-    made = new_system(TAVILY_API_KEY="tvly-test", TAVILY_BASE_URL=tavily_url, SUMMARY_CHUNK_MESSAGES="3")
+    sandboxes = postgres.url_of("sandbox_pages")
+    await prepare(sandboxes)
+    made = new_system(
+        TAVILY_API_KEY="tvly-test",
+        TAVILY_BASE_URL=tavily_url,
+        SUMMARY_CHUNK_MESSAGES="3",
+        DATA_SOURCE_KEYS=Fernet.generate_key().decode(),
+        DATA_SOURCE_HOSTS="127.0.0.1",
+        SANDBOX_DATABASE_URL=sandboxes,
+    )
     await asyncio.gather(made.start_worker(), made.start_worker("summaries,maintenance"))
     return made
 

@@ -9,7 +9,7 @@ from pydantic import computed_field
 from services.api.fields import View, WireUsage
 from services.api.generations.paths import stream_url
 
-Status = Literal["waiting", "queued", "running", "completed", "failed", "cancelled"]
+Status = Literal["waiting", "queued", "running", "awaiting_approval", "completed", "failed", "cancelled"]
 
 
 class GenerationView(View):

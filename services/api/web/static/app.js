@@ -6,16 +6,16 @@ import { Chats } from "./chats.js";
 import { confirm, askText } from "./dialogs.js";
 import { el, iconButton } from "./dom.js";
 import { readFeed } from "./feed.js";
+import { tellHappening } from "./happenings.js";
+import { panelOf } from "./places.js";
 import { findAccount, onSession, signOut } from "./session.js";
 import { toast } from "./toast.js";
 import { isHidden, onVisibility } from "./visibility.js";
 import { exceptionWords } from "./words.js";
-import { ChatMemory, SharedMemory } from "./views/memory.js";
 import { Shell } from "./views/shell.js";
 import { showSignIn } from "./views/sign_in.js";
 import { Sidebar } from "./views/sidebar.js";
 import { Thread } from "./views/thread.js";
-import { usagePanel } from "./views/usage.js";
 
 const root = document.getElementById("app");
 let page = null;
@@ -59,6 +59,7 @@ class Page {
       refresh: () => {
         void this.#try(() => this.chats.refresh());
         void this.thread.refresh();
+        tellHappening({ type: "resync" });
       },
       take: (event) => this.#happened(event),
     });
@@ -68,6 +69,7 @@ class Page {
   /** Nobody is signed in any more. */
   leave() {
     this.#left.abort();
+    this.#panel?.close?.();
     this.thread.close();
   }
 
@@ -93,11 +95,11 @@ class Page {
   /** Opens what the address names. */
   async #open() {
     this.shell.closeDrawer();
-    const [, kind, id, part] = this.#place.split("/");
+    const [, kind, id] = this.#place.split("/");
+    this.#panel?.close?.();
     this.#panel = null;
-    if (kind === "memory") await this.#openPanel(new SharedMemory(), "Memory");
-    else if (kind === "usage") await this.#try(async () => this.shell.show(await usagePanel(), "Usage"));
-    else if (kind === "chats" && part === "memory") await this.#openPanel(new ChatMemory(Number(id), this.chats.get(Number(id))?.title), "Memory of this chat");
+    const found = panelOf(this.#place, (chatId) => this.chats.get(chatId)?.title);
+    if (found) await this.#openPanel(found.panel, found.title);
     else {
       this.#showPlace();
       await this.thread.open(kind === "chats" ? Number(id) : null);
@@ -107,7 +109,10 @@ class Page {
 
   async #openPanel(panel, title) {
     this.#panel = panel;
-    this.shell.show(await panel.load(), title);
+    await this.#try(async () => {
+      const element = await panel.load();
+      if (this.#panel === panel) this.shell.show(element, title); // nothing else was opened meanwhile
+    });
   }
 
   /** Shows the thread, with the title and the tools of the chat that is open. */
@@ -127,6 +132,7 @@ class Page {
   }
 
   #happened(event) {
+    tellHappening(event);
     switch (event.type) {
       case "chat.created":
         this.chats.add({ id: event.chat_id, title: event.title, temporary: event.temporary, created_at: event.created_at, last_message_at: event.created_at });
@@ -145,12 +151,12 @@ class Page {
         if (this.thread.chatId === event.chat_id) void this.thread.refresh(event.position);
         break;
       case "memory.changed":
-        void this.#panel?.refresh();
+        void this.#panel?.refresh?.();
         break;
       case "account.deleted":
         leave();
         break;
-      default: // generations tell the rest in their own streams
+      default: // generations tell of themselves in their own streams, and the views of databases have been told
     }
   }
 
@@ -174,9 +180,10 @@ class Page {
   }
 
   async #remove(chat) {
-    const sure = await confirm({ title: "Delete this chat?", text: `“${chat.title ?? "New chat"}” will be deleted with all of its messages. This can't be undone.`, yes: "Delete" });
-    if (!sure) return;
-    await this.chats.remove(chat.id);
+    const what = `“${chat.title ?? "New chat"}” will be deleted with all of its messages.`;
+    const text = chat.temporary ? `${what} This can't be undone.` : `${what} You can restore it from the trash for a while.`;
+    if (!(await confirm({ title: "Delete this chat?", text, yes: "Delete" }))) return;
+    await this.chats.remove(chat);
     this.#gone(chat.id);
   }
 

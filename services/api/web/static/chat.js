@@ -49,6 +49,11 @@ export class Chat {
     return this.#views.some((view) => view.isPending);
   }
 
+  /** Whether the answer goes on only after a person's decision. */
+  get awaitsDecision() {
+    return this.#views.some((view) => view.awaitsDecision);
+  }
+
   /** The chat is not shown any more. What it is answering goes on without a reader. */
   close() {
     this.#closed.abort();
@@ -146,7 +151,7 @@ export class Chat {
   }
 
   #viewOf(message) {
-    return new MessageView(message, { edit: this.edit.bind(this), regenerate: this.regenerate.bind(this), choose: this.choose.bind(this) });
+    return new MessageView(message, { edit: this.edit.bind(this), regenerate: this.regenerate.bind(this), choose: this.choose.bind(this) }, this.#closed.signal);
   }
 
   /** Shows these messages in place of all from the position `first` on. */
@@ -208,7 +213,8 @@ export class Chat {
   #take(view, frame) {
     if (frame.type === "data-title") this.#listeners.titled(frame.data.title);
     if (!view.take(frame)) {
-      if (frame.type === "data-reset" || frame.type === "start") this.#listeners.changed();
+      if (["data-reset", "start", "data-approval"].includes(frame.type)) this.#listeners.changed();
+      if (view.awaitsDecision && frame.type === "data-approval") announce("The answer waits for your decision.");
       return;
     }
     this.#followLive();

@@ -67,9 +67,9 @@ export class Chats {
     this.set(await call("PATCH", `/api/chats/${id}`, { body: { title } }));
   }
 
-  /** Deletes a chat. The list has the chat until `forget`. */
-  async remove(id) {
-    await call("DELETE", `/api/chats/${id}`);
+  /** Moves a chat to the trash; a temporary one is deleted for good. The list has the chat until `forget`. */
+  async remove({ id, temporary }) {
+    await (temporary ? call("DELETE", `/api/chats/${id}`) : call("POST", `/api/chats/${id}/trash`));
   }
 
   /** A chat is new, or has changed. */

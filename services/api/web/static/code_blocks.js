@@ -23,7 +23,7 @@ export class CodeBlock {
       "figure",
       { class: "code" },
       el("figcaption", {}, el("span", {}, language || "code"), copy),
-      el("pre", { tabindex: "0", role: "region", "aria-label": language ? `Code, ${language}` : "Code" }, this.#code),
+      el("pre", { tabindex: "0", role: "group", "aria-label": language ? `Code, ${language}` : "Code" }, this.#code),
     );
   }
 

@@ -151,7 +151,7 @@ function table(token, context) {
   const row = (cells, name) => el("tr", {}, ...cells.map((cell, at) => wrap(name, cell, context, { class: token.align[at] ? `to-${token.align[at]}` : null, scope: name === "th" ? "col" : null })));
   return el(
     "div",
-    { class: "table-frame", tabindex: "0", role: "region", "aria-label": "Table" },
+    { class: "table-frame", tabindex: "0", role: "group", "aria-label": "Table" },
     el("table", {}, el("thead", {}, row(token.header, "th")), el("tbody", {}, ...token.rows.map((cells) => row(cells, "td")))),
   );
 }

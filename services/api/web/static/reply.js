@@ -12,6 +12,7 @@ export function savedReply(message) {
   for (const part of message.parts ?? []) {
     if (part.type === "text" || part.type === "reasoning") reply.parts.push({ type: part.type, text: part.text, open: false });
     else if (part.type === "dynamic-tool") reply.parts.push(savedTool(part));
+    else if (part.type === "data-approval") reply.parts.push({ type: "approval", id: part.id, callId: part.data.toolCallId, status: part.data.status });
     else if (part.type === "data-citations") reply.withoutSource = part.data.withoutSource ?? [];
     else if (part.type === "data-error") reply.error = { code: part.data.code, text: part.data.message };
   }
@@ -21,6 +22,11 @@ export function savedReply(message) {
   else if (message.status === "failed") reply.error ??= { code: "", text: "" };
   reply.finishReason = message.generation?.finish_reason ?? null;
   return reply;
+}
+
+/** Whether the answer waits for a person's decision. */
+export function awaitsDecision(reply) {
+  return reply.status === "pending" && reply.parts.some((part) => part.type === "approval" && part.status === "proposed");
 }
 
 /** All text of an answer, as it was written. */
@@ -61,6 +67,8 @@ export function take(reply, frame) {
     case "data-citations":
       reply.withoutSource = frame.data.withoutSource ?? [];
       return { kind: "notes" };
+    case "data-approval":
+      return approval(reply, frame);
     case "data-error":
       reply.error = { code: frame.data.code, text: frame.data.message };
       return null; // it is shown with the terminal frame, which follows
@@ -113,10 +121,19 @@ function close(reply, frame) {
 }
 
 function toolEnded(reply, frame, ended) {
-  const part = reply.parts.findLast((one) => one.callId === frame.toolCallId);
+  const part = reply.parts.findLast((one) => one.type === "tool" && one.callId === frame.toolCallId);
   if (!part) return null;
   Object.assign(part, ended);
   return { kind: "change", part };
+}
+
+/** An operation that a tool call has proposed, or what became of it. */
+function approval(reply, frame) {
+  const { toolCallId: callId, status } = frame.data;
+  const known = reply.parts.find((part) => part.type === "approval" && part.id === frame.id);
+  if (!known) return add(reply, { type: "approval", id: frame.id, callId, status });
+  known.status = status;
+  return { kind: "change", part: known };
 }
 
 function end(reply, status) {

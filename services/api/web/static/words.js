@@ -3,9 +3,15 @@
 
 const ERRORS = {
   __proto__: null,
+  change_too_large: "This change has too many rows to be shown and approved at once. Make it smaller.",
   chat_not_found: "This chat does not exist any more.",
   cookie_needs_https: "Signing in needs https here. The operator can allow plain http (COOKIES_OVER_HTTP).",
   credentials_invalid: "The e-mail address or the password is not right.",
+  data_source_key_missing: "The operator has lost the key to this database's address. Enter the address anew, or tell the operator.",
+  data_source_not_found: "This database is not connected any more.",
+  data_source_unreachable: "The database can't be reached. Check its address, and that it accepts connections from here.",
+  data_sources_off: "Databases are switched off here. The operator can switch them on (DATA_SOURCE_KEYS).",
+  effect_changed: "The data has changed since the preview. Nothing was changed.",
   email_taken: "There is an account with this e-mail address already. Sign in instead.",
   generation_in_progress: "This chat is answering right now. Stop the answer first, or wait.",
   memory_changed: "The memory has changed in the meantime. Here is the newest one.",
@@ -20,12 +26,18 @@ const ERRORS = {
   model_timeout: "The model took too long.",
   model_tool_call_failed: "The model could not use its tools. Try again.",
   model_unavailable: "The model can't be reached. Try again in a moment.",
+  not_undoable: "This can't be undone.",
+  operation_not_found: "This operation is not there any more.",
+  operation_not_pending: "This has been decided already, here or elsewhere.",
   origin_not_allowed: "This address is not allowed to sign in. The operator can allow it in BACKEND_CORS_ORIGINS.",
+  preview_mismatch: "The preview has changed. Look at it again before you approve.",
   prompt_too_long: "This message is too long for the model. Send a shorter one.",
   queue_full: "Many people are waiting for answers. Try again in a moment.",
   quota_exceeded: "Your tokens for today are used up. There are new ones after midnight, UTC.",
   too_busy: "The server is busy. Try again in a moment.",
+  too_many_data_sources: "You have as many databases as are allowed. Delete one first.",
   too_many_generations: "Too many of your answers are being written at once. Wait for one of them.",
+  too_many_operations: "Too many changes wait for your decision. Decide some of them first.",
   worker_lost: "The answer was lost three times. Try again.",
 };
 
@@ -59,7 +71,19 @@ export function progressWords(progress) {
   }
 }
 
-const TOOLS = { __proto__: null, web_search: "Web search", search_history: "Search of this chat", current_time: "Current time" };
+const TOOLS = {
+  __proto__: null,
+  chat_rename: "Renaming of a chat",
+  chats_delete: "Proposal to delete chats",
+  chats_search: "Search of your chats",
+  current_time: "Current time",
+  db_propose_write: "Proposal of a change",
+  db_query: "Database query",
+  db_schema: "Tables of a database",
+  db_sources: "Your databases",
+  search_history: "Search of this chat",
+  web_search: "Web search",
+};
 
 /** A tool's name, for people. */
 export function toolWords(name) {

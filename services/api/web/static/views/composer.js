@@ -1,6 +1,6 @@
 // Where a message is written. Enter sends, Shift+Enter begins a new line.
 
-import { el, iconButton, setIcon } from "../dom.js";
+import { button, el, icon, iconButton, setIcon } from "../dom.js";
 
 /** Pixels. A longer message scrolls. */
 const HIGHEST = 240;
@@ -9,6 +9,9 @@ export class Composer {
   #isAnswering = false;
   #input;
   #button;
+
+  /** What is said above the box while the answer waits for a decision. */
+  note;
 
   /** Calls `onSend` with a text, and `onStop`. */
   constructor({ onSend, onStop }) {
@@ -28,6 +31,7 @@ export class Composer {
     });
     this.#button = iconButton("send", "Send", () => (this.#stops ? onStop() : this.#send()), { class: "round-button" });
     this.onSend = onSend;
+    this.note = el("div", { class: "composer-note", hidden: true }, icon("warning"), el("p", {}, "The answer waits for your decision. What you write now waits behind it."), button("Stop the answer", onStop, { kind: "quiet", symbol: "stop" }));
     this.element = el("form", { class: "composer", onsubmit: (event) => { event.preventDefault(); this.#send(); } }, this.#input, this.#button);
     this.#changed();
   }
@@ -36,6 +40,11 @@ export class Composer {
   set isAnswering(value) {
     this.#isAnswering = value;
     this.#changed();
+  }
+
+  /** Whether the answer goes on only after a person's decision. */
+  set awaitsDecision(value) {
+    this.note.hidden = !value;
   }
 
   /** Whether the button stops now. */

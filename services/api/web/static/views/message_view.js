@@ -2,10 +2,13 @@
 
 import { copyText } from "../code_blocks.js";
 import { button, el, iconButton } from "../dom.js";
-import { newReply, savedReply, take, textOf } from "../reply.js";
+import { awaitsDecision, newReply, savedReply, take, textOf } from "../reply.js";
 import { ReplyView } from "./reply_view.js";
 
-/** A message and its element. `actions` has what the reader may ask for: `edit`, `regenerate`, `choose`. */
+/**
+ * A message and its element. `actions` has what the reader may ask for: `edit`, `regenerate`, `choose`. What is shown of
+ * databases is kept up to date until `signal` is aborted.
+ */
 export class MessageView {
   /** Ends the reading of the answer's stream (an AbortController); null while nobody reads the stream. */
   following = null;
@@ -15,13 +18,13 @@ export class MessageView {
   #footer = el("footer", { class: "message-actions" });
   #content;
 
-  constructor(message, actions) {
+  constructor(message, actions, signal) {
     this.message = message;
     this.#actions = actions;
     const isUser = message.role === "user";
     if (!isUser) {
       this.reply = isOpen(message) ? newReply() : savedReply(message);
-      this.replyView = new ReplyView(this.reply);
+      this.replyView = new ReplyView(this.reply, signal);
     }
     this.#content = isUser ? el("div", { class: "bubble" }, message.content) : this.replyView.element;
     this.element = el("article", { class: `message ${message.role}`, "aria-label": isUser ? "You" : "Assistant" }, el("h2", { class: "visually-hidden" }, isUser ? "You said" : "The assistant said"), this.#content, this.#footer);
@@ -30,6 +33,11 @@ export class MessageView {
 
   get isPending() {
     return this.reply?.status === "pending";
+  }
+
+  /** Whether the answer waits for a person's decision. */
+  get awaitsDecision() {
+    return this.reply !== undefined && awaitsDecision(this.reply);
   }
 
   /** Whether the answer waits for the one before it. Its own stream tells more, once it is followed. */

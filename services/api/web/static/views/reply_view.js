@@ -3,8 +3,11 @@
 import { el, icon } from "../dom.js";
 import { isLink, outsideLink } from "../markdown.js";
 import { MarkdownStream } from "../markdown_stream.js";
+import { awaitsDecision } from "../reply.js";
 import { plan } from "../scheduler.js";
-import { errorWords, progressWords, toolWords } from "../words.js";
+import { errorWords, progressWords } from "../words.js";
+import { OperationCard } from "./operation_card.js";
+import { toolView } from "./tool_view.js";
 
 export class ReplyView {
   #reply;
@@ -13,7 +16,11 @@ export class ReplyView {
   #progress = el("p", { class: "progress" });
   #notes = el("div", { class: "reply-notes" });
 
-  constructor(reply) {
+  #signal;
+
+  /** What is shown of databases and operations is kept up to date until `signal` is aborted. */
+  constructor(reply, signal) {
+    this.#signal = signal;
     this.element = el("div", { class: "reply" }, this.#body, this.#progress, this.#notes);
     this.show(reply);
   }
@@ -52,7 +59,8 @@ export class ReplyView {
   #viewOf(part) {
     if (part.type === "text") return textView(() => this.#reply.sources);
     if (part.type === "reasoning") return reasoningView();
-    if (part.type === "tool") return toolView();
+    if (part.type === "tool") return toolView(this.#signal);
+    if (part.type === "approval") return approvalView(part, this.#signal);
     return { element: el("p", { class: "notice" }, icon("again"), "The answer broke off here. It goes on from another try.") };
   }
 
@@ -70,11 +78,14 @@ export class ReplyView {
       plan(view.stream);
     }
     view.update?.(part, this.#reply);
+    // A tool call says whether it waits.
+    const call = part.type === "approval" && this.#reply.parts.find((one) => one.type === "tool" && one.callId === part.callId);
+    if (call) this.#views.get(call)?.update(call, this.#reply);
   }
 
   #showProgress() {
     const { status, parts, progress } = this.#reply;
-    const isQuiet = status === "pending" && (progress !== null || !parts.some((part) => part.open));
+    const isQuiet = status === "pending" && !awaitsDecision(this.#reply) && (progress !== null || !parts.some((part) => part.open));
     this.#progress.hidden = !isQuiet;
     if (isQuiet) this.#progress.replaceChildren(el("span", { class: "dots", "aria-hidden": "true" }, el("i"), el("i"), el("i")), progressWords(progress));
     else this.#progress.replaceChildren();
@@ -113,29 +124,9 @@ function reasoningView() {
   return { element, stream: new MarkdownStream(body, () => []), update };
 }
 
-function toolView() {
-  const name = el("span", { class: "tool-name" });
-  const words = el("span", { class: "tool-input" });
-  const state = el("span", { class: "tool-state" });
-  const content = el("div", { class: "tool-content" });
-  const element = el("details", { class: "fold tool" }, el("summary", {}, icon("tool"), name, words, state), content);
-  const update = (part, reply) => {
-    // Whoever ended the answer from outside may not have told of its tools.
-    const now = part.state === "running" && reply.status !== "pending" ? "failed" : part.state;
-    name.textContent = toolWords(part.name);
-    words.textContent = part.input?.query ?? "";
-    state.textContent = now;
-    element.dataset.state = now;
-    content.replaceChildren(
-      section("Input", JSON.stringify(part.input, null, 2)),
-      now === "running" ? "" : section(now === "failed" ? "Error" : "Result", typeof part.output === "string" ? part.output : JSON.stringify(part.output ?? "It was broken off.", null, 2)),
-    );
-  };
-  return { element, update };
-}
-
-function section(title, text) {
-  return el("section", {}, el("h3", {}, title), el("pre", { tabindex: "0", role: "region", "aria-label": title }, text));
+function approvalView(part, signal) {
+  const card = new OperationCard(part.id, signal);
+  return { element: card.element, update: ({ status }, reply) => (reply.status === "pending" ? card.told(status) : card.told(null)) };
 }
 
 function sourceList(sources) {

@@ -1,6 +1,7 @@
 // The list of chats, newest first, and the ways to everything else.
 
 import { el, icon, iconButton, button } from "../dom.js";
+import { ChatSearch } from "./chat_search.js";
 import { THEMES, setTheme, theme } from "../theme.js";
 
 const GROUPS = ["Temporary", "Today", "Yesterday", "Previous 7 days", "Older"];
@@ -10,6 +11,8 @@ const THEME_ICONS = { system: "system", light: "sun", dark: "moon" };
 export class Sidebar {
   #list = el("div", { class: "chat-list" });
   #more;
+  /** The list and its button; the results of a search take its place. */
+  #all;
   #actions;
   #account = el("span", { class: "account" });
 
@@ -17,13 +20,16 @@ export class Sidebar {
   constructor(actions) {
     this.#actions = actions;
     this.#more = button("Show older chats", actions.more, { kind: "quiet" });
+    this.#all = el("div", {}, this.#list, this.#more);
+    const search = new ChatSearch((isSearching) => { this.#all.hidden = isSearching; });
     this.element = el(
       "nav",
       { class: "sidebar", id: "sidebar", "aria-label": "Chats" },
       el("div", { class: "sidebar-head" }, el("a", { class: "brand", href: "#/" }, icon("brand"), "CortexAI"), iconButton("close", "Close the list", actions.close, { class: "icon-button drawer-only" })),
       button("New chat", actions.newChat, { kind: "new-chat", symbol: "plus" }),
-      el("div", { class: "chat-scroller" }, this.#list, this.#more),
-      el("div", { class: "sidebar-foot" }, navLink("#/memory", "memory", "Memory"), navLink("#/usage", "usage", "Usage"), el("div", { class: "account-row" }, this.#account, themeButton(), iconButton("leave", "Sign out", actions.signOut))),
+      search.element,
+      el("div", { class: "chat-scroller" }, this.#all, search.results),
+      el("div", { class: "sidebar-foot" }, navLink("#/databases", "database", "Databases"), navLink("#/changes", "changes", "Changes"), navLink("#/memory", "memory", "Memory"), navLink("#/usage", "usage", "Usage"), navLink("#/trash", "trash", "Trash"), el("div", { class: "account-row" }, this.#account, themeButton(), iconButton("leave", "Sign out", actions.signOut))),
     );
   }
 
@@ -45,7 +51,8 @@ export class Sidebar {
     this.#more.hidden = !hasMore;
     if (focused) this.#list.querySelector(`[data-chat="${focused}"] a`)?.focus();
     for (const link of this.element.querySelectorAll(".nav-link")) {
-      if (link.getAttribute("href") === place) link.setAttribute("aria-current", "page");
+      const href = link.getAttribute("href");
+      if (place === href || place.startsWith(`${href}/`)) link.setAttribute("aria-current", "page");
       else link.removeAttribute("aria-current");
     }
   }

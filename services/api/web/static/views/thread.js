@@ -34,7 +34,7 @@ export class Thread {
     this.#signal = signal;
     this.composer = new Composer({ onSend: (text) => this.#send(text), onStop: () => this.stop() });
     this.#temporaryField = el("label", { class: "switch", for: "temporary" }, this.#temporary, el("span", {}, "Temporary chat"), el("span", { class: "hint" }, "It shares no memory and deletes itself."));
-    this.element = el("div", { class: "thread" }, this.#scroller, el("div", { class: "dock" }, this.#latest, this.composer.element, this.#temporaryField, el("p", { class: "hint fine-print" }, "Answers can be wrong. Check what matters.")));
+    this.element = el("div", { class: "thread" }, this.#scroller, el("div", { class: "dock" }, this.#latest, this.composer.note, this.composer.element, this.#temporaryField, el("p", { class: "hint fine-print" }, "Answers can be wrong. Check what matters.")));
     this.#scroller.addEventListener("scroll", () => this.#scrolled(), { passive: true });
     onRendered(() => { if (this.#pinned) this.#toEnd(); }, signal);
   }
@@ -126,6 +126,7 @@ export class Thread {
     this.#temporaryField.hidden = this.#chat !== null;
     this.element.classList.toggle("is-empty", isEmpty);
     this.composer.isAnswering = this.isAnswering;
+    this.composer.awaitsDecision = this.#chat?.awaitsDecision ?? false;
     if (this.#pinned) this.#toEnd();
   }
 

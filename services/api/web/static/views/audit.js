@@ -1,0 +1,45 @@
+// The audit log: what was done with the user's databases, and who decided.
+
+import { el } from "../dom.js";
+import { visible } from "../visible.js";
+import { changesNav } from "./changes.js";
+import { LivePanel, PagedList } from "./live_panel.js";
+import { moment } from "./operation_words.js";
+
+const ACTIONS = {
+  __proto__: null,
+  "data_source.added": "Database connected",
+  "data_source.changed": "Database changed",
+  "data_source.deleted": "Database deleted",
+  "query.run": "Query run",
+  "operation.proposed": "Change proposed",
+  "operation.approved": "Change approved",
+  "operation.refused": "Change refused",
+  "operation.expired": "Change expired",
+  "operation.committed": "Change done",
+  "operation.stale": "Change out of date",
+  "operation.failed": "Change failed",
+};
+
+export class Audit extends LivePanel {
+  #list = new PagedList(this, { list: el("ol", { class: "audit" }), itemOf: entryItem, empty: "Nothing was done yet." });
+
+  constructor() {
+    super();
+    this.element.append(changesNav("#/changes/audit"), el("p", { class: "lead" }, "Entries are only ever added. Each one's hash covers the entry before, so that a change of an old entry is found."), this.#list.element);
+  }
+
+  async load() {
+    await this.#list.load("/api/audit?limit=50");
+    return this.element;
+  }
+}
+
+function entryItem({ number, at, action, subject, details, hash }) {
+  return el(
+    "li",
+    { value: String(number) },
+    el("p", {}, el("strong", {}, ACTIONS[action] ?? visible(action)), " ", el("span", { class: "hint" }, `${moment(at)} · ${visible(subject)}`)),
+    el("details", { class: "fold" }, el("summary", {}, "Details"), el("div", { class: "tool-content" }, el("pre", { tabindex: "0", role: "group", "aria-label": `Details of entry ${number}` }, visible(JSON.stringify(details, null, 2))), el("p", { class: "hint hash" }, `Hash: ${hash}`))),
+  );
+}

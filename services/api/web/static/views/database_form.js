@@ -1,0 +1,65 @@
+// A form that connects a database. What is wrong is said at its field.
+
+import { call } from "../api.js";
+import { el } from "../dom.js";
+import { exceptionWords } from "../words.js";
+
+const ADDRESS = "postgresql://user:password@host:5432/database";
+const FIELDS = [
+  { name: "name", label: "Name", hint: "As you and the model call it.", required: true, maxlength: 100 },
+  { name: "reader_url", label: "Address for reading", hint: `${ADDRESS}, with a role that may only read.`, required: true },
+  { name: "writer_url", label: "Address for changes", hint: "Optional: with a role that may change rows. Without it, nothing can be changed." },
+];
+
+/** The form. `panel` is the LivePanel that it is in. */
+export function databaseForm(panel) {
+  const general = el("p", { class: "form-error", role: "alert" });
+  const fields = FIELDS.map(fieldOf);
+  const submit = el("button", { type: "submit", class: "button primary" }, "Connect");
+  const form = el("form", { class: "stack", novalidate: true, autocomplete: "off", onsubmit: (event) => { event.preventDefault(); void connect(); } }, ...fields.map((field) => field.element), general, el("div", { class: "actions" }, submit));
+
+  async function connect() {
+    general.textContent = "";
+    for (const field of fields) field.problem = "";
+    const missing = fields.find((field) => field.input.required && field.input.value.trim() === "");
+    if (missing) {
+      missing.problem = "This is needed.";
+      missing.input.focus();
+      return;
+    }
+    const body = Object.fromEntries(fields.map((field) => [field.name, field.input.value.trim()]).filter(([, value]) => value !== ""));
+    submit.disabled = true;
+    const made = await panel.attempt(() => call("POST", "/api/data-sources", { body }), (error) => {
+      const field = fields.find((one) => one.name === error.field);
+      // What the server says names the field, which is where this is said.
+      const words = exceptionWords(error).replace(`${error.field}: `, "");
+      if (field) {
+        field.problem = words;
+        field.input.focus();
+      } else general.textContent = words;
+    });
+    submit.disabled = false;
+    if (!made) return;
+    form.reset(); // passwords stay nowhere
+    location.hash = `#/databases/${made.id}`;
+  }
+
+  return form;
+}
+
+function fieldOf({ name, label, hint, ...attributes }) {
+  const id = `database-${name}`;
+  const problem = el("p", { class: "form-error", id: `${id}-problem`, role: "alert" });
+  const input = el("input", { type: "text", id, spellcheck: "false", autocapitalize: "off", autocomplete: "off", "aria-describedby": `${id}-hint ${id}-problem`, ...attributes });
+  const element = el("div", { class: "field" }, el("label", { for: id }, label), input, el("p", { class: "hint", id: `${id}-hint` }, hint), problem);
+  return {
+    name,
+    input,
+    element,
+    set problem(words) {
+      problem.textContent = words;
+      if (words) input.setAttribute("aria-invalid", "true");
+      else input.removeAttribute("aria-invalid");
+    },
+  };
+}

@@ -1,0 +1,159 @@
+// An operation that somebody decides: what it does, the two answers, what became of it, and its undo.
+
+import { untilItWorks } from "../again.js";
+import { Refused, Unreachable, call } from "../api.js";
+import { announce } from "../announcer.js";
+import { button, el, icon } from "../dom.js";
+import { onHappening } from "../happenings.js";
+import { brief, visible } from "../visible.js";
+import { exceptionWords } from "../words.js";
+import { operationBody } from "./operation_body.js";
+import { kindWords, moment, outcomeWords, statusWords } from "./operation_words.js";
+
+const SYMBOLS = { __proto__: null, write: "database", undo: "undo", delete_chats: "trash", restore_chats: "undo", tool_call: "tool" };
+
+export class OperationCard {
+  #id;
+  #signal;
+  #operation = null;
+  #reading = false;
+  #isStale = false;
+  /** What the buttons are for. */
+  #offered = "";
+  #isBusy = false;
+  #hadFocus = false;
+  #symbol = el("span", { class: "operation-symbol" });
+  #title = el("h3", {}, "Operation");
+  #status = el("span", { class: "tag" });
+  #summary = el("p", { class: "operation-summary" });
+  #body = el("div", { class: "operation-body" }, el("p", { class: "hint" }, "Loading …"));
+  #outcome = el("p", { class: "operation-outcome", tabindex: "-1" });
+  #problem = el("p", { class: "form-error", role: "alert" });
+  #actions = el("div", { class: "actions" });
+  #undo = el("div", { class: "operation-undo" });
+
+  /** Shows the operation of this id, and what becomes of it until `signal` is aborted. `operation`: as it is known already. */
+  constructor(id, signal, operation = null) {
+    this.#id = id;
+    this.#signal = signal;
+    this.element = el("section", { class: "operation card", role: "group", "aria-label": "Operation" }, el("header", {}, this.#symbol, this.#title, this.#status), this.#summary, this.#body, this.#outcome, this.#problem, this.#actions, this.#undo);
+    onHappening((event) => {
+      const isThis = event.type === "operation.changed" && event.operation_id === id && event.status !== this.#operation?.status;
+      // The undo of this operation is another one, which the event does not tell.
+      const mayBeUndone = event.type === "operation.changed" && event.status === "committed" && this.#operation?.is_undoable;
+      if (isThis || mayBeUndone || event.type === "resync") void this.read();
+    }, signal);
+    if (operation) this.#show(operation);
+    else void this.read();
+  }
+
+  /** The stream of the answer has told what became of it; null when the answer is over, which may have refused it. */
+  told(status) {
+    const now = this.#operation?.status;
+    if (now === "proposed" || now === "approved" ? now !== status : now === undefined && status === null) void this.read();
+  }
+
+  /** Reads the operation, until that works. */
+  async read() {
+    this.#isStale = true;
+    if (this.#reading) return;
+    this.#reading = true;
+    try {
+      while (this.#isStale && !this.#signal.aborted) {
+        this.#isStale = false;
+        this.#show(await untilItWorks(() => call("GET", this.#path, { signal: this.#signal }), this.#signal));
+      }
+    } catch (error) {
+      if (this.#signal.aborted) return;
+      if (!(error instanceof Refused || error instanceof Unreachable)) throw error;
+      this.#gone(error);
+    } finally {
+      this.#reading = false;
+    }
+  }
+
+  get #path() {
+    return `/api/operations/${encodeURIComponent(this.#id)}`;
+  }
+
+  #show(operation) {
+    const before = this.#operation;
+    this.#operation = operation;
+    const { kind, status } = operation;
+    this.element.dataset.status = status;
+    this.element.setAttribute("aria-label", `${kindWords(kind)}: ${brief(operation.summary, 120)}`);
+    this.#status.textContent = statusWords(status);
+    const isDone = status === "committed";
+    // What is unfolded, or selected, stays so while only the status changes.
+    if (before === null || before.digest !== operation.digest || isDone !== (before.status === "committed")) {
+      this.#symbol.replaceChildren(icon(SYMBOLS[kind] ?? "tool"));
+      this.#title.textContent = kindWords(kind);
+      this.#summary.replaceChildren(el("bdi", {}, visible(operation.summary)));
+      this.#body.replaceChildren(...operationBody(operation));
+    }
+    const why = operation.error?.message;
+    this.#outcome.textContent = status === "proposed" ? `Decide until ${moment(operation.expires_at)}. Nothing is changed before.` : `${outcomeWords(operation)}${why && status === "failed" ? ` ${visible(why)}` : ""}`;
+    this.#showActions();
+    if (before !== null && before.status !== status && status !== "approved") announce(`${kindWords(kind)}: ${this.#outcome.textContent}`);
+  }
+
+  #showActions() {
+    const { status, is_undoable } = this.#operation;
+    const offered = `${status} ${is_undoable}`;
+    if (offered === this.#offered) return;
+    this.#offered = offered;
+    const had = this.#isBusy ? this.#hadFocus : this.#actions.contains(document.activeElement);
+    const buttons = [];
+    if (status === "proposed") buttons.push(button("Refuse", () => this.#decide("refuse")), button("Approve", () => this.#decide("approve"), { kind: "primary" }));
+    else if (status === "committed" && is_undoable) buttons.push(button("Undo", () => this.#proposeUndo(), { symbol: "undo" }));
+    this.#actions.replaceChildren(...buttons);
+    this.#actions.hidden = buttons.length === 0;
+    if (had) this.#outcome.focus();
+  }
+
+  /** Approves what is shown, and nothing else: the digest names it. */
+  async #decide(decision) {
+    const body = decision === "approve" ? { digest: this.#operation.digest } : undefined;
+    await this.#try(async () => this.#show(await call("POST", `${this.#path}/${decision}`, { body })));
+  }
+
+  async #proposeUndo() {
+    await this.#try(async () => {
+      const undo = await call("POST", `${this.#path}/undo`);
+      const card = new OperationCard(undo.id, this.#signal, undo);
+      this.#undo.replaceChildren(card.element);
+      card.element.setAttribute("tabindex", "-1");
+      card.element.focus();
+    });
+  }
+
+  async #try(action) {
+    this.#problem.textContent = "";
+    this.#busy(true);
+    try {
+      await action();
+    } catch (error) {
+      if (this.#signal.aborted) return;
+      if (!(error instanceof Refused || error instanceof Unreachable)) throw error;
+      this.#problem.textContent = exceptionWords(error);
+      void this.read(); // it may have been decided elsewhere
+    } finally {
+      this.#busy(false);
+    }
+  }
+
+  #busy(value) {
+    // A button that is disabled loses the focus.
+    if (value) this.#hadFocus = this.#actions.contains(document.activeElement);
+    this.#isBusy = value;
+    this.element.setAttribute("aria-busy", String(value));
+    for (const one of this.#actions.querySelectorAll("button")) one.disabled = value;
+  }
+
+  #gone(error) {
+    this.#body.replaceChildren(el("p", { class: "hint" }, error.code === "operation_not_found" ? "This operation is not there any more. It went with its database." : exceptionWords(error)));
+    this.#actions.replaceChildren();
+    this.#offered = "";
+    this.#outcome.textContent = "";
+  }
+}

@@ -1,0 +1,63 @@
+// What a query gave: what it finds out, its rows, a chart where there is one, and the SQL.
+
+import { Refused, Unreachable, call } from "../api.js";
+import { button, el, icon } from "../dom.js";
+import { onHappening } from "../happenings.js";
+import { visible } from "../visible.js";
+import { exceptionWords } from "../words.js";
+import { chart } from "./chart.js";
+import { rowsTable } from "./rows_table.js";
+import { sqlFold } from "./sql_fold.js";
+
+/** Whether this is what the tool `db_query` gives. A very large output may have lost its members. */
+export function isQueryResult(output) {
+  return typeof output === "object" && output !== null && Array.isArray(output.columns) && Array.isArray(output.rows) && output.rows.every(Array.isArray) && typeof output.sql === "string";
+}
+
+/**
+ * The element of a result `{source, sql, purpose?, columns, rows, cut, chart?}`. When rows of one of its tables change, it
+ * says so, and can be run again, until `signal` is aborted.
+ */
+export function queryResult(result, signal) {
+  const purpose = visible(result.purpose ?? "");
+  const body = el("div", { class: "query-body" });
+  const words = el("span");
+  const again = button("Run again", () => void run(), { kind: "quiet", symbol: "again" });
+  const note = el("div", { class: "notice out-of-date", role: "status", hidden: true }, icon("warning"), words, again);
+
+  function show({ columns, rows, cut }) {
+    const picture = chart(result.chart, columns, rows);
+    body.replaceChildren(...[picture, rowsTable({ caption: purpose || "Rows of the query", columns, rows, isCut: cut })].filter(Boolean));
+  }
+
+  async function run() {
+    again.disabled = true;
+    words.textContent = "Running …";
+    try {
+      const { columns, rows, is_cut } = await call("POST", `/api/data-sources/${result.source}/query`, { body: { sql: result.sql }, signal });
+      show({ columns, rows, cut: is_cut });
+      note.classList.remove("out-of-date");
+      words.textContent = "These are the rows of now.";
+    } catch (error) {
+      if (signal.aborted) return;
+      if (!(error instanceof Refused || error instanceof Unreachable)) throw error;
+      words.textContent = exceptionWords(error);
+    } finally {
+      again.disabled = false;
+    }
+  }
+
+  onHappening((event) => {
+    if (event.type !== "rows.changed" || event.data_source_id !== result.source || !mentions(result.sql, event.table)) return;
+    words.textContent = `${visible(event.table)} has changed since.`;
+    note.classList.add("out-of-date");
+    note.hidden = false;
+  }, signal);
+  show(result);
+  return el("section", { class: "query-result" }, purpose && el("p", { class: "purpose" }, el("bdi", {}, purpose)), note, body, sqlFold(result.sql));
+}
+
+/** Whether a statement may read a table, by its name alone. */
+function mentions(sql, table) {
+  return sql.toLowerCase().includes(table.slice(table.lastIndexOf(".") + 1).replaceAll('"', "").toLowerCase());
+}

@@ -1,0 +1,85 @@
+"""What was changed and who decided; chats that are searched, deleted and restored."""
+
+from playwright.async_api import expect
+
+from tests.support.databases_on_page import CHANGE, call, card, make_sandbox
+from tests.support.page import Person
+
+
+async def propose_many(person: Person, source: int, count: int) -> list[str]:
+    """Propose the same change so often. Returns the operations' ids."""
+    path = f"/api/data-sources/{source}/operations"
+    return [str((await call(person, "POST", path, {"sql": CHANGE}))["id"]) for _ in range(count)]
+
+
+async def test_changes_wait_are_decided_and_are_in_the_log(person: Person) -> None:
+    page = person.page
+    source = await make_sandbox(person)
+    first, second = await propose_many(person, source, 2)
+    await page.get_by_role("link", name="Changes").click()
+    waiting = card(page, "Waits for your decision")
+    await expect(waiting).to_have_count(2)
+    await call(person, "POST", f"/api/operations/{second}/refuse")
+    await expect(card(page, "Refused")).to_have_count(1)
+    await person.button("Approve", within=waiting).click()
+    await expect(card(page, "Done")).to_have_count(1)
+    await propose_many(person, source, 1)
+    await expect(waiting).to_have_count(1)
+    await page.reload()
+    lines = page.locator(".operation-lines > li")
+    await expect(lines).to_have_count(2)
+    await page.get_by_label("Status").select_option("committed")
+    await expect(lines).to_have_count(1)
+    await lines.locator("summary").first.click()
+    await person.button("Undo", within=lines).click()
+    await expect(waiting.first).to_be_visible()
+    await page.get_by_role("link", name="Audit log").click()
+    entries = page.locator(".audit > li")
+    await expect(entries.first).to_contain_text("Change proposed")
+    await expect(page.get_by_text("Change done")).to_be_visible()
+    await entries.filter(has_text="Change done").locator("summary").click()
+    await expect(entries.filter(has_text="Change done").locator("pre")).to_be_visible()
+    assert first
+
+
+async def test_the_lists_go_on_page_by_page(person: Person) -> None:
+    page = person.page
+    source = await make_sandbox(person)
+    for _ in range(2):
+        for operation in await propose_many(person, source, 16):
+            await call(person, "POST", f"/api/operations/{operation}/refuse")
+    await page.goto("/#/changes")
+    await expect(page.locator(".operation-lines > li")).to_have_count(30)
+    await person.button("Show more").click()
+    await expect(page.locator(".operation-lines > li")).to_have_count(32)
+    await page.goto("/#/changes/audit")
+    await expect(page.locator(".audit > li")).to_have_count(50)
+    await person.button("Show more").click()
+    await expect(page.locator(".audit > li").last).to_contain_text("Database connected")
+
+
+async def test_a_deleted_chat_is_restored_from_the_trash(person: Person) -> None:
+    page = person.page
+    await call(person, "POST", "/api/chats", {"title": "Old plans"})
+    await person.chats.get_by_text("Old plans").hover()
+    await person.button("Delete “Old plans”").click()
+    await page.get_by_role("dialog").get_by_role("button", name="Delete").click()
+    await expect(person.chats).to_have_count(0)
+    await page.get_by_role("link", name="Trash").click()
+    await person.button("Restore “Old plans”").click()
+    await expect(page.get_by_text("The trash is empty.")).to_be_visible()
+    await expect(person.chats.get_by_text("Old plans")).to_be_visible()
+
+
+async def test_chats_are_found_by_their_words(person: Person) -> None:
+    page = person.page
+    await call(person, "POST", "/api/chats", {"title": "A week in Lisbon"})
+    await call(person, "POST", "/api/chats", {"title": "Sourdough"})
+    search = page.get_by_label("Search chats")
+    await search.fill("lisbon")
+    await expect(page.get_by_text("1 chat found")).to_be_visible()
+    await expect(person.chats).to_have_text(["A week in Lisbon"])
+    await search.fill("nothing has this")
+    await expect(page.get_by_text("Nothing was found.")).to_be_visible()
+    await search.press("Escape")
+    await expect(person.chats).to_have_count(2)
