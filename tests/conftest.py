@@ -173,7 +173,10 @@ def settings(database_url: str, valkey: EmbeddedValkey, groq_url: str) -> Settin
 
 
 def settings_for(database_url: str, redis_url: str, groq_url: str, **overrides: object) -> Settings:
-    """Settings for some servers, with quick passwords and short segments."""
+    """Settings for some servers, with quick passwords and short segments.
+
+    Titles are off, since nobody works on their jobs here: a stream waits a second at its end for a title that is asked for.
+    """
     values: dict[str, Any] = {
         "database_url": database_url,
         "redis_url": redis_url,
@@ -184,6 +187,7 @@ def settings_for(database_url: str, redis_url: str, groq_url: str, **overrides: 
         "user_max_live_generations": 1000,
         "summary_chunk_messages": 3,
         "tools": "web_search,search_history",  # what a model is told of the others is their own tests' business
+        "title_by_model": False,
         **overrides,
     }
     # Of 4 rounds, bcrypt's fewest, which no setting allows: tests sign up a thousand users.

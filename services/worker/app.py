@@ -3,7 +3,7 @@
 import asyncio
 import os
 import random
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from functools import partial
@@ -26,7 +26,7 @@ from services.worker.look_up.postgres import PostgresIndex
 from services.worker.models.capabilities import ModelCatalog
 from services.worker.models.groq.client import CONNECT_TIMEOUT, GroqModel
 from services.worker.models.port import ChatModel
-from services.worker.models.retry import RetryingModel
+from services.worker.models.retry import RETRY_DELAYS, RetryingModel
 from services.worker.operations.approvals import OperationApprovals
 from services.worker.operations.commit import Commits
 from services.worker.operations.sweep import OperationSweep
@@ -61,10 +61,16 @@ log = get_logger(__name__)
 
 
 @asynccontextmanager
-async def open_worker(settings: Settings, jobs: JobSender, metrics: Metrics | None = None) -> AsyncIterator[Worker]:
+async def open_worker(
+    settings: Settings,
+    jobs: JobSender,
+    metrics: Metrics | None = None,
+    *,
+    retry_delays: Sequence[float] = RETRY_DELAYS,
+) -> AsyncIterator[Worker]:
     """The worker, with its connections open and its background tasks running. `jobs` wakes other workers.
 
-    Without `metrics`, nothing is measured.
+    Without `metrics`, nothing is measured. `retry_delays` are the seconds before the second and the third try of a model.
 
     Raises:
         SettingsInvalid: a setting is missing or unusable.
@@ -77,7 +83,11 @@ async def open_worker(settings: Settings, jobs: JobSender, metrics: Metrics | No
         groq = groq_model(settings, models)
         stack.push_async_callback(groq.aclose)
         model = RetryingModel(
-            groq, fallback=models.fallback, fallback_continues=lambda: models.fallback_continues, metrics=metrics
+            groq,
+            fallback=models.fallback,
+            fallback_continues=lambda: models.fallback_continues,
+            metrics=metrics,
+            delays=retry_delays,
         )
         database = open_database(settings.database_url, pool_size=settings.database_pool_size)
         stack.push_async_callback(database.dispose)

@@ -46,6 +46,7 @@ async def system(chromium_path: str, new_system: NewSystem, tavily_url: str, pos
         DATA_SOURCE_KEYS=Fernet.generate_key().decode(),
         DATA_SOURCE_HOSTS="127.0.0.1",
         SANDBOX_DATABASE_URL=sandboxes,
+        TITLE_BY_MODEL="true",
     )
     await asyncio.gather(made.start_worker(), made.start_worker("summaries,maintenance"))
     return made

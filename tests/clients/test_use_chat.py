@@ -31,7 +31,9 @@ def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def system(new_system: NewSystem, tavily_url: str) -> System:
     """A system with a web search. Without node, none is made."""
     tool("node")
-    return new_system(GROQ_FALLBACK_MODEL="", TAVILY_API_KEY="tvly-test", TAVILY_BASE_URL=tavily_url)
+    return new_system(
+        GROQ_FALLBACK_MODEL="", TITLE_BY_MODEL="true", TAVILY_API_KEY="tvly-test", TAVILY_BASE_URL=tavily_url
+    )
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from tests.support.system import System
 @pytest.fixture(scope="session")
 async def system(new_system: NewSystem) -> System:
     """The shared system, all of it running, and started as an operator starts it."""
-    made = new_system()
+    made = new_system(TITLE_BY_MODEL="true")
     made.forks = None
     await asyncio.gather(
         made.start_worker(), made.start_worker(), made.start_worker("summaries,maintenance"), made.start_worker("beat")

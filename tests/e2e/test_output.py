@@ -26,7 +26,7 @@ def events_of(system: System) -> dict[str, list[dict[str, object]]]:
 
 
 async def test_all_output_is_json_from_migration_to_stop(new_system: NewSystem) -> None:
-    system = new_system(FLOWER_BASIC_AUTH=PASSWORD)
+    system = new_system(FLOWER_BASIC_AUTH=PASSWORD, TITLE_BY_MODEL="true")
     system.forks = None  # what is written while modules are imported counts too
     migration = system.start(["services.launcher.cli", "migrate", "--log"])
     assert await asyncio.to_thread(migration.wait, 60) == 0

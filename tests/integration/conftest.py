@@ -13,14 +13,13 @@ from services.api.app import create_app
 from services.api.http_protocol import HttpProtocol
 from services.api.listener import tune
 from services.launcher.embedded.valkey import EmbeddedValkey
-from services.worker.app import open_worker
 from services.worker.runtime import Worker
 from services.worker.summaries.summarizer import Summarizer
 from shared.ids import GenerationId
 from shared.settings import Settings
 from tests.conftest import settings_for
 from tests.support.clients import NO_TLS, Client
-from tests.support.turns import Noted
+from tests.support.turns import Noted, open_worker_for
 
 
 @asynccontextmanager
@@ -98,7 +97,7 @@ async def chat(client: Client) -> int:
 @pytest.fixture
 async def worker(settings: Settings, noted: Noted) -> AsyncIterator[Worker]:
     """A worker in this process. It does nothing before the test says so, besides its background tasks."""
-    async with open_worker(settings, noted) as opened:
+    async with open_worker_for(settings, noted) as opened:
         yield opened
 
 

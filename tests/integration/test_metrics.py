@@ -32,7 +32,7 @@ def read(port: int) -> dict[str, float]:
 
 
 async def test_a_scraper_reads_what_answers_took_and_which_are_read(new_system: NewSystem, groq_url: str) -> None:
-    system = new_system(SWEEP_INTERVAL_SECONDS="0.2", TITLE_BY_MODEL="false")
+    system = new_system(SWEEP_INTERVAL_SECONDS="0.2")
     of_api, of_worker = free_port(), free_port()
     api_process, url = await system.start_api(METRICS_PORT=str(of_api))
     worker_process = await system.start_worker(METRICS_PORT=str(of_worker))

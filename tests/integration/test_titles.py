@@ -13,6 +13,7 @@ from shared.generations.title_tries import GIVEN_UP, MAX_TRIES
 from shared.ids import GenerationId
 from shared.protocol import frames
 from shared.protocol.encoding import encode
+from shared.settings import Settings
 from tests.conftest import settings_for
 from tests.doubles import groq_control
 from tests.support.clients import Client, Event, Stream, numbered, text_of
@@ -20,6 +21,12 @@ from tests.support.feeds import ready_tab
 from tests.support.models import BreakingOff, FallingSilent, OnlyThinking
 from tests.support.turns import Noted, answer, execute, open_worker_for, post
 from tests.support.versions import delete, say
+
+
+@pytest.fixture
+def settings(database_url: str, valkey: EmbeddedValkey, groq_url: str) -> Settings:
+    """Titles are asked for."""
+    return settings_for(database_url, valkey.url, groq_url, title_by_model=True)
 
 
 async def title_of(client: Client, chat: int) -> object:

@@ -10,9 +10,10 @@ import httpx
 import pytest
 
 from services.worker.runtime import Worker
+from shared.settings import Settings
 from tests.doubles import groq_control
 from tests.support.clients import Client, numbered, text_of
-from tests.support.turns import Noted, execute, post, speaking
+from tests.support.turns import Noted, execute, open_worker_for, post, speaking
 from tests.support.versions import answered, choose, delete, edit, path_of, regenerate, say, tree_of
 
 TWO = numbered(2)
@@ -170,14 +171,16 @@ class TestEditing:
         assert len(await tree_of(client, chat)) == 2
 
     async def test_an_edit_of_the_first_message_gives_the_chat_a_new_title(
-        self, client: Client, worker: Worker, chat: int, noted: Noted
+        self, client: Client, settings: Settings, chat: int
     ) -> None:
-        first = await say(client, worker, chat, "[[tokens=2]] About tides")
-        new = await edit(client, chat, first["message"]["id"], "[[tokens=2]] About owls")
-        assert (await client.http.get(f"/api/chats/{chat}")).json()["title"] == "[[tokens=2]] About owls"
-        asked = len(noted.titles)
-        await answered(worker, new)
-        assert len(noted.titles) == asked + 1
+        noted = Noted()
+        async with open_worker_for(settings.model_copy(update={"title_by_model": True}), noted) as titling:
+            first = await say(client, titling, chat, "[[tokens=2]] About tides")
+            new = await edit(client, chat, first["message"]["id"], "[[tokens=2]] About owls")
+            assert (await client.http.get(f"/api/chats/{chat}")).json()["title"] == "[[tokens=2]] About owls"
+            asked = len(noted.titles)
+            await answered(titling, new)
+            assert len(noted.titles) == asked + 1
 
     async def test_an_edit_keeps_a_title_of_the_users(self, client: Client, worker: Worker, chat: int) -> None:
         first = await say(client, worker, chat, "[[tokens=2]] About tides")

@@ -39,6 +39,8 @@ def environment(database_url: str, redis_url: str, groq_url: str, secret: str, *
         "LEASE_SECONDS": "4",
         "WORKER_DRAIN_SECONDS": "1",
         "LOG_LEVEL": "info",
+        # Most of these systems have no worker for titles, for which each stream waits a second at its end.
+        "TITLE_BY_MODEL": "false",
         **settings,
     }
 

@@ -21,6 +21,8 @@ from tests.support.clients import Client, Event, Stream, numbered, text_of
 
 AGE = "UPDATE generations SET queued_at = now() - interval '1 minute', finished_at = finished_at - interval '1 minute'"
 """Makes what happened seem a minute ago, so that the sweep has been patient enough."""
+RETRY_DELAYS = (0.01, 0.02)
+"""Seconds before a model is asked again: a model's double has nothing to recover from."""
 SAID = 5
 """How many tokens have been said when one steps in."""
 
@@ -76,8 +78,8 @@ async def post(client: Client, content: str, chat_id: int | None = None) -> Post
 
 @asynccontextmanager
 async def open_worker_for(settings: Settings, jobs: Noted | None = None) -> AsyncIterator[Worker]:
-    """A worker with settings of its own."""
-    async with open_worker(settings, jobs or Noted()) as opened:
+    """A worker with settings of its own, which asks a model again almost at once."""
+    async with open_worker(settings, jobs or Noted(), retry_delays=RETRY_DELAYS) as opened:
         yield opened
 
 
