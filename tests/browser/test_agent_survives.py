@@ -1,5 +1,6 @@
 """The whole way of a change in Chromium, while worker and API are killed between each two steps."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from uuid import uuid4
@@ -37,8 +38,9 @@ class Mortal:
         """Kill the API and the worker, and start others in their places."""
         self.system.kill(self.api)
         self.system.kill(self.worker)
-        self.api, _ = await self.system.start_api(PORT=self.url.rpartition(":")[2])
-        self.worker = await self.system.start_worker()
+        (self.api, _), self.worker = await asyncio.gather(
+            self.system.start_api(PORT=self.url.rpartition(":")[2]), self.system.start_worker()
+        )
 
 
 @pytest.fixture
@@ -73,7 +75,7 @@ async def test_a_change_is_made_seen_and_undone_though_everything_dies_between_t
     # Connect the sandbox.
     await page.goto(f"{mortal.url}/#/databases")
     await first.button("Try a sandbox").click()
-    await expect(page.get_by_role("link", name="Sandbox").first).to_be_visible()
+    await expect(page.get_by_role("heading", name="Sandbox")).to_be_visible()
     ((source,),) = mortal.system.ask("SELECT id::int FROM data_sources")
     assert isinstance(source, int)
     await mortal.die_and_rise()
