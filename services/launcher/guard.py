@@ -11,18 +11,21 @@ from typing import Final, Self
 
 MARKER_NAME: Final = "CORTEXAI_LAUNCH"
 CLOSE_SECONDS: Final = 12.0
+POLITE_SECONDS: Final = 5.0
 
 
 class Guard:
     """Sees to it that no process outlives the one that holds this, however that one dies.
 
     Start processes with `marker` in their environment and call `watch` and `forget` for each. Closing it ends what is
-    still watched. `inherit` are file descriptors that stay open until everything has ended.
+    still watched. `inherit` are file descriptors that stay open until everything has ended. What was asked to leave has
+    `polite_seconds` for that.
     """
 
-    def __init__(self, inherit: tuple[int, ...] = ()) -> None:
+    def __init__(self, inherit: tuple[int, ...] = (), *, polite_seconds: float = POLITE_SECONDS) -> None:
         self._token = secrets.token_hex(8)
         self._inherit = inherit
+        self._polite_seconds = polite_seconds
         self._watched: dict[int, signal.Signals] = {}
         self._process = self._spawn()
 
@@ -84,7 +87,7 @@ class Guard:
     def _spawn(self) -> subprocess.Popen[bytes]:
         program = Path(__file__).with_name("guardian.py")
         return subprocess.Popen(  # noqa: S603
-            [sys.executable, "-I", "-S", str(program), f"{MARKER_NAME}={self._token}"],
+            [sys.executable, "-I", "-S", str(program), f"{MARKER_NAME}={self._token}", str(self._polite_seconds)],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

@@ -4,10 +4,11 @@ Why a process: PR_SET_PDEATHSIG is bound to a thread, is cleared when credential
 started by root) and does not reach grandchildren. The end of a pipe is none of that: the kernel closes it however the
 launcher dies.
 
-Run as `python -I -S guardian.py MARKER`. Standard input has one line for each change: `+ PID SIGNAL` for a process
-that started (SIGNAL asks it to leave), `- PID` for one that was reaped. At its end, all that was started and not
-reaped is ended: these processes, their groups, their descendants, and every process whose environment holds MARKER
-(a child that was started but not yet told of). An inherited lock stays taken until all of them are gone.
+Run as `python -I -S guardian.py MARKER POLITE_SECONDS`. Standard input has one line for each change: `+ PID SIGNAL` for
+a process that started (SIGNAL asks it to leave), `- PID` for one that was reaped. At its end, all that was started and
+not reaped is ended: these processes, their groups, their descendants, and every process whose environment holds MARKER
+(a child that was started but not yet told of). What has not left POLITE_SECONDS later is killed. An inherited lock
+stays taken until all of them are gone.
 """
 
 import os
@@ -16,7 +17,6 @@ import sys
 import time
 from typing import Final, NamedTuple
 
-POLITE_SECONDS: Final = 5.0
 FORCED_SECONDS: Final = 5.0
 POLL_SECONDS: Final = 0.05
 
@@ -88,14 +88,14 @@ def send(pid: int, number: int) -> None:
         return
 
 
-def end(recorded: dict[int, str], signals: dict[int, int], marker: bytes) -> None:
-    """Ask everything to leave, then force what stays."""
+def end(recorded: dict[int, str], signals: dict[int, int], marker: bytes, polite_seconds: float) -> None:
+    """Ask everything to leave, then force what stays for longer than `polite_seconds`."""
     known = find(recorded, set(), marker)
     children = {seen.pid for seen in known if seen.parent in {other.pid for other in known}}
     for seen in known:
         if seen.pid in signals or seen.pid not in children:
             send(seen.pid, signals.get(seen.pid, signal.SIGTERM))
-    deadline = time.monotonic() + POLITE_SECONDS
+    deadline = time.monotonic() + polite_seconds
     while known and time.monotonic() < deadline + FORCED_SECONDS:
         if time.monotonic() >= deadline:
             for seen in known:
@@ -104,7 +104,7 @@ def end(recorded: dict[int, str], signals: dict[int, int], marker: bytes) -> Non
         known = find(recorded, known, marker)
 
 
-def main(marker: str) -> None:
+def main(marker: str, polite_seconds: float) -> None:
     """Follow the launcher's lines until it is gone."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
@@ -120,8 +120,8 @@ def main(marker: str) -> None:
         else:
             recorded.pop(pid, None)
             signals.pop(pid, None)
-    end(recorded, signals, marker.encode())
+    end(recorded, signals, marker.encode(), polite_seconds)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(sys.argv[1], float(sys.argv[2]))

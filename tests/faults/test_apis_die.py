@@ -29,6 +29,7 @@ async def test_a_message_whose_api_died_before_it_could_send_the_job_is_answered
             reader = await user.ask(tokens=5)
             system.kill(doomed)
             await system.start_worker()
+            system.age_queue()
             await user.all_is_well()
     assert system.ask("SELECT id::text, attempt FROM generations") == [(reader.generation_id, 1)]
 

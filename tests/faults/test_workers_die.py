@@ -44,6 +44,7 @@ async def test_jobs_that_a_killed_worker_had_taken_are_all_done_once(system: Sys
         await user.ask_many(20, tokens=2)
         system.kill(workers.pop(0))
         workers.append(await system.start_worker())
+    system.age_queue()
     await user.all_is_well()
     assert system.count("messages", "role = 'assistant' AND content = %s", numbered(2)) == 60
     assert system.count("messages") == 120

@@ -148,8 +148,7 @@ async def test_an_answer_that_an_old_worker_began_goes_on_at_a_new_api_and_with_
         assert at_both.text == numbered(60)
     assert await system.stop(new_worker) == 0
     # A new worker alone answers what the old API and the new one accept.
-    new_worker = await system.start_worker("generations", ahead=0, **{**after, **NEVER_AGAIN})
+    await system.start_worker("generations", ahead=0, **{**after, **NEVER_AGAIN})
     for url in (old_api, new_api):
         await answers_come(url, 3)
-    assert await system.stop(new_worker) == 0
     system.end()

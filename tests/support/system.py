@@ -140,6 +140,10 @@ class System:
         assert isinstance(count, int)
         return count
 
+    def age_queue(self) -> None:
+        """Make what waits for a worker seem to have waited for a minute, so that the next sweep sends its job again."""
+        self.ask("UPDATE generations SET queued_at = queued_at - interval '1 minute' WHERE status = 'queued'")
+
     def kill(self, process: Process) -> None:
         """End a process with kill -9."""
         process.send_signal(signal.SIGKILL)

@@ -25,7 +25,7 @@ from pathlib import Path
 from services.launcher.data_dir import hold
 from services.launcher.guard import Guard
 told, child = sys.argv[2] == "told", sys.argv[3]
-with hold(Path(sys.argv[1])) as data, Guard(inherit=(data.guard_lock,)) as guard:
+with hold(Path(sys.argv[1])) as data, Guard(inherit=(data.guard_lock,), polite_seconds=1) as guard:
     process = subprocess.Popen([sys.executable, "-c", child], env={**os.environ, **guard.marker}, start_new_session=True)
     if told:
         guard.watch(process.pid, signal.SIGTERM)
@@ -71,7 +71,7 @@ def test_closing_it_ends_what_is_still_watched() -> None:
     with subprocess.Popen([sys.executable, "-c", CHILD], stdout=subprocess.PIPE, start_new_session=True) as child:
         assert child.stdout is not None
         pids = {int(child.stdout.readline()), int(child.stdout.readline())}
-        with Guard() as guard:
+        with Guard(polite_seconds=1) as guard:
             guard.watch(child.pid, signal.SIGTERM)
         assert not any(map(is_alive, pids))
 
@@ -87,7 +87,7 @@ def test_what_was_reaped_is_not_looked_at_again() -> None:
 
 def test_a_guardian_that_was_killed_is_replaced_and_told_everything() -> None:
     with subprocess.Popen([sys.executable, "-c", CHILD], stdout=subprocess.PIPE, start_new_session=True) as child:
-        with Guard() as guard:
+        with Guard(polite_seconds=1) as guard:
             guard.watch(child.pid, signal.SIGTERM)
             guard._process.kill()
             guard._process.wait()
