@@ -38,7 +38,7 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=216, help="at least so many (default: %(default)s)")
     parser.add_argument("--changes", type=int, default=100, help="whose sight is timed (default: %(default)s)")
-    parser.add_argument("--at-once", type=int, default=2, help="systems at a time (default: %(default)s)")
+    parser.add_argument("--systems", type=int, default=2, help="side by side (default: %(default)s)")
     options = parser.parse_args(arguments)
     forks = Forks()
     began = time.monotonic()
@@ -61,7 +61,7 @@ async def _run(options: argparse.Namespace, folder: Path, groq_url: str, forks: 
     with EmbeddedPostgres(folder / "pg", durable=False, settings={"max_connections": "300"}) as server:
         async with AsyncExitStack() as stack:
             stages = []
-            for number in range(options.at_once):
+            for number in range(options.systems):
                 sandboxes = server.url_of(f"sandboxes_{number}")
                 system = stack.enter_context(_system(server, folder, groq_url, sandboxes, forks, number))
                 stages.append(await stack.enter_async_context(open_stage(system, groq_url, sandboxes)))
