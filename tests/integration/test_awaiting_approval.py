@@ -165,6 +165,15 @@ async def test_a_chat_whose_answer_waits_takes_no_message_and_the_user_may_use_a
             await post(client, "Hello")
 
 
+async def test_every_view_tells_that_an_answer_waits(client: Client, attempts: Attempts, groq_url: str) -> None:
+    async with waiting(client, attempts, groq_url) as (posted, _):
+        _, reply = await client.messages(posted.chat_id)
+        shown = (await client.http.get(f"/api/generations/{posted.generation_id}")).raise_for_status().json()
+    assert (reply["generation"]["status"], reply["generation"]["is_final"]) == ("awaiting_approval", False)
+    assert [part["type"] for part in reply["parts"]] == ["step-start", "text", "dynamic-tool", "data-approval"]
+    assert (shown["status"], shown["finished_at"]) == ("awaiting_approval", None)
+
+
 async def test_a_decision_that_comes_before_the_pause_is_seen(
     client: Client, worker: Worker, asking: Asking, groq_url: str, sent: list[GenerationId]
 ) -> None:

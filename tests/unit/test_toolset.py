@@ -7,16 +7,21 @@ from datetime import UTC, datetime, timedelta
 from typing import NoReturn
 
 import pytest
+from cryptography.fernet import Fernet
 from pydantic import BaseModel, Field
 
 from services.worker.look_up.postgres import PostgresIndex
 from services.worker.models.port import ToolDescription
 from services.worker.tools.port import ChatContext, ChatTool, Suggestion, Tool, ToolFailure, ToolResult
-from services.worker.tools.registry import TOOLS, ToolSettings, make_tools
+from services.worker.tools.registry import TOOLS, Databases, ToolSettings, make_tools
 from services.worker.tools.toolset import Toolset
+from shared.data_sources.access import SourceAccess
+from shared.data_sources.encryption import Keyring
+from shared.data_sources.hosts import HostRules
+from shared.data_sources.limits import Limits
 from shared.database.engine import open_database
 from shared.errors import SettingsInvalid
-from shared.ids import ChatId, UserId, new_generation_id
+from shared.ids import ChatId, DataSourceId, UserId, new_generation_id
 from shared.operations.proposals import Proposal
 from shared.streams.feed.in_memory import InMemoryFeeds
 from shared.streams.feed.publisher import FeedPublisher
@@ -31,18 +36,27 @@ async def nothing_is_proposed(_chat: ChatContext, _call_id: str, _proposal: Prop
     raise AssertionError
 
 
+async def no_write_is_proposed(
+    _chat: ChatContext, _call_id: str, _source: DataSourceId, _sql: str, _summary: str
+) -> NoReturn:
+    """Likewise."""
+    raise AssertionError
+
+
 GIVEN = ToolSettings(
     PostgresIndex(DATABASE),
     DATABASE,
     FeedPublisher(InMemoryFeeds(), NullMetrics()),
     nothing_is_proposed,
-    databases=None,
+    Databases(
+        SourceAccess(Keyring([Fernet.generate_key().decode()]), HostRules(), Limits(), None), no_write_is_proposed
+    ),
     search_key="tvly-test",
     search_url=None,
     search_timeout=2,
     search_max_results=3,
 )
-CHAT = ChatContext(UserId(1), ChatId(2), 7, new_generation_id())
+CHAT = ChatContext(UserId(1), ChatId(2), 7, new_generation_id(), has_sources=True)
 
 
 class Sum(BaseModel):
@@ -135,6 +149,12 @@ async def test_without_a_key_there_is_no_web_search() -> None:
     await tools.aclose()
 
 
+@pytest.mark.parametrize("name", [name for name in TOOLS if name.startswith("db_")])
+async def test_without_databases_there_is_no_tool_for_them(name: str) -> None:
+    assert make_tools([name], replace(GIVEN, databases=None)).in_chat(CHAT).descriptions == ()
+    assert make_tools([name], GIVEN).in_chat(replace(CHAT, has_sources=False)).descriptions == ()
+
+
 async def test_a_tool_may_get_whose_chat_it_is_called_for_and_may_be_on_offer_in_some_chats_only() -> None:
     def in_chat(chat: ChatContext) -> Tool[Sum] | None:
         async def told(_: Sum, _call_id: str) -> ToolResult:
@@ -158,7 +178,8 @@ def test_the_history_is_searched_only_where_messages_are_behind_the_watermark() 
 
 
 def test_a_tool_that_there_is_not_is_refused() -> None:
-    named = "web_search, search_history, chats_search, chats_delete, chat_rename, current_time"
+    named = "web_search, search_history, chats_search, chats_delete, chat_rename, db_sources, db_schema, db_query"
+    named += ", db_propose_write, current_time"
     with pytest.raises(SettingsInvalid, match=rf"^TOOLS: may name only {named}$"):
         make_tools(["web_search", "telepathy"], GIVEN)
 
