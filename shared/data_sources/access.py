@@ -155,8 +155,11 @@ def open_access(settings: Settings) -> SourceAccess | None:
 
 
 def read_host(url: str) -> tuple[str, int] | None:
-    """The host and the port of a server of our own; None where the URL names none, or several."""
-    parts = psycopg.conninfo.conninfo_to_dict(to_libpq(url))
+    """The host and the port of a server of our own; None where the URL names none, or several, or is unusable."""
+    try:
+        parts = psycopg.conninfo.conninfo_to_dict(to_libpq(url))
+    except psycopg.ProgrammingError:  # its message quotes the password; whoever connects tells what is wrong
+        return None
     host = str(parts.get("hostaddr") or parts.get("host") or "")
     port = str(parts.get("port") or "5432")
     return (host, int(port)) if host and "/" not in host and "," not in host else None

@@ -128,6 +128,13 @@ def test_steps_are_saved_and_read_again(steps: list[Step]) -> None:
     assert load(json.loads(json.dumps(dump(steps)))) == steps
 
 
+def test_a_failure_that_quotes_rows_counts_as_rows_and_is_saved_so() -> None:
+    quoting = ToolFailure("failed", "It is no number: Ada", has_rows=True)
+    for failure, has_rows in ((quoting, True), (ToolFailure("failed", "It failed."), False)):
+        ((saved,),) = (step.calls for step in load(dump([Step("", [ToolUse("a", "db_query", {}, failure)])])))
+        assert (saved.has_rows, saved.outcome) == (has_rows, failure)
+
+
 def test_steps_of_the_first_form_are_read_and_shown_as_before() -> None:
     first_form = [
         {

@@ -21,7 +21,7 @@ from shared.data_sources.hosts import HostRules
 from shared.data_sources.limits import Limits
 from shared.database.engine import open_database
 from shared.errors import SettingsInvalid
-from shared.ids import ChatId, DataSourceId, UserId, new_generation_id
+from shared.ids import ChatId, UserId, new_generation_id
 from shared.operations.proposals import Proposal
 from shared.streams.feed.in_memory import InMemoryFeeds
 from shared.streams.feed.publisher import FeedPublisher
@@ -36,21 +36,18 @@ async def nothing_is_proposed(_chat: ChatContext, _call_id: str, _proposal: Prop
     raise AssertionError
 
 
-async def no_write_is_proposed(
-    _chat: ChatContext, _call_id: str, _source: DataSourceId, _sql: str, _summary: str
-) -> NoReturn:
-    """Likewise."""
+async def nothing_is_written(_chat: ChatContext, _call_id: str, _source: int, _sql: str, _summary: str) -> NoReturn:
+    """No tool that proposes is called here."""
     raise AssertionError
 
 
+ACCESS = SourceAccess(Keyring([Fernet.generate_key().decode()]), HostRules.read((), []), Limits(), None)
 GIVEN = ToolSettings(
     PostgresIndex(DATABASE),
     DATABASE,
     FeedPublisher(InMemoryFeeds(), NullMetrics()),
     nothing_is_proposed,
-    Databases(
-        SourceAccess(Keyring([Fernet.generate_key().decode()]), HostRules(), Limits(), None), no_write_is_proposed
-    ),
+    databases=Databases(ACCESS, nothing_is_written),
     search_key="tvly-test",
     search_url=None,
     search_timeout=2,
@@ -149,12 +146,6 @@ async def test_without_a_key_there_is_no_web_search() -> None:
     await tools.aclose()
 
 
-@pytest.mark.parametrize("name", [name for name in TOOLS if name.startswith("db_")])
-async def test_without_databases_there_is_no_tool_for_them(name: str) -> None:
-    assert make_tools([name], replace(GIVEN, databases=None)).in_chat(CHAT).descriptions == ()
-    assert make_tools([name], GIVEN).in_chat(replace(CHAT, has_sources=False)).descriptions == ()
-
-
 async def test_a_tool_may_get_whose_chat_it_is_called_for_and_may_be_on_offer_in_some_chats_only() -> None:
     def in_chat(chat: ChatContext) -> Tool[Sum] | None:
         async def told(_: Sum, _call_id: str) -> ToolResult:
@@ -178,8 +169,10 @@ def test_the_history_is_searched_only_where_messages_are_behind_the_watermark() 
 
 
 def test_a_tool_that_there_is_not_is_refused() -> None:
-    named = "web_search, search_history, chats_search, chats_delete, chat_rename, db_sources, db_schema, db_query"
-    named += ", db_propose_write, current_time"
+    named = (
+        "web_search, search_history, chats_search, chats_delete, chat_rename, "
+        "db_sources, db_schema, db_query, db_propose_write, current_time"
+    )
     with pytest.raises(SettingsInvalid, match=rf"^TOOLS: may name only {named}$"):
         make_tools(["web_search", "telepathy"], GIVEN)
 
