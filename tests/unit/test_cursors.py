@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.api.chats import cursors
+from services.api import cursors
 from shared.errors import CursorInvalid
 from shared.ids import MAX_BIGINT
 
@@ -18,7 +18,7 @@ NOW = datetime(2026, 1, 2, 3, 4, 5, 678901, UTC)
 
 @given(times, st.integers(1, MAX_BIGINT))
 def test_a_cursor_is_read_as_it_was_written(at: datetime, row_id: int) -> None:
-    assert cursors.read(cursors.write(at, row_id)) == (at, row_id)
+    assert cursors.read(cursors.write(at, row_id), cursors.number) == (at, row_id)
 
 
 @given(times, st.integers(1, MAX_BIGINT))
@@ -67,14 +67,14 @@ def encoded(text: str) -> str:
 )
 def test_what_this_api_did_not_make_is_refused_by_name(cursor: str) -> None:
     with pytest.raises(CursorInvalid) as refused:
-        cursors.read(cursor)
+        cursors.read(cursor, cursors.number)
     assert refused.value.field == "cursor"
 
 
 @given(st.text())
 def test_no_text_breaks_the_reader(text: str) -> None:
     try:
-        place = cursors.read(text)
+        place = cursors.read(text, cursors.number)
     except CursorInvalid:
         return
     assert cursors.write(*place) == text

@@ -4,7 +4,8 @@ from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Query, Request, Response, status
 
-from services.api.chats import cursors, queries
+from services.api import cursors
+from services.api.chats import queries
 from services.api.chats.schemas import Chat, ChatChange, ChatWithMessages, Message, NewChat
 from services.api.dependencies import AppResources, CurrentPrincipal
 from services.api.fields import BigIntId
@@ -31,7 +32,7 @@ async def list_chats(
     temporary: Annotated[bool, Query(description="The temporary chats instead of the others.")] = False,
 ) -> list[Chat]:
     """The user's chats, newest activity first. The next page is in the `Link` header (RFC 8288)."""
-    before = cursors.read(cursor) if cursor else None
+    before = cursors.read(cursor, cursors.number) if cursor else None
     async with resources.database.connect() as db:
         rows = await queries.list_chats(db, principal.user_id, before=before, limit=limit + 1, temporary=temporary)
     page = [Chat.model_validate(row) for row in rows[:limit]]

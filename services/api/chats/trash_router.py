@@ -5,7 +5,8 @@ from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Query, Request, Response, status
 
-from services.api.chats import cursors, queries
+from services.api import cursors
+from services.api.chats import queries
 from services.api.chats.router import Limit
 from services.api.chats.schemas import Chat, TrashedChat
 from services.api.chats.trash_queries import list_trash
@@ -31,7 +32,7 @@ async def get_trash(
     limit: Limit = 50,
 ) -> list[TrashedChat]:
     """The user's chats in the trash, the last deleted first. The next page is in the `Link` header (RFC 8288)."""
-    before = cursors.read(cursor) if cursor else None
+    before = cursors.read(cursor, cursors.number) if cursor else None
     async with resources.database.connect() as db:
         rows = await list_trash(db, principal.user_id, before=before, limit=limit + 1)
     kept_for = timedelta(days=resources.limits.trash_days)

@@ -4,8 +4,8 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
+from services.api import cursors
 from services.api.dependencies import AppResources, CurrentPrincipal
-from services.api.operations import cursors
 from services.api.operations.schemas import AuditEntry
 from shared.operations.audit import list_entries
 
@@ -22,7 +22,7 @@ async def list_audit(
     limit: Annotated[int, Query(ge=1, le=100, description="Page size.")] = 50,
 ) -> list[AuditEntry]:
     """What was done with the user's data sources, and who decided: the newest entry first. The next page is in `Link`."""
-    before = cursors.read_number(cursor) if cursor else None
+    before = cursors.number(cursor) if cursor else None
     async with resources.database.connect() as db:
         entries = await list_entries(db, principal.user_id, before=before, limit=limit + 1)
     page = entries[:limit]

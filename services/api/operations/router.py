@@ -5,9 +5,9 @@ from uuid import UUID
 
 from fastapi import APIRouter, Query, Request, Response, status
 
+from services.api import cursors
 from services.api.dependencies import AppResources, CurrentPrincipal
 from services.api.fields import BigIntId
-from services.api.operations import cursors
 from services.api.operations.schemas import Approval, NewOperation, Operation, Status
 from services.api.operations.waiting import await_end, seconds_to_wait
 from shared.ids import MAX_BIGINT, ChatId, DataSourceId, OperationId
@@ -40,7 +40,7 @@ async def list_all(
     limit: Limit = 50,
 ) -> list[Operation]:
     """The user's operations, the newest first. The next page is in the `Link` header (RFC 8288)."""
-    before = cursors.read(cursor) if cursor else None
+    before = cursors.read(cursor, UUID) if cursor else None
     async with resources.database.connect() as db:
         rows = await list_operations(
             db,
