@@ -10,16 +10,19 @@ from pathlib import Path
 from typing import Final
 
 from alembic import command
-from playwright.async_api import Browser, async_playwright
+from cryptography.fernet import Fernet
+from playwright.async_api import Browser, async_playwright, expect
 
 from services.launcher.embedded.postgres import EmbeddedPostgres
 from services.launcher.embedded.valkey import EmbeddedValkey
 from services.launcher.guard import Guard
+from shared.data_sources.sandbox.server import prepare
 from tests.browser.conftest import LAUNCH_OPTIONS
 from tests.conftest import SECRET, alembic_config
 from tests.doubles import groq_control
 from tests.doubles.process import start_groq_double, start_tavily_double
 from tests.support.chromium import find_chromium
+from tests.support.databases_on_page import make_sandbox
 from tests.support.page import Person
 from tests.support.system import System
 
@@ -57,6 +60,9 @@ def height(hours: float, range_m: float = 4.2) -> float:
 
 The Bay of Fundy has the highest tides of all: up to 16 m [2].'''
 
+BY_STATUS: Final = "SELECT status, count(*) AS orders FROM orders GROUP BY status ORDER BY orders DESC"
+CHANGE: Final = "UPDATE orders SET status = 'paid' WHERE id IN (6, 13)"
+
 
 @asynccontextmanager
 async def running_system() -> AsyncIterator[tuple[str, str]]:
@@ -69,6 +75,7 @@ async def running_system() -> AsyncIterator[tuple[str, str]]:
         tavily = stack.enter_context(start_tavily_double())
         guard = stack.enter_context(Guard())
         command.upgrade(alembic_config(postgres.url), "head")
+        await prepare(postgres.url_of("sandbox"))
         env = {
             "DATABASE_URL": postgres.url,
             "REDIS_URL": valkey.url,
@@ -78,6 +85,8 @@ async def running_system() -> AsyncIterator[tuple[str, str]]:
             "GROQ_MODEL": "double",
             "TAVILY_API_KEY": "tvly-test",
             "TAVILY_BASE_URL": tavily,
+            "DATA_SOURCE_KEYS": Fernet.generate_key().decode(),
+            "SANDBOX_DATABASE_URL": postgres.url_of("sandbox"),
         }
         system = System(env, folder, guard, valkey, None)
         stack.callback(system.kill_all)
@@ -112,11 +121,35 @@ async def take(browser: Browser, url: str, groq: str, images: Path) -> None:
     await page.screenshot(path=images / "page-phone.png", animations="disabled")
 
 
+async def take_change(browser: Browser, url: str, groq: str, images: Path) -> None:
+    """Ask a sandbox, have the model propose a change, and take the picture of what waits for a decision."""
+    page = await browser.new_page(viewport={"width": DESKTOP[0], "height": 1040})
+    person = Person(page, url)
+    await person.arrive("grace@example.com")
+    source = await make_sandbox(person)
+    chart = {"kind": "bar", "x": "status", "y": ["orders"]}
+    asked = {"source": source, "sql": BY_STATUS, "purpose": "Orders by status", "chart": chart}
+    await groq_control.script(groq, "tool=db_query", arguments=asked, marker="stand", purpose="answer")
+    await groq_control.script(
+        groq, reply="Most orders are delivered. 28 are still new.", marker="stand", anywhere=True, purpose="answer"
+    )
+    await groq_control.script(groq, reply="How the orders stand", purpose="title", anywhere=True)
+    await person.ask("How do the orders stand?")
+    change = {"source": source, "sql": CHANGE, "summary": "Mark the two oldest new orders as paid."}
+    await groq_control.script(groq, "tool=db_propose_write", arguments=change, marker="oldest", purpose="answer")
+    await person.say("Mark the two oldest new ones as paid.")
+    await expect(person.button("Approve")).to_be_visible(timeout=20_000)
+    await person.chats.get_by_text("How the orders stand").wait_for()
+    await page.evaluate("document.activeElement.blur()")
+    await page.screenshot(path=images / "page-change.png", animations="disabled")
+
+
 async def main(images: Path) -> None:
     """Take all pictures into a folder."""
     async with running_system() as (url, groq), async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=find_chromium(os.environ), args=LAUNCH_OPTIONS)
         await take(browser, url, groq, images)
+        await take_change(browser, url, groq, images)
         await browser.close()
 
 

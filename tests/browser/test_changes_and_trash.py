@@ -4,6 +4,16 @@ from playwright.async_api import expect
 
 from tests.support.databases_on_page import CHANGE, call, card, make_sandbox
 from tests.support.page import Person
+from tests.support.system import System
+
+COPY_OPERATION = """
+INSERT INTO operations (id, user_id, data_source_id, kind, status, summary, statement, preview, digest, expires_at)
+SELECT gen_random_uuid(), user_id, data_source_id, kind, status, summary, statement, preview, digest, expires_at
+FROM operations, generate_series(1, 31) WHERE id = %s"""
+COPY_ENTRY = """
+INSERT INTO audit_log (user_id, number, at, action, subject, details, hash)
+SELECT user_id, number + copy, at, action, subject, details, hash
+FROM audit_log, generate_series(1, 50) AS copy WHERE subject = %s AND action = 'operation.refused'"""
 
 
 async def propose_many(person: Person, source: int, count: int) -> list[str]:
@@ -42,16 +52,17 @@ async def test_changes_wait_are_decided_and_are_in_the_log(person: Person) -> No
     assert first
 
 
-async def test_the_lists_go_on_page_by_page(person: Person) -> None:
+async def test_the_lists_go_on_page_by_page(person: Person, system: System) -> None:
     page = person.page
-    source = await make_sandbox(person)
-    for _ in range(2):
-        for operation in await propose_many(person, source, 16):
-            await call(person, "POST", f"/api/operations/{operation}/refuse")
+    (operation,) = await propose_many(person, await make_sandbox(person), 1)
+    await call(person, "POST", f"/api/operations/{operation}/refuse")
+    system.ask(COPY_OPERATION, operation)
+    system.ask(COPY_ENTRY, f"operation:{operation}")
     await page.goto("/#/changes")
     await expect(page.locator(".operation-lines > li")).to_have_count(30)
     await person.button("Show more").click()
     await expect(page.locator(".operation-lines > li")).to_have_count(32)
+    await expect(person.button("Show more")).to_be_hidden()
     await page.goto("/#/changes/audit")
     await expect(page.locator(".audit > li")).to_have_count(50)
     await person.button("Show more").click()

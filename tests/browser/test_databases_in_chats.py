@@ -25,7 +25,7 @@ def marker() -> str:
     return uuid4().hex
 
 
-async def test_a_query_shows_its_purpose_its_rows_a_chart_and_its_sql(
+async def test_queries_show_their_purpose_rows_charts_and_sql(
     person: Person, sandbox: int, groq_url: str, marker: str
 ) -> None:
     chart = {"kind": "bar", "x": "city", "y": ["people", "ids"]}
@@ -42,14 +42,11 @@ async def test_a_query_shows_its_purpose_its_rows_a_chart_and_its_sql(
     await answer.get_by_text("SQL", exact=True).click()
     await person.button("Copy", within=answer).click()
     assert await person.page.evaluate("navigator.clipboard.readText()") == BY_CITY
-
-
-async def test_many_rows_come_by_and_by_and_a_pie_names_its_slices(
-    person: Person, sandbox: int, groq_url: str, marker: str
-) -> None:
     sql = "SELECT id, price::text AS price FROM products ORDER BY id"
     chart = {"kind": "pie", "x": "id", "y": ["price"]}
-    answer = await ask_with_query(person, groq_url, marker, source=sandbox, sql=sql, purpose="Prices", chart=chart)
+    answer = await ask_with_query(
+        person, groq_url, f"{marker} too", source=sandbox, sql=sql, purpose="Prices", chart=chart
+    )
     rows = answer.get_by_role("table", name="Prices").locator("tbody tr")
     await expect(rows).to_have_count(20)
     await person.button("Show 20 more rows", within=answer).click()
@@ -62,6 +59,7 @@ async def test_many_rows_come_by_and_by_and_a_pie_names_its_slices(
 async def test_a_change_is_seen_approved_and_undone(person: Person, sandbox: int, groq_url: str, marker: str) -> None:
     before = await rows_of(person, sandbox, STATUS)
     shown = await propose(person, groq_url, marker, sandbox)
+    await expect(person.button("Approve", within=shown)).to_be_in_viewport()
     await expect(shown).to_contain_text("Cancel two orders.")
     await expect(shown).to_contain_text("orders: 2 rows will be changed.")
     await expect(shown).to_contain_text("Set when it is done, each time anew: updated_at.")

@@ -1,12 +1,14 @@
 """The view of databases: connect, try a sandbox, look, ask, propose a change, delete."""
 
 import pytest
-from playwright.async_api import expect
+from playwright.async_api import Browser, expect
 
 from services.launcher.embedded.postgres import EmbeddedPostgres
+from tests.support.chromium import watched_context
 from tests.support.data_sources import Source, make_source
 from tests.support.databases_on_page import card, make_sandbox
 from tests.support.page import Person
+from tests.support.system import System
 
 HOSTILE = """
 CREATE TABLE "<img src=x onerror=window.ran=1>" (
@@ -121,10 +123,12 @@ async def test_a_list_of_databases_is_the_same_in_every_tab(person: Person) -> N
     await expect(person.button("Try a sandbox")).to_be_hidden()
 
 
-async def test_the_view_says_when_databases_are_off(person: Person) -> None:
-    page = person.page
-    off = {"status": 404, "code": "data_sources_off", "detail": "The operator of this system offers no data sources."}
-    await page.route("**/api/data-sources", lambda route: route.fulfill(status=404, json=off))
-    await page.goto("/#/databases")
-    await expect(page.get_by_text("Databases are switched off here.")).to_be_visible()
-    await expect(person.button("Try a sandbox")).to_have_count(0)
+async def test_the_view_says_when_databases_are_off(browser: Browser, system: System) -> None:
+    _, url = await system.start_api(DATA_SOURCE_KEYS="")
+    async with watched_context(browser, url) as (context, complaints):
+        person = Person(await context.new_page(), url)
+        await person.arrive()
+        await person.page.get_by_role("link", name="Databases").click()
+        await expect(person.page.get_by_text("Databases are switched off here.")).to_be_visible()
+        await expect(person.button("Try a sandbox")).to_have_count(0)
+        assert complaints.all() == []

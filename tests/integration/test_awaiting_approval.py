@@ -161,6 +161,8 @@ async def test_a_chat_whose_answer_waits_takes_no_message_and_the_user_may_use_a
     async with waiting(client, attempts, groq_url) as (posted, _):
         refused = await client.post_async(posted.chat_id, "And?")
         assert (refused.status_code, refused.json()["code"]) == (409, "generation_in_progress")
+        _, reply = await client.messages(posted.chat_id)
+        assert (reply["status"], reply["generation"]["status"]) == ("pending", "awaiting_approval")
         for _ in range(settings.user_max_live_generations):
             await post(client, "Hello")
 

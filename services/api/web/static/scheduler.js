@@ -15,6 +15,11 @@ export function plan(work) {
   wake();
 }
 
+/** Something was shown without a plan: who listens to `onRendered` is told. */
+export function rendered() {
+  plan({ step: () => false });
+}
+
 /** Calls `listener` after each frame in which something was rendered, until `signal` is aborted. */
 export function onRendered(listener, signal) {
   afterwards.add(listener);

@@ -41,7 +41,7 @@ export class PagedList {
   #itemOf;
   #list;
   #empty;
-  #more = button("Show more", () => void this.#panel.attempt(() => this.#read(this.#next)), { kind: "quiet" });
+  #more = button("Show more", () => void this.#readMore(), { kind: "quiet" });
   #reading = new AbortController();
 
   constructor(panel, { list, itemOf, empty }) {
@@ -74,7 +74,13 @@ export class PagedList {
     this.#empty.hidden = this.#list.childElementCount > 0 || this.#next !== null;
   }
 
-  async #read(path, isFirst = false, signal = this.#panel.signal) {
+  async #readMore() {
+    this.#more.disabled = true; // a second click would show the page twice
+    await this.#panel.attempt(() => this.#read(this.#next, false, AbortSignal.any([this.#reading.signal, this.#panel.signal])));
+    this.#more.disabled = false;
+  }
+
+  async #read(path, isFirst, signal) {
     let rows;
     try {
       const response = await send("GET", path, { signal });

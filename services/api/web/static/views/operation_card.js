@@ -5,6 +5,7 @@ import { Refused, Unreachable, call } from "../api.js";
 import { announce } from "../announcer.js";
 import { button, el, icon } from "../dom.js";
 import { onHappening } from "../happenings.js";
+import { rendered } from "../scheduler.js";
 import { brief, visible } from "../visible.js";
 import { exceptionWords } from "../words.js";
 import { operationBody } from "./operation_body.js";
@@ -90,6 +91,7 @@ export class OperationCard {
       this.#title.textContent = kindWords(kind);
       this.#summary.replaceChildren(el("bdi", {}, visible(operation.summary)));
       this.#body.replaceChildren(...operationBody(operation));
+      rendered(); // a reader at the end of the chat sees the end of the card
     }
     const why = operation.error?.message;
     this.#outcome.textContent = status === "proposed" ? `Decide until ${moment(operation.expires_at)}. Nothing is changed before.` : `${outcomeWords(operation)}${why && status === "failed" ? ` ${visible(why)}` : ""}`;

@@ -14,6 +14,8 @@ export class Thread {
   /** By the chat's id; null is for a new one. */
   #drafts = new Map();
   #pinned = true;
+  /** Where the messages were scrolled to. */
+  #top = 0;
   #list = el("div", { class: "messages" });
   #empty = el("div", { class: "empty" }, el("div", { class: "empty-mark" }, icon("brand")), el("h2", {}, "What is on your mind?"), el("p", {}, "Your question is kept, and its answer is written even if you close this page."));
   #scroller = el("div", { class: "scroller", tabindex: "0", role: "region", "aria-label": "Messages" }, this.#empty, this.#list);
@@ -55,6 +57,7 @@ export class Thread {
     this.#list.replaceChildren();
     this.#chat = null;
     this.#pinned = true;
+    this.#top = 0;
     this.#temporary.checked = false;
     this.composer.text = this.#drafts.get(id) ?? "";
     this.#drafts.delete(id);
@@ -136,7 +139,10 @@ export class Thread {
 
   #scrolled() {
     const { scrollTop, clientHeight, scrollHeight } = this.#scroller;
-    this.#pinned = scrollHeight - scrollTop - clientHeight < NEAR;
+    // What grows below the end, as a card that is loaded, is no reader who has gone up.
+    if (scrollHeight - scrollTop - clientHeight < NEAR) this.#pinned = true;
+    else if (scrollTop < this.#top) this.#pinned = false;
+    this.#top = scrollTop;
     this.#latest.hidden = this.#pinned;
   }
 }

@@ -1,6 +1,7 @@
 // A tool call: its name and state, and folded away what the tool was given and what it gave. A query's rows are in the open.
 
 import { el, icon } from "../dom.js";
+import { rendered } from "../scheduler.js";
 import { visible } from "../visible.js";
 import { toolWords } from "../words.js";
 import { isQueryResult, queryResult } from "./query_result.js";
@@ -21,8 +22,10 @@ export function toolView(signal) {
     state.textContent = now;
     fold.dataset.state = now;
     if (part.name === "db_query" && now === "done" && isQueryResult(part.output)) {
-      if (output !== part.output) element.replaceChildren(queryResult(part.output, signal));
+      if (output === part.output) return;
       output = part.output;
+      element.replaceChildren(queryResult(output, signal));
+      rendered();
       return;
     }
     content.replaceChildren(
