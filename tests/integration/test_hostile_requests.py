@@ -23,6 +23,7 @@ from tests.support.hostile_requests import CARD, ORDER, SECRET, Request, World, 
 from tests.support.turns import Posted, execute, post
 
 SANDBOXES = "sandbox_hostile"
+OFFERED = {"db_schema", "db_query", "db_propose_write", "chats_search", "chats_delete", "chat_rename", "web_search"}
 SANDBOX = """
 SELECT (SELECT string_agg(concat_ws(' ', c.oid, c.relname, c.relkind, c.relacl::text), ',' ORDER BY c.oid)
         FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace WHERE n.nspname = {name}),
@@ -54,6 +55,7 @@ def settings(
         sandbox_database_url=postgres.url_of(SANDBOXES),
         tavily_api_key="tvly-test",
         tavily_base_url=tavily_url,
+        tools=Settings.model_fields["tools"].default,
     )
 
 
@@ -104,7 +106,9 @@ async def through_the_model(client: Client, worker: Worker, groq_url: str, reque
 async def directly(worker: Worker, me: UserId, posted: Posted, call_id: str, name: str, arguments: Json) -> str:
     """Make one call, of which the model would be told nothing before. Returns what it would be told."""
     chat = ChatContext(me, ChatId(posted.chat_id), 0, posted.generation_id, has_sources=True)
-    return repr(await worker.attempts.answer_loop.tools.in_chat(chat).call(name, arguments, call_id))
+    tools = worker.attempts.answer_loop.tools.in_chat(chat)
+    assert {tool.name for tool in tools.descriptions} >= OFFERED
+    return repr(await tools.call(name, arguments, call_id))
 
 
 async def test_no_request_in_words_does_harm(
