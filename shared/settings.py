@@ -78,11 +78,37 @@ class LogSettings(EnvironmentSettings):
         return settings
 
 
+def split(items: Any) -> Any:  # noqa: ANN401 - what is no text is left to its type
+    """The entries of a list that is written with commas."""
+    return tuple(i.strip() for i in items.split(",") if i.strip()) if isinstance(items, str) else items
+
+
 class DatabaseSettings(LogSettings):
     """What a process needs that only talks to the database, such as a migration."""
 
     database_url: str = Field(repr=False)  # URLs hold passwords
     sandbox_database_url: str | None = Field(default=None, repr=False)
+    data_source_keys: Annotated[tuple[SecretStr, ...], NoDecode] = ()
+
+    @field_validator("data_source_keys", mode="before")
+    @classmethod
+    def _split_keys(cls, keys: Any) -> Any:  # noqa: ANN401
+        return split(keys)
+
+    @field_validator("data_source_keys")
+    @classmethod
+    def _are_keys(cls, keys: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+        for key in keys:
+            try:
+                is_key = len(urlsafe_b64decode(key.get_secret_value())) == DATA_SOURCE_KEY_BYTES
+            except ValueError:
+                is_key = False
+            if not is_key:
+                raise ValueError(
+                    f"must be keys of {DATA_SOURCE_KEY_BYTES} bytes in URL-safe base64, separated by commas; make one with: "
+                    "openssl rand -base64 32 | tr '+/' '-_'"
+                )
+        return keys
 
     @field_validator("database_url")
     @classmethod
@@ -214,7 +240,6 @@ class Settings(RedisSettings, DatabaseSettings):
     operation_expire_seconds: int = Field(default=24 * 60 * 60, ge=60, le=30 * 24 * 3600)
     operations_max_pending: int = Field(default=20, ge=1, le=1000)
     operation_max_rows: int = Field(default=1000, ge=1, le=10_000)
-    data_source_keys: Annotated[tuple[SecretStr, ...], NoDecode] = ()
     data_source_hosts: Annotated[tuple[str, ...], NoDecode] = ()
     data_source_statement_seconds: float = Field(default=10, ge=0.1, le=300)
     data_source_max_rows: int = Field(default=500, ge=1, le=10_000)
@@ -323,33 +348,16 @@ class Settings(RedisSettings, DatabaseSettings):
             raise ValueError("looks like a default or a guessable text; make one with: openssl rand -hex 32")
         return secret
 
-    @field_validator("data_source_keys")
-    @classmethod
-    def _are_keys(cls, keys: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
-        for key in keys:
-            try:
-                is_key = len(urlsafe_b64decode(key.get_secret_value())) == DATA_SOURCE_KEY_BYTES
-            except ValueError:
-                is_key = False
-            if not is_key:
-                raise ValueError(
-                    f"must be keys of {DATA_SOURCE_KEY_BYTES} bytes in URL-safe base64, separated by commas; make one with: "
-                    "openssl rand -base64 32 | tr '+/' '-_'"
-                )
-        return keys
-
     @field_validator("data_source_hosts")
     @classmethod
     def _are_hosts(cls, hosts: tuple[str, ...]) -> tuple[str, ...]:
         read_hosts(hosts)
         return hosts
 
-    @field_validator(
-        "backend_cors_origins", "groq_models", "tools", "data_source_keys", "data_source_hosts", mode="before"
-    )
+    @field_validator("backend_cors_origins", "groq_models", "tools", "data_source_hosts", mode="before")
     @classmethod
     def _split(cls, items: Any) -> Any:  # noqa: ANN401
-        return tuple(i.strip() for i in items.split(",") if i.strip()) if isinstance(items, str) else items
+        return split(items)
 
     @field_validator("backend_cors_origins")
     @classmethod

@@ -11,7 +11,7 @@ from shared.data_sources.encryption import Keyring
 from shared.database.engine import connect_arguments
 from shared.database_urls import to_libpq
 from shared.errors import DataSourceKeyMissing, SettingsInvalid
-from shared.settings import Settings
+from shared.settings import DatabaseSettings
 
 BATCH: Final = 100
 COLUMNS: Final = (("data_sources", "reader_url"), ("data_sources", "writer_url"), ("operations", "before_images"))
@@ -27,7 +27,7 @@ def rotate_keys() -> int:
         MigrationFailed: the database does not answer, or refuses.
 
     """
-    settings = Settings.load()
+    settings = DatabaseSettings.load()
     if not settings.data_source_keys:
         raise SettingsInvalid("DATA_SOURCE_KEYS: is not set")
     keyring = Keyring([key.get_secret_value() for key in settings.data_source_keys])
