@@ -6,7 +6,7 @@ from playwright.async_api import Browser, expect
 from services.launcher.embedded.postgres import EmbeddedPostgres
 from tests.support.chromium import watched_context
 from tests.support.data_sources import Source, make_source
-from tests.support.databases_on_page import card, make_sandbox
+from tests.support.databases_on_page import call, card, make_sandbox
 from tests.support.page import Person
 from tests.support.system import System
 
@@ -60,6 +60,22 @@ async def test_a_sandbox_is_made_asked_changed_and_deleted(person: Person) -> No
     await page.get_by_role("dialog").get_by_role("button", name="Delete").click()
     await expect(person.button("Try a sandbox")).to_be_visible()
     await expect(page.get_by_role("main").get_by_role("listitem")).to_have_count(0)
+
+
+async def test_a_change_that_is_out_of_date_can_be_looked_at_again(person: Person) -> None:
+    source, page = await make_sandbox(person), person.page
+    await page.goto(f"/#/databases/{source}")
+    raised = "UPDATE products SET stock = stock + 1 WHERE id = 1"
+    await page.get_by_label("An INSERT, UPDATE or DELETE statement").fill(raised)
+    await person.button("Show what it would do").click()
+    shown = card(page, "Waits for your decision")
+    await expect(shown).to_contain_text("1 row will be changed.")
+    other = await call(person, "POST", f"/api/data-sources/{source}/operations", {"sql": raised})
+    await call(person, "POST", f"/api/operations/{other['id']}/approve", {"digest": other["digest"]})
+    await person.button("Approve", within=shown).click()
+    await person.button("Preview again", within=card(page, "Out of date")).click()
+    await person.button("Approve", within=card(page, "Waits for your decision").last).click()
+    await expect(card(page, "Done").last).to_contain_text("1 row changed.")
 
 
 async def test_what_is_wrong_with_an_address_is_said_at_its_field(person: Person, hostile_source: Source) -> None:

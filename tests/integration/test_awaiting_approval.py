@@ -34,7 +34,14 @@ ROW = "SELECT status, lease_expires_at, slot FROM generations WHERE id = '{}'"
 @pytest.fixture
 def settings(database_url: str, valkey: EmbeddedValkey, groq_url: str, tavily_url: str) -> Settings:
     """With a key for the web search."""
-    return settings_for(database_url, valkey.url, groq_url, tavily_api_key="tvly-test", tavily_base_url=tavily_url)
+    return settings_for(
+        database_url,
+        valkey.url,
+        groq_url,
+        tavily_api_key="tvly-test",
+        tavily_base_url=tavily_url,
+        user_max_live_generations=3,
+    )
 
 
 @pytest.fixture
@@ -210,12 +217,10 @@ async def test_an_answer_goes_on_when_all_that_it_asked_for_is_decided(
         await attempts.run(posted.generation_id)
         events = await reading
     told = [(one["id"], one["data"]["status"]) for one in approvals(events)]
-    assert told == [
-        (str(first), "proposed"),
-        (str(second), "proposed"),
-        (str(first), "committed"),
-        (str(second), "refused"),
-    ]
+    # The two calls are made at the same time.
+    assert set(told[:2]) == {(str(first), "proposed"), (str(second), "proposed")}
+    assert set(told[2:]) == {(str(first), "committed"), (str(second), "refused")}
+    assert len(told) == 4
 
 
 async def test_a_log_that_expired_meanwhile_is_made_again_for_whoever_reads(

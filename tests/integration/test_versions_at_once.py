@@ -174,7 +174,8 @@ async def test_a_new_answer_whose_worker_is_lost_is_made_by_another(
     client: Client, worker: Worker, chat: int, sent: list[GenerationId], database_url: str
 ) -> None:
     first = await say(client, worker, chat, "[[tokens=2]] one")
-    accepted = await edit(client, chat, first["message"]["id"], "[[tokens=12 fault=stall after=6 once=1]]")
+    stalling = f"{uuid4().hex} [[tokens=12 fault=stall after=6 once=1]]"
+    accepted = await edit(client, chat, first["message"]["id"], stalling)
     posted = Posted.of(chat, accepted.json())
     lost = asyncio.create_task(worker.attempts.run(posted.generation_id))
     async with client.read(posted.stream_url) as stream:

@@ -25,7 +25,8 @@ SELECT md5(concat_ws('|',
     (SELECT string_agg(concat_ws(' ', nspname, nspowner, nspacl::text), ',' ORDER BY oid)
      FROM pg_namespace WHERE nspname !~ '^pg_'),
     (SELECT string_agg(setconfig::text, ',' ORDER BY setrole) FROM pg_db_role_setting
-     WHERE setdatabase IN (0, (SELECT oid FROM pg_database WHERE datname = current_database()))),
+     WHERE setdatabase IN (0, (SELECT oid FROM pg_database WHERE datname = current_database()))
+       AND setrole IN (0, current_user::regrole)),  -- sandboxes' roles have settings of their own
     (SELECT concat_ws(' ', datallowconn, datconnlimit, datacl::text, datdba)
      FROM pg_database WHERE datname = current_database())
 ))

@@ -31,13 +31,14 @@ export class OperationCard {
   #outcome = el("p", { class: "operation-outcome", tabindex: "-1" });
   #problem = el("p", { class: "form-error", role: "alert" });
   #actions = el("div", { class: "actions" });
-  #undo = el("div", { class: "operation-undo" });
+  /** The undo of this operation, or the same operation with the rows of now. */
+  #next = el("div", { class: "operation-undo" });
 
   /** Shows the operation of this id, and what becomes of it until `signal` is aborted. `operation`: as it is known already. */
   constructor(id, signal, operation = null) {
     this.#id = id;
     this.#signal = signal;
-    this.element = el("section", { class: "operation card", role: "group", "aria-label": "Operation" }, el("header", {}, this.#symbol, this.#title, this.#status), this.#summary, this.#body, this.#outcome, this.#problem, this.#actions, this.#undo);
+    this.element = el("section", { class: "operation card", role: "group", "aria-label": "Operation" }, el("header", {}, this.#symbol, this.#title, this.#status), this.#summary, this.#body, this.#outcome, this.#problem, this.#actions, this.#next);
     onHappening((event) => {
       const isThis = event.type === "operation.changed" && event.operation_id === id && event.status !== this.#operation?.status;
       // The undo of this operation is another one, which the event does not tell.
@@ -100,14 +101,16 @@ export class OperationCard {
   }
 
   #showActions() {
-    const { status, is_undoable } = this.#operation;
+    const { status, is_undoable, kind, generation_id, data_source_id, statement, summary } = this.#operation;
     const offered = `${status} ${is_undoable}`;
     if (offered === this.#offered) return;
     this.#offered = offered;
     const had = this.#isBusy ? this.#hadFocus : this.#actions.contains(document.activeElement);
     const buttons = [];
     if (status === "proposed") buttons.push(button("Refuse", () => this.#decide("refuse")), button("Approve", () => this.#decide("approve"), { kind: "primary" }));
-    else if (status === "committed" && is_undoable) buttons.push(button("Undo", () => this.#proposeUndo(), { symbol: "undo" }));
+    else if (status === "committed" && is_undoable) buttons.push(button("Undo", () => this.#propose(`${this.#path}/undo`), { symbol: "undo" }));
+    // An answer's model is told, and proposes anew by itself.
+    else if (status === "stale" && kind === "write" && generation_id === null) buttons.push(button("Preview again", () => this.#propose(`/api/data-sources/${data_source_id}/operations`, { sql: statement, summary })));
     this.#actions.replaceChildren(...buttons);
     this.#actions.hidden = buttons.length === 0;
     if (had) this.#outcome.focus();
@@ -119,11 +122,12 @@ export class OperationCard {
     await this.#try(async () => this.#show(await call("POST", `${this.#path}/${decision}`, { body })));
   }
 
-  async #proposeUndo() {
+  /** Proposes the undo, or the same again, and shows it below. */
+  async #propose(path, body) {
     await this.#try(async () => {
-      const undo = await call("POST", `${this.#path}/undo`);
-      const card = new OperationCard(undo.id, this.#signal, undo);
-      this.#undo.replaceChildren(card.element);
+      const next = await call("POST", path, { body });
+      const card = new OperationCard(next.id, this.#signal, next);
+      this.#next.replaceChildren(card.element);
       card.element.setAttribute("tabindex", "-1");
       card.element.focus();
     });
