@@ -13,6 +13,7 @@ from tests.conftest import settings_for
 from tests.integration.conftest import serve
 from tests.support.clients import NO_TLS, Client
 from tests.support.data_sources import PASSWORD, Source, make_source
+from tests.support.turns import execute
 
 KEY = Fernet.generate_key().decode()
 SHOP = "SELECT status, count(*) FROM orders GROUP BY status ORDER BY status"
@@ -193,6 +194,17 @@ async def test_statements_are_refused_by_the_wall_or_by_the_server(
     source_id = await add(ada, source)
     answer = await ada.http.post(f"/api/data-sources/{source_id}/query", json={"sql": sql})
     assert problem(answer) == (422, code, "sql")
+
+
+async def test_a_sandbox_whose_id_was_given_before_is_made_anew(ada: Client, own_database: str) -> None:
+    first = (await ada.http.post("/api/data-sources/sandbox")).raise_for_status().json()
+    # As in a database that was restored from a backup: the server of the sandboxes has what came after.
+    execute(own_database, "DELETE FROM data_sources WHERE id = %s", first["id"])
+    execute(own_database, f"ALTER TABLE data_sources ALTER id RESTART WITH {first['id']}")
+    again = (await ada.http.post("/api/data-sources/sandbox")).raise_for_status().json()
+    assert (again["id"], again["status"]) == (first["id"], "ok")
+    asked = await ada.http.post(f"/api/data-sources/{again['id']}/query", json={"sql": SHOP})
+    assert asked.status_code == 200
 
 
 async def test_the_sandbox_is_made_once_asked_and_dropped(ada: Client, postgres: EmbeddedPostgres) -> None:
