@@ -37,7 +37,7 @@ async def browser(chromium_path: str) -> AsyncIterator[Browser]:
 @pytest.fixture(scope="session")
 async def system(chromium_path: str, new_system: NewSystem, tavily_url: str, postgres: EmbeddedPostgres) -> System:
     """The system that the pages of all tests talk to. Without Chromium, it is not started."""
-    sandboxes = postgres.url_of("sandbox_pages")
+    sandboxes = postgres.url_of("sandbox")
     await prepare(sandboxes)
     made = new_system(
         TAVILY_API_KEY="tvly-test",

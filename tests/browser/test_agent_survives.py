@@ -46,7 +46,7 @@ class Mortal:
 @pytest.fixture
 async def mortal(chromium_path: str, new_system: NewSystem, postgres: EmbeddedPostgres) -> Mortal:
     """A system of the test's own. Without Chromium, it is not started."""
-    sandboxes = postgres.url_of("sandbox_of_mortals")
+    sandboxes = postgres.url_of("sandbox")
     await prepare(sandboxes)
     system = new_system(
         DATA_SOURCE_KEYS=Fernet.generate_key().decode(), SANDBOX_DATABASE_URL=sandboxes, TITLE_BY_MODEL="false"

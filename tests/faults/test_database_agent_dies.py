@@ -20,7 +20,7 @@ EPISODES = [
 @pytest.fixture
 async def stage(new_system: NewSystem, postgres: EmbeddedPostgres, groq_url: str) -> AsyncIterator[Stage]:
     """A system of the test's own, and a user with a sandbox."""
-    sandboxes = postgres.url_of("sandbox_killed")
+    sandboxes = postgres.url_of("sandbox")
     system = new_system(
         LEASE_SECONDS="3",
         SWEEP_INTERVAL_SECONDS="0.5",

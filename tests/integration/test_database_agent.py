@@ -37,7 +37,7 @@ def settings(
         groq_url,
         tools=Settings.model_fields["tools"].default,
         data_source_keys=KEY,
-        sandbox_database_url=postgres.url_of("sandbox_agent"),
+        sandbox_database_url=postgres.url_of("sandbox"),
         tavily_api_key="tvly-test",
         tavily_base_url=tavily_url,
     )

@@ -28,7 +28,7 @@ async def add_user(database: Database) -> UserId:
 
 
 async def test_a_sandbox_goes_with_its_row_and_stays_with_it(settings: Settings, postgres: EmbeddedPostgres) -> None:
-    url = postgres.url_of("sandbox_leftovers")
+    url = postgres.url_of("sandbox")
     await prepare(url)
     database = open_database(settings.database_url, pool_size=1)
     try:

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -114,15 +115,14 @@ class Attempts:
                 if claimed is None:
                     return None
                 accepted_at = time.monotonic() - claimed.waited.total_seconds()
-                with bound_trace(read_traceparent(claimed.traceparent)):
-                    looking_up = asyncio.create_task(self.answer_loop.look_up(claimed))
-                try:
+                async with AsyncExitStack() as unless_started:
+                    with bound_trace(read_traceparent(claimed.traceparent)):
+                        looking_up = asyncio.create_task(self.answer_loop.look_up(claimed))
+                    unless_started.push_async_callback(background.end, looking_up)
                     asks_for_title = self.titles_by_model and await _takes_title_try(db, claimed)
                     history = await load_history(db, claimed)
                     quota = await load_quota(db, claimed.user_id, self.daily_tokens)
-                except BaseException:
-                    await background.end(looking_up)
-                    raise
+                    unless_started.pop_all()
         return _Started(claimed, asks_for_title, history, quota, looking_up, since, accepted_at)
 
     async def _attempt(self, generation_id: GenerationId, started: _Started) -> None:

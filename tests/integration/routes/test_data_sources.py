@@ -37,7 +37,7 @@ async def url(own_database: str, postgres: EmbeddedPostgres, valkey: EmbeddedVal
         "http://127.0.0.1:1",
         data_source_keys=KEY,
         data_source_hosts="127.0.0.1",
-        sandbox_database_url=postgres.url_of("sandbox_routes"),
+        sandbox_database_url=postgres.url_of("sandbox"),
     )
     async with serve(settings) as served:
         yield served
@@ -234,7 +234,7 @@ async def test_the_sandbox_is_made_once_asked_and_dropped(ada: Client, postgres:
     refused = await ada.http.patch(path, json={"reader_url": "postgresql://u:p@1.1.1.1/d"})
     assert problem(refused) == (422, "data_source_url_invalid", "reader_url")
     schema = sandbox["reader"]["user"].removesuffix("_reader")
-    with psycopg.connect(postgres.url_of("sandbox_routes"), autocommit=True) as admin:
+    with psycopg.connect(postgres.url_of("sandbox"), autocommit=True) as admin:
         look = "SELECT count(*) FROM pg_namespace WHERE nspname = %s"
         assert admin.execute(look, [schema]).fetchone() == (1,)
         assert (await ada.http.delete(path)).status_code == 204

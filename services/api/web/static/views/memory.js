@@ -17,19 +17,35 @@ class Panel {
   }
 
   async load() {
-    await this.#try(async () => this.render(await call("GET", this.path)));
+    await this.#try(async () => this.#show(await call("GET", this.path)));
     return this.element;
+  }
+
+  /** Shows a memory. What is being written stays written: a change elsewhere may come while somebody types. */
+  #show(memory) {
+    const written = this.#written().map(({ id, value }) => [id, value]);
+    this.render(memory);
+    for (const [id, value] of written) {
+      const field = id && this.element.querySelector(`#${CSS.escape(id)}`);
+      if (!field || field.value === value) continue;
+      field.value = value;
+      field.dispatchEvent(new Event("input"));
+    }
+  }
+
+  /** The fields in which there is something that is not saved. */
+  #written() {
+    return [...this.element.querySelectorAll("textarea, input[type=text]")].filter((field) => field.value !== field.defaultValue);
   }
 
   /** Something has changed elsewhere. Nobody loses what they are writing over it. */
   async refresh() {
-    const writes = [...this.element.querySelectorAll("textarea, input[type=text]")].some((field) => field.value !== field.defaultValue);
-    if (!writes) await this.load();
+    if (this.#written().length === 0) await this.load();
   }
 
   /** Changes the memory. Returns whether that was done. */
   change(body) {
-    return this.#try(async () => this.render(await call("PATCH", this.path, { body })));
+    return this.#try(async () => this.#show(await call("PATCH", this.path, { body })));
   }
 
   clear() {
