@@ -145,6 +145,22 @@ async def a_stop_costs_no_answer(stack: Stack, user: User) -> None:
     await user.all_is_well([reader])
 
 
+async def a_sandbox_is_asked_changed_and_dropped(stack: Stack, user: User) -> None:
+    """A sandbox on the stack's PostgreSQL: the API asks and previews, a worker commits, and keys are rotated meanwhile."""
+    source = (await user.send("POST", "/api/data-sources/sandbox")).json()
+    path = f"/api/data-sources/{source['id']}"
+    proposed = await user.send("POST", f"{path}/operations", json={"sql": "UPDATE products SET stock = 7 WHERE id = 1"})
+    operation = proposed.json()
+    await stack.compose("exec", "-T", "api", "cortexai", "rotate-keys")
+    decision = {"digest": operation["digest"]}
+    done = (await user.send("POST", f"/api/operations/{operation['id']}/approve", json=decision)).json()
+    assert done["status"] == "committed", done
+    asked = await user.send("POST", f"{path}/query", json={"sql": "SELECT stock FROM products WHERE id = 1"})
+    assert asked.json()["rows"] == [[7]]
+    assert "all good" in await stack.compose("exec", "-T", "api", "cortexai", "audit", "verify")
+    await user.send("DELETE", path)
+
+
 async def every_line_is_json(stack: Stack, user: User) -> None:
     """Every line that our containers have written is a JSON object that tells of no fault of ours."""
     for service in OURS:
@@ -181,6 +197,7 @@ def _is_json(line: str) -> dict[str, object]:
 STEPS: Final[Sequence[Callable[[Stack, User], Awaitable[None]]]] = (
     images_hold_their_own_service,
     a_message_is_answered,
+    a_sandbox_is_asked_changed_and_dropped,
     flower_asks_for_its_password,
     a_killed_worker_costs_no_answer,
     a_redis_that_is_away_costs_no_answer,
