@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import yaml
+from cryptography.fernet import Fernet
 
 from services.launcher.program import free_port
 from tests.deployment.base_images import ROOT, names
@@ -58,6 +59,7 @@ class Stack:
         self.set(
             PORT=str(self.port),
             FLOWER_PORT=str(self.flower_port),
+            DATA_SOURCE_KEYS=Fernet.generate_key().decode(),
             GROQ_BASE_URL=f"http://{MODEL}:{MODEL_PORT}",
             GROQ_MODEL="double",  # it continues a text, so the proof sees no seam; the default model would be told to go on
             LEASE_SECONDS="5",  # a killed worker's answers are taken over sooner, so that the proof takes less time
