@@ -125,6 +125,9 @@ async def test_a_tool_that_tells_strangers_shows_what_it_would_tell(
     await expect(shown.locator("pre")).to_contain_text(marker)
     await person.button("Refuse", within=shown).click()
     await expect(card(person.page, "Refused")).to_be_visible()
+    await person.say(f"[[tokens=3 tool=web_search query={marker}]]")
+    await person.button("Approve", within=shown).click()
+    await expect(card(person.page, "Done")).to_contain_text("It is allowed.")
 
 
 async def test_chats_that_are_to_be_deleted_are_named(person: Person, groq_url: str, marker: str) -> None:

@@ -6,7 +6,7 @@ import { Chats } from "./chats.js";
 import { confirm, askText } from "./dialogs.js";
 import { el, iconButton } from "./dom.js";
 import { readFeed } from "./feed.js";
-import { tellHappening } from "./happenings.js";
+import { passFeedEvent } from "./feed_events.js";
 import { panelOf } from "./places.js";
 import { findAccount, onSession, signOut } from "./session.js";
 import { toast } from "./toast.js";
@@ -59,7 +59,7 @@ class Page {
       refresh: () => {
         void this.#try(() => this.chats.refresh());
         void this.thread.refresh();
-        tellHappening({ type: "resync" });
+        passFeedEvent({ type: "resync" });
       },
       take: (event) => this.#happened(event),
     });
@@ -132,7 +132,7 @@ class Page {
   }
 
   #happened(event) {
-    tellHappening(event);
+    passFeedEvent(event);
     switch (event.type) {
       case "chat.created":
         this.chats.add({ id: event.chat_id, title: event.title, temporary: event.temporary, created_at: event.created_at, last_message_at: event.created_at });

@@ -97,7 +97,7 @@ const KINDS = {
 };
 
 /** A fact's kind, for people. */
-export function kindWords(kind) {
+export function factKindWords(kind) {
   return KINDS[kind] ?? kind;
 }
 

@@ -2,7 +2,7 @@
 
 import { call } from "../api.js";
 import { el } from "../dom.js";
-import { onHappening } from "../happenings.js";
+import { onFeedEvent } from "../feed_events.js";
 import { brief } from "../visible.js";
 import { LivePanel, PagedList } from "./live_panel.js";
 import { OperationCard } from "./operation_card.js";
@@ -26,7 +26,7 @@ export class Changes extends LivePanel {
 
   constructor() {
     super();
-    onHappening((event) => void this.#happened(event), this.signal);
+    onFeedEvent((event) => void this.#happened(event), this.signal);
     this.element.append(
       changesNav("#/changes"),
       el("h2", {}, "Waiting for your decision"),

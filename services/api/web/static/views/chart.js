@@ -94,6 +94,6 @@ function lines(series, y) {
 }
 
 /** A number, short, as this reader writes it. */
-export function format(number) {
+function format(number) {
   return new Intl.NumberFormat(undefined, { maximumSignificantDigits: 6, notation: Math.abs(number) >= 1e9 ? "compact" : "standard" }).format(number);
 }

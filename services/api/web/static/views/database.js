@@ -3,7 +3,7 @@
 import { call } from "../api.js";
 import { confirm } from "../dialogs.js";
 import { button, el, icon } from "../dom.js";
-import { onHappening } from "../happenings.js";
+import { onFeedEvent } from "../feed_events.js";
 import { visible } from "../visible.js";
 import { exceptionWords } from "../words.js";
 import { changeBox, queryBox } from "./database_boxes.js";
@@ -31,7 +31,7 @@ export class Database extends LivePanel {
       button("Refresh", () => void this.#work((path) => call("POST", `${path}/refresh`), (schema) => this.#showTables(schema)), { symbol: "again" }),
       button("Delete", () => void this.#remove(), { kind: "danger-quiet", symbol: "trash" }),
     ];
-    onHappening((event) => {
+    onFeedEvent((event) => {
       const isThis = event.type === "data_source.changed" && event.data_source_id === id;
       if (isThis || event.type === "resync") void this.#read();
     }, this.signal);
@@ -69,7 +69,7 @@ export class Database extends LivePanel {
     this.#head.replaceChildren(
       el("h2", {}, el("bdi", {}, visible(source.name))),
       el("p", { class: "hint" }, whereWords(source), source.writer && source.kind !== "sandbox" && visible(`; changes as ${source.writer.user}`)),
-      el("p", { class: "hint" }, statusWords(source)),
+      el("p", { class: "hint" }, connectionWords(source)),
     );
     if (isReadAnew) void this.attempt(async () => this.#showTables(await call("GET", `${this.#path}/schema`, { signal: this.signal })));
     return true;
@@ -99,7 +99,7 @@ export class Database extends LivePanel {
   }
 }
 
-function statusWords({ status, checked_at }) {
+function connectionWords({ status, checked_at }) {
   if (status === null || checked_at === null) return "Nobody has tried to connect yet.";
   return status === "ok" ? `It answered at the last try, ${moment(checked_at)}.` : `The last try failed, ${moment(checked_at)}: ${exceptionWords({ code: status, message: status })}`;
 }

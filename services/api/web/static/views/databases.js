@@ -2,7 +2,7 @@
 
 import { call } from "../api.js";
 import { button, el, icon } from "../dom.js";
-import { onHappening } from "../happenings.js";
+import { onFeedEvent } from "../feed_events.js";
 import { visible } from "../visible.js";
 import { exceptionWords } from "../words.js";
 import { databaseForm } from "./database_form.js";
@@ -17,7 +17,7 @@ export class Databases extends LivePanel {
   constructor() {
     super();
     this.#connect = el("details", { class: "fold connect" }, el("summary", {}, icon("plus"), "Connect a database"), databaseForm(this));
-    onHappening((event) => { if (event.type === "data_source.changed" || event.type === "resync") void this.#read(); }, this.signal);
+    onFeedEvent((event) => { if (event.type === "data_source.changed" || event.type === "resync") void this.#read(); }, this.signal);
   }
 
   async load() {

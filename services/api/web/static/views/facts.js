@@ -2,7 +2,7 @@
 
 import { confirm, askText } from "../dialogs.js";
 import { button, el, icon, iconButton } from "../dom.js";
-import { day, kindWords, sourceWords } from "../words.js";
+import { day, factKindWords, sourceWords } from "../words.js";
 
 /** What the API allows. */
 const FACT_CHARS = 200;
@@ -26,7 +26,7 @@ function factItem(fact, edit, where) {
       "div",
       { class: "fact-words" },
       el("p", {}, fact.pinned && icon("pin"), fact.text || "Forgotten"),
-      el("p", { class: "fact-notes" }, el("span", { class: "tag" }, kindWords(fact.kind)), sourceWords(fact.source), " · ", day(fact.date), fact.state === "replaced" && " · does not hold any more", where(fact)),
+      el("p", { class: "fact-notes" }, el("span", { class: "tag" }, factKindWords(fact.kind)), sourceWords(fact.source), " · ", day(fact.date), fact.state === "replaced" && " · does not hold any more", where(fact)),
       fact.quote && fact.quote !== fact.text && el("blockquote", {}, fact.quote),
     ),
     isCurrent &&
@@ -49,7 +49,7 @@ function factItem(fact, edit, where) {
 /** A form that adds a fact. `kinds` are those to choose from. */
 export function factForm(kinds, edit) {
   const input = el("input", { type: "text", id: "new-fact", maxlength: FACT_CHARS, required: true, placeholder: "I am a vegetarian.", autocomplete: "off" });
-  const kind = el("select", { id: "new-fact-kind" }, ...kinds.map((one) => el("option", { value: one }, kindWords(one))));
+  const kind = el("select", { id: "new-fact-kind" }, ...kinds.map((one) => el("option", { value: one }, factKindWords(one))));
   const submit = async (event) => {
     event.preventDefault();
     if (input.value.trim() === "") return;

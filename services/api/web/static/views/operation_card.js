@@ -4,7 +4,7 @@ import { untilItWorks } from "../again.js";
 import { Refused, Unreachable, call } from "../api.js";
 import { announce } from "../announcer.js";
 import { button, el, icon } from "../dom.js";
-import { onHappening } from "../happenings.js";
+import { onFeedEvent } from "../feed_events.js";
 import { rendered } from "../scheduler.js";
 import { brief, visible } from "../visible.js";
 import { exceptionWords } from "../words.js";
@@ -39,7 +39,7 @@ export class OperationCard {
     this.#id = id;
     this.#signal = signal;
     this.element = el("section", { class: "operation card", role: "group", "aria-label": "Operation" }, el("header", {}, this.#symbol, this.#title, this.#status), this.#summary, this.#body, this.#outcome, this.#problem, this.#actions, this.#next);
-    onHappening((event) => {
+    onFeedEvent((event) => {
       const isThis = event.type === "operation.changed" && event.operation_id === id && event.status !== this.#operation?.status;
       // The undo of this operation is another one, which the event does not tell.
       const mayBeUndone = event.type === "operation.changed" && event.status === "committed" && this.#operation?.is_undoable;

@@ -22,6 +22,7 @@ export function outcomeWords(operation) {
     case "approved":
       return "It is approved, and is being done.";
     case "committed":
+      if (operation.kind === "tool_call") return "It is allowed."; // the answer goes on, and its call tells what came of it
       return operation.undone_by ? "It was done, and has been undone since." : "It is done, as shown.";
     case "refused":
       return "You did not want it. Nothing was changed.";

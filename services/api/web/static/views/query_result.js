@@ -2,7 +2,7 @@
 
 import { Refused, Unreachable, call } from "../api.js";
 import { button, el, icon } from "../dom.js";
-import { onHappening } from "../happenings.js";
+import { onFeedEvent } from "../feed_events.js";
 import { visible } from "../visible.js";
 import { exceptionWords } from "../words.js";
 import { chart } from "./chart.js";
@@ -47,7 +47,7 @@ export function queryResult(result, signal) {
     }
   }
 
-  onHappening((event) => {
+  onFeedEvent((event) => {
     if (event.type !== "rows.changed" || event.data_source_id !== result.source || !mentions(result.sql, event.table)) return;
     words.textContent = `${visible(event.table)} has changed since.`;
     note.classList.add("out-of-date");

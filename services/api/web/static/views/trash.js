@@ -2,7 +2,7 @@
 
 import { call } from "../api.js";
 import { button, el } from "../dom.js";
-import { onHappening } from "../happenings.js";
+import { onFeedEvent } from "../feed_events.js";
 import { visible } from "../visible.js";
 import { day } from "../words.js";
 import { LivePanel, PagedList } from "./live_panel.js";
@@ -14,7 +14,7 @@ export class Trash extends LivePanel {
   constructor() {
     super();
     this.element.append(el("p", { class: "lead" }, "Chats that you have deleted are here for a while. Nobody is told anything of them meanwhile."), this.#list.element);
-    onHappening((event) => {
+    onFeedEvent((event) => {
       if (event.type === "chat.deleted" || event.type === "resync") void this.load();
       else if (event.type === "chat.created") this.#forget(event.chat_id);
     }, this.signal);

@@ -16,7 +16,7 @@ export async function usagePanel() {
     { class: "panel" },
     el("p", { class: "lead" }, "Tokens are the pieces of words that models read and write."),
     el("section", { class: "card" }, el("h2", {}, "Today"), el("p", { class: "figure" }, count(today.used), el("small", {}, today.limit === null ? " tokens" : ` of ${count(today.limit)} tokens`)), today.limit === null ? "" : quota(today)),
-    el("section", { class: "card" }, el("h2", {}, `The last ${DAYS} days`), chart(days)),
+    el("section", { class: "card" }, el("h2", {}, `The last ${DAYS} days`), daysChart(days)),
     table(days),
   );
 }
@@ -26,7 +26,7 @@ function quota(today) {
   return el("div", {}, el("progress", { max: String(today.limit), value: String(Math.min(today.used, today.limit)), "aria-label": "Tokens used today" }), el("p", { class: "hint" }, `There are new tokens at ${resets}.`));
 }
 
-function chart(days) {
+function daysChart(days) {
   const totals = new Map();
   for (const row of days) totals.set(row.day, (totals.get(row.day) ?? 0) + row.total_tokens);
   const most = Math.max(1, ...totals.values());
