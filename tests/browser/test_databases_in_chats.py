@@ -102,6 +102,18 @@ async def test_what_is_refused_changes_nothing_and_the_answer_can_be_stopped(
     assert await rows_of(person, sandbox, STATUS) == before
 
 
+async def test_escape_does_not_refuse_what_waits_for_a_decision(
+    person: Person, sandbox: int, groq_url: str, marker: str
+) -> None:
+    shown = await propose(person, groq_url, marker, sandbox)
+    stops: list[str] = []
+    person.page.on("request", lambda request: stops.append(request.url) if request.url.endswith("/stop") else None)
+    await person.page.keyboard.press("Escape")
+    await person.button("Approve", within=shown).click()
+    await expect(card(person.page, "Done")).to_contain_text("It is done, as shown.")
+    assert stops == []
+
+
 async def test_a_change_whose_rows_have_changed_since_is_told_to_be_out_of_date(
     person: Person, sandbox: int, groq_url: str, marker: str
 ) -> None:

@@ -190,7 +190,8 @@ class Page {
   #key(event) {
     if (event.key !== "Escape" || document.querySelector("dialog[open]")) return;
     if (this.shell.closeDrawer()) return;
-    if (this.thread.isAnswering && this.thread.element.isConnected) void this.thread.stop();
+    // To stop an answer that waits for a decision is to refuse its operation for good: that takes a click.
+    if (this.thread.isAnswering && !this.thread.awaitsDecision && this.thread.element.isConnected) void this.thread.stop();
   }
 
   async #try(action) {

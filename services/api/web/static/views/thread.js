@@ -49,6 +49,11 @@ export class Thread {
     return this.#chat?.isAnswering ?? false;
   }
 
+  /** Whether the answer goes on only after a person's decision. */
+  get awaitsDecision() {
+    return this.#chat?.awaitsDecision ?? false;
+  }
+
   /** Shows a chat; null for one that is yet to be begun. */
   async open(id) {
     if (id !== null && this.#chat?.id === id) return;
@@ -129,7 +134,7 @@ export class Thread {
     this.#temporaryField.hidden = this.#chat !== null;
     this.element.classList.toggle("is-empty", isEmpty);
     this.composer.isAnswering = this.isAnswering;
-    this.composer.awaitsDecision = this.#chat?.awaitsDecision ?? false;
+    this.composer.awaitsDecision = this.awaitsDecision;
     if (this.#pinned) this.#toEnd();
   }
 
