@@ -1,9 +1,11 @@
 """What was changed and who decided; chats that are searched, deleted and restored."""
 
-from playwright.async_api import expect
+import re
+
+from playwright.async_api import Route, expect
 
 from tests.support.databases_on_page import CHANGE, call, card, make_sandbox
-from tests.support.page import Person
+from tests.support.page import Person, pass_event
 from tests.support.system import System
 
 COPY_OPERATION = """
@@ -25,7 +27,7 @@ async def propose_many(person: Person, source: int, count: int) -> list[str]:
 async def test_changes_wait_are_decided_and_are_in_the_log(person: Person) -> None:
     page = person.page
     source = await make_sandbox(person)
-    first, second = await propose_many(person, source, 2)
+    _, second = await propose_many(person, source, 2)
     await page.get_by_role("link", name="Changes").click()
     waiting = card(page, "Waits for your decision")
     await expect(waiting).to_have_count(2)
@@ -49,7 +51,6 @@ async def test_changes_wait_are_decided_and_are_in_the_log(person: Person) -> No
     await expect(page.get_by_text("Change done")).to_be_visible()
     await entries.filter(has_text="Change done").locator("summary").click()
     await expect(entries.filter(has_text="Change done").locator("pre")).to_be_visible()
-    assert first
 
 
 async def test_the_lists_go_on_page_by_page(person: Person, system: System) -> None:
@@ -67,6 +68,45 @@ async def test_the_lists_go_on_page_by_page(person: Person, system: System) -> N
     await expect(page.locator(".audit > li")).to_have_count(50)
     await person.button("Show more").click()
     await expect(page.locator(".audit > li").last).to_contain_text("Database connected")
+
+
+async def test_all_that_wait_are_shown_though_their_list_has_pages_and_no_previews(person: Person) -> None:
+    page = person.page
+
+    async def shorten(route: Route) -> None:
+        response = await route.fetch(url=route.request.url.replace("limit=100", "limit=2"))
+        rows = [{**row, "preview": None, "result": None} for row in await response.json()]
+        await route.fulfill(response=response, json=rows)
+
+    await propose_many(person, await make_sandbox(person), 3)
+    await page.route("**/api/operations?*", shorten)
+    await page.goto("/#/changes")
+    waiting = card(page, "Waits for your decision")
+    await expect(waiting).to_have_count(3)
+    for shown in await waiting.all():
+        await expect(shown).to_contain_text("2 rows will be changed.")
+    await person.button("Refuse", within=waiting.last).click()
+    await expect(card(page, "Refused")).to_have_count(1)
+    await page.reload()
+    await page.locator(".operation-lines summary").click()
+    await expect(card(page, "Refused")).to_contain_text("orders: 2 rows")
+
+
+async def test_what_is_unfolded_stays_so_when_the_list_is_read_anew(person: Person, system: System) -> None:
+    page = person.page
+    (operation,) = await propose_many(person, await make_sandbox(person), 1)
+    await call(person, "POST", f"/api/operations/{operation}/refuse")
+    system.ask(COPY_OPERATION, operation)
+    await page.goto("/#/changes")
+    await person.button("Show more").click()
+    lines = page.locator(".operation-lines > li")
+    await expect(lines).to_have_count(32)
+    await lines.last.locator("summary").first.click()
+    await expect(lines.last.locator(".operation")).to_contain_text("2 rows")
+    async with page.expect_response(re.compile(r"/api/operations\?.*cursor=")):
+        await pass_event(page, {"type": "resync"})
+    await expect(lines.last.locator(".operation")).to_be_visible()
+    await expect(lines).to_have_count(32)
 
 
 async def test_a_deleted_chat_is_restored_from_the_trash(person: Person) -> None:

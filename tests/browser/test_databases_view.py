@@ -1,13 +1,13 @@
 """The view of databases: connect, try a sandbox, look, ask, propose a change, delete."""
 
 import pytest
-from playwright.async_api import Browser, expect
+from playwright.async_api import Browser, Route, expect
 
 from services.launcher.embedded.postgres import EmbeddedPostgres
 from tests.support.chromium import watched_context
 from tests.support.data_sources import Source, make_source
 from tests.support.databases_on_page import call, card, make_sandbox
-from tests.support.page import Person
+from tests.support.page import Person, refuse
 from tests.support.system import System
 
 HOSTILE = """
@@ -148,3 +148,24 @@ async def test_the_view_says_when_databases_are_off(browser: Browser, system: Sy
         await expect(person.page.get_by_text("Databases are switched off here.")).to_be_visible()
         await expect(person.button("Try a sandbox")).to_have_count(0)
         assert complaints.all() == []
+
+
+async def test_what_was_typed_stays_while_a_database_cannot_be_read(person: Person) -> None:
+    async def fail(route: Route) -> None:
+        await refuse(route, 503, "database_unavailable")
+
+    source, page = await make_sandbox(person), person.page
+    path = f"**/api/data-sources/{source}"
+    await page.route(path, fail, times=1)
+    await page.goto(f"/#/databases/{source}")
+    await expect(page.get_by_role("heading", name="Tables")).to_be_visible()
+    await page.get_by_label("A SELECT statement").fill("SELECT 1 AS one")
+    await person.button("Run").click()
+    change = page.get_by_label("An INSERT, UPDATE or DELETE statement")
+    await change.fill("UPDATE")
+    await page.route(path, fail, times=1)
+    async with page.expect_response(lambda response: response.status == 503):
+        await call(person, "PATCH", f"/api/data-sources/{source}", {"name": "Mine"})
+    await expect(page.get_by_role("heading", name="Mine")).to_be_visible()
+    await expect(change).to_have_value("UPDATE")
+    await expect(page.get_by_role("cell", name="1", exact=True)).to_be_visible()

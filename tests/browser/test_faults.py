@@ -1,26 +1,20 @@
 """Requests that fail, come late or find something gone: what was said is kept, in its own chat, and what is missed is read."""
 
 import asyncio
-import json
 import re
 from time import monotonic
 
+import pytest
 from playwright.async_api import Route, expect
 
 from tests.doubles import groq_control
 from tests.support.chromium import Complaints
-from tests.support.page import Person
+from tests.support.page import Person, refuse
 
 BREAK_A_PART = """async () => {
     const {plan} = await import(document.querySelector("script[src$='app.js']").src.replace("app.js", "scheduler.js"));
     plan({step: () => { throw new Error("a broken part"); }});
 }"""
-
-
-async def refuse(route: Route, status: int, code: str) -> None:
-    """Answer a request with a problem."""
-    problem = {"status": status, "code": code, "detail": code}
-    await route.fulfill(status=status, content_type="application/problem+json", body=json.dumps(problem))
 
 
 async def test_a_message_that_cannot_be_sent_is_tried_slowly_and_comes_back_in_its_own_chat(person: Person) -> None:
@@ -106,6 +100,30 @@ async def test_what_could_not_be_read_is_read_again(person: Person) -> None:
     await expect(person.answers.nth(1).locator(".markdown")).to_have_text("t1 t2 t3 t4")
     assert [url.rpartition("?")[2] for url in asked] == ["after=2&limit=100"]  # only what is new
     await expect(person.questions).to_have_count(2)
+
+
+@pytest.mark.parametrize(
+    ("place", "path", "shown"),
+    [
+        ("memory", "**/api/memory", "Share between my chats"),
+        ("usage", "**/api/usage?*", "The last 30 days"),
+        ("trash", "**/api/trash?*", "The trash is empty."),
+        ("databases", "**/api/data-sources", "Try a sandbox"),
+        ("changes", "**/api/operations?status=proposed*", "Nothing waits."),
+        ("changes/audit", "**/api/audit?*", "Nothing was done yet."),
+    ],
+)
+async def test_a_panel_that_could_not_be_read_is_read_again(person: Person, place: str, path: str, shown: str) -> None:
+    asked: list[str] = []
+
+    async def fail(route: Route) -> None:
+        asked.append(route.request.url)
+        await refuse(route, 503, "too_busy")
+
+    await person.page.route(path, fail, times=1)
+    await person.page.goto(f"/#/{place}")
+    await expect(person.page.get_by_text(shown)).to_be_visible()
+    assert len(asked) == 1
 
 
 async def test_a_first_message_is_tried_again_while_its_chat_cannot_be_made(person: Person) -> None:

@@ -1,11 +1,19 @@
 """The chat page as a person uses it: by what is read on it, not by what it is made of."""
 
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from uuid import uuid4
 
-from playwright.async_api import Locator, Page, expect
+from playwright.async_api import Locator, Page, Route, expect
 
 from tests.support.clients import PASSWORD
+
+PASS_EVENT = """async (event) => {
+    const app = document.querySelector("script[src$='app.js']").src;
+    const {passFeedEvent} = await import(app.replace("app.js", "feed_events.js"));
+    passFeedEvent(event);
+}"""
 
 
 @dataclass(frozen=True)
@@ -80,3 +88,14 @@ class Person:
         answer = self.answers.nth(before)
         await expect(self.button("Copy message", within=answer)).to_be_visible(timeout=20_000)
         return answer
+
+
+async def refuse(route: Route, status: int, code: str) -> None:
+    """Answer a request with a problem."""
+    problem = {"status": status, "code": code, "detail": code}
+    await route.fulfill(status=status, content_type="application/problem+json", body=json.dumps(problem))
+
+
+async def pass_event(page: Page, event: Mapping[str, object]) -> None:
+    """Have the page's parts hear an event of the feed."""
+    await page.evaluate(PASS_EVENT, event)

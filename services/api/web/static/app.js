@@ -1,5 +1,6 @@
 // The page: who is signed in, what is open, and what happens elsewhere.
 
+import { untilItWorks } from "./again.js";
 import { Refused, Unreachable, onSignedOut } from "./api.js";
 import { Backoff, pause } from "./backoff.js";
 import { Chats } from "./chats.js";
@@ -24,6 +25,8 @@ let page = null;
 class Page {
   #left = new AbortController();
   #panel = null;
+  /** Is aborted when something else is opened. */
+  #opening = new AbortController();
 
   constructor(account) {
     this.chats = new Chats(() => this.#showChats(), this.#left.signal);
@@ -69,6 +72,7 @@ class Page {
   /** Nobody is signed in any more. */
   leave() {
     this.#left.abort();
+    this.#opening.abort();
     this.#panel?.close?.();
     this.thread.close();
   }
@@ -96,6 +100,8 @@ class Page {
   async #open() {
     this.shell.closeDrawer();
     const [, kind, id] = this.#place.split("/");
+    this.#opening.abort();
+    this.#opening = new AbortController();
     this.#panel?.close?.();
     this.#panel = null;
     const found = panelOf(this.#place, (chatId) => this.chats.get(chatId)?.title);
@@ -107,11 +113,13 @@ class Page {
     this.#showChats();
   }
 
+  /** Shows a panel as soon as it has read what it shows. */
   async #openPanel(panel, title) {
     this.#panel = panel;
+    const { signal } = this.#opening;
     await this.#try(async () => {
-      const element = await panel.load();
-      if (this.#panel === panel) this.shell.show(element, title); // nothing else was opened meanwhile
+      const element = await untilItWorks(() => panel.load(), signal).catch((error) => { if (!signal.aborted) throw error; });
+      if (!signal.aborted) this.shell.show(element, title); // nothing else was opened meanwhile
     });
   }
 

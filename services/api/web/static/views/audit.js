@@ -29,9 +29,8 @@ export class Audit extends LivePanel {
     this.element.append(changesNav("#/changes/audit"), el("p", { class: "lead" }, "Entries are only ever added. Each one's hash covers the entry before, so that a change of an old entry is found."), this.#list.element);
   }
 
-  async load() {
-    await this.#list.load("/api/audit?limit=50");
-    return this.element;
+  readAll() {
+    return this.#list.load("/api/audit?limit=50");
   }
 }
 

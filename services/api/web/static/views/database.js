@@ -1,5 +1,6 @@
 // One database: its roles and tables, a box that asks it, and a box that proposes a change.
 
+import { oneAtATime } from "../again.js";
 import { call } from "../api.js";
 import { confirm } from "../dialogs.js";
 import { button, el, icon } from "../dom.js";
@@ -22,6 +23,8 @@ export class Database extends LivePanel {
   #tablesNote = el("p", { class: "hint" });
   #buttons;
   #openTables = new Set();
+  /** Why the database could not be read again. */
+  #problem = el("p", { class: "notice", role: "status", hidden: true });
 
   constructor(id) {
     super();
@@ -31,9 +34,10 @@ export class Database extends LivePanel {
       button("Refresh", () => void this.#work((path) => call("POST", `${path}/refresh`), (schema) => this.#showTables(schema)), { symbol: "again" }),
       button("Delete", () => void this.#remove(), { kind: "danger-quiet", symbol: "trash" }),
     ];
+    this.element.append(breadcrumb(), el("p", { class: "hint" }, "Loading …"));
     onFeedEvent((event) => {
       const isThis = event.type === "data_source.changed" && event.data_source_id === id;
-      if (isThis || event.type === "resync") void this.#read();
+      if (isThis || event.type === "resync") void this.readAll();
     }, this.signal);
   }
 
@@ -41,10 +45,10 @@ export class Database extends LivePanel {
     return `/api/data-sources/${this.#id}`;
   }
 
-  async load() {
-    if (!(await this.#read())) return this.element;
+  #showPanel() {
     this.element.replaceChildren(
-      el("p", { class: "breadcrumb" }, el("a", { href: "#/databases" }, "← All databases")),
+      breadcrumb(),
+      this.#problem,
       this.#head,
       el("div", { class: "button-row" }, ...this.#buttons),
       this.#test,
@@ -54,25 +58,32 @@ export class Database extends LivePanel {
       this.#tablesNote,
       this.#tables,
     );
-    // An old list of tables is shown at once; the server is asked where there is none.
-    void this.attempt(async () => this.#showTables(await call("GET", `${this.#path}/schema`, { signal: this.signal })), (error) => { this.#tablesNote.textContent = exceptionWords(error); });
-    return this.element;
   }
 
-  async #read() {
-    const source = await this.attempt(() => call("GET", this.#path, { signal: this.signal }), (error) => {
-      this.element.replaceChildren(el("p", { class: "breadcrumb" }, el("a", { href: "#/databases" }, "← All databases")), el("p", { class: "notice", role: "status" }, icon("warning"), exceptionWords(error)));
+  readAll = oneAtATime(async () => {
+    const source = await this.read(() => call("GET", this.#path, { signal: this.signal }), (error) => {
+      this.#problem.replaceChildren(icon("warning"), exceptionWords(error));
+      this.#problem.hidden = false;
+      // What was typed, and what is shown of rows and changes, stays.
+      if (this.#source === null) this.element.replaceChildren(breadcrumb(), this.#problem);
     });
-    if (!source) return false;
+    if (!source) return;
+    this.#problem.hidden = true;
     const isReadAnew = this.#source !== null && source.schema_read_at !== this.#source.schema_read_at && source.schema_read_at !== null;
+    const isFirst = this.#source === null;
     this.#source = source;
     this.#head.replaceChildren(
       el("h2", {}, el("bdi", {}, visible(source.name))),
       el("p", { class: "hint" }, whereWords(source), source.writer && source.kind !== "sandbox" && visible(`; changes as ${source.writer.user}`)),
       el("p", { class: "hint" }, connectionWords(source)),
     );
-    if (isReadAnew) void this.attempt(async () => this.#showTables(await call("GET", `${this.#path}/schema`, { signal: this.signal })));
-    return true;
+    if (isFirst) this.#showPanel();
+    if (isFirst || isReadAnew) void this.#readTables();
+  });
+
+  /** An old list of tables is shown at once; the database is asked where there is none, and may not answer. */
+  #readTables() {
+    return this.attempt(async () => this.#showTables(await call("GET", `${this.#path}/schema`, { signal: this.signal })), (error) => { this.#tablesNote.textContent = exceptionWords(error); });
   }
 
   #showTables({ tables, is_cut, read_at }) {
@@ -97,6 +108,10 @@ export class Database extends LivePanel {
     const done = await this.attempt(async () => { await call("DELETE", this.#path); return true; });
     if (done && !this.signal.aborted) location.hash = "#/databases";
   }
+}
+
+function breadcrumb() {
+  return el("p", { class: "breadcrumb" }, el("a", { href: "#/databases" }, "← All databases"));
 }
 
 function connectionWords({ status, checked_at }) {

@@ -1,8 +1,10 @@
 // The databases that the user has connected, and a form that connects one more.
 
+import { oneAtATime } from "../again.js";
 import { call } from "../api.js";
 import { button, el, icon } from "../dom.js";
 import { onFeedEvent } from "../feed_events.js";
+import { toast } from "../toast.js";
 import { visible } from "../visible.js";
 import { exceptionWords } from "../words.js";
 import { databaseForm } from "./database_form.js";
@@ -17,19 +19,13 @@ export class Databases extends LivePanel {
   constructor() {
     super();
     this.#connect = el("details", { class: "fold connect" }, el("summary", {}, icon("plus"), "Connect a database"), databaseForm(this));
-    onFeedEvent((event) => { if (event.type === "data_source.changed" || event.type === "resync") void this.#read(); }, this.signal);
+    onFeedEvent((event) => { if (event.type === "data_source.changed" || event.type === "resync") void this.readAll(); }, this.signal);
   }
 
-  async load() {
-    await this.#read();
-    return this.element;
-  }
-
-  #read() {
-    return this.attempt(async () => this.#show(await call("GET", "/api/data-sources", { signal: this.signal })), (error) => {
-      this.element.replaceChildren(el("p", { class: "notice", role: "status" }, icon("warning"), exceptionWords(error)));
-    });
-  }
+  readAll = oneAtATime(() => this.read(async () => this.#show(await call("GET", "/api/data-sources", { signal: this.signal })), (error) => {
+    if (this.#list.isConnected) toast(exceptionWords(error)); // what is being written in the form stays
+    else this.element.replaceChildren(el("p", { class: "notice", role: "status" }, icon("warning"), exceptionWords(error)));
+  }));
 
   #show(sources) {
     const hasSandbox = sources.some((source) => source.kind === "sandbox");

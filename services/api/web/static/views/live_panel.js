@@ -1,12 +1,16 @@
 // What the views of databases, changes and the trash have in common: they are kept up to date until something else is opened.
 
+import { untilItWorks } from "../again.js";
 import { Refused, Unreachable, nextPage, readJson, send } from "../api.js";
 import { button, el } from "../dom.js";
 import { toast } from "../toast.js";
 import { exceptionWords } from "../words.js";
 
+/** A panel. `readAll()` of each kind reads what it shows. */
 export class LivePanel {
   #left = new AbortController();
+  #failed;
+  #hasFailed = new Promise((resolve) => { this.#failed = resolve; });
   element = el("div", { class: "panel" });
 
   /** Is aborted when something else is opened. */
@@ -16,6 +20,25 @@ export class LivePanel {
 
   close() {
     this.#left.abort();
+  }
+
+  /** The element, once all is read or something has failed: what failed is tried again while the panel is shown. */
+  async load() {
+    await Promise.race([this.readAll(), this.#hasFailed]);
+    return this.element;
+  }
+
+  /** Reads with `action`, until that works. What another try does not mend is given to `told`. Returns as `attempt` does. */
+  read(action, told, signal = this.signal) {
+    const once = async () => {
+      try {
+        return await action();
+      } catch (error) {
+        this.#failed();
+        throw error;
+      }
+    };
+    return this.attempt(() => untilItWorks(once, signal), told);
   }
 
   /** Does `action`. What is refused is given to `told`. Returns what `action` returns; undefined where that failed. */
@@ -36,6 +59,7 @@ export class LivePanel {
  * said where there is nothing.
  */
 export class PagedList {
+  #path = null;
   #next = null;
   #panel;
   #itemOf;
@@ -53,14 +77,24 @@ export class PagedList {
     this.#more.hidden = true;
   }
 
-  /** Reads the first page of `path` in place of all that is shown. A read that is not over yet is given up. */
+  /**
+   * Reads `path` in place of all that is shown, until that works: its first page, or as many rows as are shown of it now.
+   * A read that is not over yet is given up.
+   */
   async load(path) {
     this.#reading.abort();
-    const reading = new AbortController();
-    this.#reading = reading;
-    await this.#panel.attempt(() => this.#read(path, true, AbortSignal.any([reading.signal, this.#panel.signal])), (error) => {
-      if (!reading.signal.aborted) toast(exceptionWords(error));
-    });
+    this.#reading = new AbortController();
+    const signal = AbortSignal.any([this.#reading.signal, this.#panel.signal]);
+    const shown = path === this.#path ? this.#list.childElementCount : 0;
+    this.#path = path;
+    try {
+      const rows = await this.#panel.read(() => this.#read(path, shown, signal), undefined, signal);
+      if (!rows) return;
+      place(this.#list, rows.map(this.#itemOf).filter(Boolean));
+      this.changed();
+    } catch (error) {
+      if (!signal.aborted) throw error;
+    }
   }
 
   /** Shows an item before all others. */
@@ -72,29 +106,40 @@ export class PagedList {
   /** An item was taken away. */
   changed() {
     this.#empty.hidden = this.#list.childElementCount > 0 || this.#next !== null;
+    this.#more.hidden = this.#next === null;
   }
 
   async #readMore() {
     this.#more.disabled = true; // a second click would show the page twice
-    await this.#panel.attempt(() => this.#read(this.#next, false, AbortSignal.any([this.#reading.signal, this.#panel.signal])));
+    const signal = AbortSignal.any([this.#reading.signal, this.#panel.signal]);
+    const rows = await this.#panel.attempt(() => this.#read(this.#next, 1, signal).catch((error) => { if (!signal.aborted) throw error; }));
     this.#more.disabled = false;
+    if (!rows || signal.aborted) return; // all is being read anew
+    this.#list.append(...rows.map(this.#itemOf).filter(Boolean));
+    this.changed();
   }
 
-  async #read(path, isFirst, signal) {
-    let rows;
-    try {
-      const response = await send("GET", path, { signal });
-      rows = await readJson(response, signal);
-      if (signal.aborted) return;
-      this.#next = nextPage(response);
-    } catch (error) {
-      if (signal.aborted) return; // another read has begun
-      throw error;
-    }
-    const items = rows.map(this.#itemOf).filter(Boolean);
-    if (isFirst) this.#list.replaceChildren(...items);
-    else this.#list.append(...items);
-    this.#more.hidden = this.#next === null;
-    this.changed();
+  /** So many rows or more, from `path` on, if there are so many. */
+  async #read(path, least, signal) {
+    const rows = [];
+    let next = path;
+    do {
+      const response = await send("GET", next, { signal });
+      rows.push(...(await readJson(response, signal)));
+      next = nextPage(response);
+    } while (next !== null && rows.length < least);
+    signal.throwIfAborted();
+    this.#next = next;
+    return rows;
+  }
+}
+
+/** Makes `items` the children of `list`. An item that stays in its place keeps its focus and its selection. */
+function place(list, items) {
+  for (const child of [...list.children]) if (!items.includes(child)) child.remove();
+  let next = null;
+  for (const item of items.toReversed()) {
+    if (item.parentNode !== list || item.nextSibling !== next) list.insertBefore(item, next);
+    next = item;
   }
 }

@@ -16,8 +16,9 @@ class Panel {
     this.element = el("div", { class: "panel" });
   }
 
+  /** Reads the memory. Returns its element. */
   async load() {
-    await this.#try(async () => this.#show(await call("GET", this.path)));
+    this.#show(await call("GET", this.path));
     return this.element;
   }
 
@@ -40,7 +41,7 @@ class Panel {
 
   /** Something has changed elsewhere. Nobody loses what they are writing over it. */
   async refresh() {
-    if (this.#written().length === 0) await this.load();
+    if (this.#written().length === 0) await this.#try(() => this.load());
   }
 
   /** Changes the memory. Returns whether that was done. */
@@ -62,7 +63,7 @@ class Panel {
     } catch (error) {
       if (!(error instanceof Refused || error instanceof Unreachable)) throw error;
       if (error.status !== 401) toast(exceptionWords(error));
-      if (error.code === "memory_changed") await this.load();
+      if (error.code === "memory_changed") await this.#try(() => this.load());
       return false;
     }
   }

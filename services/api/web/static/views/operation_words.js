@@ -9,6 +9,16 @@ export function statusWords(status) {
   return STATUSES[status] ?? status;
 }
 
+/** Whether an operation has `status` only before it has `other`: an answer that came late tells it. */
+export function isBefore(status, other) {
+  return stage(status) < stage(other);
+}
+
+/** Waiting, decided, over. All other statuses are final. */
+function stage(status) {
+  return status === "proposed" ? 0 : status === "approved" ? 1 : 2;
+}
+
 const KINDS = { __proto__: null, write: "Change of a database", undo: "Undo of a change", delete_chats: "Deletion of chats", restore_chats: "Restoring of chats", tool_call: "Use of a tool" };
 
 /** What kind of operation it is. */

@@ -15,15 +15,14 @@ export class Trash extends LivePanel {
     super();
     this.element.append(el("p", { class: "lead" }, "Chats that you have deleted are here for a while. Nobody is told anything of them meanwhile."), this.#list.element);
     onFeedEvent((event) => {
-      if (event.type === "chat.deleted" || event.type === "resync") void this.load();
+      if (event.type === "chat.deleted" || event.type === "resync") void this.readAll();
       else if (event.type === "chat.created") this.#forget(event.chat_id);
     }, this.signal);
   }
 
-  async load() {
+  readAll() {
     this.#rows.clear();
-    await this.#list.load("/api/trash?limit=50");
-    return this.element;
+    return this.#list.load("/api/trash?limit=50");
   }
 
   #item(chat) {
