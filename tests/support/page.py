@@ -3,16 +3,16 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 from uuid import uuid4
 
 from playwright.async_api import Locator, Page, Route, expect
 
 from tests.support.clients import PASSWORD
 
-PASS_EVENT = """async (event) => {
+CALL_MODULE = """async ([module, name, args]) => {
     const app = document.querySelector("script[src$='app.js']").src;
-    const {passFeedEvent} = await import(app.replace("app.js", "feed_events.js"));
-    passFeedEvent(event);
+    return (await import(app.replace("app.js", module)))[name](...args);
 }"""
 
 
@@ -96,6 +96,11 @@ async def refuse(route: Route, status: int, code: str) -> None:
     await route.fulfill(status=status, content_type="application/problem+json", body=json.dumps(problem))
 
 
+async def call_module(page: Page, module: str, name: str, *args: object) -> Any:  # noqa: ANN401 - whatever is returned
+    """What a function of one of the page's modules returns."""
+    return await page.evaluate(CALL_MODULE, [module, name, args])
+
+
 async def pass_event(page: Page, event: Mapping[str, object]) -> None:
     """Have the page's parts hear an event of the feed."""
-    await page.evaluate(PASS_EVENT, event)
+    await call_module(page, "feed_events.js", "passFeedEvent", event)

@@ -1,6 +1,10 @@
 // Text of strangers that somebody decides by: what would turn it around or hide in it is shown by its number.
 
-const HIDDEN = /\r(?!\n)|[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f\u00ad\u061c\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufeff\u{e0000}-\u{e007f}]/gu;
+/**
+ * Controls, format characters and all that nobody sees, as in shared/visible_text.py; also the joiners of an emoji. Not tabs
+ * and ends of lines, which are seen by what they do, nor the signs that Arabic and others write before a number.
+ */
+const HIDDEN = /\r(?!\n)|(?![\t\n\r\u0600-\u0605\u06dd\u070f\u0890\u0891\u08e2\u{110bd}\u{110cd}])[\p{Cc}\p{Cf}\p{Default_Ignorable_Code_Point}\p{Noncharacter_Code_Point}\u2028\u2029\u2800\ufff9-\ufffb\u{1d159}]/gu;
 
 /** The text with `⟨U+202E⟩` in place of each character that is not seen, or that changes the order of others. */
 export function visible(text) {

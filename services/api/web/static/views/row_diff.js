@@ -3,7 +3,7 @@
 import { button, el } from "../dom.js";
 import { brief, visible } from "../visible.js";
 import { conflictWords } from "./operation_words.js";
-import { differenceFrom, valueElement } from "./value.js";
+import { differingStretches, valueElement } from "./value.js";
 
 /** Rows that are shown at first, and that a click adds. */
 const STEP = 20;
@@ -49,14 +49,14 @@ function rowBody(row, preview) {
 function columnRow({ name, type }, { before, after }, preview) {
   const isSet = after !== null && (preview.set_at_commit ?? []).includes(name);
   const isChanged = before === null || after === null || isSet || !isSame(before[name], after[name]);
-  const from = isChanged && before && after ? differenceFrom(before[name], after[name]) : 0;
+  const [from, to] = isChanged && before && after ? differingStretches(before[name], after[name]) : [null, null];
   const old = before === null ? none() : isChanged ? marked("del", "−", before[name], from) : valueElement(before[name]);
-  const now = after === null ? none() : isSet ? el("ins", {}, mark("+"), el("em", {}, "set when it is done")) : isChanged ? marked("ins", "+", after[name], from) : valueElement(after[name]);
+  const now = after === null ? none() : isSet ? el("ins", {}, mark("+"), el("em", {}, "set when it is done")) : isChanged ? marked("ins", "+", after[name], to) : valueElement(after[name]);
   return el("tr", { class: isChanged ? null : "is-same" }, el("th", { scope: "row" }, el("bdi", {}, brief(name)), el("small", {}, visible(type))), el("td", {}, old), el("td", {}, now));
 }
 
-function marked(name, sign, value, from) {
-  return el(name, {}, mark(sign), valueElement(value, from));
+function marked(name, sign, value, stretch) {
+  return el(name, {}, mark(sign), valueElement(value, stretch));
 }
 
 function mark(sign) {

@@ -15,6 +15,7 @@ export function toolView(signal) {
   const fold = el("details", { class: "fold tool" }, el("summary", {}, icon("tool"), name, words, state), content);
   const element = el("div", { class: "tool-call" }, fold);
   let output = null;
+  let replaced = new AbortController();
   const update = (part, reply) => {
     const now = stateOf(part, reply);
     name.textContent = toolWords(part.name);
@@ -24,7 +25,9 @@ export function toolView(signal) {
     if (part.name === "db_query" && now === "done" && isQueryResult(part.output)) {
       if (output === part.output) return;
       output = part.output;
-      element.replaceChildren(queryResult(output, signal));
+      replaced.abort();
+      replaced = new AbortController();
+      element.replaceChildren(queryResult(output, AbortSignal.any([signal, replaced.signal])));
       rendered();
       return;
     }
@@ -44,5 +47,5 @@ function stateOf(part, reply) {
 }
 
 function section(title, text) {
-  return el("section", {}, el("h3", {}, title), el("pre", { tabindex: "0", role: "group", "aria-label": title }, text));
+  return el("section", {}, el("h3", {}, title), el("pre", { tabindex: "0", role: "group", "aria-label": title }, visible(text)));
 }
