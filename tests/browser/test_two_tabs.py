@@ -13,6 +13,17 @@ BECOME = """(state) => {
 }"""
 """Headless Chromium shows all of its tabs at once, so that a page has to be told that it is in the background."""
 
+WITHOUT_LOCKS = """
+Object.defineProperty(Navigator.prototype, "locks", {value: undefined});
+window.posted = [];
+const post = BroadcastChannel.prototype.postMessage;
+BroadcastChannel.prototype.postMessage = function (message) {
+    window.posted.push(this.name);
+    post.call(this, message);
+};
+"""
+"""What a page has over plain HTTP: no Web Locks. `posted` has the names of the channels to which the page has posted."""
+
 
 @pytest.fixture
 async def other(person: Person, context: BrowserContext) -> Person:
@@ -80,6 +91,19 @@ async def test_more_tabs_than_connections_share_one_feed(
     await tabs[-1].say("Seven tabs [[tokens=3]] [[title: tokens=2]]")
     for tab in tabs:
         await expect(tab.chats.get_by_role("link")).to_have_text("t1 t2", timeout=15_000)
+
+
+async def test_without_locks_each_tab_reads_the_feed_for_itself_and_tells_nobody(
+    context: BrowserContext, api_url: str
+) -> None:
+    await context.add_init_script(WITHOUT_LOCKS)
+    first = Person(await context.new_page(), api_url)
+    await first.arrive()
+    second = await open_tab(context, first)
+    await first.ask("Two tabs [[tokens=3]]")
+    await expect(second.chats).to_have_count(1)
+    for tab in (first, second):
+        assert await tab.page.evaluate("window.posted") == []
 
 
 async def test_a_hidden_page_has_no_connections_and_goes_on_when_it_is_shown(person: Person, groq_url: str) -> None:

@@ -59,10 +59,10 @@ class Page {
       account: account.id,
       signal,
       onOpen: () => this.#checkAccount(),
-      refresh: () => {
+      refresh: (isFirst) => {
         void this.#try(() => this.chats.refresh());
         void this.thread.refresh();
-        passFeedEvent({ type: "resync" });
+        passFeedEvent({ type: "resync", isFirst });
       },
       take: (event) => this.#happened(event),
     });

@@ -1,27 +1,29 @@
 // What happens in other tabs and in the workers. Source: docs/protocol.md, live feed.
-// The tabs of one account share one connection: a tab that is shown has the lock and reads, and tells all others.
+// The tabs of one account share one connection: a tab that is shown has the lock and reads, and tells all others. Without
+// locks (plain http), each tab reads for itself, and tells nobody: the others would take each event once more.
 
 import { Refused } from "./api.js";
 import { follow } from "./follow.js";
 import { untilShown, whileShown } from "./visibility.js";
 
 /**
- * Reads an account's feed until `signal` is aborted. `take` gets each event but `ready` and `resync`; `refresh` is called
- * when everything has to be read again: at the beginning, and when events may have been missed. `onOpen` is awaited at
- * each connection before its events are taken.
+ * Reads an account's feed until `signal` is aborted. `take` gets each event but `ready` and `resync`. `refresh(isFirst)` is
+ * called when everything has to be read again: at the beginning, and when events may have been missed. `isFirst`: no event
+ * has come before. `onOpen` is awaited at each connection before its events are taken.
  */
 export async function readFeed({ account, signal, take, refresh, onOpen }) {
   const name = `cortexai-feed-${account}`;
-  const channel = new BroadcastChannel(name);
-  signal.addEventListener("abort", () => channel.close());
+  const channel = navigator.locks ? new BroadcastChannel(name) : null;
+  signal.addEventListener("abort", () => channel?.close());
   let lastEventId = null;
   const hear = (event, id) => {
+    const isFirst = lastEventId === null;
     lastEventId = id ?? lastEventId;
-    if (event.type === "ready" || event.type === "resync") refresh();
+    if (event.type === "ready" || event.type === "resync") refresh(isFirst);
     else take(event);
   };
-  channel.onmessage = ({ data }) => hear(data.event, data.id);
-  refresh(); // what another tab reads is heard from here on
+  if (channel) channel.onmessage = ({ data }) => hear(data.event, data.id);
+  refresh(true); // what another tab reads is heard from here on
   try {
     while (!signal.aborted) {
       await untilShown(signal);
@@ -31,7 +33,7 @@ export async function readFeed({ account, signal, take, refresh, onOpen }) {
         lastEventId,
         onOpen,
         take: (event, id) => {
-          channel.postMessage({ event, id });
+          channel?.postMessage({ event, id });
           hear(event, id);
         },
       }));
@@ -45,7 +47,7 @@ export async function readFeed({ account, signal, take, refresh, onOpen }) {
 /** Does `action` as the only tab. Waits for that until `signal` is aborted. */
 async function withLock(name, signal, action) {
   if (signal.aborted) return;
-  if (!navigator.locks) return action(signal); // on plain http, each tab reads for itself
+  if (!navigator.locks) return action(signal); // each tab reads for itself
   try {
     await navigator.locks.request(name, { signal }, () => action(signal));
   } catch (error) {

@@ -2,7 +2,7 @@
 
 const listeners = new Set();
 
-/** Calls `listener` with each event of the feed, until `signal` is aborted. `resync` says that events may have been missed. */
+/** Calls `listener` with each event of the feed, until `signal` is aborted. `resync` says that events may have been missed; with `isFirst`, before any event came. */
 export function onFeedEvent(listener, signal) {
   if (signal.aborted) return;
   listeners.add(listener);
