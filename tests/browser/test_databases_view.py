@@ -7,7 +7,7 @@ from services.launcher.embedded.postgres import EmbeddedPostgres
 from tests.support.chromium import watched_context
 from tests.support.data_sources import Source, make_source
 from tests.support.databases_on_page import call, card, make_sandbox
-from tests.support.page import Person, refuse
+from tests.support.page import Person, pass_event, refuse
 from tests.support.system import System
 
 HOSTILE = """
@@ -44,7 +44,7 @@ async def test_a_sandbox_is_made_asked_changed_and_deleted(person: Person) -> No
     await expect(page.get_by_role("cell", name="Tent small")).to_be_visible()
     await page.get_by_label("An INSERT, UPDATE or DELETE statement").fill("DELETE FROM products WHERE id = 1")
     await person.button("Show what it would do").click()
-    await expect(page.get_by_text("other rows").or_(page.get_by_text("foreign key")).first).to_be_visible()
+    await expect(page.locator("#change-problem")).to_contain_text("violates foreign key constraint")
     statement = "INSERT INTO customers (name, email, city) VALUES ('Zoe', 'zoe@example.com', 'Rome')"
     await page.get_by_label("An INSERT, UPDATE or DELETE statement").fill(statement)
     await page.get_by_label("What it is for (optional)").fill("A new customer.")
@@ -169,3 +169,26 @@ async def test_what_was_typed_stays_while_a_database_cannot_be_read(person: Pers
     await expect(page.get_by_role("heading", name="Mine")).to_be_visible()
     await expect(change).to_have_value("UPDATE")
     await expect(page.get_by_role("cell", name="1", exact=True)).to_be_visible()
+
+
+async def test_rows_that_change_or_may_have_changed_meanwhile_are_told_to_be_out_of_date(person: Person) -> None:
+    page, source = person.page, await make_sandbox(person)
+    change = {"type": "rows.changed", "data_source_id": source, "table": "public.orders"}
+
+    async def change_meanwhile(route: Route) -> None:
+        await pass_event(page, change)
+        await route.continue_()
+
+    await page.goto(f"/#/databases/{source}")
+    await page.get_by_label("A SELECT statement").fill("SELECT id FROM orders WHERE id = 1")
+    await page.route("**/query", change_meanwhile, times=1)
+    await person.button("Run").click()
+    await expect(page.get_by_text("orders has changed since.")).to_be_visible()
+    await page.route("**/query", change_meanwhile, times=1)
+    await person.button("Run again").click()
+    await expect(person.button("Run again")).to_be_enabled()
+    await expect(page.get_by_text("orders has changed since.")).to_be_visible()
+    await person.button("Run again").click()
+    await expect(page.get_by_text("These are the rows of now.")).to_be_visible()
+    await pass_event(page, {"type": "resync"})
+    await expect(page.get_by_text("The rows may have changed since.")).to_be_visible()

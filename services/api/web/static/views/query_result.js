@@ -2,10 +2,10 @@
 
 import { Refused, Unreachable, call } from "../api.js";
 import { button, el, icon } from "../dom.js";
-import { onFeedEvent } from "../feed_events.js";
 import { visible } from "../visible.js";
 import { exceptionWords } from "../words.js";
 import { chart } from "./chart.js";
+import { watchRows } from "./row_changes.js";
 import { rowsTable } from "./rows_table.js";
 import { sqlFold } from "./sql_fold.js";
 
@@ -16,9 +16,9 @@ export function isQueryResult(output) {
 
 /**
  * The element of a result `{source, sql, purpose?, columns, rows, cut, chart?}`. When rows of one of its tables change, it
- * says so, and can be run again, until `signal` is aborted.
+ * says so, and can be run again, until `signal` is aborted. `changes`: those since the rows were asked for, from `watchRows`.
  */
-export function queryResult(result, signal) {
+export function queryResult(result, signal, changes = watchRows(result, signal)) {
   const purpose = visible(result.purpose ?? "");
   const body = el("div", { class: "query-body" });
   const words = el("span");
@@ -31,33 +31,33 @@ export function queryResult(result, signal) {
   }
 
   async function run() {
+    const before = changes.words;
+    changes.words = null;
     again.disabled = true;
     words.textContent = "Running …";
     try {
       const { columns, rows, is_cut } = await call("POST", `/api/data-sources/${result.source}/query`, { body: { sql: result.sql }, signal });
       show({ columns, rows, cut: is_cut });
-      note.classList.remove("out-of-date");
-      words.textContent = "These are the rows of now.";
+      tell("These are the rows of now.");
     } catch (error) {
       if (signal.aborted) return;
       if (!(error instanceof Refused || error instanceof Unreachable)) throw error;
+      changes.words ??= before;
       words.textContent = exceptionWords(error);
     } finally {
       again.disabled = false;
     }
   }
 
-  onFeedEvent((event) => {
-    if (event.type !== "rows.changed" || event.data_source_id !== result.source || !mentions(result.sql, event.table)) return;
-    words.textContent = `${visible(event.table)} has changed since.`;
-    note.classList.add("out-of-date");
-    note.hidden = false;
-  }, signal);
+  /** Says that the rows are out of date; `otherwise` where they are not. */
+  function tell(otherwise) {
+    words.textContent = changes.words ?? otherwise;
+    note.classList.toggle("out-of-date", changes.words !== null);
+    note.hidden = words.textContent === "";
+  }
+
+  changes.listener = () => { if (!again.disabled) tell(""); };
+  tell("");
   show(result);
   return el("section", { class: "query-result" }, purpose && el("p", { class: "purpose" }, el("bdi", {}, purpose)), note, body, sqlFold(result.sql));
-}
-
-/** Whether a statement may read a table, by its name alone. */
-function mentions(sql, table) {
-  return sql.toLowerCase().includes(table.slice(table.lastIndexOf(".") + 1).replaceAll('"', "").toLowerCase());
 }
