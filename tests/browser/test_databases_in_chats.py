@@ -1,16 +1,22 @@
 """Databases in a chat: rows and charts of queries, and changes that a person decides."""
 
+import asyncio
 from uuid import uuid4
 
 import pytest
-from playwright.async_api import BrowserContext, Locator, expect
+from playwright.async_api import BrowserContext, Locator, Route, expect
 
 from tests.doubles import groq_control
-from tests.support.databases_on_page import ORDERS, ask_with_query, call, card, make_sandbox, propose, rows_of
-from tests.support.page import Person
+from tests.support.databases_on_page import CHANGE, ORDERS, ask_with_query, call, card, make_sandbox, propose, rows_of
+from tests.support.page import Person, pass_event
 
 STATUS = "SELECT status FROM orders WHERE id IN (1, 2) ORDER BY id"
 BY_CITY = "SELECT city, count(*) AS people, sum(id) AS ids FROM customers GROUP BY city ORDER BY city"
+
+WATCH_STATUSES = """(card) => {
+    window.statuses = [];
+    new MutationObserver(() => window.statuses.push(card.dataset.status)).observe(card, {attributeFilter: ["data-status"]});
+}"""
 
 
 @pytest.fixture
@@ -174,6 +180,46 @@ async def test_a_change_is_told_in_every_tab_and_marks_the_rows_that_are_shown(
     await person.button("Run again", within=answer).click()
     await expect(cells(answer).nth(1)).to_have_text("cancelled")
     await expect(answer.get_by_text("These are the rows of now.")).to_be_visible()
+
+
+async def test_an_answer_that_comes_late_does_not_undo_a_decision(person: Person, sandbox: int) -> None:
+    made = await call(person, "POST", f"/api/data-sources/{sandbox}/operations", {"sql": CHANGE})
+    path, page = f"/api/operations/{made['id']}", person.page
+    late = asyncio.Event()
+
+    async def hold(route: Route) -> None:
+        response = await route.fetch()
+        await late.wait()
+        await route.fulfill(response=response)
+
+    await page.goto("/#/changes")
+    shown = card(page, "Waits for your decision")
+    await expect(shown).to_contain_text("2 rows will be changed.")
+    await page.route(f"**{path}", hold, times=1)
+    async with page.expect_request(f"**{path}"):
+        await pass_event(page, {"type": "operation.changed", "operation_id": made["id"], "status": "approved"})
+    await page.locator(".operation").evaluate(WATCH_STATUSES)
+    await person.button("Approve", within=shown).click()
+    await expect(card(page, "Done")).to_contain_text("2 rows changed.")
+    async with page.expect_response(f"**{path}"):
+        late.set()
+    await expect(card(page, "Done")).to_contain_text("2 rows changed.")
+    assert "proposed" not in await page.evaluate("window.statuses")
+
+
+async def test_a_card_of_a_finished_answer_is_read_once(
+    person: Person, sandbox: int, groq_url: str, marker: str
+) -> None:
+    shown = await propose(person, groq_url, marker, sandbox)
+    await person.button("Refuse", within=shown).click()
+    await expect(person.answers.last.get_by_text("t1 t2 t3")).to_be_visible()
+    reads: list[str] = []
+    person.page.on("request", lambda request: reads.append(request.url) if "/api/operations/" in request.url else None)
+    await person.button("New chat").click()
+    await expect(person.answers).to_have_count(0)
+    await person.chats.first.get_by_role("link").click()
+    await expect(card(person.page, "Refused")).to_contain_text("orders: 2 rows")
+    assert len(reads) == 1
 
 
 async def diff_of(shown: Locator) -> list[str]:

@@ -68,8 +68,8 @@ export class Chat {
     const accepted = await this.#post("POST", "", { content, on_conflict: "enqueue", time_zone: timeZone() });
     if (accepted === null) {
       this.#views = this.#views.filter((view) => view !== question && view !== answer);
-      question.element.remove();
-      answer.element.remove();
+      question.close();
+      answer.close();
       this.#listeners.changed();
       return false;
     }
@@ -167,10 +167,7 @@ export class Chat {
     }
     this.#views = [...kept, ...shown];
     for (const view of known.values()) {
-      if (!shown.includes(view)) {
-        view.following?.abort();
-        view.element.remove();
-      }
+      if (!shown.includes(view)) view.close();
     }
     let next = null;
     for (const view of shown.toReversed()) {

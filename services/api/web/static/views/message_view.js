@@ -17,6 +17,7 @@ export class MessageView {
   #actions;
   #footer = el("footer", { class: "message-actions" });
   #content;
+  #closed = new AbortController();
 
   constructor(message, actions, signal) {
     this.message = message;
@@ -24,11 +25,18 @@ export class MessageView {
     const isUser = message.role === "user";
     if (!isUser) {
       this.reply = isOpen(message) ? newReply() : savedReply(message);
-      this.replyView = new ReplyView(this.reply, signal);
+      this.replyView = new ReplyView(this.reply, AbortSignal.any([signal, this.#closed.signal]));
     }
     this.#content = isUser ? el("div", { class: "bubble" }, message.content) : this.replyView.element;
     this.element = el("article", { class: `message ${message.role}`, "aria-label": isUser ? "You" : "Assistant" }, el("h2", { class: "visually-hidden" }, isUser ? "You said" : "The assistant said"), this.#content, this.#footer);
     this.#showActions();
+  }
+
+  /** The message is not shown any more. */
+  close() {
+    this.following?.abort();
+    this.#closed.abort();
+    this.element.remove();
   }
 
   get isPending() {

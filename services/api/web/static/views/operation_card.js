@@ -1,6 +1,6 @@
 // An operation that somebody decides: what it does, the two answers, what became of it, and its undo.
 
-import { untilItWorks } from "../again.js";
+import { oneAtATime, untilItWorks } from "../again.js";
 import { Refused, Unreachable, call } from "../api.js";
 import { announce } from "../announcer.js";
 import { button, el, icon } from "../dom.js";
@@ -9,7 +9,7 @@ import { rendered } from "../scheduler.js";
 import { brief, visible } from "../visible.js";
 import { exceptionWords } from "../words.js";
 import { operationBody } from "./operation_body.js";
-import { kindWords, moment, outcomeWords, statusWords } from "./operation_words.js";
+import { isBefore, kindWords, moment, outcomeWords, statusWords } from "./operation_words.js";
 
 const SYMBOLS = { __proto__: null, write: "database", undo: "undo", delete_chats: "trash", restore_chats: "undo", tool_call: "tool" };
 
@@ -17,8 +17,6 @@ export class OperationCard {
   #id;
   #signal;
   #operation = null;
-  #reading = false;
-  #isStale = false;
   /** What the buttons are for. */
   #offered = "";
   #isBusy = false;
@@ -33,6 +31,8 @@ export class OperationCard {
   #actions = el("div", { class: "actions" });
   /** The undo of this operation, or the same operation with the rows of now. */
   #next = el("div", { class: "operation-undo" });
+  /** Is aborted when another one is shown below. */
+  #nextReplaced = new AbortController();
 
   /** Shows the operation of this id, and what becomes of it until `signal` is aborted. `operation`: as it is known already. */
   constructor(id, signal, operation = null) {
@@ -56,23 +56,15 @@ export class OperationCard {
   }
 
   /** Reads the operation, until that works. */
-  async read() {
-    this.#isStale = true;
-    if (this.#reading) return;
-    this.#reading = true;
+  read = oneAtATime(async () => {
     try {
-      while (this.#isStale && !this.#signal.aborted) {
-        this.#isStale = false;
-        this.#show(await untilItWorks(() => call("GET", this.#path, { signal: this.#signal }), this.#signal));
-      }
+      this.#show(await untilItWorks(() => call("GET", this.#path, { signal: this.#signal }), this.#signal));
     } catch (error) {
       if (this.#signal.aborted) return;
       if (!(error instanceof Refused || error instanceof Unreachable)) throw error;
       this.#gone(error);
-    } finally {
-      this.#reading = false;
     }
-  }
+  });
 
   get #path() {
     return `/api/operations/${encodeURIComponent(this.#id)}`;
@@ -80,6 +72,7 @@ export class OperationCard {
 
   #show(operation) {
     const before = this.#operation;
+    if (before !== null && isBefore(operation.status, before.status)) return; // it was read before the decision, and came late
     this.#operation = operation;
     const { kind, status } = operation;
     this.element.dataset.status = status;
@@ -126,7 +119,9 @@ export class OperationCard {
   async #propose(path, body) {
     await this.#try(async () => {
       const next = await call("POST", path, { body });
-      const card = new OperationCard(next.id, this.#signal, next);
+      this.#nextReplaced.abort();
+      this.#nextReplaced = new AbortController();
+      const card = new OperationCard(next.id, AbortSignal.any([this.#signal, this.#nextReplaced.signal]), next);
       this.#next.replaceChildren(card.element);
       card.element.setAttribute("tabindex", "-1");
       card.element.focus();

@@ -17,6 +17,8 @@ export class ReplyView {
   #notes = el("div", { class: "reply-notes" });
 
   #signal;
+  /** Is aborted when another answer is shown. */
+  #replaced = new AbortController();
 
   /** What is shown of databases and operations is kept up to date until `signal` is aborted. */
   constructor(reply, signal) {
@@ -28,6 +30,8 @@ export class ReplyView {
   /** Shows another answer instead, or the same one anew. */
   show(reply) {
     this.#reply = reply;
+    this.#replaced.abort();
+    this.#replaced = new AbortController();
     this.#views.clear();
     this.#body.replaceChildren();
     for (const part of reply.parts) this.#add(part);
@@ -59,8 +63,9 @@ export class ReplyView {
   #viewOf(part) {
     if (part.type === "text") return textView(() => this.#reply.sources);
     if (part.type === "reasoning") return reasoningView();
-    if (part.type === "tool") return toolView(this.#signal);
-    if (part.type === "approval") return approvalView(part, this.#signal);
+    const signal = AbortSignal.any([this.#signal, this.#replaced.signal]);
+    if (part.type === "tool") return toolView(signal);
+    if (part.type === "approval") return approvalView(part, this.#reply, signal);
     return { element: el("p", { class: "notice" }, icon("again"), "The answer broke off here. It goes on from another try.") };
   }
 
@@ -124,9 +129,16 @@ function reasoningView() {
   return { element, stream: new MarkdownStream(body, () => []), update };
 }
 
-function approvalView(part, signal) {
+function approvalView(part, reply, signal) {
+  const toldBy = ({ status }, { status: answer }) => (answer === "pending" ? status : null);
+  let told = toldBy(part, reply); // the card reads itself when it is made
   const card = new OperationCard(part.id, signal);
-  return { element: card.element, update: ({ status }, reply) => (reply.status === "pending" ? card.told(status) : card.told(null)) };
+  const update = (now, answer) => {
+    if (toldBy(now, answer) === told) return;
+    told = toldBy(now, answer);
+    card.told(told);
+  };
+  return { element: card.element, update };
 }
 
 function sourceList(sources) {
