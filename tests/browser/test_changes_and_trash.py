@@ -103,8 +103,15 @@ async def test_what_is_unfolded_stays_so_when_the_list_is_read_anew(person: Pers
     await expect(lines).to_have_count(32)
     await lines.last.locator("summary").first.click()
     await expect(lines.last.locator(".operation")).to_contain_text("2 rows")
-    async with page.expect_response(re.compile(r"/api/operations\?.*cursor=")):
-        await pass_event(page, {"type": "resync"})
+
+    async def change_the_first(route: Route) -> None:
+        response = await route.fetch()
+        first, *others = await response.json()
+        await route.fulfill(response=response, json=[{**first, "status": "expired"}, *others])
+
+    await page.route(re.compile(r"/api/operations\?limit=30$"), change_the_first)
+    await pass_event(page, {"type": "resync"})
+    await expect(lines.first).to_contain_text("Expired")
     await expect(lines.last.locator(".operation")).to_be_visible()
     await expect(lines).to_have_count(32)
 

@@ -192,3 +192,19 @@ async def test_rows_that_change_or_may_have_changed_meanwhile_are_told_to_be_out
     await expect(page.get_by_text("These are the rows of now.")).to_be_visible()
     await pass_event(page, {"type": "resync"})
     await expect(page.get_by_text("The rows may have changed since.")).to_be_visible()
+
+
+async def test_a_card_that_was_replaced_reads_nothing_more(person: Person) -> None:
+    page, source = person.page, await make_sandbox(person)
+    reads: list[str] = []
+    page.on("request", lambda request: reads.append(request.url) if "/api/operations/" in request.url else None)
+    await page.goto(f"/#/databases/{source}")
+    box = page.get_by_label("An INSERT, UPDATE or DELETE statement")
+    for stock in ("1", "2"):
+        await box.fill("UPDATE products SET stock = 7 WHERE id = 1".replace("7", stock))
+        await person.button("Show what it would do").click()
+        await expect(page.locator(".operation ins")).to_contain_text(stock)
+    reads.clear()
+    async with page.expect_response("**/api/operations/*"):
+        await pass_event(page, {"type": "resync"})
+    assert len(reads) == 1
