@@ -1,5 +1,6 @@
 """Sandboxes whose data source is gone are dropped: with its account, or while their server was away."""
 
+import random
 import time
 from dataclasses import dataclass, field
 from typing import Final
@@ -41,10 +42,19 @@ class LeftoverSandboxes:
         try:
             there = await find_sandboxes(self.url, deployment)
             async with self.database.connect() as db:  # after the look at the server, which may have got new ones since
-                kept = (await db.execute(select(DataSource.id).where(DataSource.kind == "sandbox"))).scalars().all()
-            left = [name for source_id, name in there.items() if source_id not in set(kept)]
-            for name in left[:BATCH]:
-                await drop(self.url, name)
-                log.info("leftover_sandbox_dropped")
+                kept = set((await db.execute(select(DataSource.id).where(DataSource.kind == "sandbox"))).scalars())
         except DataSourceUnreachable:
             log.warning("sandboxes_unreachable")
+            return
+        left = [name for source_id, name in there.items() if source_id not in kept]
+        # By chance, so that some that can't be dropped do not keep the others from their turn.
+        for name in random.sample(left, min(len(left), BATCH)):
+            await self._drop(self.url, name)
+
+    async def _drop(self, url: str, name: str) -> None:
+        try:
+            await drop(url, name)
+        except DataSourceUnreachable:
+            log.warning("leftover_sandbox_not_dropped")
+        else:
+            log.info("leftover_sandbox_dropped")

@@ -50,6 +50,27 @@ async def test_a_sandbox_goes_with_its_row_and_stays_with_it(settings: Settings,
         await database.dispose()
 
 
+async def test_one_that_can_not_be_dropped_keeps_no_other(settings: Settings, postgres: EmbeddedPostgres) -> None:
+    url = postgres.url_of("sandbox")
+    await prepare(url)
+    database = open_database(settings.database_url, pool_size=1)
+    try:
+        deployment = await identify(database)
+        for source_id in (1, 2, 3):
+            await make(url, new_sandbox(deployment, source_id), Limits())
+        stuck = new_sandbox(deployment, 2).name
+        with psycopg.connect(postgres.url, autocommit=True) as admin:  # what it has in another database is not found
+            admin.execute(f"CREATE SCHEMA stuck AUTHORIZATION {stuck}_reader".encode())
+            sweep = LeftoverSandboxes(database, url, every=0)
+            await sweep.drop()
+            assert await find_sandboxes(url, deployment) == {2: stuck}
+            admin.execute("DROP SCHEMA stuck")
+        await sweep.drop()
+        assert await find_sandboxes(url, deployment) == {}
+    finally:
+        await database.dispose()
+
+
 async def test_a_server_that_is_away_keeps_no_other_work_from_being_done(settings: Settings) -> None:
     database = open_database(settings.database_url, pool_size=1)
     try:

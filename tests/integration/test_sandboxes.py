@@ -1,5 +1,7 @@
 """Sandboxes: a schema with sample tables for each, which nobody else sees, in a database of their own."""
 
+import asyncio
+
 import psycopg
 import pytest
 
@@ -185,3 +187,34 @@ async def test_preparing_again_changes_nothing(url: str, sandbox: Sandbox) -> No
     assert await ask(url, sandbox, "SELECT count(*) FROM orders") == [(200,)]
     with pytest.raises(StatementFailed):
         await ask(url, sandbox, "SELECT pg_sleep(0)")
+
+
+async def test_making_it_twice_at_once_makes_one(url: str) -> None:
+    made = new_sandbox(DEPLOYMENT, 5)
+    await asyncio.gather(*(make(url, made, LIMITS) for _ in range(3)))
+    assert await ask(url, made, "SELECT count(*) FROM orders") == [(200,)]
+
+
+async def test_what_it_holds_stays_when_it_is_made_again(url: str) -> None:
+    made = new_sandbox(DEPLOYMENT, 6)
+    await make(url, made, LIMITS)
+    async with connect_writer(await sandbox_address(made.writer_url, url), LIMITS) as connection:
+        await connection.execute("DELETE FROM orders WHERE id = 1")
+    await make(url, made, LIMITS)
+    assert await ask(url, made, "SELECT count(*) FROM orders") == [(199,)]
+
+
+@pytest.mark.parametrize("has_schema", [True, False])
+async def test_another_ones_remains_of_its_name_are_no_part_of_it(url: str, has_schema: bool) -> None:
+    lost, made = new_sandbox(DEPLOYMENT, 7), new_sandbox(DEPLOYMENT, 7)
+    await make(url, lost, LIMITS)
+    async with connect_writer(await sandbox_address(lost.writer_url, url), LIMITS) as connection:
+        await connection.execute("DELETE FROM orders WHERE id = 1")
+    if not has_schema:
+        with psycopg.connect(url) as admin:
+            admin.execute(f"DROP SCHEMA {made.name} CASCADE".encode())
+        assert 7 in await find_sandboxes(url, DEPLOYMENT)
+    await make(url, made, LIMITS)
+    assert await ask(url, made, "SELECT count(*) FROM orders") == [(200,)]
+    with pytest.raises(DataSourceUnreachable, match="user or the password"):
+        await ask(url, lost, "SELECT 1")

@@ -44,10 +44,6 @@ async def open_sandbox(access: SourceAccess, database: Database, user_id: UserId
     if row.status != "ok":
         await prepare(access.sandbox_url)
         sandbox = read_sandbox(reader.text, writer.text if writer else "")
-        if (
-            is_new
-        ):  # a backup that was restored may give an id again, whose sandbox is still there, with other passwords
-            await drop(access.sandbox_url, sandbox.name)
         await make(access.sandbox_url, sandbox, access.limits)
     return row, is_new
 

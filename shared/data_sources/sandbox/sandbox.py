@@ -1,5 +1,6 @@
 """A user's sandbox: a schema with sample tables, a role that reads them and one that writes them. Made and dropped together."""
 
+import hashlib
 import secrets
 from dataclasses import dataclass, field, replace
 from typing import Final
@@ -17,6 +18,11 @@ from shared.database_urls import to_libpq
 CONNECTIONS: Final = 8
 """How many connections each of a sandbox's roles may have."""
 WAIT_FOR_SESSIONS_MS: Final = 5000
+_MARK: Final = "SELECT obj_description(oid, 'pg_namespace') FROM pg_namespace WHERE nspname = %s"
+_FIND: Final = """
+SELECT nspname FROM pg_namespace WHERE starts_with(nspname, %(prefix)s)
+UNION SELECT regexp_replace(rolname, '_(reader|writer)$', '') FROM pg_roles WHERE starts_with(rolname, %(prefix)s)
+"""
 _RIGHTS: Final = (("reader", "SELECT", ""), ("writer", "SELECT, INSERT, UPDATE, DELETE", "USAGE"))
 
 
@@ -37,6 +43,11 @@ class Sandbox:
     def writer_url(self) -> str:
         """What is stored of the writer."""
         return _stored_url(f"{self.name}_writer", self.writer_password, self.name)
+
+    @property
+    def mark(self) -> str:
+        """The comment on the schema, by which another sandbox with this name is known. Tells nothing of the passwords."""
+        return hashlib.sha256(f"{self.reader_password} {self.writer_password}".encode()).hexdigest()
 
 
 def new_sandbox(deployment: str, source_id: int) -> Sandbox:
@@ -71,7 +82,10 @@ def _prefix(deployment: str) -> str:
 
 
 async def make(url: str, sandbox: Sandbox, limits: Limits) -> None:
-    """Make a sandbox, all of it or nothing. One that is there already stays as it is.
+    """Make a sandbox, all of it or nothing. One that is there already stays as it is, so this may be repeated, also at once.
+
+    A backup that was restored may give an id again whose sandbox is still there, with other passwords and somebody's rows:
+    that one is dropped.
 
     Raises:
         DataSourceUnreachable: the server does not answer.
@@ -79,10 +93,13 @@ async def make(url: str, sandbox: Sandbox, limits: Limits) -> None:
     """
     async with admin(url) as connection, connection.transaction():
         await connection.execute("SELECT pg_advisory_xact_lock(%s)", [LOCK])
-        if (await connection.execute("SELECT FROM pg_namespace WHERE nspname = %s", [sandbox.name])).rowcount:
+        found = await (await connection.execute(_MARK, [sandbox.name])).fetchone()
+        if found == (sandbox.mark,):
             return
+        await _drop(connection, sandbox.name)
         schema = sql.Identifier(sandbox.name)
         await connection.execute(sql.SQL("CREATE SCHEMA {}").format(schema))
+        await connection.execute(sql.SQL("COMMENT ON SCHEMA {} IS {}").format(schema, sandbox.mark))
         await connection.execute(sql.SQL("SET LOCAL search_path TO {}, pg_catalog").format(schema))
         await connection.execute(TABLES)
         await connection.execute(ROWS)
@@ -132,26 +149,38 @@ async def drop(url: str, name: str) -> None:
         DataSourceUnreachable: the server does not answer.
 
     """
-    roles = [f"{name}_reader", f"{name}_writer"]
     async with admin(url) as connection:
-        found = await connection.execute("SELECT rolname FROM pg_roles WHERE rolname = ANY(%s)", [roles])
-        there = [str(role) for (role,) in await found.fetchall()]
-        for role in there:
-            await connection.execute(sql.SQL("ALTER ROLE {} NOLOGIN").format(sql.Identifier(role)))
-        await connection.execute(
-            "SELECT pg_terminate_backend(pid, %s) FROM pg_stat_activity WHERE usename = ANY(%s)",
-            [WAIT_FOR_SESSIONS_MS, there],
-        )
+        async with connection.transaction():  # committed before the sessions end, so that no others come
+            await connection.execute("SELECT pg_advisory_xact_lock(%s)", [LOCK])
+            for role in await _roles(connection, name):
+                await connection.execute(sql.SQL("ALTER ROLE {} NOLOGIN").format(sql.Identifier(role)))
         async with connection.transaction():
             await connection.execute("SELECT pg_advisory_xact_lock(%s)", [LOCK])
-            await connection.execute(sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(sql.Identifier(name)))
-            for role in there:
-                await connection.execute(sql.SQL("DROP OWNED BY {}").format(sql.Identifier(role)))
-                await connection.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(role)))
+            await _drop(connection, name)
+
+
+async def _drop(connection: Admin, name: str) -> None:
+    """Drop whatever is there of a sandbox, perhaps its roles alone. Needs a transaction that has the lock."""
+    roles = await _roles(connection, name)
+    await connection.execute(
+        "SELECT pg_terminate_backend(pid, %s) FROM pg_stat_activity WHERE usename = ANY(%s)",
+        [WAIT_FOR_SESSIONS_MS, roles],
+    )
+    await connection.execute(sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(sql.Identifier(name)))
+    for role in roles:
+        await connection.execute(sql.SQL("DROP OWNED BY {}").format(sql.Identifier(role)))
+        await connection.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(role)))
+
+
+async def _roles(connection: Admin, name: str) -> list[str]:
+    """The roles that are there of a sandbox. Read under the lock: another process may make or drop them."""
+    roles = [f"{name}_reader", f"{name}_writer"]
+    found = await connection.execute("SELECT rolname FROM pg_roles WHERE rolname = ANY(%s)", [roles])
+    return [str(role) for (role,) in await found.fetchall()]
 
 
 async def find_sandboxes(url: str, deployment: str) -> dict[int, str]:
-    """The names of this deployment's sandboxes on the server, by the ids of their data sources.
+    """The names of this deployment's sandboxes on the server, by the ids of their data sources. Of some, only roles are left.
 
     Raises:
         DataSourceUnreachable: the server does not answer.
@@ -159,7 +188,7 @@ async def find_sandboxes(url: str, deployment: str) -> dict[int, str]:
     """
     prefix = _prefix(deployment)
     async with admin(url) as connection:
-        found = await connection.execute("SELECT nspname FROM pg_namespace WHERE starts_with(nspname, %s)", [prefix])
+        found = await connection.execute(_FIND, {"prefix": prefix})
         names = [str(name) for (name,) in await found.fetchall()]
     numbers = {name: name.removeprefix(prefix) for name in names}
     return {int(number): name for name, number in numbers.items() if number.isdecimal()}

@@ -1,5 +1,6 @@
 """The routes of data sources, as a client sees them."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 
 import httpx
@@ -205,6 +206,14 @@ async def test_a_sandbox_whose_id_was_given_before_is_made_anew(ada: Client, own
     assert (again["id"], again["status"]) == (first["id"], "ok")
     asked = await ada.http.post(f"/api/data-sources/{again['id']}/query", json={"sql": SHOP})
     assert asked.status_code == 200
+
+
+async def test_a_sandbox_that_is_asked_for_twice_at_once_is_one_and_answers(ada: Client) -> None:
+    answers = await asyncio.gather(*(ada.http.post("/api/data-sources/sandbox") for _ in range(3)))
+    assert sorted(answer.status_code for answer in answers) == [200, 200, 201]
+    (sandbox_id,) = {answer.json()["id"] for answer in answers}
+    asked = await ada.http.post(f"/api/data-sources/{sandbox_id}/query", json={"sql": "SELECT count(*) FROM orders"})
+    assert asked.json()["rows"] == [[200]]
 
 
 async def test_the_sandbox_is_made_once_asked_and_dropped(ada: Client, postgres: EmbeddedPostgres) -> None:
