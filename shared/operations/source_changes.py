@@ -2,10 +2,10 @@
 
 import asyncio
 import json
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import psycopg
 
@@ -20,9 +20,14 @@ from shared.data_sources.schema import Schema
 from shared.data_sources.schema_reading import read_schema, schema_from_json
 from shared.data_sources.statements.check import check_write
 from shared.data_sources.statements.checked import Write
+from shared.errors import StatementFailed
 from shared.operations.changes import Changes, DoneChange, NoChanges, NoteDone, ShownChange
 from shared.operations.rows import OperationRow
 from shared.operations.sources import ChangeableSource
+
+MOST_PREVIEW_SECONDS: Final = 60.0
+PREVIEW_STATEMENTS: Final = 4
+"""How many statements of the longest time a preview may take: a change runs twice in each of two transactions or more."""
 
 Writer = Callable[[ChangeableSource], AbstractAsyncContextManager[psycopg.AsyncConnection[Any]]]
 """Opens a connection that can write. Raises what Changes says of connections."""
@@ -30,11 +35,15 @@ Writer = Callable[[ChangeableSource], AbstractAsyncContextManager[psycopg.AsyncC
 
 @dataclass(frozen=True, slots=True)
 class SourceChanges:
-    """Changes over PostgreSQL (changes.py). A statement may change `rows` rows at most. `keyring` encrypts images."""
+    """Changes over PostgreSQL (changes.py). A statement may change `rows` rows at most. `keyring` encrypts images.
+
+    A preview takes `seconds` at most, with all statements that it runs: its locks keep others waiting.
+    """
 
     writer: Writer
     keyring: Keyring
     rows: int
+    seconds: float = MOST_PREVIEW_SECONDS
 
     async def preview_write(self, source: ChangeableSource, sql: str, /) -> ShownChange:
         """What a statement would do (Changes)."""
@@ -43,12 +52,13 @@ class SourceChanges:
             write = await _check(sql, schema_from_json(source.schema))
         async with self.writer(source) as connection:
             write = write or await _check(sql, await read_schema(connection))
-            return _shown(await make_preview(connection, write, self._bounds(source)))
+            async with self._in_time():
+                return _shown(await make_preview(connection, write, self._bounds(source)))
 
     async def preview_undo(self, source: ChangeableSource, images: bytes, /) -> ShownChange:
         """What an undo would do (Changes)."""
         kept = self._open(source, images)
-        async with self.writer(source) as connection:
+        async with self.writer(source) as connection, self._in_time():
             return _shown(await make_undo_preview(connection, kept, self._bounds(source)))
 
     async def commit(
@@ -73,6 +83,18 @@ class SourceChanges:
         async with self.writer(source) as connection:
             return await was_committed(connection, xid)
 
+    @asynccontextmanager
+    async def _in_time(self) -> AsyncIterator[None]:
+        """Stop a preview that takes too long. What it has done is rolled back."""
+        try:
+            async with asyncio.timeout(self.seconds):
+                yield
+        except TimeoutError:
+            raise StatementFailed(
+                f"The preview took longer than {self.seconds:g} s and was stopped; nothing was changed. Change fewer rows.",
+                field="sql",
+            ) from None
+
     def _bounds(self, source: ChangeableSource) -> PreviewBounds:
         return PreviewBounds(rows=self.rows, trusted_functions=frozenset(source.trusted_functions))
 
@@ -93,7 +115,8 @@ def open_changes(access: SourceAccess | None, rows: int) -> Changes:
         stored = StoredSource(source.id, source.user_id, source.kind, source.reader_url, source.writer_url)
         return access.writer(stored)
 
-    return SourceChanges(writer, access.keyring, rows)
+    seconds = min(access.limits.statement_seconds * PREVIEW_STATEMENTS, MOST_PREVIEW_SECONDS)
+    return SourceChanges(writer, access.keyring, rows, seconds)
 
 
 async def _check(sql: str, schema: Schema) -> Write:

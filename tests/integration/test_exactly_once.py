@@ -2,13 +2,14 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from services.launcher.embedded.postgres import EmbeddedPostgres
 from services.worker.operations.commit import TRY_FOR
-from shared.errors import NotUndoable, StatementRefused
+from shared.errors import NotUndoable, StatementFailed, StatementRefused
 from shared.operations.rows import OperationRow, to_json
 from tests.support.committing import ADD, GATES, TABLES, Bank, killed, open_bank
 from tests.support.data_sources import Source, make_source
@@ -56,6 +57,15 @@ async def test_what_was_approved_is_committed_and_undone_and_done_again(bank: Ba
     ] * 3
     entries = execute(bank.database_url, "SELECT details::text FROM audit_log")
     assert not any('balance"' in str(details) for (details,) in entries)
+
+
+async def test_a_preview_of_many_statements_ends_with_its_own_deadline(bank: Bank) -> None:
+    hurried = replace(bank, changes=replace(bank.changes, seconds=0.05))
+    with bank.source.owner() as owner, owner.transaction():
+        owner.execute("LOCK TABLE accounts")
+        with pytest.raises(StatementFailed, match=r"longer than 0\.05 s and was stopped"):
+            await hurried.approved()
+    assert (await ended(bank, await bank.approved())).status == "committed"
 
 
 async def test_images_are_kept_encrypted(bank: Bank) -> None:

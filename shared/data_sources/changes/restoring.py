@@ -1,4 +1,4 @@
-"""Rows go back to earlier images in one transaction: all at once where that works, else one by one."""
+"""Rows go back to earlier images in one transaction: all at once where that works, else in halves of halves."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -84,7 +84,7 @@ async def restore(
     # Backwards: each step of the change was possible, so each step back is, as long as nothing else has changed.
     places = [place for place in reversed(range(len(rows))) if place not in work.conflicts]
     if places and await _try(connection, work, places):
-        await _one_by_one(connection, work, places)
+        await _in_parts(connection, work, places)
     done = dict(sorted(work.done.items()))
     # In the order of the steps back, for an undo of the undo.
     effect = Effect(target, tuple(reversed(done.values())), ())
@@ -104,15 +104,29 @@ def _find_changed(work: _Work) -> None:
             work.conflicts[place] = "changed"
 
 
-async def _one_by_one(connection: psycopg.AsyncConnection[Any], work: _Work, places: Sequence[int]) -> None:
-    """Bring back what can be. A row that can't go back yet may be able to when others have."""
+async def _in_parts(connection: psycopg.AsyncConnection[Any], work: _Work, places: Sequence[int]) -> None:
+    """Bring back what can be of rows that can't go back together. A row may be able to when others have."""
     waiting, reasons = list(places), dict[int, Conflict]()
     while waiting:
-        reasons = {place: why for place in waiting if (why := await _try(connection, work, [place]))}
+        reasons = await _halve(connection, work, waiting)
         if len(reasons) == len(waiting):
             break
         waiting = list(reasons)
     work.conflicts |= reasons
+
+
+async def _halve(connection: psycopg.AsyncConnection[Any], work: _Work, places: Sequence[int]) -> dict[int, Conflict]:
+    """Bring back both halves of these rows, in halves again where that fails. Returns which rows stay as they are, and why.
+
+    A few rows that can't go back are found in some tries each, and not in one try for each row.
+    """
+    reasons = dict[int, Conflict]()
+    middle = (len(places) + 1) // 2
+    for part in (places[:middle], places[middle:]):
+        reason = await _try(connection, work, part) if part else None
+        if reason is not None:
+            reasons |= {part[0]: reason} if len(part) == 1 else await _halve(connection, work, part)
+    return reasons
 
 
 async def _try(connection: psycopg.AsyncConnection[Any], work: _Work, places: Sequence[int]) -> Conflict | None:

@@ -79,9 +79,8 @@ async def commit_undo(
         DataSourceUnreachable: the connection broke; when that was after `note`, ask `was_committed`.
 
     """
-    left_out: dict[int, Conflict] = {
-        place: "not_restored" for place, row in enumerate(preview.rows) if row.conflict == "not_restored"
-    }
+    # The preview has tried them, and the person has seen that they stay.
+    left_out = {place: row.conflict for place, row in enumerate(preview.rows) if row.conflict}
     hidden = frozenset(preview.set_at_commit)
     with commit_errors():
         try:

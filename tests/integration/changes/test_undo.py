@@ -1,5 +1,8 @@
 """Undoing what was committed: rows go back, or are told as conflicts, one by one."""
 
+from typing import Any
+
+import psycopg
 import pytest
 
 from shared.data_sources.changes.results import Images
@@ -161,3 +164,28 @@ async def test_an_undo_is_committed_only_as_it_was_shown(table: Connection, conn
     with pytest.raises(EffectChanged):
         await commit_undo(table, images, shown, BOUNDS, no_note)
     assert await state(table) == before
+
+
+class Counting(psycopg.AsyncConnection[Any]):
+    """A connection that counts how often rows were tried to go back."""
+
+    tries = 0
+
+    async def execute(self, query: Any, *arguments: Any, **options: Any) -> psycopg.AsyncCursor[Any]:  # noqa: ANN401 - psycopg's
+        """Run a statement."""
+        self.tries += query == "SAVEPOINT restored"
+        return await super().execute(query, *arguments, **options)
+
+
+async def test_one_row_of_many_that_can_not_go_back_is_found_in_few_tries(table: Connection, source_url: str) -> None:
+    await table.execute("INSERT INTO t SELECT i, i * 10 FROM generate_series(5, 300) AS i")
+    images = await change(table, "DELETE FROM t")
+    await table.execute("INSERT INTO t VALUES (1000, 770, 'theirs')")
+    async with await Counting.connect(source_url, autocommit=True) as connection:
+        shown = await undo_preview(connection, images)
+        assert [(row.after or {})["id"] for row in shown.rows if row.conflict] == [77]
+        assert connection.tries < 2 * 25  # of each of two transactions
+        connection.tries = 0
+        await commit_undo(connection, images, shown, BOUNDS, no_note)
+        assert connection.tries == 1
+    assert (await state(table))["t"].total() == 300
