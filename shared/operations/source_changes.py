@@ -4,12 +4,12 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import psycopg
 
-from shared.data_sources.access import SourceAccess, StoredSource
+from shared.data_sources.access import Slots, SourceAccess, StoredSource
 from shared.data_sources.changes.commit import commit_change, was_committed
 from shared.data_sources.changes.effects import PreviewBounds
 from shared.data_sources.changes.preview import make_preview
@@ -37,19 +37,22 @@ Writer = Callable[[ChangeableSource], AbstractAsyncContextManager[psycopg.AsyncC
 class SourceChanges:
     """Changes over PostgreSQL (changes.py). A statement may change `rows` rows at most. `keyring` encrypts images.
 
-    A preview takes `seconds` at most, with all statements that it runs: its locks keep others waiting.
+    A preview takes `seconds` at most, with all statements that it runs: its locks keep others waiting. `slots` bound
+    how many statements of a user are read at a time.
     """
 
     writer: Writer
     keyring: Keyring
     rows: int
     seconds: float = MOST_PREVIEW_SECONDS
+    slots: Slots = field(default_factory=Slots)
 
     async def preview_write(self, source: ChangeableSource, sql: str, /) -> ShownChange:
         """What a statement would do (Changes)."""
         write = None
         if source.schema is not None:  # what the wall refuses needs no connection
-            write = await _check(sql, schema_from_json(source.schema))
+            async with self.slots.one(source.user_id):
+                write = await _check(sql, schema_from_json(source.schema))
         async with self.writer(source) as connection:
             write = write or await _check(sql, await read_schema(connection))
             async with self._in_time():
@@ -116,7 +119,7 @@ def open_changes(access: SourceAccess | None, rows: int) -> Changes:
         return access.writer(stored)
 
     seconds = min(access.limits.statement_seconds * PREVIEW_STATEMENTS, MOST_PREVIEW_SECONDS)
-    return SourceChanges(writer, access.keyring, rows, seconds)
+    return SourceChanges(writer, access.keyring, rows, seconds, access.slots)
 
 
 async def _check(sql: str, schema: Schema) -> Write:

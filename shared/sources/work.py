@@ -14,6 +14,7 @@ from shared.data_sources.querying import QueryResult, run_query
 from shared.data_sources.schema import Schema
 from shared.data_sources.schema_reading import read_schema, schema_from_json, schema_to_json
 from shared.data_sources.statements.check import check_query
+from shared.data_sources.statements.checked import Query
 from shared.database.engine import Database
 from shared.errors import CortexAIError
 from shared.sources import rows
@@ -60,13 +61,18 @@ async def query_source(access: SourceAccess, database: Database, source: SourceR
     """
     schema = await _fresh_schema(database, source)
     if schema is not None:
-        # Before anything connects. Parsing takes milliseconds of the processor, so it is no work for the event loop.
-        query = await asyncio.to_thread(check_query, sql, schema)
+        async with access.slots.one(source.user_id):  # before anything connects, and not more of them at a time
+            query = await _check(sql, schema)
     async with noting(database, source), access.reader(source.stored) as connection:
         if schema is None:
             schema, _ = await _read(connection, database, source)
-            query = await asyncio.to_thread(check_query, sql, schema)
+            query = await _check(sql, schema)
         return await run_query(connection, query, access.limits)
+
+
+async def _check(sql: str, schema: Schema) -> Query:
+    """Read a query on a thread: that may take longer than others on the event loop should wait."""
+    return await asyncio.to_thread(check_query, sql, schema)
 
 
 async def _fresh_schema(database: Database, source: SourceRow) -> Schema | None:

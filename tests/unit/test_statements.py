@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.data_sources.schema import Schema
+from shared.data_sources.schema import Column, Schema, Table
 from shared.data_sources.statements.check import check_query, check_write
 from shared.errors import StatementRefused
 from tests.support.statements.reading import PIECES, ordinary, plain_schema
@@ -100,6 +100,29 @@ def test_ordinary_length_is_not_refused() -> None:
     for depth in range(8):
         nested = f"SELECT id FROM ({nested}) AS t{depth} WHERE (id > ({depth}))"
     assert not reason(check_query, nested)
+
+
+def test_many_names_of_wide_tables_are_judged_in_a_bounded_time() -> None:
+    columns = tuple(Column(f"c{number}", "text") for number in range(1600))
+    schema = Schema(tuple(Table("public", f"t{number}", "table", columns) for number in range(25)))
+    names = ", ".join("a.c1599" for _ in range(600))
+    started = time.process_time()
+    for sources in ("t0 a" for _ in range(600)), (f"t{number % 25} a" for number in range(600)):
+        assert reason(check_query, f"SELECT {names} FROM {', '.join(sources)}", schema) == ""
+    assert time.process_time() - started < 3
+
+
+def test_a_refusal_names_a_bounded_number_of_columns() -> None:
+    columns = tuple(Column(f"c{number}", "text") for number in range(1600))
+    schema = Schema(tuple(Table("public", f"t{number}", "table", columns) for number in range(25)))
+    sources = ", ".join(f"t{number} a" for number in range(25))
+    for refused in (
+        refusal(check_query, f"SELECT a.x FROM {sources}", schema),
+        refusal(check_write, "UPDATE t0 SET x = 1", schema),
+    ):
+        assert refused is not None
+        assert refused.reason == "unknown_column"
+        assert len(refused.message) < 300
 
 
 @pytest.mark.parametrize(

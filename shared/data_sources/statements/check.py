@@ -16,7 +16,7 @@ from shared.data_sources.statements.lexer import Kind, Token, read_tokens
 from shared.data_sources.statements.nodes import check_nodes
 from shared.data_sources.statements.parsing import TOO_COMPLEX, parse
 from shared.data_sources.statements.series import check_series
-from shared.data_sources.statements.tables import check_columns, find_tables
+from shared.data_sources.statements.tables import check_columns, distinct, find_tables
 from shared.data_sources.statements.words import check_keywords, check_words
 from shared.data_sources.statements.writes import find_lists_of_columns, read_write
 from shared.errors import StatementRefused
@@ -44,7 +44,7 @@ def check_query(sql: str, schema: Schema) -> Query:
         tables = _check_statement(statement, tokens, schema, frozenset())
     except RecursionError as error:
         raise StatementRefused("too_complex", TOO_COMPLEX) from error
-    return Query(sql, _named(tables))
+    return Query(sql, distinct(tables.values()))
 
 
 def check_write(sql: str, schema: Schema) -> Write:
@@ -108,7 +108,3 @@ def _aliases_with_columns(statement: exp.Expr) -> frozenset[int]:
         for alias in statement.find_all(exp.TableAlias)
         if alias.this is not None and alias.args.get("columns") and "start" in alias.this.meta
     )
-
-
-def _named(tables: dict[int, Table | None]) -> tuple[Table, ...]:
-    return tuple(dict.fromkeys(table for table in tables.values() if table is not None))

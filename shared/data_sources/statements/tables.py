@@ -4,7 +4,9 @@
 """
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import islice
 from typing import Final
 
 from sqlglot import exp
@@ -15,6 +17,9 @@ from shared.errors import StatementRefused
 
 SHOWN_NAMES: Final = 30
 """Names of columns or tables in a message."""
+
+Names = dict[tuple[str, str], Table]
+"""Tables by schema and name."""
 
 Scope = frozenset[str]
 """The names of WITH that hide tables."""
@@ -28,6 +33,7 @@ def find_tables(statement: exp.Expr, schema: Schema) -> dict[int, Table | None]:
 
     """
     found: dict[int, Table | None] = {}
+    names: Names = {(table.schema, table.name): table for table in schema.tables}
     waiting: list[tuple[exp.Expr, Scope]] = [(statement, frozenset())]
     while waiting:
         node, scope = waiting.pop()
@@ -35,7 +41,7 @@ def find_tables(statement: exp.Expr, schema: Schema) -> dict[int, Table | None]:
         if isinstance(with_, exp.With):
             scope = _enter(with_, scope, waiting)
         if isinstance(node, exp.Table) and isinstance(node.this, exp.Identifier):
-            found[id(node)] = _resolve(node, scope, schema)
+            found[id(node)] = _resolve(node, scope, names, schema)
         waiting.extend(
             (child, scope) for child in node.iter_expressions() if not isinstance(child, exp.With | exp.DataType)
         )
@@ -61,26 +67,45 @@ def name_of(identifier: exp.Expr) -> str:
     return "".join(character.lower() if character.isascii() else character for character in name)
 
 
-def _resolve(node: exp.Table, scope: Scope, schema: Schema) -> Table | None:
+def _resolve(node: exp.Table, scope: Scope, names: Names, schema: Schema) -> Table | None:
     name = name_of(node.this)
     if node.args.get("db") is None:
         if name in scope:
             return None
         # pg_catalog comes before the search path.
         for place in () if name.startswith("pg_") else schema.search_path:
-            for table in schema.tables:
-                if (table.schema, table.name) == (place, name):
-                    return table
+            if table := names.get((place, name)):
+                return table
     else:
         place = name_of(node.args["db"])
         if place == "information_schema" and name in INFORMATION_SCHEMA:
             return None
-        for table in schema.tables:
-            if (table.schema, table.name) == (place, name):
-                return table
+        if table := names.get((place, name)):
+            return table
         name = f"{place}.{name}"
-    known = ", ".join(table.full_name for table in schema.tables[:SHOWN_NAMES])
+    known = shown(table.full_name for table in schema.tables)
     raise StatementRefused("unknown_table", f"there is no table {name} that may be used; tables are: {known or 'none'}")
+
+
+def distinct(tables: Iterable[Table | None]) -> tuple[Table, ...]:
+    """The tables, each once, in the order in which they come first. By `id`, since a table's hash is made of all its columns."""
+    return tuple({id(table): table for table in tables if table is not None}.values())
+
+
+def shown(names: Iterable[str]) -> str:
+    """The first names, for a message."""
+    return ", ".join(islice(names, SHOWN_NAMES))
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """What an alias may stand for: the names of a table's columns, or None for other rows, such as a subquery's."""
+
+    table: Table | None
+    columns: frozenset[str]
+
+
+_OTHER: Final = _Source(None, frozenset())
 
 
 def check_columns(statement: exp.Expr, tables: dict[int, Table | None], schema: Schema) -> None:
@@ -100,48 +125,50 @@ def check_columns(statement: exp.Expr, tables: dict[int, Table | None], schema: 
             _check_column(name, name_of(qualifier), column.args.get("db"), sources, schema)
 
 
-def _sources(statement: exp.Expr, tables: dict[int, Table | None]) -> dict[str, list[Table | None]]:
-    """Find what each alias stands for: tables, or None for other rows. An alias may stand for several things in a statement."""
-    sources: dict[str, list[Table | None]] = defaultdict(list)
+def _sources(statement: exp.Expr, tables: dict[int, Table | None]) -> dict[str, list[_Source]]:
+    """Find what each alias stands for, each source once. An alias may stand for several things in a statement."""
+    # By id: a table's hash would be made of all its columns, each time.
+    made: dict[int, _Source] = {}
+    sources: dict[str, dict[int, _Source]] = defaultdict(dict)
+
+    def add(alias: str, table: Table | None) -> None:
+        if table is not None and id(table) not in made:
+            made[id(table)] = _Source(table, frozenset(column.name for column in table.columns))
+        sources[alias][id(table)] = made[id(table)] if table is not None else _OTHER
+
     for node in statement.find_all(exp.Table, exp.TableAlias):
         if isinstance(node, exp.TableAlias):
-            table = None if node.args.get("columns") else tables.get(id(node.parent))
             if node.this is not None:
-                sources[name_of(node.this)].append(table)
+                add(name_of(node.this), None if node.args.get("columns") else tables.get(id(node.parent)))
         elif node.args.get("alias") is None and isinstance(node.this, exp.Identifier):
-            sources[name_of(node.this)].append(tables[id(node)])
+            add(name_of(node.this), tables[id(node)])
         elif node.args.get("alias") is None:
-            sources[node.this.name.lower() or node.this.key].append(None)  # a function, by its own name
+            add(node.this.name.lower() or node.this.key, None)  # a function, by its own name
     for call in statement.find_all(exp.Unnest, exp.ExplodingGenerateSeries):
-        sources["unnest" if isinstance(call, exp.Unnest) else "generate_series"].append(None)
-    return sources
+        add("unnest" if isinstance(call, exp.Unnest) else "generate_series", None)
+    return {alias: list(found.values()) for alias, found in sources.items()}
 
 
 def _check_column(
-    name: str, qualifier: str, place: exp.Expr | None, sources: dict[str, list[Table | None]], schema: Schema
+    name: str, qualifier: str, place: exp.Expr | None, sources: dict[str, list[_Source]], schema: Schema
 ) -> None:
     found = sources.get(qualifier, [])
     if place is not None:
-        found = [table for table in found if table is not None and table.schema == name_of(place)]
+        schema_name = name_of(place)
+        found = [source for source in found if source.table is not None and source.table.schema == schema_name]
     if not found:
         raise StatementRefused("unknown_column", f"there is no table or alias {qualifier} here for the column {name}")
     if name == "*":
         return
-    has_name = [_may_have(table, name, schema) for table in found]
+    has_name = [_may_have(source, name, schema) for source in found]
     if all(has_name) or (any(has_name) and name not in schema.functions):
         return
-    known = ", ".join(column for table in found if table for column in _names(table))
+    known = shown(column.name for source in found if source.table for column in source.table.columns)
     raise StatementRefused(
         "unknown_column", f"{qualifier} has no column {name}; its columns are: {known or 'not known'}"
     )
 
 
-def _may_have(table: Table | None, name: str, schema: Schema) -> bool:
+def _may_have(source: _Source, name: str, schema: Schema) -> bool:
     """Whether a column of that name is one. Of other rows, such as a subquery's, a name that no function has is taken for one."""
-    if table is None:
-        return name not in schema.functions
-    return any(column.name == name for column in table.columns)
-
-
-def _names(table: Table) -> Iterator[str]:
-    return (column.name for column in table.columns[:SHOWN_NAMES])
+    return name not in schema.functions if source.table is None else name in source.columns

@@ -9,7 +9,7 @@ from shared.data_sources.schema import Table
 from shared.data_sources.statements.checked import Write, WriteKind
 from shared.data_sources.statements.lexer import Token, read_tokens
 from shared.data_sources.statements.parsing import parse
-from shared.data_sources.statements.tables import name_of
+from shared.data_sources.statements.tables import distinct, name_of, shown
 from shared.errors import StatementRefused
 
 KINDS: Final[dict[str, WriteKind]] = {"insert": "insert", "update": "update", "delete": "delete"}
@@ -58,8 +58,8 @@ def read_write(
     _check_columns_set(statement, table)
     kind = KINDS[tokens[0].value]
     joins, condition = (None, None) if kind == "insert" else _slices(sql, tokens, end, statement)
-    others = dict.fromkeys(found for node, found in tables.items() if found is not None and node != id(target))
-    return Write(sql, kind, table, alias, condition, joins, tuple(others))
+    others = distinct(found for node, found in tables.items() if node != id(target))
+    return Write(sql, kind, table, alias, condition, joins, others)
 
 
 def _target(tokens: Sequence[Token]) -> tuple[list[str], str | None, int]:
@@ -91,7 +91,7 @@ def _check_columns_set(statement: exp.Expr, table: Table) -> None:
             raise StatementRefused("syntax", "in SET and in a list of columns, columns stand without a table's name")
         name = name_of(column.this if isinstance(column, exp.Column) else column)
         if name not in names:
-            known = ", ".join(sorted(names))
+            known = shown(column.name for column in table.columns)
             raise StatementRefused(
                 "unknown_column", f"{table.full_name} has no column {name}; its columns are: {known}"
             )
