@@ -389,7 +389,7 @@ class DataSourceNameTaken(Conflict):
 
 
 class DataSourceInUse(Conflict):
-    """An approved change of this data source is being committed; try again when it is over."""
+    """A change of this data source waits for a decision, or is being committed; decide, and try again when it is over."""
 
     code = "data_source_in_use"
 

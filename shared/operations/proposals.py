@@ -12,6 +12,7 @@ from shared.database.tables import Chat, DataSource, Generation, Operation
 from shared.errors import (
     ChatNotFound,
     CortexAIError,
+    DataSourceInUse,
     DataSourceNotFound,
     GenerationNotFound,
     NotUndoable,
@@ -46,7 +47,7 @@ class Proposal:
     """What is proposed. `digest` is that of what the preview shows.
 
     `chat_id`, `generation_id` and `call_id` name the tool call that proposes; None where a person does. `undo_of` is the
-    operation that this one undoes.
+    operation that this one undoes. `writer_url` is where the preview was made, encrypted, as in the data source's row.
     """
 
     kind: str
@@ -59,6 +60,7 @@ class Proposal:
     generation_id: GenerationId | None = None
     call_id: str | None = None
     undo_of: OperationId | None = None
+    writer_url: bytes | None = None
 
 
 async def propose(db: Connection, user_id: UserId, proposal: Proposal, bounds: Bounds) -> Moved:
@@ -70,6 +72,7 @@ async def propose(db: Connection, user_id: UserId, proposal: Proposal, bounds: B
         ChatNotFound, GenerationNotFound, DataSourceNotFound, OperationNotFound: what the proposal names is gone, or another
             user's.
         NotUndoable: the operation to be undone is undone already, or not committed.
+        DataSourceInUse: the data source has got another address since the preview was made.
         TooManyOperations: too many of the user's operations wait for a decision.
         TokenInvalid: the account is gone.
 
@@ -79,6 +82,10 @@ async def propose(db: Connection, user_id: UserId, proposal: Proposal, bounds: B
     await _insist(db, GenerationNotFound, Generation, user_id, proposal.generation_id)
     await audit.take_turn(db, user_id)
     await _insist(db, DataSourceNotFound, DataSource, user_id, proposal.data_source_id)
+    if proposal.writer_url is not None:
+        url = select(DataSource.writer_url).where(DataSource.id == proposal.data_source_id)
+        if (await db.execute(url)).scalar_one() != proposal.writer_url:
+            raise DataSourceInUse("The data source's address was changed meanwhile; propose again.")
     if present := await _find_present(db, user_id, proposal):
         return Moved(present, has_moved=False)
     waiting = select(func.count()).where(

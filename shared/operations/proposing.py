@@ -44,6 +44,7 @@ async def propose_write(
         digest=shown.digest,
         data_source_id=data_source_id,
         statement=sql,
+        writer_url=source.writer_url,
         **(call._asdict() if call else {}),
     )
     async with database.begin() as db:
@@ -66,9 +67,10 @@ async def propose_undo(
         if present := await find_present_undo(db, original):
             return Moved(present, has_moved=False)
     if original.data_source_id is None:
-        kind, shown = await _undo_of_chats(database, original)
+        (kind, shown), writer_url = await _undo_of_chats(database, original), None
     else:
-        kind, shown = await _undo_of_rows(database, changes, original, original.data_source_id)
+        kind = "undo"
+        shown, writer_url = await _undo_of_rows(database, changes, original, original.data_source_id)
     proposal = Proposal(
         kind=kind,
         summary=f"Undo: {original.summary}",
@@ -76,6 +78,7 @@ async def propose_undo(
         digest=shown.digest,
         data_source_id=original.data_source_id,
         undo_of=original.id,
+        writer_url=writer_url,
     )
     async with database.begin() as db:
         return await propose(db, user_id, proposal, bounds)
@@ -96,14 +99,14 @@ async def _undo_of_chats(database: Database, original: OperationRow) -> tuple[st
 
 async def _undo_of_rows(
     database: Database, changes: Changes, original: OperationRow, data_source_id: DataSourceId
-) -> tuple[str, ShownChange]:
-    """The undo of a change of a data source."""
+) -> tuple[ShownChange, bytes | None]:
+    """The undo of a change of a data source, and where that is."""
     async with database.connect() as db:
         source = await find_source(db, original.user_id, data_source_id)
         images = await find_images(db, original.user_id, original.id)
     if images is None:
         raise NotUndoable
-    return "undo", await changes.preview_undo(source, images)
+    return await changes.preview_undo(source, images), source.writer_url
 
 
 def _summary_of(preview: dict[str, Any]) -> str:

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, literal_column, select, tuple_
+from sqlalchemy import ColumnElement, func, literal_column, select, tuple_, update
 from sqlalchemy.orm import aliased
 
 from shared.database.engine import Connection
@@ -141,6 +141,19 @@ async def is_committing(db: Connection, data_source_id: DataSourceId | int) -> b
     """Whether an approved operation of a data source is not over yet."""
     statement = select(Operation.id).where(Operation.data_source_id == data_source_id, Operation.status == "approved")
     return (await db.execute(statement.limit(1))).one_or_none() is not None
+
+
+async def is_awaited(db: Connection, data_source_id: DataSourceId | int) -> bool:
+    """Whether a proposal for a data source may still be approved."""
+    waits = (Operation.status == "proposed") & (Operation.expires_at > func.now())
+    statement = select(Operation.id).where(Operation.data_source_id == data_source_id, waits)
+    return (await db.execute(statement.limit(1))).one_or_none() is not None
+
+
+async def forget_images(db: Connection, data_source_id: DataSourceId | int) -> None:
+    """Let nothing that was committed on a data source be undone any more."""
+    of_source = (Operation.data_source_id == data_source_id) & Operation.before_images.is_not(None)
+    await db.execute(update(Operation).where(of_source).values(before_images=None))
 
 
 def to_json(operation: OperationRow) -> dict[str, Any]:

@@ -9,12 +9,13 @@ import pytest
 
 from services.launcher.embedded.postgres import EmbeddedPostgres
 from services.worker.operations.commit import TRY_FOR
-from shared.errors import NotUndoable, StatementFailed, StatementRefused
+from shared.errors import DataSourceInUse, NotUndoable, StatementFailed, StatementRefused
+from shared.operations.proposals import propose
 from shared.operations.rows import OperationRow, to_json
 from tests.support.committing import ADD, GATES, TABLES, Bank, killed, open_bank
 from tests.support.data_sources import Source, make_source
 from tests.support.forks import Forks
-from tests.support.operations import actions, found
+from tests.support.operations import BOUNDS, actions, found, proposal
 from tests.support.turns import execute
 
 CLAIMED = "SELECT attempt = 1 FROM operations"
@@ -66,6 +67,13 @@ async def test_a_preview_of_many_statements_ends_with_its_own_deadline(bank: Ban
         with pytest.raises(StatementFailed, match=r"longer than 0\.05 s and was stopped"):
             await hurried.approved()
     assert (await ended(bank, await bank.approved())).status == "committed"
+
+
+async def test_what_was_previewed_at_an_earlier_address_is_not_proposed(bank: Bank) -> None:
+    earlier = proposal(data_source_id=bank.data_source, writer_url=b"earlier")
+    async with bank.database.begin() as db:
+        with pytest.raises(DataSourceInUse, match="address was changed"):
+            await propose(db, bank.user, earlier, BOUNDS)
 
 
 async def test_images_are_kept_encrypted(bank: Bank) -> None:

@@ -6,6 +6,7 @@ from fastapi import APIRouter, Depends, Response, status
 from sqlalchemy import func
 
 from services.api.data_sources import queries, sandboxes
+from services.api.data_sources.places import is_elsewhere
 from services.api.data_sources.schemas import (
     DataSourceChange,
     DataSourceView,
@@ -23,11 +24,12 @@ from shared.data_sources.access import SourceAccess
 from shared.data_sources.encryption import Purpose
 from shared.data_sources.hosts import check_host
 from shared.data_sources.urls import read_source_url
+from shared.database.engine import Connection
 from shared.errors import DataSourceInUse, DataSourceKeyMissing, DataSourcesOff, DataSourceUrlInvalid
 from shared.ids import DataSourceId, UserId
 from shared.operations import audit
 from shared.operations.asking import ask
-from shared.operations.rows import is_committing
+from shared.operations.rows import forget_images, is_awaited, is_committing
 from shared.protocol.feed_events import data_source_changed
 from shared.sources import rows, work
 from shared.sources.rows import SourceRow
@@ -42,6 +44,7 @@ _UNREACHABLE: Final[dict[int | str, dict[str, Any]]] = {
 }
 _REFUSED: Final = "validation_failed, data_source_url_invalid, host_not_allowed"
 _NAMED: Final[dict[int | str, dict[str, Any]]] = {409: {"description": "data_source_name_taken"}}
+_IN_USE: Final[dict[int | str, dict[str, Any]]] = {409: {"description": "data_source_in_use"}}
 _CHANGED: Final[dict[int | str, dict[str, Any]]] = {409: {"description": "data_source_name_taken, data_source_in_use"}}
 _WORK: Final = (
     _NOT_FOUND
@@ -138,7 +141,10 @@ async def get_data_source(
 async def change_data_source(
     source_id: BigIntId, body: DataSourceChange, principal: CurrentPrincipal, resources: AppResources, access: Access
 ) -> DataSourceView:
-    """Change a data source. With a new address, its status and its schema are unknown again."""
+    """Change a data source. With a new address, its status and its schema are unknown again.
+
+    With another host, port or database, no proposal may wait, and what was committed before can't be undone any more.
+    """
     given = {name: getattr(body, name) for name in body.model_fields_set}
     values = {name: given[name] for name in ("name", "trusted_functions") if given.get(name) is not None}
     urls: dict[str, str | None] = {name: given[name] for name in ("reader_url", "writer_url") if name in given}
@@ -156,8 +162,8 @@ async def change_data_source(
         values |= {"schema": None, "schema_read_at": None}
     async with resources.database.begin() as db:
         await queries.lock_owner(db, principal.user_id)
-        if urls and await is_committing(db, source_id):  # another server knows nothing of its transaction
-            raise DataSourceInUse
+        if urls:
+            await _leave(db, access, await rows.find_source(db, principal.user_id, source_id), urls)
         values["updated_at"] = func.now()
         row = await queries.change_source(db, principal.user_id, source_id, values)
         changed = _event("data_source.changed", row, name=row.name, fields=sorted(body.model_fields_set))
@@ -166,13 +172,15 @@ async def change_data_source(
     return _view(access, row)
 
 
-@router.delete("/{source_id}", status_code=status.HTTP_204_NO_CONTENT, responses=_NOT_FOUND)
+@router.delete("/{source_id}", status_code=status.HTTP_204_NO_CONTENT, responses=_NOT_FOUND | _IN_USE)
 async def delete_data_source(
     source_id: BigIntId, principal: CurrentPrincipal, resources: AppResources, access: Access
 ) -> None:
     """Forget a data source and the operations on it. Nothing changes in its database; a sandbox is dropped."""
     async with resources.database.begin() as db:
         await queries.lock_owner(db, principal.user_id)
+        if await is_committing(db, source_id):  # nobody would be told how that ends
+            raise DataSourceInUse
         row = await queries.delete_source(db, principal.user_id, source_id)
         await audit.append(db, principal.user_id, _event("data_source.deleted", row, name=row.name, kind=row.kind))
     resources.streams.feed.tell(principal.user_id, data_source_changed(row.id))
@@ -235,6 +243,22 @@ def _event(action: audit.Action, row: SourceRow, **details: object) -> audit.Eve
 async def _find(resources: AppResources, user_id: UserId, source_id: int) -> SourceRow:
     async with resources.database.connect() as db:
         return await rows.find_source(db, user_id, source_id)
+
+
+async def _leave(db: Connection, access: SourceAccess, row: SourceRow, urls: dict[str, str | None]) -> None:
+    """Prepare a data source for other addresses. Needs a transaction that has locked the owner.
+
+    Raises:
+        DataSourceInUse: a change is being committed; or one is proposed, and the addresses lead to another database.
+
+    """
+    if await is_committing(db, row.id):  # another server knows nothing of its transaction
+        raise DataSourceInUse
+    if not is_elsewhere(access, row, urls):
+        return
+    if await is_awaited(db, row.id):  # what was shown was there, and would be done here
+        raise DataSourceInUse
+    await forget_images(db, row.id)  # an undo would put rows of there into here
 
 
 async def _encrypt(access: SourceAccess, user_id: UserId, urls: dict[str, str | None]) -> dict[str, bytes | None]:

@@ -20,6 +20,7 @@ router = APIRouter(tags=["operations"])
 
 _NOT_FOUND: Final[dict[int | str, dict[str, Any]]] = {404: {"description": "operation_not_found"}}
 _PROPOSED: Final[dict[int | str, dict[str, Any]]] = {
+    409: {"description": "data_source_in_use"},
     429: {"description": "too_many_operations"},
     503: {"description": "database_unavailable, data_source_unreachable, too_busy"},
 }

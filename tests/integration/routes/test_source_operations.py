@@ -171,6 +171,26 @@ async def test_the_address_stays_while_a_change_is_being_committed(
     moved = {"writer_url": source.writer_url}
     change = await owner.http.patch(f"/api/data-sources/{data_source}", json=moved)
     assert refusal_of(change) == (409, "data_source_in_use")
+    gone = await owner.http.delete(f"/api/data-sources/{data_source}")
+    assert refusal_of(gone) == (409, "data_source_in_use")
     (await owner.http.patch(f"/api/data-sources/{data_source}", json={"name": "another"})).raise_for_status()
     await worker.commits.commit(operation["id"])
     (await owner.http.patch(f"/api/data-sources/{data_source}", json=moved)).raise_for_status()
+
+
+async def test_a_change_is_never_done_or_undone_in_another_database(
+    owner: Client, worker: Worker, source: Source, data_source: int
+) -> None:
+    path = f"/api/data-sources/{data_source}"
+    here, elsewhere = {"writer_url": source.writer_url}, {"writer_url": f"{source.writer_url.split('?')[0]}_other"}
+    done = await commit(owner, worker, await propose(owner, data_source, ADD))
+    assert done["is_undoable"]
+    waiting = await propose(owner, data_source, ADD)
+    assert refusal_of(await owner.http.patch(path, json=elsewhere)) == (409, "data_source_in_use")
+    (await owner.http.patch(path, json=here)).raise_for_status()  # the same place, perhaps with another password
+    (await owner.http.post(f"/api/operations/{waiting['id']}/refuse")).raise_for_status()
+    assert (await owner.http.get(f"/api/operations/{done['id']}")).json()["is_undoable"]
+    (await owner.http.patch(path, json=elsewhere)).raise_for_status()
+    (await owner.http.patch(path, json=here)).raise_for_status()
+    undo = await owner.http.post(f"/api/operations/{done['id']}/undo")
+    assert refusal_of(undo) == (422, "not_undoable")
