@@ -7,6 +7,7 @@ So the rows come in batches, and a statement that is no query is refused by the 
 import asyncio
 import contextlib
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isfinite
 from typing import Any, Final
@@ -20,7 +21,10 @@ from shared.data_sources.limits import Limits
 from shared.data_sources.statements.checked import Query
 
 BATCH_ROWS: Final = 100
+"""How many rows are fetched at a time, at most. The first is fetched alone: it tells how large rows are."""
 MAX_VALUE_CHARS: Final = 20_000
+MAX_CHAR_BYTES: Final = 4
+"""Of a character in UTF-8."""
 VALUE_OVERHEAD_BYTES: Final = 4
 """What JSON adds to a value, about: quotation marks, a comma and a space."""
 MAX_SAFE_INTEGER: Final = 2**53 - 1
@@ -87,20 +91,25 @@ async def _fetch(
 ) -> tuple[tuple[ResultColumn, ...], list[tuple[Value, ...]], bool]:
     await connection.execute(f"{_DECLARE}{sql}".encode(), prepare=True)
     rows: list[tuple[Value, ...]] = []
-    size, is_cut = 0, False
+    size, largest, is_cut = 0, 0, False
     while True:
-        fetched = await connection.execute(f"FETCH FORWARD {BATCH_ROWS} FROM result".encode(), prepare=True)
+        wanted = max(1, min(BATCH_ROWS, limits.result_bytes // largest)) if largest else 1
+        fetched = await connection.execute(f"FETCH FORWARD {wanted} FROM result".encode(), prepare=True)
         batch = fetched.pgresult
         if batch is None:
             raise psycopg.InterfaceError("no result")
         for number in range(batch.ntuples):
-            row, row_bytes, row_is_cut = _row(batch, number)
+            texts = [batch.get_value(number, place) for place in range(batch.nfields)]
+            largest = max(largest, 1 + sum(len(text or b"") for text in texts))
+            row, row_bytes, row_is_cut = _row(batch, texts)
+            if not rows and row_bytes > limits.result_bytes:  # the first row is always shown
+                row, row_bytes, row_is_cut = _row(batch, texts, limits.result_bytes // (MAX_CHAR_BYTES * len(texts)))
             size += row_bytes
             if len(rows) == limits.rows or (rows and size > limits.result_bytes):
                 return await _columns(connection, batch), rows, True
             rows.append(row)
             is_cut = is_cut or row_is_cut
-        if batch.ntuples < BATCH_ROWS:
+        if batch.ntuples < wanted:
             return await _columns(connection, batch), rows, is_cut
 
 
@@ -112,16 +121,17 @@ async def _columns(connection: psycopg.AsyncConnection[Any], result: PGresult) -
     return tuple(ResultColumn(name, str(type_name)) for name, (type_name,) in zip(names, named, strict=True))
 
 
-def _row(result: PGresult, number: int) -> tuple[tuple[Value, ...], int, bool]:
+def _row(
+    result: PGresult, texts: Sequence[bytes | None], most_chars: int = MAX_VALUE_CHARS
+) -> tuple[tuple[Value, ...], int, bool]:
     """A row's values, about how many bytes they are in JSON, and whether one was cut."""
-    texts = [result.get_value(number, place) for place in range(result.nfields)]
-    values = tuple(to_json(text, result.ftype(place)) for place, text in enumerate(texts))
-    size = sum(VALUE_OVERHEAD_BYTES + min(len(text or b""), MAX_VALUE_CHARS * 4) for text in texts)
-    return values, size, any(isinstance(value, str) and len(value) > MAX_VALUE_CHARS for value in values)
+    values = tuple(to_json(text, result.ftype(place), most_chars) for place, text in enumerate(texts))
+    size = sum(VALUE_OVERHEAD_BYTES + min(len(text or b""), most_chars * MAX_CHAR_BYTES) for text in texts)
+    return values, size, any(isinstance(value, str) and len(value) > most_chars for value in values)
 
 
-def to_json(text: bytes | None, type_oid: int) -> Value:
-    """A value of a result as JSON has it. `text` is PostgreSQL's text form."""
+def to_json(text: bytes | None, type_oid: int, most_chars: int = MAX_VALUE_CHARS) -> Value:
+    """A value of a result as JSON has it, cut to so many characters. `text` is PostgreSQL's text form."""
     if text is None:
         return None
     if type_oid == BOOL:
@@ -131,4 +141,4 @@ def to_json(text: bytes | None, type_oid: int) -> Value:
     if type_oid in FLOATS and isfinite(float(text)):  # JSON has neither infinities nor NaN
         return float(text)
     whole = text.decode(errors="replace")
-    return whole if len(whole) <= MAX_VALUE_CHARS else f"{whole[:MAX_VALUE_CHARS]}…"
+    return whole if len(whole) <= most_chars else f"{whole[:most_chars]}…"
