@@ -19,10 +19,13 @@ from typing import Any, Final, TypeVar
 import psycopg
 from psycopg.abc import PQGen
 
-from shared.data_sources.failures import NO_ANSWER, not_connected, translate
+from shared.data_sources.failures import NO_ANSWER, NOT_UNDERSTOOD, not_connected, translate
 from shared.data_sources.hosts import Address
 from shared.data_sources.limits import Limits
 from shared.errors import DataSourceUnreachable, DataSourceUnsafe, StatementFailed
+from shared.telemetry.logs import get_logger
+
+log = get_logger(__name__)
 
 APPLICATION_NAME: Final = "cortexai"
 GRACE_SECONDS: Final = 3.0
@@ -117,14 +120,19 @@ def connect_writer(address: Address, limits: Limits) -> AbstractAsyncContextMana
 
 @asynccontextmanager
 async def _connected(address: Address, limits: Limits, *, is_reader: bool) -> AsyncIterator[Connection]:
-    connection = await _open(address, limits, is_reader=is_reader)
     try:
-        await _insist_on_limits(connection, limits, is_reader=is_reader)
-        yield connection
+        connection = await _open(address, limits, is_reader=is_reader)
+        try:
+            await _insist_on_limits(connection, limits, is_reader=is_reader)
+            yield connection
+        finally:
+            await connection.close()
     except psycopg.Error as error:
         raise translate(error, limits) from None  # its message may quote the statement's values
-    finally:
-        await connection.close()
+    except (LookupError, TypeError, ValueError) as error:
+        # A number that is none, a column too few: a server that is no PostgreSQL, or lies. The message may quote what it sent.
+        log.warning("data_source_not_understood", error=type(error).__name__)
+        raise DataSourceUnreachable(NOT_UNDERSTOOD) from None
 
 
 async def _open(address: Address, limits: Limits, *, is_reader: bool) -> BoundedConnection:
@@ -148,9 +156,26 @@ async def _open(address: Address, limits: Limits, *, is_reader: bool) -> Bounded
 
 
 async def _try(address: Address, limits: Limits, options: str) -> BoundedConnection:
+    """Try one address after the other. Each has its share of the time, so that a silent one leaves some for the next.
+
+    Raises:
+        psycopg.OperationalError, OSError: no address is of use. The first that has said something is told.
+
+    """
+    failures: list[Exception] = []
+    for ip in address.ips:
+        try:
+            async with asyncio.timeout(limits.connect_seconds / len(address.ips)):
+                return await _try_one(address, ip, limits, options)
+        except (psycopg.OperationalError, OSError) as error:
+            failures.append(error)
+    raise next((error for error in failures if not isinstance(error, TimeoutError)), failures[-1])
+
+
+async def _try_one(address: Address, ip: str, limits: Limits, options: str) -> BoundedConnection:
     return await BoundedConnection.connect(
-        host=",".join(address.host for _ in address.ips),
-        hostaddr=",".join(address.ips),
+        host=address.host,
+        hostaddr=ip,
         port=str(address.port),
         dbname=address.database,
         user=address.user,

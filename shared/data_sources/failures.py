@@ -1,5 +1,6 @@
 """What is said of a data source's failures: plain, on one line, and nothing of hosts, passwords or our own network."""
 
+import re
 from typing import Final
 
 import psycopg
@@ -10,6 +11,7 @@ from shared.errors import CortexAIError, DataSourceUnreachable, StatementFailed
 
 MAX_CHARS: Final = 500
 NO_ANSWER: Final = "The data source does not answer in time."
+NOT_UNDERSTOOD: Final = "The data source does not answer as PostgreSQL does."
 LOST: Final = "The connection to the data source was lost."
 REFUSALS: Final = (
     ("authentication failed", "The data source refuses the user or the password."),
@@ -57,7 +59,8 @@ def translate(error: psycopg.Error, limits: Limits, *, shift: int = 0) -> Cortex
             )
         case _:
             pass
-    place = int(diagnosis.statement_position or 0) - shift
+    position = diagnosis.statement_position or ""
+    place = int(position) - shift if re.fullmatch("[0-9]{1,9}", position) else 0
     said = [
         message,
         f"(at character {place})" if place > 0 else "",

@@ -76,6 +76,16 @@ async def test_rows_bytes_and_values_are_bounded_and_it_is_told(source: Source) 
         assert (len(str(long.rows[0][0])), long.is_cut) == (20001, True)
 
 
+async def test_rows_of_any_width_and_weight_are_cut_to_the_bound(source: Source) -> None:
+    row = ", ".join(["repeat('x', 20000)"] * 200)
+    heavy = "SELECT repeat('x', 1000000) FROM generate_series(1, 200)"
+    async with connect_reader(await source.reader(), LIMITS) as connection:
+        for text, rows in ((f"VALUES ({row}), ({row})", 1), (heavy, 13)):
+            result = await run_query(connection, Query(text, ()), LIMITS)
+            assert (len(result.rows), result.is_cut) == (rows, True)
+            assert sum(len(str(value)) for row in result.rows for value in row) <= LIMITS.result_bytes
+
+
 async def test_a_server_that_sends_too_much_is_cut_off(source: Source) -> None:
     limits = replace(LIMITS, received_bytes=1024 * 1024)
     with pytest.raises(StatementFailed, match="more than 1 MiB"):
@@ -176,6 +186,23 @@ async def test_what_keeps_us_out_is_told_without_hosts_or_passwords(source: Sour
                 pass
         assert "127.0.0.1" not in refused.value.message
         assert refused.value.__cause__ is None
+
+
+async def test_a_server_that_lies_is_told_from_one_that_works_and_nothing_of_it_is_quoted(source: Source) -> None:
+    address = await source.reader()
+    async with pooler("127.0.0.1", address.port, "lies") as port:
+        with pytest.raises(DataSourceUnreachable, match="does not answer as PostgreSQL does") as refused:
+            async with connect_reader(replace(address, port=port), LIMITS) as connection:
+                await run_query(connection, Query("SELECT 4242", ()), LIMITS)
+    assert refused.value.__suppress_context__
+
+
+async def test_a_silent_address_leaves_time_for_the_next(source: Source) -> None:
+    address = await source.reader()
+    with socket.create_server(("127.0.0.2", address.port)):  # takes connections, and nobody reads them
+        address = replace(address, ips=("127.0.0.2", *address.ips))
+        async with connect_reader(address, replace(LIMITS, connect_seconds=1)) as connection:
+            assert connection.info.hostaddr == "127.0.0.1"
 
 
 async def test_a_server_that_says_nothing_is_not_waited_for(source: Source) -> None:
