@@ -31,6 +31,8 @@ HOLD_ANYWAY: Final = frozenset(
     }
 )
 """Parameters of other clients that say what holds here anyway: no statement is prepared by name."""
+PASSED_OVER: Final = HOLD_ANYWAY | {"application_name", "fallback_application_name", "connect_timeout"}
+"""Parameters that are common in addresses of data sources, and that this product decides by itself."""
 POOLS: Final = frozenset({"connection_limit", "pool_size", "pool_timeout", "max_overflow", "max_pool_size"})
 SSL_MODES: Final = frozenset({"disable", "allow", "prefer", "require", "verify-ca", "verify-full"})
 SSL: Final = {"true": "require", "1": "require", "false": "disable", "0": "disable", "no-verify": "require"}

@@ -9,13 +9,13 @@ from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_va
 from pydantic_settings import NoDecode
 
 from shared.bounds import MIN_PROMPT_TOKENS, find_contradiction
-from shared.database_urls import SCHEME, to_sqlalchemy
+from shared.database_urls import PASSED_OVER, SCHEME, to_sqlalchemy
 from shared.environment import EnvironmentSettings
 from shared.errors import SettingsInvalid
 from shared.host_lists import read_hosts
 from shared.origins import read_origin
 from shared.redis_urls import one_spelling
-from shared.urls import MAX_PORT, read_url
+from shared.urls import MAX_PORT, read_url, unknown_parameter
 
 MIN_SECRET_BYTES: Final = 32
 DATA_SOURCE_KEY_BYTES: Final = 32
@@ -122,8 +122,18 @@ class DatabaseSettings(LogSettings):
         if url is None:
             return None
         found = to_sqlalchemy(url)
-        if not read_url(found, (SCHEME,)).path.strip("/"):
+        read = read_url(found, (SCHEME,))
+        if not read.path.strip("/"):
             raise ValueError("must name a database of its own, as in postgresql://user:password@host/sandbox")
+        # The sandboxes' roles connect to this address as to any data source's (data_sources/urls.py).
+        user, _, password = read.account.removesuffix("@").partition(":")
+        if not user or not password or [bool(host) for host, _ in read.hosts] != [True]:
+            raise ValueError(
+                "must name an account, a password and one host, as in postgresql://user:password@host/sandbox"
+            )
+        for name, _ in read.parameters:
+            if name not in PASSED_OVER | {"sslmode", "channel_binding"}:
+                raise unknown_parameter(name, "sandboxes can't use")
         return found
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import quote, unquote
 
-from shared.database_urls import HOLD_ANYWAY, SCHEMA, SSL, SSL_MODES
+from shared.database_urls import PASSED_OVER, SCHEMA, SSL, SSL_MODES
 from shared.errors import DataSourceUrlInvalid
 from shared.urls import has_broken_escape, read_url, unknown_parameter
 
@@ -15,8 +15,6 @@ MAX_NAME_BYTES: Final = 63
 DEFAULT_PORT: Final = 5432
 SCHEMES: Final = frozenset({"postgres", "postgresql"})
 _HOST: Final = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9._-]{0,252})|\[[0-9A-Fa-f:.]{2,45}\]")
-_PASSED_OVER: Final = HOLD_ANYWAY | {"application_name", "fallback_application_name", "connect_timeout"}
-"""Parameters that are common in such addresses, and that this product decides by itself."""
 _CHANNEL_BINDINGS: Final = frozenset({"disable", "prefer", "require"})
 
 
@@ -108,7 +106,7 @@ def _parameters(given: list[tuple[str, str]]) -> dict[str, str]:
     """The parameters that are allowed, by the names of SourceUrl's fields."""
     found: dict[str, str] = {}
     for name, value in given:
-        if name in _PASSED_OVER:
+        if name in PASSED_OVER:
             continue
         if name in {"ssl", "sslmode"}:
             field_name, read = "ssl_mode", SSL.get(value.lower(), value)

@@ -96,13 +96,13 @@ def test_a_broker_of_its_own_stays_the_broker(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_data_sources_are_on_and_sandboxes_where_the_database_is_embedded(monkeypatch: pytest.MonkeyPatch) -> None:
-    embedded = replace(EMBEDDED, sandbox_database_url="postgresql://127.0.0.1:1/sandbox")
+    embedded = replace(EMBEDDED, sandbox_database_url="postgresql://u:p@127.0.0.1:1/sandbox")
     settings = resolve(
         additions(given(monkeypatch), embedded, jwt_secret_key=KEY, data_source_key=SOURCE_KEY, port=None)
     )
     assert [key.get_secret_value() for key in settings.data_source_keys] == [SOURCE_KEY]
-    assert settings.sandbox_database_url == "postgresql+psycopg://127.0.0.1:1/sandbox"
-    found = given(monkeypatch, DATA_SOURCE_KEYS="another", SANDBOX_DATABASE_URL="postgresql://elsewhere/sandbox")
+    assert settings.sandbox_database_url == "postgresql+psycopg://u:p@127.0.0.1:1/sandbox"
+    found = given(monkeypatch, DATA_SOURCE_KEYS="another", SANDBOX_DATABASE_URL="postgresql://u:p@elsewhere/sandbox")
     added = additions(found, embedded, jwt_secret_key=KEY, data_source_key=SOURCE_KEY, port=None)
     assert not {"DATA_SOURCE_KEYS", "SANDBOX_DATABASE_URL"} & set(added)
 

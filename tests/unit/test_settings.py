@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
+from shared.data_sources.urls import read_source_url
+from shared.database_urls import to_libpq
 from shared.errors import SettingsInvalid
 from shared.settings import LOCAL_ORIGINS, DatabaseSettings, RedisSettings, Settings
 
@@ -76,6 +78,30 @@ def test_a_process_can_require_what_others_do_without(monkeypatch: pytest.Monkey
     load(monkeypatch)
     with pytest.raises(SettingsInvalid, match=r"^GROQ_API_KEY: is not set$"):
         Settings.load(require=("groq_api_key",))
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("postgresql://u:p@one,two/sandbox", "one host"),
+        ("postgresql://u:p@/sandbox?host=/run/postgresql", "one host"),
+        ("postgresql://u@host/sandbox", "a password"),
+        ("postgresql://u:p@host/sandbox?sslrootcert=ca.pem", "parameter 'sslrootcert'"),
+        ("postgresql://u:p@host/sandbox?schema=mine", "parameter 'options'"),
+    ],
+)
+def test_a_sandbox_address_that_no_sandbox_could_use_is_refused_at_once(
+    url: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(SettingsInvalid, match=rf"^SANDBOX_DATABASE_URL: .*{said}"):
+        load(monkeypatch, SANDBOX_DATABASE_URL=url)
+
+
+def test_a_sandbox_address_is_one_of_a_data_source(monkeypatch: pytest.MonkeyPatch) -> None:
+    url = "postgresql://u:p@[::1]:5433/sandbox?sslmode=require&channel_binding=require&connect_timeout=3"
+    settings = load(monkeypatch, SANDBOX_DATABASE_URL=url)
+    assert settings.sandbox_database_url is not None
+    assert read_source_url(to_libpq(settings.sandbox_database_url)).port == 5433
 
 
 def test_a_migration_needs_no_more_than_the_database(monkeypatch: pytest.MonkeyPatch) -> None:
