@@ -2,9 +2,10 @@
 
 import asyncio
 import time
+from collections.abc import Coroutine
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import psycopg
 from alembic import command
@@ -27,6 +28,7 @@ from shared.telemetry.logs import get_logger
 
 log = get_logger(__name__)
 
+T = TypeVar("T")
 WAIT_SECONDS: Final = 30.0
 POLL_SECONDS: Final = 0.2
 
@@ -67,16 +69,18 @@ def migrate_all(settings: DatabaseSettings) -> str:
     """
     revision = migrate(settings.database_url)
     if settings.sandbox_database_url is not None:
-        try:
-            asyncio.run(_prepare_sandboxes(settings.sandbox_database_url, settings.database_url))
-        except DataSourceUnreachable as error:
-            raise MigrationFailed(f"SANDBOX_DATABASE_URL: {error.message}") from error
+        _run("SANDBOX_DATABASE_URL", prepare(settings.sandbox_database_url))
+        if not _run("DATABASE_URL", close_to_sandboxes(settings.database_url)):
+            # Accounts that we do not know may need the right that would have to be taken away.
+            log.warning("database_open_to_sandboxes", advice="cortexai doctor")
     return revision
 
 
-async def _prepare_sandboxes(url: str, database_url: str) -> None:
-    await prepare(url)
-    await close_to_sandboxes(database_url)
+def _run(setting: str, work: Coroutine[None, None, T]) -> T:
+    try:
+        return asyncio.run(work)
+    except DataSourceUnreachable as error:
+        raise MigrationFailed(f"{setting}: {error.message}") from error
 
 
 def migrate_and_log() -> int:

@@ -116,7 +116,7 @@ async def _revoke_functions(connection: Admin) -> None:
 async def close_to_sandboxes(database_url: str) -> bool:
     """Let only its owner, and superusers, connect to the application's own database, where sandboxes are on the same server.
 
-    Returns whether that was done. It is not where other accounts exist, who may need to connect.
+    Returns whether sandboxes' roles are kept out. They are not where other accounts exist, who may need to connect.
 
     Raises:
         DataSourceUnreachable: the server does not answer, or refuses.
@@ -125,7 +125,7 @@ async def close_to_sandboxes(database_url: str) -> bool:
     async with admin(database_url) as connection:
         groups = await connection.execute("SELECT FROM pg_catalog.pg_roles WHERE rolname = %s", [GROUP])
         if groups.rowcount == 0:
-            return False  # sandboxes are on another server
+            return True  # sandboxes are on another server
         ((has_others,),) = await (await connection.execute(_OTHER_ACCOUNTS, [GROUP])).fetchall()
         if has_others:
             return False
