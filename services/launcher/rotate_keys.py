@@ -14,8 +14,10 @@ from shared.errors import DataSourceKeyMissing, SettingsInvalid
 from shared.settings import DatabaseSettings
 
 BATCH: Final = 100
+"""How many rows are found at a time. Their values are read one by one: images may have megabytes."""
 COLUMNS: Final = (("data_sources", "reader_url"), ("data_sources", "writer_url"), ("operations", "before_images"))
-_FIND: Final = "SELECT id, {column} FROM {table} WHERE {column} IS NOT NULL AND substr({column}, 1, %s) <> %s LIMIT %s"
+_FIND: Final = "SELECT id FROM {table} WHERE substr({column}, 1, %s) <> %s AND {later} ORDER BY id LIMIT %s"
+_READ: Final = "SELECT {column} FROM {table} WHERE id = %s AND {column} IS NOT NULL"
 _RENEW: Final = "UPDATE {table} SET {column} = %s WHERE id = %s AND {column} = %s"
 
 
@@ -43,10 +45,25 @@ def rotate_keys() -> int:
 
 def _renew(connection: psycopg.Connection, keyring: Keyring, table: str, column: str) -> int:
     names = {"table": sql.Identifier(table), "column": sql.Identifier(column)}
-    renewed = 0
+    renewed, last = 0, None
     fingerprint = keyring.fingerprint
-    while rows := connection.execute(sql.SQL(_FIND).format(**names), [len(fingerprint), fingerprint, BATCH]).fetchall():
-        for row_id, stored in rows:
-            changed = connection.execute(sql.SQL(_RENEW).format(**names), [keyring.renew(stored), row_id, stored])
-            renewed += changed.rowcount
-    return renewed
+    while True:
+        # By id, so that no batch looks at what is renewed already.
+        later = sql.SQL("TRUE") if last is None else sql.SQL("id > {}").format(last)
+        find = sql.SQL(_FIND).format(**names, later=later)
+        found = connection.execute(find, [len(fingerprint), fingerprint, BATCH]).fetchall()
+        if not found:
+            return renewed
+        for (row_id,) in found:
+            renewed += _renew_one(connection, keyring, names, row_id)
+        last = found[-1][0]
+
+
+def _renew_one(
+    connection: psycopg.Connection, keyring: Keyring, names: dict[str, sql.Identifier], row_id: object
+) -> int:
+    row = connection.execute(sql.SQL(_READ).format(**names), [row_id]).fetchone()
+    if row is None:
+        return 0  # gone meanwhile
+    (stored,) = row
+    return connection.execute(sql.SQL(_RENEW).format(**names), [keyring.renew(stored), row_id, stored]).rowcount

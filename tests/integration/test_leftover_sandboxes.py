@@ -9,6 +9,7 @@ from cryptography.fernet import Fernet
 from sqlalchemy import insert
 
 from services.launcher.embedded.postgres import EmbeddedPostgres
+from services.launcher.rotate_keys import BATCH
 from services.worker.leftover_sandboxes import LeftoverSandboxes
 from shared.data_sources.encryption import Keyring
 from shared.data_sources.limits import Limits
@@ -93,19 +94,19 @@ async def test_keys_are_changed_by_a_command(settings: Settings) -> None:
     try:
         user_id = await add_user(database)
         before = Keyring([old])
+        names = [f"Source {number}" for number in range(BATCH + 1)]
         async with database.connect() as db:
-            for name in ("One", "Two"):
+            for name in names:
                 stored = before.encrypt(f"url of {name}", user_id, "reader_url")
                 values = {"user_id": user_id, "name": name, "kind": "postgresql", "reader_url": stored}
                 await db.execute(insert(DataSource).values(values))
-        for keys, said in ((f"{new},{old}", "2 values"), (new, "0 values")):
+        for keys, said in ((f"{new},{old}", f"{BATCH + 1} values"), (new, "0 values")):
             done = await asyncio.to_thread(rotate, settings, keys)
             assert done.stdout.startswith(said)
         with psycopg.connect(settings.database_url.replace("+psycopg", "")) as connection:
             rows = connection.execute("SELECT reader_url FROM data_sources ORDER BY id").fetchall()
         assert [Keyring([new]).decrypt(stored, user_id, "reader_url") for (stored,) in rows] == [
-            "url of One",
-            "url of Two",
+            f"url of {name}" for name in names
         ]
         refused = await asyncio.to_thread(rotate, settings, old)
         assert (refused.returncode, refused.stderr) == (

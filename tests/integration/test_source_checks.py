@@ -57,5 +57,6 @@ def test_the_doctor_tells_rights_that_roles_should_not_have(settings: Settings, 
     assert "notes" in found[f"data source {bold}"].detail
     assert found[f"data source {gone}"].remedy == "its user can mend that"
     assert found["rights of data sources"].detail.endswith("of 3 have roles as they should be")
+    assert found["rights of data sources"].state == "note"
     told = " ".join(finding.detail for finding in found.values())
     assert "a-password" not in told
