@@ -49,9 +49,10 @@ UNION ALL SELECT 'text', NULL, NULL, pg_get_expr(c.conbin, c.conrelid)
 UNION ALL SELECT 'text', NULL, NULL, substring(pg_get_triggerdef(oid) FROM ' WHEN (.*) EXECUTE FUNCTION ')
           FROM fired WHERE tgqual IS NOT NULL
 """
-# All functions that are not PostgreSQL's own, and the wanted ones: a text may call any of them by its name alone.
+# All functions that are not PostgreSQL's own, and the wanted ones: a text may call any of them by its name alone. Their texts
+# are read only where they are needed: all together they may have megabytes.
 FUNCTIONS: Final = """
-SELECT p.oid::bigint, p.proname AS name, n.nspname || '.' || p.proname AS full_name, l.lanname AS language, p.prosrc AS source,
+SELECT p.oid::bigint, p.proname AS name, n.nspname || '.' || p.proname AS full_name, l.lanname AS language,
        p.provolatile::text AS volatility, n.nspname <> 'pg_catalog' OR p.oid >= 16384 AS is_extra,
        EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e')
        AS is_of_extension
@@ -59,6 +60,7 @@ FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace JOIN pg_language l 
 WHERE p.oid = ANY(%(functions)s::oid[])
    OR (n.nspname NOT IN ('pg_catalog', 'information_schema') OR p.oid >= 16384)
 """
+SOURCES: Final = "SELECT oid::bigint, prosrc AS source FROM pg_proc WHERE oid = ANY(%(functions)s::oid[])"
 OWN_VOLATILE: Final = """
 SELECT proname AS name, bool_or(provolatile = 'v') AS is_volatile FROM pg_proc
 WHERE pronamespace = 'pg_catalog'::regnamespace AND proname = ANY(%(names)s::text[]) GROUP BY proname

@@ -18,7 +18,7 @@ from typing import Any, Final
 import psycopg
 from psycopg.rows import dict_row
 
-from shared.data_sources.changes.reach import DOUBTS, FUNCTIONS, NAMED_TABLES, OWN_VOLATILE, REACH
+from shared.data_sources.changes.reach import DOUBTS, FUNCTIONS, NAMED_TABLES, OWN_VOLATILE, REACH, SOURCES
 from shared.data_sources.changes.results import Kind
 from shared.data_sources.changes.target import Target
 from shared.data_sources.changes.trigger_source import NO_CALLS, Words, statement_words, words_of
@@ -120,28 +120,44 @@ async def _check_functions(
     connection: psycopg.AsyncConnection[Any], search: _Search, functions: set[int], tables: dict[int, int]
 ) -> None:
     known = {row["oid"]: row for row in await _rows(connection, FUNCTIONS, {"functions": list(functions)})}
-    waiting = sorted(functions & known.keys())
+    names = {row["name"] for row in known.values()}
+    waiting = functions & known.keys()
     while waiting:
-        oid = waiting.pop()
-        function = known[oid]
-        if oid in search.checked:
-            continue
-        search.checked.add(oid)
-        if _is_harmless(function, search.trusted):
-            continue
+        oids = sorted(waiting - search.checked, reverse=True)
+        search.checked |= waiting
+        doubtful = [known[oid] for oid in oids if not _is_harmless(known[oid], search.trusted)]
+        for function in doubtful:
+            if function["language"] != "plpgsql":
+                raise _refusal(f"the function {function['full_name']}")
+        named = await _check_texts(connection, doubtful, names, tables)
+        waiting = {oid for oid, row in known.items() if row["name"] in named and row["is_extra"]} - search.checked
+
+
+async def _check_texts(
+    connection: psycopg.AsyncConnection[Any],
+    functions: list[dict[str, Any]],
+    names: AbstractSet[str],
+    tables: dict[int, int],
+) -> set[str]:
+    """Judge the texts of functions in PL/pgSQL, and add the tables that they name. Returns all words that may be functions."""
+    if not functions:
+        return set()
+    await _check_doubts(connection)
+    sources = await _rows(connection, SOURCES, {"functions": [function["oid"] for function in functions]})
+    source_of = {row["oid"]: row["source"] for row in sources}
+    all_named: set[str] = set()
+    for function in functions:
         name = f"the function {function['full_name']}"
-        if function["language"] != "plpgsql":
-            raise _refusal(name)
-        words = _known(statement_words(function["source"]), name)
-        await _check_doubts(connection)
-        await _check_own(connection, words.called - {row["name"] for row in known.values()}, strict=True)
+        words = _known(statement_words(source_of[function["oid"]]) if function["oid"] in source_of else None, name)
+        await _check_own(connection, words.called - names, strict=True)
         if any(word.startswith("pg_") for word in words.named - words.called):
             raise _refusal(name)
-        waiting += [row["oid"] for row in known.values() if row["name"] in words.named and row["is_extra"]]
+        all_named |= words.named
         for row in await _rows(connection, NAMED_TABLES, {"names": list(words.named)}):
             if row["kind"] not in {"r", "p", "S", "i", "I", "t", "c"}:
                 raise _refusal(f"{name}, which names the view or foreign table {row['name']}")
             tables[row["oid"]] = ALL_EVENTS
+    return all_named
 
 
 def _is_harmless(function: Mapping[str, Any], trusted: AbstractSet[str]) -> bool:
