@@ -48,7 +48,7 @@ def translate(error: psycopg.Error, limits: Limits, *, shift: int = 0) -> Cortex
     """
     diagnosis = error.diag
     message = diagnosis.message_primary
-    if message is None or (error.sqlstate or "").startswith(("08", "57P")):
+    if message is None or is_lost(error):
         return DataSourceUnreachable(LOST)
     match error:
         case errors.QueryCanceled():
@@ -67,6 +67,11 @@ def translate(error: psycopg.Error, limits: Limits, *, shift: int = 0) -> Cortex
         f"Hint: {diagnosis.message_hint}" if diagnosis.message_hint else "",
     ]
     return StatementFailed(one_line(" ".join(part for part in said if part)), field="sql")
+
+
+def is_lost(error: psycopg.Error) -> bool:
+    """Whether the connection is lost, and not a statement refused."""
+    return error.sqlstate is None or error.sqlstate.startswith(("08", "57P"))
 
 
 def too_slow(limits: Limits) -> StatementFailed:

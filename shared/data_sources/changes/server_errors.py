@@ -6,9 +6,9 @@ from typing import Final
 
 import psycopg
 
+from shared.data_sources.failures import LOST, is_lost, one_line
 from shared.errors import DataSourceUnreachable, EffectChanged, StatementFailed
 
-MOST_CHARACTERS: Final = 500
 # A statement that ran for the preview fails now for the data's or the schema's sake: wrong values, constraints, lost races,
 # exceptions that triggers raise, columns and tables that are gone, a prepared statement whose table has changed.
 DATA_HAS_CHANGED: Final = ("22", "23", "40", "42P", "427", "42804", "42883", "P0", "0A")
@@ -52,12 +52,11 @@ def commit_errors() -> Iterator[None]:
 
 
 def _failed(error: psycopg.Error) -> StatementFailed | DataSourceUnreachable:
-    if error.sqlstate is None or error.sqlstate.startswith(("08", "57P")):
-        return DataSourceUnreachable()
-    return StatementFailed(CLOCKS.get(error.sqlstate) or f"sql: {told(error)}", field="sql")
+    if is_lost(error):
+        return DataSourceUnreachable(LOST)
+    return StatementFailed(CLOCKS.get(error.sqlstate or "") or f"sql: {told(error)}", field="sql")
 
 
 def told(error: psycopg.Error) -> str:
     """The server's message, on one line, bounded. No details, which quote rows."""
-    message = " ".join((error.diag.message_primary or "The data source has refused this.").split())
-    return message if len(message) <= MOST_CHARACTERS else f"{message[: MOST_CHARACTERS - 1]}…"
+    return one_line(error.diag.message_primary or "The data source has refused this.")
