@@ -1,8 +1,11 @@
 """Reading what a data source has from its catalogs: what the connected role may read, bounded, in one transaction."""
 
+import asyncio
+import json
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict
+from itertools import accumulate
 from typing import Any, Final
 
 from psycopg import AsyncConnection, AsyncCursor
@@ -14,6 +17,10 @@ from shared.errors import StatementFailed
 MAX_TABLES: Final = 2_000
 MAX_COLUMNS: Final = 40_000
 """Of all tables together."""
+MAX_BYTES: Final = 4_000_000
+"""About how much the tables may be as JSON, in characters: a schema is kept in one value, and read for each statement."""
+OVERHEAD: Final = 120
+"""Characters of JSON around what a column or a key says, about."""
 MAX_FOREIGN_KEYS: Final = 10_000
 MAX_ENUMS: Final = 5_000
 MAX_FUNCTIONS: Final = 100_000
@@ -95,7 +102,11 @@ Row = Sequence[Any]
 
 
 async def read_schema(
-    connection: AsyncConnection[Any], *, max_tables: int = MAX_TABLES, max_columns: int = MAX_COLUMNS
+    connection: AsyncConnection[Any],
+    *,
+    max_tables: int = MAX_TABLES,
+    max_columns: int = MAX_COLUMNS,
+    max_bytes: int = MAX_BYTES,
 ) -> Schema:
     """Read what the connection's role may read. Partitions and system catalogs are left out; `is_cut` says that more is.
 
@@ -117,13 +128,27 @@ async def read_schema(
     if len(columns) > max_columns:  # a table is whole or absent: a column that is left out would look like a mistake
         broken = oids.index(columns[max_columns][0])
         tables = tables[:broken]
+    # On a thread: many columns take longer than others on the event loop should wait.
+    made = await asyncio.to_thread(_tables, tables[:max_tables], columns, keys)
+    sizes = accumulate(map(_size, made))
+    kept = tuple(table for table, size in zip(made, sizes, strict=True) if size <= max_bytes)
     return Schema(
-        tables=_tables(tables[:max_tables], columns, keys),
+        tables=kept,
         functions=frozenset(functions),
         search_path=tuple(search_path),
         enums=frozenset(enums),
-        is_cut=is_cut,
+        is_cut=is_cut or len(kept) < len(made),
     )
+
+
+def _size(table: Table) -> int:
+    """About how many characters a table is as JSON."""
+    columns = sum(
+        OVERHEAD + len(column.name) + len(column.type) + len(column.default or "") + len(column.comment or "")
+        for column in table.columns
+    )
+    keys = sum(OVERHEAD + sum(map(len, (*key.columns, *key.to_columns))) for key in table.foreign_keys)
+    return OVERHEAD + len(table.full_name) + len(table.comment or "") + columns + keys
 
 
 async def _rows(cursor: AsyncCursor[Any], statement: str, values: dict[str, Any]) -> list[Row]:
@@ -163,6 +188,16 @@ def _tables(tables: Sequence[Row], columns: Sequence[Row], keys: Sequence[Row]) 
 def schema_to_json(schema: Schema) -> dict[str, Any]:
     """Make a JSON value of a schema, for the cache."""
     return {**asdict(schema), "functions": sorted(schema.functions), "enums": sorted(schema.enums)}
+
+
+def schema_to_text(schema: Schema) -> str:
+    """Make the JSON of a schema."""
+    return json.dumps(schema_to_json(schema), ensure_ascii=False)
+
+
+def schema_from_text(text: str) -> Schema:
+    """Make a schema of its JSON."""
+    return schema_from_json(json.loads(text))
 
 
 def schema_from_json(value: dict[str, Any]) -> Schema:

@@ -17,13 +17,14 @@ from shared.data_sources.changes.results import Committed, Images, Preview
 from shared.data_sources.changes.undo import commit_undo, make_undo_preview
 from shared.data_sources.encryption import Keyring
 from shared.data_sources.schema import Schema
-from shared.data_sources.schema_reading import read_schema, schema_from_json
+from shared.data_sources.schema_reading import read_schema, schema_from_text
 from shared.data_sources.statements.check import check_write
 from shared.data_sources.statements.checked import Write
 from shared.errors import StatementFailed
 from shared.operations.changes import Changes, DoneChange, NoChanges, NoteDone, ShownChange
 from shared.operations.rows import OperationRow
 from shared.operations.sources import ChangeableSource
+from shared.sources.work import is_fresh
 
 MOST_PREVIEW_SECONDS: Final = 60.0
 PREVIEW_STATEMENTS: Final = 4
@@ -50,9 +51,9 @@ class SourceChanges:
     async def preview_write(self, source: ChangeableSource, sql: str, /) -> ShownChange:
         """What a statement would do (Changes)."""
         write = None
-        if source.schema is not None:  # what the wall refuses needs no connection
+        if source.schema is not None and is_fresh(source.schema_read_at):  # what the wall refuses needs no connection
             async with self.slots.one(source.user_id):
-                write = await _check(sql, schema_from_json(source.schema))
+                write = await _check(sql, await asyncio.to_thread(schema_from_text, source.schema))
         async with self.writer(source) as connection:
             write = write or await _check(sql, await read_schema(connection))
             async with self._in_time():

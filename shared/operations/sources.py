@@ -1,8 +1,9 @@
 """The data sources that operations change, as rows."""
 
-from typing import Any, NamedTuple
+from datetime import datetime
+from typing import NamedTuple
 
-from sqlalchemy import select
+from sqlalchemy import Text, cast, select
 
 from shared.database.engine import Connection
 from shared.database.tables import DataSource, Operation
@@ -13,7 +14,7 @@ from shared.ids import DataSourceId, OperationId, UserId
 class ChangeableSource(NamedTuple):
     """What is needed to change a data source. The URLs are encrypted; `writer_url` is None where nothing may be changed.
 
-    `schema` is what the source had when it was last read, None where nobody has read it.
+    `schema` is the JSON of what the source had when it was last read, None where nobody has read it.
     """
 
     id: DataSourceId
@@ -23,7 +24,8 @@ class ChangeableSource(NamedTuple):
     reader_url: bytes
     writer_url: bytes | None
     trusted_functions: list[str]
-    schema: dict[str, Any] | None
+    schema: str | None
+    schema_read_at: datetime | None
 
 
 async def find_source(db: Connection, user_id: UserId, data_source_id: DataSourceId) -> ChangeableSource:
@@ -33,7 +35,10 @@ async def find_source(db: Connection, user_id: UserId, data_source_id: DataSourc
         DataSourceNotFound: absent, or another user's.
 
     """
-    columns = (getattr(DataSource, name) for name in ChangeableSource._fields)
+    columns = (
+        cast(DataSource.schema, Text) if name == "schema" else getattr(DataSource, name)
+        for name in ChangeableSource._fields
+    )
     statement = select(*columns).where(DataSource.id == data_source_id, DataSource.user_id == user_id)
     row = (await db.execute(statement)).one_or_none()
     if row is None:

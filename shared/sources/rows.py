@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import Row, func, select, update
+from sqlalchemy import Row, Text, cast, func, select, update
 
 from shared.data_sources.access import StoredSource
 from shared.database.engine import Connection
@@ -85,10 +85,11 @@ async def find_sandbox(db: Connection, user_id: UserId) -> SourceRow | None:
     return SourceRow._make(found) if found else None
 
 
-async def find_schema(db: Connection, user_id: UserId, source_id: int) -> dict[str, Any] | None:
-    """The schema as it was last read; None where it was not, or the data source is gone."""
+async def find_schema(db: Connection, user_id: UserId, source_id: int) -> str | None:
+    """The JSON of the schema as it was last read; None where it was not, or the data source is gone."""
     owned = (DataSource.id == source_id) & (DataSource.user_id == user_id)
-    found: dict[str, Any] | None = (await db.execute(select(DataSource.schema).where(owned))).scalar_one_or_none()
+    # As a text: a large one is read on a thread, and not by the database's driver.
+    found: str | None = (await db.execute(select(cast(DataSource.schema, Text)).where(owned))).scalar_one_or_none()
     return found
 
 

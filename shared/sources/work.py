@@ -7,12 +7,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import psycopg
-from sqlalchemy import func
+from sqlalchemy import Text, cast, func, literal
+from sqlalchemy.dialects.postgresql import JSONB
 
 from shared.data_sources.access import SourceAccess
 from shared.data_sources.querying import QueryResult, run_query
 from shared.data_sources.schema import Schema
-from shared.data_sources.schema_reading import read_schema, schema_from_json, schema_to_json
+from shared.data_sources.schema_reading import read_schema, schema_from_text, schema_to_text
 from shared.data_sources.statements.check import check_query
 from shared.data_sources.statements.checked import Query
 from shared.database.engine import Database
@@ -47,7 +48,23 @@ async def find_schema(access: SourceAccess, database: Database, source: SourceRo
         kept = await rows.find_schema(db, source.user_id, source.id)
     if kept is None or source.schema_read_at is None:
         return await refresh_schema(access, database, source)
-    return schema_from_json(kept), source.schema_read_at
+    return await asyncio.to_thread(schema_from_text, kept), source.schema_read_at
+
+
+async def fresh_schema(access: SourceAccess, database: Database, source: SourceRow) -> Schema:
+    """The schema, as statements are checked by it: read now where it was not read lately.
+
+    Raises:
+        CortexAIError: the data source can't be read.
+
+    """
+    kept = await _kept(database, source)
+    return kept or (await refresh_schema(access, database, source))[0]
+
+
+def is_fresh(read_at: datetime | None) -> bool:
+    """Whether a schema that was read then is believed."""
+    return read_at is not None and datetime.now(UTC) - read_at <= SCHEMA_FRESH
 
 
 async def query_source(access: SourceAccess, database: Database, source: SourceRow, sql: str) -> QueryResult:
@@ -59,7 +76,7 @@ async def query_source(access: SourceAccess, database: Database, source: SourceR
         CortexAIError: the data source can't be reached.
 
     """
-    schema = await _fresh_schema(database, source)
+    schema = await _kept(database, source)
     if schema is not None:
         async with access.slots.one(source.user_id):  # before anything connects, and not more of them at a time
             query = await _check(sql, schema)
@@ -75,12 +92,13 @@ async def _check(sql: str, schema: Schema) -> Query:
     return await asyncio.to_thread(check_query, sql, schema)
 
 
-async def _fresh_schema(database: Database, source: SourceRow) -> Schema | None:
-    if source.schema_read_at is None or datetime.now(UTC) - source.schema_read_at > SCHEMA_FRESH:
+async def _kept(database: Database, source: SourceRow) -> Schema | None:
+    """The schema as it was last read; None where that was not lately."""
+    if not is_fresh(source.schema_read_at):
         return None
     async with database.connect() as db:
         kept = await rows.find_schema(db, source.user_id, source.id)
-    return await asyncio.to_thread(schema_from_json, kept) if kept else None
+    return await asyncio.to_thread(schema_from_text, kept) if kept else None
 
 
 async def _read(
@@ -88,22 +106,26 @@ async def _read(
 ) -> tuple[Schema, datetime]:
     schema = await read_schema(connection)
     now = datetime.now(UTC)
+    text = await asyncio.to_thread(schema_to_text, schema)
     async with database.connect() as db:
-        values = {"schema": schema_to_json(schema), "schema_read_at": now}
+        values = {"schema": cast(literal(text, Text), JSONB), "schema_read_at": now}
         await rows.save_outcome(db, source.stored, values)
     return schema, now
 
 
 @asynccontextmanager
-async def noting(database: Database, source: SourceRow) -> AsyncIterator[None]:
-    """Save with the data source how the connection went. A statement that fails says nothing of the connection."""
+async def noting(database: Database, source: SourceRow, *, is_test: bool = False) -> AsyncIterator[None]:
+    """Save with the data source how the connection went. A statement that fails says nothing of the connection.
+
+    That all is well again is saved where that is news, and after each test.
+    """
     try:
         yield
     except CortexAIError as error:
         if error.code.startswith(("data_source", "host_")):
             await _save_status(database, source, error.code)
         raise
-    if source.status != OK:
+    if is_test or source.status != OK:
         await _save_status(database, source, OK)
 
 

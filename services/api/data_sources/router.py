@@ -1,5 +1,6 @@
 """Data sources: databases that a user connects, looks at and asks. Passwords go in and never come out."""
 
+import asyncio
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Response, status
@@ -203,7 +204,7 @@ async def refresh_data_source(
 ) -> SchemaView:
     """Read again which tables the data source has."""
     row = await _find(resources, principal.user_id, source_id)
-    view = SchemaView.of(*await work.refresh_schema(access, resources.database, row))
+    view = await asyncio.to_thread(SchemaView.of, *await work.refresh_schema(access, resources.database, row))
     resources.streams.feed.tell(principal.user_id, data_source_changed(row.id))
     return view
 
@@ -214,7 +215,7 @@ async def get_schema(
 ) -> SchemaView:
     """The tables that the data source had when it was last read."""
     row = await _find(resources, principal.user_id, source_id)
-    return SchemaView.of(*await work.find_schema(access, resources.database, row))
+    return await asyncio.to_thread(SchemaView.of, *await work.find_schema(access, resources.database, row))
 
 
 @router.post(

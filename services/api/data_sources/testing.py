@@ -16,14 +16,14 @@ async def test_source(access: SourceAccess, database: Database, source: SourceRo
         CortexAIError: one of them can't connect, or must not.
 
     """
-    async with noting(database, source), access.reader(source.stored) as connection:
+    async with noting(database, source, is_test=True), access.reader(source.stored) as connection:
         version = connection.info.parameter_status("server_version") or ""
         database_name = connection.info.dbname
         reader = RoleTest.of(connection.info.user, await find_excess_rights(connection, is_reader=True))
         schemas = list((await read_schema(connection)).search_path)
     writer = None
     if source.writer_url is not None:
-        async with noting(database, source), access.writer(source.stored) as connection:
+        async with noting(database, source, is_test=True), access.writer(source.stored) as connection:
             writer = RoleTest.of(connection.info.user, await find_excess_rights(connection, is_reader=False))
     is_fine = not reader.excess_rights and (writer is None or not writer.excess_rights)
     statements = None if is_fine else statements_for_roles(database_name, schemas, access.limits)

@@ -197,6 +197,33 @@ async def test_statements_are_refused_by_the_wall_or_by_the_server(
     assert problem(answer) == (422, code, "sql")
 
 
+async def test_each_test_that_succeeds_renews_when_it_was(ada: Client, source: Source) -> None:
+    path = f"/api/data-sources/{await add(ada, source)}"
+    seen = []
+    for _ in range(2):
+        (await ada.http.post(f"{path}/test")).raise_for_status()
+        seen.append((await ada.http.get(path)).json()["checked_at"])
+    assert seen[0] < seen[1]
+
+
+async def test_a_proposal_believes_no_schema_of_long_ago(ada: Client, source: Source, own_database: str) -> None:
+    source_id = await add(ada, source)
+    path = f"/api/data-sources/{source_id}"
+    (await ada.http.post(f"{path}/refresh")).raise_for_status()
+    writer = source.writer_url.split("://")[1].split(":")[0]
+    with source.owner() as owner:
+        owner.execute("CREATE TABLE later (id int PRIMARY KEY)")
+        owner.execute(f"GRANT ALL ON later TO {writer}".encode())
+    insert = {"sql": "INSERT INTO later VALUES (1)"}
+    assert problem(await ada.http.post(f"{path}/operations", json=insert))[1] == "statement_refused"
+    execute(
+        own_database,
+        "UPDATE data_sources SET schema_read_at = now() - interval '6 minutes' WHERE id = %s",
+        source_id,
+    )
+    assert (await ada.http.post(f"{path}/operations", json=insert)).status_code == 201
+
+
 async def test_a_sandbox_whose_id_was_given_before_is_made_anew(ada: Client, own_database: str) -> None:
     first = (await ada.http.post("/api/data-sources/sandbox")).raise_for_status().json()
     # As in a database that was restored from a backup: the server of the sandboxes has what came after.

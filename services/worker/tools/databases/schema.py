@@ -11,7 +11,7 @@ from shared.data_sources.access import SourceAccess
 from shared.data_sources.schema import Column, Table
 from shared.database.engine import Database
 from shared.sources.rows import find_source
-from shared.sources.work import find_schema
+from shared.sources.work import fresh_schema
 
 DESCRIPTION: Final = (
     "The tables of a database of the user's, with columns, keys and comments. Use it before you write SQL. Without `tables`, "
@@ -45,7 +45,7 @@ def db_schema(database: Database, access: SourceAccess) -> ChatTool:
         async def look(asked: Wanted) -> ToolResult:
             async with database.connect() as db:
                 source = await find_source(db, chat.user_id, asked.source)
-            schema, _ = await find_schema(access, database, source)
+            schema = await fresh_schema(access, database, source)
             records, is_cut = _told(schema.tables, asked.tables)
             shown = {"source": source.name, "tables": [record["table"] for record in records], "cut": is_cut}
             return ToolResult(records=[{"cut": is_cut}, *records], shown=shown, notice=NOTICE, has_rows=True)
