@@ -95,7 +95,7 @@ class SourceChanges:
                 yield
         except TimeoutError:
             raise StatementFailed(
-                f"The preview took longer than {self.seconds:g} s and was stopped; nothing was changed. Change fewer rows.",
+                f"The preview took longer than {self.seconds:g} s and was stopped; nothing was changed.",
                 field="sql",
             ) from None
 

@@ -58,10 +58,13 @@ async def _undo_repeatedly(
 ) -> tuple[Restored, frozenset[str]]:
     """What the undo does, and the columns whose values differ each time."""
     last: list[Restored] = []
+    known = dict(left_out)
 
     async def run() -> Effect:
         async with change_transaction(connection, images.schema, images.table, only_inserts=False) as target:
-            last.append(await _restore(connection, target, images, left_out, bounds))
+            last.append(await _restore(connection, target, images, known, bounds))
+        # What was found by trying row after row is not looked for again.
+        known.update((place, conflict) for place, (conflict, _) in last[-1].conflicts.items())
         return last[-1].effect
 
     _, set_at_commit = await run_repeatedly(run)
