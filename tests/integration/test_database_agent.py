@@ -160,7 +160,10 @@ async def test_a_command_is_previewed_approved_committed_told_and_undone(
     assert told == ["proposed", "committed"]
     assert types_of(events)[-1] == "finish"
     *_, last = await groq_control.requests(groq_url, containing=mark, ended=2)
-    assert '"updated"' in last["body"]["messages"][-1]["content"]
+    told = last["body"]["messages"][-1]["content"]
+    (record,) = json.loads(told[told.index("[") :])
+    assert (record["counts"]["updated"], record["cut"]) == (1, False)
+    assert json.loads(record["content"]) == {side: row[side] for side in ("before", "after")}
 
     undo = (await client.http.post(f"/api/operations/{operation['id']}/undo")).raise_for_status().json()
     await approving(client, shown)(undo)
@@ -172,6 +175,31 @@ async def test_a_command_is_previewed_approved_committed_told_and_undone(
         *("operation.proposed", "operation.approved", "operation.committed"),
     ]
     assert posted.generation_id in noted.generations
+
+
+async def test_a_model_is_told_the_first_of_many_changed_rows(
+    client: Client, worker: Worker, groq_url: str, sandbox: int, database_url: str
+) -> None:
+    mark = uuid4().hex
+    sql = "UPDATE customers SET name = 'NAME' WHERE id > 0".replace("NAME", "x" * 1000)
+    await script(groq_url, mark, ("db_propose_write", {"source": sandbox, "sql": sql, "summary": "Rename all."}))
+    posted = await post(client, f"{mark} [[tokens=3]]")
+    shown: list[dict[str, Any]] = []
+    async with deciding(client, worker, posted, approving(client, shown)):
+        pass
+    ((steps, changed),) = execute(
+        database_url,
+        "SELECT length(g.steps::text), length(o.result::text) FROM operations o JOIN generations g ON g.id = generation_id",
+    )
+    assert isinstance(changed, int)
+    assert isinstance(steps, int)
+    assert changed > steps
+    assert steps < 20_000
+    *_, last = await groq_control.requests(groq_url, containing=mark, ended=2)
+    told = last["body"]["messages"][-1]["content"]
+    (record,) = json.loads(told[told.index("[") :])
+    assert record["counts"]["updated"] == len(shown[0]["preview"]["rows"]) > 20
+    assert record["cut"]
 
 
 async def test_a_refused_change_changes_nothing_and_the_model_is_told(
