@@ -4,7 +4,8 @@ from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, func, literal_column, select, tuple_, update
+from sqlalchemy import ColumnElement, func, literal_column, null, select, tuple_, update
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import aliased
 
 from shared.database.engine import Connection
@@ -71,6 +72,14 @@ COLUMNS: Final = (
     Operation.before_images.is_not(None).label("has_images"),
 )
 
+_IN_LIST: Final = {
+    "preview": func.jsonb_strip_nulls(
+        func.jsonb_build_object("is_undoable", Operation.preview["is_undoable"]), type_=JSONB
+    ),
+    "result": null(),
+}
+_LISTED: Final = tuple(_IN_LIST.get(name, column) for name, column in zip(OperationRow._fields, COLUMNS, strict=True))
+
 
 def owned(user_id: UserId, operation_id: OperationId) -> ColumnElement[bool]:
     """The operation, if it is the user's."""
@@ -121,9 +130,12 @@ async def list_operations(
     status: str | None = None,
     chat_id: ChatId | None = None,
 ) -> list[OperationRow]:
-    """The user's operations, the newest first, past the one whose (created_at, id) is `before`."""
+    """The user's operations, the newest first, past the one whose (created_at, id) is `before`.
+
+    They come without `result`, and of the `preview` with no more than `is_undoable`: these have megabytes each.
+    """
     statement = (
-        select(*COLUMNS)
+        select(*_LISTED)
         .where(Operation.user_id == user_id)
         .order_by(Operation.created_at.desc(), Operation.id.desc())
         .limit(limit)

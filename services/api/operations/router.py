@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query, Request, Response, status
 from services.api import cursors
 from services.api.dependencies import AppResources, CurrentPrincipal
 from services.api.fields import BigIntId
-from services.api.operations.schemas import Approval, NewOperation, Operation, Status
+from services.api.operations.schemas import Approval, ListedOperation, NewOperation, Operation, Status
 from services.api.operations.waiting import await_end, seconds_to_wait
 from shared.ids import MAX_BIGINT, ChatId, DataSourceId, OperationId
 from shared.operations.decisions import approve, refuse
@@ -39,8 +39,8 @@ async def list_all(
     chat_id: Annotated[int | None, Query(ge=1, le=MAX_BIGINT)] = None,
     cursor: Annotated[str | None, Query(max_length=200)] = None,
     limit: Limit = 50,
-) -> list[Operation]:
-    """The user's operations, the newest first. The next page is in the `Link` header (RFC 8288)."""
+) -> list[ListedOperation]:
+    """The user's operations, the newest first, without previews and results. The next page is in `Link` (RFC 8288)."""
     before = cursors.read(cursor, UUID) if cursor else None
     async with resources.database.connect() as db:
         rows = await list_operations(
@@ -55,12 +55,12 @@ async def list_all(
     if len(rows) > limit:
         following = request.url.include_query_params(cursor=cursors.write(page[-1].created_at, page[-1].id))
         response.headers["Link"] = f'<{following.path}?{following.query}>; rel="next"'
-    return [Operation.of(row) for row in page]
+    return [ListedOperation.of(row) for row in page]
 
 
 @router.get("/api/operations/{operation_id}", responses=_NOT_FOUND)
 async def get_one(operation_id: UUID, principal: CurrentPrincipal, resources: AppResources) -> Operation:
-    """An operation with its preview."""
+    """An operation with its preview and its result."""
     async with resources.database.connect() as db:
         return Operation.of(await find_operation(db, principal.user_id, OperationId(operation_id)))
 

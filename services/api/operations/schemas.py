@@ -32,13 +32,12 @@ class OperationError(View):
     message: str
 
 
-class Operation(View):
-    """A change that somebody proposed.
+class ListedOperation(View):
+    """A change that somebody proposed, as lists have it: without its preview and its result, which may be large.
 
-    `preview` is what the change does: the rows of a table before and after, for the kinds `write` and `undo`. Whoever approves
-    the operation names its `digest`. `statement` is the SQL, null for other kinds than `write`. `generation_id` and `call_id`
-    name the tool call that proposed the operation; null where a person did. `is_undoable`: the change can be undone once it is
-    committed, or now if it is. `undone_by` is the committed operation that has undone this one.
+    `statement` is the SQL, null for other kinds than `write`. `generation_id` and `call_id` name the tool call that proposed
+    the operation; null where a person did. `is_undoable`: the change can be undone once it is committed, or now if it is.
+    `undone_by` is the committed operation that has undone this one.
     """
 
     id: UUID
@@ -50,12 +49,10 @@ class Operation(View):
     call_id: str | None
     summary: str
     statement: str | None
-    preview: dict[str, Any]
     digest: str
     undo_of: UUID | None
     undone_by: UUID | None
     is_undoable: bool
-    result: dict[str, Any] | None
     error: OperationError | None
     created_at: datetime
     expires_at: datetime
@@ -66,6 +63,17 @@ class Operation(View):
     def of(cls, operation: OperationRow) -> Self:
         """The view of an operation."""
         return cls.model_validate(to_json(operation))
+
+
+class Operation(ListedOperation):
+    """A change that somebody proposed, whole.
+
+    `preview` is what the change does: the rows of a table before and after, for the kinds `write` and `undo`. Whoever approves
+    the operation names its `digest`. `result` is what was done; null before that.
+    """
+
+    preview: dict[str, Any]
+    result: dict[str, Any] | None
 
 
 class Approval(Body):

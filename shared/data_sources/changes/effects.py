@@ -34,7 +34,10 @@ WHERE c.oid = coalesce(pg_partition_root(%(oid)s::oid), %(oid)s::oid)
 
 @dataclass(frozen=True, slots=True)
 class PreviewBounds:
-    """How much a change may be. `rows` and `value_bytes` bound the changed rows; `trusted_functions` are `schema.name`."""
+    """How much a change may be. `trusted_functions` are `schema.name`.
+
+    `rows` bounds the changed rows; `value_bytes` those before and those after, each with the names of the columns.
+    """
 
     rows: int = 1000
     trusted_functions: frozenset[str] = frozenset()

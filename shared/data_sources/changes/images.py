@@ -18,6 +18,8 @@ Key = tuple[str, ...]
 """A primary key's values, in the key's order and in PostgreSQL's text form."""
 JsonValue = str | int | float | bool | None
 
+AROUND_NAME: Final = 10
+"""Bytes of quotes, a colon, a comma and a null."""
 NUMBERS: Final = frozenset({"smallint", "integer", "bigint", "real", "double precision"})
 # At most 15 digits, which every reader of JSON holds exactly; no exponent, no NaN and no negative zero.
 EXACT: Final = re.compile(r"-?(?:0|[1-9]\d{0,14}|(?=.{3,16}\Z)(?:0|[1-9]\d*)\.\d*[1-9])")
@@ -38,7 +40,7 @@ async def read_rows(
     """The rows with these keys; those that do not exist are left out.
 
     Raises:
-        StatementRefused: the rows have more than `byte_limit` bytes (reason "too_large").
+        StatementRefused: the rows, with the names of their columns, have more than `byte_limit` bytes (reason "too_large").
 
     """
     wanted = list(dict.fromkeys(keys))
@@ -48,13 +50,19 @@ async def read_rows(
     async with connection.cursor(row_factory=tuple_row) as cursor:
         await cursor.execute(_select(target, sql.SQL("sum(octet_length(t::text))::bigint")), columns)
         row = await cursor.fetchone()
-        if row and row[0] and row[0] > byte_limit:
-            raise StatementRefused("too_large", f"the rows have {row[0]} bytes, and at most {byte_limit} can be shown")
+        size = (row[0] or 0) + len(wanted) * names_bytes(target) if row else 0
+        if size > byte_limit:
+            raise StatementRefused("too_large", f"the rows have {size} bytes, and at most {byte_limit} can be shown")
         shown: list[sql.Composable] = [sql.SQL("t.xmin"), sql.SQL("t.tableoid")]
         shown += [sql.SQL("t.{}").format(sql.Identifier(column.name)) for column in target.columns]
         await cursor.execute(_select(target, sql.SQL(", ").join(shown)), columns)
         rows = [ReadRow(row[2:], str(row[0]), str(row[1])) for row in result_texts(cursor)]
     return {key_of(target, row.image): row for row in rows}
+
+
+def names_bytes(target: Target) -> int:
+    """The bytes that the names of a table's columns take in each row that is shown, as JSON."""
+    return sum(len(column.name.encode()) + AROUND_NAME for column in target.columns)
 
 
 def _select(target: Target, what: sql.Composable) -> sql.Composed:

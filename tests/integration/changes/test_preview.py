@@ -88,6 +88,16 @@ async def test_too_many_bytes_are_refused(orders: Connection) -> None:
     assert refusal.value.reason == "too_large"
 
 
+async def test_long_names_of_columns_count_as_bytes(orders: Connection) -> None:
+    await orders.execute(f"CREATE TABLE named (id int PRIMARY KEY, {'n' * 60} int)")
+    await orders.execute("INSERT INTO named SELECT generate_series(1, 5)")
+    with pytest.raises(StatementRefused) as refusal:
+        await preview(
+            orders, "UPDATE named SET name = 1".replace("name ", f"{'n' * 60} "), PreviewBounds(value_bytes=200)
+        )
+    assert refusal.value.reason == "too_large"
+
+
 async def test_a_row_that_somebody_holds_is_told_in_time(orders: Connection, connect: Connect) -> None:
     async with connect() as other, other.transaction():
         await other.execute("UPDATE orders SET note = 'held' WHERE id = 1")
