@@ -59,6 +59,7 @@ CortexAIError
 │   ├── TooBusy
 │   ├── DataSourceUnreachable
 │   ├── DataSourceKeyMissing
+│   ├── CommitTimedOut
 │   └── QueueFull
 ├── WorkerLost            too many workers died over one answer
 ├── OperationSuperseded   another worker commits this operation now
@@ -493,6 +494,12 @@ class DataSourceKeyMissing(Unavailable):
     """The data source's address can't be decrypted: a key is missing in DATA_SOURCE_KEYS."""
 
     code = "data_source_key_missing"
+
+
+class CommitTimedOut(Unavailable):
+    """This was tried several times and did not come to its end in time; nothing was changed."""
+
+    code = "commit_timed_out"
 
 
 class TooBusy(Unavailable):

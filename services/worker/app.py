@@ -28,7 +28,7 @@ from services.worker.models.groq.client import CONNECT_TIMEOUT, GroqModel
 from services.worker.models.port import ChatModel
 from services.worker.models.retry import RETRY_DELAYS, RetryingModel
 from services.worker.operations.approvals import OperationApprovals
-from services.worker.operations.commit import Commits
+from services.worker.operations.commit import COMMIT_WITHIN, STATEMENTS, Commits
 from services.worker.operations.sweep import OperationSweep
 from services.worker.runtime import Worker
 from services.worker.summaries.summarizer import Summarizer
@@ -161,6 +161,7 @@ async def open_worker(
                 jobs,
                 feed,
                 timedelta(seconds=settings.lease_seconds),
+                within=max(COMMIT_WITHIN, STATEMENTS * settings.data_source_statement_seconds),
             ),
             operation_sweep=OperationSweep(database, jobs, feed),
             leftover_sandboxes=LeftoverSandboxes(database, settings.sandbox_database_url),

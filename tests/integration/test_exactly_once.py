@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from services.launcher.embedded.postgres import EmbeddedPostgres
-from services.worker.operations.commit import TRY_FOR
+from services.worker.operations.commit import MAX_TRIES, TRY_FOR
 from shared.errors import DataSourceInUse, NotUndoable, StatementFailed, StatementRefused
 from shared.operations.proposals import propose
 from shared.operations.rows import OperationRow, to_json
@@ -113,8 +113,35 @@ async def test_a_source_that_does_not_answer_is_tried_again_and_then_given_up(ba
     operation = await bank.approved()
     execute(bank.database_url, "UPDATE data_sources SET writer_url = %s", away)
     execute(bank.database_url, "UPDATE operations SET decided_at = decided_at - %s", TRY_FOR)
+    # There may have been no worker until now.
+    assert (await ended(bank, operation)).status == "approved"
+    bank.expire_leases()
     failed = await ended(bank, operation)
     assert (failed.status, failed.error_code, bank.balances()) == ("failed", "data_source_unreachable", [1, 0, 0])
+
+
+async def test_a_change_that_takes_too_long_is_tried_again_and_then_given_up(bank: Bank) -> None:
+    operation = await bank.approved()
+    execute(bank.database_url, "UPDATE operations SET decided_at = decided_at - %s", TRY_FOR)
+    with bank.source.owner() as owner, owner.transaction():
+        owner.execute("LOCK TABLE accounts")
+        await replace(bank.commits, within=0.1).commit(operation.id)
+        assert (await found(bank.database, bank.user, operation.id)).status == "approved"
+        bank.expire_leases()
+        await replace(bank.commits, within=0.1).commit(operation.id)
+    failed = await found(bank.database, bank.user, operation.id)
+    assert (failed.status, failed.error_code, bank.balances()) == ("failed", "commit_timed_out", [0, 0, 0])
+
+
+@pytest.mark.parametrize(("xid", "status"), [(None, "failed"), ("9999999999", "failed"), (None, "committed")])
+async def test_a_change_of_which_workers_die_is_given_up(bank: Bank, xid: str | None, status: str) -> None:
+    operation = await bank.approved()
+    tries = MAX_TRIES if status == "failed" else MAX_TRIES - 1
+    execute(bank.database_url, "UPDATE operations SET attempt = %s, xid = %s", tries, xid)
+    execute(bank.database_url, "UPDATE operations SET decided_at = decided_at - %s", TRY_FOR)
+    done = await ended(bank, operation)
+    code = "outcome_unknown" if xid else "commit_timed_out" if status == "failed" else None
+    assert (done.status, done.error_code) == (status, code)
 
 
 async def test_a_transaction_that_nobody_knows_is_told(bank: Bank) -> None:

@@ -18,9 +18,11 @@ from services.worker.operations.chats import commit_chats
 from shared import background
 from shared.database.engine import Database
 from shared.errors import (
+    CommitTimedOut,
     CortexAIError,
     DataSourceNotFound,
     DataSourcesOff,
+    DataSourceUnreachable,
     EffectChanged,
     InvalidInput,
     OperationSuperseded,
@@ -49,13 +51,19 @@ log = get_logger(__name__)
 
 RENEWALS_PER_LEASE: Final = 3
 COMMIT_WITHIN: Final = 60.0
-"""Seconds that one attempt may take."""
+"""Seconds that one attempt may take, at least."""
+STATEMENTS: Final = 6
+"""How many statements an attempt may run that each take all of their time."""
 TRY_FOR: Final = timedelta(minutes=2)
-"""So long after its approval a change is tried on a data source that does not answer. Then it fails."""
+"""So long after its approval a change is tried that does not come to an end. Then it fails, but never at its first attempt."""
+MAX_TRIES: Final = 3
+"""After TRY_FOR, so many attempts are made of a change that has never got as far as its transaction's end."""
 ASK_FOR: Final = timedelta(hours=24)
 """So long a data source is asked what became of a transaction."""
 LONGEST_PAUSE: Final = 30
 """Seconds between two attempts, at most. The first pause is a second."""
+ASK_WITHIN: Final = 30.0
+"""Seconds for one question to a data source what became of a transaction."""
 WAIT_FOR_OUTCOME: Final = 5.0
 LOOK_EVERY: Final = 0.1
 """Seconds that an attempt waits for a transaction that is under way, and between two looks at it."""
@@ -70,13 +78,14 @@ class _NotNow(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Commits:
-    """Commits operations. `lease` is how long a claim holds that is not renewed."""
+    """Commits operations. `lease` is how long a claim holds that is not renewed; `within` are an attempt's seconds."""
 
     database: Database
     changes: Changes
     jobs: JobSender
     feed: FeedPublisher
     lease: timedelta
+    within: float = COMMIT_WITHIN
 
     async def commit(self, operation_id: OperationId) -> None:
         """Bring an approved operation to its end. Does nothing where another worker has it, or it is over.
@@ -91,15 +100,19 @@ class Commits:
             return
         if claimed.attempt > 1:
             log.warning("commit_taken_over", attempt=claimed.attempt, has_transaction=claimed.xid is not None)
+        if claimed.xid is None and claimed.attempt > MAX_TRIES and claimed.approved_ago >= TRY_FOR:
+            # Workers die of it, or it takes too long. No attempt has noted a transaction, so none has committed.
+            await self._finish(claimed, Ending("failed", error=CommitTimedOut()))
+            return
         if claimed.operation.data_source_id is None:
             await commit_chats(self.database, self.jobs, self.feed, claimed)
             return
         try:
-            async with self._renewing(claimed), asyncio.timeout(COMMIT_WITHIN):
+            async with self._renewing(claimed):
                 ending = await self._change_source(claimed)
         except (OperationSuperseded, DataSourceNotFound):
             log.warning("commit_superseded", attempt=claimed.attempt)
-        except (_NotNow, TimeoutError, SQLAlchemyError) as reason:
+        except (_NotNow, SQLAlchemyError) as reason:
             log.warning("commit_put_off", attempt=claimed.attempt, error=type(reason.__cause__ or reason).__name__)
             await self._give_back(claimed)
         else:
@@ -129,14 +142,19 @@ class Commits:
             xid = done.xid
 
         try:
-            if xid is not None:
-                if await self._outcome(source, xid):
-                    return COMMITTED
-                await self._forget(claimed)
-                xid = None
-            await self.changes.commit(source, operation, images, note)
+            async with asyncio.timeout(self.within):
+                if xid is not None:
+                    if await self._outcome(claimed, source, xid):
+                        return COMMITTED
+                    await self._forget(claimed)
+                    xid = None
+                await self.changes.commit(source, operation, images, note)
         except (*DECISIVE, Unavailable) as error:
             return await self._judge(claimed, source, xid, error)
+        except (TimeoutError, SQLAlchemyError) as error:
+            # Without an `xid` the commit was never sent, also where our database has it: noting comes before.
+            log.warning("commit_cut_short", attempt=claimed.attempt, error=type(error).__name__)
+            return await self._judge(claimed, source, xid, CommitTimedOut())
         return COMMITTED
 
     async def _judge(
@@ -151,7 +169,7 @@ class Commits:
         if xid is not None and not isinstance(error, OutcomeUnknown):
             # The error came with the commit or after it, so only the data source knows.
             try:
-                if await self._outcome(source, xid):
+                if await self._outcome(claimed, source, xid):
                     return COMMITTED
             except OutcomeUnknown as unknown:
                 return Ending("failed", error=unknown)
@@ -164,20 +182,24 @@ class Commits:
             return Ending("failed", error=error)
         return _put_off(claimed, TRY_FOR, error, error)
 
-    async def _outcome(self, source: ChangeableSource, xid: str) -> bool:
+    async def _outcome(self, claimed: ClaimedCommit, source: ChangeableSource, xid: str) -> bool:
         """Whether a transaction was committed.
 
         Raises:
             _NotNow: it is still under way.
-            OutcomeUnknown: the data source does not know any more.
+            OutcomeUnknown: the data source does not know any more, or has been asked for too long.
             Unavailable: the data source does not answer.
 
         """
         deadline = asyncio.get_running_loop().time() + WAIT_FOR_OUTCOME
-        while (outcome := await self.changes.was_committed(source, xid)) is None:
-            if asyncio.get_running_loop().time() > deadline:
-                raise _NotNow
-            await asyncio.sleep(LOOK_EVERY)
+        try:
+            async with asyncio.timeout(ASK_WITHIN):
+                while (outcome := await self.changes.was_committed(source, xid)) is None:
+                    if asyncio.get_running_loop().time() > deadline:
+                        raise OutcomeUnknown if claimed.approved_ago >= ASK_FOR else _NotNow
+                    await asyncio.sleep(LOOK_EVERY)
+        except TimeoutError as error:
+            raise DataSourceUnreachable from error
         return outcome
 
     async def _forget(self, claimed: ClaimedCommit) -> None:
@@ -230,6 +252,7 @@ def _put_off(claimed: ClaimedCommit, patience: timedelta, at_last: CortexAIError
         _NotNow: it was not.
 
     """
-    if claimed.approved_ago < patience:
+    # Before the first attempt there may have been no worker for longer than that.
+    if claimed.attempt == 1 or claimed.approved_ago < patience:
         raise _NotNow from why
     return Ending("failed", error=at_last)
