@@ -12,9 +12,10 @@ from sqlalchemy import ColumnElement, func, select
 from shared.chats.trash import MAX_CHATS, MovedChats, RestoredChat, move_to_trash, restore
 from shared.database.engine import Connection
 from shared.database.ownership import owned_by
-from shared.database.tables import Chat, Message
+from shared.database.tables import Chat, Generation, Message
 from shared.errors import EffectChanged
-from shared.ids import ChatId, UserId
+from shared.ids import ChatId, GenerationId, UserId
+from shared.states import OPEN
 
 Json = dict[str, Any]
 
@@ -54,14 +55,19 @@ async def preview_restoration(db: Connection, user_id: UserId, result: Json) -> 
     return {"chats": [chat.to_json() for chat in await _find(db, in_trash, Chat.id.in_(_ids(result["chat_ids"])))]}
 
 
-async def commit_deletion(db: Connection, user_id: UserId, preview: Json) -> MovedChats:
+async def commit_deletion(
+    db: Connection, user_id: UserId, preview: Json, proposed_by: GenerationId | None = None
+) -> MovedChats:
     """Move the chats of a preview to the trash: exactly those, as they were shown. Needs a transaction.
+
+    `proposed_by` is the generation that has proposed this, and goes on with the decision; None where a person did.
 
     Raises:
         EffectChanged: one is gone, or something was said there since. Nothing is moved.
 
     """
     chat_ids = _ids(chat["id"] for chat in preview["chats"])
+    await _lock(db, user_id, chat_ids, proposed_by)
     moved = await move_to_trash(db, user_id, chat_ids)
     # Compared behind the lock. The title is no part of it: a model may have made a better one meanwhile.
     now = await _find(db, Chat.id.in_(moved.chat_ids))
@@ -71,13 +77,37 @@ async def commit_deletion(db: Connection, user_id: UserId, preview: Json) -> Mov
 
 
 async def commit_restoration(db: Connection, user_id: UserId, preview: Json) -> list[RestoredChat]:
-    """Take the chats of a preview out of the trash, as far as they are there. Needs a transaction."""
-    return await restore(db, user_id, _ids(chat["id"] for chat in preview["chats"]))
+    """Take the chats of a preview out of the trash: exactly those. Needs a transaction.
+
+    Raises:
+        EffectChanged: one is not there any more. The transaction is to be rolled back.
+
+    """
+    restored = await restore(db, user_id, _ids(chat["id"] for chat in preview["chats"]))
+    if len(restored) != len(preview["chats"]):
+        raise EffectChanged
+    return restored
 
 
 def result_of(chats: Sequence[ChatId]) -> Json:
     """What an operation's row keeps of what was done: `{"chat_ids": […]}`."""
     return {"chat_ids": list(chats)}
+
+
+async def _lock(
+    db: Connection, user_id: UserId, chat_ids: Sequence[ChatId], generation_id: GenerationId | None
+) -> None:
+    """Lock chats, and then at once their generations and the one that goes on afterwards, each by id.
+
+    Two answers may propose to delete each other's chat. One by one, each deletion would hold what the other waits for.
+    """
+    chats = select(Chat.id).where(Chat.id.in_(chat_ids), owned_by(user_id)).order_by(Chat.id)
+    await db.execute(chats.with_for_update())
+    is_touched = Generation.chat_id.in_(chat_ids) & Generation.status.in_(OPEN)
+    if generation_id is not None:
+        is_touched |= Generation.id == generation_id
+    touched = select(Generation.id).where(Generation.user_id == user_id, is_touched).order_by(Generation.id)
+    await db.execute(touched.with_for_update(key_share=True))
 
 
 async def _find(db: Connection, *which: ColumnElement[bool]) -> list[ChatSummary]:

@@ -34,7 +34,7 @@ async def moved_to(db: Connection, operation: OperationRow) -> Moved:
 async def take_turn(db: Connection, user_id: UserId, operation_id: OperationId) -> None:
     """Lock what a move of an operation touches. Belongs at the beginning of the transaction that moves it.
 
-    Everybody locks in this order: the generation, the user, the operation.
+    Everybody locks in this order: chats, generations, the user, operations; several of a kind by id.
 
     Raises:
         TokenInvalid: the account is gone.

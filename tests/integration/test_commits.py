@@ -1,15 +1,20 @@
 """Commits of operations on chats, by a worker; and what the sweep does for operations."""
 
+import asyncio
 from typing import Any
 
+from sqlalchemy import text
+
 from services.worker.runtime import Worker
-from shared.chats.operations import preview_deletion
-from shared.database.engine import open_database
+from shared.chats.operations import commit_deletion, preview_deletion
+from shared.database.engine import Connection, open_database
+from shared.generations.approval import lock
 from shared.ids import ChatId, UserId
+from shared.operations.audit import take_turn
 from shared.operations.canonical import digest_of
 from tests.support.clients import Client, refusal_of
 from tests.support.operations import proposed
-from tests.support.turns import Noted, execute
+from tests.support.turns import Noted, Posted, execute, post
 
 NOW = {"Prefer": "respond-async"}
 
@@ -90,6 +95,55 @@ async def test_a_chat_that_was_used_since_is_not_deleted(
     done = await shown(client, deletion)
     assert (done["status"], done["error"]["code"]) == ("stale", "effect_changed")
     assert [one["id"] for one in (await client.http.get("/api/chats")).json()] == [chat]
+
+
+async def test_chats_come_back_all_or_none(client: Client, worker: Worker, noted: Noted, database_url: str) -> None:
+    chats = [await client.new_chat() for _ in range(2)]
+    deletion = await propose_deletion(client, database_url, *chats)
+    await approve(client, database_url, deletion)
+    await sweep(worker, noted)
+    restoration = (await client.http.post(f"/api/operations/{deletion['id']}/undo")).raise_for_status().json()
+    await approve(client, database_url, restoration)
+    execute(database_url, "DELETE FROM chats WHERE id = %s", chats[0])
+    await sweep(worker, noted)
+    done = await shown(client, restoration)
+    assert (done["status"], done["error"]["code"]) == ("stale", "effect_changed")
+    assert (await client.http.get("/api/chats")).json() == []
+
+
+async def test_two_answers_that_delete_each_others_chat_do_not_wait_for_each_other(
+    client: Client, database_url: str
+) -> None:
+    posted = [await post(client, "Delete the other chat.") for _ in range(2)]
+    user = UserId((await client.http.get("/api/auth/me")).json()["id"])
+    database = open_database(database_url, pool_size=2)
+
+    async def delete(db: Connection, chat: Posted, proposed_by: Posted) -> None:
+        preview = await preview_deletion(db, user, [ChatId(chat.chat_id)])
+        await commit_deletion(db, user, preview, proposed_by.generation_id)
+
+    async def finish(db: Connection, proposed_by: Posted) -> None:
+        await lock(db, proposed_by.generation_id)
+        await take_turn(db, user)
+
+    async def second() -> None:
+        async with database.begin() as db:
+            backend = (await db.execute(text("SELECT pg_backend_pid()"))).scalar_one()
+            began.set_result(backend)
+            await delete(db, posted[0], posted[1])
+            await finish(db, posted[1])
+
+    began = asyncio.get_running_loop().create_future()
+    async with database.begin() as db:
+        await delete(db, posted[1], posted[0])
+        other = asyncio.create_task(second())
+        waits = text("SELECT cardinality(pg_blocking_pids(:backend)) > 0").bindparams(backend=await began)
+        while not (await db.execute(waits)).scalar_one():  # noqa: ASYNC110 - a lock offers no event
+            await asyncio.sleep(0.01)
+        await finish(db, posted[0])
+    await other
+    await database.dispose()
+    assert (await client.http.get("/api/chats")).json() == []
 
 
 async def test_the_sweep_lets_proposals_expire(client: Client, worker: Worker, noted: Noted, database_url: str) -> None:

@@ -6,7 +6,6 @@ from shared.chats.operations import commit_deletion, commit_restoration, result_
 from shared.chats.trash import tell_moved, tell_restored
 from shared.database.engine import Connection, Database
 from shared.errors import EffectChanged, OperationSuperseded, TokenInvalid
-from shared.ids import ChatId
 from shared.jobs.sender import JobSender
 from shared.operations.commits import ClaimedCommit, Ending, finish_commit
 from shared.operations.moves import Moved
@@ -26,39 +25,36 @@ async def commit_chats(database: Database, jobs: JobSender, feed: FeedPublisher,
         SQLAlchemyError: the database does not answer.
 
     """
+    change = _delete if claimed.operation.kind == DELETE else _restore
     try:
-        if claimed.operation.kind == DELETE:
-            await _delete(database, jobs, feed, claimed)
-        else:
-            await _restore(database, jobs, feed, claimed)
+        try:
+            moved = await change(database, feed, claimed)
+        except EffectChanged as error:
+            async with database.begin() as db:
+                moved = await _end(db, claimed, Ending("stale", error=error))
     except (OperationSuperseded, TokenInvalid):
         log.warning("commit_superseded", attempt=claimed.attempt)
-
-
-async def _delete(database: Database, jobs: JobSender, feed: FeedPublisher, claimed: ClaimedCommit) -> None:
-    operation = claimed.operation
-    try:
-        async with database.begin() as db:
-            gone = await commit_deletion(db, operation.user_id, operation.preview)
-            moved = await _end(db, claimed, Ending("committed", result_of(gone.chat_ids)))
-    except EffectChanged as error:
-        async with database.begin() as db:
-            moved = await _end(db, claimed, Ending("stale", error=error))
-        gone_ids: list[ChatId] = []
     else:
-        gone_ids = gone.chat_ids
+        tell(jobs, feed, moved)
+
+
+async def _delete(database: Database, feed: FeedPublisher, claimed: ClaimedCommit) -> Moved:
+    operation = claimed.operation
+    async with database.begin() as db:
+        gone = await commit_deletion(db, operation.user_id, operation.preview, operation.generation_id)
+        moved = await _end(db, claimed, Ending("committed", result_of(gone.chat_ids)))
     # What these chats were generating is stopped by heartbeat and sweep, which close the logs too.
-    tell_moved(feed, operation.user_id, gone_ids)
-    tell(jobs, feed, moved)
+    tell_moved(feed, operation.user_id, gone.chat_ids)
+    return moved
 
 
-async def _restore(database: Database, jobs: JobSender, feed: FeedPublisher, claimed: ClaimedCommit) -> None:
+async def _restore(database: Database, feed: FeedPublisher, claimed: ClaimedCommit) -> Moved:
     operation = claimed.operation
     async with database.begin() as db:
         restored = await commit_restoration(db, operation.user_id, operation.preview)
         moved = await _end(db, claimed, Ending("committed", result_of([chat.id for chat in restored])))
     tell_restored(feed, operation.user_id, restored)
-    tell(jobs, feed, moved)
+    return moved
 
 
 async def _end(db: Connection, claimed: ClaimedCommit, ending: Ending) -> Moved:
