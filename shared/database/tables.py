@@ -470,6 +470,8 @@ class Operation(Base):
             unique=True,
             postgresql_where=sql("status IN ('proposed', 'approved', 'committed')"),
         ),
+        # For the cascade, which the index above does not serve: it looks for undos of any status.
+        Index("ix_operations_undo_of", "undo_of", postgresql_where=sql("undo_of IS NOT NULL")),
         CheckConstraint(_one_of("kind", OPERATION_KINDS), name="kind"),
         CheckConstraint(_one_of("status", OPERATION_STATUSES), name="status"),
     )
