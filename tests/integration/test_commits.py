@@ -3,17 +3,26 @@
 import asyncio
 from typing import Any
 
+import pytest
 from sqlalchemy import text
+from sqlalchemy.exc import OperationalError
 
+from services.worker.operations.approvals import OperationApprovals
 from services.worker.runtime import Worker
+from services.worker.tools.port import ChatContext
 from shared.chats.operations import commit_deletion, preview_deletion
-from shared.database.engine import Connection, open_database
+from shared.database.engine import Connection, Database, open_database
 from shared.generations.approval import lock
-from shared.ids import ChatId, UserId
+from shared.ids import ChatId, DataSourceId, UserId
 from shared.operations.audit import take_turn
 from shared.operations.canonical import digest_of
+from shared.operations.changes import NoChanges, ShownChange
+from shared.operations.proposals import Proposal, propose
+from shared.streams.feed.in_memory import InMemoryFeeds
+from shared.streams.feed.publisher import FeedPublisher
+from shared.telemetry.metrics import NullMetrics
 from tests.support.clients import Client, refusal_of
-from tests.support.operations import proposed
+from tests.support.operations import BOUNDS, proposal, proposed
 from tests.support.turns import Noted, Posted, execute, post
 
 NOW = {"Prefer": "respond-async"}
@@ -144,6 +153,50 @@ async def test_two_answers_that_delete_each_others_chat_do_not_wait_for_each_oth
     await other
     await database.dispose()
     assert (await client.http.get("/api/chats")).json() == []
+
+
+class LateChanges(NoChanges):
+    """Changes whose proposal is committed, but the answer to that is lost."""
+
+    def __init__(self, database: Database, error: Exception) -> None:
+        self.database, self.error = database, error
+        self.proposal: Proposal | None = None
+        self.user = UserId(0)
+
+    async def preview_write(self, *_: object) -> ShownChange:
+        """Propose, and fail."""
+        if self.proposal is not None:
+            async with self.database.begin() as db:
+                await propose(db, self.user, self.proposal, BOUNDS)
+        raise self.error
+
+
+@pytest.mark.parametrize("error", [TimeoutError(), OperationalError("COMMIT", {}, Exception())])
+async def test_a_proposal_whose_answer_was_lost_is_found(
+    client: Client, noted: Noted, database_url: str, error: Exception
+) -> None:
+    posted = await post(client, "Change a row.")
+    user = UserId((await client.http.get("/api/auth/me")).json()["id"])
+    database = open_database(database_url, pool_size=2)
+    ((source,),) = execute(
+        database_url,
+        "INSERT INTO data_sources (user_id, name, kind, reader_url) VALUES (%s, 'x', 'postgresql', 'x') RETURNING id",
+        user,
+    )
+    assert isinstance(source, int)
+    changes = LateChanges(database, error)
+    feed = FeedPublisher(InMemoryFeeds(), NullMetrics())
+    approvals = OperationApprovals(database, noted, feed, BOUNDS, changes)
+    chat = ChatContext(user, ChatId(posted.chat_id), 0, posted.generation_id)
+    with pytest.raises(type(error)):
+        await approvals.propose_write(chat, "call_1", DataSourceId(source), "DELETE FROM x", "Delete.")
+    changes.user = user
+    changes.proposal = proposal(
+        "write", chat_id=chat.chat_id, generation_id=chat.generation_id, call_id="call_1", data_source_id=source
+    )
+    found = await approvals.propose_write(chat, "call_1", DataSourceId(source), "DELETE FROM x", "Delete.")
+    assert execute(database_url, "SELECT id::text FROM operations") == [(found,)]
+    await database.dispose()
 
 
 async def test_the_sweep_lets_proposals_expire(client: Client, worker: Worker, noted: Noted, database_url: str) -> None:

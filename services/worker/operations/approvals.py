@@ -1,6 +1,8 @@
 """What became of the operations that tool calls have proposed, as models and readers are told."""
 
+import asyncio
 import json
+from collections.abc import Coroutine
 from dataclasses import dataclass, replace
 from typing import Any, Final, NamedTuple, cast
 from uuid import UUID
@@ -8,6 +10,7 @@ from uuid import UUID
 from sqlalchemy import cast as sql_cast
 from sqlalchemy import func, literal, select
 from sqlalchemy.dialects.postgresql import JSONB, JSONPATH
+from sqlalchemy.exc import SQLAlchemyError
 
 from services.worker.tools.approvals import Decision
 from services.worker.tools.port import ChatContext, ToolFailure, ToolResult
@@ -16,10 +19,13 @@ from shared.database.tables import Operation
 from shared.generations.approval import UNDECIDED
 from shared.ids import DataSourceId
 from shared.jobs.sender import JobSender
+from shared.operations.audit import take_turn
 from shared.operations.canonical import digest_of
 from shared.operations.changes import Changes
+from shared.operations.moves import Moved
 from shared.operations.proposals import Bounds, Proposal, ToolCall, propose
 from shared.operations.proposing import propose_write
+from shared.operations.rows import find_by_call
 from shared.operations.telling import tell
 from shared.protocol.frames import ApprovalStatus
 from shared.streams.feed.publisher import FeedPublisher
@@ -56,6 +62,10 @@ GONE: Final = ToolFailure(
     "This can't be decided any more. It is not known whether it was done.",
     "The database is not connected any more, so it is not known whether this was done. Say so.",
 )
+CHANGE_WITHIN: Final = 50.0
+"""Seconds for the preview and the proposal of a change. The tool's own timeout is longer."""
+PROPOSE_WITHIN: Final = 5.0
+LOOK_WITHIN: Final = 4.0
 NOT_DONE: Final = {"refused": REFUSED, "stale": STALE, "expired": EXPIRED}
 
 
@@ -106,10 +116,12 @@ class OperationApprovals:
 
         """
         named = replace(proposal, chat_id=chat.chat_id, generation_id=chat.generation_id, call_id=call_id)
-        async with self.database.begin() as db:
-            moved = await propose(db, chat.user_id, named, self.bounds)
-        tell(self.jobs, self.feed, moved)
-        return str(moved.operation.id)
+
+        async def add() -> Moved:
+            async with self.database.begin() as db:
+                return await propose(db, chat.user_id, named, self.bounds)
+
+        return await self._proposed(chat, call_id, add(), PROPOSE_WITHIN)
 
     async def propose_write(
         self, chat: ChatContext, call_id: str, source_id: DataSourceId, sql: str, summary: str
@@ -118,12 +130,27 @@ class OperationApprovals:
 
         Raises:
             CortexAIError: the statement or the proposal is refused.
+            TimeoutError: the preview took too long.
 
         """
         call = ToolCall(chat.chat_id, chat.generation_id, call_id)
-        moved = await propose_write(
-            self.database, self.changes, self.bounds, chat.user_id, source_id, sql, summary, call
-        )
+        proposing = propose_write(self.database, self.changes, self.bounds, chat.user_id, source_id, sql, summary, call)
+        return await self._proposed(chat, call_id, proposing, CHANGE_WITHIN)
+
+    async def _proposed(
+        self, chat: ChatContext, call_id: str, proposing: Coroutine[Any, Any, Moved], within: float
+    ) -> str:
+        """The operation that is proposed, also where only the answer to its COMMIT was lost: a person could approve that."""
+        try:
+            async with asyncio.timeout(within):
+                moved = await proposing
+        except (TimeoutError, SQLAlchemyError):
+            async with asyncio.timeout(LOOK_WITHIN), self.database.begin() as db:
+                await take_turn(db, chat.user_id)  # a proposal that is still being committed has the user's lock
+                present = await find_by_call(db, chat.user_id, chat.generation_id, call_id)
+            if present is None:
+                raise
+            moved = Moved(present, has_moved=True)
         tell(self.jobs, self.feed, moved)
         return str(moved.operation.id)
 

@@ -25,8 +25,9 @@ DESCRIPTION: Final = (
     "when the user asks for that."
 )
 FAILED: Final = "The chats could not be deleted."
-FAILED_NOTICE: Final = "Nothing was proposed, since the chats could not be read. Say so."
-TIMEOUT: Final = 5.0
+FAILED_NOTICE: Final = "Nothing was deleted. If that was proposed all the same, the user sees that. Say so."
+TIMEOUT: Final = 10.0
+"""Seconds. To propose, and to look what became of that, each take less than half."""
 
 
 class Deletion(BaseModel):

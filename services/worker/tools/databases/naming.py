@@ -30,7 +30,7 @@ MAX_SQL_CHARS: Final = 20_000
 MAX_MESSAGE_CHARS: Final = 1_000
 """Of an error, as the model is told it."""
 TIMEOUT: Final = 60.0
-"""Seconds. The data source's own limits are shorter."""
+"""Seconds. What takes longer is given up, also where the settings allow a data source's statements more."""
 MENDABLE: Final = (StatementRefused, StatementFailed, ChangeTooLarge)
 FAILED_NOTICE: Final = "The database could not be used. Say so, and make no rows up."
 

@@ -14,7 +14,7 @@ DESCRIPTION: Final = (
     "RETURNING. The user sees which rows change and how, and approves or refuses; nothing is changed before. Use it only when "
     "the user asks for a change. Look at the tables and rows first."
 )
-FAILED_NOTICE: Final = "Nothing was proposed and nothing was changed. Say so."
+FAILED_NOTICE: Final = "Nothing was changed. If the change was proposed all the same, the user sees that. Say so."
 ProposeWrite = Callable[[ChatContext, str, DataSourceId, str, str], Awaitable[str]]
 """Proposes, for a tool call of this id, a statement with a summary in words. Returns the operation's id.
 
