@@ -35,7 +35,7 @@ async def propose_write(
     async with database.connect() as db:
         if call and (present := await find_by_call(db, user_id, call.generation_id, call.call_id)):
             return Moved(present, has_moved=False)
-        source = await find_source(db, user_id, data_source_id)
+        source = await find_source(db, user_id, data_source_id, with_schema=True)
     shown = await changes.preview_write(source, sql)
     proposal = Proposal(
         kind="write",

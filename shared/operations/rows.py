@@ -99,6 +99,19 @@ async def find_operation(db: Connection, user_id: UserId, operation_id: Operatio
     return OperationRow._make(row)
 
 
+async def find_is_over(db: Connection, user_id: UserId, operation_id: OperationId) -> bool:
+    """Whether an operation changes no more. Reads less than `find_operation`.
+
+    Raises:
+        OperationNotFound: absent, or another user's.
+
+    """
+    status = (await db.execute(select(Operation.status).where(owned(user_id, operation_id)))).scalar_one_or_none()
+    if status is None:
+        raise OperationNotFound
+    return status not in OFFERED
+
+
 async def find_by_call(
     db: Connection, user_id: UserId, generation_id: GenerationId, call_id: str
 ) -> OperationRow | None:

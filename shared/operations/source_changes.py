@@ -4,7 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
 import psycopg
@@ -40,6 +40,8 @@ class SourceChanges:
 
     A preview takes `seconds` at most, with all statements that it runs: its locks keep others waiting. `slots` bound
     how many statements of a user are read at a time.
+
+    Megabytes of rows are made JSON, compared and encrypted on threads: others on the event loop would wait for that.
     """
 
     writer: Writer
@@ -57,26 +59,29 @@ class SourceChanges:
         async with self.writer(source) as connection:
             write = write or await _check(sql, await read_schema(connection))
             async with self._in_time():
-                return _shown(await make_preview(connection, write, self._bounds(source)))
+                preview = await make_preview(connection, write, self._bounds(source))
+        return await asyncio.to_thread(_shown, preview)
 
     async def preview_undo(self, source: ChangeableSource, images: bytes, /) -> ShownChange:
         """What an undo would do (Changes)."""
-        kept = self._open(source, images)
+        kept = await asyncio.to_thread(self._open, source, images)
         async with self.writer(source) as connection, self._in_time():
-            return _shown(await make_undo_preview(connection, kept, self._bounds(source)))
+            preview = await make_undo_preview(connection, kept, self._bounds(source))
+        return await asyncio.to_thread(_shown, preview)
 
     async def commit(
         self, source: ChangeableSource, operation: OperationRow, images: bytes | None, note: NoteDone, /
     ) -> None:
         """Do exactly what the preview shows (Changes)."""
-        preview, bounds = Preview.from_json(operation.preview), self._bounds(source)
+        preview, bounds = await asyncio.to_thread(Preview.from_json, operation.preview), self._bounds(source)
+        kept = await asyncio.to_thread(self._open, source, images) if images is not None else None
 
         async def note_committed(committed: Committed) -> None:
-            await note(DoneChange(committed.xid, _result(committed), self._seal(source, committed.images)))
+            await note(await asyncio.to_thread(self._done, source, committed))
 
         async with self.writer(source) as connection:
-            if images is not None:
-                await commit_undo(connection, self._open(source, images), preview, bounds, note_committed)
+            if kept is not None:
+                await commit_undo(connection, kept, preview, bounds, note_committed)
                 return
             # Read anew: the source may have functions by now whose names hide PostgreSQL's own.
             write = await _check(operation.statement or "", await read_schema(connection))
@@ -101,6 +106,9 @@ class SourceChanges:
 
     def _bounds(self, source: ChangeableSource) -> PreviewBounds:
         return PreviewBounds(rows=self.rows, trusted_functions=frozenset(source.trusted_functions))
+
+    def _done(self, source: ChangeableSource, committed: Committed) -> DoneChange:
+        return DoneChange(committed.xid, _result(committed), self._seal(source, committed.images))
 
     def _seal(self, source: ChangeableSource, images: Images) -> bytes:
         text = json.dumps(images.to_json(), ensure_ascii=False, separators=(",", ":"))
@@ -134,5 +142,4 @@ def _shown(preview: Preview) -> ShownChange:
 
 def _result(committed: Committed) -> dict[str, object]:
     """What is shown of a committed change. Its images are kept apart, encrypted."""
-    told = committed.to_json()
-    return {"counts": told["counts"], "rows": told["rows"]}
+    return {"counts": committed.counts, "rows": [asdict(row) for row in committed.rows]}

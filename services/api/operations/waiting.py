@@ -8,7 +8,7 @@ from starlette.datastructures import Headers
 from shared.database.engine import Database
 from shared.errors import StreamsUnavailable
 from shared.ids import OperationId, UserId
-from shared.operations.rows import OperationRow, find_operation
+from shared.operations.rows import OperationRow, find_is_over, find_operation
 from shared.streams.feed.port import FeedReader
 
 WAIT_SECONDS: Final = 10.0
@@ -40,19 +40,20 @@ async def await_end(
 
     """
 
-    async def look() -> OperationRow:
+    async def is_over() -> bool:
         async with database.connect() as db:
-            return await find_operation(db, user_id, operation_id)
+            return await find_is_over(db, user_id, operation_id)
 
     deadline = asyncio.get_running_loop().time() + within
     try:
         async with feed.follow(user_id) as subscription:
-            while not (operation := await look()).is_over:
+            while not await is_over():
                 left = deadline - asyncio.get_running_loop().time()
                 if left <= 0:
                     break
                 if await subscription.is_notified(min(left, LOOK_EVERY)):
                     await subscription.wait()
-    except StreamsUnavailable:  # who approves need not wait for the feed
-        return await look()
-    return operation
+    except StreamsUnavailable:
+        pass  # who approves need not wait for the feed
+    async with database.connect() as db:
+        return await find_operation(db, user_id, operation_id)

@@ -1,5 +1,6 @@
 """A write is run again, compared with its preview, and committed only where both are the same."""
 
+import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import asdict
@@ -51,7 +52,9 @@ async def commit_change(
                 await check_side_effects(connection, target, {write.kind}, bounds.trusted_functions)
                 effect = await run_write(connection, write, target, bounds)
                 hidden = frozenset(preview.set_at_commit)
-                check_same(preview, show(write.kind, effect, hidden, shown_rows(effect, hidden)))
+                # Large rows take longer than others on the event loop should wait.
+                now = await asyncio.to_thread(lambda: show(write.kind, effect, hidden, shown_rows(effect, hidden)))
+                await asyncio.to_thread(check_same, preview, now)
                 return await commit(connection, effect, shown_rows(effect), note)
         except (NotRepeatable, StatementRefused, ChangeTooLarge) as refusal:
             told = f" {refusal.message}" if not isinstance(refusal, NotRepeatable) else ""

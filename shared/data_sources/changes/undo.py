@@ -1,5 +1,6 @@
 """Undoing a committed change: the rows go back to what they were, where nobody has changed them since."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -89,7 +90,8 @@ async def commit_undo(
         try:
             async with change_transaction(connection, images.schema, images.table, only_inserts=False) as target:
                 restored = await _restore(connection, target, images, left_out, bounds)
-                check_same(preview, _show(images, restored, hidden))
+                now = await asyncio.to_thread(_show, images, restored, hidden)
+                await asyncio.to_thread(check_same, preview, now)
                 if _not_restored(images, restored, hidden):
                     raise EffectChanged
                 return await commit(connection, restored.effect, shown_rows(restored.effect), note)
