@@ -36,6 +36,9 @@ WITH_SLOT: Final = OPEN - {GenerationStatus.AWAITING_APPROVAL}
 """These count among the open generations that a user may have. A person may take a day to decide."""
 TERMINAL: Final = frozenset({GenerationStatus.COMPLETED, GenerationStatus.FAILED, GenerationStatus.CANCELLED})
 
+OPEN_OPERATIONS: Final = frozenset({"proposed", "approved"})
+"""The statuses of an operation that is not over: the end is still to come, though it may be decided."""
+
 TRANSITIONS: Final = {
     GenerationStatus.WAITING: frozenset({GenerationStatus.QUEUED, GenerationStatus.CANCELLED}),
     # A lost or released attempt goes back to queued; a generation may end without a worker.

@@ -1,6 +1,6 @@
 """Generations that wait for a person's decision on what one of their tool calls proposed.
 
-    running ──▶ pause ──▶ awaiting_approval ──▶ resume ──▶ queued        every operation of the generation is decided
+    running ──▶ pause ──▶ awaiting_approval ──▶ resume ──▶ queued        every operation of the generation is over
                                             └──▶ cancel ──▶ cancelled    (cancel.py)
 
 While a generation waits, no worker has it, it holds no lease and no slot, and its time stands still. Its log stays open. The
@@ -22,12 +22,10 @@ from shared.database.tables import Generation, Message, Operation
 from shared.generations.finish import FinishedReply
 from shared.generations.turn_order import QUEUED_GENERATION, QUEUED_NOW, QueuedGeneration
 from shared.ids import GenerationId
-from shared.states import GenerationStatus, MessageStatus
+from shared.states import OPEN_OPERATIONS, GenerationStatus, MessageStatus
 
 RUNNING, AWAITING = GenerationStatus.RUNNING, GenerationStatus.AWAITING_APPROVAL
-UNDECIDED: Final = ("proposed", "approved")
-"""The statuses of operations whose end is still to come."""
-_IS_AWAITED: Final = exists().where(Operation.generation_id == Generation.id, Operation.status.in_(UNDECIDED))
+_IS_AWAITED: Final = exists().where(Operation.generation_id == Generation.id, Operation.status.in_(OPEN_OPERATIONS))
 
 
 async def lock(db: Connection, generation_id: GenerationId) -> None:
@@ -56,7 +54,7 @@ async def pause(db: Connection, generation_id: GenerationId, attempt: int, reply
 
 
 async def resume(db: Connection, generation_id: GenerationId) -> QueuedGeneration | None:
-    """Queue a generation all of whose operations are decided. Belongs in the transaction that decided or paused.
+    """Queue a generation all of whose operations are over. Belongs in the transaction that decided or paused.
 
     Returns the generation, whose job is to be sent after the commit; None where it waits on, or does not wait.
     """

@@ -9,13 +9,13 @@ from datetime import timedelta
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Interval, bindparam, cast, exists, func, literal, select, tuple_, update
+from sqlalchemy import Interval, bindparam, exists, func, select, tuple_, update
 from sqlalchemy.sql.dml import ReturningUpdate
-from sqlalchemy.sql.elements import ColumnElement
 
 from shared.database.engine import Connection
 from shared.database.ownership import NOT_IN_TRASH
 from shared.database.tables import Chat, DataSource, Generation, Message, User
+from shared.database.times import from_now
 from shared.ids import ChatId, GenerationId, MessageId, UserId
 from shared.states import GenerationStatus
 
@@ -98,7 +98,7 @@ def renew(attempts: Iterable[tuple[GenerationId, int]], lease: timedelta) -> Ret
     return (
         update(Generation)
         .where(tuple_(Generation.id, Generation.attempt).in_(list(attempts)), Generation.status == RUNNING)
-        .values(lease_expires_at=_in(lease))
+        .values(lease_expires_at=from_now(lease))
         .returning(Generation.id)
     )
 
@@ -111,7 +111,3 @@ def release(attempts: Iterable[tuple[GenerationId, int]]) -> ReturningUpdate[UUI
         .values(status=QUEUED, lease_expires_at=None, queued_at=func.now())
         .returning(Generation.id)
     )
-
-
-def _in(lease: timedelta) -> ColumnElement[Any]:
-    return func.now() + cast(literal(lease), Interval)

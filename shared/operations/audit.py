@@ -13,11 +13,11 @@ from typing import Any, Final, Literal, NamedTuple
 
 from sqlalchemy import func, insert, select
 
+from shared.canonical import canonical
 from shared.database.engine import Connection
 from shared.database.tables import AuditEntry, User
 from shared.errors import TokenInvalid
 from shared.ids import MAX_BIGINT, DataSourceId, OperationId, UserId
-from shared.operations.canonical import canonical
 
 Action = Literal[
     "data_source.added",

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final, Literal, NamedTuple
 
-from sqlalchemy import Interval, cast, func, literal, or_, select, update
+from sqlalchemy import func, or_, select, update
 from sqlalchemy.sql.elements import ColumnElement
 
 from shared.database.engine import Connection
 from shared.database.tables import Operation
+from shared.database.times import from_now, interval
 from shared.errors import CortexAIError
 from shared.ids import OperationId
 from shared.operations import audit
@@ -59,7 +60,7 @@ async def claim_commit(db: Connection, operation_id: OperationId, lease: timedel
             Operation.status == "approved",
             or_(Operation.lease_expires_at.is_(None), Operation.lease_expires_at < func.now()),
         )
-        .values(attempt=Operation.attempt + 1, lease_expires_at=_in(lease))
+        .values(attempt=Operation.attempt + 1, lease_expires_at=from_now(lease))
         .returning(*COLUMNS, Operation.attempt, Operation.xid, func.now() - Operation.decided_at)
     )
     row = (await db.execute(statement)).one_or_none()
@@ -68,7 +69,7 @@ async def claim_commit(db: Connection, operation_id: OperationId, lease: timedel
 
 async def renew_commit(db: Connection, claimed: ClaimedCommit, lease: timedelta) -> bool:
     """Prolong the lease, or shorten it. Returns whether the attempt still has the operation."""
-    return await _set(db, claimed, lease_expires_at=_in(lease))
+    return await _set(db, claimed, lease_expires_at=from_now(lease))
 
 
 async def note_xid(
@@ -130,7 +131,7 @@ async def find_lost(db: Connection, patience: timedelta) -> list[OperationId]:
             Operation.status == "approved",
             or_(
                 Operation.lease_expires_at < func.now(),
-                Operation.lease_expires_at.is_(None) & (Operation.decided_at < func.now() - _interval(patience)),
+                Operation.lease_expires_at.is_(None) & (Operation.decided_at < func.now() - interval(patience)),
             ),
         )
         .order_by(Operation.decided_at)
@@ -169,11 +170,3 @@ def _ended(operation: OperationRow, xid: str | None) -> audit.Event:
         "code": operation.error_code,
     }
     return audit.Event(actions[operation.status], audit.operation(operation.id), details)
-
-
-def _in(lease: timedelta) -> ColumnElement[Any]:
-    return func.now() + _interval(lease)
-
-
-def _interval(length: timedelta) -> ColumnElement[Any]:
-    return cast(literal(length), Interval)

@@ -4,11 +4,11 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import Interval, cast, func, insert, literal, select
-from sqlalchemy.sql.elements import ColumnElement
+from sqlalchemy import func, insert, select
 
 from shared.database.engine import Connection
 from shared.database.tables import Chat, DataSource, Generation, Operation
+from shared.database.times import from_now
 from shared.errors import (
     ChatNotFound,
     CortexAIError,
@@ -106,7 +106,7 @@ async def propose(db: Connection, user_id: UserId, proposal: Proposal, bounds: B
             digest=proposal.digest,
             data_source_id=proposal.data_source_id,
             undo_of=proposal.undo_of,
-            expires_at=_in(bounds.expire_after),
+            expires_at=from_now(bounds.expire_after),
             chat_id=proposal.chat_id,
             generation_id=proposal.generation_id,
             call_id=proposal.call_id,
@@ -170,7 +170,3 @@ def proposed(operation: OperationRow) -> audit.Event:
         "generation": str(operation.generation_id) if operation.generation_id else None,
     }
     return audit.Event("operation.proposed", audit.operation(operation.id), details)
-
-
-def _in(after: timedelta) -> ColumnElement[Any]:
-    return func.now() + cast(literal(after), Interval)

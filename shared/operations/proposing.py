@@ -2,11 +2,11 @@
 
 from typing import Any
 
+from shared.canonical import digest_of
 from shared.chats.operations import preview_deletion, preview_restoration
 from shared.database.engine import Database
 from shared.errors import NotUndoable
 from shared.ids import DataSourceId, OperationId, UserId
-from shared.operations.canonical import digest_of
 from shared.operations.changes import Changes, ShownChange
 from shared.operations.moves import Moved
 from shared.operations.proposals import Bounds, Proposal, ToolCall, find_present_undo, propose

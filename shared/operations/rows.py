@@ -12,9 +12,7 @@ from shared.database.engine import Connection
 from shared.database.tables import Operation
 from shared.errors import OperationNotFound
 from shared.ids import ChatId, DataSourceId, GenerationId, OperationId, UserId
-
-OFFERED: Final = frozenset({"proposed", "approved"})
-"""The statuses of an operation that has not come to its end."""
+from shared.states import OPEN_OPERATIONS
 
 
 class OperationRow(NamedTuple):
@@ -50,14 +48,14 @@ class OperationRow(NamedTuple):
     @property
     def is_over(self) -> bool:
         """Whether the operation changes no more."""
-        return self.status not in OFFERED
+        return self.status not in OPEN_OPERATIONS
 
     @property
     def is_undoable(self) -> bool:
         """Whether the operation can be undone once it is committed, or now if it is."""
         if self.kind == "tool_call" or self.undone_by is not None:
             return False
-        if self.status in OFFERED:
+        if self.status in OPEN_OPERATIONS:
             return bool(self.preview.get("is_undoable", True))
         return self.status == "committed" and (self.has_images or self.data_source_id is None)
 
@@ -109,7 +107,7 @@ async def find_is_over(db: Connection, user_id: UserId, operation_id: OperationI
     status = (await db.execute(select(Operation.status).where(owned(user_id, operation_id)))).scalar_one_or_none()
     if status is None:
         raise OperationNotFound
-    return status not in OFFERED
+    return status not in OPEN_OPERATIONS
 
 
 async def find_by_call(

@@ -10,12 +10,12 @@ from sqlalchemy.exc import OperationalError
 from services.worker.operations.approvals import OperationApprovals
 from services.worker.runtime import Worker
 from services.worker.tools.port import ChatContext
+from shared.canonical import digest_of
 from shared.chats.operations import commit_deletion, preview_deletion
 from shared.database.engine import Connection, Database, open_database
 from shared.generations.approval import lock
 from shared.ids import ChatId, DataSourceId, UserId
 from shared.operations.audit import take_turn
-from shared.operations.canonical import digest_of
 from shared.operations.changes import NoChanges, ShownChange
 from shared.operations.proposals import Proposal, propose
 from shared.streams.feed.in_memory import InMemoryFeeds

@@ -3,9 +3,9 @@
 from datetime import timedelta
 from typing import Any, Final
 
+from shared.canonical import digest_of
 from shared.database.engine import Database
 from shared.ids import OperationId, UserId
-from shared.operations.canonical import digest_of
 from shared.operations.commits import ClaimedCommit, claim_commit
 from shared.operations.decisions import approve
 from shared.operations.proposals import Bounds, Proposal, propose

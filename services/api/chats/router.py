@@ -10,6 +10,7 @@ from services.api.chats.schemas import Chat, ChatChange, ChatWithMessages, Messa
 from services.api.dependencies import AppResources, CurrentPrincipal
 from services.api.fields import BigIntId
 from services.api.generations.cancellation import end_deleted
+from services.api.pages import link_next
 from shared.ids import MAX_BIGINT, ChatId
 from shared.protocol import feed_events
 
@@ -37,8 +38,7 @@ async def list_chats(
         rows = await queries.list_chats(db, principal.user_id, before=before, limit=limit + 1, temporary=temporary)
     page = [Chat.model_validate(row) for row in rows[:limit]]
     if len(rows) > limit:
-        following = request.url.include_query_params(cursor=cursors.write(page[-1].last_message_at, page[-1].id))
-        response.headers["Link"] = f'<{following.path}?{following.query}>; rel="next"'
+        link_next(request, response, cursor=cursors.write(page[-1].last_message_at, page[-1].id))
     return page
 
 
@@ -86,8 +86,7 @@ async def list_messages(
         rows = await queries.list_messages(db, owner, chat, after=after, limit=limit + 1, with_replaced=with_replaced)
     page = [Message.model_validate(row) for row in rows[:limit]]
     if len(rows) > limit:
-        following = request.url.include_query_params(after=page[-1].position)
-        response.headers["Link"] = f'<{following.path}?{following.query}>; rel="next"'
+        link_next(request, response, after=page[-1].position)
     return page
 
 

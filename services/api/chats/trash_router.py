@@ -13,6 +13,7 @@ from services.api.chats.trash_queries import list_trash
 from services.api.dependencies import AppResources, CurrentPrincipal
 from services.api.fields import BigIntId
 from services.api.generations.cancellation import end_cancelled
+from services.api.pages import link_next
 from shared.chats import trash
 from shared.errors import ChatNotFound
 from shared.ids import ChatId
@@ -38,8 +39,7 @@ async def get_trash(
     kept_for = timedelta(days=resources.limits.trash_days)
     page = [TrashedChat.of(row, kept_for) for row in rows[:limit]]
     if len(rows) > limit:
-        following = request.url.include_query_params(cursor=cursors.write(page[-1].deleted_at, page[-1].id))
-        response.headers["Link"] = f'<{following.path}?{following.query}>; rel="next"'
+        link_next(request, response, cursor=cursors.write(page[-1].deleted_at, page[-1].id))
     return page
 
 

@@ -9,11 +9,11 @@ from services.api.fields import Body, NotBlank, Storable, View
 from shared.data_sources.querying import QueryResult
 from shared.data_sources.rights import ExcessRight
 from shared.data_sources.schema import Generated, Schema, TableKind
+from shared.data_sources.statements.checked import MAX_STATEMENT_CHARS
 from shared.data_sources.urls import MAX_URL_CHARS, SourceUrl
 from shared.sources.rows import SourceRow
 
 MAX_NAME_CHARS = 100
-MAX_SQL_CHARS = 20_000
 MAX_TRUSTED_FUNCTIONS = 100
 
 Name = Annotated[
@@ -22,7 +22,7 @@ Name = Annotated[
 Url = Annotated[str, StringConstraints(min_length=1, max_length=MAX_URL_CHARS), Storable]
 FunctionName = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f.\"]{1,63}\.[^\x00-\x1f.\"]{1,63}$"), Storable]
 TrustedFunctions = Annotated[list[FunctionName], Field(max_length=MAX_TRUSTED_FUNCTIONS)]
-Sql = Annotated[str, StringConstraints(min_length=1, max_length=MAX_SQL_CHARS), Storable]
+Sql = Annotated[str, StringConstraints(min_length=1, max_length=MAX_STATEMENT_CHARS), Storable]
 
 
 class NewDataSource(Body):

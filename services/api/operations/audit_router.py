@@ -7,6 +7,7 @@ from fastapi import APIRouter, Query, Request, Response
 from services.api import cursors
 from services.api.dependencies import AppResources, CurrentPrincipal
 from services.api.operations.schemas import AuditEntry
+from services.api.pages import link_next
 from shared.operations.audit import list_entries
 
 router = APIRouter(prefix="/api/audit", tags=["operations"])
@@ -27,6 +28,5 @@ async def list_audit(
         entries = await list_entries(db, principal.user_id, before=before, limit=limit + 1)
     page = entries[:limit]
     if len(entries) > limit:
-        following = request.url.include_query_params(cursor=str(page[-1].number))
-        response.headers["Link"] = f'<{following.path}?{following.query}>; rel="next"'
+        link_next(request, response, cursor=str(page[-1].number))
     return [AuditEntry.of(entry) for entry in page]

@@ -10,6 +10,7 @@ from services.api.dependencies import AppResources, CurrentPrincipal
 from services.api.fields import BigIntId
 from services.api.operations.schemas import Approval, ListedOperation, NewOperation, Operation, Status
 from services.api.operations.waiting import await_end, seconds_to_wait
+from services.api.pages import link_next
 from shared.ids import MAX_BIGINT, ChatId, DataSourceId, OperationId
 from shared.operations.decisions import approve, refuse
 from shared.operations.proposing import propose_undo, propose_write
@@ -53,8 +54,7 @@ async def list_all(
         )
     page = rows[:limit]
     if len(rows) > limit:
-        following = request.url.include_query_params(cursor=cursors.write(page[-1].created_at, page[-1].id))
-        response.headers["Link"] = f'<{following.path}?{following.query}>; rel="next"'
+        link_next(request, response, cursor=cursors.write(page[-1].created_at, page[-1].id))
     return [ListedOperation.of(row) for row in page]
 
 

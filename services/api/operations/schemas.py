@@ -7,15 +7,15 @@ from uuid import UUID
 from pydantic import Field, StringConstraints
 
 from services.api.fields import Body, NotBlank, Storable, View
+from shared.data_sources.statements.checked import MAX_STATEMENT_CHARS
 from shared.operations.audit import Entry
 from shared.operations.proposals import SUMMARY_MAX_CHARS
 from shared.operations.rows import OperationRow, to_json
 
 Kind = Literal["write", "undo", "delete_chats", "restore_chats", "tool_call"]
 Status = Literal["proposed", "approved", "committed", "refused", "stale", "expired", "failed"]
-STATEMENT_MAX_CHARS = 20_000
 Statement = Annotated[
-    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=STATEMENT_MAX_CHARS), Storable, NotBlank
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_STATEMENT_CHARS), Storable, NotBlank
 ]
 Summary = Annotated[
     str,

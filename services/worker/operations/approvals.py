@@ -14,13 +14,12 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from services.worker.tools.approvals import Decision
 from services.worker.tools.port import ChatContext, ToolFailure, ToolResult
+from shared.canonical import digest_of
 from shared.database.engine import Database
 from shared.database.tables import Operation
-from shared.generations.approval import UNDECIDED
 from shared.ids import DataSourceId
 from shared.jobs.sender import JobSender
 from shared.operations.audit import take_turn
-from shared.operations.canonical import digest_of
 from shared.operations.changes import Changes
 from shared.operations.moves import Moved
 from shared.operations.proposals import Bounds, Proposal, ToolCall, propose
@@ -28,6 +27,7 @@ from shared.operations.proposing import propose_write
 from shared.operations.rows import find_by_call
 from shared.operations.telling import tell
 from shared.protocol.frames import ApprovalStatus
+from shared.states import OPEN_OPERATIONS
 from shared.streams.feed.publisher import FeedPublisher
 
 Json = dict[str, Any]
@@ -62,7 +62,7 @@ GONE: Final = ToolFailure(
     "This can't be decided any more. It is not known whether it was done.",
     "The database is not connected any more, so it is not known whether this was done. Say so.",
 )
-CHANGE_WITHIN: Final = 50.0
+CHANGE_WITHIN: Final = 75.0
 """Seconds for the preview and the proposal of a change. The tool's own timeout is longer."""
 PROPOSE_WITHIN: Final = 5.0
 LOOK_WITHIN: Final = 4.0
@@ -164,7 +164,7 @@ class OperationApprovals:
         if row is None:  # it went with its data source
             return Decision("failed", GONE)
         decided = _Decided._make(row)
-        if decided.status in UNDECIDED:
+        if decided.status in OPEN_OPERATIONS:
             return None
         status = cast("ApprovalStatus", decided.status)
         return Decision(status, _outcome(decided, operation_id))

@@ -9,12 +9,12 @@ from typing import Any
 import psycopg
 from psycopg.rows import tuple_row
 
+from shared.canonical import canonical
 from shared.data_sources.changes.effects import Effect, NotRepeatable, PreviewBounds, run_write
 from shared.data_sources.changes.results import (
     Committed,
     Preview,
     ShownRow,
-    canonical,
     count_rows,
     keep,
     show,
@@ -76,7 +76,7 @@ def check_same(preview: Preview, now: Preview) -> None:
         raise EffectChanged
 
 
-def _multiset(rows: Iterable[ShownRow]) -> Counter[str]:
+def _multiset(rows: Iterable[ShownRow]) -> Counter[bytes]:
     # Rows that are inserted may have keys that are set at commit, so the order and the key name no row.
     return Counter(canonical(asdict(row)) for row in rows)
 

@@ -1,11 +1,10 @@
 """What a change is shown as, and what is kept of it: previews, committed changes, images for an undo. All are JSON."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from hashlib import sha256
 from typing import Any, Literal, Self
 
+from shared.canonical import digest_of
 from shared.data_sources.changes.effects import ChangedRow, Effect, Touched
 from shared.data_sources.changes.images import Image, JsonValue, to_json
 from shared.data_sources.changes.target import Target
@@ -68,7 +67,7 @@ class Preview:
         shown = self.to_json()
         for row in shown["rows"]:
             del row["version"]
-        return sha256(canonical(shown).encode()).hexdigest()
+        return digest_of(shown)
 
     def to_json(self) -> dict[str, Any]:
         """As JSON; see docs/protocol.md."""
@@ -155,11 +154,6 @@ class Committed:
         """Read what `to_json` has made."""
         rows = tuple(ShownRow(**row) for row in stored["rows"])
         return cls(stored["xid"], dict(stored["counts"]), rows, Images.from_json(stored["images"]))
-
-
-def canonical(value: object) -> str:
-    """JSON in one form: sorted keys, no spaces."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
 def count_rows(rows: Sequence[ShownRow]) -> dict[str, int]:

@@ -1,11 +1,13 @@
 """Statements that the syntax wall has let through. Nothing else in this package makes these."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 from shared.data_sources.schema import Table
 
 WriteKind = Literal["insert", "update", "delete"]
+
+MAX_STATEMENT_CHARS: Final = 20_000
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,9 +10,9 @@ from enum import Enum, auto
 from typing import Final
 
 from shared.data_sources.statements.allowed import OPERATORS
+from shared.data_sources.statements.checked import MAX_STATEMENT_CHARS
 from shared.errors import StatementRefused
 
-MAX_CHARACTERS: Final = 20_000
 MAX_TOKENS: Final = 8_000
 MAX_NESTING: Final = 24
 """Brackets inside brackets."""
@@ -82,9 +82,9 @@ def read_tokens(sql: str) -> list[Token]:
         StatementRefused: the text is too long, too deeply nested, not whole, or has what could be cut in more than one way.
 
     """
-    if len(sql) > MAX_CHARACTERS:
+    if len(sql) > MAX_STATEMENT_CHARS:
         raise StatementRefused(
-            "too_long", f"the statement is longer than {MAX_CHARACTERS} characters; write a shorter one"
+            "too_long", f"the statement is longer than {MAX_STATEMENT_CHARS} characters; write a shorter one"
         )
     _check_characters(sql)
     tokens: list[Token] = []

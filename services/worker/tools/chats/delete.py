@@ -8,12 +8,12 @@ from sqlalchemy.exc import SQLAlchemyError
 from services.worker.tools.approvals import Propose
 from services.worker.tools.chats.naming import ChatNumber, no_such_chat
 from services.worker.tools.port import AwaitsApproval, ChatContext, ChatTool, Tool, ToolFailure
+from shared.canonical import digest_of
 from shared.chats.operations import preview_deletion
 from shared.chats.trash import MAX_CHATS
 from shared.database.engine import Database
 from shared.errors import TooManyOperations
 from shared.ids import ChatId
-from shared.operations.canonical import digest_of
 from shared.operations.proposals import Proposal
 from shared.telemetry.logs import get_logger
 

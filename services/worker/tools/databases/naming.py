@@ -26,7 +26,6 @@ SCHEMA: Final = "db_schema"
 QUERY: Final = "db_query"
 PROPOSE: Final = "db_propose_write"
 SourceNumber = Annotated[int, Field(description=f"The database's id, as {SOURCES} gives it.", ge=1, le=MAX_BIGINT)]
-MAX_SQL_CHARS: Final = 20_000
 MAX_MESSAGE_CHARS: Final = 1_000
 """Of an error, as the model is told it."""
 TIMEOUT: Final = 60.0

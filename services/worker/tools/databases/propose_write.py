@@ -5,8 +5,9 @@ from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from services.worker.tools.databases.naming import MAX_SQL_CHARS, PROPOSE, TIMEOUT, SourceNumber, try_it
+from services.worker.tools.databases.naming import PROPOSE, SourceNumber, try_it
 from services.worker.tools.port import AwaitsApproval, ChatContext, ChatTool, Tool, ToolFailure
+from shared.data_sources.statements.checked import MAX_STATEMENT_CHARS
 from shared.ids import DataSourceId
 
 DESCRIPTION: Final = (
@@ -15,6 +16,8 @@ DESCRIPTION: Final = (
     "the user asks for a change. Look at the tables and rows first."
 )
 FAILED_NOTICE: Final = "Nothing was changed. If the change was proposed all the same, the user sees that. Say so."
+TIMEOUT: Final = 90.0
+"""Seconds. A preview runs the statement several times, and may take a minute."""
 ProposeWrite = Callable[[ChatContext, str, DataSourceId, str, str], Awaitable[str]]
 """Proposes, for a tool call of this id, a statement with a summary in words. Returns the operation's id.
 
@@ -28,7 +31,7 @@ class Change(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     source: SourceNumber
-    sql: str = Field(description="One INSERT, UPDATE or DELETE.", min_length=1, max_length=MAX_SQL_CHARS)
+    sql: str = Field(description="One INSERT, UPDATE or DELETE.", min_length=1, max_length=MAX_STATEMENT_CHARS)
     summary: str = Field(
         description="What the statement changes, in the user's language, in one sentence.", min_length=1, max_length=500
     )

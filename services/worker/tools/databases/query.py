@@ -7,7 +7,6 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from services.worker.tools.databases.naming import (
     FAILED_NOTICE,
-    MAX_SQL_CHARS,
     QUERY,
     TIMEOUT,
     SourceNumber,
@@ -16,6 +15,7 @@ from services.worker.tools.databases.naming import (
 from services.worker.tools.port import ChatContext, ChatTool, Json, Tool, ToolFailure, ToolResult
 from shared.data_sources.access import SourceAccess
 from shared.data_sources.querying import QueryResult
+from shared.data_sources.statements.checked import MAX_STATEMENT_CHARS
 from shared.database.engine import Database
 from shared.ids import DataSourceId
 from shared.operations.asking import ask
@@ -49,7 +49,7 @@ class Question(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     source: SourceNumber
-    sql: str = Field(description="One SELECT statement.", min_length=1, max_length=MAX_SQL_CHARS)
+    sql: str = Field(description="One SELECT statement.", min_length=1, max_length=MAX_STATEMENT_CHARS)
     purpose: str = Field(description="What the query finds out, in the user's language.", max_length=300)
     chart: Chart | None = Field(default=None, description="A chart, where it helps to understand the rows.")
 

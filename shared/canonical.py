@@ -10,6 +10,6 @@ def canonical(value: Any) -> bytes:  # noqa: ANN401 - any JSON value
     return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
 
 
-def digest_of(preview: dict[str, Any]) -> str:
+def digest_of(preview: Any) -> str:  # noqa: ANN401 - any JSON value
     """The SHA-256 of what a person is shown, in hexadecimal. Whoever approves an operation names it."""
     return sha256(canonical(preview)).hexdigest()
