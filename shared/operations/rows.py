@@ -202,6 +202,7 @@ def to_json(operation: OperationRow) -> dict[str, Any]:
         "created_at": _iso(operation.created_at),
         "expires_at": _iso(operation.expires_at),
         "decided_at": _iso(operation.decided_at),
+        "decided_by": operation.decided_by,
         "finished_at": _iso(operation.finished_at),
     }
 

@@ -37,7 +37,8 @@ class ListedOperation(View):
 
     `statement` is the SQL, null for other kinds than `write`. `generation_id` and `call_id` name the tool call that proposed
     the operation; null where a person did. `is_undoable`: the change can be undone once it is committed, or now if it is.
-    `undone_by` is the committed operation that has undone this one.
+    `undone_by` is the committed operation that has undone this one. `decided_by` is the kind of the credential that approved
+    or refused it, or `stop`, since the answer that proposed it was stopped; null where nobody decided.
     """
 
     id: UUID
@@ -57,6 +58,7 @@ class ListedOperation(View):
     created_at: datetime
     expires_at: datetime
     decided_at: datetime | None
+    decided_by: str | None
     finished_at: datetime | None
 
     @classmethod

@@ -58,6 +58,7 @@ async def test_an_operation_is_shown_with_its_preview(owner: Client, database: D
         "result": None,
         "error": None,
         "decided_at": None,
+        "decided_by": None,
         "finished_at": None,
     }
     listed = (await owner.http.get("/api/operations")).json()
