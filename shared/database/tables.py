@@ -306,7 +306,9 @@ class Generation(Base):
 
     `losses` counts the attempts that died. `slot` is a place among the user's open generations, of which there are only so
     many; NULL since it has awaited an approval.
-    `final_sequence` is the sequence of the terminal frame, once the log has that frame. `steps` are the tool calls so
+    `final_sequence` is the sequence of the terminal frame, once the log has that frame. `log_length` is the sequence of the
+    last frame that the log had when the generation began to await an approval, or when its log was made again; NULL where it
+    never has. `steps` are the tool calls so
     far, with their results. Nobody writes `cancel_requested_at` any more; the column goes with the next release.
     `traceparent` is the trace of the request that asked for the generation; empty where an earlier release accepted it.
     `time_zone` is the one that the message named; NULL where it named none.
@@ -384,6 +386,7 @@ class Generation(Base):
     finished_at: Mapped[datetime | None]
     closed_at: Mapped[datetime | None]
     final_sequence: Mapped[int | None]
+    log_length: Mapped[int | None]
     time_zone: Mapped[str | None]
     views: Mapped[list[dict[str, Any]] | None]
 

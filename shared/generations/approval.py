@@ -33,8 +33,13 @@ async def lock(db: Connection, generation_id: GenerationId) -> None:
     await db.execute(select(Generation.id).where(Generation.id == generation_id).with_for_update(key_share=True))
 
 
-async def pause(db: Connection, generation_id: GenerationId, attempt: int, reply: FinishedReply) -> bool:
+async def pause(
+    db: Connection, generation_id: GenerationId, attempt: int, reply: FinishedReply, log_length: int | None = None
+) -> bool:
     """Let a generation wait for the decisions on its operations, and save its reply so far. Belongs in a transaction.
+
+    The log has all of the reply, and its last frame has the sequence `log_length`; None where that is not known. A log that
+    is shorter while the generation waits has lost its end.
 
     The reply stays pending. Call `resume` in the same transaction: the decision may be there already. Returns False when
     another attempt has the generation, or the generation is over.
@@ -42,7 +47,7 @@ async def pause(db: Connection, generation_id: GenerationId, attempt: int, reply
     paused = (
         update(Generation)
         .where(Generation.id == generation_id, Generation.attempt == attempt, Generation.status == RUNNING)
-        .values(status=AWAITING, lease_expires_at=None, slot=None)
+        .values(status=AWAITING, lease_expires_at=None, slot=None, log_length=log_length)
         .returning(Generation.assistant_message_id)
     )
     message_id = (await db.execute(paused)).scalar_one_or_none()
@@ -83,9 +88,5 @@ async def _resume(db: Connection, which: ColumnElement[bool]) -> Sequence[Queued
         .values(**QUEUED_NOW)
         .returning(*QUEUED_GENERATION)
     )
-    resumed = [QueuedGeneration._make(row) for row in await db.execute(queued)]
-    if resumed:
-        # From here on the log has more than these parts, and whoever closes it keeps what is saved (close_log.py).
-        of = [generation.message_id for generation in resumed]
-        await db.execute(update(Message).where(Message.id.in_(of)).values(parts=None, sources=None))
-    return resumed
+    # The parts stay: the worker that goes on may find that the log is gone.
+    return [QueuedGeneration._make(row) for row in await db.execute(queued)]

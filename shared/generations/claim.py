@@ -17,6 +17,7 @@ from shared.database.ownership import NOT_IN_TRASH
 from shared.database.tables import Chat, DataSource, Generation, Message, User
 from shared.database.times import from_now
 from shared.ids import ChatId, GenerationId, MessageId, UserId
+from shared.protocol.message_parts import MessagePart
 from shared.states import GenerationStatus
 
 Json = dict[str, Any]
@@ -53,6 +54,7 @@ def _claim() -> ReturningUpdate[*tuple[Any, ...]]:
             ),
             Chat.has_rows,
             exists().where(DataSource.user_id == Generation.user_id),
+            select(Message.parts).where(Message.id == Generation.assistant_message_id).scalar_subquery(),
         )
     )
 
@@ -66,7 +68,8 @@ class Claimed(NamedTuple):
     `waited` is how long ago the message was accepted. `title_tries` is how often a model was asked for the chat's title.
     `watermark` is the chat's at that time, 0 where nothing is summarized. `time_zone` is an IANA name: the message's, else
     the user's; None where neither has one. `has_rows`: the chat has rows of a user's database.
-    `has_sources`: the user has connected a database.
+    `has_sources`: the user has connected a database. `parts` are those of the reply when it began to wait for a decision;
+    None where it did not, or where the log has had them all since.
     """
 
     attempt: int
@@ -85,6 +88,7 @@ class Claimed(NamedTuple):
     time_zone: str | None
     has_rows: bool = False
     has_sources: bool = False
+    parts: list[MessagePart] | None = None
 
 
 async def claim(db: Connection, generation_id: GenerationId, lease: timedelta) -> Claimed | None:

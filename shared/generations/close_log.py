@@ -18,7 +18,7 @@ from shared.generations.tell_end import tell_end
 from shared.generations.turn_order import QueuedGeneration, mark_closed
 from shared.ids import GenerationId, MessageId
 from shared.protocol import frames
-from shared.protocol.catch_up import catch_up_text, parts_to_frames
+from shared.protocol.catch_up import catch_up_parts, catch_up_text
 from shared.protocol.encoding import encode_all
 from shared.protocol.frames import Frame
 from shared.protocol.message_parts import MessagePart, Source
@@ -70,10 +70,12 @@ async def _append_end(
     written = await open_attempt(writer, stream_log, generation.id, attempt, generation.opening())
     transcript = read(written)
     content = _final_content(generation, outcome, transcript)
-    ending = await _saved_frames(database, generation) if len(written) == 1 else []
-    ending = ending or catch_up_text(transcript, content)
+    ending = catch_up_parts(transcript, await _saved_parts(database, generation))
     for frame in ending:
         transcript.take(frame)
+    for frame in (missing := catch_up_text(transcript, content)):
+        transcript.take(frame)
+    ending += missing
     closing = transcript.closing()
     for frame in closing:
         transcript.take(frame)
@@ -84,11 +86,11 @@ async def _append_end(
     return Offset(attempt, await _append(writer, generation.id, attempt, len(written), ending))
 
 
-async def _saved_frames(database: Database, generation: OpenGeneration) -> list[Frame]:
-    """The frames of the parts that a pause has saved, for a log that is gone; none where no parts are saved."""
+async def _saved_parts(database: Database, generation: OpenGeneration) -> list[MessagePart]:
+    """The parts that a pause or the worker's end has saved, of which the log may lack some; none where none are saved."""
     async with database.connect() as db:
         saved = await db.execute(select(Message.parts).where(Message.id == generation.message_id))
-    return parts_to_frames(cast("list[MessagePart]", saved.scalar_one_or_none() or []))
+    return cast("list[MessagePart]", saved.scalar_one_or_none() or [])
 
 
 async def abandon_log(writer: Writer, stream_log: Log, generation: OpenGeneration) -> None:

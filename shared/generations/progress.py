@@ -25,6 +25,18 @@ def save_steps(generation_id: GenerationId, attempt: int, steps: list[Json]) -> 
     )
 
 
+def forget_parts(generation_id: GenerationId, attempt: int) -> Update:
+    """Forget the parts that a pause has saved of a reply. Its log has them all, and soon more.
+
+    Whoever closes the log keeps parts that are saved (close_log.py).
+    """
+    own = select(Generation.assistant_message_id).where(
+        Generation.id == generation_id, Generation.attempt == attempt, Generation.status == RUNNING
+    )
+    pending = update(Message).where(Message.id == own.scalar_subquery(), Message.status == MessageStatus.PENDING)
+    return pending.values(parts=None, sources=None)
+
+
 def note_rows(chat_id: ChatId) -> Update:
     """Note that a chat has rows of a user's database. From then on, a person approves what reaches outside."""
     return update(Chat).where(Chat.id == chat_id, ~Chat.has_rows).values(has_rows=True)

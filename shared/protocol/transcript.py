@@ -165,8 +165,12 @@ class Transcript:
 
     def parts(self) -> list[MessagePart] | None:
         """The message's parts as a client has them; None when the message is plain text."""
-        parts = [rendered.part() if isinstance(rendered, _GrowingText) else rendered for rendered in self._rendered]
+        parts = self.rendered()
         return None if all(part["type"] in {"step-start", "text"} for part in parts) else parts
+
+    def rendered(self) -> list[MessagePart]:
+        """All parts that are there so far, those of a plain text too."""
+        return [rendered.part() if isinstance(rendered, _GrowingText) else rendered for rendered in self._rendered]
 
     def closing(self) -> list[Frame]:
         """The frames that end all that is open, tool calls too: nothing more comes."""

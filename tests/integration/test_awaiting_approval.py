@@ -58,12 +58,11 @@ def attempts(worker: Worker, asking: Asking) -> Attempts:
     return asking.attempts(worker.attempts)
 
 
-async def ask(client: Client, groq_url: str, *, calls: int = 1, chat_id: int | None = None) -> Posted:
-    """Post a message whose answer says two words, asks a person `calls` times at once, and says four words."""
+async def ask(client: Client, groq_url: str, behaviour: str = "after=2") -> Posted:
+    """Post a message whose answer behaves like this, by default says two words, asks a person, and says four words."""
     mark = uuid4().hex
-    arguments = {"what": mark}
-    await groq_control.script(groq_url, f"tool={NAME} after=2 calls={calls}", marker=mark, arguments=arguments)
-    return await post(client, f"{mark} [[tokens=4]]", chat_id)
+    await groq_control.script(groq_url, f"tool={NAME} {behaviour}", marker=mark, arguments={"what": mark})
+    return await post(client, f"{mark} [[tokens=4]]")
 
 
 @dataclass
@@ -91,9 +90,11 @@ class Reading:
 
 
 @asynccontextmanager
-async def waiting(client: Client, attempts: Attempts, groq_url: str) -> AsyncIterator[tuple[Posted, Reading]]:
+async def waiting(
+    client: Client, attempts: Attempts, groq_url: str, behaviour: str = "after=2"
+) -> AsyncIterator[tuple[Posted, Reading]]:
     """An answer that waits, and its open stream, read as far as it goes."""
-    posted = await ask(client, groq_url)
+    posted = await ask(client, groq_url, behaviour)
     async with client.read(posted.stream_url) as stream:
         reading = Reading.of(stream)
         asked = asyncio.create_task(reading.until_asked())
@@ -243,19 +244,60 @@ async def test_a_log_that_expired_meanwhile_is_made_again_for_whoever_reads(
         assert types_of(events)[-1] == "finish"
 
 
-async def test_a_worker_that_finds_no_log_shows_all_of_the_answer(
-    client: Client, attempts: Attempts, asking: Asking, groq_url: str, valkey: EmbeddedValkey
-) -> None:
-    async with waiting(client, attempts, groq_url) as (posted, _):
-        pass
+THINKING = "reasoning=2 after=4"
+
+
+def lose_end(valkey: EmbeddedValkey, posted: Posted, keeps: int) -> None:
+    """Let Redis lose a log but for its first frames, as a server does that dies."""
     with Redis.from_url(valkey.url) as redis:
-        redis.delete(log_key(posted.generation_id))
+        key = log_key(posted.generation_id)
+        entries = [entry_id for entry_id, _ in redis.xrange(key)]
+        assert len(entries) > keeps
+        redis.xdel(key, *entries[keeps:])
+
+
+def thoughts_of(events: list[Event]) -> str:
+    """What was reasoned."""
+    return "".join(event.part["delta"] for event in events if event.part["type"] == "reasoning-delta")
+
+
+@pytest.mark.parametrize("keeps", [0, 1, 4, 8])
+async def test_a_worker_that_finds_no_log_or_its_beginning_shows_all_of_the_answer(
+    client: Client, attempts: Attempts, asking: Asking, groq_url: str, valkey: EmbeddedValkey, keeps: int
+) -> None:
+    async with waiting(client, attempts, groq_url, THINKING) as (posted, reading):
+        thoughts = thoughts_of(reading.seen)
+        assert thoughts
+    lose_end(valkey, posted, keeps)
     await asking.decide("committed")
     await attempts.run(posted.generation_id)
     async with client.read(posted.stream_url) as stream:
         events = await stream.all()
-    assert text_of(events) == numbered(2) + "\n\n" + numbered(4)
+    assert (text_of(events), thoughts_of(events)) == (numbered(2) + "\n\n" + numbered(4), thoughts)
     assert approvals(events)[-1]["data"]["status"] == "committed"
+    _, reply = await client.messages(posted.chat_id)
+    kinds = ["step-start", "reasoning", "text", "dynamic-tool", "data-approval", "step-start", "text"]
+    assert [part["type"] for part in reply["parts"]] == kinds
+
+
+@pytest.mark.parametrize("keeps", [1, 4, 8])
+async def test_a_log_that_lost_its_end_meanwhile_is_made_whole_for_whoever_reads(
+    client: Client, attempts: Attempts, asking: Asking, groq_url: str, valkey: EmbeddedValkey, keeps: int
+) -> None:
+    async with waiting(client, attempts, groq_url, THINKING) as (posted, reading):
+        whole = list(reading.seen)
+    lose_end(valkey, posted, keeps)
+    for has in (None, whole[-1].id, whole[0].id):
+        async with client.read(posted.stream_url, has) as stream:
+            again = Reading.of(stream)
+            await again.until_asked()
+        if has != whole[0].id:
+            assert (text_of(again.seen), thoughts_of(again.seen)) == (text_of(whole), thoughts_of(whole))
+    stopped = await client.http.post(f"/api/chats/{posted.chat_id}/stop")
+    assert len(stopped.raise_for_status().json()["stopped"]) == 1
+    _, reply = await client.messages(posted.chat_id)
+    kinds = ["step-start", "reasoning", "text", "dynamic-tool", "data-approval"]
+    assert [part["type"] for part in reply["parts"]] == kinds
 
 
 @pytest.mark.parametrize("is_lost", [False, True])

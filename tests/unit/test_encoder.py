@@ -57,11 +57,14 @@ class Script:
         return True
 
 
-async def body_of(script: Script, *, reset: bool = False) -> list[bytes]:
+RUNNING = GenerationState("running", is_closed=False)
+
+
+async def body_of(script: Script, *, reset: bool = False, is_now: GenerationState = RUNNING) -> list[bytes]:
     """The chunks of a stream that is followed from its beginning."""
 
     async def state() -> GenerationState | None:
-        return GenerationState("running", is_closed=False)
+        return is_now
 
     async def nothing() -> None:
         return None
@@ -99,6 +102,20 @@ async def test_a_stream_that_can_not_go_on_is_cut_and_left() -> None:
     script = Script(Notification(tuple(frames_of("one", terminal=False))), error=StreamsUnavailable())
     with pytest.raises(StreamCut, match="StreamsUnavailable"):
         await body_of(script)
+
+
+async def test_a_reader_of_an_answer_that_waits_is_cut_where_the_log_has_lost_what_it_lacks() -> None:
+    one = Notification(tuple(frames_of("one", terminal=False)))
+    waits = GenerationState("awaiting_approval", is_closed=False, waits_at=Offset(1, 2))
+    with pytest.raises(StreamCut, match="log_end_lost"):
+        await body_of(Script(one, Notification()), is_now=waits)
+
+
+async def test_a_reader_who_has_all_of_an_answer_that_waits_reads_on_though_the_log_is_gone() -> None:
+    one, end = frames_of("one", "end")
+    waits = GenerationState("awaiting_approval", is_closed=False, waits_at=Offset(1, 1))
+    script = Script(Notification((one,)), Notification(), Notification((end,)))
+    assert b": ping\n" in await body_of(script, is_now=waits)
 
 
 @pytest.mark.parametrize("entries", [frames_of("only"), frames_of("one", "two", "three")], ids=len)

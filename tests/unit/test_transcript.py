@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from shared.ids import ChatId, GenerationId, MessageId
 from shared.protocol import frames
-from shared.protocol.catch_up import parts_to_frames
+from shared.protocol.catch_up import catch_up_parts, parts_to_frames
 from shared.protocol.encoding import encode
 from shared.protocol.frames import Frame
 from shared.protocol.message_parts import ended_parts
@@ -152,6 +152,55 @@ def test_a_log_that_is_told_from_its_messages_parts_renders_the_same() -> None:
     again = read(encode(part) for part in [START, *parts_to_frames(transcript.parts() or [])])
     assert again.parts() == transcript.parts()
     assert (again.text, again.sources) == (transcript.text, transcript.sources)
+
+
+WAITING: list[Frame] = [
+    START,
+    frames.start_step(),
+    frames.reasoning_start("r0"),
+    frames.reasoning_delta("r0", "Hm, "),
+    frames.reasoning_delta("r0", "well."),
+    frames.reasoning_end("r0"),
+    *TOOL[1:],
+    frames.finish_step(),
+    frames.start_step(),
+    frames.tool_input("call_a", "ask_person", {"what": "a"}),
+    frames.tool_input("call_b", "ask_person", {"what": "b"}),
+    frames.approval("a", "call_a", "proposed"),
+    frames.approval("a", "call_a", "refused"),
+    frames.tool_error("call_a", "Refused."),
+    frames.citations([7]),
+    frames.approval("b", "call_b", "proposed"),
+]
+
+
+@pytest.mark.parametrize("cut", range(len(WAITING) + 1))
+def test_wherever_a_log_lost_its_end_the_saved_parts_make_it_whole(cut: int) -> None:
+    whole = read(encode(part) for part in WAITING)
+    parts = whole.parts() or []
+    kept = WAITING[:cut]
+    added = catch_up_parts(read(encode(part) for part in kept), parts)
+    again = read(encode(part) for part in [*kept, START, *added])
+    assert again.parts() == parts
+    assert (again.text, again.sources) == (whole.text, whole.sources)
+    assert (again.text_open, again.reasoning_open) == (None, None)
+
+
+def test_a_log_that_went_on_lacks_nothing_of_what_was_saved_before() -> None:
+    parts = read(encode(part) for part in WAITING).parts() or []
+    went_on: list[Frame] = [
+        *WAITING,
+        START,
+        frames.approval("b", "call_b", "committed"),
+        frames.tool_output("call_b", {}),
+    ]
+    assert catch_up_parts(read(encode(part) for part in went_on), parts) == []
+
+
+def test_a_log_that_went_another_way_is_left_as_it_is() -> None:
+    parts = read(encode(part) for part in WAITING).parts() or []
+    other: list[Frame] = [START, frames.start_step(), frames.text_start("0"), frames.text_delta("0", "No.")]
+    assert catch_up_parts(read(encode(part) for part in other), parts) == []
 
 
 def test_a_later_word_on_the_citations_takes_the_place_of_an_earlier_one() -> None:

@@ -15,6 +15,7 @@ from shared.generations.outcome import Outcome
 from shared.ids import ChatId, GenerationId, MessageId, UserId
 from shared.protocol.message_parts import MessagePart
 from shared.states import LIVE, GenerationStatus
+from shared.streams.port import Offset
 
 TITLE_AGE: Final = timedelta(seconds=2)
 """How long after a generation's end its chat's title may still come. A later reader has read the chat, and its title."""
@@ -28,6 +29,7 @@ REPLY_IS_FINAL: Final = or_(Generation.status == GenerationStatus.COMPLETED, Gen
 class GenerationRow(NamedTuple):
     """A generation. Times are None until reached; `final_sequence` is None until the log is closed, or was lost.
 
+    `log_length` is the sequence of the log's last frame when the generation began to await an approval; None before.
     `awaits_title`: the chat's title is still the first words of its first message, so that a model may make a better one.
     """
 
@@ -48,7 +50,18 @@ class GenerationRow(NamedTuple):
     finished_at: datetime | None
     closed_at: datetime | None
     final_sequence: int | None
+    log_length: int | None
     awaits_title: bool
+
+    @property
+    def waits_at(self) -> Offset | None:
+        """Where the log ends while the generation awaits an approval; None where it does not, or that is not known."""
+        return _waits_at(self.status, self.attempt, self.log_length)
+
+
+def _waits_at(status: str, attempt: int, log_length: int | None) -> Offset | None:
+    is_known = status == GenerationStatus.AWAITING_APPROVAL and log_length is not None
+    return Offset(attempt, log_length or 0) if is_known else None
 
 
 _AWAITS_TITLE = select(title_tries.AWAITS_TITLE).where(Chat.id == Generation.chat_id).scalar_subquery()
@@ -72,10 +85,11 @@ class EndedGeneration(NamedTuple):
 
 
 class GenerationState(NamedTuple):
-    """A generation's status, and whether its row says that its log is closed."""
+    """A generation's status, and whether its row says that its log is closed. `waits_at` is as in GenerationRow."""
 
     status: str
     is_closed: bool
+    waits_at: Offset | None = None
 
 
 async def find_generation(db: Connection, user_id: UserId, generation_id: GenerationId) -> GenerationRow:
@@ -207,6 +221,9 @@ async def find_title(db: Connection, generation_id: GenerationId) -> tuple[str |
 
 async def find_state(db: Connection, generation_id: GenerationId) -> GenerationState | None:
     """The state of a generation; None when the generation is gone."""
-    statement = select(Generation.status, Generation.closed_at.is_not(None)).where(Generation.id == generation_id)
-    row = (await db.execute(statement)).one_or_none()
-    return GenerationState._make(row) if row else None
+    columns = (Generation.status, Generation.closed_at.is_not(None), Generation.attempt, Generation.log_length)
+    row = (await db.execute(select(*columns).where(Generation.id == generation_id))).one_or_none()
+    if row is None:
+        return None
+    status, is_closed, attempt, log_length = row
+    return GenerationState(status, is_closed, _waits_at(status, attempt, log_length))

@@ -197,6 +197,8 @@ async def _check_alive(generation: FollowedGeneration, reached: Offset) -> None:
     if state is None:
         raise StreamCut("deleted")
     head = await generation.reader.head(generation.generation_id)
+    if state.waits_at not in {None, reached} and (head is None or head.offset != state.waits_at):
+        raise StreamCut("log_end_lost")  # it is made again for a client that resumes
     if head is None:
         if state.status in TERMINAL:
             raise StreamCut("log_lost")

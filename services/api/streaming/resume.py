@@ -64,8 +64,8 @@ async def resume(
     head = await reader.head(generation.id)
     if head is None and generation.status in TERMINAL:
         return await _from_row(database, generation, has)
-    if head is None and generation.status == GenerationStatus.AWAITING_APPROVAL:
-        await restore(database, writer, generation)
+    if generation.status == GenerationStatus.AWAITING_APPROVAL and _has_lost_its_end(generation, head):
+        await restore(database, reader, writer, generation)
     if head is not None and head.terminal and has == head.offset:
         return None
     if head is not None and not head.terminal and generation.closed_at is not None:
@@ -120,6 +120,11 @@ def followed(
             return ChatTitle(None, is_coming=False)
 
     return FollowedGeneration(generation_id, reader, state, reopen, position, title if tells_title else None)
+
+
+def _has_lost_its_end(generation: GenerationRow, head: Entry | None) -> bool:
+    """Whether the log of a generation that awaits an approval ends before the row says, or is gone."""
+    return head is None or (generation.waits_at is not None and head.offset != generation.waits_at)
 
 
 async def _reopen(database: Database, generation_id: GenerationId) -> None:

@@ -42,7 +42,7 @@ from shared.database.engine import Database
 from shared.errors import ModelError, PromptTooLong, TooManyOperations
 from shared.generations.claim import Claimed
 from shared.ids import ChatId
-from shared.protocol.catch_up import catch_up_text
+from shared.protocol.catch_up import catch_up_parts, catch_up_text
 from shared.telemetry.logs import get_logger
 from shared.telemetry.metrics import Metrics
 
@@ -114,7 +114,7 @@ class AnswerLoop:
 
         # 4.1 Show what is saved. What the user took back is told to no model.
         steps = load(claimed.steps)
-        _show_saved(reply, steps, claimed.content)
+        await _show_saved(reply, store, steps)
         history = await without_forgotten(history)
 
         # 4.2 A model that can't call tools is asked whether to, once: from then on there are saved steps, perhaps none.
@@ -314,9 +314,16 @@ class AnswerLoop:
         return calls if request.tools else ()
 
 
-def _show_saved(reply: Reply, steps: list[Step], content: str) -> None:
+async def _show_saved(reply: Reply, store: ReplyStore, steps: list[Step]) -> None:
     """Show readers what is saved and the log lacks: a worker died before it showed a part, or Redis lost the part."""
+    claimed = store.claimed
+    if claimed.parts is not None:
+        reply.write_all(catch_up_parts(reply.transcript, claimed.parts))
     reply.write_all(catch_up_steps(reply.transcript, steps))
-    if missing := catch_up_text(reply.transcript, content):
+    if missing := catch_up_text(reply.transcript, claimed.content):
         reply.begin_step()
         reply.write_all(missing)
+    if claimed.parts is not None:
+        # No step has the reasoning. Before the log has it, it must not be forgotten.
+        await reply.log_writer.settled()
+        await store.forget_parts()

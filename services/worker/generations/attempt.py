@@ -186,7 +186,11 @@ class Attempts:
             is_whole = await self._write_in_time(reply, store, started)
             transcript = reply.transcript
             reply.write_all(transcript.closing_calls() if is_whole else transcript.ending())
-            await _settle(log_writer)
+            if is_whole:
+                await _settle(log_writer)
+            else:
+                # However long Redis takes: nobody decides on a proposal of which the log does not tell.
+                await log_writer.settled()
         except (AppendRefused, asyncio.CancelledError):
             lease.is_stopping = True
             if lease.stop is not StopReason.DRAINED:
@@ -247,7 +251,7 @@ class Attempts:
         """
         lease.is_saving = True
         log_writer.leave()
-        resumed = await store.pause(reply.finished())
+        resumed = await store.pause(reply.finished(), log_writer.sequence)
         if resumed is None:
             self._tell(lease.generation_id, store.claimed, GenerationStatus.AWAITING_APPROVAL)
         else:

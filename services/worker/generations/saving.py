@@ -18,7 +18,7 @@ from shared.generations.approval import pause, resume
 from shared.generations.claim import Claimed
 from shared.generations.finish import FinishedReply, finish
 from shared.generations.outcome import Outcome
-from shared.generations.progress import note_rows, save_steps
+from shared.generations.progress import forget_parts, note_rows, save_steps
 from shared.generations.turn_order import QueuedGeneration
 from shared.ids import GenerationId
 from shared.telemetry.logs import get_logger
@@ -119,8 +119,17 @@ class ReplyStore:
         await self._save(write, last_call, in_transaction=False)
         self.metrics.generation_ended(outcome.status)
 
-    async def pause(self, reply: FinishedReply) -> QueuedGeneration | None:
-        """Let the generation wait for a person's decision, and save its reply so far.
+    async def forget_parts(self) -> None:
+        """Forget the parts that a pause has saved: the log has them all."""
+
+        async def write(db: Connection) -> bool:
+            await db.execute(forget_parts(self.generation_id, self.claimed.attempt))
+            return True
+
+        await write_patiently(self.database, write, in_transaction=False)
+
+    async def pause(self, reply: FinishedReply, log_length: int) -> QueuedGeneration | None:
+        """Let the generation wait for a person's decision, and save its reply so far, all of which the log has.
 
         Returns the generation where the decision is there already: its job is to be sent.
 
@@ -132,7 +141,7 @@ class ReplyStore:
 
         async def write(db: Connection) -> bool:
             nonlocal resumed
-            is_paused = await pause(db, self.generation_id, self.claimed.attempt, reply)
+            is_paused = await pause(db, self.generation_id, self.claimed.attempt, reply, log_length)
             resumed = await resume(db, self.generation_id)
             return is_paused
 
