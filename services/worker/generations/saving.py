@@ -66,11 +66,12 @@ class ReplyStore:
         """
 
         async def write(db: Connection) -> bool:
+            if has_rows:
+                # First, since everybody locks a chat before its generations. For an attempt that is refused, it is true, too.
+                await db.execute(note_rows(self.claimed.chat_id))
             saved = await db.execute(save_steps(self.generation_id, self.claimed.attempt, steps))
             if saved.one_or_none() is None:
                 return False
-            if has_rows:
-                await db.execute(note_rows(self.claimed.chat_id))
             if call is not None:
                 noted = usage.record(
                     self.claimed.user_id,
