@@ -4,19 +4,24 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
+import psycopg
 import pytest
 from redis import Redis
 from sqlalchemy import select
+from sqlalchemy.exc import OperationalError
 
 from services.launcher.embedded.valkey import EmbeddedValkey
 from services.worker.generations.attempt import Attempts
+from services.worker.generations.saving import ReplyStore
 from services.worker.runtime import Worker
 from shared.database.engine import open_database
 from shared.database.tables import Operation
 from shared.errors import OperationNotPending
+from shared.generations.claim import claim
 from shared.ids import GenerationId, OperationId, UserId
 from shared.operations.decisions import approve
 from shared.operations.rows import find_operation
@@ -26,7 +31,7 @@ from tests.conftest import settings_for
 from tests.doubles import groq_control, tavily_control
 from tests.support.asking import NAME, Asking
 from tests.support.clients import Client, Event, Stream, numbered, text_of, types_of
-from tests.support.turns import AGE, Posted, execute, post
+from tests.support.turns import AGE, Posted, execute, post, wait_for_waiters
 
 ROW = "SELECT status, lease_expires_at, slot FROM generations WHERE id = '{}'"
 
@@ -224,6 +229,46 @@ async def test_an_answer_goes_on_when_all_that_it_asked_for_is_decided(
     assert len(told) == 4
 
 
+@pytest.mark.parametrize("failure", [TimeoutError(), OperationalError("COMMIT", {}, Exception())], ids=repr)
+async def test_an_answer_waits_for_what_a_call_has_proposed_that_failed_afterwards(
+    client: Client, worker: Worker, asking: Asking, groq_url: str, failure: Exception
+) -> None:
+    asking.fails_with = failure
+    async with waiting(client, asking.attempts(worker.attempts), groq_url) as (_, reading):
+        (operation_id,) = asking.proposed
+        (told,) = approvals(reading.seen)
+        assert (told["id"], told["data"]["status"]) == (str(operation_id), "proposed")
+        assert "tool-output-error" not in types_of(reading.seen)
+
+
+async def test_what_the_log_tells_of_a_proposal_is_told_once(
+    client: Client, attempts: Attempts, asking: Asking, groq_url: str, database_url: str
+) -> None:
+    async with waiting(client, attempts, groq_url) as (posted, reading):
+        execute(database_url, "UPDATE generations SET status = 'queued'")
+        await attempts.run(posted.generation_id)  # as after a worker that died before it let the answer wait
+        await asking.decide("committed")
+        (events,) = await go_on(attempts, posted, reading)
+    assert [told["data"]["status"] for told in approvals(events)] == ["proposed", "committed"]
+
+
+async def test_nobody_who_saves_steps_holds_a_generation_while_its_chat_is_locked(
+    client: Client, worker: Worker, database_url: str
+) -> None:
+    posted = await post(client, "Hello")
+    async with worker.attempts.database.connect() as db:
+        claimed = await claim(db, posted.generation_id, timedelta(minutes=1))
+    assert claimed is not None
+    store = ReplyStore(worker.attempts.database, worker.attempts.metrics, posted.generation_id, claimed)
+    with psycopg.connect(database_url) as other:
+        other.execute("SELECT FROM chats FOR UPDATE")
+        saving = asyncio.create_task(store.save_steps([], None, has_rows=True))
+        await asyncio.to_thread(wait_for_waiters, other, 1)
+        other.execute("SELECT FROM generations FOR UPDATE NOWAIT")
+    await saving
+    assert execute(database_url, "SELECT has_rows FROM chats") == [(True,)]
+
+
 async def test_a_log_that_expired_meanwhile_is_made_again_for_whoever_reads(
     client: Client, attempts: Attempts, asking: Asking, groq_url: str, valkey: EmbeddedValkey
 ) -> None:
@@ -374,6 +419,18 @@ async def test_what_was_proposed_before_its_chat_was_deleted_can_not_be_approved
     await worker.sweep()
     async with database.connect() as db:
         assert (await find_operation(db, user_id, operation_id)).status == "refused"
+
+
+async def test_no_person_is_asked_about_a_search_that_can_not_be_made(
+    client: Client, worker: Worker, groq_url: str, database_url: str
+) -> None:
+    mark = uuid4().hex
+    await groq_control.script(groq_url, "tool=web_search", marker=mark, arguments={"wrong": mark})
+    posted = await post(client, f"{mark} [[tokens=4]]")
+    execute(database_url, "UPDATE chats SET has_rows = true")
+    await worker.attempts.run(posted.generation_id)
+    assert execute(database_url, "SELECT count(*) FROM operations") == [(0,)]
+    assert (await client.messages(posted.chat_id))[-1]["content"] == numbered(4)
 
 
 async def test_a_chat_with_rows_of_a_database_asks_before_it_searches_the_web(

@@ -29,10 +29,14 @@ class Wish(BaseModel):
 
 @dataclass
 class Asking:
-    """The tool, what it has proposed, and the decisions. With `decided_with`, each is decided before the call returns."""
+    """The tool, what it has proposed, and the decisions. With `decided_with`, each is decided before the call returns.
+
+    With `fails_with`, the call fails when it has proposed.
+    """
 
     database: Database
     decided_with: str | None = None
+    fails_with: Exception | None = None
     proposed: list[OperationId] = field(default_factory=list)
     wishes: list[str] = field(default_factory=list)
 
@@ -46,6 +50,8 @@ class Asking:
             operation_id = await self._propose(chat, wish, call_id)
             if self.decided_with is not None:
                 await self.decide(self.decided_with)
+            if self.fails_with is not None:
+                raise self.fails_with
             return AwaitsApproval(str(operation_id))
 
         return Tool(NAME, "Ask the person.", Wish, call, 5.0)

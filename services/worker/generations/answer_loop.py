@@ -3,7 +3,6 @@
 Knows no tool by name. The numbers are those of docs/architecture.md.
 """
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -19,27 +18,28 @@ from services.worker.generations.saving import ReplyStore
 from services.worker.generations.seam import Seam
 from services.worker.generations.steps import (
     Step,
-    ToolUse,
-    approval_frames,
     call_frame,
     catch_up_steps,
     dump,
     load,
+    missing_approval,
     new_step,
     outcome_frames,
     waiting_last,
 )
 from services.worker.generations.suggestions import suggested_call
+from services.worker.generations.tool_calls import CallMaker
 from services.worker.look_up.port import FoundMessage, HistoryIndex
 from services.worker.models.capabilities import ModelCatalog
 from services.worker.models.port import ChatModel, ModelRequest, RetryNotice, ToolCall
 from services.worker.models.tokens import vocabulary_of
 from services.worker.models.usage_meter import UsageMeter
 from services.worker.tools.approvals import Approvals
-from services.worker.tools.port import FAILURE_NOTICE, AwaitsApproval, ChatContext, ToolFailure, ToolResult
+from services.worker.tools.port import ChatContext
 from services.worker.tools.toolset import Toolset
+from shared.background import run_together
 from shared.database.engine import Database
-from shared.errors import ModelError, PromptTooLong, TooManyOperations
+from shared.errors import ModelError, PromptTooLong
 from shared.generations.claim import Claimed
 from shared.ids import ChatId
 from shared.protocol.catch_up import catch_up_parts, catch_up_text
@@ -253,37 +253,13 @@ class AnswerLoop:
         if status := tools.status_of([call.name for call in calls]):
             reply.show_status({"status": status})
         has_rows = asking.store.claimed.has_rows or any(call.has_rows for step in steps for call in step.calls)
-        await asyncio.gather(*(self._call(asking, call, has_rows=has_rows) for call in calls))
+        maker = CallMaker(self.approvals, tools, asking.chat, has_rows=has_rows)
+        await run_together(*map(maker.make, calls))
         await asking.store.save_steps(dump(steps), None, has_rows=any(call.has_rows for call in calls))
         known_urls = {source["url"] for source in reply.transcript.sources}
         for call in waiting_last(calls):
-            reply.write_all([*approval_frames(call), *outcome_frames(call, known_urls)])
+            reply.write_all([*missing_approval(reply.transcript, call), *outcome_frames(call, known_urls)])
         return all(call.outcome is not None for call in calls)
-
-    async def _call(self, asking: _Asking, call: ToolUse, *, has_rows: bool) -> None:
-        """Give a call its outcome, or the operation that it proposes to a person.
-
-        `has_rows`: the chat has rows of a user's database, which may hold instructions to send them out. Then a person approves
-        what reaches outside.
-        """
-        if call.operation_id is not None:
-            decision = await self.approvals.find(asking.chat, call.operation_id)
-            if decision is None:
-                return
-            call.decision, call.outcome = decision.status, decision.outcome
-            if call.outcome is not None:
-                return
-        elif has_rows and asking.tools.reaches_outside(call.name):
-            try:
-                call.operation_id = await self.approvals.ask(asking.chat, call.id, call.name, call.arguments or {})
-            except TooManyOperations as refusal:
-                call.outcome = ToolFailure("failed", refusal.message, f"{refusal.message} {FAILURE_NOTICE}")
-            return
-        match await asking.tools.call(call.name, call.arguments, call.id):
-            case AwaitsApproval(operation_id=operation_id):
-                call.operation_id = operation_id
-            case ToolResult() | ToolFailure() as outcome:
-                call.outcome = outcome
 
     async def _stream(
         self, reply: Reply, store: ReplyStore, request: ModelRequest, prompt_tokens: int, seam: Seam | None

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from itertools import chain, repeat
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -32,6 +32,7 @@ RETRY_EVERY: Final = 0.5
 PATIENCE: Final = 15.0
 """Seconds: longer than a restart of PostgreSQL takes, and shorter than the time that a worker gets for its end."""
 
+Answer = TypeVar("Answer")
 Write = Callable[[Connection], Awaitable[bool]]
 """Writes, and returns whether the generation still was this attempt's.
 
@@ -197,14 +198,28 @@ async def write_patiently(
         SQLAlchemyError: the database refuses, or it stays away.
 
     """
+
+    async def once() -> bool:
+        async with database.begin() if in_transaction else database.connect() as db:
+            return await write(db)
+
+    return await patiently(once, patience=patience)
+
+
+async def patiently(use: Callable[[], Awaitable[Answer]], *, patience: float = PATIENCE) -> Answer:
+    """Use the database, again and again for `patience` seconds while it does not answer. `use` may run twice.
+
+    Raises:
+        SQLAlchemyError: the database refuses, or it stays away.
+
+    """
     give_up_at = asyncio.get_running_loop().time() + patience
     for wait in chain(RETRY_AFTER, repeat(RETRY_EVERY)):
         try:
-            async with database.begin() if in_transaction else database.connect() as db:
-                return await write(db)
+            return await use()
         except SQLAlchemyError as error:
             if asyncio.get_running_loop().time() >= give_up_at or not is_transient(error):
                 raise
-            log.warning("save_failed", error=type(error).__name__)
+            log.warning("database_use_failed", error=type(error).__name__)
             await asyncio.sleep(wait)
     raise AssertionError("each try returns, raises or is followed by another")

@@ -190,8 +190,7 @@ def call_frame(call: ToolUse) -> Frame:
     return frames.tool_input(call.id, call.name, call.arguments or {})
 
 
-def approval_frames(call: ToolUse) -> list[Frame]:
-    """The frame that shows what has become of a call's operation; none where the call proposed nothing."""
+def _approval_frames(call: ToolUse) -> list[Frame]:
     if call.operation_id is None:
         return []
     return [frames.approval(call.operation_id, call.id, call.decision or "proposed")]
@@ -238,7 +237,7 @@ def catch_up_steps(transcript: Transcript, steps: Sequence[Step]) -> list[Frame]
         missing_outcomes = [
             part
             for call in waiting_last(made)
-            for part in (*_missing_approval(transcript, call), *_missing_outcome(transcript, call, known))
+            for part in (*missing_approval(transcript, call), *_missing_outcome(transcript, call, known))
         ]
         if not (missing_text or missing_calls or missing_outcomes):
             continue
@@ -259,9 +258,10 @@ def catch_up_steps(transcript: Transcript, steps: Sequence[Step]) -> list[Frame]
     return parts
 
 
-def _missing_approval(transcript: Transcript, call: ToolUse) -> list[Frame]:
+def missing_approval(transcript: Transcript, call: ToolUse) -> list[Frame]:
+    """The frame that shows what has become of a call's operation; none where that is shown, or the call proposed nothing."""
     shown = transcript.approvals.get(call.operation_id) if call.operation_id else None
-    return [] if shown and shown["data"]["status"] == (call.decision or "proposed") else approval_frames(call)
+    return [] if shown and shown["data"]["status"] == (call.decision or "proposed") else _approval_frames(call)
 
 
 def _missing_outcome(transcript: Transcript, call: ToolUse, known: set[str]) -> list[Frame]:

@@ -154,6 +154,13 @@ class OperationApprovals:
         tell(self.jobs, self.feed, moved)
         return str(moved.operation.id)
 
+    async def find_by_call(self, chat: ChatContext, call_id: str) -> str | None:
+        """The id of the operation that a tool call has proposed; None where it proposed none."""
+        wanted = select(Operation.id).where(Operation.generation_id == chat.generation_id, Operation.call_id == call_id)
+        async with self.database.connect() as db:
+            found = (await db.execute(wanted)).scalar_one_or_none()
+        return str(found) if found else None
+
     async def find(self, chat: ChatContext, operation_id: str) -> Decision | None:
         """What became of an operation of the chat's generation; None while that is open."""
         wanted = select(*_DECIDED).where(

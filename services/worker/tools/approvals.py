@@ -30,7 +30,16 @@ class Approvals(Protocol):
         """Propose to make a tool call. Returns the operation's id, the same one when a call is proposed again.
 
         Raises:
-            TooManyOperations: too many of the user's operations wait for a decision.
+            CortexAIError: the proposal is refused, since too many of the user's operations wait, or the account is gone.
+            SQLAlchemyError: the database does not answer.
+
+        """
+        ...
+
+    async def find_by_call(self, chat: ChatContext, call_id: str) -> str | None:
+        """The id of the operation that a tool call of the chat's generation has proposed; None where it proposed none.
+
+        Raises:
             SQLAlchemyError: the database does not answer.
 
         """

@@ -8,7 +8,7 @@ import json
 from collections.abc import Sequence
 from typing import Any, Final
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from services.worker.models.port import ToolDescription
 from services.worker.tools.port import AwaitsApproval, ChatContext, ChatTool, Json, Tool, ToolFailure, ToolResult
@@ -59,21 +59,33 @@ class Toolset:
 
         `arguments` is None when the model sent no JSON object. `call_id` is unique in its generation.
         """
-        tool = self._tools.get(name)
-        if tool is None:
-            log.warning("tool_unknown")
-            return ToolFailure("unknown_tool", UNKNOWN, self._unknown(name))
-        try:
-            checked = tool.arguments.model_validate(arguments)
-        except ValidationError as error:
-            log.warning("tool_arguments_invalid", tool=name)
-            return ToolFailure("invalid_arguments", INVALID, _mistakes(tool, arguments, error))
+        checked = self._checked(name, arguments)
+        if isinstance(checked, ToolFailure):
+            return checked
+        tool = self._tools[name]
         try:
             async with asyncio.timeout(tool.timeout):
                 return await tool.call(checked, call_id)
         except TimeoutError:
             log.warning("tool_timed_out", tool=name)
             return ToolFailure("timeout", "The tool took too long.", tool.failure_notice)
+
+    def check(self, name: str, arguments: Json | None) -> ToolFailure | None:
+        """Why a call can't be made, whatever a person says to it; None where it can."""
+        checked = self._checked(name, arguments)
+        return checked if isinstance(checked, ToolFailure) else None
+
+    def _checked(self, name: str, arguments: Json | None) -> BaseModel | ToolFailure:
+        """The arguments as the tool takes them."""
+        tool = self._tools.get(name)
+        if tool is None:
+            log.warning("tool_unknown")
+            return ToolFailure("unknown_tool", UNKNOWN, self._unknown(name))
+        try:
+            return tool.arguments.model_validate(arguments)  # type: ignore[no-any-return]
+        except ValidationError as error:
+            log.warning("tool_arguments_invalid", tool=name)
+            return ToolFailure("invalid_arguments", INVALID, _mistakes(tool, arguments, error))
 
     def _unknown(self, name: str) -> str:
         """What a model is told that has called a tool which there is not."""
