@@ -308,7 +308,8 @@ class Generation(Base):
     many; NULL since it has awaited an approval.
     `final_sequence` is the sequence of the terminal frame, once the log has that frame. `log_length` is the sequence of the
     last frame that the log had when the generation began to await an approval, or when its log was made again; NULL where it
-    never has. `steps` are the tool calls so
+    never has. `queued_at` is when its job was sent last, and `in_queue_since` when its turn came, after it waited behind another
+    or for a decision; NULL where it was queued when it was accepted. `steps` are the tool calls so
     far, with their results. Nobody writes `cancel_requested_at` any more; the column goes with the next release.
     `traceparent` is the trace of the request that asked for the generation; empty where an earlier release accepted it.
     `time_zone` is the one that the message named; NULL where it named none.
@@ -381,6 +382,7 @@ class Generation(Base):
     error_message: Mapped[str | None]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     queued_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    in_queue_since: Mapped[datetime | None]
     started_at: Mapped[datetime | None]
     first_token_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]

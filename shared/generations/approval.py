@@ -11,10 +11,11 @@ sees the decision, or the one who decides sees the pause.
 """
 
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import Select, exists, select, update
+from sqlalchemy import Interval, Select, cast, exists, func, select, update
 from sqlalchemy.sql.elements import ColumnElement
 
 from shared.database.engine import Connection
@@ -23,6 +24,7 @@ from shared.generations.finish import FinishedReply
 from shared.generations.turn_order import QUEUED_GENERATION, QUEUED_NOW, QueuedGeneration
 from shared.ids import GenerationId
 from shared.states import OPEN_OPERATIONS, GenerationStatus, MessageStatus
+from shared.token_usage import TokenUsage
 
 RUNNING, AWAITING = GenerationStatus.RUNNING, GenerationStatus.AWAITING_APPROVAL
 _IS_AWAITED: Final = exists().where(Operation.generation_id == Generation.id, Operation.status.in_(OPEN_OPERATIONS))
@@ -34,12 +36,20 @@ async def lock(db: Connection, generation_id: GenerationId) -> None:
 
 
 async def pause(
-    db: Connection, generation_id: GenerationId, attempt: int, reply: FinishedReply, log_length: int | None = None
+    db: Connection,
+    generation_id: GenerationId,
+    attempt: int,
+    reply: FinishedReply,
+    *,
+    log_length: int | None = None,
+    usage: TokenUsage | None = None,
+    first_token_ago: timedelta | None = None,
 ) -> bool:
     """Let a generation wait for the decisions on its operations, and save its reply so far. Belongs in a transaction.
 
     The log has all of the reply, and its last frame has the sequence `log_length`; None where that is not known. A log that
-    is shorter while the generation waits has lost its end.
+    is shorter while the generation waits has lost its end. `usage` is what the model calls took so far, and `first_token_ago`
+    how long ago this attempt's first token came: the next attempt goes on from both.
 
     The reply stays pending. Call `resume` in the same transaction: the decision may be there already. Returns False when
     another attempt has the generation, or the generation is over.
@@ -47,7 +57,14 @@ async def pause(
     paused = (
         update(Generation)
         .where(Generation.id == generation_id, Generation.attempt == attempt, Generation.status == RUNNING)
-        .values(status=AWAITING, lease_expires_at=None, slot=None, log_length=log_length)
+        .values(
+            status=AWAITING,
+            lease_expires_at=None,
+            slot=None,
+            log_length=log_length,
+            usage=usage.to_row() if usage else None,
+            first_token_at=func.coalesce(Generation.first_token_at, func.now() - cast(first_token_ago, Interval)),
+        )
         .returning(Generation.assistant_message_id)
     )
     message_id = (await db.execute(paused)).scalar_one_or_none()

@@ -55,6 +55,8 @@ def _claim() -> ReturningUpdate[*tuple[Any, ...]]:
             Chat.has_rows,
             exists().where(DataSource.user_id == Generation.user_id),
             select(Message.parts).where(Message.id == Generation.assistant_message_id).scalar_subquery(),
+            Generation.usage,
+            Generation.first_token_at.is_not(None),
         )
     )
 
@@ -69,7 +71,8 @@ class Claimed(NamedTuple):
     `watermark` is the chat's at that time, 0 where nothing is summarized. `time_zone` is an IANA name: the message's, else
     the user's; None where neither has one. `has_rows`: the chat has rows of a user's database.
     `has_sources`: the user has connected a database. `parts` are those of the reply when it began to wait for a decision;
-    None where it did not, or where the log has had them all since.
+    None where it did not, or where the log has had them all since. `usage` is what its model calls took until then, and
+    `has_first_token`: something was said.
     """
 
     attempt: int
@@ -89,6 +92,8 @@ class Claimed(NamedTuple):
     has_rows: bool = False
     has_sources: bool = False
     parts: list[MessagePart] | None = None
+    usage: dict[str, Any] | None = None
+    has_first_token: bool = False
 
 
 async def claim(db: Connection, generation_id: GenerationId, lease: timedelta) -> Claimed | None:

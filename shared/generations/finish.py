@@ -34,7 +34,9 @@ def _finish() -> ReturningUpdate[int]:
             error_message=bindparam("final_error_message"),
             usage=bindparam("final_usage"),
             model=func.coalesce(Generation.model, bindparam("final_model")),
-            first_token_at=func.now() - cast(bindparam("first_token_ago"), Interval),
+            first_token_at=func.coalesce(
+                Generation.first_token_at, func.now() - cast(bindparam("first_token_ago"), Interval)
+            ),
         )
         .returning(Generation.id, Generation.user_id, Generation.chat_id, Generation.assistant_message_id)
         .cte("ended")
@@ -92,8 +94,8 @@ async def finish(
     """End the generation that this attempt has and save its reply, in one statement: both or neither.
 
     `model` is the name that the row keeps, unless the row has one. `last_call` is the newest model call, which no row has yet.
-    `first_token_ago` is how long ago this attempt's first token came. Returns False when another attempt has the generation,
-    or the generation is gone.
+    `first_token_ago` is how long ago this attempt's first token came; an earlier one that a pause has saved stays. Returns
+    False when another attempt has the generation, or the generation is gone.
     """
     taken = last_call.usage if last_call else None
     values = {

@@ -17,6 +17,7 @@ from shared.database.tables import Generation, Message
 from shared.errors import WorkerLost
 from shared.generations.cancel import OpenGeneration
 from shared.generations.outcome import Outcome
+from shared.generations.turn_order import IN_QUEUE_SINCE
 from shared.ids import ChatId, GenerationId, MessageId, UserId
 from shared.states import MAX_LOSSES, TERMINAL, GenerationStatus, MessageStatus
 
@@ -76,7 +77,7 @@ def queued_again(older_than: timedelta, limit: int = 100) -> ReturningUpdate[UUI
 
     The longer a row waits, the longer the pause until its job is sent again, up to 30 s: the workers may just have much to do.
     """
-    age = extract("epoch", func.now() - Generation.created_at)
+    age = extract("epoch", func.now() - IN_QUEUE_SINCE)
     backoff = func.make_interval(0, 0, 0, 0, 0, 0, func.least(age / 4, LONGEST_BACKOFF.total_seconds()))
     patience = func.greatest(cast(literal(older_than), Interval), backoff)
     waiting = (
@@ -152,11 +153,11 @@ async def find_unclosed(db: Connection, older_than: timedelta, limit: int = 100)
 
 
 async def oldest_queued(database: Database) -> float:
-    """The seconds since the oldest queued generation was accepted; 0 when none is queued.
+    """The seconds for which the oldest queued generation waits for a worker; 0 when none is queued.
 
-    Not since it was queued: the sweep sets that time anew whenever it sends the job again.
+    Not since its job was sent: the sweep sets that time anew whenever it sends the job again.
     """
-    age = extract("epoch", func.now() - func.min(Generation.created_at))
+    age = extract("epoch", func.now() - func.min(IN_QUEUE_SINCE))
     async with database.connect() as db:
         oldest = await db.execute(select(func.coalesce(age, 0)).where(Generation.status == QUEUED))
         return float(oldest.scalar_one())

@@ -35,7 +35,9 @@ def send(jobs: JobSender, feed: FeedPublisher, queued: QueuedGeneration) -> None
     jobs.generate(queued.id)
 
 
-QUEUED_NOW: Final[dict[str, Any]] = {"status": QUEUED, "queued_at": func.now()}
+QUEUED_NOW: Final[dict[str, Any]] = {"status": QUEUED, "queued_at": func.now(), "in_queue_since": func.now()}
+IN_QUEUE_SINCE: Final = func.coalesce(Generation.in_queue_since, Generation.created_at)
+"""Since when a generation waits for a worker. Before, it may have waited for its turn, or for a person to decide."""
 QUEUED_GENERATION: Final = (Generation.id, Generation.user_id, Generation.chat_id, Generation.assistant_message_id)
 
 

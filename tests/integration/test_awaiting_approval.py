@@ -22,6 +22,7 @@ from shared.database.engine import open_database
 from shared.database.tables import Operation
 from shared.errors import OperationNotPending
 from shared.generations.claim import claim
+from shared.generations.recover import oldest_queued
 from shared.ids import GenerationId, OperationId, UserId
 from shared.operations.decisions import approve
 from shared.operations.rows import find_operation
@@ -153,6 +154,26 @@ async def test_an_answer_waits_for_the_decision_and_goes_on_in_the_same_stream(
     (_, second) = await groq_control.requests(groq_url, containing=wish, ended=2)
     *_, told = second["body"]["messages"]
     assert '"updated":3' in told["content"].replace(" ", "")
+
+
+async def test_an_answer_that_waited_counts_what_it_took_before_and_no_time_of_the_person(
+    client: Client, attempts: Attempts, asking: Asking, groq_url: str, database_url: str
+) -> None:
+    first_token = "SELECT first_token_at FROM generations WHERE started_at <= first_token_at"
+    async with waiting(client, attempts, groq_url) as (posted, reading):
+        (said,) = execute(database_url, first_token)
+        execute(database_url, "UPDATE generations SET created_at = now() - interval '1 day'")
+        await asking.decide("committed")
+        assert 0 <= await oldest_queued(asking.database) < 60
+        (events,) = await go_on(attempts, posted, reading)
+    assert execute(database_url, first_token) == [said]
+    ((taken, calls),) = execute(
+        database_url, "SELECT sum(total_tokens), count(*) FROM model_calls WHERE purpose = 'generation'"
+    )
+    assert calls == 2
+    assert events[-1].part["messageMetadata"]["usage"]["totalTokens"] == taken
+    kept = "SELECT (g.usage->'total_tokens')::int, (m.usage->'total_tokens')::int FROM generations g"
+    assert execute(database_url, f"{kept} JOIN messages m ON m.id = assistant_message_id") == [(taken, taken)]
 
 
 @pytest.mark.parametrize("status", ["refused", "stale", "expired", "failed"])

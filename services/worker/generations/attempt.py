@@ -35,6 +35,7 @@ from shared.streams.feed.publisher import FeedPublisher
 from shared.telemetry.logs import get_logger
 from shared.telemetry.metrics import Metrics
 from shared.telemetry.traces import bound_trace, read_traceparent
+from shared.token_usage import TokenUsage
 
 log = get_logger(__name__)
 
@@ -178,8 +179,10 @@ class Attempts:
             chat_id=claimed.chat_id,
         )
         log_writer, written = await self.flusher.open(lease.generation_id, lease.attempt, opening)
-        reply = Reply(log_writer, read(written), started.quota)
-        has_first_token = bool(reply.transcript.length or reply.transcript.reasonings or claimed.content)
+        reply = Reply(log_writer, read(written), started.quota, usage=TokenUsage.from_row(claimed.usage))
+        # An attempt behind tool calls may be one behind a person's decision, whose time is not ours.
+        has_said = reply.transcript.length or reply.transcript.reasonings or claimed.content or claimed.has_first_token
+        has_first_token = bool(has_said or claimed.steps)
 
         # 4. Generate, and wait until readers have everything.
         try:
@@ -251,7 +254,9 @@ class Attempts:
         """
         lease.is_saving = True
         log_writer.leave()
-        resumed = await store.pause(reply.finished(), log_writer.sequence)
+        resumed = await store.pause(
+            reply.finished(), log_length=log_writer.sequence, usage=reply.usage, first_token_at=reply.first_token_at
+        )
         if resumed is None:
             self._tell(lease.generation_id, store.claimed, GenerationStatus.AWAITING_APPROVAL)
         else:

@@ -26,7 +26,8 @@ NEW_PARAGRAPH: Final = "\n\n"
 class Reply:
     """One attempt's reply. `transcript` is what readers have rendered, also of earlier attempts.
 
-    `meter` counts the model call that runs now, `usage` sums up the calls that have ended. `first_token_at`
+    `meter` counts the model call that runs now, `usage` sums up the calls that have ended, also those
+    before a wait for a decision. `first_token_at`
     is in seconds of the monotonic clock.
     """
 

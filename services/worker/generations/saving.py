@@ -23,7 +23,7 @@ from shared.generations.turn_order import QueuedGeneration
 from shared.ids import GenerationId
 from shared.telemetry.logs import get_logger
 from shared.telemetry.metrics import Metrics
-from shared.token_usage import ModelUsage
+from shared.token_usage import ModelUsage, TokenUsage
 
 log = get_logger(__name__)
 
@@ -105,8 +105,6 @@ class ReplyStore:
         """
 
         async def write(db: Connection) -> bool:
-            # Anew for each try: the database subtracts this from its own time.
-            ago = timedelta(seconds=time.monotonic() - first_token_at) if first_token_at else None
             return await finish(
                 db,
                 self.generation_id,
@@ -115,7 +113,7 @@ class ReplyStore:
                 reply,
                 model=model,
                 last_call=last_call,
-                first_token_ago=ago,
+                first_token_ago=_ago(first_token_at),
             )
 
         await self._save(write, last_call, in_transaction=False)
@@ -130,9 +128,12 @@ class ReplyStore:
 
         await write_patiently(self.database, write, in_transaction=False)
 
-    async def pause(self, reply: FinishedReply, log_length: int) -> QueuedGeneration | None:
-        """Let the generation wait for a person's decision, and save its reply so far, all of which the log has.
+    async def pause(
+        self, reply: FinishedReply, *, log_length: int, usage: TokenUsage | None, first_token_at: float | None
+    ) -> QueuedGeneration | None:
+        """Let the generation wait for a person's decision. The arguments are those of `shared.generations.approval.pause`.
 
+        `first_token_at` is in seconds of the monotonic clock.
         Returns the generation where the decision is there already: its job is to be sent.
 
         Raises:
@@ -143,7 +144,15 @@ class ReplyStore:
 
         async def write(db: Connection) -> bool:
             nonlocal resumed
-            is_paused = await pause(db, self.generation_id, self.claimed.attempt, reply, log_length)
+            is_paused = await pause(
+                db,
+                self.generation_id,
+                self.claimed.attempt,
+                reply,
+                log_length=log_length,
+                usage=usage,
+                first_token_ago=_ago(first_token_at),
+            )
             resumed = await resume(db, self.generation_id)
             return is_paused
 
@@ -185,6 +194,11 @@ class ReplyStore:
             raise AttemptSuperseded("The generation is not this attempt's any more.")
         if call is not None:
             self.metrics.tokens(call.model, call.usage)
+
+
+def _ago(moment: float | None) -> timedelta | None:
+    """How long ago a moment of the monotonic clock was, anew for each try: the database subtracts this from its own time."""
+    return None if moment is None else timedelta(seconds=time.monotonic() - moment)
 
 
 async def write_patiently(
