@@ -15,6 +15,7 @@ from shared.database.engine import open_database
 from shared.ids import GenerationId
 from shared.settings import Settings
 from shared.streams.redis import log_key
+from tests.conftest import settings_for
 from tests.doubles import groq_control
 from tests.support.ai_sdk import SdkChat, generation_of, user_message
 from tests.support.asking import NAME, Asking
@@ -24,6 +25,12 @@ from tests.support.turns import execute
 KNOWS = {"X-AI-SDK-Approvals": "1"}
 WHOLE = numbered(2) + "\n\n" + numbered(4)
 ASKED = ["data-approval", "tool-input-available", "tool-approval-request"]
+
+
+@pytest.fixture
+def settings(database_url: str, valkey: EmbeddedValkey, groq_url: str) -> Settings:
+    """With frequent pings."""
+    return settings_for(database_url, valkey.url, groq_url, stream_keep_alive_seconds=0.2)
 
 
 @pytest.fixture
@@ -199,6 +206,25 @@ async def test_an_answer_that_asks_again_ends_its_body_again(sdk: SdkChat, attem
     assert "".join(map(text_of, bodies)) == text_of(whole)
 
 
+@pytest.mark.parametrize(("status", "state"), [("refused", "output-denied"), ("stale", "output-error")])
+async def test_a_view_of_a_second_wait_shows_what_became_of_the_first(
+    sdk: SdkChat, attempts: Attempts, asking: Asking, groq_url: str, status: str, state: str
+) -> None:
+    mark = uuid4().hex
+    for word in ("once", "twice"):
+        await groq_control.script(groq_url, f"tool={NAME} steps=2", marker=mark, arguments={"what": f"{mark} {word}"})
+    async with sdk.open(user_message(f"{mark} [[tokens=4]]")) as stream:
+        generation_id = generation_of(stream.response)
+        await attempts.run(generation_id)
+    await asking.decide(status)
+    await attempts.run(generation_id)
+    (shown,) = [message for message in await sdk.view() if message["role"] == "assistant"]
+    first, second = (part for part in shown["parts"] if part["type"] == "dynamic-tool")
+    assert (first["state"], second["state"]) == (state, "approval-requested")
+    assert ("errorText" in first) == (state == "output-error")
+    assert "errorText" not in second
+
+
 async def test_what_another_device_has_decided_stays_so_and_the_rest_comes(
     sdk: SdkChat, attempts: Attempts, asking: Asking, groq_url: str, database_url: str
 ) -> None:
@@ -287,7 +313,10 @@ async def test_a_proposal_past_its_time_asks_nobody(
         # A body that ended here would have useChat send the same again, and again.
         events = stream.events()
         started, going_on = await anext(events), asyncio.ensure_future(anext(events))
-        assert not (await asyncio.wait({going_on}, timeout=0.2))[0]
+        stream.commented.clear()
+        pinged = asyncio.create_task(stream.commented.wait())
+        await asyncio.wait({going_on, pinged}, return_when=asyncio.FIRST_COMPLETED)
+        assert not going_on.done()
         await asking.decide("expired")
         await attempts.run(generation_id)
         after = [started, await going_on, *[event async for event in events]]

@@ -1,5 +1,6 @@
 """A client as a frontend would be one: HTTP, JSON, Server-Sent Events."""
 
+import asyncio
 import json
 import ssl
 from collections.abc import AsyncIterator, Mapping
@@ -31,12 +32,16 @@ class Event:
 
 @dataclass
 class Stream:
-    """An open stream; `done` once it has ended with [DONE]. `transient_frames` are in no log, so they have no id."""
+    """An open stream; `done` once it has ended with [DONE]. `transient_frames` are in no log, so they have no id.
+
+    `commented` is set when the next comment, a ping, has come.
+    """
 
     response: httpx.Response
     done: bool = False
     transient_frames: list[dict[str, Any]] = field(default_factory=list)
     comments: list[str] = field(default_factory=list)
+    commented: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def events(self) -> AsyncIterator[Event]:
         """The events, as they come. Parses lines as the SSE standard says, not as Python's splitlines would."""
@@ -49,6 +54,7 @@ class Stream:
                     event_id = value
                 elif line.startswith(b":"):
                     self.comments.append(value)
+                    self.commented.set()
                 elif name == "data" and value == "[DONE]":
                     self.done = True
                 elif name == "data" and event_id and not event_id.endswith(BEFORE_ALL_FRAMES):

@@ -60,15 +60,14 @@ def _reply(row: ViewedMessage, making: MakingOfReply, awaited: Sequence[CallOper
     if making.is_final:
         metadata["status"] = outcome.status.value
         parts = whole_parts(row.content, saved, outcome.error)
-        asked = _refused_calls(parts) if knows else {}
     else:
         parts = plain_parts(row.content) if saved is None else saved
         asked = {operation.call_id: _asked(operation) for operation in awaited if operation.generation_id == making.id}
     if outcome.usage:
         metadata["usage"] = usage_metadata(outcome.usage)
-    return UIMessage(
-        id=str(row.id), role="assistant", metadata=metadata, parts=[_rendered(part, asked) for part in parts]
-    )
+    refused = _refused_calls(parts) if knows else {}
+    shown = [_rendered(part, asked, refused) for part in parts]
+    return UIMessage(id=str(row.id), role="assistant", metadata=metadata, parts=shown)
 
 
 def _asked(operation: CallOperation) -> dict[str, Any]:
@@ -88,15 +87,22 @@ def _refused_calls(parts: Sequence[MessagePart]) -> dict[str, dict[str, Any]]:
     }
 
 
-def _rendered(part: MessagePart, asked: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
-    """The part as a client has it when its stream is over. `asked` is what else is so of a call that asked the user."""
+def _rendered(
+    part: MessagePart, asked: Mapping[str, dict[str, Any]], refused: Mapping[str, dict[str, Any]]
+) -> dict[str, Any]:
+    """The part as a client has it when its stream is over.
+
+    `asked` is what else is so of a call without an outcome that asked the user, `refused` of one that the user has refused.
+    """
     match part["type"]:
         case "text" | "reasoning":
             return {**part, "state": "done"}
-        case "dynamic-tool" if part["state"] != "output-available" and part["toolCallId"] in asked:
+        # As in the stream (approval_stream.py).
+        case "dynamic-tool" if part["state"] == "input-available" and part["toolCallId"] in asked:
+            return {**part, "providerExecuted": False, **asked[part["toolCallId"]]}
+        case "dynamic-tool" if part["state"] == "output-error" and part["toolCallId"] in refused:
             shown = {name: value for name, value in part.items() if name != "errorText"}
-            # As in the stream (approval_stream.py).
-            return {**shown, "providerExecuted": False, **asked[part["toolCallId"]]}
+            return {**shown, "providerExecuted": False, **refused[part["toolCallId"]]}
         case "dynamic-tool":
             return {**part, "providerExecuted": True}
         case _:
