@@ -2,27 +2,22 @@
 
 from typing import Final
 
-from sqlalchemy import exists, func, or_, select, update
+from sqlalchemy import func, select, update
 from sqlalchemy.sql.elements import ColumnElement
 
 from shared.database.engine import Connection
-from shared.database.tables import Generation, Operation
+from shared.database.tables import Operation
 from shared.errors import OperationNotPending, PreviewMismatch
 from shared.ids import OperationId, UserId
 from shared.operations import audit
 from shared.operations.moves import Moved, moved_to, take_turn
 from shared.operations.rows import COLUMNS, OperationRow, find_operation, owned
-from shared.states import OPEN
+from shared.operations.wanted import IS_WANTED, PENDING
 
 APPROVED: Final = frozenset({"approved", "committed", "stale", "failed"})
 """The statuses that an operation has only after its approval."""
 DUE: Final = 100
 """How many proposals one pass lets expire."""
-_IS_WANTED: Final = or_(
-    Operation.call_id.is_(None),
-    exists().where(Generation.id == Operation.generation_id, Generation.status.in_(OPEN)),
-)
-"""Whether somebody still waits for the decision: a person, or an answer that is not over."""
 
 
 async def approve(db: Connection, user_id: UserId, operation_id: OperationId, digest: str, by: str) -> Moved:
@@ -46,7 +41,7 @@ async def approve(db: Connection, user_id: UserId, operation_id: OperationId, di
         db,
         present,
         Operation.digest == digest,
-        _IS_WANTED,
+        IS_WANTED,
         status="committed" if is_call else "approved",
         decided_by=by,
         finished_at=func.now() if is_call else None,
@@ -85,7 +80,7 @@ async def find_abandoned(db: Connection, *which: ColumnElement[bool]) -> list[tu
     """Proposals of answers that were stopped or deleted before anybody decided, at most DUE."""
     statement = (
         select(Operation.user_id, Operation.id)
-        .where(Operation.status == "proposed", ~_IS_WANTED, *which)
+        .where(Operation.status == "proposed", ~IS_WANTED, *which)
         .order_by(Operation.id)
         .limit(DUE)
     )
@@ -131,8 +126,7 @@ async def _decide(db: Connection, present: OperationRow, *which: object, **value
         update(Operation)
         .where(
             owned(present.user_id, present.id),
-            Operation.status == "proposed",
-            Operation.expires_at > func.now(),
+            PENDING,
             *which,  # type: ignore[arg-type]
         )
         .values(decided_at=func.now(), **values)

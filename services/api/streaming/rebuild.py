@@ -4,7 +4,7 @@ The rebuilt log has fewer frames than the log had, so it has offsets of its own:
 """
 
 from services.api.generations.queries import EndedGeneration, GenerationRow
-from shared.protocol import frames
+from shared.generations.opening import opening
 from shared.protocol.catch_up import parts_to_frames
 from shared.protocol.encoding import encode_all
 from shared.protocol.message_parts import ended_parts, plain_parts
@@ -14,13 +14,7 @@ from shared.streams.port import Entry, Offset
 def rebuild(generation: GenerationRow, ended: EndedGeneration) -> list[Entry]:
     """Entries that render the same message as the generation's log did. The last one is terminal."""
     parts = ended_parts(ended.parts or plain_parts(ended.content))
-    start = frames.start(
-        generation.assistant_message_id,
-        generation.id,
-        user_message_id=generation.user_message_id,
-        chat_id=generation.chat_id,
-    )
-    rebuilt = encode_all([start, *parts_to_frames(parts), *ended.outcome.frames()])
+    rebuilt = encode_all([opening(generation.id, generation), *parts_to_frames(parts), *ended.outcome.frames()])
     return [
         Entry(Offset(ended.attempt + 1, sequence), frame, terminal=sequence == len(rebuilt))
         for sequence, frame in enumerate(rebuilt, start=1)

@@ -11,7 +11,7 @@ from sqlalchemy import select, update
 from services.api.generations.queries import GenerationRow
 from shared.database.engine import Connection, Database
 from shared.database.tables import Generation, Message
-from shared.protocol import frames
+from shared.generations.opening import opening
 from shared.protocol.catch_up import catch_up_parts
 from shared.protocol.encoding import encode_all
 from shared.protocol.message_parts import MessagePart, plain_parts
@@ -31,18 +31,12 @@ async def restore(database: Database, stream_log: Log, writer: Writer, generatio
 
     """
     written = await read_log(stream_log, generation.id)
-    start = frames.start(
-        generation.assistant_message_id,
-        generation.id,
-        user_message_id=generation.user_message_id,
-        chat_id=generation.chat_id,
-    )
     async with database.begin() as db:
         taken = await _take(db, generation)
         if taken is None:
             return
         attempt, parts = taken
-        added = encode_all([start, *catch_up_parts(read(written), parts)])
+        added = encode_all([opening(generation.id, generation), *catch_up_parts(read(written), parts)])
         length = len(written) + len(added)
         await db.execute(update(Generation).where(Generation.id == generation.id).values(log_length=length))
     # In one append: a log with its beginning alone would not look as if it had lost anything. Where this is refused, the log

@@ -23,11 +23,11 @@ from shared.database.engine import Connection, Database
 from shared.errors import AppendRefused, LogDiverged, ModelError, ModelTimeout, QuotaExceeded
 from shared.generations import title_tries
 from shared.generations.claim import Claimed, claim, release
+from shared.generations.opening import opening
 from shared.generations.tell_end import tell_end
 from shared.generations.turn_order import mark_closed, send
 from shared.ids import ChatId, GenerationId
 from shared.jobs.sender import JobSender
-from shared.protocol import frames
 from shared.protocol.feed_events import generation_status
 from shared.protocol.transcript import read
 from shared.states import GenerationStatus
@@ -172,13 +172,8 @@ class Attempts:
         claimed = started.claimed
 
         # 3. Open the log. The opening frame fences off every earlier attempt; then what they wrote is read.
-        opening = frames.start(
-            claimed.assistant_message_id,
-            lease.generation_id,
-            user_message_id=claimed.user_message_id,
-            chat_id=claimed.chat_id,
-        )
-        log_writer, written = await self.flusher.open(lease.generation_id, lease.attempt, opening)
+        opened = opening(lease.generation_id, claimed)
+        log_writer, written = await self.flusher.open(lease.generation_id, lease.attempt, opened)
         reply = Reply(log_writer, read(written), started.quota, usage=TokenUsage.from_row(claimed.usage))
         # An attempt behind tool calls may be one behind a person's decision, whose time is not ours.
         has_said = reply.transcript.length or reply.transcript.reasonings or claimed.content or claimed.has_first_token

@@ -3,12 +3,12 @@
 from collections.abc import Collection
 from typing import Final, NamedTuple
 
-from sqlalchemy import ColumnElement, and_, exists, func, select
+from sqlalchemy import ColumnElement, select
 
 from shared.database.engine import Connection
-from shared.database.tables import Generation, Operation
+from shared.database.tables import Operation
 from shared.ids import ChatId, GenerationId, OperationId, UserId
-from shared.states import OPEN
+from shared.operations.wanted import AWAITS_PERSON
 
 
 class CallOperation(NamedTuple):
@@ -22,15 +22,9 @@ class CallOperation(NamedTuple):
     awaits_person: bool
 
 
-# One that is past its time is decided by the clock, as soon as the sweep comes to it: no person is asked.
-_AWAITS_PERSON: Final = and_(
-    Operation.status == "proposed",
-    Operation.expires_at > func.now(),
-    exists().where(Generation.id == Operation.generation_id, Generation.status.in_(OPEN)),
-)
 _COLUMNS: Final = (
     *(getattr(Operation, name) for name in CallOperation._fields[:-1]),
-    _AWAITS_PERSON.label("awaits_person"),
+    AWAITS_PERSON.label("awaits_person"),
 )
 
 
@@ -48,7 +42,7 @@ async def find_proposed(db: Connection, generation_id: GenerationId) -> list[Cal
 
 async def awaits_person(db: Connection, operation_ids: Collection[OperationId]) -> bool:
     """Whether a person has to decide one of these before the answer goes on."""
-    statement = select(Operation.id).where(Operation.id.in_(operation_ids), _AWAITS_PERSON).limit(1)
+    statement = select(Operation.id).where(Operation.id.in_(operation_ids), AWAITS_PERSON).limit(1)
     return (await db.execute(statement)).one_or_none() is not None
 
 
