@@ -60,6 +60,18 @@ async def test_interrupting_at_the_bound_takes_the_place_of_what_it_stops(client
     assert answer.status_code == 202
 
 
+async def test_answers_that_go_on_after_an_approval_take_no_place_and_are_not_said_to(
+    client: Client, database_url: str
+) -> None:
+    for _ in range(4):
+        await post(client, "Hello")
+    execute(database_url, "UPDATE generations SET slot = NULL")  # as those have it that awaited an approval
+    for _ in range(3):
+        await post(client, "Hello")
+    refused = await client.post_async(await client.new_chat(), "One more")
+    assert (refused.status_code, refused.json()["code"]) == (503, "queue_full")
+
+
 async def test_a_message_is_refused_while_too_many_wait_for_a_worker(
     client: Client, connect: Callable[[], Client], worker: Worker
 ) -> None:

@@ -258,7 +258,7 @@ async def why_refused(db: Connection, new: AnyTurn, bounds: Bounds) -> CortexAIE
     statement = select(
         first_open.scalar_subquery().label("in_the_way"),
         select(func.count())
-        .where(mine.user_id == new.user_id, mine.status.in_(WITH_SLOT))
+        .where(mine.user_id == new.user_id, mine.status.in_(WITH_SLOT), mine.slot.is_not(None))
         .scalar_subquery()
         .label("mine"),
         select(func.count()).where(Generation.status == GenerationStatus.QUEUED).scalar_subquery().label("queued"),
