@@ -3,11 +3,12 @@
     running ──▶ pause ──▶ awaiting_approval ──▶ resume ──▶ queued        every operation of the generation is over
                                             └──▶ cancel ──▶ cancelled    (cancel.py)
 
-While a generation waits, no worker has it, it holds no lease and no slot, and its time stands still. Its log stays open. The
-reply is saved as far as it goes, so that the log can be made again (restore_log.py).
+While a generation waits, no worker has it, and it holds no lease and no slot; its time begins anew when it goes on. Its log
+stays open. The reply is saved as far as it goes, so that the log can be made whole again: by the API where somebody reads
+(services/api/streaming/restore.py), by the worker that goes on, or by whoever closes the log (close_log.py).
 
-Whoever decides an operation locks the generation before the operation, as `resume` and `pause` do: so either the one who pauses
-sees the decision, or the one who decides sees the pause.
+Everybody locks in this order: the chat, the generation, the user, the operation. So either the one who pauses sees the
+decision, or the one who decides sees the pause.
 """
 
 from collections.abc import Sequence
