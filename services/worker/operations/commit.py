@@ -56,8 +56,11 @@ STATEMENTS: Final = 6
 """How many statements an attempt may run that each take all of their time."""
 TRY_FOR: Final = timedelta(minutes=2)
 """So long after its approval a change is tried that does not come to an end. Then it fails, but never at its first attempt."""
-MAX_TRIES: Final = 3
-"""After TRY_FOR, so many attempts are made of a change that has never got as far as its transaction's end."""
+MAX_TRIES: Final = 12
+"""So many attempts are made of a change that has never got as far as its transaction's end.
+
+In TRY_FOR there are nine that give the operation back, with a pause after each. Where there are more, workers die of it.
+"""
 ASK_FOR: Final = timedelta(hours=24)
 """So long a data source is asked what became of a transaction."""
 LONGEST_PAUSE: Final = 30
@@ -100,8 +103,8 @@ class Commits:
             return
         if claimed.attempt > 1:
             log.warning("commit_taken_over", attempt=claimed.attempt, has_transaction=claimed.xid is not None)
-        if claimed.xid is None and claimed.attempt > MAX_TRIES and claimed.approved_ago >= TRY_FOR:
-            # Workers die of it, or it takes too long. No attempt has noted a transaction, so none has committed.
+        if claimed.xid is None and claimed.attempt > MAX_TRIES:
+            # No attempt has noted a transaction, so none has committed.
             await self._finish(claimed, Ending("failed", error=CommitTimedOut()))
             return
         if claimed.operation.data_source_id is None:
