@@ -11,6 +11,7 @@ import asyncio
 import socket
 import ssl
 import struct
+import traceback
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from math import ceil
@@ -131,21 +132,16 @@ async def _connected(address: Address, limits: Limits, *, is_reader: bool) -> As
         raise translate(error, limits) from None  # its message may quote the statement's values
     except (LookupError, TypeError, ValueError) as error:
         # A number that is none, a column too few: a server that is no PostgreSQL, or lies. The message may quote what it sent.
-        log.warning("data_source_not_understood", error=type(error).__name__)
+        # The place tells whether it was a fault of ours.
+        at = traceback.extract_tb(error.__traceback__)[-1]
+        log.warning("data_source_not_understood", error=type(error).__name__, at=f"{at.name}:{at.lineno}")
         raise DataSourceUnreachable(NOT_UNDERSTOOD) from None
 
 
 async def _open(address: Address, limits: Limits, *, is_reader: bool) -> BoundedConnection:
     options = _options(session_settings(limits, is_reader=is_reader), address.schema)
     try:
-        async with asyncio.timeout(limits.connect_seconds):
-            try:
-                connection = await _try(address, limits, options)
-            except psycopg.OperationalError as error:
-                if not any(words in str(error) for words in POOLERS_WORDS):
-                    raise
-                # The role may have the limits by ALTER ROLE, and `_insist_on_limits` looks whether it has.
-                connection = await _try(address, limits, "")
+        connection = await _try_all(address, limits, options)
     except (psycopg.Error, OSError) as error:
         raise not_connected(error) from None  # its message names hosts, and its traceback has the password
     connection.seconds = limits.statement_seconds + GRACE_SECONDS
@@ -155,24 +151,38 @@ async def _open(address: Address, limits: Limits, *, is_reader: bool) -> Bounded
     return connection
 
 
-async def _try(address: Address, limits: Limits, options: str) -> BoundedConnection:
-    """Try one address after the other. Each has its share of the time, so that a silent one leaves some for the next.
+async def _try_all(address: Address, limits: Limits, options: str) -> BoundedConnection:
+    """Try one address after the other. Each but the last has half of the time that is left, so that a silent one leaves some.
 
     Raises:
         psycopg.OperationalError, OSError: no address is of use. The first that has said something is told.
 
     """
     failures: list[Exception] = []
+    now = asyncio.get_running_loop().time
+    give_up_at = now() + limits.connect_seconds
     for ip in address.ips:
+        time_left = give_up_at - now()
         try:
-            async with asyncio.timeout(limits.connect_seconds / len(address.ips)):
-                return await _try_one(address, ip, limits, options)
+            async with asyncio.timeout(time_left if ip == address.ips[-1] else time_left / 2):
+                return await _try(address, ip, limits, options)
         except (psycopg.OperationalError, OSError) as error:
             failures.append(error)
     raise next((error for error in failures if not isinstance(error, TimeoutError)), failures[-1])
 
 
-async def _try_one(address: Address, ip: str, limits: Limits, options: str) -> BoundedConnection:
+async def _try(address: Address, ip: str, limits: Limits, options: str) -> BoundedConnection:
+    """Connect to one address, also through a pooler that knows no options."""
+    try:
+        return await _try_with(address, ip, limits, options)
+    except psycopg.OperationalError as error:
+        if not any(words in str(error) for words in POOLERS_WORDS):
+            raise
+        # The role may have the limits by ALTER ROLE, and `_insist_on_limits` looks whether it has.
+        return await _try_with(address, ip, limits, "")
+
+
+async def _try_with(address: Address, ip: str, limits: Limits, options: str) -> BoundedConnection:
     return await BoundedConnection.connect(
         host=address.host,
         hostaddr=ip,

@@ -205,6 +205,19 @@ async def test_a_silent_address_leaves_time_for_the_next(source: Source) -> None
             assert connection.info.hostaddr == "127.0.0.1"
 
 
+async def test_behind_a_silent_address_a_pooler_that_knows_no_options_is_still_tried(
+    postgres: EmbeddedPostgres,
+) -> None:
+    behind = make_source(postgres)
+    address = await behind.reader()
+    async with pooler("127.0.0.1", address.port, "refuses") as port:
+        with socket.create_server(("127.0.0.2", port)):
+            address = replace(address, port=port, ips=("127.0.0.2", *address.ips))
+            with pytest.raises(DataSourceUnsafe):  # nobody has set the limits by ALTER ROLE
+                async with connect_reader(address, replace(LIMITS, connect_seconds=1)):
+                    pass
+
+
 async def test_a_server_that_says_nothing_is_not_waited_for(source: Source) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:  # takes connections, and nobody reads them
         address = replace(await source.reader(), port=silent.getsockname()[1])
