@@ -32,7 +32,7 @@ RETRY_EVERY: Final = 0.5
 PATIENCE: Final = 15.0
 """Seconds: longer than a restart of PostgreSQL takes, and shorter than the time that a worker gets for its end."""
 
-Answer = TypeVar("Answer")
+Result = TypeVar("Result")
 Write = Callable[[Connection], Awaitable[bool]]
 """Writes, and returns whether the generation still was this attempt's.
 
@@ -220,7 +220,7 @@ async def write_patiently(
     return await patiently(once, patience=patience)
 
 
-async def patiently(use: Callable[[], Awaitable[Answer]], *, patience: float = PATIENCE) -> Answer:
+async def patiently(use: Callable[[], Awaitable[Result]], *, patience: float = PATIENCE) -> Result:
     """Use the database, again and again for `patience` seconds while it does not answer. `use` may run twice.
 
     Raises:

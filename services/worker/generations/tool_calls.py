@@ -17,7 +17,7 @@ from shared.telemetry.logs import get_logger
 
 log = get_logger(__name__)
 
-NOT_MADE: Final = ToolFailure("unavailable", "The tool could not be used.")
+UNUSABLE: Final = ToolFailure("unavailable", "The tool could not be used.")
 MAY_HAVE_PROPOSED: Final = frozenset({"timeout", "unavailable", "failed"})
 """The failures of calls that may have ended behind the commit of a proposal, before they could tell of it."""
 
@@ -71,7 +71,7 @@ class CallMaker:
             if is_transient(error):
                 raise
             log.warning("proposal_failed", error=type(error).__name__)
-            call.outcome = NOT_MADE
+            call.outcome = UNUSABLE
 
     async def _made(self, call: ToolUse) -> ToolResult | ToolFailure | AwaitsApproval:
         """Make a call. One that failed may have proposed an operation all the same, and then awaits the decision on it."""
@@ -81,7 +81,7 @@ class CallMaker:
             if not is_transient(error):
                 raise
             log.warning("tool_lost_the_database", tool=call.name, error=type(error).__name__)
-            outcome = NOT_MADE
+            outcome = UNUSABLE
         if not isinstance(outcome, ToolFailure) or outcome.category not in MAY_HAVE_PROPOSED or call.operation_id:
             return outcome
         proposed = await patiently(partial(self.approvals.find_by_call, self.chat, call.id))

@@ -2,21 +2,23 @@
 
 import asyncio
 import json
-from collections.abc import Coroutine
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Final, NamedTuple, cast
 from uuid import UUID
 
+from sqlalchemy import Text, func, literal, select
 from sqlalchemy import cast as sql_cast
-from sqlalchemy import func, literal, select
 from sqlalchemy.dialects.postgresql import JSONB, JSONPATH
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as DatabaseTimeout
 
 from services.worker.tools.approvals import Decision
 from services.worker.tools.port import ChatContext, ToolFailure, ToolResult
 from shared.canonical import digest_of
 from shared.database.engine import Database
 from shared.database.tables import Operation
+from shared.errors import TokenInvalid
 from shared.ids import DataSourceId
 from shared.jobs.sender import JobSender
 from shared.operations.audit import take_turn
@@ -41,6 +43,8 @@ NOTICE: Final = (
 TOLD_ROWS: Final = 20
 TOLD_CHARS: Final = 10_000
 """Of the rows that a model is told, and that its steps keep: the change may have a thousand rows of megabytes."""
+READ_CHARS: Final = 100_000
+"""Of these rows as JSON. Of longer ones, the database gives the beginning, which is told as it is."""
 REFUSED: Final = ToolFailure(
     "not_approved",
     "This was refused. Nothing was changed.",
@@ -66,18 +70,22 @@ CHANGE_WITHIN: Final = 75.0
 """Seconds for the preview and the proposal of a change. The tool's own timeout is longer."""
 PROPOSE_WITHIN: Final = 5.0
 LOOK_WITHIN: Final = 4.0
+"""Seconds for our own database to take a proposal, and to find one."""
 NOT_DONE: Final = {"refused": REFUSED, "stale": STALE, "expired": EXPIRED}
 
 
 class _Decided(NamedTuple):
-    """What a model is told of an operation. `rows` are the first TOLD_ROWS of the result's, of `all_rows`; None without rows."""
+    """What a model is told of an operation. `rows` are the first TOLD_ROWS of the result's, of `all_rows`; None without rows.
+
+    They are JSON, cut to READ_CHARS.
+    """
 
     kind: str
     status: str
     error_message: str | None
     counts: Json | None
     chat_ids: list[int] | None
-    rows: list[Json] | None
+    rows: str | None
     all_rows: int | None
 
 
@@ -88,7 +96,7 @@ _DECIDED: Final = (
     Operation.error_message,
     Operation.result["counts"],
     Operation.result["chat_ids"],
-    func.jsonb_path_query_array(Operation.result, _FIRST_ROWS, type_=JSONB),
+    func.left(sql_cast(func.jsonb_path_query_array(Operation.result, _FIRST_ROWS, type_=JSONB), Text), READ_CHARS),
     func.jsonb_array_length(Operation.result["rows"]),
 )
 
@@ -113,15 +121,13 @@ class OperationApprovals:
 
         Raises:
             CortexAIError: the proposal is refused, or what it names is gone.
+            SQLAlchemyError: the database refuses, or does not answer in time. It may have the operation all the same.
 
         """
         named = replace(proposal, chat_id=chat.chat_id, generation_id=chat.generation_id, call_id=call_id)
-
-        async def add() -> Moved:
-            async with self.database.begin() as db:
-                return await propose(db, chat.user_id, named, self.bounds)
-
-        return await self._proposed(chat, call_id, add(), PROPOSE_WITHIN)
+        async with _answers_within(PROPOSE_WITHIN), self.database.begin() as db:
+            moved = await propose(db, chat.user_id, named, self.bounds)
+        return self._tell(moved)
 
     async def propose_write(
         self, chat: ChatContext, call_id: str, source_id: DataSourceId, sql: str, summary: str
@@ -134,32 +140,28 @@ class OperationApprovals:
 
         """
         call = ToolCall(chat.chat_id, chat.generation_id, call_id)
-        proposing = propose_write(self.database, self.changes, self.bounds, chat.user_id, source_id, sql, summary, call)
-        return await self._proposed(chat, call_id, proposing, CHANGE_WITHIN)
-
-    async def _proposed(
-        self, chat: ChatContext, call_id: str, proposing: Coroutine[Any, Any, Moved], within: float
-    ) -> str:
-        """The operation that is proposed, also where only the answer to its COMMIT was lost: a person could approve that."""
-        try:
-            async with asyncio.timeout(within):
-                moved = await proposing
-        except (TimeoutError, SQLAlchemyError):
-            async with asyncio.timeout(LOOK_WITHIN), self.database.begin() as db:
-                await take_turn(db, chat.user_id)  # a proposal that is still being committed has the user's lock
-                present = await find_by_call(db, chat.user_id, chat.generation_id, call_id)
-            if present is None:
-                raise
-            moved = Moved(present, has_moved=True)
-        tell(self.jobs, self.feed, moved)
-        return str(moved.operation.id)
+        async with asyncio.timeout(CHANGE_WITHIN):
+            moved = await propose_write(
+                self.database, self.changes, self.bounds, chat.user_id, source_id, sql, summary, call
+            )
+        return self._tell(moved)
 
     async def find_by_call(self, chat: ChatContext, call_id: str) -> str | None:
-        """The id of the operation that a tool call has proposed; None where it proposed none."""
-        wanted = select(Operation.id).where(Operation.generation_id == chat.generation_id, Operation.call_id == call_id)
-        async with self.database.connect() as db:
-            found = (await db.execute(wanted)).scalar_one_or_none()
-        return str(found) if found else None
+        """The id of the operation that a tool call has proposed; None where it proposed none.
+
+        Where only the answer to the COMMIT was lost, this is the first that hears of the operation. So readers are told here.
+        """
+        try:
+            async with _answers_within(LOOK_WITHIN), self.database.begin() as db:
+                await take_turn(db, chat.user_id)  # a proposal that is still being committed has the user's lock
+                present = await find_by_call(db, chat.user_id, chat.generation_id, call_id)
+        except TokenInvalid:  # the account is gone, and its operations with it
+            return None
+        return self._tell(Moved(present, has_moved=True)) if present else None
+
+    def _tell(self, moved: Moved) -> str:
+        tell(self.jobs, self.feed, moved)
+        return str(moved.operation.id)
 
     async def find(self, chat: ChatContext, operation_id: str) -> Decision | None:
         """What became of an operation of the chat's generation; None while that is open."""
@@ -203,11 +205,27 @@ def _told(decided: _Decided) -> Json:
     if decided.chat_ids is not None:
         told["chat_ids"] = decided.chat_ids
     if decided.rows is not None and decided.all_rows is not None:
-        lines = "\n".join(_line(row) for row in decided.rows)
-        told["cut"] = len(decided.rows) < decided.all_rows or len(lines) > TOLD_CHARS
+        is_whole = len(decided.rows) < READ_CHARS
+        lines = "\n".join(map(_line, json.loads(decided.rows))) if is_whole else decided.rows
+        told["cut"] = not is_whole or decided.all_rows > TOLD_ROWS or len(lines) > TOLD_CHARS
         told["content"] = lines[:TOLD_CHARS]
     return told
 
 
 def _line(row: Json) -> str:
     return json.dumps({"before": row["before"], "after": row["after"]}, ensure_ascii=False)
+
+
+@asynccontextmanager
+async def _answers_within(seconds: float) -> AsyncIterator[None]:
+    """Insist on an answer of our own database.
+
+    Raises:
+        SQLAlchemyError: it takes longer; as a database that does not answer, it may be asked again.
+
+    """
+    try:
+        async with asyncio.timeout(seconds):
+            yield
+    except TimeoutError:
+        raise DatabaseTimeout("PostgreSQL does not answer in time") from None

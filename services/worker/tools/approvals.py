@@ -31,7 +31,7 @@ class Approvals(Protocol):
 
         Raises:
             CortexAIError: the proposal is refused, since too many of the user's operations wait, or the account is gone.
-            SQLAlchemyError: the database does not answer.
+            SQLAlchemyError: the database does not answer in time. It may have the proposal all the same.
 
         """
         ...
@@ -39,8 +39,10 @@ class Approvals(Protocol):
     async def find_by_call(self, chat: ChatContext, call_id: str) -> str | None:
         """The id of the operation that a tool call of the chat's generation has proposed; None where it proposed none.
 
+        This waits for a proposal that is being committed at this moment.
+
         Raises:
-            SQLAlchemyError: the database does not answer.
+            SQLAlchemyError: the database does not answer in time.
 
         """
         ...

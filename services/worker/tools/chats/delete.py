@@ -27,7 +27,7 @@ DESCRIPTION: Final = (
 FAILED: Final = "The chats could not be deleted."
 FAILED_NOTICE: Final = "Nothing was deleted. If that was proposed all the same, the user sees that. Say so."
 TIMEOUT: Final = 10.0
-"""Seconds. To propose, and to look what became of that, each take less than half."""
+"""Seconds. The preview and the proposal take less than half each."""
 
 
 class Deletion(BaseModel):
