@@ -299,7 +299,6 @@ async def _show_saved(reply: Reply, store: ReplyStore, steps: list[Step]) -> Non
     if missing := catch_up_text(reply.transcript, claimed.content):
         reply.begin_step()
         reply.write_all(missing)
-    if claimed.parts is not None:
-        # No step has the reasoning. Before the log has it, it must not be forgotten.
-        await reply.log_writer.settled()
+    # No step has the reasoning, so it is not forgotten before the log has it. Without Redis, the row keeps it to the end.
+    if claimed.parts is not None and await reply.log_writer.settled_in_time():
         await store.forget_parts()

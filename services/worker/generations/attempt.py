@@ -39,7 +39,6 @@ from shared.token_usage import TokenUsage
 
 log = get_logger(__name__)
 
-SETTLE_WITHIN: Final = 5.0
 CLOSE_WITHIN: Final = 5.0
 MAX_STARTS: Final = 4
 """How many generations of a process start at the same time. In a burst of generations, the others wait.
@@ -185,7 +184,7 @@ class Attempts:
             transcript = reply.transcript
             reply.write_all(transcript.closing_calls() if is_whole else transcript.ending())
             if is_whole:
-                await _settle(log_writer)
+                await log_writer.settled_in_time()
             else:
                 # However long Redis takes: nobody decides on a proposal of which the log does not tell.
                 await log_writer.settled()
@@ -295,20 +294,6 @@ async def _takes_title_try(db: Connection, claimed: Claimed) -> bool:
         return False
     count = (await db.execute(title_tries.take_try(claimed.chat_id))).scalar_one_or_none()
     return count is not None and count <= title_tries.MAX_TRIES
-
-
-async def _settle(log_writer: LogWriter) -> None:
-    """Wait until the log has everything that is written. Without Redis the row has to do: the sweep writes the rest.
-
-    Raises:
-        AppendRefused: a later attempt has the log, and saves the reply.
-
-    """
-    try:
-        async with asyncio.timeout(SETTLE_WITHIN):
-            await log_writer.settled()
-    except TimeoutError:
-        log.warning("log_behind")
 
 
 async def note_closed(

@@ -20,6 +20,7 @@ from shared.telemetry.logs import get_logger, with_bound_fields
 log = get_logger(__name__)
 
 RETRY_AFTER: Final = 0.25
+SETTLE_WITHIN: Final = 5.0
 
 
 class LogWriter:
@@ -89,6 +90,23 @@ class LogWriter:
         await self._settled.wait()
         if self._refusal is not None:
             raise self._refusal
+
+    async def settled_in_time(self) -> bool:
+        """Wait until the log has everything that was written, for SETTLE_WITHIN at most. Returns whether the log has.
+
+        Without Redis the row has to do: the sweep writes the rest.
+
+        Raises:
+            AppendRefused: the log is not this attempt's any more.
+
+        """
+        try:
+            async with asyncio.timeout(SETTLE_WITHIN):
+                await self.settled()
+        except TimeoutError:
+            log.warning("log_behind")
+            return False
+        return True
 
     def leave(self) -> None:
         """Write nothing any more: the generation is over, or another attempt's.
