@@ -308,9 +308,9 @@ class Generation(Base):
     many; NULL since it has awaited an approval.
     `final_sequence` is the sequence of the terminal frame, once the log has that frame. `log_length` is the sequence of the
     last frame that the log had when the generation began to await an approval, or when its log was made again; NULL where it
-    never has. `queued_at` is when its job was sent last, and `in_queue_since` when its turn came, after it waited behind another
-    or for a decision; NULL where it was queued when it was accepted. `steps` are the tool calls so
-    far, with their results. Nobody writes `cancel_requested_at` any more; the column goes with the next release.
+    never has. `queued_at` is when its job was sent last, and `in_queue_since` when it was queued last: its turn came, a
+    decision was there, or its worker left; NULL where it was queued when it was accepted. `steps` are the tool calls so far,
+    with their results. Nobody writes `cancel_requested_at` any more; the column goes with the next release.
     `traceparent` is the trace of the request that asked for the generation; empty where an earlier release accepted it.
     `time_zone` is the one that the message named; NULL where it named none.
     `views` are the newest views of the chat at the AI SDK's door that had the reply, the newest first: `viewer`, a hash of a

@@ -16,6 +16,7 @@ from shared.database.engine import Connection
 from shared.database.ownership import NOT_IN_TRASH
 from shared.database.tables import Chat, DataSource, Generation, Message, User
 from shared.database.times import from_now
+from shared.generations.turn_order import QUEUED_NOW
 from shared.ids import ChatId, GenerationId, MessageId, UserId
 from shared.protocol.message_parts import MessagePart
 from shared.states import GenerationStatus
@@ -117,6 +118,6 @@ def release(attempts: Iterable[tuple[GenerationId, int]]) -> ReturningUpdate[UUI
     return (
         update(Generation)
         .where(tuple_(Generation.id, Generation.attempt).in_(list(attempts)), Generation.status == RUNNING)
-        .values(status=QUEUED, lease_expires_at=None, queued_at=func.now())
+        .values(**QUEUED_NOW, lease_expires_at=None)
         .returning(Generation.id)
     )
