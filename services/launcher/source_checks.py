@@ -8,7 +8,7 @@ from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 
 from services.launcher.checks import Finding, State
-from shared.data_sources.access import SourceAccess, StoredSource, open_access
+from shared.data_sources.access import MAX_CONNECTIONS_OF_A_USER, SourceAccess, StoredSource, open_access
 from shared.data_sources.rights import find_excess_rights
 from shared.database.engine import open_database
 from shared.database.tables import DataSource
@@ -18,7 +18,8 @@ from shared.settings import Settings
 
 MOST: Final = 50
 """So many data sources are looked at, the newest."""
-AT_A_TIME: Final = 10
+AT_A_TIME: Final = MAX_CONNECTIONS_OF_A_USER
+"""All may be one user's, who gets no more connections at a time."""
 WITHIN: Final = 10.0
 """Seconds for each data source, and for our own database."""
 REMEDY: Final = "POST /api/data-sources/{}/test tells the SQL of proper roles"

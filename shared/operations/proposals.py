@@ -22,6 +22,7 @@ from shared.ids import ChatId, DataSourceId, GenerationId, OperationId, UserId, 
 from shared.operations import audit
 from shared.operations.moves import Moved
 from shared.operations.rows import COLUMNS, OperationRow, find_by_call, find_operation, find_undo
+from shared.operations.wanted import PENDING
 
 SUMMARY_MAX_CHARS: Final = 500
 
@@ -85,12 +86,10 @@ async def propose(db: Connection, user_id: UserId, proposal: Proposal, bounds: B
     if proposal.writer_url is not None:
         url = select(DataSource.writer_url).where(DataSource.id == proposal.data_source_id)
         if (await db.execute(url)).scalar_one() != proposal.writer_url:
-            raise DataSourceInUse("The data source's address was changed meanwhile; propose again.")
+            raise DataSourceInUse("The data source's address was changed, or encrypted anew, meanwhile; propose again.")
     if present := await _find_present(db, user_id, proposal):
         return Moved(present, has_moved=False)
-    waiting = select(func.count()).where(
-        Operation.user_id == user_id, Operation.status == "proposed", Operation.expires_at > func.now()
-    )
+    waiting = select(func.count()).where(Operation.user_id == user_id, PENDING)
     if (await db.execute(waiting)).scalar_one() >= bounds.pending:
         raise TooManyOperations
     statement = (

@@ -12,6 +12,7 @@ from shared.database.engine import Connection
 from shared.database.tables import Operation
 from shared.errors import OperationNotFound
 from shared.ids import ChatId, DataSourceId, GenerationId, OperationId, UserId
+from shared.operations.wanted import PENDING
 from shared.states import OPEN_OPERATIONS
 
 
@@ -166,10 +167,9 @@ async def is_committing(db: Connection, data_source_id: DataSourceId | int) -> b
     return (await db.execute(statement.limit(1))).one_or_none() is not None
 
 
-async def is_awaited(db: Connection, data_source_id: DataSourceId | int) -> bool:
+async def has_pending(db: Connection, data_source_id: DataSourceId | int) -> bool:
     """Whether a proposal for a data source may still be approved."""
-    waits = (Operation.status == "proposed") & (Operation.expires_at > func.now())
-    statement = select(Operation.id).where(Operation.data_source_id == data_source_id, waits)
+    statement = select(Operation.id).where(Operation.data_source_id == data_source_id, PENDING)
     return (await db.execute(statement.limit(1))).one_or_none() is not None
 
 

@@ -8,7 +8,7 @@ from shared.database.tables import Generation, Operation
 from shared.states import OPEN
 
 PENDING: Final[ColumnElement[bool]] = and_(Operation.status == "proposed", Operation.expires_at > func.now())
-"""Whether nobody has decided yet, and the clock neither: that decides as soon as the sweep comes to it."""
+"""Whether nobody has decided yet, and the proposal has not expired. The sweep ends an expired one a little later."""
 IS_WANTED: Final[ColumnElement[bool]] = or_(
     Operation.call_id.is_(None),
     exists().where(Generation.id == Operation.generation_id, Generation.status.in_(OPEN)),

@@ -30,7 +30,7 @@ from shared.errors import DataSourceInUse, DataSourceKeyMissing, DataSourcesOff,
 from shared.ids import DataSourceId, UserId
 from shared.operations import audit
 from shared.operations.asking import ask
-from shared.operations.rows import forget_images, is_awaited, is_committing
+from shared.operations.rows import forget_images, has_pending, is_committing
 from shared.protocol.feed_events import data_source_changed
 from shared.sources import rows, work
 from shared.sources.rows import SourceRow
@@ -180,6 +180,7 @@ async def delete_data_source(
     """Forget a data source and the operations on it. Nothing changes in its database; a sandbox is dropped."""
     async with resources.database.begin() as db:
         await queries.lock_owner(db, principal.user_id)
+        await rows.find_source(db, principal.user_id, source_id)  # a stranger learns nothing of its operations
         if await is_committing(db, source_id):  # nobody would be told how that ends
             raise DataSourceInUse
         row = await queries.delete_source(db, principal.user_id, source_id)
@@ -257,7 +258,7 @@ async def _leave(db: Connection, access: SourceAccess, row: SourceRow, urls: dic
         raise DataSourceInUse
     if not is_elsewhere(access, row, urls):
         return
-    if await is_awaited(db, row.id):  # what was shown was there, and would be done here
+    if await has_pending(db, row.id):  # what was shown was there, and would be done here
         raise DataSourceInUse
     await forget_images(db, row.id)  # an undo would put rows of there into here
 

@@ -29,7 +29,8 @@ REPLY_IS_FINAL: Final = or_(Generation.status == GenerationStatus.COMPLETED, Gen
 class GenerationRow(NamedTuple):
     """A generation. Times are None until reached; `final_sequence` is None until the log is closed, or was lost.
 
-    `log_length` is the sequence of the log's last frame when the generation began to await an approval; None before.
+    `log_length` is the sequence of the log's last frame when the generation began to await an approval, or when its log was
+    made again; None before.
     `awaits_title`: the chat's title is still the first words of its first message, so that a model may make a better one.
     """
 

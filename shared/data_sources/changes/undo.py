@@ -64,7 +64,7 @@ async def _undo_repeatedly(
     async def run() -> Effect:
         async with change_transaction(connection, images.schema, images.table, only_inserts=False) as target:
             last.append(await _restore(connection, target, images, known, bounds))
-        # What was found by trying row after row is not looked for again.
+        # What was found by trying is not looked for again.
         known.update((place, conflict) for place, (conflict, _) in last[-1].conflicts.items())
         return last[-1].effect
 

@@ -163,7 +163,7 @@ async def test_without_a_writer_nothing_can_be_proposed(owner: Client, source: S
 
 
 async def test_the_address_stays_while_a_change_is_being_committed(
-    owner: Client, worker: Worker, source: Source, data_source: int
+    api: str, owner: Client, worker: Worker, source: Source, data_source: int
 ) -> None:
     operation = await propose(owner, data_source, ADD)
     url, body = f"/api/operations/{operation['id']}/approve", {"digest": operation["digest"]}
@@ -173,6 +173,9 @@ async def test_the_address_stays_while_a_change_is_being_committed(
     assert refusal_of(change) == (409, "data_source_in_use")
     gone = await owner.http.delete(f"/api/data-sources/{data_source}")
     assert refusal_of(gone) == (409, "data_source_in_use")
+    async with logged_in(api) as other:
+        foreign = await other.http.delete(f"/api/data-sources/{data_source}")
+        assert refusal_of(foreign) == (404, "data_source_not_found")
     (await owner.http.patch(f"/api/data-sources/{data_source}", json={"name": "another"})).raise_for_status()
     await worker.commits.commit(operation["id"])
     (await owner.http.patch(f"/api/data-sources/{data_source}", json=moved)).raise_for_status()
@@ -191,6 +194,8 @@ async def test_a_change_is_never_done_or_undone_in_another_database(
     (await owner.http.post(f"/api/operations/{waiting['id']}/refuse")).raise_for_status()
     assert (await owner.http.get(f"/api/operations/{done['id']}")).json()["is_undoable"]
     (await owner.http.patch(path, json=elsewhere)).raise_for_status()
-    (await owner.http.patch(path, json=here)).raise_for_status()
+    here_again = {"writer_url": None}, here
+    for change in here_again:
+        (await owner.http.patch(path, json=change)).raise_for_status()
     undo = await owner.http.post(f"/api/operations/{done['id']}/undo")
     assert refusal_of(undo) == (422, "not_undoable")
