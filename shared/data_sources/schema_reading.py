@@ -17,7 +17,7 @@ from shared.errors import StatementFailed
 MAX_TABLES: Final = 2_000
 MAX_COLUMNS: Final = 40_000
 """Of all tables together."""
-MAX_BYTES: Final = 4_000_000
+MAX_CHARS: Final = 4_000_000
 """About how much the tables may be as JSON, in characters: a schema is kept in one value, and read for each statement."""
 OVERHEAD: Final = 120
 """Characters of JSON around what a column or a key says, about."""
@@ -106,7 +106,7 @@ async def read_schema(
     *,
     max_tables: int = MAX_TABLES,
     max_columns: int = MAX_COLUMNS,
-    max_bytes: int = MAX_BYTES,
+    max_chars: int = MAX_CHARS,
 ) -> Schema:
     """Read what the connection's role may read. Partitions and system catalogs are left out; `is_cut` says that more is.
 
@@ -131,7 +131,7 @@ async def read_schema(
     # On a thread: many columns take longer than others on the event loop should wait.
     made = await asyncio.to_thread(_tables, tables[:max_tables], columns, keys)
     sizes = accumulate(map(_size, made))
-    kept = tuple(table for table, size in zip(made, sizes, strict=True) if size <= max_bytes)
+    kept = tuple(table for table, size in zip(made, sizes, strict=True) if size <= max_chars)
     return Schema(
         tables=kept,
         functions=frozenset(functions),

@@ -127,6 +127,6 @@ async def test_a_large_schema_is_cut_at_whole_tables(reader: AsyncConnection) ->
     narrow = await read_schema(reader, max_columns=3)
     assert [table.name for table in narrow.tables] == ["customers"]
     assert narrow.is_cut
-    small = await read_schema(reader, max_bytes=1000)
+    small = await read_schema(reader, max_chars=1000)
     assert 0 < len(small.tables) < 4
     assert small.is_cut
