@@ -15,6 +15,7 @@ from celery.exceptions import SecurityWarning
 from services.worker import runtime
 from services.worker.app import indispensable, open_worker
 from services.worker.celery_app import create_app
+from services.worker.dropped_jobs import DroppedJobs
 from services.worker.event_loop import EventLoop
 from services.worker.jobs_before import move_jobs
 from services.worker.liveness import Liveness
@@ -42,7 +43,12 @@ def run(settings: Settings, names: str) -> int:
     liveness = Liveness()
     queues = names.split(",")
     prefix, *before = settings.redis_prefixes
-    celery = create_app(settings.celery_broker_url, sweep_interval=settings.sweep_interval_seconds, prefix=prefix)
+    celery = create_app(
+        settings.celery_broker_url,
+        sweep_interval=settings.sweep_interval_seconds,
+        prefix=prefix,
+        on_dropped=DroppedJobs(metrics).note,
+    )
     celery.conf.include = ["services.worker.tasks"]
     jobs = JobSender(partial(send, celery))
     with EventLoop() as loop:

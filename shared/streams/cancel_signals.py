@@ -5,6 +5,7 @@ A lost signal does no harm: the heartbeat and the log's fence stop the worker to
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
+from contextlib import suppress
 from typing import Final
 from uuid import UUID
 
@@ -21,6 +22,8 @@ log = get_logger(__name__)
 CHANNEL: Final = "cortexai:stops"
 LISTEN_SECONDS: Final = 60.0
 RETRY_AFTER: Final = 0.5
+MAX_IDS: Final = 10_000
+"""The most ids of a signal that are read."""
 
 
 class CancelSignals:
@@ -54,8 +57,17 @@ class CancelSignals:
                     await pubsub.subscribe(*self._channels)
                     while True:
                         message = await pubsub.get_message(timeout=LISTEN_SECONDS)
-                        for generation_id in message["data"].split() if message else ():
-                            yield GenerationId(UUID(generation_id.decode()))
-            except (RedisError, OSError, ValueError) as error:
+                        for generation_id in _read(message["data"]) if message else ():
+                            yield generation_id
+            except (RedisError, OSError) as error:
                 log.warning("cancel_signals_connection_lost", error=type(error).__name__)
             await asyncio.sleep(RETRY_AFTER)
+
+
+def _read(signal: bytes) -> list[GenerationId]:
+    """The generations that a signal names. What is no id is left out: anybody on this Redis may publish."""
+    found = []
+    for word in signal.split()[:MAX_IDS]:
+        with suppress(ValueError):
+            found.append(GenerationId(UUID(word.decode())))
+    return found

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Sequence
 from typing import Any
 
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
 from shared.errors import StreamsUnavailable
 from shared.streams.names import LogNames
@@ -31,13 +31,20 @@ def offset_of(raw_id: bytes) -> Offset:
 
 
 def entry_of(raw_id: bytes, fields: dict[bytes, bytes]) -> Entry:
-    """The log entry that an append script wrote."""
+    """The log entry that an append script wrote.
+
+    Raises:
+        StreamsUnavailable: another has written it.
+
+    """
+    if b"frame" not in fields:
+        raise StreamsUnavailable("The log has an entry that no append script wrote.")
     subscribers = fields.get(b"terminal")  # how many there were when the terminal frame was published
     return Entry(offset_of(raw_id), fields[b"frame"], subscribers is not None, subscribers != b"0")
 
 
 async def heads(redis: Redis, logs: Sequence[LogNames]) -> list[Entry | None]:
-    """The last entry of each log, or None for a log that is not there.
+    """The last entry of each log, or None for a log that is not there, or that no append script wrote.
 
     Raises:
         StreamsUnavailable: Redis does not answer.
@@ -47,9 +54,18 @@ async def heads(redis: Redis, logs: Sequence[LogNames]) -> list[Entry | None]:
     for names in logs:
         for key in names.keys:
             pipeline.xrevrange(key, count=1)
-    replies = iter(await answered(pipeline.execute()))
+    replies = iter(await answered(pipeline.execute(raise_on_error=False)))
     found: list[Entry | None] = []
     for names in logs:
-        entries = [entry_of(*reply[0]) for reply in (next(replies) for _ in names.keys) if reply]
+        entries = [entry for entry in (_last(next(replies)) for _ in names.keys) if entry]
         found.append(max(entries, key=lambda entry: entry.offset) if entries else None)
     return found
+
+
+def _last(reply: Any) -> Entry | None:  # noqa: ANN401
+    """The entry of a reply that has one. What is wrong with one log is no matter of the others."""
+    if isinstance(reply, ResponseError) or not reply or b"frame" not in reply[0][1]:
+        return None
+    if isinstance(reply, Exception):
+        raise StreamsUnavailable from reply
+    return entry_of(*reply[0])

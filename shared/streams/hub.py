@@ -142,22 +142,29 @@ class Hub:
         if names is None:
             return
         if kind == b"message":
-            if self._is_copy(names, channel, payload):
-                return
-            entry = parse(payload)
-            if entry.offset == BEGINNING:
-                for subscription in self._subscriptions.of(names):
-                    subscription.notify_transient(entry.frame)
-                return
-            self._last[names] = entry.offset.sequence
-            for subscription in self._subscriptions.of(names):
-                subscription.notify(entry)
+            if not self._is_copy(names, channel, payload):
+                self._distribute(names, payload)
         elif kind == b"subscribe" and channel == names.channels[-1].encode():
             if self._confirmed[names].is_set():
                 # Confirmed again, after a reconnect: what was published in between is in the log only.
                 for subscription in self._subscriptions.of(names):
                     subscription.miss()
             self._confirmed[names].set()
+
+    def _distribute(self, names: LogNames, payload: bytes) -> None:
+        """Notify a log's subscriptions of a frame."""
+        try:
+            entry = parse(payload)
+        except ValueError:
+            log.warning("message_ignored", bytes=len(payload))  # anybody on this Redis may publish
+            return
+        if entry.offset == BEGINNING:
+            for subscription in self._subscriptions.of(names):
+                subscription.notify_transient(entry.frame)
+            return
+        self._last[names] = entry.offset.sequence
+        for subscription in self._subscriptions.of(names):
+            subscription.notify(entry)
 
     def _is_copy(self, names: LogNames, channel: bytes, payload: bytes) -> bool:
         """Whether the message before was the same, on another of the log's channels."""

@@ -40,6 +40,10 @@ class Metrics(Protocol):
         """Count events that no reader of a feed will get, since too many wait for Redis."""
         ...
 
+    def job_dropped(self, fault: str) -> None:
+        """Count an item at the broker that is no job, by its fault."""
+        ...
+
     def open_streams(self, count: Callable[[], int]) -> None:
         """Have `count` asked for the number of open streams, on any thread, whenever somebody looks."""
         ...
@@ -65,6 +69,9 @@ class NullMetrics:
         """Do nothing."""
 
     def feed_events_lost(self, count: int) -> None:
+        """Do nothing."""
+
+    def job_dropped(self, fault: str) -> None:
         """Do nothing."""
 
     def open_streams(self, count: Callable[[], int]) -> None:

@@ -55,6 +55,13 @@ class PrometheusMetrics:
         return Counter("cortexai_feed_events_lost_total", told, registry=self._registry)
 
     @cached_property
+    def _jobs_dropped(self) -> Counter:
+        told = (
+            "Items at the broker that are no jobs, by fault. Nobody but the deployment's processes should write there."
+        )
+        return Counter("cortexai_jobs_dropped_total", told, ("fault",), registry=self._registry)
+
+    @cached_property
     def _open_streams(self) -> Gauge:
         return Gauge("cortexai_open_streams", "Streams that clients of this process read now.", registry=self._registry)
 
@@ -84,6 +91,10 @@ class PrometheusMetrics:
     def feed_events_lost(self, count: int) -> None:
         """Count events that are lost."""
         self._feed_events_lost.inc(count)
+
+    def job_dropped(self, fault: str) -> None:
+        """Count an item that is no job."""
+        self._jobs_dropped.labels(fault).inc()
 
     def open_streams(self, count: Callable[[], int]) -> None:
         """Have `count` asked for the number of open streams whenever somebody looks."""

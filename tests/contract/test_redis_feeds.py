@@ -115,10 +115,25 @@ async def test_two_hundred_readers_of_a_user_are_one_subscription_on_one_connect
             await one.__aexit__(None, None, None)
 
 
-async def test_a_server_that_refuses_makes_the_feed_unavailable(redis: Redis, user: UserId) -> None:
+async def test_a_server_that_refuses_makes_the_feed_unavailable(
+    valkey: EmbeddedValkey, redis: Redis, user: UserId
+) -> None:
+    commands = ["+@all", "-xadd"]
+    await redis.acl_setuser(
+        "refused", enabled=True, passwords=["+secret"], keys=["*"], channels=["*"], commands=commands
+    )
+    async with Redis.from_url(valkey.url, username="refused", password="secret") as refused:
+        with pytest.raises(StreamsUnavailable):
+            await writer_of(refused, BEFORE).append([FeedAppend(user, (b"a",))])
+        with pytest.raises(StreamsUnavailable):
+            await writer_of(refused, BEFORE).begin(user)
+    await redis.acl_deluser("refused")
+
+
+async def test_what_is_no_feed_gives_way_to_one(redis: Redis, user: UserId) -> None:
     (key,) = feed_names(user, BEFORE).keys
     await redis.set(key, "not a stream")
-    with pytest.raises(StreamsUnavailable):
-        await writer_of(redis, BEFORE).append([FeedAppend(user, (b"a",))])
-    with pytest.raises(StreamsUnavailable):
-        await writer_of(redis, BEFORE).begin(user)
+    begun = await writer_of(redis, BEFORE).begin(user)
+    assert begun.sequence == 1
+    await writer_of(redis, BEFORE).append([FeedAppend(user, (b"a",))])
+    assert await redis.xlen(key) == 2

@@ -53,6 +53,7 @@ async def use(metrics: Metrics) -> None:
     metrics.generation_ended(GenerationStatus.COMPLETED)
     metrics.generation_ended(GenerationStatus.CANCELLED, 3)
     metrics.feed_events_lost(2)
+    metrics.job_dropped("not_json")
     metrics.open_streams(lambda: 7)
     await metrics.queue_age(age)
 
@@ -69,6 +70,7 @@ async def test_a_scraper_reads_what_was_measured(scraped: Scraped) -> None:
     assert values['cortexai_generations_total{outcome="completed"}'] == 1
     assert values['cortexai_generations_total{outcome="cancelled"}'] == 3
     assert values["cortexai_feed_events_lost_total"] == 2
+    assert values['cortexai_jobs_dropped_total{fault="not_json"}'] == 1
     assert values["cortexai_open_streams"] == 7
     assert values["cortexai_queue_age_seconds"] == 4.5
 

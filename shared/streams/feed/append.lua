@@ -7,7 +7,11 @@ local kept = tonumber(ARGV[1])
 local only_begins = ARGV[3] == '1'
 
 local function head(feed)
-    local last = redis.call('XREVRANGE', feed, '+', '-', 'COUNT', 1)[1]
+    local found = redis.pcall('XREVRANGE', feed, '+', '-', 'COUNT', 1)
+    if found.err and string.find(found.err, 'WRONGTYPE', 1, true) then
+        redis.call('DEL', feed) -- another has put something else there, which would hold up every writer
+    end
+    local last = found[1]
     if not last then
         return 0, 0
     end

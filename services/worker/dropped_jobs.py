@@ -1,0 +1,31 @@
+"""What is told of items at the broker that are no jobs: a count of each fault, and a line in the log now and then."""
+
+import time
+from typing import Final
+
+from services.worker.received_jobs import Fault
+from shared.telemetry.logs import get_logger
+from shared.telemetry.metrics import Metrics
+
+log = get_logger(__name__)
+
+TELL_EVERY: Final = 1.0
+"""Seconds between two lines: there may be thousands of items."""
+
+
+class DroppedJobs:
+    """Counts dropped items. Their content is told nowhere."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+        self._untold = 0
+        self._told_at = -TELL_EVERY
+
+    def note(self, fault: Fault) -> None:
+        """Count an item."""
+        self._metrics.job_dropped(fault)
+        self._untold += 1
+        now = time.monotonic()
+        if now - self._told_at >= TELL_EVERY:
+            log.warning("jobs_dropped", fault=fault, count=self._untold)
+            self._untold, self._told_at = 0, now
