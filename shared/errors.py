@@ -1,6 +1,8 @@
 """Every error that this product raises on purpose.
 
 CortexAIError
+├── BadRequest            the request itself is at fault, whatever it asks for
+│   └── UnknownHost
 ├── InvalidInput          what was sent can't be used
 │   ├── CursorInvalid
 │   ├── ContentTooLong
@@ -19,6 +21,7 @@ CortexAIError
 │   ├── ChangeTooLarge
 │   └── NotUndoable
 ├── PayloadTooLarge
+├── UnsupportedMediaType
 ├── Unauthenticated
 │   ├── TokenInvalid
 │   ├── SessionInvalid
@@ -111,6 +114,18 @@ class CortexAIError(Exception):
     def default_message(cls) -> str:
         """The class's docstring, on one line."""
         return " ".join((cls.__doc__ or cls.__name__).split())
+
+
+class BadRequest(CortexAIError):
+    """The request can't be understood."""
+
+    code = "bad_request"
+
+
+class UnknownHost(BadRequest):
+    """This API is not at the host that the request names."""
+
+    code = "unknown_host"
 
 
 class InvalidInput(CortexAIError):
@@ -253,6 +268,16 @@ class PayloadTooLarge(CortexAIError):
     """The request's body is too large."""
 
     code = "payload_too_large"
+
+
+class UnsupportedMediaType(CortexAIError):
+    """The request's body is of a type, or in a form, that can't be read. `field` is the header that says so."""
+
+    code = "unsupported_media_type"
+
+    def __init__(self, message: str | None = None, *, field: str = "Content-Type") -> None:
+        super().__init__(message)
+        self.field = field
 
 
 class Unauthenticated(CortexAIError):

@@ -2,18 +2,47 @@
 
 import re
 from typing import Annotated, Final
+from uuid import UUID
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from fastapi import Path
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, StringConstraints
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, Strict, StringConstraints
 
 from shared.ids import MAX_BIGINT
 from shared.protocol.frames import usage_metadata
 from shared.token_usage import TokenUsage
-from shared.visible_text import is_blank
+from shared.visible_text import as_title, is_blank
 
-BigIntId = Annotated[int, Path(ge=1, le=MAX_BIGINT)]
+_DIGITS: Final = re.compile("0|-?[1-9][0-9]*", re.ASCII)
+_UUID: Final = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII | re.IGNORECASE)
+
+
+def _is_plain_number(value: object) -> object:
+    if isinstance(value, str) and not _DIGITS.fullmatch(value):
+        raise ValueError("must be a whole number in its usual spelling")
+    return value
+
+
+def _is_plain_uuid(value: object) -> object:
+    if isinstance(value, str) and not _UUID.fullmatch(value):
+        raise ValueError("must be a UUID such as 0198c0de-0000-7000-8000-000000000000")
+    return value
+
+
+Digits = BeforeValidator(_is_plain_number)
+"""Comes before a number in a path or a query: `1.0`, `1_0`, `+1`, ` 1` and `01` are no other spellings of a number."""
+
+BigIntId = Annotated[int, Digits, Path(ge=1, le=MAX_BIGINT)]
 """An id in a path, as PostgreSQL's bigint holds it."""
+
+Uuid = Annotated[UUID, BeforeValidator(_is_plain_uuid)]
+"""A UUID as RFC 9562 writes it: with hyphens, in any case, without braces and `urn:uuid:`."""
+
+BodyId = Annotated[int, Strict(), Field(ge=1, le=MAX_BIGINT)]
+"""An id in a body: a JSON number without a fraction, no text and no boolean."""
+
+Flag = Annotated[bool, Strict()]
+"""Yes or no in a body: true or false, no number and no text."""
 
 _UNSTORABLE: Final = re.compile("[\0\ud800-\udfff]")
 
@@ -40,6 +69,10 @@ def _not_blank(text: str) -> str:
 
 NotBlank = AfterValidator(_not_blank)
 """Refuses a text of which people see nothing."""
+
+
+OneLine = AfterValidator(as_title)
+"""For names that lists show: line ends become spaces, and what turns or hides text is left out, as spaces around it are."""
 
 
 def _known_zone(name: str) -> str:

@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.contextvars import bind_contextvars, clear_contextvars
 
 from services.api.auth.authenticate import authenticate
+from services.api.bodies import insist_on_plain
 from services.api.dependencies import Access
 from services.api.resources import Resources
 from services.api.streaming.follow import StreamCut
@@ -80,7 +81,7 @@ def _uncached(send: Send) -> Send:
 
 
 class BodyLimit:
-    """Refuses a body of more than `limit` bytes: by its declared length, else once more bytes have come.
+    """Refuses a body that can't be read, or of more than `limit` bytes: by its declared length, else once they have come.
 
     `others` has the limits of paths that have a limit of their own. Whoever reads such a body keeps little of it.
 
@@ -97,6 +98,7 @@ class BodyLimit:
         """Pass a request on.
 
         Raises:
+            UnsupportedMediaType: it is compressed, or no UTF-8.
             HTTPException: 413, the body is too large. FastAPI lets this exception pass when it reads a body; it takes
                 every other one for a bad request.
 
@@ -104,6 +106,7 @@ class BodyLimit:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
+        insist_on_plain(scope["method"], Headers(scope=scope))
         limit = self.others.get(scope["path"].removeprefix(scope.get("root_path", "")), self.limit)
         declared = Headers(scope=scope).get("content-length", "")
         if declared.isdecimal() and int(declared) > limit:

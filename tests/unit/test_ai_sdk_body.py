@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.api.bodies import NotJson
 from services.api.doors.ai_sdk import body
-from services.api.doors.ai_sdk.body import NotJson, read_body
-from shared.errors import PayloadTooLarge
+from services.api.doors.ai_sdk.body import read_body
+from shared.errors import PayloadTooLarge, UnsupportedMediaType
 
 KNOWN = ("id", "messages", "trigger", "model")
 CHARS = 50
@@ -56,7 +57,7 @@ async def test_what_is_kept_is_what_a_json_parser_finds(
     [
         b"", b" ", b"[]", b'"a"', b"1", b"{", b'{"id"', b'{"id":1', b'{"id":}', b'{"id":1]', b'{"id" 1}', b'{"id":"\xff"}',
         b'{"id":1}}', b'{"id":1} x', b'x{"id":1}', b'{"id":tru}', b"{1:2}", b'{"messages":[{]}', b'{"messages":[1 2]}',
-        b'{"id":"a" "b"}', b'{"a":"b', b'{"id":1}{"id":2}', b"\xef\xbb\xbf{}", b'{"messages":' + b"[" * 500 + b"]" * 500 + b"}",
+        b'{"id":"a" "b"}', b'{"a":"b', b'{"id":1}{"id":2}', b'{"messages":' + b"[" * 500 + b"]" * 500 + b"}",
         b'{"id":' + b"9" * 5000 + b"}",
     ],
 )  # fmt: skip
@@ -65,8 +66,25 @@ async def test_what_is_no_json_object_is_refused(raw: bytes) -> None:
         await read(raw)
 
 
-async def test_the_last_of_two_members_of_a_name_counts_as_in_javascript() -> None:
-    assert await read(b'{"messages":[1,2,3],"id":"a","messages":[4],"id":"b"}') == ({"messages": [4], "id": "b"}, 0)
+@pytest.mark.parametrize("twice", ["id", "messages", "text"])
+async def test_a_member_that_is_kept_and_is_there_twice_is_refused_by_name(twice: str) -> None:
+    raw = {
+        "id": b'"id":"a","id":"b"',
+        "messages": b'"messages":[1],"messages":[4]',
+        "text": b'"id":[{"text":1,"text":2}]',
+    }
+    with pytest.raises(NotJson) as refused:
+        await read(b"{%b}" % raw[twice])
+    assert refused.value.member == twice
+
+
+@pytest.mark.parametrize("begins", range(1, 5))
+@pytest.mark.parametrize("raw", [b"\xef\xbb\xbf{}", '{"id":1}'.encode("utf-16"), '{"id":1}'.encode("utf-32-le")])
+async def test_a_text_that_is_not_plain_utf_8_is_refused_for_its_type(raw: bytes, begins: int) -> None:
+    with pytest.raises((UnsupportedMediaType, NotJson)):
+        await read(raw, [begins])
+    with pytest.raises(UnsupportedMediaType):
+        await read(raw)
 
 
 async def test_a_text_that_is_too_long_stays_too_long() -> None:

@@ -5,12 +5,13 @@ from fastapi import APIRouter, Request, Response, status
 from services.api.accounts.schemas import Ticket, TicketRequest
 from services.api.auth.principal import StreamOf
 from services.api.auth.sessions import end_sessions
+from services.api.bodies import JsonRoute
 from services.api.dependencies import AppResources, CurrentPrincipal
 from services.api.generations import queries
 from services.api.resources import Resources
 from shared.ids import ChatId, GenerationId, UserId
 
-router = APIRouter(prefix="/api/auth", tags=["auth"])
+router = APIRouter(route_class=JsonRoute, prefix="/api/auth", tags=["auth"])
 
 
 @router.post("/logout", status_code=status.HTTP_204_NO_CONTENT, responses={403: {"description": "origin_not_allowed"}})

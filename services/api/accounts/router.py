@@ -18,6 +18,7 @@ from services.api.accounts.queries import (
 )
 from services.api.accounts.schemas import Account, AccountChange, Login, Signup, Token
 from services.api.auth.sessions import add_session, end_sessions, hash_token, new_token
+from services.api.bodies import JsonRoute
 from services.api.dependencies import AppResources, CurrentPrincipal
 from services.api.generations.cancellation import end_deleted
 from services.api.resources import Resources
@@ -25,7 +26,7 @@ from shared.errors import CredentialsInvalid
 from shared.ids import UserId
 from shared.protocol.feed_events import ACCOUNT_DELETED
 
-router = APIRouter(prefix="/api/auth", tags=["auth"])
+router = APIRouter(route_class=JsonRoute, prefix="/api/auth", tags=["auth"])
 
 _FORM = {
     "type": "object",

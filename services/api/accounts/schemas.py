@@ -2,13 +2,11 @@
 
 from datetime import datetime
 from typing import Annotated, Literal, Self
-from uuid import UUID
 
-from pydantic import AfterValidator, EmailStr, Field, StringConstraints, model_validator, validate_email
+from pydantic import AfterValidator, EmailStr, StringConstraints, model_validator, validate_email
 from pydantic_core import PydanticCustomError
 
-from services.api.fields import Body, Storable, TimeZone, View
-from shared.ids import MAX_BIGINT
+from services.api.fields import Body, BodyId, Storable, TimeZone, Uuid, View
 
 Password = Annotated[str, StringConstraints(min_length=8, max_length=1024), Storable]
 
@@ -62,8 +60,8 @@ class Token(View):
 class TicketRequest(Body):
     """Which stream a ticket is for: a chat's, a generation's, or, with neither, the user's live feed."""
 
-    chat_id: Annotated[int, Field(ge=1, le=MAX_BIGINT)] | None = None
-    generation_id: UUID | None = None
+    chat_id: BodyId | None = None
+    generation_id: Uuid | None = None
 
     @model_validator(mode="after")
     def _names_one(self) -> Self:

@@ -5,20 +5,22 @@ from typing import Annotated, Any, Final, Literal
 from fastapi import APIRouter, Query, Request, Response, status
 
 from services.api import cursors
+from services.api.bodies import JsonRoute
 from services.api.chats import queries
 from services.api.chats.schemas import Chat, ChatChange, ChatWithMessages, Message, NewChat
 from services.api.dependencies import AppResources, CurrentPrincipal
-from services.api.fields import BigIntId
+from services.api.fields import BigIntId, Digits
 from services.api.generations.cancellation import end_deleted
+from services.api.own_paths import own_path
 from services.api.pages import link_next
 from shared.ids import MAX_BIGINT, ChatId
 from shared.protocol import feed_events
 
-router = APIRouter(prefix="/api/chats", tags=["chats"])
+router = APIRouter(route_class=JsonRoute, prefix="/api/chats", tags=["chats"])
 
 _NOT_FOUND: Final[dict[int | str, dict[str, Any]]] = {404: {"description": "chat_not_found"}}
 
-Limit = Annotated[int, Query(ge=1, le=100, description="Page size.")]
+Limit = Annotated[int, Digits, Query(ge=1, le=100, description="Page size.")]
 Include = Annotated[Literal["replaced"] | None, Query(description="With `replaced`, all versions of all messages.")]
 
 
@@ -52,7 +54,7 @@ async def create_chat(
         row = await queries.add_chat(db, principal.user_id, body.title, temporary=body.temporary)
     created = feed_events.chat_created(row.id, row.title, row.created_at, temporary=row.temporary)
     resources.streams.feed.tell(principal.user_id, created)
-    response.headers["Location"] = f"/api/chats/{row.id}"
+    response.headers["Location"] = own_path(f"/api/chats/{row.id}")
     return Chat.model_validate(row)
 
 
@@ -75,7 +77,7 @@ async def list_messages(
     chat_id: BigIntId,
     principal: CurrentPrincipal,
     resources: AppResources,
-    after: Annotated[int, Query(ge=0, le=MAX_BIGINT, description="Positions past this one.")] = 0,
+    after: Annotated[int, Digits, Query(ge=0, le=MAX_BIGINT, description="Positions past this one.")] = 0,
     limit: Limit = 100,
     include: Include = None,
 ) -> list[Message]:

@@ -5,24 +5,22 @@ from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal, Self
 from uuid import UUID
 
-from pydantic import AfterValidator, StringConstraints, computed_field
+from pydantic import StringConstraints, computed_field
 
 from services.api.chats.queries import ChatRow, MessageRow
 from services.api.chats.trash_queries import TrashedChat as TrashedRow
-from services.api.fields import Body, NotBlank, Storable, View, WireUsage
+from services.api.fields import Body, Flag, NotBlank, OneLine, Storable, View, WireUsage
 from services.api.generations.paths import stream_url
 from services.api.generations.schemas import Status
 from shared.chats.renaming import MAX_TITLE_CHARS
-from shared.visible_text import as_title
 
 Title = Annotated[
     str,
     StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_TITLE_CHARS),
     Storable,
     NotBlank,
-    AfterValidator(as_title),
+    OneLine,
 ]
-"""On one line: line ends become spaces, and what turns or hides text is left out, as spaces around the title are."""
 
 
 class NewChat(Body):
@@ -32,7 +30,7 @@ class NewChat(Body):
     """
 
     title: Title | None = None
-    temporary: bool = False
+    temporary: Flag = False
 
 
 class ChatChange(Body):

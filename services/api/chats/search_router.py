@@ -5,12 +5,13 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Query
 from pydantic import StringConstraints
 
+from services.api.bodies import JsonRoute
 from services.api.chats.schemas import FoundChat
 from services.api.dependencies import AppResources, CurrentPrincipal
-from services.api.fields import NotBlank, Storable
+from services.api.fields import Digits, NotBlank, Storable
 from shared.chats.search import MAX_QUERY_CHARS, search_chats
 
-router = APIRouter(prefix="/api/search", tags=["chats"])
+router = APIRouter(route_class=JsonRoute, prefix="/api/search", tags=["chats"])
 
 MAX_FOUND: Final = 50
 
@@ -28,7 +29,7 @@ async def search(
     principal: CurrentPrincipal,
     resources: AppResources,
     q: Words,
-    limit: Annotated[int, Query(ge=1, le=MAX_FOUND, description="How many chats at most.")] = 20,
+    limit: Annotated[int, Digits, Query(ge=1, le=MAX_FOUND, description="How many chats at most.")] = 20,
 ) -> list[FoundChat]:
     """The user's chats whose title has all words, then those with a message that has them; the newest activity first.
 

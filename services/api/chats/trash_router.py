@@ -6,6 +6,7 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Query, Request, Response, status
 
 from services.api import cursors
+from services.api.bodies import JsonRoute
 from services.api.chats import queries
 from services.api.chats.router import Limit
 from services.api.chats.schemas import Chat, TrashedChat
@@ -18,7 +19,7 @@ from shared.chats import trash
 from shared.errors import ChatNotFound
 from shared.ids import ChatId
 
-router = APIRouter(prefix="/api", tags=["chats"])
+router = APIRouter(route_class=JsonRoute, prefix="/api", tags=["chats"])
 
 _NOT_FOUND: Final[dict[int | str, dict[str, Any]]] = {404: {"description": "chat_not_found"}}
 

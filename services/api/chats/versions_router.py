@@ -4,6 +4,7 @@ from typing import Any, Final
 
 from fastapi import APIRouter, status
 
+from services.api.bodies import JsonRoute
 from services.api.chats import queries
 from services.api.chats.schemas import ChatWithMessages
 from services.api.dependencies import AppResources, CurrentPrincipal
@@ -15,7 +16,9 @@ from shared.protocol.feed_events import chat_renamed, memory_changed, messages_c
 
 _NOT_FOUND: Final[dict[int | str, dict[str, Any]]] = {404: {"description": "chat_not_found, message_not_found"}}
 
-router = APIRouter(prefix="/api/chats/{chat_id}/messages/{message_id}", tags=["chats"], responses=_NOT_FOUND)
+router = APIRouter(
+    route_class=JsonRoute, prefix="/api/chats/{chat_id}/messages/{message_id}", tags=["chats"], responses=_NOT_FOUND
+)
 
 
 @router.post("/choose", responses={409: {"description": "generation_in_progress"}})

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Depends, Response, status
 from sqlalchemy import func
 
+from services.api.bodies import JsonRoute
 from services.api.data_sources import queries, sandboxes
 from services.api.data_sources.places import is_elsewhere
 from services.api.data_sources.schemas import (
@@ -21,6 +22,7 @@ from services.api.data_sources.schemas import (
 from services.api.data_sources.testing import test_source
 from services.api.dependencies import AppResources, CurrentPrincipal
 from services.api.fields import BigIntId
+from services.api.own_paths import own_path
 from shared.data_sources.access import SourceAccess
 from shared.data_sources.encryption import Purpose
 from shared.data_sources.hosts import check_host
@@ -36,7 +38,10 @@ from shared.sources import rows, work
 from shared.sources.rows import SourceRow
 
 router = APIRouter(
-    prefix="/api/data-sources", tags=["data sources"], responses={404: {"description": "data_sources_off"}}
+    route_class=JsonRoute,
+    prefix="/api/data-sources",
+    tags=["data sources"],
+    responses={404: {"description": "data_sources_off"}},
 )
 
 _NOT_FOUND: Final[dict[int | str, dict[str, Any]]] = {404: {"description": "data_source_not_found, data_sources_off"}}
@@ -96,7 +101,7 @@ async def add_data_source(
         row = await queries.add_source(db, principal.user_id, values | encrypted)
         await audit.append(db, principal.user_id, _event("data_source.added", row, name=row.name, kind=row.kind))
     resources.streams.feed.tell(principal.user_id, data_source_changed(row.id))
-    response.headers["Location"] = f"/api/data-sources/{row.id}"
+    response.headers["Location"] = own_path(f"/api/data-sources/{row.id}")
     return _view(access, row)
 
 
@@ -124,7 +129,7 @@ async def make_sandbox(
         resources.streams.feed.tell(principal.user_id, data_source_changed(row.id))
     else:
         response.status_code = status.HTTP_200_OK
-    response.headers["Location"] = f"/api/data-sources/{row.id}"
+    response.headers["Location"] = own_path(f"/api/data-sources/{row.id}")
     return _view(access, row)
 
 

@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, StringConstraints
 
-from services.api.fields import Body, NotBlank, Storable, View
+from services.api.fields import Body, NotBlank, OneLine, Storable, View
 from shared.data_sources.querying import QueryResult
 from shared.data_sources.rights import ExcessRight
 from shared.data_sources.schema import Generated, Schema, TableKind
@@ -17,7 +17,7 @@ MAX_NAME_CHARS = 100
 MAX_TRUSTED_FUNCTIONS = 100
 
 Name = Annotated[
-    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_NAME_CHARS), Storable, NotBlank
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_NAME_CHARS), Storable, NotBlank, OneLine
 ]
 Url = Annotated[str, StringConstraints(min_length=1, max_length=MAX_URL_CHARS), Storable]
 FunctionName = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f.\"]{1,63}\.[^\x00-\x1f.\"]{1,63}$"), Storable]

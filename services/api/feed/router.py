@@ -8,13 +8,14 @@ from fastapi import APIRouter, Header, Query
 from starlette.responses import Response
 
 from services.api.auth.principal import Principal
+from services.api.bodies import JsonRoute
 from services.api.dependencies import AppResources, EventsReader
 from services.api.event_stream import event_stream
 from services.api.feed.encoder import encode_feed, read_id
 from services.api.feed.follow import follow
 from services.api.resources import Resources
 
-router = APIRouter(prefix="/api/events", tags=["feed"])
+router = APIRouter(route_class=JsonRoute, prefix="/api/events", tags=["feed"])
 
 _SSE: Final[dict[int | str, dict[str, Any]]] = {
     200: {"content": {"text/event-stream": {}}, "description": "The events: docs/protocol.md, *Live feed*."}

@@ -1,12 +1,11 @@
 """Generations: look at one, and stop some."""
 
-from uuid import UUID
-
 from fastapi import APIRouter
 from structlog.contextvars import bind_contextvars
 
+from services.api.bodies import JsonRoute
 from services.api.dependencies import AppResources, CurrentPrincipal
-from services.api.fields import BigIntId
+from services.api.fields import BigIntId, Uuid
 from services.api.generations import queries
 from services.api.generations.cancellation import cancel
 from services.api.generations.receipts import make_receipt
@@ -15,11 +14,11 @@ from services.api.generations.stopping import stop
 from shared.database.tables import Generation
 from shared.ids import ChatId, GenerationId
 
-router = APIRouter(prefix="/api", tags=["generations"])
+router = APIRouter(route_class=JsonRoute, prefix="/api", tags=["generations"])
 
 
 @router.get("/generations/{generation_id}", responses={404: {"description": "generation_not_found"}})
-async def get_generation(generation_id: UUID, principal: CurrentPrincipal, resources: AppResources) -> GenerationView:
+async def get_generation(generation_id: Uuid, principal: CurrentPrincipal, resources: AppResources) -> GenerationView:
     """A generation's status, and what it took."""
     bind_contextvars(generation_id=str(generation_id))
     async with resources.database.connect() as db:
@@ -28,7 +27,7 @@ async def get_generation(generation_id: UUID, principal: CurrentPrincipal, resou
 
 
 @router.post("/generations/{generation_id}/cancel", responses={404: {"description": "generation_not_found"}})
-async def cancel_generation(generation_id: UUID, principal: CurrentPrincipal, resources: AppResources) -> Receipt:
+async def cancel_generation(generation_id: Uuid, principal: CurrentPrincipal, resources: AppResources) -> Receipt:
     """Stop a generation. What was streamed is kept. For a generation that is over, this only tells how it ended."""
     bind_contextvars(generation_id=str(generation_id))
     database, streams = resources.database, resources.streams

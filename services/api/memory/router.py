@@ -2,6 +2,7 @@
 
 from fastapi import APIRouter, status
 
+from services.api.bodies import JsonRoute
 from services.api.dependencies import AppResources, CurrentPrincipal
 from services.api.fields import BigIntId
 from services.api.memory import queries
@@ -12,7 +13,10 @@ from shared.memory.facts import MAX_KEPT
 from shared.protocol.feed_events import memory_changed
 
 router = APIRouter(
-    prefix="/api/chats/{chat_id}/memory", tags=["memory"], responses={404: {"description": "chat_not_found"}}
+    route_class=JsonRoute,
+    prefix="/api/chats/{chat_id}/memory",
+    tags=["memory"],
+    responses={404: {"description": "chat_not_found"}},
 )
 
 

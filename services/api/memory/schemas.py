@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import Field, StringConstraints, ValidationInfo, field_validator
 
-from services.api.fields import Body, NotBlank, Storable, Text, View
+from services.api.fields import Body, BodyId, Flag, NotBlank, Storable, Text, View
 from services.api.memory.edits import FactEdit
 from shared.ids import MAX_BIGINT
 from shared.memory.chat_memory import ChatMemory, SharedFact
@@ -14,7 +14,6 @@ from shared.memory.facts import FACT_MAX_CHARS, Fact, FactKind, FactSource, Fact
 from shared.memory.masking import Mask
 from shared.memory.segments import Segment, SegmentKind, whole_text
 
-Id = Annotated[int, Field(strict=True, ge=1, le=MAX_BIGINT)]
 FactText = Annotated[
     str, StringConstraints(strip_whitespace=True, min_length=1, max_length=FACT_MAX_CHARS), Storable, NotBlank
 ]
@@ -157,7 +156,7 @@ def _date(fact: Fact) -> date:
 class SegmentChange(Body):
     """A segment's new text."""
 
-    id: Id
+    id: BodyId
     text: Text
 
 
@@ -168,10 +167,10 @@ class _FactChange(Body):
     and stays until the user removes it.
     """
 
-    id: Id | None = None
+    id: BodyId | None = None
     forgotten: Literal[True] | None = None
     text: Annotated[FactText | None, Field(validate_default=True)] = None
-    pinned: bool | None = None
+    pinned: Flag | None = None
 
     @field_validator("forgotten")
     @classmethod
@@ -203,7 +202,7 @@ class FactChange(_FactChange):
     """An edit of a chat's fact. A new fact may name the position that it belongs to; without a kind, it has the kind `other`."""
 
     kind: FactKind | None = None
-    position: Annotated[int, Field(strict=True, ge=1, le=MAX_BIGINT)] | None = None
+    position: BodyId | None = None
 
     @field_validator("position")
     @classmethod
@@ -225,7 +224,7 @@ class MemoryChange(Body):
     # Validation stops at the first bad item: a body has room for a hundred thousand, each with errors of its own.
     segments: Annotated[list[SegmentChange], Field(fail_fast=True)] | None = None
     facts: Annotated[list[FactChange], Field(fail_fast=True)] | None = None
-    version: Annotated[int, Field(ge=0, le=MAX_BIGINT)] | None = None
+    version: Annotated[int, Field(strict=True, ge=0, le=MAX_BIGINT)] | None = None
 
 
 class SharedFactChange(_FactChange):
@@ -246,5 +245,5 @@ class SharedFactChange(_FactChange):
 class SharedMemoryChange(Body):
     """Changes of what chats may tell each other. `enabled`: whether they do."""
 
-    enabled: bool | None = None
+    enabled: Flag | None = None
     facts: Annotated[list[SharedFactChange], Field(fail_fast=True)] | None = None

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from fastapi import APIRouter, status
 
 from services.api.auth.principal import Principal
+from services.api.bodies import JsonRoute
 from services.api.dependencies import AppResources, CurrentPrincipal
 from services.api.memory import shared_queries
 from services.api.memory.schemas import SharedFactView, SharedMemoryChange, SharedMemoryView
@@ -15,7 +16,7 @@ from shared.ids import ChatId
 from shared.memory.facts import MAX_KEPT
 from shared.protocol.feed_events import memory_changed
 
-router = APIRouter(prefix="/api/memory", tags=["memory"])
+router = APIRouter(route_class=JsonRoute, prefix="/api/memory", tags=["memory"])
 
 
 @router.get("")

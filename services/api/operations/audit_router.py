@@ -5,12 +5,14 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 
 from services.api import cursors
+from services.api.bodies import JsonRoute
 from services.api.dependencies import AppResources, CurrentPrincipal
+from services.api.fields import Digits
 from services.api.operations.schemas import AuditEntry
 from services.api.pages import link_next
 from shared.operations.audit import list_entries
 
-router = APIRouter(prefix="/api/audit", tags=["operations"])
+router = APIRouter(route_class=JsonRoute, prefix="/api/audit", tags=["operations"])
 
 
 @router.get("", responses={422: {"description": "validation_failed, cursor_invalid"}})
@@ -20,7 +22,7 @@ async def list_audit(
     principal: CurrentPrincipal,
     resources: AppResources,
     cursor: Annotated[str | None, Query(max_length=200)] = None,
-    limit: Annotated[int, Query(ge=1, le=100, description="Page size.")] = 50,
+    limit: Annotated[int, Digits, Query(ge=1, le=100, description="Page size.")] = 50,
 ) -> list[AuditEntry]:
     """What was done with the user's data sources, and who decided: the newest entry first. The next page is in `Link`."""
     before = cursors.number(cursor) if cursor else None

@@ -6,10 +6,12 @@ from uuid import UUID
 from fastapi import APIRouter, Query, Request, Response, status
 
 from services.api import cursors
+from services.api.bodies import JsonRoute
 from services.api.dependencies import AppResources, CurrentPrincipal
-from services.api.fields import BigIntId
+from services.api.fields import BigIntId, Digits, Uuid
 from services.api.operations.schemas import Approval, ListedOperation, NewOperation, Operation, Status
 from services.api.operations.waiting import await_end, seconds_to_wait
+from services.api.own_paths import own_path
 from services.api.pages import link_next
 from shared.ids import MAX_BIGINT, ChatId, DataSourceId, OperationId
 from shared.operations.decisions import approve, refuse
@@ -17,7 +19,7 @@ from shared.operations.proposing import propose_undo, propose_write
 from shared.operations.rows import find_operation, list_operations
 from shared.operations.telling import tell
 
-router = APIRouter(tags=["operations"])
+router = APIRouter(route_class=JsonRoute, tags=["operations"])
 
 _NOT_FOUND: Final[dict[int | str, dict[str, Any]]] = {404: {"description": "operation_not_found"}}
 _PROPOSED: Final[dict[int | str, dict[str, Any]]] = {
@@ -27,7 +29,7 @@ _PROPOSED: Final[dict[int | str, dict[str, Any]]] = {
 }
 _UNPROPOSABLE = "validation_failed, statement_refused, statement_failed, change_too_large, host_not_allowed"
 
-Limit = Annotated[int, Query(ge=1, le=100, description="Page size.")]
+Limit = Annotated[int, Digits, Query(ge=1, le=100, description="Page size.")]
 
 
 @router.get("/api/operations", responses={422: {"description": "validation_failed, cursor_invalid"}})
@@ -37,7 +39,7 @@ async def list_all(
     principal: CurrentPrincipal,
     resources: AppResources,
     status: Status | None = None,
-    chat_id: Annotated[int | None, Query(ge=1, le=MAX_BIGINT)] = None,
+    chat_id: Annotated[int | None, Digits, Query(ge=1, le=MAX_BIGINT)] = None,
     cursor: Annotated[str | None, Query(max_length=200)] = None,
     limit: Limit = 50,
 ) -> list[ListedOperation]:
@@ -59,7 +61,7 @@ async def list_all(
 
 
 @router.get("/api/operations/{operation_id}", responses=_NOT_FOUND)
-async def get_one(operation_id: UUID, principal: CurrentPrincipal, resources: AppResources) -> Operation:
+async def get_one(operation_id: Uuid, principal: CurrentPrincipal, resources: AppResources) -> Operation:
     """An operation with its preview and its result."""
     async with resources.database.connect() as db:
         return Operation.of(await find_operation(db, principal.user_id, OperationId(operation_id)))
@@ -76,7 +78,7 @@ async def get_one(operation_id: UUID, principal: CurrentPrincipal, resources: Ap
 async def approve_one(
     request: Request,
     response: Response,
-    operation_id: UUID,
+    operation_id: Uuid,
     body: Approval,
     principal: CurrentPrincipal,
     resources: AppResources,
@@ -101,7 +103,7 @@ async def approve_one(
 @router.post(
     "/api/operations/{operation_id}/refuse", responses=_NOT_FOUND | {409: {"description": "operation_not_pending"}}
 )
-async def refuse_one(operation_id: UUID, principal: CurrentPrincipal, resources: AppResources) -> Operation:
+async def refuse_one(operation_id: Uuid, principal: CurrentPrincipal, resources: AppResources) -> Operation:
     """Have a proposal not done."""
     async with resources.database.begin() as db:
         moved = await refuse(db, principal.user_id, OperationId(operation_id), principal.credential)
@@ -120,7 +122,7 @@ async def refuse_one(operation_id: UUID, principal: CurrentPrincipal, resources:
     },
 )
 async def undo_one(
-    response: Response, operation_id: UUID, principal: CurrentPrincipal, resources: AppResources
+    response: Response, operation_id: Uuid, principal: CurrentPrincipal, resources: AppResources
 ) -> Operation:
     """Propose to undo a committed change: an operation of its own, with a preview, to be approved as any other.
 
@@ -132,7 +134,7 @@ async def undo_one(
     tell(resources.jobs, resources.streams.feed, moved)
     if not moved.has_moved:
         response.status_code = status.HTTP_200_OK
-    response.headers["Location"] = f"/api/operations/{moved.operation.id}"
+    response.headers["Location"] = own_path(f"/api/operations/{moved.operation.id}")
     return Operation.of(moved.operation)
 
 
@@ -163,5 +165,5 @@ async def propose_one(
         body.summary,
     )
     tell(resources.jobs, resources.streams.feed, moved)
-    response.headers["Location"] = f"/api/operations/{moved.operation.id}"
+    response.headers["Location"] = own_path(f"/api/operations/{moved.operation.id}")
     return Operation.of(moved.operation)

@@ -13,8 +13,10 @@ from shared import errors
 from shared.ids import GenerationId
 
 STATUSES: Final[dict[type[errors.CortexAIError], HTTPStatus]] = {
+    errors.BadRequest: HTTPStatus.BAD_REQUEST,
     errors.InvalidInput: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.PayloadTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    errors.UnsupportedMediaType: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     errors.Unauthenticated: HTTPStatus.UNAUTHORIZED,
     errors.Forbidden: HTTPStatus.FORBIDDEN,
     errors.NotFound: HTTPStatus.NOT_FOUND,
@@ -61,12 +63,6 @@ ErrorForm = Callable[[Failure], Response]
 
 INTERNAL_ERROR: Final = Failure(
     HTTPStatus.INTERNAL_SERVER_ERROR, errors.CortexAIError.code, "Something went wrong on our side."
-)
-UNSUPPORTED_MEDIA_TYPE: Final = Failure(
-    HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
-    "unsupported_media_type",
-    "Content-Type: send the body as application/json",
-    field="Content-Type",
 )
 
 

@@ -58,7 +58,7 @@ def _answer(forms: Mapping[str, ErrorForm], failure_of: Callable[[Request, Any],
     longest_first = sorted(forms.items(), key=lambda item: len(item[0]), reverse=True)
 
     async def answer(request: Request, error: Exception) -> Response:
-        path = request.scope["path"]
+        path = request.scope["path"].removeprefix(request.scope.get("root_path", ""))
         form = next(form for beginning, form in longest_first if f"{path}/".startswith(f"{beginning.rstrip('/')}/"))
         return form(failure_of(request, error))
 
@@ -71,22 +71,8 @@ def _of_own_error(_request: Request, error: errors.CortexAIError) -> Failure:
     return failure.of_error(error)
 
 
-def _of_validation(request: Request, error: RequestValidationError) -> Failure:
-    found = error.errors()
-    if any(map(_is_unread, found)) and not _is_json(request.headers.get("content-type", "")):
-        return failure.UNSUPPORTED_MEDIA_TYPE
-    return failure.of_validation(found)
-
-
-def _is_unread(error: Any) -> bool:  # noqa: ANN401
-    """Whether a body was read as bytes instead of an object, as FastAPI reads a body that is not declared as JSON."""
-    return (error["type"], error["loc"]) == ("model_attributes_type", ("body",))
-
-
-def _is_json(content_type: str) -> bool:
-    """Whether FastAPI reads a body of this type as JSON."""
-    kind = content_type.partition(";")[0].strip().lower()
-    return kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json"))
+def _of_validation(_request: Request, error: RequestValidationError) -> Failure:
+    return failure.of_validation(error.errors())
 
 
 def _of_http(request: Request, error: HTTPException) -> Failure:
@@ -96,9 +82,6 @@ def _of_http(request: Request, error: HTTPException) -> Failure:
     match status:
         case HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
             return failure.of_error(errors.PayloadTooLarge())
-        case HTTPStatus.BAD_REQUEST if isinstance(error.__cause__, ValueError | RecursionError):
-            # FastAPI's answer to a body that is no UTF-8, is nested too deeply, or has a number of too many digits.
-            return failure.of_validation([{"loc": ("body",), "type": "json_invalid", "msg": "can't be read as JSON"}])
         case HTTPStatus.METHOD_NOT_ALLOWED:
             headers["Allow"] = ", ".join(_allowed(request))
         case _:

@@ -4,18 +4,20 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
+from services.api.bodies import JsonRoute
 from services.api.dependencies import AppResources, CurrentPrincipal
+from services.api.fields import Digits
 from services.api.usage import queries
 from services.api.usage.schemas import Today, Usage
 
-router = APIRouter(prefix="/api/usage", tags=["usage"])
+router = APIRouter(route_class=JsonRoute, prefix="/api/usage", tags=["usage"])
 
 
 @router.get("")
 async def get_usage(
     principal: CurrentPrincipal,
     resources: AppResources,
-    days: Annotated[int, Query(ge=1, le=366, description="How many days.")] = 30,
+    days: Annotated[int, Digits, Query(ge=1, le=366, description="How many days.")] = 30,
 ) -> Usage:
     """The tokens of the user's answers, searches, summaries and titles, by day, model and purpose, and those of today."""
     async with resources.database.connect() as db:

@@ -10,10 +10,11 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.status import HTTP_400_BAD_REQUEST
 
-from services.api.doors.ai_sdk.body import MESSAGES, NotJson, read_body
+from services.api.bodies import NotJson, is_json
+from services.api.doors.ai_sdk.body import MESSAGES, read_body
 from services.api.doors.ai_sdk.schemas import KNOWN, Approval, ChatRequest, LastMessage
 from services.api.turns.turn import OnConflict
-from shared.errors import ApprovalNotPending, PartNotSupported
+from shared.errors import ApprovalNotPending, PartNotSupported, UnsupportedMediaType
 from shared.ids import OperationId
 from shared.visible_text import is_blank
 
@@ -52,17 +53,18 @@ async def read_request(request: Request, text_chars: int) -> Asked | Answered:
     Raises:
         RequestValidationError: the body is no JSON, or does not fit ChatRequest, or its last message is not the user's and
             answers nothing.
+        UnsupportedMediaType: the body is no JSON in UTF-8.
         PayloadTooLarge: what would have to be kept is too large.
         PartNotSupported: the user's message has a file, or another part that is not text.
         ApprovalNotPending: the last message answers requests for approval, none of which can be one of ours.
 
     """
-    if not _is_json(request.headers.get("content-type", "")):
-        raise _invalid("model_attributes_type", (), "must be sent as application/json")
+    if not is_json(request.headers):
+        raise UnsupportedMediaType("Content-Type: send the body as application/json")
     try:
         members, index = await read_body(request.stream(), KNOWN, text_chars)
-    except NotJson:
-        raise _invalid("json_invalid", (), "can't be read as JSON") from None
+    except NotJson as error:
+        raise error.as_refusal() from None
     except ClientDisconnect as error:
         raise HTTPException(HTTP_400_BAD_REQUEST) from error
     try:
@@ -127,7 +129,3 @@ def _located(location: tuple[int | str, ...], index: int) -> tuple[int | str, ..
 def _invalid(kind: str, location: tuple[int | str, ...], message: str) -> RequestValidationError:
     found: dict[str, Any] = {"type": kind, "loc": ("body", *location), "msg": message}
     return RequestValidationError([found])
-
-
-def _is_json(content_type: str) -> bool:
-    return content_type.partition(";")[0].strip().lower() == "application/json"

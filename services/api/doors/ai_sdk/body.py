@@ -12,7 +12,8 @@ from collections.abc import AsyncIterator, Collection
 from enum import Enum, auto
 from typing import Any, Final
 
-from shared.errors import PayloadTooLarge
+from services.api.bodies import ENOUGH_TO_TELL, NotJson, insist_on_utf_8, read_json
+from shared.errors import PayloadTooLarge, UnsupportedMediaType
 
 SLICE: Final = 16 * 1024
 """Bytes that are read at a time. The worst of them take 10 ms."""
@@ -29,10 +30,6 @@ _WITHIN_STRING: Final = re.compile(rb'(?:[^"\\]++|\\.)*+', re.DOTALL)
 _CLOSING: Final = {b"}": ord("{"), b"]": ord("[")}
 
 
-class NotJson(ValueError):
-    """The body can't be read as JSON."""
-
-
 async def read_body(
     chunks: AsyncIterator[bytes], known: Collection[str], text_chars: int
 ) -> tuple[dict[str, Any], int]:
@@ -42,12 +39,16 @@ async def read_body(
     string that is too long, so that files take no room.
 
     Raises:
-        NotJson: what is kept is no JSON, or the body is no object, or its brackets don't match.
+        NotJson: what is kept is no JSON, or the body is no object or has a known member twice, or its brackets don't match.
+        UnsupportedMediaType: the body is no UTF-8, or has a byte order mark.
         PayloadTooLarge: what would have to be kept is too large, or the body has too many values.
 
     """
-    reader = _Reader(known, text_chars)
+    reader, beginning = _Reader(known, text_chars), b""
     async for chunk in chunks:
+        if len(beginning) < ENOUGH_TO_TELL:
+            beginning += chunk[:ENOUGH_TO_TELL]
+            insist_on_utf_8(beginning)
         for begin in range(0, len(chunk), SLICE):
             reader.feed(chunk[begin : begin + SLICE])
             await asyncio.sleep(0)
@@ -99,10 +100,9 @@ class _Reader:
         if self._expected is not _Expected.NOTHING:
             raise NotJson
         try:
-            # Decoded here, since json.loads takes other encodings, too.
-            members = {name: json.loads(kept.decode()) for name, kept in self._members.items()}
-        except (ValueError, RecursionError) as error:
-            raise NotJson from error
+            members = {name: read_json(kept) for name, kept in self._members.items()}
+        except UnsupportedMediaType:  # what is kept of a body in UTF-8 begins like another encoding: no JSON does
+            raise NotJson from None
         return members, self._messages - 1
 
     def _keep(self, read: bytes) -> None:
@@ -223,6 +223,8 @@ class _Reader:
         if self._is_too_large:
             raise PayloadTooLarge
         if self._kept is not None:
+            if self._name in self._members:
+                raise NotJson("must be there only once", kind="member_repeated", member=self._name)
             self._members[self._name] = bytes(self._kept)
         self._kept = None
 

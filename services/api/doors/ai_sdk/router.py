@@ -6,6 +6,7 @@ from fastapi import APIRouter, Path, Request, Response
 from structlog.contextvars import bind_contextvars
 
 from services.api.auth.principal import Principal
+from services.api.bodies import JsonRoute
 from services.api.dependencies import AppResources, CurrentPrincipal
 from services.api.doors.ai_sdk import queries, views
 from services.api.doors.ai_sdk.approval_stream import approval_response, knows_approvals
@@ -27,7 +28,7 @@ from shared.ids import GenerationId, MessageId
 from shared.states import GenerationStatus
 from shared.streams.port import BEGINNING
 
-router = APIRouter(prefix="/api/chat", tags=["AI SDK"])
+router = APIRouter(route_class=JsonRoute, prefix="/api/chat", tags=["AI SDK"])
 
 NameInPath = Annotated[ChatName, Path(max_length=MAX_ID_CHARS)]
 """Routes take the rest of the path for it, so that a name with a `/` is refused for what it has."""

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
-from services.api.fields import Storable, TimeZone
+from services.api.fields import Flag, Storable, TimeZone
 from services.api.turns.turn import OnConflict
 
 MAX_ID_CHARS: Final = 200
@@ -49,7 +49,7 @@ class Approval(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     id: str
-    approved: bool
+    approved: Flag
 
 
 class LastMessage(BaseModel):

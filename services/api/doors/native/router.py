@@ -2,20 +2,20 @@
 
 from http import HTTPStatus
 from typing import Annotated, Any, Final
-from uuid import UUID
 
 from fastapi import APIRouter, Query, Request, Response
 from structlog.contextvars import bind_contextvars
 
 from services.api import event_ids
 from services.api.auth.principal import Principal
+from services.api.bodies import JsonRoute
 from services.api.dependencies import AppResources, ChatStreamReader, CurrentPrincipal, GenerationStreamReader
 from services.api.doors.native.headers import IdempotencyKey, LastEventId
 from services.api.doors.native.negotiation import prefers_async, wants_json
 from services.api.doors.native.responses import accepted_response
 from services.api.doors.native.schemas import Accepted, EditedMessage, NewMessage, NewVersion
 from services.api.doors.responses import nothing, stream_response
-from services.api.fields import BigIntId
+from services.api.fields import BigIntId, Uuid
 from services.api.generations import queries
 from services.api.generations.queries import GenerationRow
 from services.api.resources import Resources
@@ -26,7 +26,7 @@ from services.api.turns.turn import Edit, NewTurn, Regeneration, Turn
 from shared.ids import MAX_BIGINT, ChatId, GenerationId, MessageId
 from shared.streams.port import BEGINNING
 
-router = APIRouter(prefix="/api", tags=["generations"])
+router = APIRouter(route_class=JsonRoute, prefix="/api", tags=["generations"])
 
 _SSE: Final[dict[int | str, dict[str, Any]]] = {
     200: {"content": {"text/event-stream": {}}, "description": "The frames, from the start or after Last-Event-ID."},
@@ -177,7 +177,7 @@ async def _answer(
     },
 )
 async def get_stream(
-    generation_id: UUID, principal: GenerationStreamReader, resources: AppResources, last_event_id: LastEventId = None
+    generation_id: Uuid, principal: GenerationStreamReader, resources: AppResources, last_event_id: LastEventId = None
 ) -> Response:
     """A generation's frames: live, late or years later, from the start or after Last-Event-ID."""
     bind_contextvars(generation_id=str(generation_id))
