@@ -15,7 +15,7 @@ from shared.errors import SettingsInvalid
 from shared.host_lists import read_hosts
 from shared.origins import read_origin
 from shared.redis_urls import one_spelling
-from shared.urls import MAX_PORT, read_url, unknown_parameter
+from shared.urls import MAX_PORT, read_prefix, read_url, unknown_parameter
 
 MIN_SECRET_BYTES: Final = 32
 DATA_SOURCE_KEY_BYTES: Final = 32
@@ -208,6 +208,10 @@ class Settings(RedisSettings, DatabaseSettings):
     message_max_chars: int = Field(default=32_000, ge=1, le=200_000)
     web_page: bool = True
 
+    docs: bool = True
+    allowed_hosts: Annotated[tuple[str, ...], NoDecode] = ()
+    root_path: str = ""
+
     groq_api_key: SecretStr | None = None
     groq_model: str = "openai/gpt-oss-120b"
     groq_models: Annotated[tuple[str, ...], NoDecode] = ()
@@ -358,13 +362,20 @@ class Settings(RedisSettings, DatabaseSettings):
             raise ValueError("looks like a default or a guessable text; make one with: openssl rand -hex 32")
         return secret
 
-    @field_validator("data_source_hosts")
+    @field_validator("root_path")
+    @classmethod
+    def _is_root(cls, text: str) -> str:
+        return read_prefix(text)
+
+    @field_validator("data_source_hosts", "allowed_hosts")
     @classmethod
     def _are_hosts(cls, hosts: tuple[str, ...]) -> tuple[str, ...]:
         read_hosts(hosts)
         return hosts
 
-    @field_validator("backend_cors_origins", "groq_models", "tools", "data_source_hosts", mode="before")
+    @field_validator(
+        "backend_cors_origins", "groq_models", "tools", "data_source_hosts", "allowed_hosts", mode="before"
+    )
     @classmethod
     def _split(cls, items: Any) -> Any:  # noqa: ANN401
         return split(items)

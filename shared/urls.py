@@ -12,6 +12,8 @@ from urllib.parse import quote, unquote
 GROQ_URL: Final = "https://api.groq.com"
 """Groq's API, which is asked where GROQ_BASE_URL is not set."""
 MAX_PORT: Final = 65535
+MAX_PREFIX_CHARS: Final = 200
+_PREFIX: Final = re.compile(r"(/[A-Za-z0-9._~-]+)+")
 _AUTHORITY: Final = re.compile(r"[^/?#]*")
 _HOST: Final = re.compile(r"(?P<host>\[[0-9A-Fa-f:.%]+\]|[A-Za-z0-9._~%-]*)(?::(?P<port>[0-9]{1,5})?)?")
 _PLAIN_NAME: Final = re.compile(r"[A-Za-z0-9_]{1,30}")
@@ -95,3 +97,17 @@ def _host(text: str) -> tuple[str, int | None]:
     if match is None or int(match["port"] or 1) not in range(1, MAX_PORT + 1):
         raise ValueError(f"has a host or a port that is none; {_ESCAPES}")
     return match["host"], int(match["port"]) if match["port"] else None
+
+
+def read_prefix(text: str) -> str:
+    """What the paths of a service begin with, such as `/ai`: without a slash at its end, "" for none.
+
+    Raises:
+        ValueError: this is none. Only characters are taken that need no escapes in a path, in a header and in HTML.
+
+    """
+    prefix = text.strip().rstrip("/")
+    is_path = len(prefix) <= MAX_PREFIX_CHARS and _PREFIX.fullmatch(prefix)
+    if prefix and not (is_path and {".", ".."}.isdisjoint(prefix.split("/"))):
+        raise ValueError("must be a path such as /ai, of letters, digits, `.`, `_`, `~`, `-` and `/`")
+    return prefix

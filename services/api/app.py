@@ -16,6 +16,7 @@ from starlette.middleware.exceptions import ExceptionMiddleware
 from services.api import docs, health
 from services.api.accounts import credentials_router as credentials
 from services.api.accounts import router as accounts
+from services.api.allowed_hosts import AllowedHosts
 from services.api.auth.access_tokens import AccessTokens
 from services.api.auth.account_lookup import AccountLookup
 from services.api.auth.authenticate import find_users
@@ -64,6 +65,7 @@ from shared.telemetry.metrics import Metrics, NullMetrics
 
 log = get_logger(__name__)
 
+OPENAPI_PATH: Final = "/openapi.json"
 DOORS: Final = (native.DOOR, ai_sdk.DOOR)
 """The front doors. A path belongs to the door with the longest prefix."""
 
@@ -86,10 +88,13 @@ def create_app(settings: Settings, metrics: Metrics | None = None) -> FastAPI:
         # FastAPI's own pages load their scripts from other hosts.
         docs_url=None,
         redoc_url=None,
+        openapi_url=OPENAPI_PATH if settings.docs else None,
+        redirect_slashes=False,  # a redirect would name the host that the request names
         exception_handlers=handlers,
     )
     app.include_router(health.router)
-    app.include_router(docs.router)
+    if settings.docs:
+        app.include_router(docs.router)
     app.include_router(web.make_router(page=settings.web_page))
     for router in (
         accounts.router,
@@ -117,6 +122,7 @@ def create_app(settings: Settings, metrics: Metrics | None = None) -> FastAPI:
         others={ai_sdk.DOOR.prefix: max(settings.max_body_bytes, settings.ai_sdk_max_body_bytes)},
     )
     app.add_middleware(Authentication, access=SecuredRoutes(app.routes).access)
+    app.add_middleware(AllowedHosts, listed=settings.allowed_hosts)
     app.add_middleware(ExceptionMiddleware, handlers=handlers)
     # Starlette has one of these outside of all others, where an answer gets no CORS headers and no request id.
     app.add_middleware(ServerErrorMiddleware, handler=unexpected_error(forms, unlogged=(StreamCut,)))

@@ -7,12 +7,13 @@ from http import HTTPStatus
 from typing import Final
 from uuid import uuid4
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.contextvars import bind_contextvars, clear_contextvars
 
+from services.api.answer_headers import completed
 from services.api.auth.authenticate import authenticate
 from services.api.bodies import insist_on_plain
 from services.api.dependencies import Access
@@ -59,25 +60,7 @@ class Authentication:
                 cookies=resources.cookies,
                 sessions=resources.sessions,
             )
-            if scope["state"]["principal"].credential != "access_token":
-                send = _uncached(send)
         await self.app(scope, receive, send)
-
-
-def _uncached(send: Send) -> Send:
-    """Send an answer that no cache keeps, unless it says something of its own.
-
-    Only an Authorization header keeps shared caches from an answer by itself (RFC 9111, section 3.5). A cookie or a ticket
-    does not.
-    """
-
-    async def sent(message: Message) -> None:
-        if message["type"] == "http.response.start":
-            message.setdefault("headers", [])
-            MutableHeaders(scope=message).setdefault("Cache-Control", "no-store")
-        await send(message)
-
-    return sent
 
 
 class BodyLimit:
@@ -127,7 +110,8 @@ class BodyLimit:
 class RequestLog:
     """Logs every request when it ends, without its query string, and ends cut streams quietly.
 
-    All log lines of the request carry `request_id` and `trace_id`: of the trace that the request names, else of a new one.
+    It completes the headers of all answers, since it stands outside of all that answers. All log lines of the request carry
+    `request_id` and `trace_id`: of the trace that the request names, else of a new one.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -140,12 +124,15 @@ class RequestLog:
             return
         began, status, ended = time.perf_counter(), 0, False
         request_id = uuid4().hex
+        path = scope["path"].removeprefix(scope.get("root_path", ""))
 
         async def noted(message: Message) -> None:
             nonlocal status, ended
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message["headers"], (b"x-request-id", request_id.encode())]
+                headers = completed(message["headers"], path)
+                headers.append((b"x-request-id", request_id.encode()))
+                message["headers"] = headers
             elif not message.get("more_body"):
                 ended = True
             await send(message)
@@ -158,8 +145,11 @@ class RequestLog:
             await self.app(scope, receive, noted)
         except StreamCut as cut:
             log.warning("stream_cut", path=scope["path"], why=str(cut))
+        except Exception:
+            status = status or HTTPStatus.INTERNAL_SERVER_ERROR.value  # which Starlette answers outside of this
+            raise
         finally:
-            write = log.debug if scope["path"] in QUIET_PATHS else log.info
+            write = log.debug if path in QUIET_PATHS else log.info
             write(
                 "request",
                 method=scope["method"],

@@ -11,6 +11,7 @@ from services.api.app import create_app
 from services.api.http_protocol import HttpProtocol
 from services.api.listener import tune
 from services.api.middleware import quiet_cuts
+from services.api.proxies import sees_through_proxies
 from shared.settings import Settings
 from shared.telemetry.metrics import Metrics
 
@@ -38,7 +39,7 @@ def serve(settings: Settings, metrics: Metrics) -> int:
         timeout_graceful_shutdown=DRAIN_SECONDS,
         timeout_keep_alive=65,
     )
-    server = uvicorn.Server(config)
+    server = uvicorn.Server(sees_through_proxies(config, settings.root_path))
     with suppress(KeyboardInterrupt):
         server.run(sockets=[tune(config.bind_socket())])
     return 0 if server.started else 1

@@ -5,6 +5,7 @@ from starlette.responses import Response
 
 from services.api.doors.native.schemas import Accepted, AcceptedGeneration, AcceptedMessage
 from services.api.generations.paths import stream_url
+from services.api.own_paths import own_path
 from services.api.turns.turn import Turn
 
 
@@ -19,7 +20,7 @@ def accepted_response(turn: Turn, *, asked_by_prefer: bool) -> Response:
         ),
         stream_url=stream_url(turn.generation_id),
     )
-    headers = {"Location": f"/api/generations/{turn.generation_id}"}
+    headers = {"Location": own_path(f"/api/generations/{turn.generation_id}")}
     if asked_by_prefer:
         headers["Preference-Applied"] = "respond-async"
     return Response(accepted.model_dump_json(), status.HTTP_202_ACCEPTED, headers, media_type="application/json")

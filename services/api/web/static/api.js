@@ -41,7 +41,7 @@ export async function send(method, path, { body, headers = {}, signal } = {}) {
   }
   let response;
   try {
-    response = await fetch(ROOT + path, init);
+    response = await fetch(below(path), init);
   } catch (error) {
     if (signal?.aborted) throw error;
     throw new Unreachable("The server can't be reached.", { cause: error });
@@ -72,8 +72,22 @@ export async function readJson(response, signal) {
 
 /** The path of the next page, from the `Link` header; null on the last page. */
 export function nextPage(response) {
-  const path = /<([^>]+)>; rel="next"/.exec(response.headers.get("Link") ?? "")?.[1];
-  return path ? path.slice(path.startsWith(ROOT) ? ROOT.length : 0) : null;
+  return linked(response, "next");
+}
+
+/** The path of the page before, likewise. */
+export function pageBefore(response) {
+  return linked(response, "prev");
+}
+
+function linked(response, rel) {
+  const links = (response.headers.get("Link") ?? "").matchAll(/<([^>]+)>; rel="(\w+)"/g);
+  return [...links].find((link) => link[2] === rel)?.[1] ?? null;
+}
+
+/** A path as this page reaches it. Paths that answers name begin with the root already. */
+function below(path) {
+  return path.startsWith(`${ROOT}/api/`) ? path : ROOT + path;
 }
 
 /** A new key for the Idempotency-Key header. `crypto.randomUUID` is not there on plain http. */
