@@ -49,8 +49,13 @@ async def judge(load: Load, faults: Faults) -> Verdict:
         chats.setdefault(turn.chat_id, []).append(turn)
     for chat_id, turns in chats.items():
         chat = await load.ask("GET", f"/api/chats/{chat_id}", turns[0].token)
-        _judge_chat(verdict, chat_id, chat["messages"], turns)
-        messages = {message["id"]: message for message in chat["messages"]}
+        said = chat["messages"]
+        while older := said and await load.ask(
+            "GET", f"/api/chats/{chat_id}/messages?before={said[0]['position']}", turns[0].token
+        ):
+            said = older + said
+        _judge_chat(verdict, chat_id, said, turns)
+        messages = {message["id"]: message for message in said}
         for turn in turns:
             await _judge_turn(verdict, load, turn, messages)
     _blame(verdict, load, faults)

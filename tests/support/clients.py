@@ -152,6 +152,11 @@ class Client:
         """The chat's messages."""
         chat = (await self.http.get(f"/api/chats/{chat_id}")).raise_for_status().json()
         messages: list[dict[str, Any]] = chat["messages"]
+        older = chat["older_url"]
+        while older:
+            page = (await self.http.get(older)).raise_for_status()
+            messages = page.json() + messages
+            older = page.links.get("prev", {}).get("url")
         return messages
 
 

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Text, cast, delete, insert, literal, select, tuple_
 
+from services.api import message_pages
 from services.api.generations.queries import REPLY_IS_FINAL
 from services.api.versions.queries import Place, find_places, lock_chat
 from shared.chats.renaming import rename
@@ -64,6 +65,13 @@ class MessageRow(NamedTuple):
     generation: ReplyGeneration | None = None
     parent_id: MessageId | None = None
     versions: tuple[MessageId, ...] = ()
+
+
+class MessagePage(NamedTuple):
+    """Some of a chat's messages, by position. `goes_on`: there are more beyond them, in the direction of the page."""
+
+    messages: list[MessageRow]
+    goes_on: bool
 
 
 _CHAT = (
@@ -143,28 +151,24 @@ async def list_messages(
     db: Connection,
     user_id: UserId,
     chat_id: ChatId,
+    place: message_pages.Place = message_pages.NEWEST,
+    limit: int = message_pages.MAX_MESSAGES,
     *,
-    after: int = 0,
-    limit: int | None = None,
     with_replaced: bool = False,
-) -> list[MessageRow]:
-    """The chat's messages with positions greater than `after`, by position; all of them without a limit.
-
-    Those of the active path, or the replaced ones too.
-    """
+) -> MessagePage:
+    """A page of the chat's messages, by position: those of the active path, or the replaced ones too."""
+    page = message_pages.page_of(user_id, chat_id, place, limit, with_replaced=with_replaced).subquery()
     statement = (
-        select(*_MESSAGE, *_GENERATION)
-        .join(Chat, Chat.id == Message.chat_id)
+        select(page.c.candidates, *_MESSAGE, *_GENERATION)
+        .join(page, page.c.id == Message.id)
         .outerjoin(Generation, Generation.assistant_message_id == Message.id)
-        .where(_owned(chat_id, user_id), Message.position > after)
         .order_by(Message.position)
-        .limit(limit)
     )
-    if not with_replaced:
-        statement = statement.where(~Message.replaced)
-    rows = [_message(tuple(row)) for row in await db.execute(statement)]
+    found = (await db.execute(statement)).all()
+    rows = [_message(tuple(row)[1:]) for row in found]
     places = await find_places(db, chat_id, [(row.id, row.position) for row in rows])
-    return [row._replace(**places[row.id]._asdict()) if row.id in places else row for row in rows]
+    placed = [row._replace(**places[row.id]._asdict()) if row.id in places else row for row in rows]
+    return MessagePage(placed, goes_on=bool(found) and found[0].candidates > len(found))
 
 
 def _message(row: tuple[Any, ...]) -> MessageRow:

@@ -11,8 +11,9 @@ from services.api.chats.schemas import Chat, ChatChange, ChatWithMessages, Messa
 from services.api.dependencies import AppResources, CurrentPrincipal
 from services.api.fields import BigIntId, Digits
 from services.api.generations.cancellation import end_deleted
+from services.api.message_pages import MAX_MESSAGES, Place
 from services.api.own_paths import own_path
-from services.api.pages import link_next
+from services.api.pages import link_next, link_previous
 from shared.ids import MAX_BIGINT, ChatId
 from shared.protocol import feed_events
 
@@ -62,12 +63,12 @@ async def create_chat(
 async def get_chat(
     chat_id: BigIntId, principal: CurrentPrincipal, resources: AppResources, include: Include = None
 ) -> ChatWithMessages:
-    """A chat with all messages of its active path, by position."""
+    """A chat with the newest messages of its active path, by position. `older_url` is where those before them are."""
     with_replaced = include is not None
     async with resources.database.connect() as db:
         chat = await queries.find_chat(db, principal.user_id, ChatId(chat_id))
-        messages = await queries.list_messages(db, principal.user_id, ChatId(chat_id), with_replaced=with_replaced)
-    return ChatWithMessages.of(chat, messages)
+        page = await queries.list_messages(db, principal.user_id, ChatId(chat_id), with_replaced=with_replaced)
+    return ChatWithMessages.of(chat, page, with_replaced=with_replaced)
 
 
 @router.get("/{chat_id}/messages", responses=_NOT_FOUND)
@@ -78,18 +79,26 @@ async def list_messages(
     principal: CurrentPrincipal,
     resources: AppResources,
     after: Annotated[int, Digits, Query(ge=0, le=MAX_BIGINT, description="Positions past this one.")] = 0,
-    limit: Limit = 100,
+    before: Annotated[
+        int | None, Digits, Query(ge=1, le=MAX_BIGINT, description="The last positions before this one.")
+    ] = None,
+    limit: Limit = MAX_MESSAGES,
     include: Include = None,
 ) -> list[Message]:
-    """A page of the messages of a chat's active path, by position. The next page is in the `Link` header."""
+    """A page of the messages of a chat's active path, by position. `Link` has the next page; with `before`, the previous one.
+
+    A page ends early where its messages are long.
+    """
     owner, chat, with_replaced = principal.user_id, ChatId(chat_id), include is not None
+    place = Place(after, before, forwards=before is None)
     async with resources.database.connect() as db:
         await queries.find_chat(db, owner, chat)
-        rows = await queries.list_messages(db, owner, chat, after=after, limit=limit + 1, with_replaced=with_replaced)
-    page = [Message.model_validate(row) for row in rows[:limit]]
-    if len(rows) > limit:
-        link_next(request, response, after=page[-1].position)
-    return page
+        page = await queries.list_messages(db, owner, chat, place, limit, with_replaced=with_replaced)
+    if page.goes_on and before is None:
+        link_next(request, response, after=page.messages[-1].position)
+    elif page.goes_on:
+        link_previous(request, response, before=page.messages[0].position)
+    return [Message.model_validate(row) for row in page.messages]
 
 
 @router.patch("/{chat_id}", responses=_NOT_FOUND)

@@ -1,17 +1,17 @@
 """Bodies of the chat routes."""
 
-from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal, Self
 from uuid import UUID
 
 from pydantic import StringConstraints, computed_field
 
-from services.api.chats.queries import ChatRow, MessageRow
+from services.api.chats.queries import ChatRow, MessagePage
 from services.api.chats.trash_queries import TrashedChat as TrashedRow
 from services.api.fields import Body, Flag, NotBlank, OneLine, Storable, View, WireUsage
 from services.api.generations.paths import stream_url
 from services.api.generations.schemas import Status
+from services.api.own_paths import own_path
 from shared.chats.renaming import MAX_TITLE_CHARS
 
 Title = Annotated[
@@ -132,12 +132,19 @@ class Message(View):
 
 
 class ChatWithMessages(Chat):
-    """A chat with its messages, in the order of their positions."""
+    """A chat with its newest messages, in the order of their positions.
+
+    `older_url` is the path of the messages before them; null where there are none.
+    """
 
     messages: list[Message]
+    older_url: str | None
 
     @classmethod
-    def of(cls, chat: ChatRow, messages: Iterable[MessageRow]) -> Self:
-        """The view of a chat and of these messages of it."""
-        told = [Message.model_validate(message) for message in messages]
-        return cls(**Chat.model_validate(chat).model_dump(), messages=told)
+    def of(cls, chat: ChatRow, page: MessagePage, *, with_replaced: bool) -> Self:
+        """The view of a chat and of its newest messages."""
+        told, older = [Message.model_validate(message) for message in page.messages], None
+        if page.goes_on:
+            replaced = "&include=replaced" if with_replaced else ""
+            older = own_path(f"/api/chats/{chat.id}/messages?before={told[0].position}{replaced}")
+        return cls(**Chat.model_validate(chat).model_dump(), messages=told, older_url=older)

@@ -33,7 +33,7 @@ async def choose(
     async with resources.database.begin() as db:
         change = await choose_version(db, owner, chat, MessageId(message_id), kept)
         view = ChatWithMessages.of(
-            await queries.find_chat(db, owner, chat), await queries.list_messages(db, owner, chat)
+            await queries.find_chat(db, owner, chat), await queries.list_messages(db, owner, chat), with_replaced=False
         )
     if change.position is not None:
         resources.streams.feed.tell(owner, messages_changed(chat, change.position))

@@ -77,7 +77,7 @@ async def test_a_new_chat_is_empty_and_says_where_it_is(client: Client) -> None:
     assert made.status_code == 201
     assert made.json()["title"] == "Plans"
     chat = (await client.http.get(made.headers["Location"])).raise_for_status().json()
-    assert chat == {**made.json(), "messages": []}
+    assert chat == {**made.json(), "messages": [], "older_url": None}
 
 
 @pytest.mark.parametrize("body", [None, b"{}", b"null", b'{"title": null}'])
@@ -276,10 +276,100 @@ async def test_messages_can_be_read_from_a_position_on(client: Client, database_
     assert (await client.http.get(f"/api/chats/{chat}/messages?after={2**63 - 1}")).json() == []
 
 
-async def test_a_chat_shows_all_of_its_messages_by_position(client: Client, database_url: str) -> None:
+async def test_a_chat_shows_its_newest_messages_and_where_the_older_ones_are(client: Client, database_url: str) -> None:
     chat = await client.new_chat()
-    fill(database_url, chat, 150)
-    assert [message["position"] for message in await client.messages(chat)] == list(range(1, 151))
+    fill(database_url, chat, 250)
+    shown = (await client.http.get(f"/api/chats/{chat}")).json()
+    assert [message["position"] for message in shown["messages"]] == list(range(151, 251))
+    older = await client.http.get(shown["older_url"])
+    assert [message["position"] for message in older.json()] == list(range(51, 151))
+    oldest = await client.http.get(older.links["prev"]["url"])
+    assert [message["position"] for message in oldest.json()] == list(range(1, 51))
+    assert "Link" not in oldest.headers
+    assert [message["position"] for message in await client.messages(chat)] == list(range(1, 251))
+
+
+async def test_a_chat_that_is_shown_whole_has_no_older_messages(client: Client, database_url: str) -> None:
+    chat = await client.new_chat()
+    assert (await client.http.get(f"/api/chats/{chat}")).json()["older_url"] is None
+    fill(database_url, chat, 100)
+    shown = (await client.http.get(f"/api/chats/{chat}")).json()
+    assert (len(shown["messages"]), shown["older_url"]) == (100, None)
+
+
+async def test_a_page_between_two_positions_is_read_from_its_end(client: Client, database_url: str) -> None:
+    chat = await client.new_chat()
+    fill(database_url, chat, 20)
+    page = await client.http.get(f"/api/chats/{chat}/messages?after=3&before=9&limit=2")
+    assert [message["position"] for message in page.json()] == [7, 8]
+    assert page.links["prev"]["url"].startswith(f"/api/chats/{chat}/messages?")
+    rest = await client.http.get(f"/api/chats/{chat}/messages?after=3&before=7")
+    assert [message["position"] for message in rest.json()] == [4, 5, 6]
+    assert (await client.http.get(f"/api/chats/{chat}/messages?before=1")).json() == []
+
+
+def make_long(database_url: str, chat_id: int, longest: int) -> None:
+    """Make a chat's messages long, each in its own way: by its text, its parts or its sources."""
+    in_json = "jsonb_build_array(jsonb_build_object('text', repeat('ü', %s / 2)))"
+    with psycopg.connect(database_url) as connection:
+        for number, (column, value) in enumerate(
+            {"content": "repeat('x', %s)", "parts": in_json, "sources": in_json}.items()
+        ):
+            statement = f"UPDATE messages SET {column} = {value} WHERE chat_id = %s AND position %% 3 = %s"  # noqa: S608
+            connection.execute(statement.encode(), (longest, chat_id, number))
+
+
+@pytest.mark.parametrize(
+    "path", ["/api/chats/{}", "/api/chats/{}?include=replaced", "/api/chats/{}/messages", "/api/chat/{}"]
+)
+async def test_no_page_of_messages_is_longer_than_a_moment(client: Client, database_url: str, path: str) -> None:
+    chat = await client.new_chat()
+    fill(database_url, chat, 60)
+    make_long(database_url, chat, 100_000)
+    page = await client.http.get(path.format(chat))
+    assert 250_000 < len(page.content) < 1_100_000
+    seen, following = 0, page
+    while True:
+        found = following.json()
+        messages = found["messages"] if isinstance(found, dict) else found
+        assert len(following.content) < 1_100_000
+        seen += len(messages)
+        links = {link["rel"]: link["url"] for link in following.links.values()}
+        url = found["older_url"] if isinstance(found, dict) else links.get("prev", links.get("next"))
+        if url is None:
+            break
+        following = await client.http.get(url)
+    assert seen == 60
+
+
+async def test_a_message_that_is_too_long_for_a_page_is_one_by_itself(client: Client, database_url: str) -> None:
+    chat = await client.new_chat()
+    fill(database_url, chat, 3)
+    make_long(database_url, chat, 1_500_000)
+    for url in (f"/api/chats/{chat}/messages", f"/api/chats/{chat}/messages?before=4"):
+        page = await client.http.get(url)
+        assert len(page.json()) == 1
+        assert page.links
+    assert [message["position"] for message in await client.messages(chat)] == [1, 2, 3]
+
+
+async def test_the_sdk_is_shown_the_newest_messages_and_where_older_ones_are(client: Client, database_url: str) -> None:
+    chat = await client.new_chat()
+    fill(database_url, chat, 130)
+    newest = await client.http.get(f"/api/chat/{chat}")
+    older = await client.http.get(newest.links["prev"]["url"])
+    texts = [message["parts"][0]["text"] for message in older.json() + newest.json()]
+    assert texts == [f"m{number}" for number in range(1, 131)]
+    assert not older.links
+
+
+async def test_a_version_that_is_chosen_shows_the_newest_messages(client: Client, database_url: str) -> None:
+    chat = await client.new_chat()
+    fill(database_url, chat, 130)
+    newest = (await client.http.get(f"/api/chats/{chat}")).json()
+    chosen = (await client.http.post(f"/api/chats/{chat}/messages/{newest['messages'][-1]['id']}/choose")).json()
+    assert len(chosen["messages"]) == 100
+    assert chosen["older_url"] == newest["older_url"]
 
 
 async def test_while_an_answer_is_made_a_second_message_is_told_where_to_find_it(client: Client) -> None:

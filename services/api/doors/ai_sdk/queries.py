@@ -9,6 +9,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from services.api.doors.ai_sdk.ui_messages import MakingOfReply, ViewedMessage
 from services.api.generations.queries import REPLY_IS_FINAL
+from services.api.message_pages import Place, page_of
 from shared.database.engine import Connection
 from shared.database.ownership import owned_by
 from shared.database.tables import Chat, Generation, Message, User
@@ -140,16 +141,23 @@ async def _find_message(
     return FoundMessage._make(row) if row else None
 
 
-async def list_messages(db: Connection, user_id: UserId, chat_id: ChatId) -> list[ViewedMessage]:
-    """The chat's messages, by position; none where the chat is absent, or another user's."""
+async def list_messages(
+    db: Connection, user_id: UserId, chat_id: ChatId, before: int | None
+) -> tuple[list[ViewedMessage], int | None]:
+    """The chat's last messages before a position, by position, and the position of the first of them where there are older.
+
+    No messages where the chat is absent, or another user's.
+    """
+    page = page_of(user_id, chat_id, Place(before=before)).subquery()
     statement = (
-        select(*_MESSAGE, *_GENERATION)
-        .join(Chat, Chat.id == Message.chat_id)
+        select(page.c.candidates, Message.position, *_MESSAGE, *_GENERATION)
+        .join(page, page.c.id == Message.id)
         .outerjoin(Generation, Generation.assistant_message_id == Message.id)
-        .where(Chat.id == chat_id, owned_by(user_id), ~Message.replaced)
         .order_by(Message.position)
     )
-    return [_viewed(tuple(row)) for row in await db.execute(statement)]
+    found = (await db.execute(statement)).all()
+    goes_on = found and found[0].candidates > len(found)
+    return [_viewed(tuple(row)[2:]) for row in found], found[0].position if goes_on else None
 
 
 def _viewed(row: tuple[Any, ...]) -> ViewedMessage:

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Path, Request, Response
+from fastapi import APIRouter, Path, Query, Request, Response
 from structlog.contextvars import bind_contextvars
 
 from services.api.auth.principal import Principal
@@ -17,14 +17,16 @@ from services.api.doors.ai_sdk.saying import say
 from services.api.doors.ai_sdk.schemas import MAX_ID_CHARS, ChatName, ChatRequest, UIMessage
 from services.api.doors.ai_sdk.ui_messages import to_ui_messages
 from services.api.doors.responses import nothing, stream_response
+from services.api.fields import Digits
 from services.api.generations.queries import GenerationRow, find_generation, find_latest
 from services.api.generations.schemas import Stopped
 from services.api.generations.stopping import stop
+from services.api.pages import link_previous
 from services.api.resources import Resources
 from services.api.streaming.resume import Live, Saved, followed, resume
 from shared.database.engine import Connection
 from shared.errors import ChatNotFound
-from shared.ids import GenerationId, MessageId
+from shared.ids import MAX_BIGINT, GenerationId, MessageId
 from shared.states import GenerationStatus
 from shared.streams.port import BEGINNING
 
@@ -128,22 +130,30 @@ async def stop_chat(chat_name: NameInPath, principal: CurrentPrincipal, resource
 
 @router.get("/{chat_name:path}", responses=_errors(_422="validation_failed"))
 async def get_chat(
-    request: Request, response: Response, chat_name: NameInPath, principal: CurrentPrincipal, resources: AppResources
+    request: Request,
+    response: Response,
+    chat_name: NameInPath,
+    principal: CurrentPrincipal,
+    resources: AppResources,
+    before: Annotated[int | None, Digits, Query(ge=1, le=MAX_BIGINT, description="As `Link` has it.")] = None,
 ) -> list[UIMessage]:
-    """The chat's messages, without an answer that is not over: the stream has all of that. None of a chat that is new.
+    """The chat's newest messages, without an answer that is not over: the stream has all of that. None of a new chat.
 
-    To a client that knows approvals, an answer that waits for its user is shown as far as it goes.
+    `Link` has the messages before them. To a client that knows approvals, an answer that waits for its user is shown as far
+    as it goes.
     """
     response.headers["Cache-Control"] = "no-store"  # what the stream has next depends on this view
     knows = knows_approvals(request.headers)
     async with resources.database.connect() as db:
         chat_id = await queries.find_chat(db, principal.user_id, chat_name)
-        rows = await queries.list_messages(db, principal.user_id, chat_id) if chat_id else []
-        newest = rows[-1].making if rows else None
+        rows, first = await queries.list_messages(db, principal.user_id, chat_id, before) if chat_id else ([], None)
+        newest = rows[-1].making if rows and before is None else None
         awaited = await _find_awaited(db, newest.id, newest.outcome.status) if newest and knows else []
         shown = [row for row in rows if not row.making or row.making.is_final or (awaited and row is rows[-1])]
         if newest and shown and shown[-1] is rows[-1]:
             await views.add_view(db, newest.id, views.viewer(principal, awaited))
+    if first is not None:
+        link_previous(request, response, before=first)
     return to_ui_messages(shown, awaited, knows_approvals=knows)
 
 

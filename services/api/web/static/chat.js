@@ -1,7 +1,7 @@
 // One chat: its messages, and the answers that are being written in it.
 
 import { untilItWorks } from "./again.js";
-import { Refused, Unreachable, call, newKey, nextPage, readJson, send } from "./api.js";
+import { Refused, Unreachable, call, newKey, nextPage, pageBefore, readJson, send } from "./api.js";
 import { announce } from "./announcer.js";
 import { Backoff, pause } from "./backoff.js";
 import { follow } from "./follow.js";
@@ -20,6 +20,9 @@ export class Chat {
   #staleFrom = Infinity;
   #reading = false;
   #loaded = false;
+  /** The path of the messages before those that are shown; null where there are none. */
+  #older = null;
+  #readingOlder = false;
   #make;
   #left;
   #listeners;
@@ -43,6 +46,11 @@ export class Chat {
 
   get isEmpty() {
     return this.#views.length === 0;
+  }
+
+  /** Whether there are messages before those that are shown. */
+  get hasOlder() {
+    return this.#older !== null;
   }
 
   get isAnswering() {
@@ -106,7 +114,7 @@ export class Chat {
   }
 
   /**
-   * Reads the messages, until that works: at first all, and for what another tab has done, those from a position on.
+   * Reads the messages, until that works: at first the newest, and for what another tab has done, those from a position on.
    * Messages that are shown already stay as they are.
    */
   async refresh(from = 1) {
@@ -117,7 +125,9 @@ export class Chat {
       const { signal } = this.#closed;
       // A message of ours that is on its way would be shown twice.
       while (this.#staleFrom < Infinity && this.#sending === 0 && this.id !== null && !signal.aborted) {
-        const first = this.#loaded ? this.#staleFrom : 1;
+        // What is not shown needs no reading.
+        const begin = this.hasOlder ? (this.#views[0]?.message.position ?? 1) : 1;
+        const first = this.#loaded ? Math.max(this.#staleFrom, begin) : 1;
         this.#staleFrom = Infinity;
         const messages = await untilItWorks(() => this.#read(first, signal), signal);
         if (this.#sending > 0) this.#staleFrom = Math.min(this.#staleFrom, first);
@@ -127,13 +137,36 @@ export class Chat {
     this.#reading = false;
   }
 
+  /** Shows the page of messages before those that are shown. `around` is called with what changes the list. */
+  async showOlder(around) {
+    if (this.#older === null || this.#readingOlder) return;
+    this.#readingOlder = true;
+    await this.#try(async () => {
+      const { signal } = this.#closed;
+      const [messages, older] = await untilItWorks(async () => {
+        const response = await send("GET", this.#older, { signal });
+        return [await readJson(response, signal), pageBefore(response)];
+      }, signal);
+      if (signal.aborted) return;
+      this.#older = older;
+      const views = messages.map((message) => this.#viewOf(message));
+      around(() => {
+        this.#views.unshift(...views);
+        this.list.prepend(...views.map((view) => view.element));
+        this.#listeners.changed();
+      });
+    });
+    this.#readingOlder = false;
+  }
+
   async #read(first, signal) {
     const messages = [];
     if (!this.#loaded) {
-      const { messages: all, ...chat } = await call("GET", this.path, { signal });
+      const { messages: newest, older_url, ...chat } = await call("GET", this.path, { signal });
       this.#loaded = true;
+      this.#older = older_url ?? null; // an API of the release before shows all
       this.#listeners.read(chat);
-      return all;
+      return newest;
     }
     for (let path = `${this.path}/messages?after=${first - 1}&limit=100`; path !== null; ) {
       const response = await send("GET", path, { signal });

@@ -1,13 +1,15 @@
 // The chat that is open: its head, its messages, and where the next one is written.
 
 import { Chat } from "../chat.js";
-import { el, icon, iconButton } from "../dom.js";
+import { button, el, icon, iconButton } from "../dom.js";
 import { onRendered } from "../scheduler.js";
 import { toast } from "../toast.js";
 import { Composer } from "./composer.js";
 
 /** Pixels. A reader who is so near to the end follows the answer. */
 const NEAR = 80;
+/** Pixels. Who reads on so near to the beginning gets older messages. */
+const NEAR_OLDER = 400;
 
 export class Thread {
   #chat = null;
@@ -18,7 +20,8 @@ export class Thread {
   #top = 0;
   #list = el("div", { class: "messages" });
   #empty = el("div", { class: "empty" }, el("div", { class: "empty-mark" }, icon("brand")), el("h2", {}, "What is on your mind?"), el("p", {}, "Your question is kept, and its answer is written even if you close this page."));
-  #scroller = el("div", { class: "scroller", tabindex: "0", role: "region", "aria-label": "Messages" }, this.#empty, this.#list);
+  #older = button("Show older messages", () => void this.#showOlder(), { class: "button plain older", hidden: true });
+  #scroller = el("div", { class: "scroller", tabindex: "0", role: "region", "aria-label": "Messages" }, this.#empty, this.#older, this.#list);
   #latest = iconButton("down", "To the newest message", () => this.#toEnd(), { class: "latest", hidden: true });
   #temporary = el("input", { type: "checkbox", id: "temporary", role: "switch" });
   #temporaryField;
@@ -131,6 +134,7 @@ export class Thread {
     const isLoading = this.element.classList.contains("is-loading");
     const isEmpty = !isLoading && (this.#chat === null || this.#chat.isEmpty);
     this.#empty.hidden = !isEmpty;
+    this.#older.hidden = !this.#chat?.hasOlder;
     this.#temporaryField.hidden = this.#chat !== null;
     this.element.classList.toggle("is-empty", isEmpty);
     this.composer.isAnswering = this.isAnswering;
@@ -142,11 +146,23 @@ export class Thread {
     this.#scroller.scrollTop = this.#scroller.scrollHeight;
   }
 
+  /** What is read stays where it is while older messages come before it. */
+  #showOlder() {
+    return this.#chat?.showOlder((show) => {
+      const { scrollTop, scrollHeight } = this.#scroller;
+      show();
+      if (!this.#pinned) this.#scroller.scrollTop = scrollTop + this.#scroller.scrollHeight - scrollHeight;
+    });
+  }
+
   #scrolled() {
     const { scrollTop, clientHeight, scrollHeight } = this.#scroller;
     // What grows below the end, as a card that is loaded, is no reader who has gone up.
     if (scrollHeight - scrollTop - clientHeight < NEAR) this.#pinned = true;
-    else if (scrollTop < this.#top) this.#pinned = false;
+    else if (scrollTop < this.#top) {
+      this.#pinned = false;
+      if (scrollTop < NEAR_OLDER && this.#chat?.hasOlder) void this.#showOlder();
+    }
     this.#top = scrollTop;
     this.#latest.hidden = this.#pinned;
   }
