@@ -18,11 +18,12 @@ TYPE: Final = "access"
 
 @dataclass(frozen=True, slots=True)
 class AccessTokens:
-    """Issues and reads access tokens. `lifetime` is a token's, in seconds."""
+    """Issues and reads access tokens. `lifetime` is a token's; `leeway` is how far clocks may differ. Both are in seconds."""
 
     secret: str
     algorithm: str
     lifetime: int
+    leeway: int = 0
 
     def issue(self, user_id: UserId) -> str:
         """A token that names the user."""
@@ -54,6 +55,7 @@ class AccessTokens:
                 typ=TYPE,
                 required=CLAIMS,
                 lifetime=self.lifetime,
+                leeway=self.leeway,
             )
         except jwt.InvalidTokenError as error:
             raise TokenInvalid from error
