@@ -16,6 +16,7 @@ from shared.host_lists import read_hosts
 from shared.origins import read_origin
 from shared.redis_urls import one_spelling
 from shared.urls import MAX_PORT, read_prefix, read_url, unknown_parameter
+from shared.weak_secrets import is_weak
 
 MIN_SECRET_BYTES: Final = 32
 DATA_SOURCE_KEY_BYTES: Final = 32
@@ -29,7 +30,6 @@ NO_PREFIX: Final = "none"
 """What REDIS_PREFIX_BEFORE says where there was no prefix. Set to nothing counts as unset."""
 API_PATH: Final = re.compile(r"(/openai)?(/v1(/(chat/completions|models))?)?/*$")
 """What the model's client adds to the address by itself."""
-KNOWN_SECRETS: Final = ("change", "secret", "example", "default", "password", "your-", "your_", "insecure")
 LOCAL_ORIGINS: Final = (
     "http://localhost:3000",
     "http://localhost:5173",
@@ -358,9 +358,20 @@ class Settings(RedisSettings, DatabaseSettings):
         text = secret.get_secret_value()
         if len(text.encode()) < MIN_SECRET_BYTES:
             raise ValueError(f"must have at least {MIN_SECRET_BYTES} bytes; make one with: openssl rand -hex 32")
-        if len(set(text)) < 10 or any(word in text.lower() for word in KNOWN_SECRETS):  # noqa: PLR2004
-            raise ValueError("looks like a default or a guessable text; make one with: openssl rand -hex 32")
+        if is_weak(text):
+            raise ValueError("looks like a published key or a guessable text; make one with: openssl rand -hex 32")
         return secret
+
+    @model_validator(mode="after")
+    def _fits_the_algorithm(self) -> Self:
+        """A key has at least as many bytes as the algorithm's hash (RFC 7518, section 3.2)."""
+        least = int(self.jwt_algorithm.removeprefix("HS")) // 8
+        if self.jwt_secret_key is not None and len(self.jwt_secret_key.get_secret_value().encode()) < least:
+            raise ValueError(
+                f"JWT_SECRET_KEY: must have at least {least} bytes for {self.jwt_algorithm}; "
+                f"make one with: openssl rand -hex {least}"
+            )
+        return self
 
     @field_validator("root_path")
     @classmethod

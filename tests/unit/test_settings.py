@@ -1,6 +1,7 @@
 """Settings: from the environment, refused in one line that names the setting and not its value."""
 
 from pathlib import Path
+from secrets import token_hex
 
 import pytest
 from pydantic import SecretStr
@@ -267,12 +268,26 @@ def test_an_unusable_value_is_refused_in_one_line_that_names_its_setting(
         "CHANGEME-0f1e2d3c4b5a69788796a5b4c3d2e1f0",
         "your-super-secret-jwt-signing-key-here-0",
         "my_insecure_development_key_0123456789",
+        "09d25e094faa6ca2556c818166b7a9563b93f7099f6f0f4caa6cf63b88e8d3e7",  # test_weak_secrets.py has more
+        "0123456789abcdef0123456789abcdef",
+        "abcdefghijklmnopqrstuvwxyzabcdef",
     ],
 )
 def test_a_weak_or_well_known_signing_secret_is_refused(secret: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(SettingsInvalid, match=r"^JWT_SECRET_KEY: .*openssl rand -hex 32$") as refused:
         load(monkeypatch, JWT_SECRET_KEY=secret)
     assert secret not in str(refused.value)
+
+
+@pytest.mark.parametrize(("algorithm", "least"), [("HS256", 32), ("HS384", 48), ("HS512", 64)])
+def test_a_signing_secret_is_as_long_as_its_algorithms_hash(
+    algorithm: str, least: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secret = token_hex(least)[:least]
+    assert load(monkeypatch, JWT_ALGORITHM=algorithm, JWT_SECRET_KEY=secret).jwt_secret_key is not None
+    with pytest.raises(SettingsInvalid, match=rf"^JWT_SECRET_KEY: must have at least {least} bytes") as refused:
+        load(monkeypatch, JWT_ALGORITHM=algorithm, JWT_SECRET_KEY=secret[1:])
+    assert secret[1:] not in str(refused.value)
 
 
 def test_a_secrets_length_is_counted_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
