@@ -147,6 +147,7 @@ class ChaosSystem:
             "GROQ_BASE_URL": self.groq_url,
             "GROQ_MODEL": "double",
             "BCRYPT_ROUNDS": "10",
+            "SIGNUPS_PER_HOUR": "0",
             "LOG_LEVEL": "warning",
         }
 

@@ -54,7 +54,7 @@ def running_system(groq_url: str) -> Iterator[str]:
     base_url = f"http://127.0.0.1:{port}"
     outside = ("DATABASE_URL", "REDIS_URL", "CELERY_BROKER_URL", "STREAM_REDIS_URL", "TAVILY_API_KEY")
     environment = {name: value for name, value in os.environ.items() if name not in outside}
-    environment |= {"GROQ_BASE_URL": groq_url, "GROQ_API_KEY": "bench", "LOG_LEVEL": "warning"}
+    environment |= {"GROQ_BASE_URL": groq_url, "GROQ_API_KEY": "bench", "LOG_LEVEL": "warning", "SIGNUPS_PER_HOUR": "0"}
     with tempfile.TemporaryDirectory(prefix="cortexai-bench-") as folder:
         output = Path(folder, "output.log")
         command = [str(Path(sys.executable).parent / "cortexai"), "up", "--data-dir", folder, "--port", str(port)]

@@ -55,6 +55,9 @@ CortexAIError
 │   ├── TooManyGenerations
 │   ├── TooManyDataSources
 │   ├── TooManyOperations
+│   ├── TooManyRequests   in a time; tells when it is over
+│   │   ├── TooManyTries
+│   │   └── TooManySignups
 │   └── QuotaExceeded
 ├── Unavailable           a dependency does not answer; worth trying again
 │   ├── DatabaseUnavailable
@@ -483,6 +486,28 @@ class TooManyOperations(TooMany):
     """Too many of your operations wait for a decision; approve or refuse one first."""
 
     code = "too_many_operations"
+
+
+class TooManyRequests(TooMany):
+    """You have asked for this too often; try again later."""
+
+    code = "too_many_requests"
+
+    def __init__(self, seconds: int) -> None:
+        super().__init__()
+        self.seconds = max(1, seconds)  # until asking again may help
+
+
+class TooManyTries(TooManyRequests):
+    """Too many wrong passwords were tried; try again later."""
+
+    code = "too_many_tries"
+
+
+class TooManySignups(TooManyRequests):
+    """Too many accounts were made from your network; try again later."""
+
+    code = "too_many_signups"
 
 
 class QuotaExceeded(TooMany):

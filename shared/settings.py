@@ -193,6 +193,15 @@ class Settings(RedisSettings, DatabaseSettings):
 
     database_pool_size: int = Field(default=10, ge=1, le=200)
 
+    # Against those who try passwords and make accounts and messages without end; 0 means no limit.
+    login_bad_tries: int = Field(default=10, ge=0, le=10_000)
+    login_bad_tries_of_network: int = Field(default=100, ge=0, le=1_000_000)
+    login_bad_tries_at_account: int = Field(default=30, ge=0, le=1_000_000)
+    signups_per_hour: int = Field(default=200, ge=0, le=1_000_000)
+    user_messages_per_minute: int | None = Field(default=None, ge=0, le=1_000_000)
+    user_tickets_per_minute: int = Field(default=600, ge=0, le=1_000_000)
+    clock_leeway_seconds: int = Field(default=10, ge=0, le=300)
+
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=MAX_PORT)
     jwt_secret_key: SecretStr | None = None
@@ -299,6 +308,15 @@ class Settings(RedisSettings, DatabaseSettings):
         for _, size in contexts:
             cls._is_context(size, info)
         return contexts
+
+    @property
+    def messages_per_minute(self) -> int:
+        """How many messages a user may send a minute: many for each answer that the user may have at a time."""
+        return (
+            150 * self.user_max_live_generations
+            if self.user_messages_per_minute is None
+            else self.user_messages_per_minute
+        )
 
     @property
     def listed_origins(self) -> tuple[str, ...]:

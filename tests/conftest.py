@@ -185,6 +185,11 @@ def settings_for(database_url: str, redis_url: str, groq_url: str, **overrides: 
         "groq_base_url": groq_url,
         "groq_model": "double",
         "user_max_live_generations": 1000,
+        # Tests share a Redis and an address. Those of the limits set them.
+        "login_bad_tries": 0,
+        "login_bad_tries_of_network": 0,
+        "login_bad_tries_at_account": 0,
+        "signups_per_hour": 0,
         "summary_chunk_messages": 3,
         "tools": "web_search,search_history",  # what a model is told of the others is their own tests' business
         "title_by_model": False,

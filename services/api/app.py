@@ -1,7 +1,7 @@
 """The API's composition root: settings become resources, routers become an application."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from datetime import timedelta
@@ -20,9 +20,14 @@ from services.api.allowed_hosts import AllowedHosts
 from services.api.auth.access_tokens import AccessTokens
 from services.api.auth.account_lookup import AccountLookup
 from services.api.auth.authenticate import find_users
+from services.api.auth.local_counts import Rate
+from services.api.auth.login_tries import LoginTries, TryLimits
 from services.api.auth.passwords import Passwords
 from services.api.auth.session_cookies import SessionCookies
 from services.api.auth.session_lookup import SessionLookup
+from services.api.auth.shared_counts import TriesInRedis
+from services.api.auth.signup_limit import SignupLimit
+from services.api.auth.stored_costs import StoredCosts, find_costs
 from services.api.auth.stream_tickets import StreamTickets
 from services.api.chats import router as chats
 from services.api.chats import search_router as chat_search
@@ -58,7 +63,7 @@ from shared.ids import GenerationId, UserId
 from shared.operations.proposals import Bounds
 from shared.operations.source_changes import open_changes
 from shared.settings import Settings
-from shared.streams.redis import open_streams
+from shared.streams.redis import connect, open_streams
 from shared.telemetry import capture
 from shared.telemetry.logs import get_logger
 from shared.telemetry.metrics import Metrics, NullMetrics
@@ -178,6 +183,7 @@ async def _open_resources(settings: Settings, metrics: Metrics) -> AsyncIterator
         metrics.open_streams(streams.reader.open_subscriptions)
         stack.push_async_callback(background.end, asyncio.create_task(_dispensable(announce(database, settings))))
         access = open_access(settings)
+        tries = await stack.enter_async_context(_open_tries(settings, secret))
         yield Resources(
             limits=_limits(settings),
             database=database,
@@ -185,8 +191,20 @@ async def _open_resources(settings: Settings, metrics: Metrics) -> AsyncIterator
             jobs=stack.enter_context(open_job_sender(settings.celery_broker_url, settings.redis_prefixes)),
             queue_positions=QueuePositions(partial(_find_queue_positions, database, settings.queue_max_depth)),
             passwords=passwords,
-            tokens=AccessTokens(secret, settings.jwt_algorithm, settings.access_token_expire_minutes * 60),
-            tickets=StreamTickets(secret, settings.jwt_algorithm, settings.stream_ticket_seconds),
+            costs=StoredCosts(partial(_find_costs, database), settings.bcrypt_rounds, key=tries.key),
+            tries=LoginTries(tries, _try_limits(settings)),
+            signups=SignupLimit(tries, settings.signups_per_hour),
+            message_rate=Rate(settings.messages_per_minute),
+            ticket_rate=Rate(settings.user_tickets_per_minute),
+            tokens=AccessTokens(
+                secret,
+                settings.jwt_algorithm,
+                settings.access_token_expire_minutes * 60,
+                settings.clock_leeway_seconds,
+            ),
+            tickets=StreamTickets(
+                secret, settings.jwt_algorithm, settings.stream_ticket_seconds, settings.clock_leeway_seconds
+            ),
             accounts=AccountLookup(partial(_find_users, database)),
             cookies=SessionCookies(settings.cookies_over_http, frozenset(settings.listed_origins)),
             sessions=sessions,
@@ -196,12 +214,29 @@ async def _open_resources(settings: Settings, metrics: Metrics) -> AsyncIterator
         )
 
 
+@asynccontextmanager
+async def _open_tries(settings: Settings, secret: str) -> AsyncIterator[TriesInRedis]:
+    redis = connect(settings.stream_redis_url)
+    try:
+        yield TriesInRedis(redis, prefix=settings.redis_prefix, secret=secret)
+    finally:
+        await redis.aclose()
+
+
 async def _dispensable(work: Coroutine[Any, Any, None]) -> None:
     """Run a background task without which the API can serve. When the task fails, the log tells, and the API goes on."""
     try:
         await work
     except Exception:
         log.exception("background_task_failed")
+
+
+def _try_limits(settings: Settings) -> TryLimits:
+    return TryLimits(
+        from_network=settings.login_bad_tries,
+        of_network=settings.login_bad_tries_of_network,
+        at_account=settings.login_bad_tries_at_account,
+    )
 
 
 def _limits(settings: Settings) -> Limits:
@@ -227,3 +262,8 @@ async def _find_queue_positions(database: Database, limit: int) -> Mapping[Gener
 async def _find_users(database: Database, user_ids: Collection[UserId]) -> AbstractSet[UserId]:
     async with database.connect() as db:
         return await find_users(db, user_ids)
+
+
+async def _find_costs(database: Database) -> Sequence[int]:
+    async with database.connect() as db:
+        return await find_costs(db)

@@ -4,9 +4,13 @@ from dataclasses import dataclass
 
 from services.api.auth.access_tokens import AccessTokens
 from services.api.auth.account_lookup import AccountLookup
+from services.api.auth.local_counts import Rate
+from services.api.auth.login_tries import LoginTries
 from services.api.auth.passwords import Passwords
 from services.api.auth.session_cookies import SessionCookies
 from services.api.auth.session_lookup import SessionLookup
+from services.api.auth.signup_limit import SignupLimit
+from services.api.auth.stored_costs import StoredCosts
 from services.api.auth.stream_tickets import StreamTickets
 from services.api.limits import Limits
 from services.api.queue_positions import QueuePositions
@@ -22,6 +26,7 @@ from shared.telemetry.metrics import Metrics
 class Resources:
     """What routes take from. A function below a route gets the few things that it uses, never all of them.
 
+    `message_rate` and `ticket_rate` bound what a user asks for a minute.
     `data_sources` is None where the operator has given no keys for them.
     """
 
@@ -31,6 +36,11 @@ class Resources:
     jobs: JobSender
     queue_positions: QueuePositions
     passwords: Passwords
+    costs: StoredCosts
+    tries: LoginTries
+    signups: SignupLimit
+    message_rate: Rate
+    ticket_rate: Rate
     tokens: AccessTokens
     tickets: StreamTickets
     accounts: AccountLookup

@@ -36,6 +36,7 @@ def environment(database_url: str, redis_url: str, groq_url: str, secret: str, *
         "GROQ_MODEL": "double",
         "BCRYPT_ROUNDS": "10",
         "USER_MAX_LIVE_GENERATIONS": "1000",
+        "SIGNUPS_PER_HOUR": "0",
         "LEASE_SECONDS": "4",
         "WORKER_DRAIN_SECONDS": "1",
         "LOG_LEVEL": "info",

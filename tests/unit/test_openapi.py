@@ -85,10 +85,10 @@ def test_what_takes_a_body_can_say_that_it_is_too_large_or_wrong(document: dict[
     [
         ("GET /", {200}),
         ("GET /readyz", {200, 503}),
-        ("POST /api/auth/signup", {201, 409, 413, 415, 422, 503}),
-        ("POST /api/auth/login", {200, 401, 403, 413, 422, 503}),
+        ("POST /api/auth/signup", {201, 409, 413, 415, 422, 429, 503}),
+        ("POST /api/auth/login", {200, 401, 403, 413, 422, 429, 503}),
         ("POST /api/auth/logout", {204, 403, 503}),
-        ("POST /api/auth/stream-ticket", {200, 401, 403, 404, 413, 415, 422, 503}),
+        ("POST /api/auth/stream-ticket", {200, 401, 403, 404, 413, 415, 422, 429, 503}),
         ("GET /api/auth/me", {200, 401, 503}),
         ("GET /api/chats", {200, 401, 422, 503}),
         ("POST /api/chats", {201, 401, 403, 413, 415, 422, 503}),

@@ -1,21 +1,18 @@
-"""Passwords, and the tokens that are refused: forged, borrowed, expired, or not quite what we issue."""
+"""The tokens that are refused: forged, borrowed, expired, or not quite what we issue."""
 
-import asyncio
 import base64
 import hashlib
 import hmac
 import json
 import time
-from collections.abc import AsyncIterator
 from typing import Any
 
 import jwt
 import pytest
 
 from services.api.auth.access_tokens import AUDIENCE, CLAIMS, AccessTokens
-from services.api.auth.passwords import MAX_WAITING, Passwords
 from services.api.auth.signed_claims import ISSUER
-from shared.errors import TokenInvalid, TooBusy
+from shared.errors import TokenInvalid
 from shared.ids import MAX_BIGINT, UserId
 
 SECRET = "0f1e2d3c4b5a69788796a5b4c3d2e1f00f1e2d3c4b5a69780f1e2d3c4b5a6978"
@@ -173,68 +170,3 @@ def test_deeply_nested_json_in_a_token_is_refused(depth: int) -> None:
     for token in (f"{nested}.e30.e30", f"{signed(claims()).split('.')[0]}.{nested}.e30"):
         with pytest.raises(TokenInvalid):
             TOKENS.read(token)
-
-
-@pytest.fixture
-async def passwords() -> AsyncIterator[Passwords]:
-    """A quick hasher."""
-    made = Passwords(rounds=10)
-    yield made
-    made.close()
-
-
-async def test_a_password_is_verified_by_its_hash(passwords: Passwords) -> None:
-    hashed = await passwords.hash("correct horse")
-    assert await passwords.verify("correct horse", hashed)
-    assert not await passwords.verify("correct horsf", hashed)
-
-
-async def test_a_hash_is_salted_and_does_not_hold_the_password(passwords: Passwords) -> None:
-    one, another = await passwords.hash("correct horse"), await passwords.hash("correct horse")
-    assert one != another
-    assert "correct" not in one + another
-
-
-@pytest.mark.parametrize("password", ["x" * 73, "x" * 1000, "😀" * 1024], ids=["73 bytes", "1,000", "4,096 bytes"])
-async def test_every_byte_of_a_long_password_counts(password: str, passwords: Passwords) -> None:
-    hashed = await passwords.hash(password)
-    assert await passwords.verify(password, hashed)
-    assert not await passwords.verify(password[:-1], hashed)
-
-
-async def test_without_an_account_no_password_is_right(passwords: Passwords) -> None:
-    assert not await passwords.verify("", None)
-
-
-async def test_an_unknown_account_takes_as_long_as_a_wrong_password(passwords: Passwords) -> None:
-    hashed = await passwords.hash("right")
-
-    async def quickest(password_hash: str | None) -> float:
-        took = []
-        for _ in range(3):
-            began = time.perf_counter()
-            await passwords.verify("wrong", password_hash)
-            took.append(time.perf_counter() - began)
-        return min(took)
-
-    known, unknown = await quickest(hashed), await quickest(None)
-    assert 0.5 < known / unknown < 2
-
-
-async def test_hashing_does_not_hold_up_the_event_loop(passwords: Passwords) -> None:
-    hashing = asyncio.create_task(passwords.hash("correct horse"))
-    turns = 0
-    while not hashing.done():
-        turns += 1
-        await asyncio.sleep(0.001)
-    assert turns > 5
-
-
-async def test_too_many_passwords_at_once_are_turned_away(passwords: Passwords) -> None:
-    waiting = [asyncio.create_task(passwords.hash("x")) for _ in range(MAX_WAITING)]
-    await asyncio.sleep(0)
-    with pytest.raises(TooBusy):
-        await passwords.verify("x", None)
-    passwords.close()
-    ended = await asyncio.gather(*waiting, return_exceptions=True)
-    assert any(isinstance(result, str) for result in ended)

@@ -24,7 +24,13 @@ async def logout(request: Request, response: Response, resources: AppResources) 
     resources.cookies.clear(request, response)
 
 
-@router.post("/stream-ticket", responses={404: {"description": "chat_not_found, generation_not_found"}})
+@router.post(
+    "/stream-ticket",
+    responses={
+        404: {"description": "chat_not_found, generation_not_found"},
+        429: {"description": "too_many_requests"},
+    },
+)
 async def create_stream_ticket(
     principal: CurrentPrincipal, resources: AppResources, response: Response, body: TicketRequest | None = None
 ) -> Ticket:
@@ -32,6 +38,7 @@ async def create_stream_ticket(
 
     The stream's URL is the same as without a ticket, with `?ticket=` behind it.
     """
+    resources.ticket_rate.take(principal.user_id)
     stream = await _find_stream(resources, principal.user_id, body or TicketRequest())
     response.headers["Cache-Control"] = "no-store"
     return Ticket(ticket=resources.tickets.issue(principal.user_id, stream), expires_in=resources.tickets.lifetime)

@@ -54,6 +54,12 @@ async def find_credentials(db: Connection, email: str) -> Credentials | None:
     return Credentials._make(row) if row else None
 
 
+async def replace_password_hash(db: Connection, found: Credentials, password_hash: str) -> None:
+    """Keep another hash of the same password. A password that was changed meanwhile stays changed."""
+    unchanged = User.id == found.id, User.password_hash == found.password_hash
+    await db.execute(update(User).where(*unchanged).values(password_hash=password_hash))
+
+
 async def find_account(db: Connection, user_id: UserId) -> AccountRow:
     """One account.
 

@@ -1,14 +1,27 @@
 """Bodies of the account routes."""
 
 from datetime import datetime
-from typing import Annotated, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import AfterValidator, EmailStr, StringConstraints, model_validator, validate_email
-from pydantic_core import PydanticCustomError
+from pydantic_core import PydanticCustomError, PydanticKnownError
 
+from services.api.auth.passwords import normalized
 from services.api.fields import Body, BodyId, Storable, TimeZone, Uuid, View
 
-Password = Annotated[str, StringConstraints(min_length=8, max_length=1024), Storable]
+MIN_PASSWORD: Final = 8
+
+
+def _long_enough(password: str) -> str:
+    """Count the characters of the password's normal form too: letters and marks that make one character are one."""
+    if len(normalized(password)) < MIN_PASSWORD:
+        raise PydanticKnownError("string_too_short", {"min_length": MIN_PASSWORD})
+    return password
+
+
+Password = Annotated[
+    str, StringConstraints(min_length=MIN_PASSWORD, max_length=1024), Storable, AfterValidator(_long_enough)
+]
 
 
 def _as_kept(email: str) -> str:

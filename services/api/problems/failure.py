@@ -90,14 +90,23 @@ def _headers(error: errors.CortexAIError) -> dict[str, str]:
             return {"WWW-Authenticate": challenge}
         case errors.Unauthenticated():
             return {"WWW-Authenticate": 'Bearer realm="cortexai"'}
-        case errors.QuotaExceeded():
-            return {"Retry-After": str(_seconds_to_midnight())}
-        case errors.TooMany() | errors.QueueFull():
-            return {"Retry-After": RETRY_WHEN_FINISHED}
-        case errors.Unavailable():
-            return {"Retry-After": RETRY_AFTER}
+        case errors.TooMany() | errors.Unavailable():
+            return {"Retry-After": _retry_after(error)}
         case _:
             return {}
+
+
+def _retry_after(error: errors.TooMany | errors.Unavailable) -> str:
+    """The seconds after which trying again may help."""
+    match error:
+        case errors.QuotaExceeded():
+            return str(_seconds_to_midnight())
+        case errors.TooManyRequests():
+            return str(error.seconds)
+        case errors.TooMany() | errors.QueueFull():
+            return RETRY_WHEN_FINISHED
+        case _:
+            return RETRY_AFTER
 
 
 def _seconds_to_midnight() -> int:

@@ -1,8 +1,12 @@
 """Accounts over HTTP: signing up, logging in, being somebody."""
 
 import asyncio
-from collections.abc import Callable
+import json
+import time
+import unicodedata
+from collections.abc import AsyncIterator, Callable
 from typing import Any
+from urllib.parse import quote
 from uuid import uuid4
 
 import httpx
@@ -12,6 +16,7 @@ import pytest
 
 from tests.conftest import SECRET
 from tests.support.clients import PASSWORD, Client
+from tests.unit.test_forged_tokens import FORGED
 
 
 def address() -> str:
@@ -107,6 +112,114 @@ async def test_one_logs_in_by_the_password_form_too(http: httpx.AsyncClient) -> 
     assert response.status_code == 200
     me = await http.get("/api/auth/me", headers=bearer(response.json()["access_token"]))
     assert me.json()["email"] == email
+
+
+UNICODE = "pässwörd ｗｉｄｅ 😀"
+
+
+def multipart(fields: dict[str, str], boundary: str = "line") -> bytes:
+    """A body of several parts, as browsers send them."""
+    parts = (
+        f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{text}\r\n'
+        for name, text in fields.items()
+    )
+    return f"{''.join(parts)}--{boundary}--\r\n".encode()
+
+
+@pytest.mark.parametrize("charset", ["", "; charset=utf-8", '; charset="UTF-8"'])
+async def test_a_form_is_utf_8_however_it_is_sent(http: httpx.AsyncClient, charset: str) -> None:
+    email = address()
+    await sign_up(http, email, UNICODE)
+    raw = f"grant_type=password&username={email}&password={UNICODE.replace(' ', '+')}".encode()
+    encoded = f"username={quote(email)}&password={quote(UNICODE)}".encode()
+    for kind, body in (
+        ("application/x-www-form-urlencoded", raw),
+        ("application/x-www-form-urlencoded", encoded),
+        ("Application/X-WWW-Form-URLencoded", raw),
+        ("multipart/form-data; boundary=line", multipart({"username": email, "password": UNICODE})),
+    ):
+        response = await http.post("/api/auth/login", content=body, headers={"Content-Type": kind + charset})
+        assert response.status_code == 200, (kind, response.text)
+
+
+async def test_a_form_in_pieces_is_read_whole(http: httpx.AsyncClient) -> None:
+    email = address()
+    await sign_up(http, email, UNICODE)
+    body = f"username={email}&password={UNICODE.replace(' ', '+')}".encode()
+
+    async def pieces() -> AsyncIterator[bytes]:
+        for place in range(len(body)):
+            yield body[place : place + 1]
+
+    headers = {"Content-Type": "application/x-www-form-urlencoded"}
+    assert (await http.post("/api/auth/login", content=pieces(), headers=headers)).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [
+        ("multipart/form-data", b"--line--"),
+        ("multipart/form-data; boundary=", b"--line--"),
+        ("multipart/form-data; boundary=line", b"x"),
+        ("multipart/form-data; boundary=line", b"--line\r\n\r\nx\r\n--line--\r\n"),
+        ("multipart/form-data; boundary=line", multipart({"username": "a@b.c"})),
+        ("multipart/form-data; boundary=line", multipart({f"field{number}": "x" for number in range(11)})),
+        ("multipart/form-data; boundary=line", multipart({"username": "a@b.c", "password": "x" * 20_000})),
+        ("multipart/form-data; boundary=line; charset=utf-16", multipart({"username": "a@b.c", "password": "x"})),
+        ("multipart/form-data; boundary=line; charset=unicode_escape", multipart({"username": "a", "password": "x"})),
+        (
+            "multipart/form-data; boundary=line",
+            multipart({"username": "a@b.c"})[:-10] + b'\r\n--line\r\nContent-Disposition: form-data; name="password"; '
+            b'filename="p"\r\n\r\nx\r\n--line--\r\n',
+        ),
+        ("application/x-www-form-urlencoded", b"username=a%40b.c&password=" + b"%ff" * 7_000),
+        ("application/x-www-form-urlencoded", b"&".join(b"a=b" for _ in range(11))),
+        ("application/x-www-form-urlencoded", b""),
+        ("application/x-www-form-urlencoded", b"username=a%40b.c&password=correct%00horse"),
+        ("application/x-www-form-urlencoded", b"username=a%40b.c&password=x&cookie=perhaps"),
+    ],
+)
+async def test_a_form_that_can_not_be_read_is_422(http: httpx.AsyncClient, kind: str, body: bytes) -> None:
+    response = await http.post("/api/auth/login", content=body, headers={"Content-Type": kind})
+    assert response.status_code == 422, response.text
+    assert response.json()["code"] == "validation_failed"
+
+
+@pytest.mark.parametrize("password", ["", "x" * 73, "x" * 1000, "x" * 1024, "\ufffd", "pa\u0301ss"])
+async def test_a_wrong_password_of_any_kind_is_wrong(http: httpx.AsyncClient, password: str) -> None:
+    email = address()
+    await sign_up(http, email)
+    assert (await log_in(http, email, password)).status_code == 401
+    assert (await log_in(http, address(), password)).status_code == 401
+
+
+@pytest.mark.parametrize("password", ["correct\0horse", "x" * 1025, '"\ud800"'], ids=["NUL", "too long", "surrogate"])
+async def test_what_can_be_no_password_is_refused_by_name(http: httpx.AsyncClient, password: str) -> None:
+    text = r'"\ud800"' if password.startswith('"') else json.dumps(password)
+    for path in ("login", "signup"):
+        body = f'{{"email": "{address()}", "password": {text}}}'
+        response = await http.post(f"/api/auth/{path}", content=body, headers={"Content-Type": "application/json"})
+        assert (response.status_code, response.json()["field"]) == (422, "password")
+
+
+async def test_one_logs_in_with_a_password_and_an_address_in_another_spelling(http: httpx.AsyncClient) -> None:
+    """What one keyboard writes as one character, another writes as a letter and a mark, and a third one in full width."""
+    name = f"zoë-{uuid4().hex}"
+    email, other_email = f"{name}@bücher.example.com", unicodedata.normalize("NFD", f"{name}@bücher.example.com")
+    password, other_password = "crème brûlée 12", unicodedata.normalize("NFD", "crème　brûlée １２")
+    assert (email, password) != (other_email, other_password)
+    assert (await sign_up(http, email, password)).status_code == 201
+    assert (await sign_up(http, other_email)).status_code == 409
+    for address_, typed in ((email, other_password), (other_email, password), (other_email, other_password)):
+        assert (await log_in(http, address_, typed)).status_code == 200
+
+
+async def test_a_password_is_long_enough_in_every_spelling_or_in_none(http: httpx.AsyncClient) -> None:
+    for password in ("é" * 7, "e\u0301" * 7, "\ufdfa"):
+        refused = await sign_up(http, address(), password)
+        assert (refused.status_code, refused.json()["field"]) == (422, "password")
+    for password in ("é" * 8, "e\u0301" * 8):
+        assert (await sign_up(http, address(), password)).status_code == 201
 
 
 async def test_a_wrong_password_and_an_unknown_address_are_told_in_the_same_words(http: httpx.AsyncClient) -> None:
@@ -207,6 +320,22 @@ async def test_with_a_bad_token_one_is_told_so(http: httpx.AsyncClient, token: s
     assert response.json()["code"] == "token_invalid"
     assert 'error="invalid_token"' in response.headers["WWW-Authenticate"]
     assert len(token) < 10 or token not in response.text + response.headers["WWW-Authenticate"]
+
+
+async def test_an_api_whose_clock_is_a_little_behind_understands_the_others(http: httpx.AsyncClient) -> None:
+    account = (await sign_up(http, address())).json()
+    now = int(time.time())
+    for ahead, status in ((5, 200), (3600, 401)):
+        token = changed(sub=str(account["id"]), iat=now + ahead, exp=now + ahead + 60)
+        assert (await http.get("/api/auth/me", headers=bearer(token))).status_code == status
+
+
+async def test_all_forged_tokens_are_told_the_same(http: httpx.AsyncClient) -> None:
+    asked = [await http.get("/api/auth/me", headers=bearer(token)) for token in FORGED.values()]
+    assert {(answer.status_code, answer.content, answer.headers["WWW-Authenticate"]) for answer in asked} == {
+        (401, asked[0].content, asked[0].headers["WWW-Authenticate"])
+    }
+    assert asked[0].json()["code"] == "token_invalid"
 
 
 async def test_no_more_errors_are_told_than_anybody_reads(connect: Callable[[], Client]) -> None:

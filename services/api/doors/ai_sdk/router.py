@@ -55,7 +55,7 @@ def _errors(**codes: str) -> dict[int | str, dict[str, Any]]:
         _413="payload_too_large",
         _415="unsupported_media_type",
         _422="validation_failed, part_not_supported, content_too_long, model_not_offered",
-        _429="too_many_generations, quota_exceeded",
+        _429="too_many_generations, too_many_requests, quota_exceeded",
         _503="queue_full, too_busy, database_unavailable, streams_unavailable",
     ),
     openapi_extra={
@@ -74,6 +74,7 @@ async def post_chat(request: Request, principal: CurrentPrincipal, resources: Ap
     asked = await read_request(request, resources.limits.message_chars)
     if isinstance(asked, Answered):
         return await _answer(asked, principal, resources)
+    resources.message_rate.take(principal.user_id)
     said = await say(database, streams, resources.jobs, resources.metrics, resources.limits, principal.user_id, asked)
     bind_contextvars(generation_id=str(said.generation_id))
     if said.is_new:

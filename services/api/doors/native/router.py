@@ -39,7 +39,7 @@ _TURN: Final[dict[int | str, dict[str, Any]]] = _SSE | {
     422: {
         "description": "validation_failed, content_too_long, model_not_offered, idempotency_key_reused, invalid_request"
     },
-    429: {"description": "too_many_generations, quota_exceeded"},
+    429: {"description": "too_many_generations, too_many_requests, quota_exceeded"},
     503: {"description": "queue_full, too_busy, database_unavailable, streams_unavailable"},
 }
 _VERSION: Final[dict[int | str, dict[str, Any]]] = _TURN | {
@@ -69,6 +69,7 @@ async def post_message(
     rest = await _rest_of_answer(last_event_id, resources, principal, ChatId(chat_id))
     if rest is not None:
         return rest
+    resources.message_rate.take(principal.user_id)
     new = NewTurn(
         principal.user_id,
         ChatId(chat_id),
@@ -100,6 +101,7 @@ async def regenerate(
     rest = await _rest_of_answer(last_event_id, resources, principal, ChatId(chat_id))
     if rest is not None:
         return rest
+    resources.message_rate.take(principal.user_id)
     body = body or NewVersion()
     new = Regeneration(
         principal.user_id,
@@ -134,6 +136,7 @@ async def edit_message(
     rest = await _rest_of_answer(last_event_id, resources, principal, ChatId(chat_id))
     if rest is not None:
         return rest
+    resources.message_rate.take(principal.user_id)
     new = Edit(
         principal.user_id,
         ChatId(chat_id),

@@ -1,0 +1,104 @@
+"""The credentials of a login: as JSON, or as a form of OAuth 2.0's password grant (RFC 6749, section 4.3.2)."""
+
+import re
+from http import HTTPStatus
+from typing import Any, Final
+
+from fastapi import Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import ValidationError
+from starlette.datastructures import FormData
+from starlette.exceptions import HTTPException
+from starlette.types import Message, Receive
+
+from services.api.accounts.schemas import Login
+
+URLENCODED: Final = "application/x-www-form-urlencoded"
+MULTIPART: Final = "multipart/form-data"
+MAX_FIELDS: Final = 10
+MAX_FIELD_BYTES: Final = 16 * 1024
+"""A password of 1,024 characters of four bytes has 12 KB when each byte is percent-encoded."""
+
+_FORM: Final = {
+    "type": "object",
+    "required": ["username", "password"],
+    "properties": {
+        "grant_type": {"type": "string", "const": "password"},
+        "username": {"type": "string"},
+        "password": {"type": "string", "format": "password"},
+        "cookie": {"type": "boolean", "default": False},
+    },
+}
+_FIELDS_OF_FORM: Final = (("email", "username"), ("password", "password"), ("cookie", "cookie"))
+CHARSET: Final = re.compile(r""";\s*charset\s*=\s*"?([^";\s]*)""", re.IGNORECASE)
+_NOT_ASCII: Final = re.compile(rb"[\x80-\xff]")
+LOGIN_BODY: Final[dict[str, Any]] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {"schema": Login.model_json_schema()},
+            URLENCODED: {"schema": _FORM},
+            MULTIPART: {"schema": _FORM},
+        },
+    }
+}
+"""For the OpenAPI document."""
+
+
+async def login_body(request: Request) -> Login:
+    """The credentials, from JSON or from a form. The form's `username` is the e-mail address.
+
+    Raises:
+        RequestValidationError: the body is neither, or has wrong fields.
+
+    """
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    try:
+        if kind in {URLENCODED, MULTIPART}:
+            return await _from_form(request, kind)
+        # As every other route reads JSON, so that a text that can't be kept is refused in the same words.
+        return Login.model_validate(await request.json())
+    except ValidationError as error:
+        found = error.errors(include_url=False, include_context=False, include_input=False)
+        raise RequestValidationError([{**e, "loc": ("body", *e["loc"])} for e in found]) from error
+    except HTTPException as error:
+        if error.status_code != HTTPStatus.BAD_REQUEST:
+            raise  # the body is too large
+        raise RequestValidationError([{"loc": ("body",), "type": "form_invalid", "msg": error.detail}]) from error
+    except (ValueError, RecursionError) as error:
+        raise RequestValidationError(
+            [{"loc": ("body",), "type": "json_invalid", "msg": "can't be read as JSON"}]
+        ) from error
+
+
+async def _from_form(request: Request, kind: str) -> Login:
+    """Read a form. Starlette raises an HTTPException for one with too many or too large fields, or with files."""
+    if kind == MULTIPART and not _is_utf8(request.headers["content-type"]):
+        raise HTTPException(HTTPStatus.BAD_REQUEST, "a form must be UTF-8")
+    # Starlette reads bytes of such a form that are not percent-encoded as Latin-1; here they are UTF-8 (WHATWG URL, section 5.1).
+    receive = _percent_encoding(request.receive) if kind == URLENCODED else request.receive
+    told = Request(request.scope, receive).form(max_files=0, max_fields=MAX_FIELDS, max_part_size=MAX_FIELD_BYTES)
+    async with told as form:
+        return Login.model_validate(_fields(form))
+
+
+def _is_utf8(content_type: str) -> bool:
+    """Whether a form of several parts has the one encoding that forms have here. Starlette would decode any of Python's."""
+    charset = CHARSET.search(content_type)
+    return charset is None or charset[1].lower() in {"utf-8", "utf8"}
+
+
+def _fields(form: FormData) -> dict[str, Any]:
+    return {to: form[name] for to, name in _FIELDS_OF_FORM if name in form}
+
+
+def _percent_encoding(receive: Receive) -> Receive:
+    """Receive a body whose bytes are all ASCII."""
+
+    async def encoded() -> Message:
+        message = await receive()
+        if body := message.get("body"):
+            message = {**message, "body": _NOT_ASCII.sub(lambda found: b"%%%02X" % found[0][0], body)}
+        return message
+
+    return encoded

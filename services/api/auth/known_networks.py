@@ -1,0 +1,48 @@
+"""From which networks an account has come in, so that tries from elsewhere can't keep its owner out.
+
+Redis keeps for each account the newest MOST networks, as keyed hashes, until KEPT_FOR after the last one came in, or until the
+account is deleted. The key is made of JWT_SECRET_KEY: without it, neither the account nor the network can be told.
+"""
+
+import time
+from typing import Final
+
+from services.api.auth.shared_counts import TriesInRedis
+
+MOST: Final = 16
+KEPT_FOR: Final = 90 * 24 * 3600
+"""Seconds."""
+
+
+class KnownNetworks:
+    """The networks of accounts. `account` and `network` are texts that stand for them."""
+
+    def __init__(self, tries: TriesInRedis) -> None:
+        self._tries = tries
+
+    async def knows(self, account: str, network: str) -> bool:
+        """Whether the account has come in from this network. Yes where Redis does not answer: the owner must get in."""
+        name, member = self._name(account), self._tries.digest(network)
+        answer = await self._tries.ask(lambda: self._find(name, member))
+        return answer is None or answer > time.time() - KEPT_FOR
+
+    async def _find(self, name: str, member: str) -> float:
+        """When the account came in from there, in Unix seconds; 0 for never."""
+        score: float | None = await self._tries.redis.zscore(name, member)
+        return score or 0.0
+
+    async def remember(self, account: str, network: str) -> None:
+        """Note that the account has come in from this network now."""
+        name = self._name(account)
+        pipeline = self._tries.redis.pipeline(transaction=False)
+        pipeline.zadd(name, {self._tries.digest(network): int(time.time())})
+        pipeline.zremrangebyrank(name, 0, -MOST - 1)
+        pipeline.expire(name, KEPT_FOR)
+        await self._tries.ask(pipeline.execute)
+
+    async def forget(self, account: str) -> None:
+        """Forget all networks of an account."""
+        await self._tries.ask(lambda: self._tries.redis.delete(self._name(account)))
+
+    def _name(self, account: str) -> str:
+        return self._tries.name("known", account)
