@@ -215,6 +215,14 @@ class Settings(RedisSettings, DatabaseSettings):
     max_body_bytes: int = Field(default=1024 * 1024, ge=1024)
     ai_sdk_max_body_bytes: int = Field(default=20 * 1024 * 1024, ge=1024)
     message_max_chars: int = Field(default=32_000, ge=1, le=200_000)
+
+    head_timeout_seconds: float = Field(default=10, ge=0.1, le=600)
+    body_timeout_seconds: float = Field(default=20, ge=0.1, le=600)
+    send_timeout_seconds: float = Field(default=30, ge=0.1, le=600)
+    idle_timeout_seconds: int = Field(default=65, ge=1, le=3600)
+    max_connections: int | None = Field(default=None, ge=1, le=1_000_000)
+    network_max_connections: int = Field(default=500, ge=1, le=1_000_000)
+
     web_page: bool = True
 
     docs: bool = True

@@ -3,15 +3,20 @@
 import signal
 import sys
 from contextlib import suppress
-from typing import Final
+from functools import partial
+from typing import Any, Final, cast
 
 import uvicorn
+from starlette.types import ASGIApp
+from uvicorn.middleware.proxy_headers import _TrustedHosts
 
 from services.api.app import create_app
-from services.api.http_protocol import HttpProtocol
-from services.api.listener import tune
+from services.api.http1.connections import ConnectionLimits, Connections
+from services.api.http1.listener import tune
+from services.api.http1.protocol import HttpProtocol
 from services.api.middleware import quiet_cuts
 from services.api.proxies import sees_through_proxies
+from shared.descriptors import connections_within, raise_limit
 from shared.settings import Settings
 from shared.telemetry.metrics import Metrics
 
@@ -27,19 +32,35 @@ def serve(settings: Settings, metrics: Metrics) -> int:
     sys.setswitchinterval(SWITCH_INTERVAL)
     # uvicorn drains, restores this handler, and raises the signal again. An end in good order is a success.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    config = uvicorn.Config(
+    config = configure(
         create_app(settings, metrics),
+        settings,
         host=settings.host,
         port=settings.port,
-        http=HttpProtocol,
         log_config=None,
         access_log=False,
         server_header=False,
         backlog=BACKLOG,
         timeout_graceful_shutdown=DRAIN_SECONDS,
-        timeout_keep_alive=65,
     )
-    server = uvicorn.Server(sees_through_proxies(config, settings.root_path))
+    server = uvicorn.Server(config)
     with suppress(KeyboardInterrupt):
         server.run(sockets=[tune(config.bind_socket())])
     return 0 if server.started else 1
+
+
+def configure(app: ASGIApp, settings: Settings, **others: Any) -> uvicorn.Config:  # noqa: ANN401 - uvicorn's
+    """uvicorn, with an application, our protocol, and trust in proxies. Raises the limit of open files as far as it may."""
+    possible = connections_within(raise_limit(), settings.database_pool_size)
+    limits = ConnectionLimits(
+        in_all=min(settings.max_connections or possible, possible),
+        per_network=settings.network_max_connections,
+        head_seconds=settings.head_timeout_seconds,
+        body_seconds=settings.body_timeout_seconds,
+        send_seconds=settings.send_timeout_seconds,
+    )
+    config = uvicorn.Config(app, timeout_keep_alive=settings.idle_timeout_seconds, ws="none", **others)
+    # The same list as uvicorn reads it: whoever may name a client's address stands for many clients.
+    connections = Connections(limits, _TrustedHosts(config.forwarded_allow_ips or "").__contains__)
+    config.http = cast("type[HttpProtocol]", partial(HttpProtocol, connections=connections))
+    return sees_through_proxies(config, settings.root_path)

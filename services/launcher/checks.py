@@ -20,7 +20,7 @@ from services.launcher import migrations
 from services.launcher.data_dir import nearest_existing
 from services.launcher.errors import LauncherError
 from services.launcher.program import why_not_listen
-from shared import servers
+from shared import descriptors, servers
 from shared.data_sources.sandbox.server import GROUP
 from shared.database.identity import QUERY, digest
 from shared.database_urls import to_libpq
@@ -38,6 +38,8 @@ LOW_DISK_BYTES: Final = 1_000_000_000
 NO_DISK_BYTES: Final = 200_000_000
 MAX_ANSWER_BYTES: Final = 4 * 1024 * 1024
 FEW: Final = 12
+FEW_CONNECTIONS: Final = 500
+"""Less than this is too little for many users: each tab of a browser may have some."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +73,16 @@ def postgres(settings: Settings) -> Iterator[Finding]:
     else:
         yield Finding("PostgreSQL", "ok", f"version {version}")
     yield schema(settings)
+
+
+def open_files(settings: Settings) -> Finding:
+    """The limit of open files lets in as many clients as the settings do."""
+    limit = descriptors.possible_limit()
+    most = descriptors.connections_within(limit, settings.database_pool_size)
+    detail = f"{limit}; the API lets in up to {min(settings.max_connections or most, most)} connections"
+    if most < (settings.max_connections or FEW_CONNECTIONS):
+        return Finding("open files", "note", detail, "raise the limit (ulimit -Hn, LimitNOFILE, nofile in Docker)")
+    return Finding("open files", "ok", detail)
 
 
 def identity(settings: Settings) -> str | None:

@@ -79,6 +79,7 @@ def examine(directory: Path) -> Iterator[Finding]:
     yield from checks.data_sources(settings)
     if given.database_url is not None or addresses.database_url is not None:
         yield from source_rights(settings)
+    yield checks.open_files(settings)
     yield checks.disk(directory)
 
 

@@ -12,7 +12,7 @@ from contextlib import suppress
 
 import pytest
 
-from services.api.listener import tune
+from services.api.http1.listener import tune
 
 HOST = "10.213.77.1"
 AWAY = "10.213.77.2"

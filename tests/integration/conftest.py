@@ -11,9 +11,8 @@ import uvicorn
 from fastapi import FastAPI
 
 from services.api.app import create_app
-from services.api.http_protocol import HttpProtocol
-from services.api.listener import tune
-from services.api.proxies import sees_through_proxies
+from services.api.http1.listener import tune
+from services.api.server import configure
 from services.launcher.embedded.valkey import EmbeddedValkey
 from services.worker.runtime import Worker
 from services.worker.summaries.summarizer import Summarizer
@@ -27,23 +26,16 @@ from tests.support.turns import Noted, open_worker_for
 @asynccontextmanager
 async def serve(settings: Settings) -> AsyncIterator[str]:
     """Run the API on a free port. Yields its URL."""
-    async with serve_app(create_app(settings), settings.root_path) as url:
+    async with serve_app(create_app(settings), settings) as url:
         yield url
 
 
 @asynccontextmanager
-async def serve_app(app: FastAPI, root_path: str = "") -> AsyncIterator[str]:
+async def serve_app(app: FastAPI, settings: Settings) -> AsyncIterator[str]:
     """Run an application on a free port, as the API runs it. Yields its URL."""
     listener = tune(socket.create_server(("127.0.0.1", 0)))
-    config = uvicorn.Config(
-        app,
-        http=HttpProtocol,
-        log_config=None,
-        access_log=False,
-        timeout_graceful_shutdown=1,
-        timeout_keep_alive=65,  # as the API has it: clients find no connection closed that they are about to use
-    )
-    server = uvicorn.Server(sees_through_proxies(config, root_path))
+    config = configure(app, settings, log_config=None, access_log=False, timeout_graceful_shutdown=1)
+    server = uvicorn.Server(config)
     server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
     serving = asyncio.create_task(server._serve([listener]))
     try:

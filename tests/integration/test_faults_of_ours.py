@@ -65,7 +65,7 @@ def broken_app(settings: Settings) -> FastAPI:
 async def broken(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
     """A client of it."""
     async with (
-        serve_app(broken_app(settings)) as url,
+        serve_app(broken_app(settings), settings) as url,
         httpx.AsyncClient(base_url=url, headers={"Origin": ORIGIN}, verify=NO_TLS) as http,
     ):
         yield http

@@ -108,4 +108,4 @@ async def test_a_client_that_takes_the_api_for_a_proxy_is_refused(api: str, vers
     for pieces in ([asked, b"\x16\x03\x01"], [asked[:30], asked[30:]], [asked + b"\x16\x03\x01"]):
         ((head, body),) = await talk(api, *pieces)
         assert head.startswith(b"http/1.1 400")
-        assert body == b"This is no proxy."
+        assert json.loads(body)["detail"] == "This is no proxy."

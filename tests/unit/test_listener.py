@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from services.api.listener import tune
+from services.api.http1.listener import tune
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the options are inherited by accepted connections on Linux")
