@@ -146,6 +146,7 @@ class ChaosSystem:
             "GROQ_API_KEY": "chaos",
             "GROQ_BASE_URL": self.groq_url,
             "GROQ_MODEL": "double",
+            "USER_MAX_STREAMS": "1000",
             "BCRYPT_ROUNDS": "10",
             "SIGNUPS_PER_HOUR": "0",
             "LOG_LEVEL": "warning",

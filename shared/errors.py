@@ -58,6 +58,7 @@ CortexAIError
 │   ├── TooManyRequests   in a time; tells when it is over
 │   │   ├── TooManyTries
 │   │   └── TooManySignups
+│   ├── TooManyStreams
 │   └── QuotaExceeded
 ├── Unavailable           a dependency does not answer; worth trying again
 │   ├── DatabaseUnavailable
@@ -508,6 +509,12 @@ class TooManySignups(TooManyRequests):
     """Too many accounts were made from your network; try again later."""
 
     code = "too_many_signups"
+
+
+class TooManyStreams(TooMany):
+    """You read too many streams at the same time; try again when one has ended."""
+
+    code = "too_many_streams"
 
 
 class QuotaExceeded(TooMany):

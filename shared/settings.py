@@ -222,6 +222,8 @@ class Settings(RedisSettings, DatabaseSettings):
     idle_timeout_seconds: int = Field(default=65, ge=1, le=3600)
     max_connections: int | None = Field(default=None, ge=1, le=1_000_000)
     network_max_connections: int = Field(default=500, ge=1, le=1_000_000)
+    network_max_streams: int = Field(default=500, ge=1, le=1_000_000)
+    user_max_streams: int = Field(default=20, ge=1, le=1_000_000)
 
     web_page: bool = True
 

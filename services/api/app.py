@@ -40,6 +40,7 @@ from services.api.doors.native.openapi import describe_errors
 from services.api.feed import router as feed
 from services.api.generations import queries
 from services.api.generations import router as generations
+from services.api.head_requests import HeadRequests
 from services.api.job_sender import open_job_sender
 from services.api.limits import Limits
 from services.api.memory import router as memory
@@ -51,6 +52,7 @@ from services.api.origins import AllowedOrigins
 from services.api.problems.handlers import expected_errors, unexpected_error
 from services.api.queue_positions import QueuePositions
 from services.api.resources import Resources
+from services.api.stream_slots import StreamSlots
 from services.api.streaming.follow import StreamCut
 from services.api.usage import router as usage
 from services.api.web import router as web
@@ -126,8 +128,11 @@ def create_app(settings: Settings, metrics: Metrics | None = None) -> FastAPI:
         limit=settings.max_body_bytes,
         others={ai_sdk.DOOR.prefix: max(settings.max_body_bytes, settings.ai_sdk_max_body_bytes)},
     )
-    app.add_middleware(Authentication, access=SecuredRoutes(app.routes).access)
+    secured = SecuredRoutes(app.routes)
+    app.add_middleware(Authentication, access=secured.access)
+    app.add_middleware(HeadRequests, has_head=secured.has_head)
     app.add_middleware(AllowedHosts, listed=settings.allowed_hosts)
+    app.state.has_head = secured.has_head
     app.add_middleware(ExceptionMiddleware, handlers=handlers)
     # Starlette has one of these outside of all others, where an answer gets no CORS headers and no request id.
     app.add_middleware(ServerErrorMiddleware, handler=unexpected_error(forms, unlogged=(StreamCut,)))
@@ -208,6 +213,7 @@ async def _open_resources(settings: Settings, metrics: Metrics) -> AsyncIterator
             accounts=AccountLookup(partial(_find_users, database)),
             cookies=SessionCookies(settings.cookies_over_http, frozenset(settings.listed_origins)),
             sessions=sessions,
+            stream_slots=StreamSlots(settings.user_max_streams, settings.network_max_streams),
             metrics=metrics,
             changes=open_changes(access, settings.operation_max_rows),
             data_sources=access,

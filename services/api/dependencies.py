@@ -1,18 +1,20 @@
 """What routes ask for. A request that has to be refused is refused here, before its response starts."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, cast
 
 from fastapi import Depends, Request
 from fastapi.routing import iter_route_contexts
 from fastapi.security import APIKeyQuery, OAuth2PasswordBearer
+from starlette.datastructures import Headers
 from starlette.routing import BaseRoute
 from starlette.types import Scope
 
 from services.api.auth.principal import Principal, StreamKind, StreamOf
 from services.api.auth.stream_tickets import PARAMETER
 from services.api.resources import Resources
+from services.api.stream_slots import StreamSlots
 from shared.errors import TicketMismatch, Unauthenticated
 
 _bearer = OAuth2PasswordBearer(tokenUrl="/api/auth/login", auto_error=False)
@@ -86,10 +88,40 @@ GenerationStreamReader = Annotated[Principal, Depends(StreamReader("generation",
 EventsReader = Annotated[Principal, Depends(StreamReader("events"))]
 
 
+@dataclass(frozen=True, slots=True)
+class StreamSlot:
+    """A dependency of a route that streams: one of the streams that a user may have open, until the response has ended.
+
+    It is taken before the route does anything, so that a message whose answer can't be streamed is not accepted.
+    `is_needed` tells by a request's headers whether the response is a stream.
+    """
+
+    is_needed: Callable[[Headers], bool] = lambda _headers: True
+
+    async def __call__(self, request: Request) -> AsyncIterator[None]:
+        """Hold the slot.
+
+        Raises:
+            TooManyStreams: the user, or the network, has as many streams as it may.
+
+        """
+        if not self.is_needed(request.headers):
+            yield
+            return
+        slots: StreamSlots = request.state.resources.stream_slots
+        with slots.hold(_principal_of(request).user_id, request.client.host if request.client else None):
+            yield
+
+
 class SecuredRoutes:
     """The routes that ask for a principal, among all routes of an application."""
 
     def __init__(self, routes: Sequence[BaseRoute]) -> None:
+        self._streams = [
+            route.path_regex
+            for route in iter_route_contexts(routes)
+            if "GET" in (route.methods or ()) and _is_stream(getattr(route, "dependant", None))
+        ]
         self._secured = [
             (frozenset(route.methods or ()), route.path_regex, access)
             for route in iter_route_contexts(routes)
@@ -104,6 +136,11 @@ class SecuredRoutes:
                 return access if method == "GET" else "principal"
         return None
 
+    def has_head(self, scope: Scope) -> bool:
+        """Whether HEAD may be answered as GET at this request's path: a stream is opened by GET alone."""
+        path = scope["path"].removeprefix(scope.get("root_path", ""))
+        return not any(path_regex.match(path) for path_regex in self._streams)
+
 
 def _access(dependant: Any) -> Access | None:  # noqa: ANN401 - FastAPI's, None for a route that is not FastAPI's
     """What a route, or anything that it depends on, asks for."""
@@ -115,6 +152,11 @@ def _access(dependant: Any) -> Access | None:  # noqa: ANN401 - FastAPI's, None 
         return "principal"
     found = {access for each in dependant.dependencies if (access := _access(each))}
     return "stream" if "stream" in found else "principal" if found else None
+
+
+def _is_stream(dependant: Any) -> bool:  # noqa: ANN401 - likewise
+    """Whether a route's response is a stream."""
+    return dependant is not None and any(isinstance(each.call, StreamSlot) for each in dependant.dependencies)
 
 
 def _principal_of(request: Request) -> Principal:

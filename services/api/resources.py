@@ -14,6 +14,7 @@ from services.api.auth.stored_costs import StoredCosts
 from services.api.auth.stream_tickets import StreamTickets
 from services.api.limits import Limits
 from services.api.queue_positions import QueuePositions
+from services.api.stream_slots import StreamSlots
 from shared.data_sources.access import SourceAccess
 from shared.database.engine import Database
 from shared.jobs.sender import JobSender
@@ -46,6 +47,7 @@ class Resources:
     accounts: AccountLookup
     cookies: SessionCookies
     sessions: SessionLookup
+    stream_slots: StreamSlots
     metrics: Metrics
     changes: Changes
     data_sources: SourceAccess | None

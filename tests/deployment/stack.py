@@ -64,6 +64,7 @@ class Stack:
             GROQ_MODEL="double",  # it continues a text, so the proof sees no seam; the default model would be told to go on
             LEASE_SECONDS="5",  # a killed worker's answers are taken over sooner, so that the proof takes less time
             USER_MAX_LIVE_GENERATIONS="100",
+            USER_MAX_STREAMS="100",
         )
         await self._fit_open_files()
 

@@ -4,12 +4,12 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Header, Query
+from fastapi import APIRouter, Depends, Header, Query
 from starlette.responses import Response
 
 from services.api.auth.principal import Principal
 from services.api.bodies import JsonRoute
-from services.api.dependencies import AppResources, EventsReader
+from services.api.dependencies import AppResources, EventsReader, StreamSlot
 from services.api.event_stream import event_stream
 from services.api.feed.encoder import encode_feed, read_id
 from services.api.feed.follow import follow
@@ -18,11 +18,12 @@ from services.api.resources import Resources
 router = APIRouter(route_class=JsonRoute, prefix="/api/events", tags=["feed"])
 
 _SSE: Final[dict[int | str, dict[str, Any]]] = {
-    200: {"content": {"text/event-stream": {}}, "description": "The events: docs/protocol.md, *Live feed*."}
+    200: {"content": {"text/event-stream": {}}, "description": "The events: docs/protocol.md, *Live feed*."},
+    429: {"description": "too_many_streams"},
 }
 
 
-@router.get("", response_class=Response, responses=_SSE)
+@router.get("", response_class=Response, responses=_SSE, dependencies=[Depends(StreamSlot())])
 async def get_events(
     principal: EventsReader,
     resources: AppResources,

@@ -94,7 +94,11 @@ def _allowed(request: Request) -> list[str]:
     """The methods that have a route at a request's path. Starlette names only those of the path's first route."""
     routes: Sequence[BaseRoute] = request.app.routes
     scopes = ({**request.scope, "method": method} for method in METHODS)
-    return [scope["method"] for scope in scopes if any(route.matches(scope)[0] is Match.FULL for route in routes)]
+    found = [scope["method"] for scope in scopes if any(route.matches(scope)[0] is Match.FULL for route in routes)]
+    has_head = getattr(request.app.state, "has_head", None)
+    if has_head is not None and found[:1] == ["GET"] and "HEAD" not in found and has_head(request.scope):
+        found.insert(1, "HEAD")  # head_requests.py answers it; no route does
+    return found
 
 
 def _of_database(request: Request, error: Exception) -> Failure:

@@ -155,7 +155,7 @@ async def test_one_signs_up_and_logs_in_with_a_token_of_no_account(connect: Call
         ("POST", "/api/nowhere", 404),
         ("GET", "/api/chats/1/nowhere", 404),
         ("PUT", "/api/chats", 405),
-        ("HEAD", "/api/chats", 405),
+        ("HEAD", "/api/events", 405),
         ("OPTIONS", "/api/chats", 405),
     ],
 )

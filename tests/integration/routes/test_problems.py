@@ -56,11 +56,13 @@ async def test_every_error_has_the_same_shape(
 @pytest.mark.parametrize(
     ("path", "methods"),
     [
-        ("/api/chats", ["GET", "POST"]),
-        ("/api/chats/1", ["GET", "PATCH", "DELETE"]),
-        ("/api/chats/1/messages", ["GET", "POST"]),
+        ("/api/chats", ["GET", "HEAD", "POST"]),
+        ("/api/chats/1", ["GET", "HEAD", "PATCH", "DELETE"]),
+        ("/api/chats/1/messages", ["GET", "HEAD", "POST"]),
         ("/api/chats/1/stop", ["POST"]),
-        ("/api/auth/me", ["GET", "PATCH", "DELETE"]),
+        ("/api/chats/1/stream", ["GET"]),
+        ("/api/events", ["GET"]),
+        ("/api/auth/me", ["GET", "HEAD", "PATCH", "DELETE"]),
         ("/openapi.json", ["GET", "HEAD"]),
     ],
 )

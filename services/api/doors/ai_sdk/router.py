@@ -2,12 +2,12 @@
 
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from structlog.contextvars import bind_contextvars
 
 from services.api.auth.principal import Principal
 from services.api.bodies import JsonRoute
-from services.api.dependencies import AppResources, CurrentPrincipal
+from services.api.dependencies import AppResources, CurrentPrincipal, StreamSlot
 from services.api.doors.ai_sdk import queries, views
 from services.api.doors.ai_sdk.approval_stream import approval_response, knows_approvals
 from services.api.doors.ai_sdk.approving import decide, find_answered
@@ -49,13 +49,14 @@ def _errors(**codes: str) -> dict[int | str, dict[str, Any]]:
 @router.post(
     "",
     response_class=Response,
+    dependencies=[Depends(StreamSlot())],
     responses=_SSE
     | _errors(
         _409="generation_in_progress, approval_not_pending",
         _413="payload_too_large",
         _415="unsupported_media_type",
         _422="validation_failed, part_not_supported, content_too_long, model_not_offered",
-        _429="too_many_generations, too_many_requests, quota_exceeded",
+        _429="too_many_generations, too_many_requests, too_many_streams, quota_exceeded",
         _503="queue_full, too_busy, database_unavailable, streams_unavailable",
     ),
     openapi_extra={
@@ -89,9 +90,10 @@ async def post_chat(request: Request, principal: CurrentPrincipal, resources: Ap
 @router.get(
     "/{chat_name:path}/stream",
     response_class=Response,
+    dependencies=[Depends(StreamSlot())],
     responses=_SSE
     | {204: {"description": "The chat is not generating, and its last answer is known to the client."}}
-    | _errors(_422="validation_failed"),
+    | _errors(_422="validation_failed", _429="too_many_streams"),
 )
 async def get_chat_stream(
     request: Request, chat_name: NameInPath, principal: CurrentPrincipal, resources: AppResources

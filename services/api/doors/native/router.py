@@ -3,13 +3,19 @@
 from http import HTTPStatus
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 from structlog.contextvars import bind_contextvars
 
 from services.api import event_ids
 from services.api.auth.principal import Principal
 from services.api.bodies import JsonRoute
-from services.api.dependencies import AppResources, ChatStreamReader, CurrentPrincipal, GenerationStreamReader
+from services.api.dependencies import (
+    AppResources,
+    ChatStreamReader,
+    CurrentPrincipal,
+    GenerationStreamReader,
+    StreamSlot,
+)
 from services.api.doors.native.headers import IdempotencyKey, LastEventId
 from services.api.doors.native.negotiation import prefers_async, wants_json
 from services.api.doors.native.responses import accepted_response
@@ -30,8 +36,10 @@ router = APIRouter(route_class=JsonRoute, prefix="/api", tags=["generations"])
 
 _SSE: Final[dict[int | str, dict[str, Any]]] = {
     200: {"content": {"text/event-stream": {}}, "description": "The frames, from the start or after Last-Event-ID."},
+    429: {"description": "too_many_streams"},
     503: {"description": "database_unavailable, streams_unavailable"},
 }
+_SLOT: Final = Depends(StreamSlot(lambda headers: not wants_json(headers)))
 _TURN: Final[dict[int | str, dict[str, Any]]] = _SSE | {
     202: {"model": Accepted, "description": "With `Prefer: respond-async` or `Accept: application/json`."},
     404: {"description": "chat_not_found"},
@@ -39,7 +47,7 @@ _TURN: Final[dict[int | str, dict[str, Any]]] = _SSE | {
     422: {
         "description": "validation_failed, content_too_long, model_not_offered, idempotency_key_reused, invalid_request"
     },
-    429: {"description": "too_many_generations, too_many_requests, quota_exceeded"},
+    429: {"description": "too_many_generations, too_many_requests, too_many_streams, quota_exceeded"},
     503: {"description": "queue_full, too_busy, database_unavailable, streams_unavailable"},
 }
 _VERSION: Final[dict[int | str, dict[str, Any]]] = _TURN | {
@@ -51,7 +59,7 @@ _VERSION: Final[dict[int | str, dict[str, Any]]] = _TURN | {
 }
 
 
-@router.post("/chats/{chat_id}/messages", response_class=Response, responses=_TURN)
+@router.post("/chats/{chat_id}/messages", response_class=Response, responses=_TURN, dependencies=[_SLOT])
 async def post_message(
     request: Request,
     chat_id: BigIntId,
@@ -83,7 +91,12 @@ async def post_message(
     return await _answer(request, principal, resources, turn, last_event_id)
 
 
-@router.post("/chats/{chat_id}/messages/{message_id}/regenerate", response_class=Response, responses=_VERSION)
+@router.post(
+    "/chats/{chat_id}/messages/{message_id}/regenerate",
+    response_class=Response,
+    responses=_VERSION,
+    dependencies=[_SLOT],
+)
 async def regenerate(
     request: Request,
     chat_id: BigIntId,
@@ -118,7 +131,9 @@ async def regenerate(
     return await _answer(request, principal, resources, turn, last_event_id)
 
 
-@router.patch("/chats/{chat_id}/messages/{message_id}", response_class=Response, responses=_VERSION)
+@router.patch(
+    "/chats/{chat_id}/messages/{message_id}", response_class=Response, responses=_VERSION, dependencies=[_SLOT]
+)
 async def edit_message(
     request: Request,
     chat_id: BigIntId,
@@ -173,6 +188,7 @@ async def _answer(
 @router.get(
     "/generations/{generation_id}/stream",
     response_class=Response,
+    dependencies=[Depends(StreamSlot())],
     responses=_SSE
     | {
         204: {"description": "Last-Event-ID is the terminal frame's."},
@@ -192,6 +208,7 @@ async def get_stream(
 @router.get(
     "/chats/{chat_id}/stream",
     response_class=Response,
+    dependencies=[Depends(StreamSlot())],
     responses=_SSE
     | {
         204: {"description": "The chat has no answer, or none after the one that the client has."},

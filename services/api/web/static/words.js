@@ -37,6 +37,7 @@ const ERRORS = {
   too_busy: "The server is busy. Try again in a moment.",
   too_many_data_sources: "You have as many databases as are allowed. Delete one first.",
   too_many_generations: "Too many of your answers are being written at once. Wait for one of them.",
+  too_many_streams: "Too many answers are being read at once, in all your windows. Close one of them.",
   too_many_operations: "Too many changes wait for your decision. Decide some of them first.",
   too_many_requests: "You have done this too often. Try again in a minute.",
   too_many_signups: "Too many accounts were made from your network. Try again later.",
