@@ -87,8 +87,15 @@ def read_json(text: bytes) -> Any:  # noqa: ANN401
 
     """
     insist_on_utf_8(text)
+    has_no_number = False
+
+    def stand_in(_name: str) -> _NotANumber:
+        nonlocal has_no_number
+        has_no_number = True
+        return _NotANumber()
+
     try:
-        read = json.loads(text.decode(), object_pairs_hook=_members, parse_constant=_NotANumber)
+        read = json.loads(text.decode(), object_pairs_hook=_members, parse_constant=stand_in)
     except NotJson:
         raise
     except RecursionError:
@@ -97,40 +104,32 @@ def read_json(text: bytes) -> Any:  # noqa: ANN401
         raise NotJson(f"can't be read as JSON (character {error.pos + 1})") from None
     except ValueError:  # no UTF-8, or too many digits
         raise NotJson from None
-    if _has_no_number(read):
+    if has_no_number:
         raise NotJson("must have no NaN and no Infinity")
     return read
 
 
 class _NotANumber:
-    """Stands for NaN and the infinities, which are no JSON, until the member is known that has it."""
-
-    def __init__(self, _name: str) -> None:
-        """As `parse_constant` is called."""
+    """Stands for NaN and the infinities, which are no JSON, until the member is known whose value it is."""
 
 
 def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     members = dict(pairs)
     if len(members) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for at, name in enumerate(names) if name in names[:at])
-        raise NotJson("must be there only once", kind="member_repeated", member=twice)
+        raise NotJson("must be there only once", kind="member_repeated", member=_first_twice(pairs))
     for name, value in pairs:
-        if _has_no_number(value):
+        if isinstance(value, _NotANumber):
             raise NotJson("must be a number that JSON has", kind="finite_number", member=name)
     return members
 
 
-def _has_no_number(value: object) -> bool:
-    """Whether a value is one of these, or is a list that has one. What objects have was looked at when they were read."""
-    unread = [value]
-    while unread:
-        one = unread.pop()
-        if isinstance(one, _NotANumber):
-            return True
-        if isinstance(one, list):
-            unread += one
-    return False
+def _first_twice(pairs: list[tuple[str, Any]]) -> str:
+    seen = set[str]()
+    for name, _ in pairs:
+        if name in seen:
+            return name
+        seen.add(name)
+    raise AssertionError("no name is there twice")
 
 
 class JsonRequest(Request):

@@ -9,9 +9,12 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 from starlette.datastructures import FormData
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.types import Message, Receive
 
 from services.api.accounts.schemas import Login
+from services.api.bodies import NotJson, is_json, read_json
+from shared.errors import UnsupportedMediaType
 
 URLENCODED: Final = "application/x-www-form-urlencoded"
 MULTIPART: Final = "multipart/form-data"
@@ -30,7 +33,6 @@ _FORM: Final = {
     },
 }
 _FIELDS_OF_FORM: Final = (("email", "username"), ("password", "password"), ("cookie", "cookie"))
-CHARSET: Final = re.compile(r""";\s*charset\s*=\s*"?([^";\s]*)""", re.IGNORECASE)
 _NOT_ASCII: Final = re.compile(rb"[\x80-\xff]")
 LOGIN_BODY: Final[dict[str, Any]] = {
     "requestBody": {
@@ -49,15 +51,17 @@ async def login_body(request: Request) -> Login:
     """The credentials, from JSON or from a form. The form's `username` is the e-mail address.
 
     Raises:
-        RequestValidationError: the body is neither, or has wrong fields.
+        RequestValidationError: the body can't be read, or has wrong fields.
+        UnsupportedMediaType: the body is neither.
 
     """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     try:
         if kind in {URLENCODED, MULTIPART}:
             return await _from_form(request, kind)
-        # As every other route reads JSON, so that a text that can't be kept is refused in the same words.
-        return Login.model_validate(await request.json())
+        if not is_json(request.headers):
+            raise UnsupportedMediaType("Content-Type: send the body as application/json, or as a form")
+        return Login.model_validate(read_json(await request.body()))
     except ValidationError as error:
         found = error.errors(include_url=False, include_context=False, include_input=False)
         raise RequestValidationError([{**e, "loc": ("body", *e["loc"])} for e in found]) from error
@@ -65,27 +69,19 @@ async def login_body(request: Request) -> Login:
         if error.status_code != HTTPStatus.BAD_REQUEST:
             raise  # the body is too large
         raise RequestValidationError([{"loc": ("body",), "type": "form_invalid", "msg": error.detail}]) from error
-    except (ValueError, RecursionError) as error:
-        raise RequestValidationError(
-            [{"loc": ("body",), "type": "json_invalid", "msg": "can't be read as JSON"}]
-        ) from error
+    except NotJson as error:
+        raise error.as_refusal() from None
+    except ClientDisconnect as error:
+        raise HTTPException(HTTPStatus.BAD_REQUEST) from error
 
 
 async def _from_form(request: Request, kind: str) -> Login:
     """Read a form. Starlette raises an HTTPException for one with too many or too large fields, or with files."""
-    if kind == MULTIPART and not _is_utf8(request.headers["content-type"]):
-        raise HTTPException(HTTPStatus.BAD_REQUEST, "a form must be UTF-8")
     # Starlette reads bytes of such a form that are not percent-encoded as Latin-1; here they are UTF-8 (WHATWG URL, section 5.1).
     receive = _percent_encoding(request.receive) if kind == URLENCODED else request.receive
     told = Request(request.scope, receive).form(max_files=0, max_fields=MAX_FIELDS, max_part_size=MAX_FIELD_BYTES)
     async with told as form:
         return Login.model_validate(_fields(form))
-
-
-def _is_utf8(content_type: str) -> bool:
-    """Whether a form of several parts has the one encoding that forms have here. Starlette would decode any of Python's."""
-    charset = CHARSET.search(content_type)
-    return charset is None or charset[1].lower() in {"utf-8", "utf8"}
 
 
 def _fields(form: FormData) -> dict[str, Any]:

@@ -20,4 +20,6 @@ def respond(failure: Failure) -> Response:
     if not text.endswith((".", "!", "?")):
         text += "."
     headers = {**failure.headers, CODE_HEADER: failure.code}
-    return Response(text, int(failure.status), headers, media_type="text/plain; charset=utf-8")
+    # A refused member may have a name that no text can have: half a surrogate pair is shown by its number.
+    shown = text.encode(errors="backslashreplace")
+    return Response(shown, int(failure.status), headers, media_type="text/plain; charset=utf-8")
