@@ -11,7 +11,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from shared.errors import UnknownHost
 from shared.host_lists import read_hosts
 
-_HOST: Final = re.compile(r"(\[(?P<address>[^\]]*)\]|(?P<name>[A-Za-z0-9._-]*))(:[0-9]*)?")
+_HOST: Final = re.compile(r"(\[(?P<address>[^\]]*)\]|(?P<name>[A-Za-z0-9._-]{0,253}))(:[0-9]{0,5})?")
+"""A name has at most 253 characters (RFC 1035, section 2.3.4)."""
 HEALTH_PATHS: Final = frozenset({"/livez", "/readyz"})
 """Asked by address, by what looks after containers. They tell nothing of anybody."""
 
@@ -25,6 +26,7 @@ class AllowedHosts:
     def __init__(self, app: ASGIApp, listed: Iterable[str]) -> None:
         self.app = app
         self.names, self.networks = read_hosts(listed)
+        self.below = tuple(name.removeprefix("*") for name in self.names if name.startswith("*."))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on.
@@ -47,9 +49,7 @@ class AllowedHosts:
         try:
             address = ip_address(host)
         except ValueError:
-            parents = host.split(".")[1:]
-            below = {f"*.{'.'.join(parents[at:])}" for at in range(len(parents))}
-            return host in self.names or not below.isdisjoint(self.names)
+            return host in self.names or host.endswith(self.below)
         return any(address in network for network in self.networks)
 
 

@@ -13,6 +13,7 @@ from tests.support.raw_http import ask, connected
 HOST = b"Host: x\r\n"
 GET = b"GET /livez HTTP/1.1\r\n" + HOST
 SMUGGLED = b"GET /smuggled HTTP/1.1\r\nHost: x\r\n\r\n"
+JSON = b"Content-Type: application/json\r\n"
 CHUNKED = b"Transfer-Encoding: chunked\r\n"
 
 
@@ -70,6 +71,7 @@ REFUSED: dict[str, tuple[int, bytes]] = {
     "a space in Host": (400, b"GET /livez HTTP/1.1\r\nHost: x y\r\n\r\n"),
     "a list in Host": (400, b"GET /livez HTTP/1.1\r\nHost: x, y\r\n\r\n"),
     "a port that is none": (400, b"GET /livez HTTP/1.1\r\nHost: x:y\r\n\r\n"),
+    "a name of no host's length": (400, b"GET /livez HTTP/1.1\r\nHost: " + b"a." * 150 + b"b\r\n\r\n"),
     "no ASCII in Host": (400, "GET /livez HTTP/1.1\r\nHost: é\r\n\r\n".encode()),
     "an odd Host in HTTP/1.0": (400, b"GET /livez HTTP/1.0\r\nHost: x/y\r\n\r\n"),
     "an account in a URL": (400, b"GET http://me@x/livez HTTP/1.1\r\nHost: x\r\n\r\n"),
@@ -138,9 +140,9 @@ async def test_a_bad_request_behind_another_takes_no_answer_from_it(api: str) ->
         (431, GET + b"X: 0123456789\r\n" * 2500),
         (431, GET + b"X: y\r\n" * 101 + b"\r\n"),
         (414, b"GET /" + b"a" * 33_000 + b" HTTP/1.1\r\n" + HOST + b"\r\n"),
-        (431, post(CHUNKED, body=b"0\r\nX: " + b"a" * 60_000)),
-        (431, post(CHUNKED, body=b"5;x=" + b"a" * 60_000)),
-        (431, post(CHUNKED, body=b"0\r\n" + b"X: y\r\n" * 101 + b"\r\n")),
+        (431, post(JSON, CHUNKED, body=b"0\r\nX: " + b"a" * 60_000)),
+        (431, post(JSON, CHUNKED, body=b"5;x=" + b"a" * 60_000)),
+        (431, post(JSON, CHUNKED, body=b"0\r\n" + b"X: y\r\n" * 101 + b"\r\n")),
     ],
     ids=["URL", "header", "name", "whole", "headers", "101", "whole URL", "trailer", "extension", "trailers"],
 )

@@ -13,7 +13,7 @@ MAX_FRAMING_BYTES: Final = 32 * 1024
 """Bytes that may come in a body without a byte of it: extensions of a chunk, and headers behind the last one."""
 _PER_HEADER: Final = len(b": \r\n")
 _PER_REQUEST_LINE: Final = len(b"GET  HTTP/1.1\r\n\r\n")
-_HOST: Final = re.compile(rb"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
+_HOST: Final = re.compile(rb"(?:[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
 """A name of DNS or an address. RFC 3986, section 3.2.2, also allows what no host has in its name."""
 _ABSOLUTE: Final = re.compile(rb"https?://([^/?#]*)[/?#]?.*", re.IGNORECASE | re.DOTALL)
 
