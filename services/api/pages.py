@@ -1,6 +1,7 @@
 """Pages of a list: where the next one is, or the one before."""
 
 from collections.abc import Mapping
+from urllib.parse import quote
 
 from fastapi import Request, Response
 
@@ -17,4 +18,4 @@ def link_previous(request: Request, response: Response, **place: object) -> None
 
 def _link(request: Request, response: Response, relation: str, place: Mapping[str, object]) -> None:
     there = request.url.include_query_params(**place)
-    response.headers["Link"] = f'<{there.path}?{there.query}>; rel="{relation}"'
+    response.headers["Link"] = f'<{quote(there.path)}?{there.query}>; rel="{relation}"'
