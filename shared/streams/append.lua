@@ -12,7 +12,10 @@ local frames = #ARGV - 5
 -- The log's last entry is its whole state: who wrote it, its sequence, and whether it ended the log.
 local function state(log)
     local found = redis.pcall('XREVRANGE', log, '+', '-', 'COUNT', 1)
-    if found.err and string.find(found.err, 'WRONGTYPE', 1, true) then
+    if found.err then
+        if not string.find(found.err, 'WRONGTYPE', 1, true) then
+            error(found.err)
+        end
         redis.call('DEL', log) -- another has put something else there, which would hold up every writer
     end
     local last = found[1]

@@ -63,9 +63,11 @@ async def heads(redis: Redis, logs: Sequence[LogNames]) -> list[Entry | None]:
 
 
 def _last(reply: Any) -> Entry | None:  # noqa: ANN401
-    """The entry of a reply that has one. What is wrong with one log is no matter of the others."""
-    if isinstance(reply, ResponseError) or not reply or b"frame" not in reply[0][1]:
+    """The entry of a reply that has one. Where something else than a log has its name, that is no matter of the others."""
+    if isinstance(reply, ResponseError) and str(reply).startswith("WRONGTYPE"):
         return None
     if isinstance(reply, Exception):
         raise StreamsUnavailable from reply
+    if not reply or b"frame" not in reply[0][1]:
+        return None
     return entry_of(*reply[0])

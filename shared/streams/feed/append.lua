@@ -8,7 +8,10 @@ local only_begins = ARGV[3] == '1'
 
 local function head(feed)
     local found = redis.pcall('XREVRANGE', feed, '+', '-', 'COUNT', 1)
-    if found.err and string.find(found.err, 'WRONGTYPE', 1, true) then
+    if found.err then
+        if not string.find(found.err, 'WRONGTYPE', 1, true) then
+            error(found.err)
+        end
         redis.call('DEL', feed) -- another has put something else there, which would hold up every writer
     end
     local last = found[1]
