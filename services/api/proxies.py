@@ -39,12 +39,11 @@ class BehindProxies(ProxyHeadersMiddleware):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # type: ignore[override]
         """Pass a request on."""
-        if scope["type"] == "http" and (root := self._root(scope)):
-            ROOT.set(root)
-            scope["root_path"] = root
-            if not _has_prefix(scope["path"], root):
-                scope["path"] = root + scope["path"]
-                scope["raw_path"] = root.encode() + scope["raw_path"]
+        if scope["type"] == "http":
+            root = self._root(scope)
+            ROOT.set(root)  # also where there is none: the requests of a connection share their context
+            if root:
+                _put_below(scope, root)
         await super().__call__(scope, receive, send)  # type: ignore[arg-type]
 
     def _root(self, scope: Scope) -> str:
@@ -57,6 +56,17 @@ class BehindProxies(ProxyHeadersMiddleware):
             except ValueError:
                 pass
         return self.root_path
+
+
+def _put_below(scope: Scope, root: str) -> None:
+    """Give a request's path its prefix, if it has none, and the slash that `/ai` lacks."""
+    scope["root_path"] = root
+    if not _has_prefix(scope["path"], root):
+        scope["path"] = root + scope["path"]
+        scope["raw_path"] = root.encode() + scope["raw_path"]
+    elif scope["path"] == root:
+        scope["path"] += "/"
+        scope["raw_path"] += b"/"
 
 
 def _has_prefix(path: str, root: str) -> bool:
