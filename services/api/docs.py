@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import re
+from functools import cache
 from importlib import resources
 from importlib.metadata import version
 from typing import Final
@@ -59,8 +60,13 @@ def read_file(name: str) -> Response:
     """
     if name not in MEDIA_TYPES:
         raise HTTPException(404)
-    content = (resources.files(PACKAGE) / "resources" / name).read_bytes()
-    return Response(content, headers={"Cache-Control": FOREVER, **NO_GUESSING}, media_type=MEDIA_TYPES[name])
+    return Response(_content(name), headers={"Cache-Control": FOREVER, **NO_GUESSING}, media_type=MEDIA_TYPES[name])
+
+
+@cache
+def _content(name: str) -> bytes:
+    """A file, read once: all who load it slowly share these bytes."""
+    return (resources.files(PACKAGE) / "resources" / name).read_bytes()
 
 
 def _confined(page: HTMLResponse) -> HTMLResponse:

@@ -10,7 +10,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 
 class HeadRequests:
-    """Answers HEAD as GET where a path's GET `has_head`."""
+    """Answers HEAD as GET where a path's GET `has_head`. The request's state says that nothing is shown: `is_head`."""
 
     def __init__(self, app: ASGIApp, has_head: Callable[[Scope], bool]) -> None:
         self.app = app
@@ -19,5 +19,5 @@ class HeadRequests:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on."""
         if scope["type"] == "http" and scope["method"] == "HEAD" and self.has_head(scope):
-            scope = {**scope, "method": "GET"}
+            scope = {**scope, "method": "GET", "state": {**scope["state"], "is_head": True}}
         await self.app(scope, receive, send)

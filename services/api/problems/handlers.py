@@ -59,7 +59,8 @@ def _answer(forms: Mapping[str, ErrorForm], failure_of: Callable[[Request, Any],
 
     async def answer(request: Request, error: Exception) -> Response:
         path = request.scope["path"].removeprefix(request.scope.get("root_path", ""))
-        form = next(form for beginning, form in longest_first if f"{path}/".startswith(f"{beginning.rstrip('/')}/"))
+        fits = (form for beginning, form in longest_first if f"{path}/".startswith(f"{beginning.rstrip('/')}/"))
+        form = next(fits, longest_first[-1][1])  # `*`, which OPTIONS may ask for, begins with nothing
         return form(failure_of(request, error))
 
     return answer

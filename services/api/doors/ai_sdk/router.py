@@ -153,7 +153,8 @@ async def get_chat(
         newest = rows[-1].making if rows and before is None else None
         awaited = await _find_awaited(db, newest.id, newest.outcome.status) if newest and knows else []
         shown = [row for row in rows if not row.making or row.making.is_final or (awaited and row is rows[-1])]
-        if newest and shown and shown[-1] is rows[-1]:
+        is_shown = not getattr(request.state, "is_head", False)
+        if newest and shown and shown[-1] is rows[-1] and is_shown:
             await views.add_view(db, newest.id, views.viewer(principal, awaited))
     if first is not None:
         link_previous(request, response, before=first)

@@ -22,6 +22,7 @@ export class Chat {
   #loaded = false;
   /** The path of the messages before those that are shown; null where there are none. */
   #older = null;
+  #begin = 1; // the position of the first message that was read
   #readingOlder = false;
   #make;
   #left;
@@ -126,7 +127,7 @@ export class Chat {
       // A message of ours that is on its way would be shown twice.
       while (this.#staleFrom < Infinity && this.#sending === 0 && this.id !== null && !signal.aborted) {
         // What is not shown needs no reading.
-        const begin = this.hasOlder ? (this.#views[0]?.message.position ?? 1) : 1;
+        const begin = this.hasOlder ? this.#begin : 1;
         const first = this.#loaded ? Math.max(this.#staleFrom, begin) : 1;
         this.#staleFrom = Infinity;
         const messages = await untilItWorks(() => this.#read(first, signal), signal);
@@ -149,7 +150,10 @@ export class Chat {
       }, signal);
       if (signal.aborted) return;
       this.#older = older;
-      const views = messages.map((message) => this.#viewOf(message));
+      // An API of the release before knows no page before a position, and tells the first messages.
+      const before = messages.filter((message) => message.position < this.#begin);
+      this.#begin = before[0]?.position ?? this.#begin;
+      const views = before.map((message) => this.#viewOf(message));
       around(() => {
         this.#views.unshift(...views);
         this.list.prepend(...views.map((view) => view.element));
@@ -165,6 +169,7 @@ export class Chat {
       const { messages: newest, older_url, ...chat } = await call("GET", this.path, { signal });
       this.#loaded = true;
       this.#older = older_url ?? null; // an API of the release before shows all
+      this.#begin = newest[0]?.position ?? 1;
       this.#listeners.read(chat);
       return newest;
     }
