@@ -8,13 +8,12 @@ from typing import Final
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from services.api.own_paths import HEALTH_PATHS
 from shared.errors import UnknownHost
 from shared.host_lists import read_hosts
 
 _HOST: Final = re.compile(r"(\[(?P<address>[^\]]*)\]|(?P<name>[A-Za-z0-9._-]{0,253}))(:[0-9]{0,5})?")
 """A name has at most 253 characters (RFC 1035, section 2.3.4)."""
-HEALTH_PATHS: Final = frozenset({"/livez", "/readyz"})
-"""Asked by address, by what looks after containers. They tell nothing of anybody."""
 
 
 class AllowedHosts:
@@ -56,4 +55,4 @@ class AllowedHosts:
 def _without_port(host: str) -> str:
     """`Example.COM.:443` → `example.com`, `[::1]:80` → `::1`; "" for what is no host."""
     found = _HOST.fullmatch(host)
-    return (found["address"] or found["name"]).lower().removesuffix(".") if found else ""
+    return (found["address"] or found["name"] or "").lower().removesuffix(".") if found else ""

@@ -72,7 +72,6 @@ from shared.telemetry.metrics import Metrics, NullMetrics
 
 log = get_logger(__name__)
 
-OPENAPI_PATH: Final = "/openapi.json"
 DOORS: Final = (native.DOOR, ai_sdk.DOOR)
 """The front doors. A path belongs to the door with the longest prefix."""
 
@@ -92,10 +91,10 @@ def create_app(settings: Settings, metrics: Metrics | None = None) -> FastAPI:
         version=version("cortexai"),
         summary="Chats whose answers are never lost.",
         lifespan=_lifespan(settings, metrics or NullMetrics()),
-        # FastAPI's own pages load their scripts from other hosts.
+        # FastAPI's own pages load their scripts from other hosts, and it describes itself on the event loop.
+        openapi_url=None,
         docs_url=None,
         redoc_url=None,
-        openapi_url=OPENAPI_PATH if settings.docs else None,
         redirect_slashes=False,  # a redirect would name the host that the request names
         exception_handlers=handlers,
     )

@@ -1,14 +1,17 @@
 """Cursors: where a page of a list begins. They are opaque to clients."""
 
 import binascii
+import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import TypeVar
+from typing import Final, TypeVar
 from uuid import UUID
 
 from shared.errors import CursorInvalid
 from shared.ids import MAX_BIGINT
+
+_NUMBER: Final = re.compile("[1-9][0-9]{0,18}", re.ASCII)
 
 Id = TypeVar("Id", int, UUID)
 
@@ -43,6 +46,6 @@ def number(text: str) -> int:
         CursorInvalid: this is none, or not in its usual spelling.
 
     """
-    if not (text.isascii() and text.isdecimal()) or not 0 < int(text) <= MAX_BIGINT or str(int(text)) != text:
+    if not _NUMBER.fullmatch(text) or int(text) > MAX_BIGINT:
         raise CursorInvalid(field="cursor")
     return int(text)

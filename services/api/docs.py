@@ -1,4 +1,4 @@
-"""`/docs`: Swagger UI from this very API, for readers without the internet, and for none but what this API serves."""
+"""`/docs`: Swagger UI from this very API, for readers without the internet; `/openapi.json`: what it shows."""
 
 import base64
 import hashlib
@@ -10,9 +10,10 @@ from typing import Final
 
 from fastapi import APIRouter, Request, Response
 from fastapi.openapi.docs import get_swagger_ui_html, get_swagger_ui_oauth2_redirect_html
-from fastapi.responses import HTMLResponse
+from fastapi.responses import HTMLResponse, JSONResponse
 from starlette.exceptions import HTTPException
 
+OPENAPI_PATH: Final = "/openapi.json"
 PACKAGE: Final = "fastapi_swagger"
 """Whose files are used, not its code: it is Swagger UI's distribution, without changes."""
 MEDIA_TYPES: Final = {
@@ -29,12 +30,19 @@ _INLINE: Final = re.compile(r"<script>(.*?)</script>", re.DOTALL)
 router = APIRouter(include_in_schema=False)
 
 
+@router.api_route(OPENAPI_PATH, methods=["GET", "HEAD"])
+def read_openapi(request: Request) -> Response:
+    """The description of the API. On a thread: to make it for the first time takes half a second."""
+    document, root = request.app.openapi(), request.scope.get("root_path", "")
+    return JSONResponse({**document, "servers": [{"url": root}]} if root else document)
+
+
 @router.get("/docs")
 def read_docs(request: Request) -> Response:
     """The page. It calls this API and nothing else."""
     root = request.scope.get("root_path", "").rstrip("/")
     page = get_swagger_ui_html(
-        openapi_url=f"{root}{request.app.openapi_url}",
+        openapi_url=f"{root}{OPENAPI_PATH}",
         title=f"{request.app.title} - Swagger UI",
         swagger_js_url=f"{root}{FOLDER}/swagger-ui-bundle.js",
         swagger_css_url=f"{root}{FOLDER}/swagger-ui.css",

@@ -32,7 +32,7 @@ def _is_plain_uuid(value: object) -> object:
 Digits = BeforeValidator(_is_plain_number)
 """Comes before a number in a path or a query: `1.0`, `1_0`, `+1`, ` 1` and `01` are no other spellings of a number."""
 
-BigIntId = Annotated[int, Digits, Path(ge=1, le=MAX_BIGINT)]
+BigIntId = Annotated[int, Path(ge=1, le=MAX_BIGINT), Digits]
 """An id in a path, as PostgreSQL's bigint holds it."""
 
 Uuid = Annotated[UUID, BeforeValidator(_is_plain_uuid)]

@@ -17,6 +17,7 @@ from services.api.answer_headers import completed
 from services.api.auth.authenticate import authenticate
 from services.api.bodies import insist_on_plain
 from services.api.dependencies import Access
+from services.api.own_paths import HEALTH_PATHS
 from services.api.resources import Resources
 from services.api.streaming.follow import StreamCut
 from shared.telemetry.logs import get_logger
@@ -26,7 +27,6 @@ log = get_logger(__name__)
 
 # uvicorn's complaint about a response without an end. A stream is cut on purpose, so that its client resumes.
 CUT: Final = "ASGI callable returned without completing response."
-QUIET_PATHS: Final = frozenset({"/livez", "/readyz"})
 
 
 class Authentication:
@@ -149,7 +149,7 @@ class RequestLog:
             status = status or HTTPStatus.INTERNAL_SERVER_ERROR.value  # which Starlette answers outside of this
             raise
         finally:
-            write = log.debug if path in QUIET_PATHS else log.info
+            write = log.debug if path in HEALTH_PATHS else log.info
             write(
                 "request",
                 method=scope["method"],

@@ -1,7 +1,10 @@
-"""The paths that answers name, as the client of the request reaches them: a proxy may serve the API below a prefix."""
+"""Paths of the API as its clients reach them: a proxy may serve the API below a prefix."""
 
 from contextvars import ContextVar
+from typing import Final
 
+HEALTH_PATHS: Final = frozenset({"/livez", "/readyz"})
+"""Asked by what looks after containers: often, and by address. They tell nothing of anybody."""
 ROOT: ContextVar[str] = ContextVar("root_path", default="")
 """What the paths of the current request begin with, such as `/ai`; "" where nothing stands before them."""
 

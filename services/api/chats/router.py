@@ -21,7 +21,7 @@ router = APIRouter(route_class=JsonRoute, prefix="/api/chats", tags=["chats"])
 
 _NOT_FOUND: Final[dict[int | str, dict[str, Any]]] = {404: {"description": "chat_not_found"}}
 
-Limit = Annotated[int, Digits, Query(ge=1, le=100, description="Page size.")]
+Limit = Annotated[int, Query(ge=1, le=100, description="Page size."), Digits]
 Include = Annotated[Literal["replaced"] | None, Query(description="With `replaced`, all versions of all messages.")]
 
 
@@ -78,9 +78,9 @@ async def list_messages(
     chat_id: BigIntId,
     principal: CurrentPrincipal,
     resources: AppResources,
-    after: Annotated[int, Digits, Query(ge=0, le=MAX_BIGINT, description="Positions past this one.")] = 0,
+    after: Annotated[int, Query(ge=0, le=MAX_BIGINT, description="Positions past this one."), Digits] = 0,
     before: Annotated[
-        int | None, Digits, Query(ge=1, le=MAX_BIGINT, description="The last positions before this one.")
+        int | None, Query(ge=1, le=MAX_BIGINT, description="The last positions before this one."), Digits
     ] = None,
     limit: Limit = MAX_MESSAGES,
     include: Include = None,

@@ -29,7 +29,7 @@ async def search(
     principal: CurrentPrincipal,
     resources: AppResources,
     q: Words,
-    limit: Annotated[int, Digits, Query(ge=1, le=MAX_FOUND, description="How many chats at most.")] = 20,
+    limit: Annotated[int, Query(ge=1, le=MAX_FOUND, description="How many chats at most."), Digits] = 20,
 ) -> list[FoundChat]:
     """The user's chats whose title has all words, then those with a message that has them; the newest activity first.
 

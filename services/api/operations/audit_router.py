@@ -22,7 +22,7 @@ async def list_audit(
     principal: CurrentPrincipal,
     resources: AppResources,
     cursor: Annotated[str | None, Query(max_length=200)] = None,
-    limit: Annotated[int, Digits, Query(ge=1, le=100, description="Page size.")] = 50,
+    limit: Annotated[int, Query(ge=1, le=100, description="Page size."), Digits] = 50,
 ) -> list[AuditEntry]:
     """What was done with the user's data sources, and who decided: the newest entry first. The next page is in `Link`."""
     before = cursors.number(cursor) if cursor else None

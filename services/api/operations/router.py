@@ -29,7 +29,7 @@ _PROPOSED: Final[dict[int | str, dict[str, Any]]] = {
 }
 _UNPROPOSABLE = "validation_failed, statement_refused, statement_failed, change_too_large, host_not_allowed"
 
-Limit = Annotated[int, Digits, Query(ge=1, le=100, description="Page size.")]
+Limit = Annotated[int, Query(ge=1, le=100, description="Page size."), Digits]
 
 
 @router.get("/api/operations", responses={422: {"description": "validation_failed, cursor_invalid"}})
@@ -39,7 +39,7 @@ async def list_all(
     principal: CurrentPrincipal,
     resources: AppResources,
     status: Status | None = None,
-    chat_id: Annotated[int | None, Digits, Query(ge=1, le=MAX_BIGINT)] = None,
+    chat_id: Annotated[int | None, Query(ge=1, le=MAX_BIGINT), Digits] = None,
     cursor: Annotated[str | None, Query(max_length=200)] = None,
     limit: Limit = 50,
 ) -> list[ListedOperation]:

@@ -17,7 +17,7 @@ router = APIRouter(route_class=JsonRoute, prefix="/api/usage", tags=["usage"])
 async def get_usage(
     principal: CurrentPrincipal,
     resources: AppResources,
-    days: Annotated[int, Digits, Query(ge=1, le=366, description="How many days.")] = 30,
+    days: Annotated[int, Query(ge=1, le=366, description="How many days."), Digits] = 30,
 ) -> Usage:
     """The tokens of the user's answers, searches, summaries and titles, by day, model and purpose, and those of today."""
     async with resources.database.connect() as db:

@@ -93,7 +93,7 @@ async def post_chat(request: Request, principal: CurrentPrincipal, resources: Ap
     dependencies=[Depends(StreamSlot())],
     responses=_SSE
     | {204: {"description": "The chat is not generating, and its last answer is known to the client."}}
-    | _errors(_422="validation_failed", _429="too_many_streams"),
+    | _errors(_404="not_found, for a name with a line end", _422="validation_failed", _429="too_many_streams"),
 )
 async def get_chat_stream(
     request: Request, chat_name: NameInPath, principal: CurrentPrincipal, resources: AppResources
@@ -131,14 +131,16 @@ async def stop_chat(chat_name: NameInPath, principal: CurrentPrincipal, resource
     )
 
 
-@router.get("/{chat_name:path}", responses=_errors(_422="validation_failed"))
+@router.get(
+    "/{chat_name:path}", responses=_errors(_404="not_found, for a name with a line end", _422="validation_failed")
+)
 async def get_chat(
     request: Request,
     response: Response,
     chat_name: NameInPath,
     principal: CurrentPrincipal,
     resources: AppResources,
-    before: Annotated[int | None, Digits, Query(ge=1, le=MAX_BIGINT, description="As `Link` has it.")] = None,
+    before: Annotated[int | None, Query(ge=1, le=MAX_BIGINT, description="As `Link` has it."), Digits] = None,
 ) -> list[UIMessage]:
     """The chat's newest messages, without an answer that is not over: the stream has all of that. None of a new chat.
 

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
-from services.api.fields import Flag, Storable, TimeZone
+from services.api.fields import Flag, Storable, Text, TimeZone
 from services.api.turns.turn import OnConflict
 
 MAX_ID_CHARS: Final = 200
@@ -37,9 +37,9 @@ class Part(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    type: str
-    text: Annotated[str, Storable] | None = None
-    state: str | None = None
+    type: Text
+    text: Text | None = None
+    state: Text | None = None
     approval: Any = None
 
 

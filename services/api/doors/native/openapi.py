@@ -2,12 +2,14 @@
 
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
+from threading import Lock
 from typing import Any, Final
 
 from fastapi import FastAPI
 
 from services.api.auth.session_cookies import SECURE_NAME
 from services.api.doors.native.problem_json import MEDIA_TYPE, Problem
+from services.api.own_paths import HEALTH_PATHS
 
 SESSION_COOKIE: Final = {
     "type": "apiKey",
@@ -27,12 +29,13 @@ def describe_errors(app: FastAPI, others: Mapping[str, Mapping[str, Any]]) -> No
 
 
 def _described(app: FastAPI, others: Mapping[str, Mapping[str, Any]]) -> Callable[[], dict[str, Any]]:
-    plain = app.openapi
+    plain, one_at_a_time = app.openapi, Lock()
 
     def openapi() -> dict[str, Any]:
-        if app.openapi_schema is None:
-            _describe(plain(), others)  # FastAPI keeps the document that it has made, so the changes are kept too
-        return plain()
+        with one_at_a_time:
+            if app.openapi_schema is None:
+                _describe(plain(), others)  # FastAPI keeps the document that it has made, so the changes are kept too
+            return plain()
 
     return openapi
 
@@ -58,7 +61,7 @@ def _describe(document: dict[str, Any], others: Mapping[str, Mapping[str, Any]])
         responses = operation["responses"]
         if "content" in responses.get("422", {}):  # FastAPI's own; a route of ours gives only the codes
             responses["422"] = {"description": "validation_failed"}
-        for status, codes in _implied(method, operation).items():
+        for status, codes in _implied(path, method, operation).items():
             responses.setdefault(status, {"description": codes})
         for status, response in responses.items():
             if int(status) >= HTTPStatus.BAD_REQUEST:
@@ -66,9 +69,11 @@ def _describe(document: dict[str, Any], others: Mapping[str, Mapping[str, Any]])
         operation["responses"] = dict(sorted(responses.items()))
 
 
-def _implied(method: str, operation: dict[str, Any]) -> dict[str, str]:
+def _implied(path: str, method: str, operation: dict[str, Any]) -> dict[str, str]:
     """The errors that an operation has because of what it takes: status → codes."""
-    implied = {}
+    implied = {} if path in HEALTH_PATHS else {"400": "bad_request, unknown_host"}
+    if operation.get("parameters"):
+        implied["422"] = "validation_failed"
     schemes = {name for scheme in operation.get("security", ()) for name in scheme}
     if schemes:
         implied["401"] = "unauthenticated, token_invalid, session_invalid"
@@ -78,7 +83,9 @@ def _implied(method: str, operation: dict[str, Any]) -> dict[str, str]:
         implied["401"] += ", ticket_invalid"
         implied["403"] = "ticket_mismatch"
     if "requestBody" in operation:
+        implied |= {"413": "payload_too_large", "422": "validation_failed"}
+    if "requestBody" in operation or method != "get":
+        implied["415"] = "unsupported_media_type"
+    if method != "get":
         implied["413"] = "payload_too_large"
-        if operation["requestBody"]["content"].keys() == {"application/json"}:
-            implied["415"] = "unsupported_media_type"
     return implied

@@ -1,0 +1,111 @@
+"""Fuzzing: requests by the hundred thousand against a whole system, and odd texts by the million for all that reads one.
+
+Requests are such as the OpenAPI document allows, forbids or does not foresee.
+
+Of each answer it checks that
+
+* it is no server error, but for what a made-up data source does not answer,
+* the document names its status and its media type,
+* its body is as the document describes it.
+
+Of each reader of texts (fields of bodies, queries and headers, ids of events, cursors, bodies) it checks that it returns a
+value or refuses the text in its own way, that a value is stored and shown without a fault, and that what is read again is
+read alike.
+
+The exit code is 0 only when all of this held. A fault is printed with its seed, which makes the same requests again.
+"""
+
+import argparse
+import os
+import random
+import sys
+import time
+from concurrent.futures import ProcessPoolExecutor
+from typing import Final
+
+from system import running_system
+
+from tests.doubles.process import start_groq_double
+from tests.support.fuzzing import Amounts, Findings, fuzz
+from tests.support.odd_texts import READERS, read_many
+
+AMOUNTS: Final = Amounts(allowed=15, forbidden=5, mutations=20)
+"""Of each operation, for one seed: about 25,000 requests."""
+BATCH: Final = 1_000
+SETTINGS: Final = {
+    "USER_MAX_LIVE_GENERATIONS": "1000",
+    "QUEUE_MAX_DEPTH": "100000",
+    "BCRYPT_ROUNDS": "10",
+    "OPERATIONS_MAX_PENDING": "1000",
+}
+
+
+def main() -> int:
+    """Run it. The exit code is 1 where something was wrong."""
+    options = _options()
+    wrong = _texts(options) + (_requests(options) if options.requests else 0)
+    return 1 if wrong else 0
+
+
+def _texts(options: argparse.Namespace) -> int:
+    began, faults = time.perf_counter(), dict[str, str]()
+    batches = -(-options.readings // (BATCH * len(READERS)))
+    seeds = range(options.seed, options.seed + batches)
+    with ProcessPoolExecutor(options.processes) as pool:
+        for seed, found in zip(seeds, pool.map(read_many, seeds, [BATCH] * batches), strict=True):
+            faults |= {kind: f"seed {seed}: {fault}" for kind, fault in found.items()}
+    print(
+        f"{batches * BATCH:,} texts for {len(READERS)} readers in {time.perf_counter() - began:.0f} s, {len(faults)} faults"
+    )
+    _show(faults)
+    return len(faults)
+
+
+def _requests(options: argparse.Namespace) -> int:
+    began, all_found = time.perf_counter(), Findings()
+    os.environ.update(SETTINGS)
+    with (
+        start_groq_double() as groq_url,
+        running_system(groq_url) as base_url,
+        ProcessPoolExecutor(options.processes) as pool,
+    ):
+        seed = options.seed
+        while all_found.cases < options.requests:
+            seeds = range(seed, seed + options.processes)
+            for one, found in zip(seeds, pool.map(_fuzz, [base_url] * len(seeds), seeds), strict=True):
+                found.faults = {kind: f"seed {one}: {fault}" for kind, fault in found.faults.items()}
+                all_found.add(found)
+            seed = seeds.stop
+            print(
+                f"{all_found.cases:,} requests, {len(all_found.faults)} faults, {time.perf_counter() - began:.0f} s",
+                flush=True,
+            )
+    print(", ".join(f"{status}: {count:,}" for status, count in sorted(all_found.statuses.items())))
+    _show(all_found.faults)
+    return len(all_found.faults)
+
+
+def _fuzz(base_url: str, seed: int) -> Findings:
+    return fuzz(base_url, seed=seed, amounts=AMOUNTS)
+
+
+def _show(faults: dict[str, str]) -> None:
+    for kind, fault in faults.items():
+        print(f"{kind}\n    {fault}")
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--requests", type=int, default=100_000, help="how many requests at least; 0 for none")
+    parser.add_argument(
+        "--readings", type=int, default=1_000_000, help="how many readings of odd texts, by all readers together"
+    )
+    parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(2**31), help="the first seed")
+    parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
+    options = parser.parse_args()
+    print(f"seed {options.seed}")
+    return options
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,304 @@
+"""Requests made from the OpenAPI document, and mutated ones, and what is wrong with their answers.
+
+Schemathesis makes requests that the document allows and such as it forbids. The latter take long to find, so most bad ones are
+mutations of good ones: of one value in the path, the query, the headers or the body, which becomes an odd one.
+"""
+
+import json
+import random
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Final, cast
+from urllib.parse import quote, urlsplit, urlunsplit
+from uuid import uuid4
+
+import requests
+import schemathesis
+from hypothesis import HealthCheck, Phase, Verbosity, given, settings
+from hypothesis import seed as seeded
+from hypothesis.errors import HypothesisException
+from schemathesis import Case, GenerationMode
+from schemathesis.checks import not_a_server_error
+from schemathesis.core.failures import FailureGroup
+from schemathesis.core.result import Ok
+from schemathesis.schemas import APIOperation
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+Operation = APIOperation[Any, Any, Any, Any]
+AnyCase = Case[Any]
+
+PASSWORD: Final = "correct horse battery staple"
+CHECKS: Final = [
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+]
+OF_OTHERS: Final = frozenset({"data_source_unreachable"})
+"""Codes of 503 that say nothing about this API: a made-up address of a database leads nowhere."""
+ENDS_THE_ACCOUNT: Final = ("DELETE", "/api/auth/me")
+SHOWN: Final = 600
+ODD_TEXTS: Final = (
+    "", " ", "\0", "\ud800", "\udfff\ud800", "\u202e", "\u200b", "\n", "\r\n", "data: x\n\n", "é", "e\u0301", "😀" * 50,
+    "x" * 300, "x" * 40_000, "../..", "%00", "%2F", "'; DROP TABLE users; --", "<script>", "${7*7}", "{{7*7}}", "null",
+    "1", "0", "-1", "1.0", "1_0", "+1", "01", "1e3", "0x1", "٣", "NaN", "9" * 30, str(2**63), str(2**63 - 1), "true", "[]",
+    "0198c0de-0000-7000-8000-000000000000", "a@b.c", "Europe/Berlin", "Etc/../UTC", "/etc/passwd", "MQ", "1:1-1",
+)  # fmt: skip
+ODD_VALUES: Final[tuple[Any, ...]] = (
+    None, True, False, 0, 1, -1, 1.0, 0.1, 1e308, 2**31, 2**53, 2**63, -(2**63) - 1, 10**400, [], {}, [[]], [None], [{}],
+    {"": ""}, {"$ne": None}, {"__proto__": {"x": 1}}, ["x"] * 2_000, [1, "x", None], {"id": 1}, float("nan"), float("inf"),
+)  # fmt: skip
+ODD_BODIES: Final = (
+    b"", b" ", b"{", b"null", b"[]", b'"x"', b"1", b"{}{}", b'{"a":1,"a":2}', b"\xff", b"\xef\xbb\xbf{}", b"[" * 5_000,
+    b'{"x":' * 5_000, b"NaN", b'{"content":"\xed\xa0\x80"}', "{}".encode("utf-16"), b"9" * 5_000, b"a=b&c=d", b"\x00",
+)  # fmt: skip
+ODD_HEADERS: Final = (
+    ("Content-Type", "text/plain"), ("Content-Type", "application/json; charset=latin-1"), ("Content-Type", ""),
+    ("Content-Type", "application/x-www-form-urlencoded"), ("Content-Type", "multipart/form-data; boundary=x"),
+    ("Content-Encoding", "gzip"), ("Content-Encoding", "identity"), ("Accept", "application/json"), ("Accept", ";;q=,"),
+    ("Prefer", "respond-async"), ("Prefer", 'wait="1'), ("Idempotency-Key", '"'), ("Idempotency-Key", "k"),
+    ("Last-Event-ID", "1:1-1"), ("Last-Event-ID", "9" * 100), ("traceparent", "00-0-0-0"), ("Cookie", "__Host-cortexai=x"),
+    ("Origin", "null"), ("X-Forwarded-Prefix", "/x/../y"), ("X-Forwarded-For", "x" * 100), ("Authorization", "Bearer x"),
+    ("Authorization", "Basic x"),
+)  # fmt: skip
+
+
+@dataclass
+class Findings:
+    """What was sent, and what was wrong: for each kind of fault, one request that shows it."""
+
+    statuses: Counter[int] = field(default_factory=Counter)
+    unsent: int = 0
+    faults: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def cases(self) -> int:
+        """How many requests were answered."""
+        return self.statuses.total()
+
+    def add(self, other: "Findings") -> None:
+        """Take over what another run has found."""
+        self.statuses += other.statuses
+        self.unsent += other.unsent
+        self.faults |= other.faults
+
+
+class Account:
+    """A user with something in each list, so that requests find what they ask for."""
+
+    def __init__(self, base_url: str) -> None:
+        self.http = requests.Session()
+        self.http.trust_env = False
+        self.base_url = base_url
+        self.headers: dict[str, str] = {}
+        credentials = {"email": f"{uuid4().hex}@example.com", "password": PASSWORD}
+        self._ask("POST", "/api/auth/signup", json=credentials)
+        token = self._ask("POST", "/api/auth/login", json=credentials)["access_token"]
+        self.headers["Authorization"] = f"Bearer {token}"
+        self._ask("PATCH", "/api/memory", json={"facts": [{"text": "I like tea.", "kind": "preference"}]})
+
+    def places(self, path: str) -> dict[str, object]:
+        """Values for the parameters of a path, each of something new."""
+        made: dict[str, object] = {}
+        if "{chat_" in path or "{generation_id}" in path:
+            made |= self._chat()
+        if "{source_id}" in path or "{operation_id}" in path:
+            made |= self._data_source(with_operation="{operation_id}" in path)
+        return {name: value for name, value in made.items() if f"{{{name}}}" in path}
+
+    def _chat(self) -> dict[str, object]:
+        chat = self._ask("POST", "/api/chats", json={"title": "Fuzzed"})["id"]
+        later = {"Prefer": "respond-async"}
+        turn = self._ask("POST", f"/api/chats/{chat}/messages", json={"content": "Hello"}, headers=later)
+        self._ask("POST", f"/api/chats/{chat}/stop")
+        message, generation = turn["message"]["id"], turn["generation"]["id"]
+        return {"chat_id": chat, "chat_name": str(chat), "message_id": message, "generation_id": generation}
+
+    def _data_source(self, *, with_operation: bool) -> dict[str, object]:
+        source = self._ask("POST", "/api/data-sources/sandbox")["id"]
+        if not with_operation:
+            return {"source_id": source}
+        change = {"sql": "UPDATE products SET stock = stock + 1 WHERE id = 1", "summary": "One more."}
+        operation = self._ask("POST", f"/api/data-sources/{source}/operations", json=change)["id"]
+        return {"source_id": source, "operation_id": operation}
+
+    def _ask(self, method: str, path: str, **sent: Any) -> Any:  # noqa: ANN401 - the answer's JSON
+        headers = self.headers | sent.pop("headers", {})
+        response = self.http.request(method, self.base_url + path, headers=headers, timeout=20, **sent)
+        response.raise_for_status()
+        return response.json() if response.content else None
+
+
+@dataclass(frozen=True)
+class Amounts:
+    """How many requests are made of each operation: allowed ones, forbidden ones, and mutations of each allowed one."""
+
+    allowed: int
+    forbidden: int
+    mutations: int
+
+
+def fuzz(base_url: str, *, seed: int, amounts: Amounts) -> Findings:
+    """Ask each operation so often, as a new user. The same seed makes the same requests, but for the ids in them."""
+    account, findings, rng = Account(base_url), Findings(), random.Random(seed)  # noqa: S311 - no secret
+    document = account.http.get(f"{base_url}/openapi.json", timeout=20).json()
+    for operation in _operations(document):
+        ends_account = (operation.method.upper(), operation.path) == ENDS_THE_ACCOUNT
+        ask = _Asker(base_url, Account(base_url) if ends_account else account, findings, rng, amounts.mutations)
+        places = ask.account.places(operation.path)
+        for fixed in (places, None) if places else (None,):
+            _run(operation, GenerationMode.POSITIVE, fixed, ask.with_mutations, seed=seed, examples=amounts.allowed)
+            _run(operation, GenerationMode.NEGATIVE, fixed, ask, seed=seed, examples=amounts.forbidden)
+    return findings
+
+
+def _operations(document: dict[str, Any]) -> Iterator[Operation]:
+    for result in schemathesis.openapi.from_dict(document).get_all_operations():
+        yield cast("Ok[Operation]", result).ok()
+
+
+def _run(
+    operation: Operation,
+    mode: GenerationMode,
+    fixed: dict[str, object] | None,
+    ask: Callable[[AnyCase], None],
+    *,
+    seed: int,
+    examples: int,
+) -> None:
+    """Make so many requests of one kind. An operation that takes nothing can't be asked in a wrong way."""
+    if examples == 0:
+        return
+    quick = settings(
+        max_examples=examples,
+        database=None,
+        deadline=None,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+        verbosity=Verbosity.quiet,
+    )
+    try:
+        seeded(seed)(quick(given(case=operation.as_strategy(mode, path_parameters=fixed))(ask)))()
+    except HypothesisException:
+        if mode is GenerationMode.POSITIVE:
+            raise
+
+
+class _Asker:
+    """Sends requests and their mutations, and looks at the answers."""
+
+    def __init__(self, base_url: str, account: Account, findings: Findings, rng: random.Random, mutations: int) -> None:
+        self.base_url, self.account, self.findings, self.rng = base_url, account, findings, rng
+        self.mutations = mutations
+
+    def __call__(self, case: AnyCase) -> None:
+        """Send a request."""
+        self._send(case, self._written(case))
+
+    def with_mutations(self, case: AnyCase) -> None:
+        """Send a request, and mutations of it."""
+        sent = self._written(case)
+        self._send(case, sent)
+        for _ in range(self.mutations):
+            self._send(case, mutated(sent, self.rng, in_path=bool(case.path_parameters)))
+
+    def _written(self, case: AnyCase) -> dict[str, Any]:
+        sent = case.as_transport_kwargs(base_url=self.base_url)
+        return {**sent, "headers": {**sent["headers"], **self.account.headers}}
+
+    def _send(self, case: AnyCase, sent: dict[str, Any]) -> None:
+        try:
+            response = self.account.http.request(**sent, timeout=30, stream=True, allow_redirects=False)
+        except (requests.RequestException, UnicodeError, ValueError) as error:
+            if isinstance(error, requests.ConnectionError):
+                self.findings.faults.setdefault(f"{case.method} {case.operation.path}: no answer", repr(sent)[:SHOWN])
+            self.findings.unsent += 1  # the client itself refuses such a header
+            return
+        with response:
+            self._look_at(case, response)
+
+    def _look_at(self, case: AnyCase, response: requests.Response) -> None:
+        self.findings.statuses[response.status_code] += 1
+        if response.headers.get("Content-Type", "").startswith("text/event-stream"):
+            response.raw.close()  # it may never end
+            response._content = b""
+        if response.status_code == 503 and response.json().get("code") in OF_OTHERS:
+            return
+        try:
+            case.validate_response(response, checks=CHECKS)
+        except FailureGroup as group:
+            for failure in group.exceptions:
+                kind = f"{case.method} {case.operation.path}: {response.status_code} {type(failure).__name__}"
+                told = f"{response.request.url} {response.request.headers} {response.request.body!r} → {response.text}"
+                self.findings.faults.setdefault(kind, f"{failure} {told}"[:SHOWN])
+
+
+def mutated(sent: dict[str, Any], rng: random.Random, *, in_path: bool) -> dict[str, Any]:
+    """A request with one thing in it changed. It stays one of the same route."""
+    ways = [_in_query, _in_headers, *([_in_path] * 2 if in_path else [])]
+    if "json" in sent:
+        ways += [_in_json] * 6 + [_whole_body]
+    return rng.choice(ways)({**sent, "headers": dict(sent["headers"])}, rng)
+
+
+def _in_path(sent: dict[str, Any], rng: random.Random) -> dict[str, Any]:
+    """Change a segment that holds a digit, as ids do; each of a route's own words has none."""
+    parts = urlsplit(sent["url"])
+    segments = parts.path.split("/")
+    ids = [at for at, segment in enumerate(segments) if any(letter.isdigit() for letter in segment)]
+    odd = rng.choice([text for text in ODD_TEXTS if text and "/" not in text and "%2F" not in text])
+    if ids:
+        segments[rng.choice(ids)] = quote(odd.encode(errors="surrogatepass"))
+    return {**sent, "url": urlunsplit(parts._replace(path="/".join(segments)))}
+
+
+def _in_query(sent: dict[str, Any], rng: random.Random) -> dict[str, Any]:
+    params = dict(sent.get("params") or {})
+    name = rng.choice(
+        [*params, "limit", "after", "before", "cursor", "q", "days", "include", "ticket", "temporary", "chat_id"]
+    )
+    params[name] = rng.choice(ODD_TEXTS).encode(errors="surrogatepass")
+    return {**sent, "params": params}
+
+
+def _in_headers(sent: dict[str, Any], rng: random.Random) -> dict[str, Any]:
+    name, value = rng.choice(ODD_HEADERS)
+    sent["headers"][name] = value
+    return sent
+
+
+def _whole_body(sent: dict[str, Any], rng: random.Random) -> dict[str, Any]:
+    return {**{name: value for name, value in sent.items() if name != "json"}, "data": rng.choice(ODD_BODIES)}
+
+
+def _in_json(sent: dict[str, Any], rng: random.Random) -> dict[str, Any]:
+    """Replace a value anywhere in the body, or add a member, or take one away."""
+    body = json.loads(json.dumps(sent["json"]))
+    holders = [one for one in _nested(body) if isinstance(one, dict | list)]
+    odd = rng.choice((*ODD_VALUES, *ODD_TEXTS))
+    if not holders:
+        body = odd
+    else:
+        holder = rng.choice(holders)
+        if isinstance(holder, list):
+            at = rng.randrange(len(holder) + 1)
+            holder[at : at + 1] = [odd]
+        elif holder and rng.random() < 0.2:
+            del holder[rng.choice(list(holder))]
+        else:
+            holder[rng.choice([*holder, *holder, rng.choice(ODD_TEXTS)])] = odd
+    plain = {name: value for name, value in sent.items() if name != "json"}
+    return {**plain, "data": json.dumps(body).encode()}
+
+
+def _nested(value: Any) -> Iterator[Any]:  # noqa: ANN401 - any JSON
+    yield value
+    for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from _nested(inner)
