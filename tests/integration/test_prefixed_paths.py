@@ -75,6 +75,20 @@ def paths_in(response: httpx.Response) -> Iterator[str]:
         yield from re.findall(r'"[a-z_]*url": ?"([^"]*)"', response.text)
 
 
+async def accepted_in_feed(way: Proxied, chat: int, mine: dict[str, str]) -> str:
+    """Say something. Returns the path of its answer, as the live feed names it."""
+    headers = {**mine, **({"X-Forwarded-Prefix": way.prefix} if way.told else {})}
+    path = "/api/events" if way.strips else f"{way.prefix}/api/events"
+    async with way.http.stream("GET", path, headers=headers) as stream:
+        async for line in stream.aiter_lines():
+            if '"type":"ready"' in line:
+                later = {**mine, "Prefer": "respond-async"}
+                await way.api("POST", f"/api/chats/{chat}/messages", headers=later, json={"content": "Hello"})
+            if found := re.search(r'"stream_url":"([^"]*)"', line):
+                return found[1]
+    raise AssertionError("no message was accepted")
+
+
 async def test_each_path_that_an_answer_names_is_one_to_ask_for(ways: list[Proxied]) -> None:
     for number, way in enumerate((ways[0], ways[-1])):
         account = {"email": f"user{number}@example.com", "password": PASSWORD}
@@ -108,8 +122,11 @@ async def test_each_path_that_an_answer_names_is_one_to_ask_for(ways: list[Proxi
             await way.api("GET", "/api/audit?limit=1", headers=mine),
         ]
         named = {path: None for answer in answers for path in paths_in(answer)}
+        other = chats[1].json()["id"]
+        named[await accepted_in_feed(way, other, mine)] = None
         assert len(named) >= 10
-        await way.api("POST", f"/api/chats/{chat}/stop", headers=mine)  # so that streams end
+        for each in (chat, other):
+            await way.api("POST", f"/api/chats/{each}/stop", headers=mine)  # so that streams end
         for path in named:
             assert path.startswith(f"{way.prefix}/api/")
             assert (await way.ask("GET", path, headers=mine)).status_code == 200, path

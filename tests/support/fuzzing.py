@@ -185,7 +185,8 @@ def _run(
         verbosity=Verbosity.quiet,
     )
     try:
-        seeded(seed)(quick(given(case=operation.as_strategy(mode, path_parameters=fixed))(ask)))()
+        cases = operation.as_strategy(mode, path_parameters=fixed)
+        seeded(seed)(quick(given(case=cases)(lambda case: ask(case))))()  # noqa: PLW0108 - hypothesis asks for a function
     except HypothesisException:
         if mode is GenerationMode.POSITIVE:
             raise

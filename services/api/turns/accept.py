@@ -5,7 +5,7 @@ from typing import Final
 from sqlalchemy.exc import IntegrityError
 
 from services.api.generations.cancellation import end_cancelled
-from services.api.generations.paths import stream_url
+from services.api.generations.paths import stream_path
 from services.api.limits import Limits
 from services.api.turns import queries
 from services.api.turns.idempotency import find_repeated, hashed_key
@@ -117,7 +117,7 @@ def tell_accepted(feed: FeedPublisher, new: NewTurn | Edit, turn: Turn) -> None:
         position=turn.position,
         generation_id=turn.generation_id,
         status=turn.status,
-        stream_url=stream_url(turn.generation_id),
+        stream_url=stream_path(turn.generation_id),
         created_at=turn.created_at,
     )
     feed.tell(new.user_id, accepted)
