@@ -60,6 +60,18 @@ async def test_of_a_crowd_of_a_thousand_another_network_waits_for_one() -> None:
     assert hall.served.index("ann") == 1
 
 
+async def test_a_network_that_has_no_permit_goes_before_one_that_has_all() -> None:
+    queue = FairQueue(2)
+    hall = Hall(queue)
+    async with queue.take("crowd", "a"):
+        async with queue.take("crowd", "b"):
+            tasks = start(hall, *[("crowd", "c", "crowd")] * 3, ("office", "ann", "ann"))
+            await hall.wait(4)
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        assert hall.served[0] == "ann"
+    await asyncio.gather(*tasks)
+
+
 async def test_of_a_network_of_which_too_many_wait_one_more_is_refused_and_of_others_none() -> None:
     hall = Hall(FairQueue(1, of_network=2, in_all=100))
     async with hall.closed():

@@ -29,26 +29,28 @@ async def check_password(resources: Resources, email: str, password: str, networ
         TooBusy: too many passwords are being checked.
 
     """
-    async with resources.database.connect() as db:
-        found = await find_credentials(db, email)
-    await resources.costs.look()
-    if found is not None and rounds_of(found.password_hash) is None:
-        found = None  # an account that the operator has locked
-    account = account_key(found.id) if found else f"address {email.lower()}"
-    made = await resources.tries.begin(account, network)
-    password_hash = found.password_hash if found else resources.passwords.nobody(resources.costs.of(email.lower()))
-    async with resources.passwords.hasher(network, account) as hasher:
-        await made.check()
-        verdict = await hasher.verify(password, password_hash)
-        if not verdict.right:
-            made.count_wrong()
-    if not verdict.right or found is None:
-        await made.tell_wrong()
-        raise CredentialsInvalid
-    await made.tell_right()
+    # Who waits has asked nothing of the database and of Redis yet, so that a crowd does not hold up others there either.
+    async with resources.passwords.hasher(network, email.lower()) as hasher:
+        found = await _find(resources, email)
+        account = account_key(found.id) if found else f"address {email.lower()}"
+        await resources.tries.check(account, network)
+        nobody = resources.passwords.nobody(resources.costs.of(email.lower()))
+        verdict = await hasher.verify(password, found.password_hash if found else nobody)
+        if not verdict.right or found is None:
+            await resources.tries.note_wrong(account, network)
+            raise CredentialsInvalid
+    await resources.tries.note_right(account, network)
     if verdict.better_hash:
         await _keep(resources, found, verdict.better_hash)
     return found.id
+
+
+async def _find(resources: Resources, email: str) -> Credentials | None:
+    """The credentials of this address; None when it has no account, or one that the operator has locked."""
+    async with resources.database.connect() as db:
+        found = await find_credentials(db, email)
+    await resources.costs.look()
+    return found if found and rounds_of(found.password_hash) is not None else None
 
 
 async def _keep(resources: Resources, found: Credentials, better_hash: str) -> None:

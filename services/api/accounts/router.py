@@ -30,8 +30,8 @@ _BUSY: Final[dict[int | str, dict[str, Any]]] = {503: {"description": "database_
 async def signup(request: Request, body: Signup, resources: AppResources) -> Account:
     """Make an account."""
     network = _network(request)
-    await resources.signups.take(network)
     async with resources.passwords.hasher(network, body.email) as hasher:
+        await resources.signups.take(network)
         password_hash = await hasher.hash(body.password)
     async with resources.database.connect() as db:
         row = await add_user(db, body.email, password_hash)

@@ -4,7 +4,7 @@ Source: fair queueing with the longest queue dropped first (McKenney 1990, RFC 7
 """
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
@@ -59,7 +59,7 @@ class _Waiters:
 
 
 class FairQueue:
-    """Gives out `permits` at a time: to networks in rotation, and within a network to accounts in rotation.
+    """Gives out `permits` at a time: to the network that has fewest of them, of those in rotation; so to its accounts.
 
     At most `of_network` wait for each network and `in_all` for all of them. When that many wait, one of the network
     with most of them makes room for one of a network with fewer.
@@ -71,6 +71,7 @@ class FairQueue:
         self._in_all = in_all
         self._waiting = 0
         self._networks: dict[str, _Waiters] = {}
+        self._permitted = Counter[str]()
 
     @property
     def waiting(self) -> int:
@@ -89,9 +90,13 @@ class FairQueue:
             self._free -= 1
         else:
             await self._wait(network, account)
+        self._permitted[network] += 1
         try:
             yield
         finally:
+            self._permitted[network] -= 1
+            if not self._permitted[network]:
+                del self._permitted[network]
             self._pass_on()
 
     async def _wait(self, network: str, account: str) -> None:
@@ -141,7 +146,7 @@ class FairQueue:
     def _pass_on(self) -> None:
         """Give a permit to the next one."""
         while self._networks:
-            network = next(iter(self._networks))
+            network = min(self._networks, key=self._permitted.__getitem__)  # the first one of those that have as many
             self._networks[network] = self._networks.pop(network)  # behind the other networks
             waiter = self._networks[network].next()
             self._took_from(network)
