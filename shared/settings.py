@@ -4,6 +4,7 @@ import re
 from base64 import urlsafe_b64decode
 from collections.abc import Iterable
 from typing import Annotated, Any, Final, Literal, Self
+from urllib.parse import unquote, urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import NoDecode
@@ -16,7 +17,7 @@ from shared.host_lists import read_hosts
 from shared.origins import read_origin
 from shared.redis_urls import one_spelling
 from shared.urls import MAX_PORT, read_prefix, read_url, unknown_parameter
-from shared.weak_secrets import is_weak
+from shared.weak_secrets import is_weak, is_weak_password
 
 MIN_SECRET_BYTES: Final = 32
 DATA_SOURCE_KEY_BYTES: Final = 32
@@ -327,6 +328,13 @@ class Settings(RedisSettings, DatabaseSettings):
             if self.user_messages_per_minute is None
             else self.user_messages_per_minute
         )
+
+    @property
+    def weak_passwords(self) -> tuple[str, ...]:
+        """The settings whose URLs have a password that others know or can guess. A laptop's server may well have one."""
+        urls = ("database_url", "sandbox_database_url", "redis_url", "celery_broker_url", "stream_redis_url")
+        found = (name for name in urls if is_weak_password(unquote(urlsplit(getattr(self, name) or "").password or "")))
+        return tuple(name.upper() for name in found)
 
     @property
     def listed_origins(self) -> tuple[str, ...]:

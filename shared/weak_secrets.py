@@ -35,11 +35,13 @@ SEQUENCES: Final = (
 )
 RUN: Final = 4
 """So many characters of a sequence, one after the other, are a run: in random hexadecimal one in some 500 places."""
-LEAST_BITS: Final = 2.5
-"""The entropy of a character by how often each occurs. 32 random decimal digits hardly ever have less than 2.7."""
+LEAST_PASSWORD: Final = 12
+LEAST_BITS: Final = 2.25
+"""The entropy of a character by how often each occurs. 40 random decimal digits have 3.1, and hardly ever less than 2.5."""
 LEAST_TEXT: Final = 20
 """Bytes. Of so many random ones, all are printable once in 400 million times; of 32, once in 10^13."""
-WHOLE_BYTES: Final = re.compile(r"(?:[0-9a-f]{2})+")
+WHOLE_BYTES: Final = re.compile(r"(?=.*[a-f])(?:[0-9a-f]{2})+")
+"""Not of digits alone, which are decimal, and most of which would spell printable characters."""
 
 _RUNS: Final = frozenset(
     text[start : start + RUN]
@@ -47,6 +49,11 @@ _RUNS: Final = frozenset(
     for text in (sequence, sequence[::-1])
     for start in range(len(text) - RUN + 1)
 )
+
+
+def is_weak_password(password: str) -> bool:
+    """Whether a password of a server looks as if others knew it or could guess it, or is short. No password is none."""
+    return bool(password) and (len(password) < LEAST_PASSWORD or is_weak(password))
 
 
 def is_weak(secret: str) -> bool:

@@ -166,6 +166,8 @@ async def _open_resources(settings: Settings, metrics: Metrics) -> AsyncIterator
     if settings.jwt_secret_key is None:
         raise SettingsInvalid("JWT_SECRET_KEY: is not set")
     secret = settings.jwt_secret_key.get_secret_value()
+    for name in settings.weak_passwords:
+        log.warning("weak_password", setting=name)
     async with AsyncExitStack() as stack:
         database = open_database(settings.database_url, pool_size=settings.database_pool_size)
         stack.push_async_callback(database.dispose)

@@ -52,6 +52,13 @@ class Finding:
     remedy: str = ""
 
 
+def passwords(settings: Settings) -> Iterator[Finding]:
+    """The passwords in addresses are not the ones that everybody tries first."""
+    for name in settings.weak_passwords:
+        detail = "the password is a default, short, or can be guessed"
+        yield Finding(name, "note", detail, "where others reach the server, make one with: openssl rand -hex 32")
+
+
 def postgres(settings: Settings) -> Iterator[Finding]:
     """It answers, is new enough, and has the newest schema."""
     try:

@@ -63,6 +63,7 @@ def examine(directory: Path) -> Iterator[Finding]:
         yield Finding("settings", "wrong", error.message, "set it in the environment or in .env")
         return
     yield Finding("settings", "ok", "all usable")
+    yield from checks.passwords(settings)
     if found is not None:
         yield Finding("cortexai up", "ok", f"runs on {directory}, process {found[0].pid}")
     else:

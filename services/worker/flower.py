@@ -14,6 +14,7 @@ from shared.errors import SettingsInvalid
 from shared.jobs.names import broker_transport
 from shared.settings import RedisSettings
 from shared.telemetry.logs import get_logger
+from shared.weak_secrets import is_weak_password
 
 log = get_logger(__name__)
 
@@ -35,6 +36,9 @@ def run(settings: RedisSettings) -> None:
     setup_logging()
     # It warns whenever it asks the workers for something and none answers, as at the start of a deployment.
     logging.getLogger("flower.inspector").setLevel(logging.ERROR)
+    accounts = os.environ.get("FLOWER_BASIC_AUTH", "").split(",")
+    if any(is_weak_password(account.partition(":")[2]) for account in accounts):
+        log.warning("weak_password", setting="FLOWER_BASIC_AUTH")
     celery = Celery("cortexai", broker=settings.celery_broker_url)
     celery.conf.broker_transport_options = broker_transport(settings.redis_prefix)
     flower = Flower(capp=celery, options=options, **web)

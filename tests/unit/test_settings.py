@@ -290,6 +290,20 @@ def test_a_signing_secret_is_as_long_as_its_algorithms_hash(
     assert secret[1:] not in str(refused.value)
 
 
+def test_passwords_that_everybody_tries_first_are_named_and_not_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    strong = token_hex(32)
+    weak = load(monkeypatch, DATABASE_URL="postgresql://postgres:postgres@db/x", REDIS_URL=f"redis://:{strong}@r")
+    assert weak.weak_passwords == ("DATABASE_URL",)
+    weak = load(
+        monkeypatch,
+        DATABASE_URL=f"postgresql://u:{strong}@db/x",
+        REDIS_URL="redis://:change%2Dme%2Dnow%2Dplease@r",
+        STREAM_REDIS_URL=f"redis://:{strong}@r",
+    )
+    assert weak.weak_passwords == ("REDIS_URL", "CELERY_BROKER_URL")
+    assert load(monkeypatch, DATABASE_URL="postgresql:///x", REDIS_URL="redis://r").weak_passwords == ()
+
+
 def test_a_secrets_length_is_counted_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     assert load(monkeypatch, JWT_SECRET_KEY="äöüßéèêàâçñőæøåł").jwt_secret_key is not None
 
