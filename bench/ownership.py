@@ -5,6 +5,7 @@ each change, and prints what nobody noticed. It takes about ten seconds for each
 """
 
 import ast
+import os
 import re
 import shutil
 import subprocess
@@ -76,14 +77,11 @@ def _characters(line: str, offset: int) -> int:
 def is_noticed(copy: Path, tests: list[str]) -> bool:
     """Whether a test fails on what is in the copy."""
     command = [sys.executable, "-m", "pytest", "-n0", "-q", "-x", "--no-header", "-p", "no:cacheprovider", *tests]
-    done = subprocess.run(command, cwd=copy, capture_output=True, timeout=SECONDS, check=False, env=_environment(copy))
+    around = {**os.environ, "PYTHONPATH": str(copy)}
+    done = subprocess.run(command, cwd=copy, capture_output=True, timeout=SECONDS, check=False, env=around)
     if done.returncode not in {0, 1}:
         raise SystemExit(done.stdout.decode()[-2000:])
     return done.returncode == 1
-
-
-def _environment(copy: Path) -> dict[str, str]:
-    return {"PYTHONPATH": str(copy), "PATH": str(Path(sys.executable).parent), "HOME": str(copy)}
 
 
 def main(tests: list[str]) -> None:
@@ -104,9 +102,10 @@ def main(tests: list[str]) -> None:
             raise SystemExit("The tests fail on unchanged code.")
         for number, condition in enumerate(found, start=1):
             began = time.monotonic()
+            unchanged = (copy / condition.path).read_text()
             (copy / condition.path).write_text(condition.changed)
             noticed = is_noticed(copy, tests)
-            shutil.copy(ROOT / condition.path, copy / condition.path)
+            (copy / condition.path).write_text(unchanged)
             unnoticed += [] if noticed else [condition]
             told = "noticed" if noticed else "NOT noticed"
             print(f"{number}/{len(found)} {told} {time.monotonic() - began:.0f} s {condition}", flush=True)

@@ -39,7 +39,7 @@ def run() -> None:
         CommandError: a table stayed locked. What was migrated until then stays so.
 
     """
-    url = context.config.attributes.get("database_url") or DatabaseSettings.load().database_url
+    url = context.config.attributes.get("database_url") or DatabaseSettings.load().migration_url
     tries = context.config.attributes.get("lock_tries", LOCK_TRIES)
     engine = create_engine(url, poolclass=pool.NullPool, connect_args=connect_arguments(url))
     try:

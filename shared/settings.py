@@ -10,6 +10,7 @@ from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_va
 from pydantic_settings import NoDecode
 
 from shared.bounds import MIN_PROMPT_TOKENS, find_contradiction
+from shared.database_timeouts import Timeouts
 from shared.database_urls import PASSED_OVER, SCHEME, to_sqlalchemy
 from shared.environment import EnvironmentSettings
 from shared.errors import SettingsInvalid
@@ -88,6 +89,11 @@ class DatabaseSettings(LogSettings):
     """What a process needs that only talks to the database, such as a migration."""
 
     database_url: str = Field(repr=False)  # URLs hold passwords
+    migration_database_url: str | None = Field(default=None, repr=False)
+    migration_sandbox_url: str | None = Field(default=None, repr=False)
+    database_statement_seconds: int = Field(default=60, ge=1, le=3600)
+    database_lock_seconds: int = Field(default=15, ge=1, le=600)
+    database_idle_seconds: int = Field(default=300, ge=10, le=3600)
     sandbox_database_url: str | None = Field(default=None, repr=False)
     data_source_keys: Annotated[tuple[SecretStr, ...], NoDecode] = ()
 
@@ -111,13 +117,23 @@ class DatabaseSettings(LogSettings):
                 )
         return keys
 
-    @field_validator("database_url")
+    @field_validator("database_url", "migration_database_url")
     @classmethod
-    def _to_psycopg(cls, url: str) -> str:
+    def _to_psycopg(cls, url: str | None) -> str | None:
         """Take every usual spelling of a PostgreSQL URL (Heroku's, Neon's, Prisma's, psycopg2's) to psycopg 3."""
-        return to_sqlalchemy(url)
+        return None if url is None else to_sqlalchemy(url)
 
-    @field_validator("sandbox_database_url")
+    @property
+    def migration_url(self) -> str:
+        """The URL with which the schema and the roles are changed."""
+        return self.migration_database_url or self.database_url
+
+    @property
+    def timeouts(self) -> Timeouts:
+        """How long the application's role may do something."""
+        return Timeouts(self.database_statement_seconds, self.database_lock_seconds, self.database_idle_seconds)
+
+    @field_validator("sandbox_database_url", "migration_sandbox_url")
     @classmethod
     def _names_a_database(cls, url: str | None) -> str | None:
         if url is None:

@@ -17,10 +17,12 @@ import migrations
 from services.launcher.embedded.postgres import EmbeddedPostgres
 from services.launcher.embedded.valkey import EmbeddedValkey
 from services.launcher.guard import Guard
+from shared.database.roles import connect_admin, give_rights, make_role
+from shared.database_timeouts import Timeouts
 from shared.settings import Settings
 from shared.telemetry.logs import configure_logging
 from tests.doubles.process import start_groq_double, start_tavily_double
-from tests.support.databases import emptied, shape
+from tests.support.databases import APP, as_app, emptied, shape
 from tests.support.forks import Forks
 from tests.support.system import System, environment
 
@@ -47,7 +49,11 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostg
     """PostgreSQL, with a migrated template."""
     with EmbeddedPostgres(tmp_path_factory.mktemp("pg"), durable=False, settings={"max_connections": "300"}) as server:
         _admin(server, sql.SQL("CREATE DATABASE {}").format(sql.Identifier(TEMPLATE)))
-        command.upgrade(alembic_config(server.url_of(TEMPLATE)), "head")
+        template = server.url_of(TEMPLATE)
+        command.upgrade(alembic_config(template), "head")
+        with connect_admin(template) as admin, admin.transaction():
+            make_role(admin, APP)
+            give_rights(admin, APP.name, Timeouts(statement=60, lock=15, idle=300))
         yield server
 
 
@@ -157,7 +163,7 @@ def new_system(
         valkey.start()
         database_url = settings.pop("DATABASE_URL", "") or make_database()
         env = environment(database_url, valkey.url, groq_url, SECRET, **settings)
-        systems.append(System(env, folder, guard, valkey, forks))
+        systems.append(System(env, folder, guard, valkey, forks, database_url))
         return systems[-1]
 
     yield make
@@ -173,12 +179,12 @@ def settings(database_url: str, valkey: EmbeddedValkey, groq_url: str) -> Settin
 
 
 def settings_for(database_url: str, redis_url: str, groq_url: str, **overrides: object) -> Settings:
-    """Settings for some servers, with quick passwords and short segments.
+    """Settings for some servers, with quick passwords and short segments. The database is used as the application's role.
 
     Titles are off, since nobody works on their jobs here: a stream waits a second at its end for a title that is asked for.
     """
     values: dict[str, Any] = {
-        "database_url": database_url,
+        "database_url": as_app(database_url),
         "redis_url": redis_url,
         "jwt_secret_key": SECRET,
         "groq_api_key": "test",

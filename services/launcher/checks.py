@@ -21,7 +21,9 @@ from services.launcher.data_dir import nearest_existing
 from services.launcher.errors import LauncherError
 from services.launcher.program import why_not_listen
 from shared import descriptors, servers
+from shared.data_sources.dangerous_functions import DANGEROUS, FIND
 from shared.data_sources.sandbox.server import GROUP
+from shared.database import roles
 from shared.database.identity import QUERY, digest
 from shared.database_urls import to_libpq
 from shared.proxies import Way, find_way
@@ -65,6 +67,7 @@ def postgres(settings: Settings) -> Iterator[Finding]:
         url = to_libpq(settings.database_url)
         with psycopg.connect(url, connect_timeout=ANSWER_SECONDS, prepare_threshold=None) as connection:
             version = connection.info.server_version // 10_000
+            excess = roles.excess(connection)
     except psycopg.ProgrammingError:
         # The driver's message would quote the URL.
         yield Finding(
@@ -79,6 +82,11 @@ def postgres(settings: Settings) -> Iterator[Finding]:
         yield Finding("PostgreSQL", "wrong", f"version {version}", f"use {OLDEST_POSTGRES} or newer")
     else:
         yield Finding("PostgreSQL", "ok", f"version {version}")
+    if excess is not None:
+        remedy = (
+            "name a role for migrations in MIGRATION_DATABASE_URL, and another in DATABASE_URL (docs/operations.md)"
+        )
+        yield Finding("database role", "note", f"the role of DATABASE_URL {excess}", remedy)
     yield schema(settings)
 
 
@@ -281,10 +289,10 @@ def sandboxes(url: str, database_url: str) -> Iterator[Finding]:
     """Their database is there and closed to all others, and the application's database is closed to them."""
     try:
         with psycopg.connect(to_libpq(url), connect_timeout=ANSWER_SECONDS, prepare_threshold=None) as connection:
-            ((is_open, is_superuser, name),) = connection.execute(
-                "SELECT has_database_privilege('public', current_database(), 'CONNECT'),"
-                " current_setting('is_superuser') = 'on', current_database()"
+            ((is_open, name),) = connection.execute(
+                "SELECT has_database_privilege('public', current_database(), 'CONNECT'), current_database()"
             ).fetchall()
+            has_dangers = bool(connection.execute(FIND, {"names": DANGEROUS, "role": "public"}).fetchall())
         with psycopg.connect(
             to_libpq(database_url), connect_timeout=ANSWER_SECONDS, prepare_threshold=None
         ) as connection:
@@ -299,9 +307,10 @@ def sandboxes(url: str, database_url: str) -> Iterator[Finding]:
         return
     if is_open:
         yield Finding("sandboxes", "wrong", "everybody may connect to their database", "cortexai migrate")
-    elif not is_superuser:
-        detail = f"SANDBOX_DATABASE_URL is no superuser of {name}, so dangerous functions can't be taken from the roles"
-        yield Finding("sandboxes", "note", detail, "name a superuser of a server that holds nothing else")
+    elif has_dangers:
+        detail = f"in {name}, everybody may call dangerous functions, since no superuser has taken them away"
+        remedy = "name a superuser of a server that holds nothing else, in MIGRATION_DATABASE_URL or here"
+        yield Finding("sandboxes", "note", detail, remedy)
     else:
         yield Finding("sandboxes", "ok", f"in the database {name}")
     if lets_in:

@@ -13,7 +13,7 @@ from services.launcher import checks
 from services.launcher.checks import Finding
 from services.launcher.configuration import Addresses, Given, additions, resolve
 from services.launcher.data_dir import Running, Secrets, is_held, nearest_existing, read_running, why_no_folder
-from services.launcher.embedded.postgres import SANDBOX, EmbeddedPostgres
+from services.launcher.embedded.postgres import EmbeddedPostgres
 from services.launcher.embedded.valkey import EmbeddedValkey
 from services.launcher.errors import PackagesMissing
 from services.launcher.program import LOOPBACK
@@ -111,7 +111,7 @@ def addresses_of(directory: Path, given: Given, found: tuple[Running, Secrets] |
     database_url = redis_url = model_url = sandbox_url = None
     if running.postgres_port is not None and given.database_url is None:
         server = EmbeddedPostgres(directory, port=running.postgres_port, password=secrets.postgres_password)
-        database_url, sandbox_url = server.url, server.url_of(SANDBOX)
+        database_url, sandbox_url = server.app_url, server.sandbox_url
     if running.valkey_port is not None and given.redis_url is None:
         redis_url = EmbeddedValkey(directory, port=running.valkey_port, password=secrets.valkey_password).url
     if running.model_port is not None and given.needs_model:

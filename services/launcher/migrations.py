@@ -1,11 +1,9 @@
 """Takes the database to the newest schema: `cortexai migrate`."""
 
-import asyncio
 import time
-from collections.abc import Coroutine
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final
 
 import psycopg
 from alembic import command
@@ -17,18 +15,17 @@ from sqlalchemy import create_engine, pool
 from sqlalchemy.exc import SQLAlchemyError
 
 from services.launcher.errors import MigrationFailed
-from shared.data_sources.sandbox.server import close_to_sandboxes, prepare
+from services.launcher.roles import prepare_servers
 from shared.database.engine import connect_arguments
 from shared.database_server import will_refuse
 from shared.database_urls import to_libpq
-from shared.errors import DataSourceUnreachable, SettingsInvalid
+from shared.errors import SettingsInvalid
 from shared.settings import DatabaseSettings
 from shared.telemetry import capture
 from shared.telemetry.logs import get_logger
 
 log = get_logger(__name__)
 
-T = TypeVar("T")
 WAIT_SECONDS: Final = 30.0
 POLL_SECONDS: Final = 0.2
 
@@ -44,7 +41,7 @@ def configuration(database_url: str) -> Config:
     return config
 
 
-def migrate(database_url: str, *, wait_seconds: float = WAIT_SECONDS) -> str:
+def migrate(database_url: str, *, wait_seconds: float = WAIT_SECONDS, setting: str = "DATABASE_URL") -> str:
     """Wait for the database to come up, then upgrade it. Returns the revision. Two at once wait for each other.
 
     Raises:
@@ -52,7 +49,7 @@ def migrate(database_url: str, *, wait_seconds: float = WAIT_SECONDS) -> str:
         MigrationFailed: it does not answer in time, refuses, or a migration fails.
 
     """
-    await_database(database_url, wait_seconds)
+    await_database(database_url, wait_seconds, setting)
     try:
         command.upgrade(configuration(database_url), "head")
     except (SQLAlchemyError, CommandError) as error:
@@ -61,26 +58,16 @@ def migrate(database_url: str, *, wait_seconds: float = WAIT_SECONDS) -> str:
 
 
 def migrate_all(settings: DatabaseSettings) -> str:
-    """Upgrade the database, then make the one for sandboxes, where there is to be one. Returns the revision.
+    """Upgrade the database, then make the roles and the database for sandboxes that the settings name. Returns the revision.
 
     Raises:
         SettingsInvalid, MigrationFailed: see `migrate`.
 
     """
-    revision = migrate(settings.database_url)
-    if settings.sandbox_database_url is not None:
-        _run("SANDBOX_DATABASE_URL", prepare(settings.sandbox_database_url))
-        if not _run("DATABASE_URL", close_to_sandboxes(settings.database_url)):
-            # Accounts that we do not know may need the right that would have to be taken away.
-            log.warning("database_open_to_sandboxes", advice="cortexai doctor")
+    setting = "DATABASE_URL" if settings.migration_database_url is None else "MIGRATION_DATABASE_URL"
+    revision = migrate(settings.migration_url, setting=setting)
+    prepare_servers(settings)
     return revision
-
-
-def _run(setting: str, work: Coroutine[None, None, T]) -> T:
-    try:
-        return asyncio.run(work)
-    except DataSourceUnreachable as error:
-        raise MigrationFailed(f"{setting}: {error.message}") from error
 
 
 def migrate_and_log() -> int:
@@ -98,7 +85,7 @@ def migrate_and_log() -> int:
     return 0
 
 
-def await_database(database_url: str, seconds: float) -> None:
+def await_database(database_url: str, seconds: float, setting: str = "DATABASE_URL") -> None:
     """Return once the database accepts a connection. One that refuses is not waited for.
 
     Raises:
@@ -112,11 +99,11 @@ def await_database(database_url: str, seconds: float) -> None:
             psycopg.connect(to_libpq(database_url), **connect_arguments(database_url)).close()
         except psycopg.ProgrammingError as error:
             # The driver's message would quote the URL with its password.
-            raise SettingsInvalid("DATABASE_URL: is not a usable URL") from error
+            raise SettingsInvalid(f"{setting}: is not a usable URL") from error
         except psycopg.Error as error:
             reason = first_line(error)
             if will_refuse(str(error)) or time.monotonic() > deadline:
-                raise MigrationFailed(f"DATABASE_URL: the database can't be reached: {reason}") from error
+                raise MigrationFailed(f"{setting}: the database can't be reached: {reason}") from error
             time.sleep(POLL_SECONDS)
         else:
             return

@@ -70,8 +70,8 @@ def compose(given: Given, data: DataDir, port: int | None) -> System:
     )
     model_port = free_port() if given.needs_model else None
     addresses = Addresses(
-        database_url=postgres.url if postgres is not None else None,
-        sandbox_database_url=postgres.url_of(SANDBOX) if postgres is not None else None,
+        database_url=postgres.app_url if postgres is not None else None,
+        sandbox_database_url=postgres.sandbox_url if postgres is not None else None,
         redis_url=valkey.url if valkey is not None else None,
         model_url=f"http://{LOOPBACK}:{model_port}" if model_port is not None else None,
     )
@@ -106,7 +106,8 @@ def compose(given: Given, data: DataDir, port: int | None) -> System:
         parts.append(_model(model_port, data))
     embedded = {part.name for part in parts}
     # It waits for the database by itself, so that its imports overlap with the start of PostgreSQL.
-    parts.append(Part("migrations", lambda: _python("services.launcher.cli", "migrate", env=added), once=True))
+    as_superuser = {**added, **_migrations_urls(postgres, given)} if postgres is not None else added
+    parts.append(Part("migrations", lambda: _python("services.launcher.cli", "migrate", env=as_superuser), once=True))
     ready = tuple(name for name in ("migrations", "valkey") if name == "migrations" or name in embedded)
     parts.append(_api(settings, added, ready))
     parts.extend(
@@ -115,6 +116,12 @@ def compose(given: Given, data: DataDir, port: int | None) -> System:
     )
     parts.append(_flower(settings, data, flower_port, tuple(name for name in ready if name != "migrations")))
     return System(settings, running, tuple(parts))
+
+
+def _migrations_urls(postgres: EmbeddedPostgres, given: Given) -> dict[str, str]:
+    """The accounts that make the schema and the roles. No other part is told them."""
+    sandboxes = {"MIGRATION_SANDBOX_URL": postgres.url_of(SANDBOX)} if given.sandbox_database_url is None else {}
+    return {"MIGRATION_DATABASE_URL": postgres.url, **sandboxes}
 
 
 def _metrics_port(settings: Settings, place: int) -> dict[str, str]:

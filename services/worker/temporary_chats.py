@@ -6,7 +6,7 @@ from typing import Final
 
 from sqlalchemy import Interval, cast, delete, exists, func, literal, select
 
-from shared.database.engine import Database
+from shared.database.engine import Database, allow_long_statements
 from shared.database.tables import Chat, Generation
 from shared.ids import ChatId, UserId
 from shared.protocol.feed_events import chat_deleted
@@ -45,7 +45,8 @@ class TemporaryChats:
             # Who accepts a message locks the chat too, and then its last message is a new one.
             .with_for_update(skip_locked=True)
         )
-        async with self.database.connect() as db:
+        async with self.database.begin() as db:
+            await allow_long_statements(db)
             gone = delete(Chat).where(Chat.id.in_(expired)).returning(Chat.id, Chat.user_id)
             deleted = (await db.execute(gone)).all()
         for chat_id, user_id in deleted:

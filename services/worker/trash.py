@@ -6,7 +6,7 @@ from typing import Final
 
 from sqlalchemy import Interval, cast, delete, exists, func, literal, select
 
-from shared.database.engine import Database
+from shared.database.engine import Database, allow_long_statements
 from shared.database.ownership import CHAT_IS_THERE
 from shared.database.tables import Chat, Generation
 from shared.generations.cancel import cancel
@@ -43,7 +43,8 @@ class Trash:
             # Who restores a chat locks it too, and then it is in the trash no more.
             .with_for_update(skip_locked=True)
         )
-        async with self.database.connect() as db:
+        async with self.database.begin() as db:
+            await allow_long_statements(db)
             deleted = (await db.execute(delete(Chat).where(Chat.id.in_(expired)).returning(Chat.id))).all()
         if deleted:
             log.info("trash_emptied", chats=len(deleted))

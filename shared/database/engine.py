@@ -5,15 +5,20 @@ from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import Any, Final
 
-from sqlalchemy import event, make_url
+from sqlalchemy import event, make_url, text
 from sqlalchemy.exc import DBAPIError, DisconnectionError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 Connection = AsyncConnection
 
-TRANSIENT_STATES: Final = ("08", "53", "57P", "40001", "40P01", "55P03", "25006")
-"""The classes of SQLSTATE that say "not now" rather than "wrong". Source: PostgreSQL, appendix A."""
+TRANSIENT_STATES: Final = ("08", "53", "57P", "57014", "40001", "40P01", "55P03", "25006", "25P03")
+"""The classes of SQLSTATE that say "not now" rather than "wrong". Source: PostgreSQL, appendix A.
+
+57014 and 25P03 are the server's timeouts: for a statement, and for a transaction in which nothing happens.
+"""
+LONG_SECONDS: Final = 900
+"""How long a statement may take that deletes all that somebody has."""
 
 
 class Database:
@@ -76,6 +81,11 @@ def connect_arguments(url: str, **defaults: Any) -> dict[str, Any]:  # noqa: ANN
     told = make_url(url).query
     defaults = {"connect_timeout": 5, **defaults}
     return {"prepare_threshold": None, **{name: value for name, value in defaults.items() if name not in told}}
+
+
+async def allow_long_statements(db: Connection) -> None:
+    """Let the statements of this transaction take longer than those of a request, which a user waits for."""
+    await db.execute(text(f"SET LOCAL statement_timeout = '{LONG_SECONDS}s'"))
 
 
 def _replace_if_dead(connection: Any, _record: Any, _proxy: Any) -> None:  # noqa: ANN401 - SQLAlchemy's pool events

@@ -54,7 +54,7 @@ class Stack:
                 shutil.copytree(source, self.folder / item, ignore=shutil.ignore_patterns("__pycache__"))
             else:
                 shutil.copyfile(source, self.folder / item)
-        secret = {name: secrets.token_hex(32) for name in _required_by_compose()}
+        secret = {name: secrets.token_hex(32) for name in (*_required_by_compose(), "POSTGRES_APP_PASSWORD")}
         self._write_env(secret | {"FLOWER_BASIC_AUTH": f"{FLOWER_USER}:{self.flower_password}"})
         self.set(
             PORT=str(self.port),

@@ -5,6 +5,20 @@ from typing import Final
 import psycopg
 from psycopg import sql
 
+from services.launcher.embedded.postgres import USER
+from shared.database.roles import Account
+
+APP: Final = Account("tests_app", "a-password")
+"""The role of the system that is tested. Tests themselves are the superuser, who can look and change behind its back."""
+
+
+def as_app(url: str) -> str:
+    """The URL of one of the test run's databases, for the role of the system. Another URL stays as it is."""
+    scheme, _, rest = url.partition("://")
+    account, at, place = rest.rpartition("@")
+    return f"{scheme}://{APP.name}:{APP.password}{at}{place}" if account.startswith(f"{USER}:") else url
+
+
 # What a test may have changed besides rows. Not the counters that a vacuum writes.
 SHAPE: Final = """
 SELECT md5(concat_ws('|',

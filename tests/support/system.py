@@ -16,6 +16,7 @@ import psycopg
 from services.launcher.embedded.valkey import EmbeddedValkey
 from services.launcher.guard import Guard
 from services.launcher.program import free_port
+from tests.support.databases import as_app
 from tests.support.forks import Forks, Process
 
 READY_WITHIN = 60.0
@@ -28,7 +29,7 @@ FORKED = frozenset({"services.api", "services.worker"})
 def environment(database_url: str, redis_url: str, groq_url: str, secret: str, **settings: str) -> dict[str, str]:
     """What the processes of a test's system are told, with settings that go before."""
     return {
-        "DATABASE_URL": database_url,
+        "DATABASE_URL": as_app(database_url),
         "REDIS_URL": redis_url,
         "JWT_SECRET_KEY": secret,
         "GROQ_API_KEY": "test",
@@ -59,7 +60,8 @@ class NotStopped(AssertionError):
 class System:
     """Processes that share a database, a Redis and a model. None of them outlives the test run.
 
-    Without `forks`, they are started as an operator starts them, which takes seconds for each.
+    Without `forks`, they are started as an operator starts them, which takes seconds for each. `database_url` is
+    the superuser's, by which tests look behind the system's back; without it, that is done as the system's role.
     """
 
     env: Mapping[str, str]
@@ -67,6 +69,7 @@ class System:
     guard: Guard
     valkey: EmbeddedValkey
     forks: Forks | None
+    database_url: str = ""
     running: list[Process] = field(default_factory=list)
 
     async def start_api(self, **settings: str) -> tuple[Process, str]:
@@ -132,7 +135,7 @@ class System:
 
     def ask(self, statement: str, *values: object) -> list[tuple[object, ...]]:
         """Ask the database, or change it, behind everybody's back."""
-        with psycopg.connect(self.env["DATABASE_URL"], autocommit=True) as connection:
+        with psycopg.connect(self.database_url or self.env["DATABASE_URL"], autocommit=True) as connection:
             cursor = connection.execute(statement.encode(), values)
             return cursor.fetchall() if cursor.description else []
 

@@ -43,7 +43,7 @@ SETTINGS = {name.upper() for name in Settings.model_fields}
 OF_OTHERS = {"POSTGRES_USER", "POSTGRES_DB", "POSTGRES_PASSWORD", "POSTGRES_INITDB_ARGS", "REDISCLI_AUTH"}
 OF_OTHERS |= {"FLOWER_BASIC_AUTH", "FLOWER_ADDRESS", "FORWARDED_ALLOW_IPS", "READY_FILE"}
 COMPOSE_ONLY = {"POSTGRES_PASSWORD", "REDIS_PASSWORD", "FLOWER_BASIC_AUTH", "FLOWER_PORT", "BIND_ADDRESS"}
-COMPOSE_ONLY |= {"FORWARDED_ALLOW_IPS", "WORKER_REPLICAS"}
+COMPOSE_ONLY |= {"FORWARDED_ALLOW_IPS", "WORKER_REPLICAS", "POSTGRES_APP_PASSWORD"}
 SECRETS = {"POSTGRES_PASSWORD", "REDISCLI_AUTH", "FLOWER_BASIC_AUTH", "JWT_SECRET_KEY", "GROQ_API_KEY"}
 OPTIONAL_SECRETS = {"TAVILY_API_KEY", "DATA_SOURCE_KEYS"}
 
@@ -132,6 +132,62 @@ def test_no_secret_is_written_down_and_a_missing_one_is_named(name: str) -> None
         elif key in OPTIONAL_SECRETS:
             assert value == f"${{{key}:-}}"
         assert not re.search(r"://[^/@]*:[^$/@]+@", value), f"{key} has a password in it"
+
+
+def interpolated(value: str, **variables: str) -> str:
+    """A value as compose reads it: `:-` and `:+`, nested."""
+    inner = re.compile(r"\$\{(\w+)(?::([-+?])((?:[^{}]|\{[^{}]*\})*?))?\}")
+
+    def replace(found: re.Match[str]) -> str:
+        name, operator, other = found[1], found[2], found[3] or ""
+        given = variables.get(name, "")
+        return (other if given else "") if operator == "+" else given or (other if operator == "-" else "")
+
+    while "${" in value:
+        innermost = value.rindex("${")
+        found = inner.match(value, innermost)
+        assert found, value
+        value = value[:innermost] + replace(found) + value[found.end() :]
+    return value
+
+
+PLACE = "@postgres:5432"
+
+
+@pytest.mark.parametrize(
+    ("given", "app", "migrations", "sandboxes"),
+    [
+        (
+            {"POSTGRES_PASSWORD": "s"},
+            f"cortexai:s{PLACE}/cortexai",
+            f"cortexai:s{PLACE}/cortexai",
+            f"cortexai:s{PLACE}/sandbox",
+        ),
+        (
+            {"POSTGRES_PASSWORD": "s", "POSTGRES_APP_PASSWORD": "a"},
+            f"cortexai_app:a{PLACE}/cortexai",
+            f"cortexai:s{PLACE}/cortexai",
+            f"cortexai_sandbox:a{PLACE}/sandbox",
+        ),
+        (
+            {"POSTGRES_PASSWORD": "s", "POSTGRES_APP_PASSWORD": "a", "DATABASE_URL": "postgresql://u:p@managed/x"},
+            "u:p@managed/x",
+            "u:p@managed/x",
+            f"cortexai_sandbox:a{PLACE}/sandbox",
+        ),
+    ],
+    ids=["an .env of before", "a new .env", "a managed database"],
+)
+def test_the_system_runs_as_a_role_that_is_not_the_migrations(
+    given: dict[str, str], app: str, migrations: str, sandboxes: str
+) -> None:
+    found = {name: interpolated(value, **given) for name, value in environment("migrate").items()}
+    names = ("DATABASE_URL", "MIGRATION_DATABASE_URL", "SANDBOX_DATABASE_URL", "MIGRATION_SANDBOX_URL")
+    urls = (app, migrations, sandboxes, f"cortexai:s{PLACE}/sandbox")
+    assert [found[name] for name in names] == [f"postgresql://{url}" for url in urls]
+    assert interpolated(environment("api")["DATABASE_URL"], **given) == found["DATABASE_URL"]
+    assert {name for name in SERVICES if names[1] in environment(name)} == {"migrate"}
+    assert {name for name in SERVICES if names[3] in environment(name)} == {"migrate"}
 
 
 def test_each_secret_goes_only_where_it_is_used() -> None:

@@ -13,6 +13,7 @@ EXAMPLE = Path(__file__).parents[2] / ".env.example"
 LINE = re.compile(r"(?:# )?(?P<name>[A-Z][A-Z0-9_]*)=(?P<value>.*)")
 COMPOSE_ONLY = {
     "POSTGRES_PASSWORD",
+    "POSTGRES_APP_PASSWORD",
     "REDIS_PASSWORD",
     "FLOWER_BASIC_AUTH",
     "BIND_ADDRESS",

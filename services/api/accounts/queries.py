@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
-from shared.database.engine import Connection
+from shared.database.engine import Connection, allow_long_statements
 from shared.database.tables import Chat, Generation, User
 from shared.errors import CredentialsInvalid, EmailTaken, TokenInvalid
 from shared.generations.cancel import OpenGeneration, delete_generations
@@ -110,6 +110,7 @@ async def delete_account(db: Connection, user_id: UserId) -> list[OpenGeneration
     Returns the generations that were open.
     """
     # Accepting a message locks its chat, then its user. The same order here avoids deadlocks.
+    await allow_long_statements(db)
     await db.execute(select(Chat.id).where(Chat.user_id == user_id).order_by(Chat.id).with_for_update())
     open_ones = await delete_generations(db, Generation.user_id == user_id)
     await db.execute(delete(User).where(User.id == user_id))

