@@ -9,7 +9,7 @@ from sqlalchemy import BigInteger, ColumnElement, case, delete, func, insert, li
 from shared.database.engine import Connection
 from shared.database.tables import MemoryFact, MemorySegment
 from shared.ids import ChatId, UserId
-from shared.memory.facts import MAX_FORGOTTEN, MAX_KEPT, Forgetting, NewFact
+from shared.memory.facts import CHANGE, MAX_CHANGES, MAX_FORGOTTEN, MAX_KEPT, Forgetting, NewFact
 from shared.memory.masking import says
 from shared.memory.segments import Segment
 
@@ -34,6 +34,10 @@ _PRUNE: Final = """
 _RANK: Final = (
     "is_pinned OR source = 'edited' DESC, kind <> 'other' OR attribute <> '' DESC, coalesce(position, 0) DESC, id DESC"
 )
+_OF_CHANGES: Final = (
+    f"replaced_by IS NULL AND NOT is_pinned AND source = 'user' AND kind = 'other' AND attribute = '{CHANGE}'"
+)
+_PRUNE_CHANGES: Final = text(_PRUNE.format(state=_OF_CHANGES, order="position DESC, id DESC", most=MAX_CHANGES))
 _PRUNE_CURRENT: Final = text(_PRUNE.format(state="replaced_by IS NULL", order=_RANK, most=MAX_KEPT))
 _PRUNE_REPLACED: Final = text(_PRUNE.format(state="replaced_by IS NOT NULL", order="id DESC", most=MAX_KEPT))
 
@@ -85,6 +89,7 @@ async def add_facts(db: Connection, user_id: UserId, chat_id: ChatId | None, fac
                 .values(replaced_by=new, changed_at=func.now())
             )
     if chat_id is not None:
+        await db.execute(_PRUNE_CHANGES, {"chat": chat_id})
         await db.execute(_PRUNE_CURRENT, {"chat": chat_id})
         await db.execute(_PRUNE_REPLACED, {"chat": chat_id})
 

@@ -18,6 +18,11 @@ MAX_KEPT: Final = 400
 MAX_FORGOTTEN: Final = 400
 """So many tombstones a chat has at most."""
 
+CHANGE: Final = "change"
+"""The attribute of a sentence by which the user says that something is no longer as it was, and of which nobody said what."""
+MAX_CHANGES: Final = 60
+"""So many such sentences are kept of a chat, the newest."""
+
 FactKind = Literal[
     "identity", "health", "preference", "instruction", "decision", "relation", "date", "number", "place", "other"
 ]
@@ -67,8 +72,13 @@ class Fact:
 
     @property
     def is_typed(self) -> bool:
-        """Whether somebody said what it is about. Other facts are sentences with distinctive words."""
-        return self.kind != "other" or bool(self.attribute)
+        """Whether somebody said what it is about. Other facts are sentences with distinctive words, or that change something."""
+        return self.kind != "other" or self.attribute not in {"", CHANGE}
+
+    @property
+    def is_change(self) -> bool:
+        """Whether it is a sentence of the user's that changes something, and nobody said what. See CHANGE."""
+        return self.kind == "other" and self.attribute == CHANGE and self.source == "user"
 
 
 @dataclass(frozen=True, slots=True)

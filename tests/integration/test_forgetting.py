@@ -12,7 +12,7 @@ from shared.ids import ChatId, UserId
 from shared.memory import summaries
 from shared.memory.changes import add_facts, forget
 from shared.memory.chat_memory import read_memory
-from shared.memory.facts import MAX_KEPT, Forgetting, NewFact
+from shared.memory.facts import CHANGE, MAX_CHANGES, MAX_KEPT, Forgetting, NewFact
 from shared.memory.segments import Segment
 from shared.memory.summaries import MemoryChanges
 from tests.support.clients import Client
@@ -127,6 +127,18 @@ async def test_what_was_replaced_does_not_hold_again_when_its_successor_has_no_r
     )
     assert current == []
     assert execute(database_url, "SELECT count(*) FROM memory_facts") == [(MAX_KEPT,)]
+
+
+async def test_only_the_newest_sentences_that_change_something_are_kept(
+    client: Client, user: UserId, database: Database, database_url: str
+) -> None:
+    chat = await client.new_chat()
+    mine = [NewFact(1, None, "health", "Nuts.", "user"), NewFact(1, None, "other", "Mine.", "edited", attribute=CHANGE)]
+    new = [NewFact(n, None, "other", f"change {n}", "user", attribute=CHANGE) for n in range(1, MAX_CHANGES + 3)]
+    async with database.begin() as db:
+        await add_facts(db, user, ChatId(chat), [*mine, *new])
+    kept = execute(database_url, "SELECT text FROM memory_facts WHERE chat_id = %s ORDER BY id", chat)
+    assert kept == [("Nuts.",), ("Mine.",), *((f"change {n}",) for n in range(3, MAX_CHANGES + 3))]
 
 
 async def test_two_who_take_over_at_once_do_so_once(client: Client, database: Database, database_url: str) -> None:

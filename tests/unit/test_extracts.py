@@ -97,3 +97,14 @@ def test_a_shorter_text_keeps_its_bound_and_says_nothing_new(text: str, most: in
     short = shorter(text, most)
     assert len(short) <= most
     assert all(line.removesuffix("…") in text for line in short.split("\n")) or short == text
+
+
+def test_what_changes_something_goes_before_other_statements() -> None:
+    messages = [said(1, "We eat at nine."), said(3, "We eat at ten instead."), said(5, "We eat at home.")]
+    assert extract_of(messages, 40) == "3 user: We eat at ten instead."
+    assert shorter(extract_of(messages, 1_000), 40) == "3 user: We eat at ten instead."
+
+
+def test_where_a_summary_is_merged_with_an_extract_its_sentences_weigh_as_the_users() -> None:
+    text = "The launch moves to 17 April.\n3 user: Is it warm in Rome?\n4 assistant: It is, in Rome and in Oslo."
+    assert shorter(text, 40) == "The launch moves to 17 April."

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.worker.generations.told import SHARED_LIMIT, Told, tell_first, tell_rest
+from services.worker.generations.told import CHANGES, SHARED_LIMIT, Told, tell_first, tell_rest
 from services.worker.models.tokens import LARGE, SMALL, Vocabulary, count_text
 from shared.memory.chat_memory import ChatMemory, SharedFact
-from shared.memory.facts import KINDS, Fact
+from shared.memory.facts import CHANGE, KINDS, Fact
 from shared.memory.masking import FORGOTTEN, Mask
 from shared.memory.segments import Segment
 from tests.support.memory import fact, forgotten, remembered
@@ -267,3 +267,32 @@ def test_a_record_never_takes_more_than_its_room(
 
 def test_a_value_is_masked_across_line_ends() -> None:
     assert Mask(["Ada Lovelace"])("I am Ada\nLovelace, Ada  Lovelace.") == f"I am {FORGOTTEN}, {FORGOTTEN}."
+
+
+def changes(count: int, after: int = 0) -> tuple[Fact, ...]:
+    """Sentences that change something, without a kind."""
+    return tuple(fact(after + n, f"Rather red than {n}.", attribute=CHANGE) for n in range(1, count + 1))
+
+
+def test_the_newest_sentences_that_change_something_are_told_before_numbers() -> None:
+    told = told_of(remembered(facts=(*changes(CHANGES + 2), *numbers(300))), max_facts=20)
+    assert [one["text"] for one in told["facts"] if one.get("about") == CHANGE] == [
+        f"Rather red than {n}." for n in range(3, CHANGES + 3)
+    ]
+
+
+def test_sentences_that_change_something_drive_out_no_preference() -> None:
+    kept = tuple(fact(n, f"I like tea {n}.", kind="preference") for n in range(1, 13))
+    told = told_of(remembered(facts=(*kept, *changes(60, after=100))), max_facts=15)
+    assert {one.text for one in kept} <= set(texts_of(told))
+
+
+def test_a_change_that_a_told_segment_has_leaves_its_place_to_another() -> None:
+    old = changes(CHANGES + 1)
+    told = told_of(remembered(f"12 user: {old[-1].text}", facts=(*old, *numbers(300))), max_facts=CHANGES)
+    assert set(texts_of(told)) == {one.text for one in old[:-1]}
+
+
+def test_what_replaced_something_is_told_before_numbers() -> None:
+    facts = (fact(1, "On 3 March.", replaced_by=2, kind="date"), fact(2, "On 17 April.", kind="date"), *numbers(300))
+    assert "On 17 April." in texts_of(told_of(remembered(facts=facts), max_facts=5))

@@ -1,8 +1,9 @@
 """What is told of a chat's memory within a number of tokens: a record in JSON, the most important first to fit. Pure."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, Final
 
 from services.worker.models.tokens import Vocabulary, count_told
@@ -19,6 +20,8 @@ RESERVED: Final[Mapping[FactKind, int]] = {
     "relation": 6,
 }
 """So many facts of a kind are told before others: numbers can't drive out what a person is and likes."""
+CHANGES: Final = 8
+"""So many facts that change something are told before numbers and dates: those that no segment tells."""
 SHARED_LIMIT: Final = 20
 """So many facts of other chats are told at most."""
 
@@ -68,7 +71,7 @@ def tell_rest(told: Told, memory: ChatMemory, max_facts: int) -> None:
     told.left = room / 2
     late = [segment for segment in reversed(memory.segments) if not _tell_segment(told, segment)]
     told.left += room / 2
-    facts = [fact for fact in _ranked(memory.current) if fact not in told.facts]
+    facts = [fact for fact in _ranked(memory, told.summaries) if fact not in told.facts]
     for fact in facts[: max(0, max_facts - len(told.facts))]:
         if told.take(_fact(fact, told.mask)):
             told.facts.append(fact)
@@ -89,12 +92,18 @@ def _tell_segment(told: Told, segment: Segment) -> bool:
     return True
 
 
-def _ranked(facts: Iterable[Fact]) -> list[Fact]:
-    """The facts, the most important first."""
-    newest = sorted(_distinct(facts), key=lambda fact: (-(fact.position or 0), -fact.id))
+def _ranked(memory: ChatMemory, segments: Sequence[Segment]) -> list[Fact]:
+    """The facts that hold, the most important first, beside these segments.
+
+    What changes something goes before what does not: a segment may still tell what was said before.
+    """
+    newest = sorted(_distinct(memory.current), key=lambda fact: (-(fact.position or 0), -fact.id))
     reserved = list[Fact]()
     for kind, most in RESERVED.items():
         reserved += [fact for fact in newest if fact.kind == kind and fact.source in {"user", "edited"}][:most]
+    changing = {fact.replaced_by for fact in memory.facts}
+    changes = (fact for fact in newest if (fact.is_change or fact.id in changing) and fact not in reserved)
+    reserved += islice((one for one in changes if not any(one.text in segment.text for segment in segments)), CHANGES)
     others = [fact for fact in newest if fact not in reserved]
     return [*reserved, *sorted(others, key=lambda fact: (not fact.is_typed, fact.source not in {"user", "edited"}))]
 

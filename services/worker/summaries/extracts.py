@@ -4,8 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+import regex
+
 from services.worker.summaries.distinctive import sentences_in, words_in
 from services.worker.summaries.messages import SummarizedMessage
+from services.worker.summaries.reversals import is_reversal
 from shared.visible_text import ELLIPSIS, cut
 
 SENTENCE_CHARS: Final = 240
@@ -14,8 +17,12 @@ SENTENCES: Final = 40
 """Of a message, so many sentences are looked at."""
 BY_USER: Final = 4
 """What a sentence of the user's weighs more than one of the assistant's."""
+CHANGE: Final = 4
+"""What a sentence of the user's weighs more that changes something: what it changes may be told elsewhere."""
 STATEMENT: Final = 2
 """What a sentence weighs more that is no question."""
+_SAID: Final = regex.compile(r"\d+ (?P<role>user|assistant): ")
+"""How a line of an extract begins."""
 QUESTION_MARKS: Final = "?\uff1f\u061f;"
 
 
@@ -38,7 +45,9 @@ def extract_of(messages: Sequence[SummarizedMessage], max_chars: int) -> str:
             if not sentence:
                 continue
             weight = 1 + sum(word.weight for word in words_in(sentence))
-            weight += BY_USER * (message.role == "user") + STATEMENT * (sentence[-1] not in QUESTION_MARKS)
+            weight += STATEMENT * (sentence[-1] not in QUESTION_MARKS)
+            if message.role == "user":
+                weight += BY_USER + CHANGE * is_reversal(sentence)
             lines.append(_Line(weight, len(lines), f"{message.position} {message.role}: {_shortened(sentence)}"))
     return _heaviest(lines, max_chars)
 
@@ -49,11 +58,14 @@ def shorter(text: str, max_chars: int) -> str:
         return text
     lines = list[_Line]()
     for line in text.splitlines():
+        said = _SAID.match(line)
         for begin, end in sentences_in(line):
             sentence = line[begin:end].strip()
             if sentence:
-                by_user = BY_USER * (" user: " in sentence[:SENTENCE_CHARS])
-                weight = 1 + by_user + sum(word.weight for word in words_in(sentence))
+                weight = 1 + sum(word.weight for word in words_in(sentence))
+                # What a model wrote is about what the user said.
+                if not said or said["role"] == "user":
+                    weight += BY_USER + CHANGE * is_reversal(sentence.removeprefix(said[0] if said else ""))
                 lines.append(_Line(weight, len(lines), _shortened(sentence)))
     return _heaviest(lines, max_chars)
 

@@ -13,7 +13,8 @@ import regex
 from services.worker.look_up.terms import distinct_terms
 from services.worker.summaries.distinctive import covers, plain, sentences_with, words_in
 from services.worker.summaries.messages import SummarizedMessage
-from shared.memory.facts import FACT_MAX_CHARS, KINDS, LABEL_MAX_CHARS, Fact, FactKind, Forgetting, NewFact
+from services.worker.summaries.reversals import is_reversal, reversals_in
+from shared.memory.facts import CHANGE, FACT_MAX_CHARS, KINDS, LABEL_MAX_CHARS, Fact, FactKind, Forgetting, NewFact
 from shared.memory.masking import LEAST_MASKED, says
 from shared.protocol.encoding import clean
 
@@ -219,9 +220,10 @@ def left_out(
     forgettings: Sequence[Forgetting],
     forgotten: Sequence[Fact],
 ) -> list[NewFact]:
-    """The user's sentences with distinctive words that neither the summary nor a fact has.
+    """The user's sentences with distinctive words that neither the summary nor a fact has, and those that change something.
 
-    Nothing of a message that takes something back.
+    A sentence that changes something is kept unless a fact has it: a summary that has it may be merged later. Nothing is kept
+    of a message that takes something back.
     """
     plain_told = plain("\n".join([told, *(fact.text for fact in facts)]))
     taken_back = {forgetting.position for forgetting in forgettings}
@@ -231,8 +233,22 @@ def left_out(
         if message.role != "user" or message.position in taken_back:
             continue
         missing = [word for word in words_in(message.content) if not covers(plain_told, word.text)]
-        for sentence in sentences_with(message.content, missing):
-            fact = NewFact(message.position, message.id, kind, sentence, "user", message.said_at, quote=sentence)
+        changes = [one for one in reversals_in(message.content) if not _is_typed(one, message.position, facts)]
+        for sentence in dict.fromkeys([*sentences_with(message.content, missing), *changes]):
+            attribute = CHANGE if sentence in changes else ""
+            fact = NewFact(
+                message.position, message.id, kind, sentence, "user", message.said_at, "", attribute, quote=sentence
+            )
             if not _is_taken_back(fact, forgettings) and not is_forgotten(fact, forgotten):
                 sentences.append(replace(fact, replaces=tuple(said_again(fact, forgotten))))
     return sentences
+
+
+def _is_typed(sentence: str, position: int, facts: Iterable[NewFact]) -> bool:
+    """Whether one of the facts says most of a message's sentence, or that it changes something."""
+    said = sentence.casefold()
+    quotes = [fact.quote.casefold() for fact in facts if fact.position == position]
+    inside = (quote for quote in quotes if quote and quote in said)
+    return any(said in quote for quote in quotes) or any(
+        2 * len(quote) >= len(said) or is_reversal(quote) for quote in inside
+    )
