@@ -22,7 +22,7 @@ from services.launcher.embedded.valkey import EmbeddedValkey
 from services.launcher.migrations import configuration
 from services.worker.app import open_worker
 from services.worker.generations.attempt import Attempts
-from services.worker.generations.earlier_messages import find, read_asked, with_found
+from services.worker.generations.earlier_messages import find, scope_of, with_found
 from services.worker.generations.history import load_history, without_forgotten
 from services.worker.generations.prompt_size import Prompt, today_in
 from services.worker.models.port import ModelChunk, ModelMessage, ModelRequest
@@ -161,7 +161,7 @@ class Chat:
                 if claimed is None:
                     raise RuntimeError("the question was not claimed")
                 history = await without_forgotten(await load_history(db, claimed))
-                looked_up = await find(loop.index, claimed, await read_asked(db, claimed))
+                looked_up = await find(loop.index, scope_of(claimed), claimed.said_last or ())
                 history = with_found(history, looked_up)
                 found = "\n".join(message.text for message in history.looked_up)
                 bounds = loop.models.with_fallback(loop.models.choose(claimed.model))

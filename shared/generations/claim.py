@@ -9,7 +9,8 @@ from datetime import timedelta
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Interval, bindparam, exists, func, select, tuple_, update
+from sqlalchemy import Interval, Text, bindparam, exists, func, literal_column, select, tuple_, update
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.sql.dml import ReturningUpdate
 
 from shared.database.engine import Connection
@@ -23,6 +24,23 @@ from shared.states import GenerationStatus
 
 Json = dict[str, Any]
 QUEUED, RUNNING = GenerationStatus.QUEUED, GenerationStatus.RUNNING
+
+
+# What is looked up in a chat with a memory, read here so that the look-up can begin at once.
+_SAID_LAST: Final = """
+    CASE WHEN chats.summary_position > 0 THEN ARRAY(
+        SELECT content FROM messages
+        WHERE chat_id = chats.id AND role = 'user' AND NOT replaced
+            AND position <= (SELECT position FROM messages WHERE id = generations.user_message_id)
+        ORDER BY position DESC LIMIT 2
+    ) END
+"""
+_TAKEN_BACK: Final = """
+    CASE WHEN chats.summary_position > 0 THEN ARRAY(
+        SELECT coalesce(nullif(value, ''), quote) FROM memory_facts
+        WHERE chat_id = chats.id AND forgotten_at IS NOT NULL AND replaced_by IS NULL
+    ) END
+"""
 
 
 def _claim() -> ReturningUpdate[*tuple[Any, ...]]:
@@ -58,6 +76,8 @@ def _claim() -> ReturningUpdate[*tuple[Any, ...]]:
             select(Message.parts).where(Message.id == Generation.assistant_message_id).scalar_subquery(),
             Generation.usage,
             Generation.first_token_at.is_not(None),
+            literal_column(_SAID_LAST, ARRAY(Text)),
+            literal_column(_TAKEN_BACK, ARRAY(Text)),
         )
     )
 
@@ -73,7 +93,8 @@ class Claimed(NamedTuple):
     the user's; None where neither has one. `has_rows`: the chat has rows of a user's database.
     `has_sources`: the user has connected a database. `parts` are those of the reply when it began to wait for a decision;
     None where it did not, or where the log has had them all since. `usage` is what its model calls took until then, and
-    `has_first_token`: something was said.
+    `has_first_token`: something was said. `said_last` is what the user said last, the question first, at most two messages;
+    `taken_back` what was to be forgotten in this chat: both None where nothing is summarized.
     """
 
     attempt: int
@@ -95,6 +116,8 @@ class Claimed(NamedTuple):
     parts: list[MessagePart] | None = None
     usage: dict[str, Any] | None = None
     has_first_token: bool = False
+    said_last: list[str] | None = None
+    taken_back: list[str] | None = None
 
 
 async def claim(db: Connection, generation_id: GenerationId, lease: timedelta) -> Claimed | None:

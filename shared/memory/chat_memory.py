@@ -1,6 +1,6 @@
 """What a chat's memory says, read from its tables."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
@@ -8,7 +8,7 @@ from typing import Any, Final
 from sqlalchemy import (
     BigInteger,
     CompoundSelect,
-    RowMapping,
+    Row,
     Select,
     and_,
     bindparam,
@@ -110,7 +110,7 @@ FACT_COLUMNS: Final = (
     MemoryFact.forgotten_at,
     MemoryFact.forgotten_position,
 )
-"""What `read_fact` reads."""
+"""What `read_fact` reads: the fields of a Fact, in their order."""
 _OTHER_CHAT: Final = Chat.__table__.alias("other_chat")
 SHARED_ORDER: Final = (
     or_(MemoryFact.chat_id.is_(None), MemoryFact.is_pinned).desc(),
@@ -153,9 +153,9 @@ async def read_memory(db: Connection, chat_id: ChatId) -> ChatMemory | None:
     if row is None:
         return None
     own, shared = list[Fact](), list[SharedFact]()
-    for found in (await db.execute(_FACTS, {"chat": chat_id, "user": row.user_id})).mappings():
-        if found["is_shared"]:
-            shared.append(SharedFact(read_fact(found), found["chat_title"]))
+    for found in await db.execute(_FACTS, {"chat": chat_id, "user": row.user_id}):
+        if found.is_shared:
+            shared.append(SharedFact(read_fact(found), found.chat_title))
         else:
             own.append(read_fact(found))
     return ChatMemory(
@@ -209,6 +209,6 @@ def _last(segments: list[list[Any]]) -> int:
     return int(segments[-1][1]) if segments else 0
 
 
-def read_fact(row: RowMapping | Mapping[str, Any]) -> Fact:
-    """A row of `memory_facts`."""
-    return Fact(**{column.key: row[column.key] for column in FACT_COLUMNS})
+def read_fact(row: Row[*tuple[Any, ...]]) -> Fact:
+    """A row that begins with FACT_COLUMNS."""
+    return Fact(*row[: len(FACT_COLUMNS)])

@@ -4,7 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -22,6 +22,7 @@ from services.worker.tools.search_history.tool import search_history
 from services.worker.tools.toolset import Toolset
 from shared.database.engine import Connection, Database, is_transient, open_database
 from shared.database_urls import to_sqlalchemy
+from shared.generations.claim import claim
 from shared.ids import ChatId, UserId, new_generation_id
 from shared.settings import Settings
 from tests.doubles import groq_control
@@ -43,9 +44,9 @@ async def test_a_look_up_ends_with_the_attempt_that_does_not_start(
 ) -> None:
     say(database_url, chat, *["Hello"] * 4)
     execute(database_url, "UPDATE chats SET summary_position = 2")
-    posted = await post(client, "Hello", chat)
+    posted = await post(client, "Where is the kite?", chat)
     with psycopg.connect(database_url) as other:
-        other.execute("LOCK TABLE memory_facts")  # both read this table
+        other.execute("LOCK TABLE memory_segments, message_terms")  # what the attempt reads, and what the look-up does
         before = asyncio.all_tasks()
         attempt = asyncio.create_task(worker.attempts.run(posted.generation_id))
         await asyncio.to_thread(wait_for_waiters, other, 2)
@@ -270,6 +271,28 @@ async def test_what_the_user_took_back_is_told_by_no_look_up(talk: Talk, worker:
     outcome = await tools.call("search_history", {"query": "phone number"}, "c")
     assert isinstance(outcome, ToolResult)
     assert [record["content"] for record in outcome.records] == ["my phone number is [forgotten], mind"]
+
+
+async def test_what_a_look_up_has_to_know_is_claimed_with_the_answer_where_there_is_a_memory(
+    talk: Talk, worker: Worker, database_url: str
+) -> None:
+    chat, empty = await talk.begin("my phone number is 555-0199, mind", *TALK[1:]), await talk.client.new_chat()
+    execute(
+        database_url,
+        "INSERT INTO memory_facts (user_id, chat_id, kind, value, quote, text, source, forgotten_at)"
+        " SELECT user_id, id, 'identity', said, '555-0199', '', 'user', now()"
+        " FROM chats, unnest(ARRAY['', 'Elm Street']) AS said WHERE id = %s",
+        chat,
+    )
+    for where, said_last, taken_back in (
+        (chat, ["Which street?", TALK[-2]], {"555-0199", "Elm Street"}),
+        (empty, None, None),
+    ):
+        posted = await post(talk.client, "Which street?", where)
+        async with worker.attempts.database.connect() as db:
+            claimed = await claim(db, posted.generation_id, timedelta(minutes=1))
+        assert claimed is not None
+        assert (claimed.said_last, claimed.taken_back and set(claimed.taken_back)) == (said_last, taken_back)
 
 
 async def test_an_excerpt_begins_inside_nothing_that_was_taken_back(talk: Talk, worker: Worker) -> None:

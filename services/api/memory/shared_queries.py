@@ -61,8 +61,7 @@ async def find_shared_memory(db: Connection, user_id: UserId) -> SharedMemory:
         .order_by(*SHARED_ORDER)
         .limit(MAX_SHARED)
     )
-    rows = (await db.execute(found)).mappings()
-    facts = [SharedFact(read_fact(row), row["chat_title"]) for row in rows]
+    facts = [SharedFact(read_fact(row), row.chat_title) for row in await db.execute(found)]
     return SharedMemory(enabled, await without_forgotten(db, facts))
 
 
@@ -115,7 +114,7 @@ async def _edit_facts(
 
 async def _find(db: Connection, *which: ColumnElement[bool]) -> list[Fact]:
     rows = await db.execute(select(*FACT_COLUMNS).where(*which))
-    return [read_fact(row) for row in rows.mappings()]
+    return [read_fact(row) for row in rows]
 
 
 async def _insist_on_room_in_chats(db: Connection, grown: Sequence[ChatId], max_facts: int) -> None:

@@ -10,7 +10,7 @@ from functools import partial
 
 from services.worker.generations.asking import WayOfAsking
 from services.worker.generations.context import Context
-from services.worker.generations.earlier_messages import look_up, with_found
+from services.worker.generations.earlier_messages import look_up, scope_of, with_found
 from services.worker.generations.history import ChatHistory, load_history, without_forgotten
 from services.worker.generations.prompt_size import Prompt, PromptSize, today_in
 from services.worker.generations.reply import Reply
@@ -29,7 +29,7 @@ from services.worker.generations.steps import (
 )
 from services.worker.generations.suggestions import suggested_call
 from services.worker.generations.tool_calls import CallMaker
-from services.worker.look_up.port import FoundMessage, HistoryIndex
+from services.worker.look_up.port import FoundMessage, HistoryIndex, Scope
 from services.worker.models.capabilities import ModelCatalog
 from services.worker.models.port import ChatModel, ModelRequest, RetryNotice, ToolCall
 from services.worker.models.tokens import vocabulary_of
@@ -88,7 +88,7 @@ class AnswerLoop:
 
     async def look_up(self, claimed: Claimed) -> tuple[FoundMessage, ...]:
         """The messages behind the watermark that bear on the question. Never raises."""
-        return await look_up(self.database, self.index, claimed)
+        return await look_up(self.index, scope_of(claimed), claimed.said_last or ())
 
     async def run(
         self,
@@ -222,7 +222,10 @@ class AnswerLoop:
         """The history as it is now, with what is looked up behind the watermark of now."""
         async with self.database.connect() as db:
             history = await load_history(db, claimed)
-        return with_found(await without_forgotten(history), await self.look_up(claimed))
+        memory = history.memory
+        scope = Scope(claimed.user_id, claimed.chat_id, memory.watermark, forgotten=memory.forgotten_values)
+        found = await look_up(self.index, scope, claimed.said_last or ())
+        return with_found(await without_forgotten(history), found)
 
     async def _suggested(self, reply: Reply, store: ReplyStore, model: str, history: ChatHistory) -> list[Step]:
         """The first step of a model that can't call tools: the calls that it wants when it is asked. Often none."""

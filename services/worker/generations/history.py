@@ -24,6 +24,8 @@ MAX_MESSAGES: Final = 500
 MAX_SEARCHED: Final = 3
 """The pages of so many answers are known to later answers: of the newest that had any."""
 MAX_PAGES: Final = 10
+SHORT_CHARS: Final = 3_000
+"""So many characters are masked on the event loop: a thread takes about as long to begin."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +116,8 @@ async def without_forgotten(history: ChatHistory) -> ChatHistory:
     gone = [(one.forgotten_position or 0, one.taken_back) for one in history.memory.tombstones if one.taken_back]
     if not gone:
         return history
+    if sum(len(message.content) for message in history.messages) <= SHORT_CHARS:
+        return replace(history, messages=_masked(history, gone))
     return replace(history, messages=await asyncio.to_thread(_masked, history, gone))
 
 

@@ -28,7 +28,10 @@ SHARED_LIMIT: Final = 20
 
 @dataclass(slots=True)
 class Told:
-    """The record of a chat's memory as it grows, and the tokens that are left for it. `mask` hides what was taken back."""
+    """The record of a chat's memory as it grows, and the tokens that are left for it. `mask` hides what was taken back.
+
+    `records` are the parts of the record, by the identities of what they tell.
+    """
 
     left: float
     vocabulary: Vocabulary
@@ -36,29 +39,34 @@ class Told:
     summaries: list[Segment] = field(default_factory=list)
     facts: list[Fact] = field(default_factory=list)
     shared: list[SharedFact] = field(default_factory=list)
+    records: dict[int, Mapping[str, Any]] = field(default_factory=dict)
 
-    def take(self, record: Mapping[str, Any]) -> bool:
-        """Whether there is room for this. If there is, the room is taken."""
+    def take(self, one: Segment | Fact | SharedFact) -> bool:
+        """Tell this, if there is room for it. Returns whether there is."""
+        record = _record(one, self.mask)
         size = count_told(json.dumps(record, ensure_ascii=False), self.vocabulary)
         if size > self.left:
             return False
         self.left -= size
+        self.records[id(one)] = record
         return True
 
     def as_record(self) -> dict[str, Any]:
         """The record, in the order of the chat; empty where nothing is told."""
+        facts = sorted(self.facts, key=lambda one: (one.position or 0, one.id))
         record = {
-            "summaries": [_summary(one, self.mask) for one in sorted(self.summaries, key=lambda one: one.first)],
-            "facts": [_fact(one, self.mask) for one in sorted(self.facts, key=lambda one: (one.position or 0, one.id))],
-            "from_other_chats": [_shared(one, self.mask) for one in self.shared],
+            "summaries": [self.records[id(one)] for one in sorted(self.summaries, key=lambda one: one.first)],
+            "facts": [self.records[id(one)] for one in facts],
+            "from_other_chats": [self.records[id(one)] for one in self.shared],
         }
         return {name: records for name, records in record.items() if records}
 
 
 def tell_first(told: Told, memory: ChatMemory) -> None:
     """Tell the pinned facts and the user's instructions: they go before all else."""
-    for fact in sorted(_distinct(memory.current), key=lambda one: (not one.is_pinned, -(one.position or 0))):
-        if (fact.is_pinned or fact.kind == "instruction") and told.take(_fact(fact, told.mask)):
+    first = (fact for fact in _distinct(memory.current) if fact.is_pinned or fact.kind == "instruction")
+    for fact in sorted(first, key=lambda one: (not one.is_pinned, -(one.position or 0))):
+        if told.take(fact):
             told.facts.append(fact)
 
 
@@ -71,12 +79,13 @@ def tell_rest(told: Told, memory: ChatMemory, max_facts: int) -> None:
     told.left = room / 2
     late = [segment for segment in reversed(memory.segments) if not _tell_segment(told, segment)]
     told.left += room / 2
-    facts = [fact for fact in _ranked(memory, told.summaries) if fact not in told.facts]
+    told_already = {fact.id for fact in told.facts}
+    facts = [fact for fact in _ranked(memory, told.summaries) if fact.id not in told_already]
     for fact in facts[: max(0, max_facts - len(told.facts))]:
-        if told.take(_fact(fact, told.mask)):
+        if told.take(fact):
             told.facts.append(fact)
     for one in memory.shared[:SHARED_LIMIT]:
-        if told.take(_shared(one, told.mask)):
+        if told.take(one):
             told.shared.append(one)
     for segment in late:
         if not _tell_segment(told, segment):
@@ -86,7 +95,7 @@ def tell_rest(told: Told, memory: ChatMemory, max_facts: int) -> None:
 def _tell_segment(told: Told, segment: Segment) -> bool:
     if not segment.text:
         return True
-    if not told.take(_summary(segment, told.mask)):
+    if not told.take(segment):
         return False
     told.summaries.append(segment)
     return True
@@ -101,10 +110,11 @@ def _ranked(memory: ChatMemory, segments: Sequence[Segment]) -> list[Fact]:
     reserved = list[Fact]()
     for kind, most in RESERVED.items():
         reserved += [fact for fact in newest if fact.kind == kind and fact.source in {"user", "edited"}][:most]
-    changing = {fact.replaced_by for fact in memory.facts}
-    changes = (fact for fact in newest if (fact.is_change or fact.id in changing) and fact not in reserved)
+    changing, chosen = {fact.replaced_by for fact in memory.facts}, {fact.id for fact in reserved}
+    changes = (fact for fact in newest if (fact.is_change or fact.id in changing) and fact.id not in chosen)
     reserved += islice((one for one in changes if not any(one.text in segment.text for segment in segments)), CHANGES)
-    others = [fact for fact in newest if fact not in reserved]
+    chosen = {fact.id for fact in reserved}
+    others = [fact for fact in newest if fact.id not in chosen]
     return [*reserved, *sorted(others, key=lambda fact: (not fact.is_typed, fact.source not in {"user", "edited"}))]
 
 
@@ -112,6 +122,12 @@ def _distinct(facts: Iterable[Fact]) -> list[Fact]:
     """The facts, each text once: the newest one of a text."""
     by_text = {(fact.text.casefold(), fact.source): fact for fact in sorted(facts, key=lambda fact: fact.position or 0)}
     return list(by_text.values())
+
+
+def _record(one: Segment | Fact | SharedFact, mask: Mask) -> dict[str, Any]:
+    if isinstance(one, Segment):
+        return _summary(one, mask)
+    return _fact(one, mask) if isinstance(one, Fact) else _shared(one, mask)
 
 
 def _summary(segment: Segment, mask: Mask) -> dict[str, Any]:

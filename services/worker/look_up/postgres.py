@@ -29,13 +29,16 @@ LEAST_SHARE: Final = 0.35
 """A message that is worth less than this share of the best one is not given: it has only what is common."""
 SHORT_CHARS: Final = 300
 """A text of so many characters is read on the event loop: a thread takes about as long to begin."""
+FEW_FORGOTTEN: Final = 20
+"""So many values are masked in short texts on the event loop too."""
 SPARE: Final = 10
 """So many more rows are read, for messages that say the same as another."""
 USER_BOOST: Final = 1.2
 
 # The rarity is that of BM25 (Robertson and Zaragoza, 2009), as float8: arithmetic with numeric takes longer than the search.
 # The rows of a term come from the index of this one table; only those that are given are looked up in `messages`, where the
-# chat is checked again.
+# chat is checked again. The limit of one row keeps the planner from reading the whole chat instead, where it believes that
+# a chat has few messages.
 FIND: Final = text(f"""
 WITH asked AS (
     SELECT * FROM unnest(CAST(:terms AS bigint[]), CAST(:weights AS float8[])) AS asked (term, weight)
@@ -59,12 +62,15 @@ WITH asked AS (
     ORDER BY score DESC, position DESC
     LIMIT :limit
 )
-SELECT messages.position, messages.role, (messages.created_at AT TIME ZONE 'UTC')::date AS day,
-    left(messages.content, {MAX_SEARCHED_CHARS}) AS content, scored.score
-FROM scored JOIN messages ON messages.id = scored.message_id
-WHERE messages.chat_id = :chat AND messages.position > :after AND messages.position <= :upto AND NOT messages.replaced
+SELECT found.position, found.role, found.day, found.content, scored.score
+FROM scored CROSS JOIN LATERAL (
+    SELECT chat_id, position, role, replaced, (created_at AT TIME ZONE 'UTC')::date AS day,
+        left(content, {MAX_SEARCHED_CHARS}) AS content
+    FROM messages WHERE id = scored.message_id LIMIT 1
+) AS found
+WHERE found.chat_id = :chat AND found.position > :after AND found.position <= :upto AND NOT found.replaced
     AND EXISTS (SELECT 1 FROM chats WHERE chats.id = :chat AND chats.user_id = :user AND chats.deleted_at IS NULL)
-ORDER BY scored.score DESC, messages.position DESC
+ORDER BY scored.score DESC, found.position DESC
 """)  # noqa: S608 - constants of ours
 
 
@@ -104,7 +110,7 @@ class PostgresIndex:
         async with self._database.connect() as db:
             rows = (await db.execute(FIND, parameters(scope, asked, limit + SPARE))).all()
         best = list(_best(rows, (question, before), limit))
-        if not scope.forgotten and all(len(row.content) <= SHORT_CHARS for row in best):
+        if len(scope.forgotten) <= FEW_FORGOTTEN and all(len(row.content) <= SHORT_CHARS for row in best):
             return _told(best, asked, scope.forgotten)
         return await asyncio.to_thread(_told, best, asked, scope.forgotten)
 
