@@ -29,8 +29,8 @@ from tests.doubles.process import start_groq_double
 from tests.support.fuzzing import Amounts, Findings, fuzz
 from tests.support.odd_texts import READERS, read_many
 
-AMOUNTS: Final = Amounts(allowed=15, forbidden=5, mutations=20)
-"""Of each operation, for one seed: about 25,000 requests."""
+AMOUNTS: Final = Amounts(allowed=2, forbidden=1, mutations=12)
+"""Of each operation, for one seed: about 2,000 requests."""
 BATCH: Final = 1_000
 SETTINGS: Final = {
     "USER_MAX_LIVE_GENERATIONS": "1000",

@@ -1,10 +1,11 @@
 // One chat: its messages, and the answers that are being written in it.
 
 import { untilItWorks } from "./again.js";
-import { Refused, Unreachable, call, newKey, nextPage, pageBefore, readJson, send } from "./api.js";
+import { Refused, Unreachable, call, newKey, nextPage, readJson, send } from "./api.js";
 import { announce } from "./announcer.js";
 import { Backoff, pause } from "./backoff.js";
 import { follow } from "./follow.js";
+import { OlderMessages } from "./older.js";
 import { exceptionWords } from "./words.js";
 import { MessageView } from "./views/message_view.js";
 
@@ -20,10 +21,7 @@ export class Chat {
   #staleFrom = Infinity;
   #reading = false;
   #loaded = false;
-  /** The path of the messages before those that are shown; null where there are none. */
-  #older = null;
-  #begin = 1; // the position of the first message that was read
-  #readingOlder = false;
+  #older = new OlderMessages();
   #make;
   #left;
   #listeners;
@@ -51,7 +49,7 @@ export class Chat {
 
   /** Whether there are messages before those that are shown. */
   get hasOlder() {
-    return this.#older !== null;
+    return this.#older.exist;
   }
 
   get isAnswering() {
@@ -126,8 +124,7 @@ export class Chat {
       const { signal } = this.#closed;
       // A message of ours that is on its way would be shown twice.
       while (this.#staleFrom < Infinity && this.#sending === 0 && this.id !== null && !signal.aborted) {
-        // What is not shown needs no reading.
-        const begin = this.hasOlder ? this.#begin : 1;
+        const begin = this.hasOlder ? this.#older.first : 1; // what is not shown needs no reading
         const first = this.#loaded ? Math.max(this.#staleFrom, begin) : 1;
         this.#staleFrom = Infinity;
         const messages = await untilItWorks(() => this.#read(first, signal), signal);
@@ -140,27 +137,16 @@ export class Chat {
 
   /** Shows the page of messages before those that are shown. `around` is called with what changes the list. */
   async showOlder(around) {
-    if (this.#older === null || this.#readingOlder) return;
-    this.#readingOlder = true;
     await this.#try(async () => {
-      const { signal } = this.#closed;
-      const [messages, older] = await untilItWorks(async () => {
-        const response = await send("GET", this.#older, { signal });
-        return [await readJson(response, signal), pageBefore(response)];
-      }, signal);
-      if (signal.aborted) return;
-      this.#older = older;
-      // An API of the release before knows no page before a position, and tells the first messages.
-      const before = messages.filter((message) => message.position < this.#begin);
-      this.#begin = before[0]?.position ?? this.#begin;
-      const views = before.map((message) => this.#viewOf(message));
+      const messages = await this.#older.read(this.#closed.signal);
+      if (messages === null || this.#closed.signal.aborted) return;
+      const views = messages.map((message) => this.#viewOf(message));
       around(() => {
         this.#views.unshift(...views);
         this.list.prepend(...views.map((view) => view.element));
         this.#listeners.changed();
       });
     });
-    this.#readingOlder = false;
   }
 
   async #read(first, signal) {
@@ -168,8 +154,7 @@ export class Chat {
     if (!this.#loaded) {
       const { messages: newest, older_url, ...chat } = await call("GET", this.path, { signal });
       this.#loaded = true;
-      this.#older = older_url ?? null; // an API of the release before shows all
-      this.#begin = newest[0]?.position ?? 1;
+      this.#older.begin(older_url ?? null, newest[0]?.position ?? 1); // an API of the release before shows all
       this.#listeners.read(chat);
       return newest;
     }
@@ -312,6 +297,4 @@ export class Chat {
   }
 }
 
-function timeZone() {
-  return Intl.DateTimeFormat().resolvedOptions().timeZone || undefined;
-}
+const timeZone = () => Intl.DateTimeFormat().resolvedOptions().timeZone || undefined;
