@@ -47,7 +47,7 @@ def run(settings: Settings, names: str) -> int:
         settings.celery_broker_url,
         sweep_interval=settings.sweep_interval_seconds,
         prefix=prefix,
-        on_dropped=DroppedJobs(metrics).note,
+        on_dropped=DroppedJobs(metrics),
     )
     celery.conf.include = ["services.worker.tasks"]
     jobs = JobSender(partial(send, celery))

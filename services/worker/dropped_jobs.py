@@ -21,7 +21,11 @@ class DroppedJobs:
         self._untold = 0
         self._told_at = -TELL_EVERY
 
-    def note(self, fault: Fault) -> None:
+    def __json__(self) -> str:
+        """What Flower is told, which asks the workers for their configuration (kombu.utils.json)."""
+        return type(self).__name__
+
+    def __call__(self, fault: Fault) -> None:
         """Count an item."""
         self._metrics.job_dropped(fault)
         self._untold += 1

