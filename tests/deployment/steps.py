@@ -37,6 +37,31 @@ for process in Path("/proc").glob("[0-9]*"):
 """
 
 
+TRY_REDIS: Final = """
+import os, redis
+own = redis.Redis.from_url(os.environ["REDIS_URL"])
+stranger = redis.Redis(host=own.connection_pool.connection_kwargs["host"])
+def told(call):
+    try:
+        call()
+    except redis.RedisError as error:
+        return type(error).__name__
+    return "taken"
+print(told(stranger.ping), told(own.flushall), told(own.ping))
+"""
+TRY_DATABASE: Final = """
+import os, psycopg
+def told(statement):
+    try:
+        with psycopg.connect(os.environ["DATABASE_URL"]) as connection:
+            connection.execute(statement)
+    except psycopg.Error as error:
+        return type(error).__name__
+    return "taken"
+print(told("CREATE TABLE x (id int)"), told("SELECT * FROM pg_authid"), told("SELECT 1"))
+"""
+
+
 async def images_hold_their_own_service(stack: Stack, user: User) -> None:
     """Each image has the code of its service, and not the other's."""
     assert await stack.inside("api", LIST_SERVICES) == "api"
@@ -57,6 +82,24 @@ async def flower_asks_for_its_password(stack: Stack, user: User) -> None:
         assert (await http.get("/workers")).status_code == httpx.codes.UNAUTHORIZED
         assert (await http.get("/workers", auth=(FLOWER_USER, "wrong"))).status_code == httpx.codes.UNAUTHORIZED
         assert (await http.get("/workers", auth=(FLOWER_USER, stack.flower_password))).status_code == httpx.codes.OK
+
+
+async def containers_are_confined(stack: Stack, user: User) -> None:
+    """No container runs as root, writes its root file system, or has a capability."""
+    for service in (*OURS, "postgres", "redis"):
+        for container in await stack.containers(service):
+            host = container["HostConfig"]
+            assert container["Config"]["User"].partition(":")[0] not in {"", "0", "root"}, service
+            assert host["ReadonlyRootfs"], service
+            assert (host["CapDrop"], host["CapAdd"] or []) == (["ALL"], []), service
+            assert not host["Privileged"], service
+            assert "no-new-privileges:true" in host["SecurityOpt"], service
+
+
+async def the_servers_refuse_what_nobody_needs(stack: Stack, user: User) -> None:
+    """Redis refuses whoever has no password. The API can't empty Redis, and can't change the schema."""
+    assert await stack.inside("api", TRY_REDIS) == "AuthenticationError NoPermissionError taken"
+    assert await stack.inside("api", TRY_DATABASE) == "InsufficientPrivilege InsufficientPrivilege taken"
 
 
 async def a_killed_worker_costs_no_answer(stack: Stack, user: User) -> None:
@@ -199,6 +242,8 @@ STEPS: Final[Sequence[Callable[[Stack, User], Awaitable[None]]]] = (
     a_message_is_answered,
     a_sandbox_is_asked_changed_and_dropped,
     flower_asks_for_its_password,
+    containers_are_confined,
+    the_servers_refuse_what_nobody_needs,
     a_killed_worker_costs_no_answer,
     a_redis_that_is_away_costs_no_answer,
     there_are_as_many_workers_as_are_set,

@@ -101,7 +101,8 @@ async def bob(api: str, database_url: str, source: Source) -> AsyncIterator[Pers
 async def furnished(client: Client, database_url: str, source: Source, word: str) -> Person:
     """A user's things: each of them has the word in it."""
     me = UserId((await client.http.get("/api/auth/me")).json()["id"])
-    (await client.http.patch("/api/memory", json={"enabled": True})).raise_for_status()
+    told = {"enabled": True, "facts": [{"text": f"{word} fact of all chats", "kind": "identity"}]}
+    (await client.http.patch("/api/memory", json=told)).raise_for_status()
     named = await said_by_name(client, word)
     trashed = (await client.http.post("/api/chats", json={"title": f"{word} trash"})).json()["id"]
     (await client.http.post(f"/api/chats/{trashed}/trash")).raise_for_status()
