@@ -19,8 +19,8 @@ log = get_logger(__name__)
 
 LOOK_EVERY: Final = 1.0
 """Seconds between two looks at all connections; less where a timeout is shorter than four of them."""
-LOOK_AT: Final = 1000
-"""How many connections are looked at before the event loop may do something else: less than a millisecond."""
+LOOK_AT: Final = 100
+"""How many connections are looked at before the event loop may do something else: a few milliseconds if all are ended."""
 TELL_EVERY: Final = 10.0
 """Seconds between two lines of the log about refused connections, since a flood must not become one of the log."""
 

@@ -19,7 +19,10 @@ _LENGTHS: Final = frozenset({b"content-length", b"transfer-encoding"})
 
 def may_end_early(cycle: RequestResponseCycle) -> bool:
     """Whether the request has a body, so that its answer may come before the body's end."""
-    return any(name in _LENGTHS for name, _ in cycle.scope["headers"])
+    for name, _ in cycle.scope["headers"]:  # noqa: SIM110 - a generator takes twice the time, at each request
+        if name in _LENGTHS:
+            return True
+    return False
 
 
 def answers_early(cycle: RequestResponseCycle, app: ASGIApp, note: Callable[[], None]) -> ASGIApp:

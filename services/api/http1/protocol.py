@@ -24,7 +24,7 @@ from services.api.http1 import refusals
 from services.api.http1.connections import Connections
 from services.api.http1.early_answers import LINGER_SECONDS, answers_early, may_end_early
 from services.api.http1.refusals import Refusal
-from services.api.http1.request_heads import MAX_FRAMING_BYTES, MAX_HEAD_BYTES, HeadSize, find_fault, too_large
+from services.api.http1.request_heads import MAX_FRAMING_BYTES, MAX_HEAD_BYTES, MAX_HEADERS, find_fault, too_large
 from services.api.http1.unsent_bytes import UnsentBytes
 from shared.telemetry.logs import get_logger
 
@@ -34,6 +34,8 @@ PIECE: Final = 8 * 1024
 """Bytes that are parsed at a time. Requests may be much shorter, and each that is parsed takes some kilobytes."""
 MIN_RATE: Final = 500
 """Bytes a second that a body has to come with in the long run. Source: Apache's mod_reqtimeout, whose default it is."""
+MAX_PASSED_OVER: Final = 256 * 1024
+"""Bytes that are read from a client that has its last answer and goes on sending. More stay in the kernel, and hold it up."""
 _OF_UPGRADES: Final = frozenset({b"connection", b"http2-settings", b"upgrade"})
 
 
@@ -61,13 +63,14 @@ class HttpProtocol(HttpToolsProtocol):
         self.registry = connections
         self.phase = Phase.REQUEST
         self.requests = 0
-        self.head = HeadSize()
+        self.head_bytes = 0
         self.framing = 0
         self.body_bytes = 0
         self.unread = b""
         self.refusal: Refusal | None = None
         self.ends_early = False
         self.lingers_until: float | None = None
+        self.passed_over = 0
         self.unsent = UnsentBytes()
         # What the last look has seen: the request, how far it has come, since when it is in this phase, and its last byte.
         self.seen = (-1, Phase.REQUEST)
@@ -133,35 +136,38 @@ class HttpProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Take what the client sends."""
-        if self.lingers_until is not None or self.transport.is_closing():
+        if self.lingers_until is not None:
+            self.passed_over += len(data)
+            if self.passed_over > MAX_PASSED_OVER:
+                self.flow.pause_reading()
+            return
+        if self.transport.is_closing():
             return
         if self.unread or self.pipeline:
             self.unread += data
             self.flow.pause_reading()
             return
         self._unset_keepalive_if_required()
-        self._read(memoryview(data))
+        self._read(data)
 
-    def _read(self, data: memoryview) -> None:
+    def _read(self, data: bytes) -> None:
         """Read piece by piece, up to a request that has to wait for an answer to an earlier one."""
+        at = 0
         try:
-            while data and self.refusal is None:
+            while at < len(data) and self.refusal is None:
                 if self.pipeline:
-                    self.unread = bytes(data)
+                    self.unread = data[at:]
                     self.flow.pause_reading()
                     return
-                piece = data[:PIECE]
-                left = self._feed(piece)
-                self._measure(len(piece) - len(left))
-                data = data[len(piece) - len(left) :]
+                at += self._feed(data if not at and len(data) <= PIECE else data[at : at + PIECE])
         except httptools.HttpParserError:
             self.refusal = self.refusal or refusals.NO_HTTP
         if self.refusal is not None:
             self._refuse(self.refusal)
 
-    def _feed(self, piece: memoryview) -> memoryview:
-        """Read all, or up to the end of a head whose offer to upgrade is ignored. Returns what is to be read next."""
-        self.head.begins_at_start = self.phase is Phase.REQUEST
+    def _feed(self, piece: bytes) -> int:
+        """Read all, or up to the end of a head whose offer to upgrade is ignored. Returns how many bytes were read."""
+        read, before, requests = len(piece), self.phase, self.requests
         try:
             self.parser.feed_data(piece)
         except httptools.HttpParserUpgrade as upgrade:
@@ -169,17 +175,18 @@ class HttpProtocol(HttpToolsProtocol):
                 self.refusal = refusals.NO_PROXY
             elif self.refusal is None:
                 self._read_without_upgrade()
-                return piece[upgrade.args[0] :]
-        return piece[:0]
-
-    def _measure(self, read: int) -> None:
-        """Bound what the parser keeps: of a head that is not whole yet, and of what stands between the chunks of a body."""
-        if self.phase is Phase.HEAD and self.head.grow(read) > MAX_HEAD_BYTES:
-            self.refusal = too_large(self.url)
+                read = upgrade.args[0]
+        if self.phase is Phase.HEAD:
+            # Of a piece in which another request ends, nobody knows how much is this one's.
+            is_whole = self.requests == requests or (before is Phase.REQUEST and self.requests == requests + 1)
+            self.head_bytes += read if is_whole else 1
+            if self.head_bytes > MAX_HEAD_BYTES or len(self.headers) > MAX_HEADERS:
+                self.refusal = too_large(self.url)
         elif self.phase is Phase.BODY:
             self.framing += read
-            if self.framing > MAX_FRAMING_BYTES:
+            if self.framing > MAX_FRAMING_BYTES or len(self.headers) > MAX_HEADERS:
                 self.refusal = refusals.HEAD_TOO_LARGE
+        return read
 
     def _read_on(self) -> None:
         """Read what had to wait for an answer."""
@@ -188,7 +195,7 @@ class HttpProtocol(HttpToolsProtocol):
         data, self.unread = self.unread, b""
         self._unset_keepalive_if_required()
         self.flow.resume_reading()
-        self._read(memoryview(data))
+        self._read(data)
 
     def _should_upgrade(self) -> bool:
         return False
@@ -199,24 +206,22 @@ class HttpProtocol(HttpToolsProtocol):
         """Note that a request begins."""
         self.phase = Phase.HEAD
         self.requests += 1
-        self.head.begin()
+        self.head_bytes = 0
         super().on_message_begin()
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """Take a header. Those behind a body are left out: the request was passed on long ago (RFC 9110, section 6.5.1)."""
-        self.head.add(name, value)
-        if self.phase is Phase.HEAD and not self.head.is_too_large:
-            super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         """Answer the request, unless it is refused or its head has to be read again."""
         if self.refusal is None:
-            self.refusal = find_fault(self.head, self.parser.get_http_version(), self.url, self.headers)
+            # A head that came in one piece is not too large.
+            is_long = bool(self.head_bytes)
+            self.refusal = find_fault(self.parser.get_http_version(), self.url, self.headers, is_long=is_long)
         if self.refusal is not None or self.parser.should_upgrade():
             return
         self.phase = Phase.BODY
         self.framing = self.body_bytes = 0
         super().on_headers_complete()
+        # What comes behind the body is kept apart: the request is passed on already (RFC 9110, section 6.5.1).
+        self.headers = []
 
     def on_body(self, body: bytes) -> None:
         """Take some of a body."""
@@ -229,7 +234,7 @@ class HttpProtocol(HttpToolsProtocol):
         """Note the end of a request's body."""
         if self.refusal is not None or self.parser.should_upgrade():
             return
-        if self.head.is_too_large:
+        if len(self.headers) > MAX_HEADERS:
             self.refusal = refusals.HEAD_TOO_LARGE
             return
         self.phase = Phase.REQUEST

@@ -13,55 +13,21 @@ MAX_FRAMING_BYTES: Final = 32 * 1024
 """Bytes that may come in a body without a byte of it: extensions of a chunk, and headers behind the last one."""
 _PER_HEADER: Final = len(b": \r\n")
 _PER_REQUEST_LINE: Final = len(b"GET  HTTP/1.1\r\n\r\n")
+_VERSIONS: Final = frozenset({"1.0", "1.1"})
 _HOST: Final = re.compile(rb"(?:[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
 """A name of DNS or an address. RFC 3986, section 3.2.2, also allows what no host has in its name."""
 _ABSOLUTE: Final = re.compile(rb"https?://([^/?#]*)[/?#]?.*", re.IGNORECASE | re.DOTALL)
 
 
-class HeadSize:
-    """How large a head is, so far as it has come."""
-
-    __slots__ = ("begins_at_start", "count", "is_whole_piece", "named", "read")
-
-    def __init__(self) -> None:
-        self.begins_at_start = False
-        self.begin()
-
-    def begin(self) -> None:
-        """A new head begins, within the piece that is parsed now."""
-        self.read = 0
-        self.is_whole_piece = self.begins_at_start
-        self.begins_at_start = False
-        self.named = 0
-        self.count = 0
-
-    def grow(self, read: int) -> int:
-        """A piece of so many bytes was parsed, and the head is not whole. Returns the bytes that are surely the head's."""
-        if self.is_whole_piece or self.read:
-            self.read += read
-        else:
-            self.read = 1
-        return self.read
-
-    def add(self, name: bytes, value: bytes) -> None:
-        """A header is whole."""
-        self.count += 1
-        self.named += len(name) + len(value) + _PER_HEADER
-
-    @property
-    def is_too_large(self) -> bool:
-        """Whether the headers alone are more than a head may have."""
-        return self.count > MAX_HEADERS or self.named > MAX_HEAD_BYTES
-
-
-def find_fault(head: HeadSize, version: str, url: bytes, headers: list[tuple[bytes, bytes]]) -> Refusal | None:
+def find_fault(version: str, url: bytes, headers: list[tuple[bytes, bytes]], *, is_long: bool = True) -> Refusal | None:
     """Why a request with this head is refused, if it is. Puts the host of a URL into `headers` (RFC 9112, section 3.2.2).
 
-    The parser has checked what the body's length depends on, but for what stands here (RFC 9112, section 6.1).
+    The parser has checked what the body's length depends on, but for what stands here (RFC 9112, section 6.1). Only where
+    the head `is_long` is its size looked at.
     """
-    if head.is_too_large or head.named + len(url) + _PER_REQUEST_LINE > MAX_HEAD_BYTES:
+    if len(headers) > MAX_HEADERS or (is_long and _size(url, headers) > MAX_HEAD_BYTES):
         return too_large(url)
-    if version not in {"1.0", "1.1"}:
+    if version not in _VERSIONS:
         return refusals.VERSION
     hosts = []
     for name, value in headers:
@@ -75,6 +41,10 @@ def find_fault(head: HeadSize, version: str, url: bytes, headers: list[tuple[byt
     if len(hosts) > 1 or (not hosts and version == "1.1") or (hosts and not _HOST.fullmatch(hosts[0])):
         return refusals.NO_HOST
     return None if url.startswith((b"/", b"*")) else _take_host(url, headers)
+
+
+def _size(url: bytes, headers: list[tuple[bytes, bytes]]) -> int:
+    return _PER_REQUEST_LINE + len(url) + sum(len(name) + len(value) + _PER_HEADER for name, value in headers)
 
 
 def too_large(url: bytes) -> Refusal:
