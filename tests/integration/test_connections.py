@@ -3,10 +3,16 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
+from socket import SO_SNDBUF, SOL_SOCKET, create_server
 
 import httpx
 import pytest
+import uvicorn
+from starlette.types import Receive, Scope, Send
+from uvicorn.server import ServerState
 
+from services.api.http1.connections import ConnectionLimits, Connections
+from services.api.http1.protocol import HttpProtocol
 from services.launcher.embedded.valkey import EmbeddedValkey
 from tests.conftest import settings_for
 from tests.integration.conftest import serve
@@ -172,6 +178,52 @@ async def test_a_connection_that_is_being_answered_is_not_given_up_for_a_new_one
         streams[0].writer.transport.abort()
         async with asyncio.timeout(5):
             while not await answers(api):  # noqa: ASYNC110 - the API's side offers no event
+                await asyncio.sleep(0.01)
+
+
+async def test_a_pipelined_request_that_is_being_answered_is_not_given_up(api: str) -> None:
+    async with httpx.AsyncClient(base_url=api, verify=NO_TLS) as http:
+        await Client(http).sign_up()
+    bearer = f"Authorization: {http.headers['Authorization']}\r\n\r\n".encode()
+    async with AsyncExitStack() as stack:
+        for _ in range(PER_NETWORK):
+            socket = await stack.enter_async_context(connected(api, "127.0.3.1"))
+            await socket.send(LIVEZ + b"GET /api/events HTTP/1.1\r\nHost: x\r\n" + bearer)
+            assert (await socket.answer()).status == 200
+            assert (await socket.answer()).status == 200
+        async with connected(api, "127.0.3.1") as refused:
+            assert (await refused.answer()).status == 429
+
+
+@pytest.mark.parametrize("header", [b"", b"Connection: close\r\n"], ids=["kept", "closed"])
+async def test_an_answer_that_is_not_sent_whole_is_not_given_up(header: bytes) -> None:
+    made = asyncio.Event()
+
+    async def answer(_scope: Scope, _receive: Receive, send: Send) -> None:
+        headers = [(b"content-length", b"1000000")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": bytes(1_000_000)})
+        made.set()
+
+    config = uvicorn.Config(answer, log_config=None)
+    config.load()
+    connections = Connections(ConnectionLimits(in_all=1, per_network=9, head_seconds=1), lambda _address: False)
+    listener = create_server(("127.0.0.1", 0))
+    listener.setsockopt(SOL_SOCKET, SO_SNDBUF, 4096)  # so that the kernel can't take all of an answer
+    server = await asyncio.get_running_loop().create_server(
+        lambda: HttpProtocol(config, ServerState(), {}, connections=connections), sock=listener
+    )
+    url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    async with server, connected(url) as slow:
+        slow.writer.transport.pause_reading()  # type: ignore[attr-defined]
+        await slow.send(HEAD + header + b"\r\n")
+        await made.wait()
+        async with connected(url) as refused:
+            assert (await refused.answer()).status == 503
+        slow.writer.transport.resume_reading()  # type: ignore[attr-defined]
+        assert len((await slow.answer()).body) == 1_000_000
+        async with asyncio.timeout(5):
+            while not await answers(url):  # noqa: ASYNC110 - the API's side offers no event
                 await asyncio.sleep(0.01)
 
 

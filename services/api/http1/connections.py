@@ -2,7 +2,8 @@
 
 A network has a share of them, so that one client can't take all. Where a limit is reached, the connection that has waited
 longest for a whole request makes room for the new one: one that is kept open for a later request, or one that is slow to
-send its request. A connection whose request is being answered is never ended to make room.
+send its request. A connection whose request is being answered, or whose answer is not sent whole, is never ended to make
+room.
 """
 
 import asyncio

@@ -60,7 +60,7 @@ class HttpProtocol(HttpToolsProtocol):
         connections: Connections,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
-        self.registry = connections
+        self.all_connections = connections
         self.phase = Phase.REQUEST
         self.requests = 0
         self.head_bytes = 0
@@ -69,6 +69,7 @@ class HttpProtocol(HttpToolsProtocol):
         self.unread = b""
         self.refusal: Refusal | None = None
         self.ends_early = False
+        self.owes = False  # an answer is made and not sent whole
         self.lingers_until: float | None = None
         self.passed_over = 0
         self.unsent = UnsentBytes()
@@ -83,14 +84,14 @@ class HttpProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin, unless there are too many connections."""
         super().connection_made(transport)
-        refusal = self.registry.admit(self, self.client[0] if self.client else None)
+        refusal = self.all_connections.admit(self, self.client[0] if self.client else None)
         if refusal is not None:
             transport.write(refusal.raw)
             transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Free what the connection has."""
-        self.registry.remove(self)
+        self.all_connections.remove(self)
         self.unread = b""
         super().connection_lost(exc)
 
@@ -106,17 +107,19 @@ class HttpProtocol(HttpToolsProtocol):
         if self.lingers_until is not None and now >= self.lingers_until:
             self.transport.abort()
             return
+        if self.owes:
+            self._wait()
         answered = _is_answered(self.cycle)
         closing = self.transport.is_closing()
         size = self.transport.get_write_buffer_size() if answered or closing or self.flow.write_paused else 0
-        if self.unsent.is_stuck(size, now, self.registry.limits.send_seconds):
+        if self.unsent.is_stuck(size, now, self.all_connections.limits.send_seconds):
             log.info("client_takes_nothing", unsent=size)
             self.transport.abort()
         elif not closing and self.lingers_until is None:
             self._look_at_request(now, answered=answered)
 
     def _look_at_request(self, now: float, *, answered: bool) -> None:
-        limits, seen = self.registry.limits, (self.requests, self.phase)
+        limits, seen = self.all_connections.limits, (self.requests, self.phase)
         if seen != self.seen or (self.phase is not Phase.BODY and not answered):
             self.seen, self.began_at, self.moved_at, self.seen_bytes = seen, now, now, self.body_bytes
         elif self.phase is Phase.BODY:
@@ -239,7 +242,8 @@ class HttpProtocol(HttpToolsProtocol):
             return
         self.phase = Phase.REQUEST
         if not self.cycle.response_complete:
-            self.registry.works(self)
+            self.owes = False
+            self.all_connections.works(self)
         super().on_message_complete()
 
     def _read_without_upgrade(self) -> None:
@@ -270,11 +274,20 @@ class HttpProtocol(HttpToolsProtocol):
             self.server_state.total_requests += 1
             self._linger()
             return
+        # uvicorn begins with the next request, if that has its head.
         super().on_response_complete()
-        if not self.pipeline:
-            self.registry.waits(self)
-            if self.unread:
-                self.loop.call_soon(self._read_on)
+        if self.pipeline:
+            return
+        if self.cycle.response_complete or self.phase is Phase.BODY:
+            self._wait()
+        if self.unread:
+            self.loop.call_soon(self._read_on)
+
+    def _wait(self) -> None:
+        """Count as one that waits for a request, as soon as the answers so far are sent: before that, none makes room."""
+        self.owes = bool(self.transport.get_write_buffer_size())
+        if not self.owes and not self.transport.is_closing():
+            self.all_connections.waits(self)
 
     def _refuse(self, refusal: Refusal) -> None:
         """Answer what is no request, if the client can tell that this is the answer to it; and end the connection."""
