@@ -241,6 +241,7 @@ class Settings(RedisSettings, DatabaseSettings):
     network_max_connections: int = Field(default=500, ge=1, le=1_000_000)
     network_max_streams: int = Field(default=500, ge=1, le=1_000_000)
     user_max_streams: int = Field(default=20, ge=1, le=1_000_000)
+    user_stream_seconds: float = Field(default=5, ge=0, le=3600)
 
     web_page: bool = True
 

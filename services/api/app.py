@@ -52,7 +52,7 @@ from services.api.origins import AllowedOrigins
 from services.api.problems.handlers import expected_errors, unexpected_error
 from services.api.queue_positions import QueuePositions
 from services.api.resources import Resources
-from services.api.stream_slots import StreamSlots
+from services.api.stream_slots import StreamLimits, StreamSlots
 from services.api.streaming.follow import StreamCut
 from services.api.usage import router as usage
 from services.api.web import router as web
@@ -214,7 +214,9 @@ async def _open_resources(settings: Settings, metrics: Metrics) -> AsyncIterator
             accounts=AccountLookup(partial(_find_users, database)),
             cookies=SessionCookies(settings.cookies_over_http, frozenset(settings.listed_origins)),
             sessions=sessions,
-            stream_slots=StreamSlots(settings.user_max_streams, settings.network_max_streams),
+            stream_slots=StreamSlots(
+                StreamLimits(settings.user_max_streams, settings.network_max_streams, settings.user_stream_seconds)
+            ),
             metrics=metrics,
             changes=open_changes(access, settings.operation_max_rows),
             data_sources=access,

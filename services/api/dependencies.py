@@ -89,7 +89,7 @@ EventsReader = Annotated[Principal, Depends(StreamReader("events"))]
 
 
 @dataclass(frozen=True, slots=True)
-class StreamSlot:
+class TakesStreamSlot:
     """A dependency of a route that streams: one of the streams that a user may have open, until the response has ended.
 
     It is taken before the route does anything, so that a message whose answer can't be streamed is not accepted.
@@ -109,7 +109,9 @@ class StreamSlot:
             yield
             return
         slots: StreamSlots = request.state.resources.stream_slots
-        with slots.hold(_principal_of(request).user_id, request.client.host if request.client else None):
+        user_id, address = _principal_of(request).user_id, request.client.host if request.client else None
+        with slots.hold(user_id, address, is_resumable=request.method == "GET") as slot:
+            request.state.stream_slot = slot  # the response takes it from there
             yield
 
 
@@ -156,7 +158,7 @@ def _access(dependant: Any) -> Access | None:  # noqa: ANN401 - FastAPI's, None 
 
 def _is_stream(dependant: Any) -> bool:  # noqa: ANN401 - likewise
     """Whether a route's response is a stream."""
-    return dependant is not None and any(isinstance(each.call, StreamSlot) for each in dependant.dependencies)
+    return dependant is not None and any(isinstance(each.call, TakesStreamSlot) for each in dependant.dependencies)
 
 
 def _principal_of(request: Request) -> Principal:

@@ -7,11 +7,15 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import httpx
 import pytest
 
+from services.api.stream_slots import StreamLimits, StreamSlots
 from services.launcher.embedded.valkey import EmbeddedValkey
 from services.worker.runtime import Worker
+from shared.errors import TooManyStreams
+from shared.ids import UserId
 from shared.settings import Settings
 from tests.conftest import settings_for
-from tests.support.clients import Client
+from tests.integration.conftest import serve
+from tests.support.clients import NO_TLS, Client
 from tests.support.turns import post
 
 PER_USER = 3
@@ -21,8 +25,15 @@ FROM_OFFICE = {"X-Forwarded-For": "203.0.113.7"}
 
 @pytest.fixture
 def settings(database_url: str, valkey: EmbeddedValkey, groq_url: str) -> Settings:
-    """With room for a few streams."""
-    return settings_for(database_url, valkey.url, groq_url, user_max_streams=PER_USER, network_max_streams=PER_NETWORK)
+    """With room for a few streams, none of which is cut for a newer one."""
+    return settings_for(
+        database_url,
+        valkey.url,
+        groq_url,
+        user_max_streams=PER_USER,
+        network_max_streams=PER_NETWORK,
+        user_stream_seconds=3600,
+    )
 
 
 @asynccontextmanager
@@ -107,3 +118,43 @@ async def test_each_end_of_a_stream_gives_its_slot_back(
             await stack.enter_async_context(opened(client))
         assert not await is_open(client)
     await until_open(client)  # all of those clients have vanished
+
+
+async def test_a_newer_stream_cuts_the_oldest_one_that_resumes(
+    database_url: str, valkey: EmbeddedValkey, groq_url: str
+) -> None:
+    settings = settings_for(database_url, valkey.url, groq_url, user_max_streams=2, user_stream_seconds=0)
+    async with (
+        serve(settings) as url,
+        httpx.AsyncClient(base_url=url, verify=NO_TLS) as http,
+        AsyncExitStack() as stack,
+    ):
+        client = Client(http)
+        await client.sign_up()
+        oldest, newer = [await stack.enter_async_context(opened(client)) for _ in range(2)]
+        newest = await stack.enter_async_context(opened(client))
+        assert newest.status_code == 200
+        with pytest.raises(httpx.RemoteProtocolError):  # cut, and not ended
+            await oldest.aread()
+        chat_id = await client.new_chat()
+        for stream in (newer, newest):
+            async for line in stream.aiter_lines():
+                if "chat.created" in line:
+                    break
+            else:
+                pytest.fail("the stream has ended")
+        posted = stack.enter_async_context(
+            http.stream("POST", f"/api/chats/{chat_id}/messages", json={"content": "Hello"})
+        )
+        assert (await posted).status_code == 200
+
+
+def test_a_stream_that_is_young_or_can_not_be_resumed_is_not_cut() -> None:
+    user, cut = UserId(1), list[str]()
+    for is_resumable, seconds in ((True, 3600), (False, 0)):
+        slots = StreamSlots(StreamLimits(1, 9, seconds))
+        with slots.hold(user, None, is_resumable=is_resumable) as slot:
+            slot.cut = lambda: cut.append("cut")
+            with pytest.raises(TooManyStreams), slots.hold(user, None, is_resumable=True):
+                pass
+    assert not cut

@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from services.api.auth.principal import Principal
 from services.api.bodies import JsonRoute
-from services.api.dependencies import AppResources, EventsReader, StreamSlot
+from services.api.dependencies import AppResources, EventsReader, TakesStreamSlot
 from services.api.event_stream import event_stream
 from services.api.feed.encoder import encode_feed, read_id
 from services.api.feed.follow import follow
@@ -23,7 +23,7 @@ _SSE: Final[dict[int | str, dict[str, Any]]] = {
 }
 
 
-@router.get("", response_class=Response, responses=_SSE, dependencies=[Depends(StreamSlot())])
+@router.get("", response_class=Response, responses=_SSE, dependencies=[Depends(TakesStreamSlot())])
 async def get_events(
     principal: EventsReader,
     resources: AppResources,

@@ -7,7 +7,7 @@ from structlog.contextvars import bind_contextvars
 
 from services.api.auth.principal import Principal
 from services.api.bodies import JsonRoute
-from services.api.dependencies import AppResources, CurrentPrincipal, StreamSlot
+from services.api.dependencies import AppResources, CurrentPrincipal, TakesStreamSlot
 from services.api.doors.ai_sdk import queries, views
 from services.api.doors.ai_sdk.approval_stream import approval_response, knows_approvals
 from services.api.doors.ai_sdk.approving import decide, find_answered
@@ -49,7 +49,7 @@ def _errors(**codes: str) -> dict[int | str, dict[str, Any]]:
 @router.post(
     "",
     response_class=Response,
-    dependencies=[Depends(StreamSlot())],
+    dependencies=[Depends(TakesStreamSlot())],
     responses=_SSE
     | _errors(
         _409="generation_in_progress, approval_not_pending",
@@ -90,7 +90,7 @@ async def post_chat(request: Request, principal: CurrentPrincipal, resources: Ap
 @router.get(
     "/{chat_name:path}/stream",
     response_class=Response,
-    dependencies=[Depends(StreamSlot())],
+    dependencies=[Depends(TakesStreamSlot())],
     responses=_SSE
     | {204: {"description": "The chat is not generating, and its last answer is known to the client."}}
     | _errors(_404="not_found, for a name with a line end", _422="validation_failed", _429="too_many_streams"),

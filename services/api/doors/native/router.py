@@ -14,7 +14,7 @@ from services.api.dependencies import (
     ChatStreamReader,
     CurrentPrincipal,
     GenerationStreamReader,
-    StreamSlot,
+    TakesStreamSlot,
 )
 from services.api.doors.native.headers import IdempotencyKey, LastEventId
 from services.api.doors.native.negotiation import prefers_async, wants_json
@@ -39,7 +39,7 @@ _SSE: Final[dict[int | str, dict[str, Any]]] = {
     429: {"description": "too_many_streams"},
     503: {"description": "database_unavailable, streams_unavailable"},
 }
-_SLOT: Final = Depends(StreamSlot(lambda headers: not wants_json(headers)))
+_SLOT: Final = Depends(TakesStreamSlot(lambda headers: not wants_json(headers)))
 _TURN: Final[dict[int | str, dict[str, Any]]] = _SSE | {
     202: {"model": Accepted, "description": "With `Prefer: respond-async` or `Accept: application/json`."},
     404: {"description": "chat_not_found"},
@@ -188,7 +188,7 @@ async def _answer(
 @router.get(
     "/generations/{generation_id}/stream",
     response_class=Response,
-    dependencies=[Depends(StreamSlot())],
+    dependencies=[Depends(TakesStreamSlot())],
     responses=_SSE
     | {
         204: {"description": "Last-Event-ID is the terminal frame's."},
@@ -208,7 +208,7 @@ async def get_stream(
 @router.get(
     "/chats/{chat_id}/stream",
     response_class=Response,
-    dependencies=[Depends(StreamSlot())],
+    dependencies=[Depends(TakesStreamSlot())],
     responses=_SSE
     | {
         204: {"description": "The chat has no answer, or none after the one that the client has."},
