@@ -238,7 +238,7 @@ class Settings(RedisSettings, DatabaseSettings):
     send_timeout_seconds: float = Field(default=30, ge=0.1, le=600)
     idle_timeout_seconds: int = Field(default=65, ge=1, le=3600)
     max_connections: int | None = Field(default=None, ge=1, le=1_000_000)
-    network_max_connections: int = Field(default=500, ge=1, le=1_000_000)
+    network_max_connections: int = Field(default=2000, ge=1, le=1_000_000)
     network_max_streams: int = Field(default=500, ge=1, le=1_000_000)
     user_max_streams: int = Field(default=20, ge=1, le=1_000_000)
     user_stream_seconds: float = Field(default=5, ge=0, le=3600)
