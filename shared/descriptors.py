@@ -4,7 +4,8 @@ import resource
 from typing import Final
 
 ENOUGH: Final = 65_536
-"""What a process raises its limit to, where the system allows more than it gives."""
+"""What a process raises its limit to, where the system allows more than it gives. No more descriptors are used, either: a
+million of them, as Docker may give, would be a million half-sent heads in memory."""
 OTHERS: Final = 128
 """Descriptors for all that is no client's connection: Redis, logs, modules, and connections that are just being closed."""
 FEWEST: Final = 16
@@ -33,4 +34,4 @@ def possible_limit() -> int:
 
 def connections_within(limit: int, database_pool_size: int) -> int:
     """How many connections of clients leave enough descriptors for the database and all others."""
-    return max(limit - OTHERS - database_pool_size, FEWEST)
+    return max(min(limit, ENOUGH) - OTHERS - database_pool_size, FEWEST)
