@@ -8,14 +8,14 @@ from typing import Any, Final, cast
 
 import uvicorn
 from starlette.types import ASGIApp
-from uvicorn.middleware.proxy_headers import _TrustedHosts
 
 from services.api.app import create_app
 from services.api.http1.connections import ConnectionLimits, Connections
 from services.api.http1.listener import tune
 from services.api.http1.protocol import HttpProtocol
 from services.api.middleware import quiet_cuts
-from services.api.proxies import sees_through_proxies
+from services.api.proxies import BehindProxies, sees_through_proxies
+from services.api.untrusted_proxies import UntrustedProxies
 from shared.descriptors import connections_within, raise_limit
 from shared.settings import Settings
 from shared.telemetry.metrics import Metrics
@@ -60,7 +60,10 @@ def configure(app: ASGIApp, settings: Settings, **others: Any) -> uvicorn.Config
         send_seconds=settings.send_timeout_seconds,
     )
     config = uvicorn.Config(app, timeout_keep_alive=settings.idle_timeout_seconds, ws="none", **others)
-    # The same list as uvicorn reads it: whoever may name a client's address stands for many clients.
-    connections = Connections(limits, _TrustedHosts(config.forwarded_allow_ips or "").__contains__)
-    config.http = cast("type[HttpProtocol]", partial(HttpProtocol, connections=connections))
-    return sees_through_proxies(config, settings.root_path)
+    config = sees_through_proxies(config, settings.root_path)
+    behind = cast("BehindProxies", config.app)
+    # Whoever may name a client's address stands for many clients.
+    is_proxy = behind.trusted_hosts.__contains__
+    config.app = cast("Any", UntrustedProxies(cast("ASGIApp", behind), is_proxy))
+    config.http = cast("type[HttpProtocol]", partial(HttpProtocol, connections=Connections(limits, is_proxy)))
+    return config
