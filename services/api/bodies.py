@@ -55,8 +55,7 @@ def insist_on_plain(method: str, headers: Headers) -> None:
     codings = ",".join(headers.getlist("content-encoding")).lower().split(",")
     if any(coding.strip() not in {"", "identity"} for coding in codings):
         raise UnsupportedMediaType("Content-Encoding: send the body as it is", field="Content-Encoding")
-    named = _CHARSET.search(headers.get("content-type", ""))
-    if named and named[1].lower() not in _UTF_8:
+    if any(charset.lower() not in _UTF_8 for charset in _CHARSET.findall(headers.get("content-type", ""))):
         raise UnsupportedMediaType("Content-Type: send the body in UTF-8")
 
 
