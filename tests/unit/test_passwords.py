@@ -97,6 +97,16 @@ def test_nobodys_hash_has_the_cost_that_is_asked_for(rounds: int, passwords: Pas
     assert rounds_of(passwords.nobody(rounds)) == rounds
 
 
+async def test_a_password_that_its_normal_form_makes_too_long_is_wrong_or_right_as_it_was_typed(
+    passwords: Passwords,
+) -> None:
+    typed = "\ufdfa" * 1024  # 18 characters each in the normal form
+    assert await verify(passwords, typed, await hashed(passwords, "correct horse")) == WRONG
+    old: str = bcrypt_sha256.using(rounds=4).hash(typed)
+    assert await verify(passwords, typed, old) == RIGHT
+    assert await verify(passwords, typed[:-1], old) == WRONG
+
+
 async def test_no_password_is_nobodys(passwords: Passwords) -> None:
     for password in ("", "x", "correct horse"):
         assert await verify(passwords, password, passwords.nobody(5)) == WRONG

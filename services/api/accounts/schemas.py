@@ -6,21 +6,26 @@ from typing import Annotated, Final, Literal, Self
 from pydantic import AfterValidator, EmailStr, StringConstraints, model_validator, validate_email
 from pydantic_core import PydanticCustomError, PydanticKnownError
 
-from services.api.auth.passwords import normalized
+from services.api.auth.passwords import MAX_NORMAL, normalized, too_long
 from services.api.fields import Body, BodyId, Storable, TimeZone, Uuid, View
 
 MIN_PASSWORD: Final = 8
 
 
-def _long_enough(password: str) -> str:
-    """Count the characters of the password's normal form too: letters and marks that make one character are one."""
+def _right_length(password: str) -> str:
+    """Count the characters of the password's normal form too: letters and marks that make one character are one.
+
+    And some characters are many in that form: a password of them is refused here, since it could not be hashed.
+    """
     if len(normalized(password)) < MIN_PASSWORD:
         raise PydanticKnownError("string_too_short", {"min_length": MIN_PASSWORD})
+    if too_long(password):
+        raise PydanticKnownError("string_too_long", {"max_length": MAX_NORMAL})
     return password
 
 
 Password = Annotated[
-    str, StringConstraints(min_length=MIN_PASSWORD, max_length=1024), Storable, AfterValidator(_long_enough)
+    str, StringConstraints(min_length=MIN_PASSWORD, max_length=1024), Storable, AfterValidator(_right_length)
 ]
 
 

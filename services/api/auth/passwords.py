@@ -17,6 +17,8 @@ from services.api.auth.fair_queue import MAX_IN_ALL, MAX_OF_NETWORK, FairQueue
 HASHERS: Final = 2
 LEAST_ROUNDS: Final = 4
 """bcrypt's own."""
+MAX_NORMAL: Final = 4096
+"""Characters of a password in its normal form, of which one typed character may become 18. passlib hashes no more."""
 
 Result = TypeVar("Result")
 
@@ -35,6 +37,11 @@ def normalized(password: str) -> str:
     does not break, for another character than the plain one: keyboards differ in both.
     """
     return unicodedata.normalize("NFKC", password)
+
+
+def too_long(password: str) -> bool:
+    """Whether a password's normal form is too long to be hashed."""
+    return len(normalized(password)) > MAX_NORMAL
 
 
 def rounds_of(password_hash: str) -> int | None:
@@ -89,19 +96,20 @@ class Hasher:
     _threads: ThreadPoolExecutor
 
     async def hash(self, password: str) -> str:
-        """The hash of a password."""
+        """The hash of a password that is not too long."""
         return await self._run(lambda: self._hash(password))
 
     async def verify(self, password: str, password_hash: str) -> Verdict:
         """Whether a password is right. A right one is hashed anew when its hash has another cost than new ones have.
 
         Hashes of older releases are of passwords as they were typed. So a password that has another form is tried in
-        both, and gets a hash of its normal form.
+        both, and gets a hash of its normal form. One that is too long in that form can only be right as it was typed, and
+        keeps its hash.
         """
         return await self._run(lambda: self._verify(password, password_hash))
 
     def _verify(self, password: str, password_hash: str) -> Verdict:
-        normal = normalized(password)
+        normal = password if too_long(password) else normalized(password)
         if self._context.verify(normal, password_hash):
             outdated = self._context.needs_update(password_hash)
             return Verdict(right=True, better_hash=self._hash(normal) if outdated else None)

@@ -232,6 +232,15 @@ async def test_a_password_is_long_enough_in_every_spelling_or_in_none(http: http
         assert (await sign_up(http, address(), password)).status_code == 201
 
 
+async def test_a_password_whose_characters_stand_for_too_many_is_refused_or_wrong(http: httpx.AsyncClient) -> None:
+    email, password = address(), "\ufdfa" * 1024  # 18,432 characters in the normal form
+    refused = await sign_up(http, email, password)
+    assert (refused.status_code, refused.json()["field"]) == (422, "password")
+    await sign_up(http, email)
+    assert (await log_in(http, email, password)).status_code == 401
+    assert (await log_in(http, address(), password)).status_code == 401
+
+
 async def test_a_wrong_password_and_an_unknown_address_are_told_in_the_same_words(http: httpx.AsyncClient) -> None:
     email = address()
     await sign_up(http, email)
