@@ -1,6 +1,6 @@
 """From where a client comes, as the limits against floods count it."""
 
-from ipaddress import IPv6Network, ip_address
+from ipaddress import IPv6Network, ip_address, ip_network
 from typing import Final
 
 IPV6_PREFIX: Final = 64
@@ -8,6 +8,9 @@ IPV6_PREFIX: Final = 64
 
 Source: RFC 6177.
 """
+WIDE_IPV4_PREFIX: Final = 24
+WIDE_IPV6_PREFIX: Final = 48
+"""Bits. Tunnels and providers give away networks of this size for nothing, each with 65,536 of the smaller ones."""
 UNKNOWN: Final = "unknown"
 
 
@@ -26,3 +29,12 @@ def network_of(address: str | None) -> str:
             return str(IPv6Network((found, IPV6_PREFIX), strict=False))
         found = found.ipv4_mapped
     return str(found)
+
+
+def wide_network_of(network: str) -> str:
+    """The network around one of `network_of`: the /24 of an IPv4 address, the /48 of IPv6. Any other text stands for itself."""
+    try:
+        found = ip_network(network)
+    except ValueError:
+        return network
+    return str(found.supernet(new_prefix=WIDE_IPV4_PREFIX if found.version == 4 else WIDE_IPV6_PREFIX))  # noqa: PLR2004

@@ -60,18 +60,6 @@ async def test_of_a_crowd_of_a_thousand_another_network_waits_for_one() -> None:
     assert hall.served.index("ann") == 1
 
 
-async def test_a_network_that_has_no_permit_goes_before_one_that_has_all() -> None:
-    queue = FairQueue(2)
-    hall = Hall(queue)
-    async with queue.take("crowd", "a"):
-        async with queue.take("crowd", "b"):
-            tasks = start(hall, *[("crowd", "c", "crowd")] * 3, ("office", "ann", "ann"))
-            await hall.wait(4)
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        assert hall.served[0] == "ann"
-    await asyncio.gather(*tasks)
-
-
 async def test_of_a_network_of_which_too_many_wait_one_more_is_refused_and_of_others_none() -> None:
     hall = Hall(FairQueue(1, of_network=2, in_all=100))
     async with hall.closed():
@@ -100,6 +88,33 @@ async def test_when_too_many_wait_in_all_the_network_with_most_of_them_makes_roo
     assert sorted(hall.served) == ["0", "1", "ann", "joe"]
 
 
+@pytest.mark.parametrize("crowd", ["2001:db8:0:{:x}::/64", "192.0.2.{}"])
+async def test_the_networks_of_a_wide_one_keep_no_other_out(crowd: str) -> None:
+    """One free /48 of IPv6 has 65,536 networks, and each has one who waits."""
+    hall = Hall(FairQueue(1, in_all=200))
+    async with hall.closed():
+        tasks = start(hall, *[(crowd.format(number), "a", "crowd") for number in range(200)])
+        await hall.wait(200)
+        ann = start(hall, ("2001:db8:1::/64", "ann", "ann"), ("198.51.100.1", "joe", "joe"))
+        await hall.wait(200)
+    await asyncio.gather(*ann)
+    ended = await asyncio.gather(*tasks, return_exceptions=True)
+    assert sum(isinstance(each, TooBusy) for each in ended) == 2
+    assert set(hall.served[:3]) == {"crowd", "ann", "joe"}
+
+
+async def test_in_a_full_network_the_account_with_most_tries_makes_room() -> None:
+    hall = Hall(FairQueue(1, of_network=3))
+    async with hall.closed():
+        crowd = start(hall, *[("office", "eve", f"eve{number}") for number in range(3)])
+        await hall.wait(3)
+        ann = start(hall, ("office", "ann", "ann"))
+        await hall.wait(3)
+    await asyncio.gather(*crowd[:2], *ann)
+    assert isinstance(crowd[2].exception(), TooBusy)
+    assert hall.served == ["eve0", "ann", "eve1"]
+
+
 async def test_who_is_cancelled_waits_no_more() -> None:
     hall = Hall(FairQueue(1, of_network=2))
     async with hall.closed():
@@ -126,7 +141,9 @@ async def test_a_permit_that_comes_with_a_cancellation_goes_to_the_next_one() ->
 
 @given(
     permits=st.integers(1, 3),
-    steps=st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from("xy"), st.booleans()), max_size=40),
+    steps=st.lists(
+        st.tuples(st.sampled_from(["a", "10.0.0.1", "10.0.0.2"]), st.sampled_from("xy"), st.booleans()), max_size=40
+    ),
 )
 def test_no_permit_is_lost_whatever_people_do(permits: int, steps: list[tuple[str, str, bool]]) -> None:
     asyncio.run(_play(FairQueue(permits, of_network=4, in_all=7), permits, steps))
