@@ -20,11 +20,11 @@ class KnownNetworks:
     def __init__(self, tries: TriesInRedis) -> None:
         self._tries = tries
 
-    async def knows(self, account: str, network: str) -> bool:
-        """Whether the account has come in from this network. Yes where Redis does not answer: the owner must get in."""
+    async def knows(self, account: str, network: str) -> bool | None:
+        """Whether the account has come in from this network; None where Redis does not answer."""
         name, member = self._name(account), self._tries.digest(network)
         answer = await self._tries.ask(lambda: self._find(name, member))
-        return answer is None or answer > time.time() - KEPT_FOR
+        return None if answer is None else answer > time.time() - KEPT_FOR
 
     async def _find(self, name: str, member: str) -> float:
         """When the account came in from there, in Unix seconds; 0 for never."""

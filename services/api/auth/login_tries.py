@@ -1,11 +1,12 @@
 """How many wrong passwords are tried. Source: OWASP authentication; NIST SP 800-63B, section 3.2.2.
 
-Three things are counted a minute: the wrong tries at an account from one network, those from one network at all accounts, and
-those at one account from all networks. Nobody can keep an owner out from elsewhere: the last count only stops networks from
-which the account has never come in. And of what a network may try, the second half is for accounts that have come in from there,
-so that strangers behind the same address can't use it up.
+Counted a minute are the wrong tries at an account from one network, those from one network at all accounts, and those at one
+account from all networks. The last two stop nobody whose account has come in from the network before: so from a network that
+the account knows, an owner is kept out by nothing but wrong passwords at this account from there.
 
-An address without an account has the same counts, so that no answer tells which accounts exist.
+An address without an account has the same counts, so that nobody elsewhere learns which accounts exist. Who shares a
+network with an owner may learn that the account knows the network, since strangers are refused there where it is not. The
+other way, strangers could keep the owner out.
 """
 
 from dataclasses import dataclass
@@ -13,14 +14,12 @@ from math import ceil
 from typing import Final
 
 from services.api.auth.known_networks import KnownNetworks
-from services.api.auth.local_counts import NEVER, LocalCounts
+from services.api.auth.local_counts import LocalCounts
 from services.api.auth.shared_counts import SharedCounts, TriesInRedis
 from shared.errors import TooManyTries
 
 WINDOW: Final = 60
 """Seconds."""
-RESERVE: Final = 2
-"""How many times its limit a network may try accounts that have come in from there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +65,12 @@ class LoginTries:
         found = await self._shared.find(list(limits)) or map(self._local.find, limits)
         counts = dict(zip(limits, found, strict=True))
         over = {name for name, count in counts.items() if count.number >= limits[name]}
-        if over - {pair} and await self.known.knows(account, network):
-            over.discard(at_account)
-            if counts.get(of_network, NEVER).number < self._limits.of_network * RESERVE:
-                over.discard(of_network)
+        if over - {pair}:
+            known = await self.known.knows(account, network)
+            if known:
+                over &= {pair}
+            elif known is None:
+                over.discard(at_account)  # which anybody could use up, from anywhere
         if over:
             raise TooManyTries(ceil(max(counts[name].left for name in over)))
 
