@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 from passlib.hash import bcrypt_sha256
+from sqlalchemy.exc import SQLAlchemyError
 
 from services.api.auth.passwords import HASHERS, Passwords, Verdict, normalized, rounds_of
 from services.api.auth.stored_costs import LOOK_EVERY, StoredCosts
@@ -143,6 +144,23 @@ async def test_an_unknown_address_takes_as_long_as_the_accounts_hashes_say(passw
     now += LOOK_EVERY
     await costs.look()
     assert asked == 3
+
+
+@pytest.mark.parametrize("why", [SQLAlchemyError, asyncio.CancelledError])
+async def test_after_a_look_that_failed_the_next_one_looks(why: type[BaseException]) -> None:
+    found: list[list[int]] = []
+
+    async def find() -> list[int]:
+        if not found:
+            raise why
+        return found.pop()
+
+    costs = StoredCosts(find, 4, key=b"key")
+    with pytest.raises(why):
+        await costs.look()
+    found.append([12])
+    await costs.look()
+    assert costs.of("somebody@example.com") == 12
 
 
 async def test_without_accounts_an_unknown_address_has_the_cost_that_is_set() -> None:

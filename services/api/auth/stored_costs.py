@@ -52,7 +52,11 @@ class StoredCosts:
         if self._clock() < self._due:
             return
         self._due = self._clock() + LOOK_EVERY  # before waiting: of those who come at once, one looks
-        self._costs = sorted(await self._find()) or self._costs
+        try:
+            self._costs = sorted(await self._find()) or self._costs
+        except BaseException:  # a cancelled one too
+            self._due = 0.0  # the next one looks: until then the costs may be old
+            raise
 
     def of(self, email: str) -> int:
         """The cost for this address."""
