@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import uvicorn
 from starlette.types import Receive, Scope, Send
-from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware, _parse_host_port, _TrustedHosts
 
 from services.api.own_paths import ROOT
 from shared.urls import read_prefix
@@ -27,6 +27,20 @@ def sees_through_proxies(config: uvicorn.Config, root_path: str) -> uvicorn.Conf
     return config
 
 
+class TrustedProxies(_TrustedHosts):
+    """uvicorn's list of trusted proxies. With `*`, the proxy is whoever has connected, and no other is trusted."""
+
+    def get_trusted_client_address(self, x_forwarded_for: str) -> tuple[str, int]:
+        """The address of the client, and its port or 0.
+
+        With `*`, uvicorn takes the first address. A proxy that appends the address that it sees leaves there what the client
+        has made up. So the last address is taken: the one that the proxy has seen.
+        """
+        if self.always_trust:
+            return _parse_host_port(x_forwarded_for.rpartition(",")[2].strip())
+        return super().get_trusted_client_address(x_forwarded_for)
+
+
 class BehindProxies(ProxyHeadersMiddleware):
     """uvicorn's middleware, which also finds the prefix of a request's paths (`root_path` of ASGI).
 
@@ -35,6 +49,7 @@ class BehindProxies(ProxyHeadersMiddleware):
 
     def __init__(self, app: Any, trusted_hosts: list[str] | str, root_path: str = "") -> None:  # noqa: ANN401 - uvicorn's
         super().__init__(app, trusted_hosts)
+        self.trusted_hosts: TrustedProxies = TrustedProxies(trusted_hosts)
         self.root_path = root_path
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # type: ignore[override]
