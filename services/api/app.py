@@ -125,7 +125,10 @@ def create_app(settings: Settings, metrics: Metrics | None = None) -> FastAPI:
     app.add_middleware(
         BodyLimit,
         limit=settings.max_body_bytes,
-        others={ai_sdk.DOOR.prefix: max(settings.max_body_bytes, settings.ai_sdk_max_body_bytes)},
+        others={
+            ai_sdk.DOOR.prefix: max(settings.max_body_bytes, settings.ai_sdk_max_body_bytes),
+            **dict.fromkeys(accounts.OF_STRANGERS, min(settings.max_body_bytes, accounts.MAX_BODY_BYTES)),
+        },
     )
     secured = SecuredRoutes(app.routes)
     app.add_middleware(Authentication, access=secured.access)

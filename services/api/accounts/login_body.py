@@ -1,6 +1,5 @@
 """The credentials of a login: as JSON, or as a form of OAuth 2.0's password grant (RFC 6749, section 4.3.2)."""
 
-import re
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -33,7 +32,7 @@ _FORM: Final = {
     },
 }
 _FIELDS_OF_FORM: Final = (("email", "username"), ("password", "password"), ("cookie", "cookie"))
-_NOT_ASCII: Final = re.compile(rb"[\x80-\xff]")
+_PERCENT_ENCODED: Final = {byte: f"%{byte:02X}" for byte in range(0x80, 0x100)}
 LOGIN_BODY: Final[dict[str, Any]] = {
     "requestBody": {
         "required": True,
@@ -94,7 +93,7 @@ def _percent_encoding(receive: Receive) -> Receive:
     async def encoded() -> Message:
         message = await receive()
         if body := message.get("body"):
-            message = {**message, "body": _NOT_ASCII.sub(lambda found: b"%%%02X" % found[0][0], body)}
+            message = {**message, "body": body.decode("latin-1").translate(_PERCENT_ENCODED).encode("ascii")}
         return message
 
     return encoded

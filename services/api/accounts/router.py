@@ -19,6 +19,11 @@ from shared.protocol.feed_events import ACCOUNT_DELETED
 
 router = APIRouter(route_class=JsonRoute, prefix="/api/auth", tags=["auth"])
 
+OF_STRANGERS: Final = ("/api/auth/login", "/api/auth/signup")
+"""Paths that take bodies of anybody."""
+MAX_BODY_BYTES: Final = 64 * 1024
+"""Of those. An address and a password of 1,024 characters each have 24 KB when all of it is escaped."""
+
 _BUSY: Final[dict[int | str, dict[str, Any]]] = {503: {"description": "database_unavailable, too_busy"}}
 
 

@@ -142,6 +142,16 @@ async def test_a_form_is_utf_8_however_it_is_sent(http: httpx.AsyncClient, chars
         assert response.status_code == 200, (kind, response.text)
 
 
+@pytest.mark.parametrize("path", ["login", "signup"])
+async def test_strangers_may_send_64_kb_and_no_more(http: httpx.AsyncClient, path: str) -> None:
+    text = json.dumps({"email": address(), "password": PASSWORD}).encode()
+    kind = {"Content-Type": "application/json"}
+    sizes = (64 * 1024, 64 * 1024 + 1)
+    answers = [await http.post(f"/api/auth/{path}", content=text.ljust(size), headers=kind) for size in sizes]
+    statuses = [answer.status_code for answer in answers]
+    assert statuses == [401 if path == "login" else 201, 413]
+
+
 async def test_a_form_in_pieces_is_read_whole(http: httpx.AsyncClient) -> None:
     email = address()
     await sign_up(http, email, UNICODE)
