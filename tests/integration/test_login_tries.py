@@ -223,6 +223,14 @@ async def test_processes_count_together(open_api: Open, attacker: str) -> None:
         assert await one.fail(email, attacker, 1) == await other.fail(email, attacker, 1) == [429]
 
 
+async def test_a_right_password_ends_the_count_in_all_processes(open_api: Open, home: str) -> None:
+    async with open_api() as one, open_api() as other:
+        email = await one.sign_up()
+        assert await other.fail(email, home, 9) == [401] * 9
+        assert (await one.log_in(email, home)).status_code == 200
+        assert await other.fail(email, home, 11) == [401] * 10 + [429]
+
+
 async def test_without_redis_a_process_limits_by_itself(open_api: Open, home: str, attacker: str) -> None:
     async with open_api(NO_REDIS, signups_per_hour=3) as api:
         email = await api.sign_up(home)
