@@ -9,7 +9,7 @@ import re
 from typing import Final
 
 from services.worker.summaries.distinctive import one_line, sentences_in
-from services.worker.summaries.reversal_cues import CUES, SCRIPTS
+from services.worker.summaries.reversal_words import SCRIPTS, WORDS
 
 LONGEST: Final = 160
 """Characters. A longer sentence tells, argues or quotes."""
@@ -36,21 +36,21 @@ def reversals_in(text: str) -> list[str]:
 
 def is_reversal(sentence: str) -> bool:
     """Whether a sentence says that something is no longer as it was. No question does, and no long sentence."""
-    return LEAST <= len(sentence) <= LONGEST and _QUESTION.search(sentence) is None and _has_cue(sentence)
+    return LEAST <= len(sentence) <= LONGEST and _QUESTION.search(sentence) is None and _has_reversal_words(sentence)
 
 
-def _has_cue(sentence: str) -> bool:
-    return any(letter.search(sentence) and cue.search(sentence) for letter, cue in _BY_SCRIPT)
+def _has_reversal_words(sentence: str) -> bool:
+    return any(letter.search(sentence) and words.search(sentence) for letter, words in _BY_SCRIPT)
 
 
 def _by_script() -> list[tuple[re.Pattern[str], re.Pattern[str]]]:
-    """Pairs of what finds a letter of a script, and what finds a cue of one of the languages with these letters."""
-    cues: dict[str, list[str]] = {}
-    for language, pattern in CUES.items():
-        cues.setdefault(SCRIPTS.get(language, _LATIN), []).append(f"(?:{pattern})")
+    """Pairs of what finds a letter of a script, and what finds words of one of the languages with these letters."""
+    words: dict[str, list[str]] = {}
+    for language, pattern in WORDS.items():
+        words.setdefault(SCRIPTS.get(language, _LATIN), []).append(f"(?:{pattern})")
     return [
         (re.compile(f"[{letters}]", re.IGNORECASE), re.compile("|".join(found), re.IGNORECASE))
-        for letters, found in cues.items()
+        for letters, found in words.items()
     ]
 
 

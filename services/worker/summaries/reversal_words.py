@@ -3,13 +3,13 @@
 Each stands for whole words. None is a word that mostly says something else: "now" and "new" count only in company.
 """
 
-# ruff: noqa: RUF001 - letters of many scripts
+
 
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-CUES: Final[Mapping[str, str]] = MappingProxyType(
+WORDS: Final[Mapping[str, str]] = MappingProxyType(
     {
         "en": r"\b(?:after all(?! (?:the|that|those|these|of|my|our|his|her|their|this|i|we|you|it)\b)"
         r"|instead\b(?! of \w+ing\b)|no longer(?! than)|any ?more(?! than)|from now on|these days|nowadays|rather than"
@@ -157,4 +157,4 @@ SCRIPTS: Final[Mapping[str, str]] = MappingProxyType(
         "th": "\u0e00-\u0e7f",
     }
 )
-"""The letters of languages that are not written in Latin ones: without such a letter, their cues need not be looked for."""
+"""The letters of languages that are not written in Latin ones: without such a letter, their words need not be looked for."""
