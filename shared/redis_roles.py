@@ -44,11 +44,12 @@ def _names(prefixes: Sequence[str], *patterns: str, mark: str = "~") -> str:
 
 
 def _api(prefixes: Sequence[str], _: Sequence[str]) -> str:
-    """It reads and appends logs, and sends jobs; it takes none, and commands no worker."""
+    """It reads and appends logs, sends jobs, and counts tries; it takes no job, and commands no worker."""
     queues = _names(prefixes, *(f"{queue}*" for queue in QUEUES))
     return (
         f"{_TRANSACTIONS} {_SCRIPTS} {_STREAMS} {_names(prefixes, 'cortexai:*')} {_names(prefixes, 'cortexai:*', mark='&')}"
         f" ({queues} +lpush +llen) ({_names(prefixes, '_kombu.*')} +sadd +smembers +evalsha +zadd +zrem +exists +zrangebyscore)"
+        f" ({_names(prefixes, 'cortexai:tries:*')} +get +incr +pttl +zscore +zremrangebyrank)"
     )
 
 

@@ -38,10 +38,13 @@ def denied(server: EmbeddedValkey) -> list[tuple[Any, ...]]:
 
 @pytest.mark.parametrize("prefix", ["", "staging:"])
 async def test_answers_come_and_nothing_that_a_part_needs_is_refused(new_system: NewSystem, prefix: str) -> None:
-    system = new_system(LEASE_SECONDS="3", SWEEP_INTERVAL_SECONDS="0.5", REDIS_PREFIX=prefix, TITLE_BY_MODEL="true")
+    tries = {"SIGNUPS_PER_HOUR": "100", "LOGIN_BAD_TRIES_OF_NETWORK": "1"}
+    system = new_system(
+        LEASE_SECONDS="3", SWEEP_INTERVAL_SECONDS="0.5", REDIS_PREFIX=prefix, TITLE_BY_MODEL="true", **tries
+    )
     urls = add_users(system.valkey, prefix)
     try:
-        _, url = await system.start_api(REDIS_URL=urls["api"])
+        api, url = await system.start_api(REDIS_URL=urls["api"])
         worker = await system.start_worker("generations,summaries,maintenance", REDIS_URL=urls["worker"])
         beat = system.start(["services.worker", "beat"], REDIS_URL=urls["worker"])
         port = free_port()
@@ -56,6 +59,11 @@ async def test_answers_come_and_nothing_that_a_part_needs_is_refused(new_system:
             user.readers.remove(reader)
             await user.ask(tokens=5)
             await user.all_is_well()
+            strangers = {"email": "nobody@example.com", "password": "wrong password"}
+            answers = [await user.http.post("/api/auth/login", json=strangers) for _ in range(2)]
+            assert [answer.status_code for answer in answers] == [401, 429]
+            assert (await user.send("DELETE", "/api/auth/me")).status_code == 204
+        assert "tries_counted_locally" not in system.words(api)
         await eventually(lambda: sees_worker(port))
         assert {worker.poll(), beat.poll(), flower.poll()} == {None}
         assert await system.stop(worker) == 0
