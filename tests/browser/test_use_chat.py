@@ -40,12 +40,14 @@ async def tabs(context: BrowserContext, script: str) -> BrowserContext:
     async def page(route: Route) -> None:
         if route.request.url.endswith("page.js"):
             await route.fulfill(body=script, content_type="text/javascript")
+        elif route.request.url.endswith("blank"):
+            await route.fulfill(body="<!doctype html>", content_type="text/html")
         else:
             await route.fulfill(body=HTML, content_type="text/html")
 
     await context.route("**/sdk/**", page)
     first = await context.new_page()
-    await first.goto("/livez")
+    await first.goto("/sdk/blank")
     await first.evaluate(SIGN_IN, {"email": f"{uuid4().hex}@example.com", "password": PASSWORD})
     return context
 
