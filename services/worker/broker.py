@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from kombu.transport import redis
+from redis.exceptions import NoPermissionError
 
 from services.worker.received_jobs import ON_DROPPED, Fault, NotAJob, is_command, is_unacknowledged_job, read_job
 
@@ -54,6 +55,10 @@ class Unacknowledged(redis.QoS):
         return transport is not None and transport.client is not None
 
 
+class TakesNoJobs(Exception):
+    """The broker lets this user take no jobs. Trying again helps nobody, so this ends the worker, which then says why."""
+
+
 class Channel(redis.Channel):
     """A channel that may end before its jobs do, and on which only jobs come."""
 
@@ -77,6 +82,12 @@ class Channel(redis.Channel):
         except NotAJob as dropped:
             self.on_dropped(dropped.fault)
             return None
+
+    def _brpop_read(self, **options: Any) -> Any:  # noqa: ANN401 - kombu's
+        try:
+            return super()._brpop_read(**options)  # type: ignore[misc]
+        except NoPermissionError as refusal:
+            raise TakesNoJobs(str(refusal)) from None
 
     def _handle_message(self, client: Any, r: Any) -> Any:  # noqa: ANN401 - kombu's
         payload = super()._handle_message(client, r)  # type: ignore[misc]
