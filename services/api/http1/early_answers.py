@@ -10,8 +10,9 @@ from typing import Final
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
-LINGER_SECONDS: Final = 2.0
-"""How long a client may go on sending before it is cut off."""
+LINGER_SECONDS: Final = 30.0
+LINGER_SILENCE: Final = 2.0
+"""How long a client may go on sending, and send nothing, before it is cut off. Many clients send all before they read."""
 SHORT: Final = 64 * 1024
 """Bytes of a body that is read over."""
 _LENGTHS: Final = frozenset({b"content-length", b"transfer-encoding"})

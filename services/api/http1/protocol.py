@@ -22,7 +22,7 @@ from uvicorn.server import ServerState
 
 from services.api.http1 import refusals
 from services.api.http1.connections import Connections
-from services.api.http1.early_answers import LINGER_SECONDS, answers_early, may_end_early
+from services.api.http1.early_answers import LINGER_SECONDS, LINGER_SILENCE, answers_early, may_end_early
 from services.api.http1.refusals import Refusal
 from services.api.http1.request_heads import MAX_FRAMING_BYTES, MAX_HEAD_BYTES, MAX_HEADERS, find_fault, too_large
 from services.api.http1.unsent_bytes import UnsentBytes
@@ -34,8 +34,8 @@ PIECE: Final = 8 * 1024
 """Bytes that are parsed at a time. Requests may be much shorter, and each that is parsed takes some kilobytes."""
 MIN_RATE: Final = 500
 """Bytes a second that a body has to come with in the long run. Source: Apache's mod_reqtimeout, whose default it is."""
-MAX_PASSED_OVER: Final = 256 * 1024
-"""Bytes that are read from a client that has its last answer and goes on sending. More stay in the kernel, and hold it up."""
+MAX_PASSED_OVER: Final = 64 * 1024 * 1024
+"""Bytes that a client may go on sending which has its last answer. None is kept."""
 _OF_UPGRADES: Final = frozenset({b"connection", b"http2-settings", b"upgrade"})
 
 
@@ -71,6 +71,7 @@ class HttpProtocol(HttpToolsProtocol):
         self.ends_early = False
         self.owes = False  # an answer is made and not sent whole
         self.lingers_until: float | None = None
+        self.lingers_at_most = 0.0
         self.passed_over = 0
         self.unsent = UnsentBytes()
         # What the last look has seen: the request, how far it has come, since when it is in this phase, and its last byte.
@@ -141,8 +142,9 @@ class HttpProtocol(HttpToolsProtocol):
         """Take what the client sends."""
         if self.lingers_until is not None:
             self.passed_over += len(data)
+            self.lingers_until = min(self.loop.time() + LINGER_SILENCE, self.lingers_at_most)
             if self.passed_over > MAX_PASSED_OVER:
-                self.flow.pause_reading()
+                self.transport.abort()
             return
         if self.transport.is_closing():
             return
@@ -313,7 +315,8 @@ class HttpProtocol(HttpToolsProtocol):
 
         Source: RFC 9112, section 9.6.
         """
-        self.lingers_until = self.loop.time() + LINGER_SECONDS
+        now = self.loop.time()
+        self.lingers_until, self.lingers_at_most = now + LINGER_SILENCE, now + LINGER_SECONDS
         self.flow.resume_reading()
         self.transport.write_eof()
 
