@@ -94,9 +94,10 @@ def used_databases() -> list[str]:
 
 
 @pytest.fixture(scope="session")
-def new_shape(postgres: EmbeddedPostgres) -> str:
-    """What a new database is besides its rows."""
-    with psycopg.connect(postgres.url_of(TEMPLATE)) as connection:
+def new_shape(make_database: Callable[[], str], used_databases: list[str]) -> str:
+    """What a new database is besides its rows. A copy does not have all rights of its template."""
+    used_databases.append(make_database())
+    with psycopg.connect(used_databases[-1]) as connection:
         return shape(connection)
 
 

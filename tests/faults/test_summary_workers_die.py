@@ -29,7 +29,7 @@ async def test_a_summary_worker_that_is_killed_again_and_again_summarizes_each_m
     new_system: NewSystem, groq_url: str
 ) -> None:
     system = new_system(SUMMARY_TIMEOUT_SECONDS="1", SUMMARY_CHUNK_MESSAGES=str(CHUNK), SWEEP_INTERVAL_SECONDS="0.2")
-    database_url, mark = system.env["DATABASE_URL"], uuid4().hex
+    database_url, mark = system.database_url, uuid4().hex
     messages = (2 * KILLS + 4) * CHUNK + WINDOW
     execute(database_url, RECORD)
     execute(database_url, "INSERT INTO users (email, password_hash) VALUES ('me@example.com', 'x')")

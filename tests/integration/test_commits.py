@@ -194,7 +194,9 @@ async def test_a_proposal_whose_answer_was_lost_is_found(
     changes.proposal = proposal(
         "write", chat_id=chat.chat_id, generation_id=chat.generation_id, call_id="call_1", data_source_id=source
     )
-    found = await approvals.propose_write(chat, "call_1", DataSourceId(source), "DELETE FROM x", "Delete.")
+    with pytest.raises(type(error)):
+        await approvals.propose_write(chat, "call_1", DataSourceId(source), "DELETE FROM x", "Delete.")
+    found = await approvals.find_by_call(chat, "call_1")
     assert execute(database_url, "SELECT id::text FROM operations") == [(found,)]
     await database.dispose()
 

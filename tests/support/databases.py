@@ -12,11 +12,17 @@ APP: Final = Account("tests_app", "a-password")
 """The role of the system that is tested. Tests themselves are the superuser, who can look and change behind its back."""
 
 
+_OF_RUN: Final = "/test_"
+
+
 def as_app(url: str) -> str:
-    """The URL of one of the test run's databases, for the role of the system. Another URL stays as it is."""
+    """The URL of one of the test run's databases, for the role of the system. Another URL stays as it is.
+
+    Servers that a test starts for itself have no such role; their database is not called as those of the test run.
+    """
     scheme, _, rest = url.partition("://")
     account, at, place = rest.rpartition("@")
-    return f"{scheme}://{APP.name}:{APP.password}{at}{place}" if account.startswith(f"{USER}:") else url
+    return f"{scheme}://{APP.name}:{APP.password}{at}{place}" if account.startswith(f"{USER}:") and _OF_RUN in place else url
 
 
 # What a test may have changed besides rows. Not the counters that a vacuum writes.

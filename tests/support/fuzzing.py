@@ -41,6 +41,8 @@ CHECKS: Final = [
     response_headers_conformance,
     response_schema_conformance,
 ]
+OF_THE_CONNECTION: Final = frozenset({408, 414, 431, 501, 505})
+"""No route has these: they are said of what is no whole request yet (docs/protocol.md, *Errors*)."""
 OF_OTHERS: Final = frozenset({"data_source_unreachable"})
 """Codes of 503 that say nothing about this API: a made-up address of a database leads nowhere."""
 ENDS_THE_ACCOUNT: Final = ("DELETE", "/api/auth/me")
@@ -230,6 +232,8 @@ class _Asker:
         if response.headers.get("Content-Type", "").startswith("text/event-stream"):
             response.raw.close()  # it may never end
             response._content = b""
+        if response.status_code in OF_THE_CONNECTION:
+            return
         if response.status_code == 503 and response.json().get("code") in OF_OTHERS:
             return
         try:

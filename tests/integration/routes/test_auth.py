@@ -176,10 +176,6 @@ async def test_a_form_in_pieces_is_read_whole(http: httpx.AsyncClient) -> None:
         ("multipart/form-data; boundary=line", multipart({f"field{number}": "x" for number in range(11)})),
         ("multipart/form-data; boundary=line", multipart({"username": "a@b.c", "password": "x" * 20_000})),
         (
-            "multipart/form-data; boundary=line; charset=utf-8; charset=unicode_escape",
-            multipart({"username": "a@b.c", "password": "x"}),
-        ),
-        (
             "multipart/form-data; boundary=line",
             multipart({"username": "a@b.c"})[:-10] + b'\r\n--line\r\nContent-Disposition: form-data; name="password"; '
             b'filename="p"\r\n\r\nx\r\n--line--\r\n',
@@ -197,7 +193,7 @@ async def test_a_form_that_can_not_be_read_is_422(http: httpx.AsyncClient, kind:
     assert response.json()["code"] == "validation_failed"
 
 
-@pytest.mark.parametrize("charset", ["utf-16", "unicode_escape", '"latin-1"'])
+@pytest.mark.parametrize("charset", ["utf-16", "unicode_escape", '"latin-1"', "utf-8; charset=unicode_escape"])
 async def test_a_form_of_another_encoding_is_415(http: httpx.AsyncClient, charset: str) -> None:
     kind = f"multipart/form-data; boundary=line; charset={charset}"
     body = multipart({"username": "a@b.c", "password": "x"})

@@ -108,14 +108,14 @@ async def test_every_way_to_say_plain_json_is_understood(client: Client, headers
     assert response.raise_for_status().json()["title"] == "Grüße"
 
 
-MANY = {f"x{number}": 1 for number in range(20_000)}
+MANY = {f"x{number}": 1 for number in range(3_000)}
 WRONG_JSON: dict[str, tuple[bytes, str, str]] = {
     "twice": (b'{"x": 1, "x": 2}', "x", "member_repeated"),
     "twice, escaped": (rb'{"x": 1, "\u0078": 2}', "x", "member_repeated"),
     "twice, within": (b'{"a": [{"b": {"x": 1, "y": 2, "x": 1}}]}', "x", "member_repeated"),
     "NaN": (b'{"x": NaN}', "x", "finite_number"),
     "infinity in a list": (b'{"x": [1, [-Infinity]]}', "body", "json_invalid"),
-    "twice among many": (json.dumps(MANY).encode()[:-1] + b', "x19999": 1}', "x19999", "member_repeated"),
+    "twice among many": (json.dumps(MANY).encode()[:-1] + b', "x2999": 1}', "x2999", "member_repeated"),
     "NaN alone": (b"NaN", "body", "json_invalid"),
     "too deep": (b'{"x":' * 10_000 + b"1" + b"}" * 10_000, "body", "json_invalid"),
     "too deep a list": (b"[" * 60_000, "body", "json_invalid"),
