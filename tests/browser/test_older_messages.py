@@ -33,7 +33,7 @@ async def test_older_messages_come_when_one_reads_up(person: Person, system: Sys
         f"number {MESSAGES - 99}.",
     )
     assert -200 < top < 600  # what was read is still on the screen
-    await person.button("Show older messages").click()
+    await person.button("Show older messages").dispatch_event("click")  # a mouse would scroll up, which asks too
     await expect(person.questions).to_have_count(MESSAGES + 1)
     await expect(person.button("Show older messages")).to_be_hidden()
     await expect(person.questions.first).to_contain_text("Hello")
