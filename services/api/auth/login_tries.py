@@ -59,7 +59,7 @@ class LoginTries:
         """
         if not self._limits:
             return
-        pair, of_network, at_account = names = self._names(account, network)
+        pair, _, at_account = names = self._names(account, network)
         told = (self._limits.from_network, self._limits.of_network, self._limits.at_account)
         limits = {name: limit for name, limit in zip(names, told, strict=True) if limit}
         found = await self._shared.find(list(limits)) or map(self._local.find, limits)
