@@ -22,7 +22,11 @@ def as_app(url: str) -> str:
     """
     scheme, _, rest = url.partition("://")
     account, at, place = rest.rpartition("@")
-    return f"{scheme}://{APP.name}:{APP.password}{at}{place}" if account.startswith(f"{USER}:") and _OF_RUN in place else url
+    return (
+        f"{scheme}://{APP.name}:{APP.password}{at}{place}"
+        if account.startswith(f"{USER}:") and _OF_RUN in place
+        else url
+    )
 
 
 # What a test may have changed besides rows. Not the counters that a vacuum writes.

@@ -44,7 +44,15 @@ def token(claims: str | bytes, header: str = HEADER, *, key: str | bytes = SECRE
 
 def claims(**changed: Any) -> str:  # noqa: ANN401
     """What our tokens say, with some claims changed; `...` leaves one out."""
-    ours = {"sub": "7", "typ": "access", "iss": "cortexai", "aud": AUDIENCE, "iat": NOW, "exp": NOW + LIFETIME, "jti": "a"}
+    ours = {
+        "sub": "7",
+        "typ": "access",
+        "iss": "cortexai",
+        "aud": AUDIENCE,
+        "iat": NOW,
+        "exp": NOW + LIFETIME,
+        "jti": "a",
+    }
     return json.dumps({name: value for name, value in {**ours, **changed}.items() if value is not ...})
 
 
@@ -192,7 +200,14 @@ def test_a_clock_that_differs_a_little_is_no_forgery(offset: int) -> None:
 
 
 def ticket(**changed: int) -> str:
-    ours = {"typ": "stream_ticket", "aud": TICKETS, "kind": "events", "id": "", "jti": ..., "exp": int(time.time()) + 600}
+    ours = {
+        "typ": "stream_ticket",
+        "aud": TICKETS,
+        "kind": "events",
+        "id": "",
+        "jti": ...,
+        "exp": int(time.time()) + 600,
+    }
     return token(claims(**{**ours, **changed}))
 
 

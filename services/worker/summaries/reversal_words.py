@@ -3,8 +3,6 @@
 Each stands for whole words. None is a word that mostly says something else: "now" and "new" count only in company.
 """
 
-
-
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
