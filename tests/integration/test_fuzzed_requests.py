@@ -25,7 +25,7 @@ def settings(database_url: str, valkey: EmbeddedValkey, postgres: EmbeddedPostgr
         valkey.url,
         NOBODY,
         data_source_keys=Fernet.generate_key().decode(),
-        sandbox_database_url=postgres.url_of("fuzzed_sandboxes"),
+        sandbox_database_url=postgres.url_of("sandbox"),
         queue_max_depth=100_000,
     )
 

@@ -22,7 +22,7 @@ from tests.support.clients import Client
 from tests.support.hostile_requests import CARD, ORDER, SECRET, Request, World, hostile_requests
 from tests.support.turns import Posted, execute, post
 
-SANDBOXES = "sandbox_hostile"
+SANDBOXES = "sandbox"
 OFFERED = {"db_schema", "db_query", "db_propose_write", "chats_search", "chats_delete", "chat_rename", "web_search"}
 SANDBOX = """
 SELECT (SELECT string_agg(concat_ws(' ', c.oid, c.relname, c.relkind, c.relacl::text), ',' ORDER BY c.oid)

@@ -44,7 +44,7 @@ class Proxied:
 @pytest.fixture
 def settings(database_url: str, valkey: EmbeddedValkey, postgres: EmbeddedPostgres) -> Settings:
     """With sandboxes, and one answer at a time."""
-    keys, sandboxes = Fernet.generate_key().decode(), postgres.url_of("sandboxes_below_a_prefix")
+    keys, sandboxes = Fernet.generate_key().decode(), postgres.url_of("sandbox")
     return settings_for(database_url, valkey.url, NOBODY, data_source_keys=keys, sandbox_database_url=sandboxes)
 
 

@@ -136,8 +136,8 @@ FORGED: dict[str, str] = {
     "sub of 300 digits": token(claims(sub="9" * 300)),
     # Times
     "over": token(claims(iat=NOW - 700, exp=NOW - LEEWAY - 5)),
-    "not begun": token(claims(iat=NOW + LEEWAY + 60, exp=NOW + 600)),
-    "not yet": token(claims(nbf=NOW + LEEWAY + 60)),
+    "not begun": token(claims(iat=NOW + 2 * LIFETIME, exp=NOW + 3 * LIFETIME)),
+    "not yet": token(claims(nbf=NOW + 2 * LIFETIME)),
     "lives too long": token(claims(exp=NOW + LIFETIME + 1)),
     "lives for ever": token(claims(exp=2**63)),
     "ends before it begins": token(claims(iat=NOW + 5, exp=NOW + 2)),
@@ -211,7 +211,10 @@ def ticket(**changed: int) -> str:
     return token(claims(**{**ours, **changed}))
 
 
-@pytest.mark.parametrize("changed", [{"iat": NOW + LEEWAY + 60}, {"exp": NOW - LEEWAY - 5, "iat": NOW - 600}])
+@pytest.mark.parametrize(
+    "changed",
+    [{"iat": NOW + 2 * LIFETIME, "exp": NOW + 2 * LIFETIME + 600}, {"exp": NOW - LEEWAY - 5, "iat": NOW - 600}],
+)
 def test_a_tickets_clock_may_differ_no_more_than_a_tokens(changed: dict[str, int]) -> None:
     with pytest.raises(TicketInvalid):
         StreamTickets(SECRET, "HS256", 900, LEEWAY).read(ticket(**changed))

@@ -20,7 +20,7 @@ from shared.telemetry.logs import get_logger
 
 log = get_logger(__name__)
 
-WITHIN: Final = 1.0
+WITHIN: Final = 2.0
 """Seconds after which Redis is given up for a while."""
 AGAIN_AFTER: Final = 5.0
 """Seconds in which a Redis that failed is not asked."""
