@@ -113,7 +113,6 @@ def upgrade() -> None:
         ("ix_operations_expires_at", ["expires_at"], False, "status = 'proposed'"),
         ("ix_operations_approved", ["lease_expires_at"], False, "status = 'approved'"),
         ("uq_operations_undo_of", ["undo_of"], True, "status IN ('proposed', 'approved', 'committed')"),
-        ("ix_operations_undo_of", ["undo_of"], False, "undo_of IS NOT NULL"),
     )
     for name, columns, unique, where in indexes:
         condition = sa.text(where) if where else None

@@ -25,9 +25,6 @@ def upgrade() -> None:
     """
     has_rows: sa.Column[bool] = sa.Column("has_rows", sa.Boolean(), server_default=sa.text("false"), nullable=False)
     op.add_column("chats", has_rows, if_not_exists=True)
-    op.add_column("generations", sa.Column("log_length", sa.BigInteger(), nullable=True), if_not_exists=True)
-    since = sa.Column("in_queue_since", sa.DateTime(timezone=True), nullable=True)
-    op.add_column("generations", since, if_not_exists=True)
     commit()
     _allow(*STATUSES, "awaiting_approval")
     _index_live("status IN ('queued', 'running', 'awaiting_approval')")
@@ -49,8 +46,6 @@ def downgrade() -> None:
     commit()
     _index_live("status IN ('queued', 'running')")
     _allow(*STATUSES)
-    op.drop_column("generations", "in_queue_since")
-    op.drop_column("generations", "log_length")
     op.drop_column("chats", "has_rows")
 
 

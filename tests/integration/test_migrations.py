@@ -116,6 +116,7 @@ def _wait_for_a_waiter(url: str) -> None:
         ("0012", "0013"),
         ("0013", "0014"),
         ("0014", "0016"),
+        ("0016", "0017"),
     ],
 )
 def test_a_migration_that_broke_off_behind_its_transaction_can_be_done_again(
