@@ -195,6 +195,18 @@ async def test_a_pipelined_request_that_is_being_answered_is_not_given_up(api: s
             assert (await refused.answer()).status == 429
 
 
+async def test_a_body_behind_a_stream_is_not_late_while_nobody_reads_it(api: str) -> None:
+    async with httpx.AsyncClient(base_url=api, verify=NO_TLS) as http:
+        await Client(http).sign_up()
+    bearer = f"Authorization: {http.headers['Authorization']}\r\n\r\n".encode()
+    async with connected(api) as socket:
+        await socket.send(b"GET /api/events HTTP/1.1\r\nHost: x\r\n" + bearer)
+        assert (await socket.answer()).status == 200
+        await socket.send(LOGIN + b"Content-Length: 1000\r\n\r\n{")
+        with pytest.raises(TimeoutError):  # longer than a body may take, with two looks at it
+            await asyncio.wait_for(socket.reader.read(-1), SECONDS + 2)
+
+
 @pytest.mark.parametrize("header", [b"", b"Connection: close\r\n"], ids=["kept", "closed"])
 async def test_an_answer_that_is_not_sent_whole_is_not_given_up(header: bytes) -> None:
     made = asyncio.Event()

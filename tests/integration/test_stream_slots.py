@@ -16,6 +16,7 @@ from shared.settings import Settings
 from tests.conftest import settings_for
 from tests.integration.conftest import serve
 from tests.support.clients import NO_TLS, Client
+from tests.support.raw_http import connected
 from tests.support.turns import post
 
 PER_USER = 3
@@ -78,6 +79,18 @@ async def test_a_user_has_so_many_streams_of_all_kinds(client: Client, connect: 
         other = connect()
         await other.sign_up()
         assert await is_open(other)
+    await until_open(client)
+
+
+async def test_a_stream_with_requests_behind_it_on_its_connection_gives_its_slot_back(api: str, client: Client) -> None:
+    authorization = f"Authorization: Bearer {client.token}\r\n\r\n"
+    async with AsyncExitStack() as stack:
+        for _ in range(PER_USER):
+            socket = await stack.enter_async_context(connected(api))
+            await socket.send(f"GET /api/events HTTP/1.1\r\nHost: x\r\n{authorization}".encode())
+            assert (await socket.answer()).status == 200
+            await socket.send(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert not await is_open(client)
     await until_open(client)
 
 

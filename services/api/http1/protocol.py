@@ -69,7 +69,8 @@ class HttpProtocol(HttpToolsProtocol):
         self.unread = b""
         self.refusal: Refusal | None = None
         self.ends_early = False
-        self.owes = False  # an answer is made and not sent whole
+        self.has_unsent_answer = False
+        self.running: RequestResponseCycle | None = None  # what is being answered; `cycle` may be a later request
         self.lingers_until: float | None = None
         self.lingers_at_most = 0.0
         self.passed_over = 0
@@ -94,6 +95,10 @@ class HttpProtocol(HttpToolsProtocol):
         """Free what the connection has."""
         self.all_connections.remove(self)
         self.unread = b""
+        if self.running is not None and not self.running.response_complete:
+            # uvicorn tells the newest request alone, and a stream before it would go on for ever.
+            self.running.disconnected = True
+            self.running.message_event.set()
         super().connection_lost(exc)
 
     def drop(self) -> None:
@@ -108,7 +113,7 @@ class HttpProtocol(HttpToolsProtocol):
         if self.lingers_until is not None and now >= self.lingers_until:
             self.transport.abort()
             return
-        if self.owes:
+        if self.has_unsent_answer:
             self._wait()
         answered = _is_answered(self.cycle)
         closing = self.transport.is_closing()
@@ -121,7 +126,8 @@ class HttpProtocol(HttpToolsProtocol):
 
     def _look_at_request(self, now: float, *, answered: bool) -> None:
         limits, seen = self.all_connections.limits, (self.requests, self.phase)
-        if seen != self.seen or (self.phase is not Phase.BODY and not answered):
+        # While an earlier request is being answered, nothing is read, so nobody is slow.
+        if seen != self.seen or self.pipeline or (self.phase is not Phase.BODY and not answered):
             self.seen, self.began_at, self.moved_at, self.seen_bytes = seen, now, now, self.body_bytes
         elif self.phase is Phase.BODY:
             if self.body_bytes != self.seen_bytes or self.flow.read_paused:
@@ -244,7 +250,7 @@ class HttpProtocol(HttpToolsProtocol):
             return
         self.phase = Phase.REQUEST
         if not self.cycle.response_complete:
-            self.owes = False
+            self.has_unsent_answer = False
             self.all_connections.works(self)
         super().on_message_complete()
 
@@ -261,6 +267,7 @@ class HttpProtocol(HttpToolsProtocol):
     # Answers
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGIApp) -> None:  # type: ignore[override]
+        self.running = cycle
         if cycle.scope["http_version"] == "1.0":
             app = _unframed(cycle, app)
         if may_end_early(cycle):
@@ -287,8 +294,8 @@ class HttpProtocol(HttpToolsProtocol):
 
     def _wait(self) -> None:
         """Count as one that waits for a request, as soon as the answers so far are sent: before that, none makes room."""
-        self.owes = bool(self.transport.get_write_buffer_size())
-        if not self.owes and not self.transport.is_closing():
+        self.has_unsent_answer = bool(self.transport.get_write_buffer_size())
+        if not self.has_unsent_answer and not self.transport.is_closing():
             self.all_connections.waits(self)
 
     def _refuse(self, refusal: Refusal) -> None:
