@@ -24,6 +24,8 @@ WITHOUT_BODY: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 MARKED: Final = "body"
 _CHARSET: Final = re.compile(r";\s*charset\s*=\s*\"?([^\s\";]*)", re.IGNORECASE)
 _UTF_8: Final = frozenset({"utf-8", "utf8", "us-ascii", "ascii"})
+_NO_NUMBER: Final = object()
+"""Stands for NaN and the infinities, which are no JSON, until the member is known whose value it is."""
 ENOUGH_TO_TELL: Final = 4
 """Bytes by which an encoding of JSON is known."""
 
@@ -88,10 +90,10 @@ def read_json(text: bytes) -> Any:  # noqa: ANN401
     insist_on_utf_8(text)
     has_no_number = False
 
-    def stand_in(_name: str) -> _NotANumber:
+    def stand_in(_name: str) -> object:
         nonlocal has_no_number
         has_no_number = True
-        return _NotANumber()
+        return _NO_NUMBER
 
     try:
         read = json.loads(text.decode(), object_pairs_hook=_members, parse_constant=stand_in)
@@ -108,16 +110,12 @@ def read_json(text: bytes) -> Any:  # noqa: ANN401
     return read
 
 
-class _NotANumber:
-    """Stands for NaN and the infinities, which are no JSON, until the member is known whose value it is."""
-
-
 def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     members = dict(pairs)
     if len(members) < len(pairs):
         raise NotJson("must be there only once", kind="member_repeated", member=_first_twice(pairs))
     for name, value in pairs:
-        if isinstance(value, _NotANumber):
+        if value is _NO_NUMBER:
             raise NotJson("must be a number that JSON has", kind="finite_number", member=name)
     return members
 

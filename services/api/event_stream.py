@@ -33,8 +33,7 @@ def event_stream(body: AsyncGenerator[bytes, None], headers: Mapping[str, str] =
         ping=0,
         send_timeout=SEND_TIMEOUT,
         headers={
-            "Cache-Control": "no-cache, no-transform",
-            "Referrer-Policy": "no-referrer",  # the URL may hold a ticket
+            "Cache-Control": "no-store, no-transform",
             **headers,
         },
     )

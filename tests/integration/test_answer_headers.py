@@ -67,6 +67,8 @@ async def test_what_a_user_is_told_is_nobodys_to_keep(client: Client, chat: int)
         response = (await client.http.get(path)).raise_for_status()
         assert response.headers.get_list("Cache-Control") == ["no-store"]
         assert response.headers["Content-Security-Policy"] == NOTHING
+    async with client.http.stream("GET", "/api/events") as stream:
+        assert stream.headers.get_list("Cache-Control") == ["no-store, no-transform"]
 
 
 async def test_the_page_and_its_files_keep_what_they_say_of_themselves(anyone: httpx.AsyncClient) -> None:

@@ -27,7 +27,7 @@ async def test_the_headers_say_what_clients_need(client: Client, worker: Worker)
         headers = stream.response.headers
         await stream.all()
     assert headers["content-type"] == "text/event-stream; charset=utf-8"
-    assert headers["cache-control"] == "no-cache, no-transform"
+    assert headers["cache-control"] == "no-store, no-transform"
     assert headers["x-accel-buffering"] == "no"
     assert headers["x-vercel-ai-ui-message-stream"] == "v1"
     assert headers["x-generation-id"] == str(posted.generation_id)

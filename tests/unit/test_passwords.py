@@ -94,8 +94,8 @@ async def test_a_right_password_is_hashed_anew_at_the_cost_that_is_set(rounds: i
 
 
 @pytest.mark.parametrize("rounds", [4, 10, 12, 16])
-def test_nobodys_hash_has_the_cost_that_is_asked_for(rounds: int, passwords: Passwords) -> None:
-    assert rounds_of(passwords.nobody(rounds)) == rounds
+def test_the_dummy_hash_has_the_cost_that_is_asked_for(rounds: int, passwords: Passwords) -> None:
+    assert rounds_of(passwords.dummy_hash(rounds)) == rounds
 
 
 async def test_a_password_that_its_normal_form_makes_too_long_is_wrong_or_right_as_it_was_typed(
@@ -108,9 +108,9 @@ async def test_a_password_that_its_normal_form_makes_too_long_is_wrong_or_right_
     assert await verify(passwords, typed[:-1], old) == WRONG
 
 
-async def test_no_password_is_nobodys(passwords: Passwords) -> None:
+async def test_no_password_has_the_dummy_hash(passwords: Passwords) -> None:
     for password in ("", "x", "correct horse"):
-        assert await verify(passwords, password, passwords.nobody(5)) == WRONG
+        assert await verify(passwords, password, passwords.dummy_hash(5)) == WRONG
 
 
 @pytest.mark.parametrize("text", ["", "!", "x", "$bcrypt-sha256$v=2,t=2b,r=99$x", PLAIN_BCRYPT])

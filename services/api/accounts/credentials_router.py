@@ -32,7 +32,7 @@ async def logout(request: Request, response: Response, resources: AppResources) 
     },
 )
 async def create_stream_ticket(
-    principal: CurrentPrincipal, resources: AppResources, response: Response, body: TicketRequest | None = None
+    principal: CurrentPrincipal, resources: AppResources, body: TicketRequest | None = None
 ) -> Ticket:
     """Get a ticket with which one stream can be read for a while, by a client that can send no header.
 
@@ -40,7 +40,6 @@ async def create_stream_ticket(
     """
     resources.ticket_rate.take(principal.user_id)
     stream = await _find_stream(resources, principal.user_id, body or TicketRequest())
-    response.headers["Cache-Control"] = "no-store"
     return Ticket(ticket=resources.tickets.issue(principal.user_id, stream), expires_in=resources.tickets.lifetime)
 
 

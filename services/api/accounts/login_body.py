@@ -32,6 +32,7 @@ _FORM: Final = {
     },
 }
 _FIELDS_OF_FORM: Final = (("email", "username"), ("password", "password"), ("cookie", "cookie"))
+_FLAGS: Final = {**dict.fromkeys(("true", "1", "on", "yes"), True), **dict.fromkeys(("false", "0", "off", "no"), False)}
 _PERCENT_ENCODED: Final = {byte: f"%{byte:02X}" for byte in range(0x80, 0x100)}
 LOGIN_BODY: Final[dict[str, Any]] = {
     "requestBody": {
@@ -84,7 +85,10 @@ async def _from_form(request: Request, kind: str) -> Login:
 
 
 def _fields(form: FormData) -> dict[str, Any]:
-    return {to: form[name] for to, name in _FIELDS_OF_FORM if name in form}
+    fields: dict[str, Any] = {to: form[name] for to, name in _FIELDS_OF_FORM if name in form}
+    if "cookie" in fields:  # a form has texts alone
+        fields["cookie"] = _FLAGS.get(str(fields["cookie"]).lower(), fields["cookie"])
+    return fields
 
 
 def _percent_encoding(receive: Receive) -> Receive:

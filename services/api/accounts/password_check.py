@@ -34,8 +34,8 @@ async def check_password(resources: Resources, email: str, password: str, networ
         found = await _find(resources, email)
         account = account_key(found.id) if found else f"address {email.lower()}"
         await resources.tries.check(account, network)
-        nobody = resources.passwords.nobody(resources.costs.of(email.lower()))
-        verdict = await hasher.verify(password, found.password_hash if found else nobody)
+        dummy = resources.passwords.dummy_hash(resources.costs.of(email.lower()))
+        verdict = await hasher.verify(password, found.password_hash if found else dummy)
         if not verdict.right or found is None:
             await resources.tries.note_wrong(account, network)
             raise CredentialsInvalid

@@ -67,7 +67,6 @@ async def login(
         resources.cookies.insist_on_transport(request)
         resources.cookies.insist_on_origin(request)
     user_id = await check_password(resources, body.email, body.password, _network(request))
-    response.headers["Cache-Control"] = "no-store"
     if body.cookie:
         return await _begin_session(request, response, resources, user_id)
     return Token(access_token=resources.tokens.issue(user_id), expires_in=resources.tokens.lifetime)

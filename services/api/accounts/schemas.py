@@ -7,7 +7,7 @@ from pydantic import AfterValidator, EmailStr, StringConstraints, model_validato
 from pydantic_core import PydanticCustomError, PydanticKnownError
 
 from services.api.auth.passwords import MAX_NORMAL, normalized, too_long
-from services.api.fields import Body, BodyId, Storable, TimeZone, Uuid, View
+from services.api.fields import Body, BodyId, Flag, Storable, TimeZone, Uuid, View
 
 MIN_PASSWORD: Final = 8
 
@@ -49,7 +49,7 @@ class Login(Body):
 
     email: Annotated[str, StringConstraints(max_length=1024), Storable, AfterValidator(_as_kept)]
     password: Annotated[str, StringConstraints(max_length=1024), Storable]
-    cookie: bool = False
+    cookie: Flag = False
 
 
 class AccountChange(Body):

@@ -66,7 +66,7 @@ class Passwords:
         self._threads = ThreadPoolExecutor(HASHERS, thread_name_prefix="password")
         self._queue = FairQueue(HASHERS, of_network=of_network, in_all=in_all)
         # The hash of a text that nobody knows. With another cost in it, it is the hash of no text at all.
-        self._nobody: str = bcrypt_sha256.using(rounds=LEAST_ROUNDS).hash(uuid4().hex)
+        self._dummy_hash: str = bcrypt_sha256.using(rounds=LEAST_ROUNDS).hash(uuid4().hex)
 
     @asynccontextmanager
     async def hasher(self, network: str, account: str) -> AsyncIterator["Hasher"]:
@@ -79,9 +79,9 @@ class Passwords:
         async with self._queue.take(network, account):
             yield Hasher(self._context, self._threads)
 
-    def nobody(self, rounds: int) -> str:
+    def dummy_hash(self, rounds: int) -> str:
         """A hash of this cost that no password has: what a password without an account is compared with."""
-        return self._nobody.replace(f"r={LEAST_ROUNDS}$", f"r={rounds}$")
+        return self._dummy_hash.replace(f"r={LEAST_ROUNDS}$", f"r={rounds}$")
 
     def close(self) -> None:
         """End the threads."""

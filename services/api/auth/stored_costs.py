@@ -52,11 +52,13 @@ class StoredCosts:
         if self._clock() < self._due:
             return
         self._due = self._clock() + LOOK_EVERY  # before waiting: of those who come at once, one looks
+        found: Sequence[int] | None = None
         try:
-            self._costs = sorted(await self._find()) or self._costs
-        except BaseException:  # a cancelled one too
-            self._due = 0.0  # the next one looks: until then the costs may be old
-            raise
+            found = await self._find()
+        finally:
+            if found is None:  # it failed, or was cancelled
+                self._due = 0.0  # the next one looks: until then the costs may be old
+        self._costs = sorted(found) or self._costs
 
     def of(self, email: str) -> int:
         """The cost for this address."""

@@ -147,7 +147,6 @@ async def get_chat(
     `Link` has the messages before them. To a client that knows approvals, an answer that waits for its user is shown as far
     as it goes.
     """
-    response.headers["Cache-Control"] = "no-store"  # what the stream has next depends on this view
     knows = knows_approvals(request.headers)
     async with resources.database.connect() as db:
         chat_id = await queries.find_chat(db, principal.user_id, chat_name)
