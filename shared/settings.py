@@ -349,7 +349,10 @@ class Settings(RedisSettings, DatabaseSettings):
     @property
     def weak_passwords(self) -> tuple[str, ...]:
         """The settings whose URLs have a password that others know or can guess. A laptop's server may well have one."""
-        urls = ("database_url", "sandbox_database_url", "redis_url", "celery_broker_url", "stream_redis_url")
+        urls = (
+            *("database_url", "migration_database_url", "sandbox_database_url", "migration_sandbox_url"),
+            *("redis_url", "celery_broker_url", "stream_redis_url"),
+        )
         found = (name for name in urls if is_weak_password(unquote(urlsplit(getattr(self, name) or "").password or "")))
         return tuple(name.upper() for name in found)
 

@@ -27,6 +27,7 @@ from tests.support.forks import Forks
 from tests.support.system import System, environment
 
 SECRET = "0f1e2d3c4b5a69788796a5b4c3d2e1f00f1e2d3c4b5a6978"
+TIMEOUTS = Timeouts(statement=60, lock=15, idle=300)
 TEMPLATE = "template_migrated"
 
 # The same examples on every run, so that a change is judged by what it changes. To look further:
@@ -53,7 +54,7 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostg
         command.upgrade(alembic_config(template), "head")
         with connect_admin(template) as admin, admin.transaction():
             make_role(admin, APP)
-            give_rights(admin, APP.name, Timeouts(statement=60, lock=15, idle=300))
+            give_rights(admin, APP.name, TIMEOUTS)
         yield server
 
 
@@ -82,7 +83,10 @@ def make_database(postgres: EmbeddedPostgres) -> Callable[[], str]:
                 sql.Identifier(name), sql.Identifier(TEMPLATE)
             ),
         )
-        return postgres.url_of(name)
+        url = postgres.url_of(name)
+        with connect_admin(url) as admin, admin.transaction():
+            give_rights(admin, APP.name, TIMEOUTS)  # a copy has the rights in its tables, and none in itself
+        return url
 
     return make
 

@@ -309,7 +309,7 @@ def sandboxes(url: str, database_url: str) -> Iterator[Finding]:
         yield Finding("sandboxes", "wrong", "everybody may connect to their database", "cortexai migrate")
     elif has_dangers:
         detail = f"in {name}, everybody may call dangerous functions, since no superuser has taken them away"
-        remedy = "name a superuser of a server that holds nothing else, in MIGRATION_DATABASE_URL or here"
+        remedy = "name a superuser of a server that holds nothing else, in MIGRATION_SANDBOX_URL or here"
         yield Finding("sandboxes", "note", detail, remedy)
     else:
         yield Finding("sandboxes", "ok", f"in the database {name}")

@@ -12,7 +12,8 @@ from psycopg import sql
 
 from services.launcher.errors import MigrationFailed
 from shared.data_sources.sandbox.server import close_to_sandboxes, give_to, prepare
-from shared.database.roles import LOCK, Admin, account_of, connect_admin, give_rights, make_role
+from shared.database.identity import QUERY, digest
+from shared.database.roles import LOCK, Admin, account_of, connect_admin, give_rights, make_role, owns_tables
 from shared.errors import DataSourceUnreachable, SettingsInvalid
 from shared.settings import DatabaseSettings
 from shared.telemetry.logs import get_logger
@@ -57,8 +58,13 @@ def _make_app_role(settings: DatabaseSettings) -> None:
         if account.name == account_of(settings.migration_url).name or not account.name:
             log.warning("app_role_is_the_migrations", advice="cortexai doctor")
             return
-        make_role(admin, account)
-        give_rights(admin, account.name, settings.timeouts)
+        if owns_tables(admin, account.name):
+            log.warning("app_role_owns_tables", advice="name another role in DATABASE_URL")
+            return
+        is_made = make_role(admin, account)
+        has_limits = give_rights(admin, account.name, settings.timeouts)
+        if not (is_made and has_limits):  # somebody else has made the role, who can mend that
+            log.warning("app_role_not_changed", advice="set its password and its time limits by ALTER ROLE")
         _close_other_databases(admin, settings)
 
 
@@ -85,8 +91,11 @@ async def _prepare_sandboxes(settings: DatabaseSettings, url: str) -> None:
             admin.execute("SELECT pg_advisory_xact_lock(%s)", [LOCK])
             make_role(admin, owner, attributes=SANDBOX_ATTRIBUTES)
         await prepare(admin_url)
-        await give_to(admin_url, owner.name)
-    if not await close_to_sandboxes(settings.migration_url, known=[account_of(settings.database_url).name, owner.name]):
+        with connect_admin(settings.migration_url) as admin:
+            ((identity,),) = admin.execute(QUERY).fetchall()
+        await give_to(admin_url, owner.name, digest(identity))
+    known = [account_of(each).name for each in (settings.database_url, settings.migration_url)]
+    if not await close_to_sandboxes(settings.migration_url, known=[*known, owner.name]):
         # Accounts that we do not know may need the right that would have to be taken away.
         log.warning("database_open_to_sandboxes", advice="cortexai doctor")
 

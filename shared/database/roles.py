@@ -67,7 +67,9 @@ def connect_admin(url: str, **others: str) -> Admin:
 
 
 def make_role(admin: Admin, account: Account, *, attributes: LiteralString = "") -> bool:
-    """Make a role that can log in with this password, unless there is one. Returns whether this role may make roles.
+    """Make a role that can log in with this password, unless there is one. Returns whether the role is as it should be.
+
+    It may not be where somebody else has made it, and this role may not change it.
 
     A role with another password gets this one; one that lets the account in stays as it is, since a pooler may keep its
     verifier. Needs a transaction that has the lock.
@@ -81,19 +83,29 @@ def make_role(admin: Admin, account: Account, *, attributes: LiteralString = "")
     verifier = admin.pgconn.encrypt_password(
         account.password.encode(), account.name.encode(), b"scram-sha-256"
     ).decode()
-    found = admin.execute("SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = %s", [account.name]).fetchone()
+    find = "SELECT rolsuper, rolcanlogin FROM pg_catalog.pg_roles WHERE rolname = %s"
+    found = admin.execute(find, [account.name]).fetchone()
     try:
         with admin.transaction():
             if found is None:
                 create = sql.SQL("CREATE ROLE {} LOGIN PASSWORD {} {}")
                 admin.execute(create.format(name, verifier, sql.SQL(attributes)))
-            elif not found[0] and not _lets_in(admin, account):
+            elif not found[0] and not (found[1] and _lets_in(admin, account)):
                 admin.execute(sql.SQL("ALTER ROLE {} LOGIN PASSWORD {}").format(name, verifier))
     except errors.InsufficientPrivilege:
         if found is None:
             raise
         return False
     return True
+
+
+def owns_tables(admin: Admin, role: str) -> bool:
+    """Whether a role owns tables of the schema: then it can't have fewer rights than an owner."""
+    owned = (
+        "SELECT EXISTS (SELECT FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_roles AS r ON r.oid = c.relowner"
+        " WHERE r.rolname = %s AND c.relnamespace = current_schema()::regnamespace)"
+    )
+    return bool(admin.execute(owned, [role]).fetchall()[0][0])
 
 
 def _lets_in(admin: Admin, account: Account) -> bool:
@@ -106,8 +118,10 @@ def _lets_in(admin: Admin, account: Account) -> bool:
     return True
 
 
-def give_rights(admin: Admin, role: str, timeouts: Timeouts) -> None:
+def give_rights(admin: Admin, role: str, timeouts: Timeouts) -> bool:
     """Let a role change rows of the application's tables, also of those that later migrations make. May be repeated.
+
+    Returns whether its time limits are set, which takes a right over the role.
 
     Raises:
         psycopg.Error: the server refuses.
@@ -127,9 +141,14 @@ def give_rights(admin: Admin, role: str, timeouts: Timeouts) -> None:
         "idle_in_transaction_session_timeout": timeouts.idle,
     }
     # By the role, since a pooler passes on no options of a connection.
-    for setting, seconds in settings.items():
-        alter = sql.SQL("ALTER ROLE {role} IN DATABASE {database} SET {setting} TO {value}")
-        admin.execute(alter.format(**names, setting=sql.Identifier(setting), value=f"{seconds}s"))
+    try:
+        with admin.transaction():
+            for setting, seconds in settings.items():
+                alter = sql.SQL("ALTER ROLE {role} IN DATABASE {database} SET {setting} TO {value}")
+                admin.execute(alter.format(**names, setting=sql.Identifier(setting), value=f"{seconds}s"))
+    except errors.InsufficientPrivilege:
+        return False
+    return True
 
 
 def excess(connection: Admin) -> str | None:

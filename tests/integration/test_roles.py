@@ -18,10 +18,12 @@ from shared.data_sources.limits import Limits
 from shared.data_sources.sandbox.sandbox import drop, find_sandboxes, make, new_sandbox, sandbox_address
 from shared.data_sources.sandbox.server import prepare
 from shared.database.engine import allow_long_statements, is_transient, open_database
+from shared.database.identity import QUERY, digest
 from shared.settings import DatabaseSettings, Settings
 from tests.conftest import settings_for
 
-DEPLOYMENT: Final = "0123456789abcdef"
+ANOTHER: Final = "ffffffffffffffff"
+"""Another system that shares the server."""
 
 
 @pytest.fixture(scope="module")
@@ -30,9 +32,16 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostgre
     with EmbeddedPostgres(tmp_path_factory.mktemp("roles"), durable=False) as started:
         url = started.url_of("sandbox")
         asyncio.run(prepare(url))
-        asyncio.run(make(url, new_sandbox(DEPLOYMENT, 1), Limits()))
+        for deployment in (deployment_of(started), ANOTHER):
+            asyncio.run(make(url, new_sandbox(deployment, 1), Limits()))
         migrate_all(settings_of(DATABASE_URL=started.url))
         yield started
+
+
+def deployment_of(server: EmbeddedPostgres) -> str:
+    """What tells the application's database from others."""
+    with psycopg.connect(server.url) as connection:
+        return digest(connection.execute(QUERY.encode()).fetchall()[0][0])
 
 
 def settings_of(**urls: str) -> DatabaseSettings:
@@ -145,17 +154,36 @@ def test_the_processes_of_the_release_before_go_on(migrated: EmbeddedPostgres) -
 
 async def test_sandboxes_of_before_and_new_ones_are_made_and_dropped_by_their_owner(migrated: EmbeddedPostgres) -> None:
     url = migrated.sandbox_url
-    made = new_sandbox(DEPLOYMENT, 2)
+    deployment = deployment_of(migrated)
+    made = new_sandbox(deployment, 2)
     await prepare(url)  # as the API does before it makes one
     await make(url, made, Limits())
     await make(url, made, Limits())
     async with connect_reader(await sandbox_address(made.reader_url, url), Limits()) as connection:
         assert (await (await connection.execute("SHOW temp_file_limit")).fetchall()) == [("256MB",)]
-        found = await find_sandboxes(url, DEPLOYMENT)
+        found = await find_sandboxes(url, deployment)
         assert set(found) == {1, 2}
         for name in found.values():  # one of them has an open session
             await drop(url, name)
-    assert await find_sandboxes(url, DEPLOYMENT) == {}
+    assert await find_sandboxes(url, deployment) == {}
+    with psycopg.connect(migrated.url_of("sandbox")) as superuser:
+        owner = "SELECT nspowner::regrole::text FROM pg_namespace WHERE nspname = %s"
+        assert superuser.execute(owner, [new_sandbox(ANOTHER, 1).name]).fetchall() == [("cortexai",)]
+
+
+def test_a_role_that_owns_the_tables_keeps_the_rights_of_an_owner(migrated: EmbeddedPostgres) -> None:
+    with psycopg.connect(migrated.url, autocommit=True) as superuser:
+        superuser.execute("CREATE DATABASE owned")
+        superuser.execute("CREATE ROLE owning SUPERUSER LOGIN PASSWORD 'a-password'")
+    owner = migrated.url_of("owned").replace(migrated.url.split("@")[0], "postgresql://owning:a-password")
+    migrate_all(settings_of(DATABASE_URL=owner))
+    migrate_all(settings_of(DATABASE_URL=owner, MIGRATION_DATABASE_URL=migrated.url_of("owned")))
+    with psycopg.connect(owner) as connection:
+        rights = (
+            "SELECT has_table_privilege('owning', 'audit_log', 'DELETE'), relacl IS NULL"
+            " FROM pg_class WHERE relname = 'audit_log'"
+        )
+        assert connection.execute(rights.encode()).fetchall() == [(True, True)]
 
 
 async def test_a_statement_that_takes_too_long_says_not_now(migrated: EmbeddedPostgres) -> None:

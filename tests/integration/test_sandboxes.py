@@ -204,6 +204,17 @@ async def test_what_it_holds_stays_when_it_is_made_again(url: str) -> None:
     assert await ask(url, made, "SELECT count(*) FROM orders") == [(199,)]
 
 
+async def test_what_a_sandbox_of_a_release_before_holds_stays_too(url: str) -> None:
+    made = new_sandbox(DEPLOYMENT, 8)
+    await make(url, made, LIMITS)
+    async with connect_writer(await sandbox_address(made.writer_url, url), LIMITS) as connection:
+        await connection.execute("DELETE FROM orders WHERE id = 1")
+    with psycopg.connect(url) as admin:
+        admin.execute(f"COMMENT ON SCHEMA {made.name} IS NULL".encode())
+    await make(url, made, LIMITS)
+    assert await ask(url, made, "SELECT count(*) FROM orders") == [(199,)]
+
+
 @pytest.mark.parametrize("has_schema", [True, False])
 async def test_another_ones_remains_of_its_name_are_no_part_of_it(url: str, has_schema: bool) -> None:
     lost, made = new_sandbox(DEPLOYMENT, 7), new_sandbox(DEPLOYMENT, 7)

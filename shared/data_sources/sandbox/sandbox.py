@@ -10,7 +10,7 @@ from psycopg import sql
 from shared.data_sources.connect import session_settings
 from shared.data_sources.hosts import Address, own_address
 from shared.data_sources.limits import Limits
-from shared.data_sources.sandbox.server import GROUP, LOCK, Admin, admin
+from shared.data_sources.sandbox.server import GROUP, LOCK, Admin, admin, lets_in, prefix_of
 from shared.data_sources.sandbox.tables import ROWS, TABLES
 from shared.data_sources.urls import SourceUrl, read_source_url
 from shared.database_urls import to_libpq
@@ -52,7 +52,7 @@ class Sandbox:
 
 def new_sandbox(deployment: str, source_id: int) -> Sandbox:
     """A sandbox that is not made yet. `deployment` tells apart systems that share a server; see `identify`."""
-    return Sandbox(f"{_prefix(deployment)}{source_id}", secrets.token_urlsafe(24), secrets.token_urlsafe(24))
+    return Sandbox(f"{prefix_of(deployment)}{source_id}", secrets.token_urlsafe(24), secrets.token_urlsafe(24))
 
 
 def read_sandbox(reader_url: str, writer_url: str) -> Sandbox:
@@ -77,15 +77,11 @@ def _stored_url(role: str, password: str, schema: str) -> str:
     return SourceUrl("sandbox", 5432, "sandbox", role, password, schema=schema).text
 
 
-def _prefix(deployment: str) -> str:
-    return f"sandbox_{deployment[:8]}_"
-
-
 async def make(url: str, sandbox: Sandbox, limits: Limits) -> None:
     """Make a sandbox, all of it or nothing. One that is there already stays as it is, so this may be repeated, also at once.
 
     A backup that was restored may give an id again whose sandbox is still there, with other passwords and somebody's rows:
-    that one is dropped.
+    that one is dropped. A sandbox of a release before has no mark, and is known by letting its reader in.
 
     Raises:
         DataSourceUnreachable: the server does not answer.
@@ -96,10 +92,14 @@ async def make(url: str, sandbox: Sandbox, limits: Limits) -> None:
         found = await (await connection.execute(_MARK, [sandbox.name])).fetchone()
         if found == (sandbox.mark,):
             return
-        await _drop(connection, sandbox.name)
         schema = sql.Identifier(sandbox.name)
+        mark = sql.SQL("COMMENT ON SCHEMA {} IS {}").format(schema, sandbox.mark)
+        if found == (None,) and await lets_in(url, f"{sandbox.name}_reader", sandbox.reader_password):
+            await connection.execute(mark)
+            return
+        await _drop(connection, sandbox.name)
         await connection.execute(sql.SQL("CREATE SCHEMA {}").format(schema))
-        await connection.execute(sql.SQL("COMMENT ON SCHEMA {} IS {}").format(schema, sandbox.mark))
+        await connection.execute(mark)
         await connection.execute(sql.SQL("SET LOCAL search_path TO {}, pg_catalog").format(schema))
         await connection.execute(TABLES)
         await connection.execute(ROWS)
@@ -186,7 +186,7 @@ async def find_sandboxes(url: str, deployment: str) -> dict[int, str]:
         DataSourceUnreachable: the server does not answer.
 
     """
-    prefix = _prefix(deployment)
+    prefix = prefix_of(deployment)
     async with admin(url) as connection:
         found = await connection.execute(_FIND, {"prefix": prefix})
         names = [str(name) for (name,) in await found.fetchall()]

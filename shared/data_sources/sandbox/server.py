@@ -34,6 +34,7 @@ _CLOSE: Final = (
     sql.SQL("REVOKE ALL ON SCHEMA public FROM PUBLIC"),
 )
 _GIVE: Final = (
+    sql.SQL("ALTER ROLE {owner} CREATEROLE"),  # it may have been there before
     sql.SQL("ALTER DATABASE {database} OWNER TO {owner}"),
     sql.SQL("ALTER DATABASE {database} SET temp_file_limit TO {temp_files}"),
     sql.SQL("GRANT {group} TO {owner} WITH ADMIN OPTION"),
@@ -46,7 +47,7 @@ _GIVE: Final = (
     sql.SQL("ALTER ROLE {owner} SET createrole_self_grant TO 'set, inherit'"),
 )
 _NOT_YET: Final = """
-WITH schemas AS (SELECT oid, nspname, nspowner FROM pg_catalog.pg_namespace WHERE starts_with(nspname, 'sandbox_')),
+WITH schemas AS (SELECT oid, nspname, nspowner FROM pg_catalog.pg_namespace WHERE starts_with(nspname, %(prefix)s)),
     owner AS (SELECT oid FROM pg_catalog.pg_roles WHERE rolname = %(owner)s)
 SELECT format('ALTER SCHEMA %%I OWNER TO %%I', nspname, %(owner)s) FROM schemas, owner WHERE nspowner <> owner.oid
 UNION ALL
@@ -60,7 +61,7 @@ UNION ALL
 SELECT format('GRANT %%I TO %%I WITH ADMIN OPTION', r.rolname, %(owner)s)
 FROM pg_catalog.pg_roles AS r, pg_catalog.pg_roles AS g, pg_catalog.pg_auth_members AS m, owner
 WHERE g.rolname = %(group)s AND m.roleid = g.oid AND m.member = r.oid AND r.oid <> owner.oid
-    AND NOT pg_has_role(owner.oid, r.oid, 'USAGE')
+    AND starts_with(r.rolname, %(prefix)s) AND NOT pg_has_role(owner.oid, r.oid, 'USAGE')
 """
 _OTHER_ACCOUNTS: Final = """
 SELECT EXISTS (
@@ -69,6 +70,11 @@ SELECT EXISTS (
         AND NOT r.rolname = ANY(%s)
 )
 """
+
+
+def prefix_of(deployment: str) -> str:
+    """What the names of a deployment's sandboxes and their roles begin with. `deployment` is what `identify` says."""
+    return f"sandbox_{deployment[:8]}_"
 
 
 @asynccontextmanager
@@ -101,6 +107,15 @@ async def _connect(url: str, **others: str) -> Admin:
         )
     except (psycopg.Error, OSError) as error:
         raise not_connected(error) from None  # its message names hosts
+
+
+async def lets_in(url: str, user: str, password: str) -> bool:
+    """Whether the database lets this account in."""
+    try:
+        await (await _connect(url, user=user, password=password)).close()
+    except DataSourceUnreachable:
+        return False
+    return True
 
 
 async def prepare(url: str) -> None:
@@ -151,22 +166,24 @@ async def _revoke_functions(connection: Admin) -> None:
         await connection.execute(f"REVOKE EXECUTE ON {kind} {signature} FROM PUBLIC".encode())
 
 
-async def give_to(url: str, owner: str) -> None:
-    """Make a role the owner of the database and of all sandboxes in it, those of a superuser's time too. May be repeated.
+async def give_to(url: str, owner: str, deployment: str) -> None:
+    """Make a role the owner of the database and of a deployment's sandboxes in it, those of a superuser's time too.
 
-    `url` is that of a superuser, in the database. What only a superuser can set holds for everybody there from now on.
+    `url` is that of a superuser, in the database. What only a superuser can set holds for everybody there from now on. Each
+    change is a transaction of its own: all at once would take more locks than a server has. May be repeated, also where it
+    was broken off.
 
     Raises:
         DataSourceUnreachable: the server does not answer, or refuses.
 
     """
-    async with admin(url) as connection, connection.transaction():
-        await connection.execute("SELECT pg_advisory_xact_lock(%s)", [LOCK])
+    async with admin(url) as connection:
+        await connection.execute("SELECT pg_advisory_lock(%s)", [LOCK])  # until the connection ends
         ((database,),) = await (await connection.execute("SELECT current_database()")).fetchall()
         names = {"database": sql.Identifier(database), "owner": sql.Identifier(owner), "group": sql.Identifier(GROUP)}
         for statement in _GIVE:
             await connection.execute(statement.format(**names, temp_files=str(MAX_TEMP_FILE_BYTES // 1024)))
-        found = await connection.execute(_NOT_YET, {"owner": owner, "group": GROUP})
+        found = await connection.execute(_NOT_YET, {"owner": owner, "group": GROUP, "prefix": prefix_of(deployment)})
         for (change,) in await found.fetchall():
             await connection.execute(str(change).encode())
 
@@ -190,4 +207,6 @@ async def close_to_sandboxes(database_url: str, known: Sequence[str] = ()) -> bo
             return False
         ((name,),) = await (await connection.execute("SELECT current_database()")).fetchall()
         await connection.execute(sql.SQL("REVOKE CONNECT ON DATABASE {} FROM PUBLIC").format(sql.Identifier(name)))
-        return True
+        # To a role that is not its owner, the server only says that nothing could be revoked.
+        is_open = await connection.execute("SELECT has_database_privilege('public', current_database(), 'CONNECT')")
+        return not (await is_open.fetchall())[0][0]
