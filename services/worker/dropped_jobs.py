@@ -1,4 +1,4 @@
-"""What is told of items at the broker that are no jobs: a count of each fault, and a line in the log now and then."""
+"""What is told of items at the broker that are no jobs: a count of each fault, and lines in the log, which are examples."""
 
 import time
 from typing import Final
@@ -18,7 +18,6 @@ class DroppedJobs:
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
-        self._untold = 0
         self._told_at = -TELL_EVERY
 
     def __json__(self) -> str:
@@ -28,8 +27,7 @@ class DroppedJobs:
     def __call__(self, fault: Fault) -> None:
         """Count an item."""
         self._metrics.job_dropped(fault)
-        self._untold += 1
         now = time.monotonic()
         if now - self._told_at >= TELL_EVERY:
-            log.warning("jobs_dropped", fault=fault, count=self._untold)
-            self._untold, self._told_at = 0, now
+            log.warning("jobs_dropped", fault=fault)
+            self._told_at = now

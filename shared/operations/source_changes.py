@@ -100,8 +100,7 @@ class SourceChanges:
                 yield
         except TimeoutError:
             raise StatementFailed(
-                f"The preview took longer than {self.seconds:g} s and was stopped; nothing was changed.",
-                field="sql",
+                f"The preview took longer than {self.seconds:g} s and was stopped; nothing was changed."
             ) from None
 
     def _bounds(self, source: ChangeableSource) -> PreviewBounds:
