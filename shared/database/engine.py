@@ -9,6 +9,7 @@ from sqlalchemy import event, make_url, text
 from sqlalchemy.exc import DBAPIError, DisconnectionError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.pool import ConnectionPoolEntry
 
 Connection = AsyncConnection
 
@@ -26,6 +27,8 @@ class Database:
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
+        self._is_disposed = False
+        event.listen(engine.sync_engine, "checkin", self._close_if_late)
 
     @asynccontextmanager
     async def begin(self) -> AsyncIterator[Connection]:
@@ -45,8 +48,14 @@ class Database:
         return self._engine.connect()
 
     async def dispose(self) -> None:
-        """Close all connections."""
+        """Close all connections: those that are in use, when they are given back."""
+        self._is_disposed = True
         await self._engine.dispose()
+
+    def _close_if_late(self, _connection: Any, record: ConnectionPoolEntry) -> None:  # noqa: ANN401 - SQLAlchemy's pool events
+        """Close a connection that a cancelled task gives back to a pool that is gone, which would keep it open."""
+        if self._is_disposed:
+            record.close()
 
 
 def open_database(url: str, *, pool_size: int) -> Database:

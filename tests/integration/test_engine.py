@@ -41,6 +41,15 @@ async def test_a_connection_that_died_in_the_pool_is_replaced_before_use(
         assert await _backend(db) != first
 
 
+async def test_a_connection_that_is_given_back_late_is_closed(database: Database) -> None:
+    async with database.connect() as db:
+        driver = (await db.get_raw_connection()).driver_connection
+        assert driver is not None
+        await database.dispose()
+        assert not driver.closed
+    assert driver.closed
+
+
 async def test_whoever_is_cancelled_leaves_its_connection_as_it_was(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
