@@ -26,7 +26,7 @@ FROM_OFFICE = {"X-Forwarded-For": "203.0.113.7"}
 
 @pytest.fixture
 def settings(database_url: str, valkey: EmbeddedValkey, groq_url: str) -> Settings:
-    """With room for a few streams, none of which is cut for a newer one."""
+    """With room for a few streams, none of which is cut for a newer one, and whose dead connections a ping finds soon."""
     return settings_for(
         database_url,
         valkey.url,
@@ -34,6 +34,7 @@ def settings(database_url: str, valkey: EmbeddedValkey, groq_url: str) -> Settin
         user_max_streams=PER_USER,
         network_max_streams=PER_NETWORK,
         user_stream_seconds=3600,
+        stream_keep_alive_seconds=0.5,
     )
 
 
