@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -18,6 +19,7 @@ from services.launcher.output import POSTGRES_TROUBLE, VALKEY_TROUBLE
 from services.launcher.program import LOOPBACK, Program, free_port, why_not_listen
 from services.launcher.supervisor import Part
 from shared.jobs.names import GENERATIONS_QUEUE, MAINTENANCE_QUEUE, SUMMARIES_QUEUE
+from shared.redis_roles import RedisPart
 from shared.settings import Settings
 
 HTTP_SECONDS: Final = 3.0
@@ -101,7 +103,8 @@ def compose(given: Given, data: DataDir, port: int | None) -> System:
     if postgres is not None:
         parts.append(Part("postgres", postgres.prepare, postgres.is_ready, trouble=POSTGRES_TROUBLE))
     if valkey is not None:
-        parts.append(Part("valkey", valkey.prepare, valkey.is_ready, trouble=VALKEY_TROUBLE))
+        prepare = partial(valkey.prepare, settings.redis_prefixes)
+        parts.append(Part("valkey", prepare, valkey.is_ready, trouble=VALKEY_TROUBLE))
     if model_port is not None:
         parts.append(_model(model_port, data))
     embedded = {part.name for part in parts}
@@ -109,12 +112,17 @@ def compose(given: Given, data: DataDir, port: int | None) -> System:
     as_superuser = {**added, **_migrations_urls(postgres, given)} if postgres is not None else added
     parts.append(Part("migrations", lambda: _python("services.launcher.cli", "migrate", env=as_superuser), once=True))
     ready = tuple(name for name in ("migrations", "valkey") if name == "migrations" or name in embedded)
-    parts.append(_api(settings, added, ready))
+    parts.append(_api(settings, {**added, **_redis_url(valkey, "api")}, ready))
+    of_workers = {**added, **_redis_url(valkey, "worker")}
     parts.extend(
-        _worker(name, role, data, {**added, **_metrics_port(settings, place)}, ready)
+        _worker(name, role, data, {**of_workers, **_metrics_port(settings, place)}, ready)
         for place, (name, role) in enumerate(WORKERS.items(), start=1)
     )
-    parts.append(_flower(settings, data, flower_port, tuple(name for name in ready if name != "migrations")))
+    broker_url = settings.celery_broker_url
+    if valkey is not None and broker_url == valkey.url:
+        broker_url = valkey.url_of("flower")
+    ready_for_flower = tuple(name for name in ready if name != "migrations")
+    parts.append(_flower(settings, broker_url, data, flower_port, ready_for_flower))
     return System(settings, running, tuple(parts))
 
 
@@ -122,6 +130,11 @@ def _migrations_urls(postgres: EmbeddedPostgres, given: Given) -> dict[str, str]
     """The accounts that make the schema and the roles. No other part is told them."""
     sandboxes = {"MIGRATION_SANDBOX_URL": postgres.url_of(SANDBOX)} if given.sandbox_database_url is None else {}
     return {"MIGRATION_DATABASE_URL": postgres.url, **sandboxes}
+
+
+def _redis_url(valkey: EmbeddedValkey | None, part: RedisPart) -> dict[str, str]:
+    """The account that a part has at the embedded server."""
+    return {} if valkey is None else {"REDIS_URL": valkey.url_of(part)}
 
 
 def _metrics_port(settings: Settings, place: int) -> dict[str, str]:
@@ -153,11 +166,11 @@ def _worker(name: str, role: str, data: DataDir, added: Mapping[str, str], needs
     return Part(name, prepare, ready_file.exists, needs)
 
 
-def _flower(settings: Settings, data: DataDir, port: int, needs: tuple[str, ...]) -> Part:
+def _flower(settings: Settings, broker_url: str, data: DataDir, port: int, needs: tuple[str, ...]) -> Part:
     environment = {
         **PROCESS,
-        "REDIS_URL": settings.celery_broker_url,
-        "CELERY_BROKER_URL": settings.celery_broker_url,
+        "REDIS_URL": broker_url,
+        "CELERY_BROKER_URL": broker_url,
         "REDIS_PREFIX": settings.redis_prefix,
         "FLOWER_ADDRESS": LOOPBACK,
         "FLOWER_PORT": str(port),

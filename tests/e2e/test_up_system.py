@@ -190,6 +190,14 @@ def test_flower_asks_for_its_password_and_sees_the_workers(running: Running) -> 
     assert eventually(lambda: workers() == 2, seconds=60)
 
 
+def test_each_part_has_an_account_in_redis_that_may_do_what_the_part_does(running: Running) -> None:
+    known = running.known
+    with redis.Redis(port=known["valkey_port"], password=running.secrets["valkey_password"]) as admin:
+        users = {str(client["user"]) for client in admin.client_list() if client["id"] != str(admin.client_id())}
+        assert users == {"api", "worker", "flower"}
+        assert admin.acl_log() == []
+
+
 def test_no_secret_is_on_a_command_line_or_in_a_log(running: Running) -> None:
     family = [psutil.Process(running.process.pid), *running.family()]
     lines = " ".join(" ".join(process.cmdline()) for process in family)

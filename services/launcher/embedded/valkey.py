@@ -1,9 +1,12 @@
 """Valkey from a wheel: the Redis protocol for the broker and the stream logs."""
 
+import hashlib
+import hmac
 import platform
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
 import redis
 from redis.backoff import NoBackoff
@@ -12,6 +15,7 @@ from redis.retry import Retry
 from services.launcher.embedded.server import EmbeddedServer
 from services.launcher.errors import PackagesMissing
 from services.launcher.program import LOOPBACK, Program
+from shared.redis_roles import RedisPart, rules
 
 MACHINES: Final = {"amd64": "x86_64"}
 
@@ -58,8 +62,19 @@ class EmbeddedValkey(EmbeddedServer):
         """`redis://` with the password, database 0."""
         return f"redis://:{self.password}@{LOOPBACK}:{self.port}/0"
 
-    def prepare(self) -> Program:
+    def url_of(self, part: RedisPart) -> str:
+        """`redis://` with the account of a part of the system, which has the rights that the part needs."""
+        return f"redis://{part}:{self._password_of(part)}@{LOOPBACK}:{self.port}/0"
+
+    def _password_of(self, part: RedisPart) -> str:
+        """Made from the server's own password, so that nothing more has to be kept. It tells nothing of that one."""
+        return hmac.digest(self.password.encode(), part.encode(), "sha256").hex()
+
+    def prepare(self, prefixes: Sequence[str] = ()) -> Program:
         """Write the configuration, which only its owner can read: it holds the password.
+
+        `prefixes` are those of the deployment (REDIS_PREFIX), for which each part of the system gets an account. Without any,
+        there are none.
 
         Raises:
             PackagesMissing: the wheel is not installed.
@@ -79,11 +94,15 @@ class EmbeddedValkey(EmbeddedServer):
             f"appendonly {'yes' if self._appendonly else 'no'}\n"
             f"appendfsync {self._appendfsync}\n"
             "maxmemory-policy noeviction\n"
-            "set-proc-title no\n"
+            "set-proc-title no\n" + "".join(self._account(part, prefixes) for part in get_args(RedisPart) if prefixes)
         )
         # No path of ours is in the configuration or on the command line: Valkey takes [, ? and * in the name of its file for
         # patterns, and one that matches nothing for a file without content, that is for no password and port 6379.
         return Program(("/bin/sh", "-c", f'exec "$0" - <{configuration.name}', str(server)), cwd=self.directory)
+
+    def _account(self, part: RedisPart, prefixes: Sequence[str]) -> str:
+        verifier = hashlib.sha256(self._password_of(part).encode()).hexdigest()
+        return f"user {part} #{verifier} {rules(part, prefixes)}\n"
 
     def is_ready(self) -> bool:
         """Whether it answers PING, which it does not before its content is loaded, and to nobody without the password."""
