@@ -24,7 +24,6 @@ MEDIA_TYPES: Final = {
 FOLDER: Final = f"/docs/{version(PACKAGE)}"
 """Its version is in the path, so that what a browser has kept is never another version's."""
 FOREVER: Final = "public, max-age=31536000, immutable"
-NO_GUESSING: Final = {"X-Content-Type-Options": "nosniff"}
 _INLINE: Final = re.compile(r"<script>(.*?)</script>", re.DOTALL)
 
 router = APIRouter(include_in_schema=False)
@@ -68,7 +67,7 @@ def read_file(name: str) -> Response:
     """
     if name not in MEDIA_TYPES:
         raise HTTPException(404)
-    return Response(_content(name), headers={"Cache-Control": FOREVER, **NO_GUESSING}, media_type=MEDIA_TYPES[name])
+    return Response(_content(name), headers={"Cache-Control": FOREVER}, media_type=MEDIA_TYPES[name])
 
 
 @cache
@@ -92,5 +91,5 @@ def _confined(page: HTMLResponse) -> HTMLResponse:
         "frame-ancestors": "'none'",
     }
     page.headers["Content-Security-Policy"] = "; ".join(f"{name} {sources}" for name, sources in policy.items())
-    page.headers.update({"Cache-Control": "no-cache", "Referrer-Policy": "no-referrer", **NO_GUESSING})
+    page.headers["Cache-Control"] = "no-cache"
     return page

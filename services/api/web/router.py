@@ -31,8 +31,6 @@ POLICY: Final = "; ".join(f"{name} {sources}" for name, sources in SOURCES.items
 PAGE_HEADERS: Final = {
     "Content-Security-Policy": POLICY,
     "Cache-Control": "no-cache",
-    "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
     "Vary": "Accept",
 }
 FOREVER: Final = "public, max-age=31536000, immutable"
@@ -89,7 +87,6 @@ def _page(assets: Assets, root: str) -> Response:
 def _file(asset: Asset, request: Request, *, keep: bool) -> Response:
     headers = {
         "Cache-Control": FOREVER if keep else "no-store",
-        "X-Content-Type-Options": "nosniff",
         "Vary": "Accept-Encoding",
     }
     content = asset.content
