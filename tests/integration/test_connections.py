@@ -12,7 +12,7 @@ from starlette.types import Receive, Scope, Send
 from uvicorn.server import ServerState
 
 from services.api.http1.connections import ConnectionLimits, Connections
-from services.api.http1.protocol import HttpProtocol
+from services.api.http1.protocol import LINGER_PAUSE, HttpProtocol
 from services.launcher.embedded.valkey import EmbeddedValkey
 from tests.conftest import settings_for
 from tests.integration.conftest import serve
@@ -23,6 +23,7 @@ HEAD = b"GET /livez HTTP/1.1\r\nHost: x\r\n"
 LIVEZ = HEAD + b"\r\n"
 LOGIN = b"POST /api/auth/login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
 SECONDS = 0.4
+MUCH = 16 * 1024 * 1024
 PER_NETWORK = 3
 IN_ALL = 12
 ELSEWHERE = "127.0.0.2"
@@ -205,6 +206,16 @@ async def test_a_body_behind_a_stream_is_not_late_while_nobody_reads_it(api: str
         await socket.send(LOGIN + b"Content-Length: 1000\r\n\r\n{")
         with pytest.raises(TimeoutError):  # longer than a body may take, with two looks at it
             await asyncio.wait_for(socket.reader.read(-1), SECONDS + 2)
+
+
+async def test_what_nobody_needs_is_read_slowly(api: str) -> None:
+    async with connected(api) as socket:
+        began = asyncio.get_running_loop().time()
+        await socket.send(b"GET / HTTP/1.1\r\nX: " + b"x" * MUCH)
+        took = asyncio.get_running_loop().time() - began
+        assert (await socket.answer()).status == 431
+    # What the kernel's buffers hold is sent at once, and an event loop reads up to 256 KB at a time.
+    assert took > (MUCH - 8 * 1024 * 1024) / (256 * 1024) * LINGER_PAUSE
 
 
 @pytest.mark.parametrize("header", [b"", b"Connection: close\r\n"], ids=["kept", "closed"])

@@ -34,6 +34,8 @@ PIECE: Final = 8 * 1024
 """Bytes that are parsed at a time. Requests may be much shorter, and each that is parsed takes some kilobytes."""
 MIN_RATE: Final = 500
 """Bytes a second that a body has to come with in the long run. Source: Apache's mod_reqtimeout, whose default it is."""
+LINGER_PAUSE: Final = 0.02
+"""Seconds between two reads of what nobody needs. The event loop reads up to 256 KB at a time."""
 MAX_PASSED_OVER: Final = 64 * 1024 * 1024
 """Bytes that a client may go on sending which has its last answer. None is kept."""
 _OF_UPGRADES: Final = frozenset({b"connection", b"http2-settings", b"upgrade"})
@@ -147,10 +149,7 @@ class HttpProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         """Take what the client sends."""
         if self.lingers_until is not None:
-            self.passed_over += len(data)
-            self.lingers_until = min(self.loop.time() + LINGER_SILENCE, self.lingers_at_most)
-            if self.passed_over > MAX_PASSED_OVER:
-                self.transport.abort()
+            self._pass_over(len(data))
             return
         if self.transport.is_closing():
             return
@@ -314,6 +313,20 @@ class HttpProtocol(HttpToolsProtocol):
             self._linger()
         else:
             self.transport.abort()
+
+    def _pass_over(self, size: int) -> None:
+        """Count bytes that nobody needs, and read on a moment later: else a quick client's bytes hold up all the others."""
+        self.passed_over += size
+        self.lingers_until = min(self.loop.time() + LINGER_SILENCE, self.lingers_at_most)
+        if self.passed_over > MAX_PASSED_OVER:
+            self.transport.abort()
+            return
+        self.flow.pause_reading()
+        self.loop.call_later(LINGER_PAUSE, self._read_slowly)
+
+    def _read_slowly(self) -> None:
+        if not self.transport.is_closing():
+            self.flow.resume_reading()
 
     def _linger(self) -> None:
         """End the connection once the client has the answer.
