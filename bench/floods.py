@@ -281,7 +281,7 @@ def _raise_files() -> None:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=float, default=8, help="how long each flood is felt")
+    parser.add_argument("--seconds", type=float, default=20, help="how long each flood is felt")
     parser.add_argument("--only", action="append", choices=["nothing", *ATTACKS], help="some floods alone")
     parser.add_argument("--attack", default="", choices=["", *ATTACKS], help=argparse.SUPPRESS)
     parser.add_argument("--base-url", default="", help=argparse.SUPPRESS)

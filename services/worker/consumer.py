@@ -1,6 +1,7 @@
 """The worker's process: Celery's thread pool, whose threads only wait for the event loop's work."""
 
 import asyncio
+import gc
 import os
 import socket
 import warnings
@@ -77,6 +78,9 @@ def run(settings: Settings, names: str) -> int:
                 without_mingle=True,
                 quiet=True,
             )
+            # What is there lasts as long as the process. To look for garbage in it would stop all answers for a moment.
+            gc.collect()
+            gc.freeze()
             consumer.start()
         finally:
             liveness.end()
