@@ -21,6 +21,7 @@ from shared.urls import MAX_PORT, read_prefix, read_url, unknown_parameter
 from shared.weak_secrets import is_weak, is_weak_password
 
 MIN_SECRET_BYTES: Final = 32
+MAX_PREVIOUS_KEYS: Final = 4
 DATA_SOURCE_KEY_BYTES: Final = 32
 GROQ_FALLBACK: Final = "openai/gpt-oss-20b"
 """The model that stands in for others at Groq. An endpoint of somebody else's need not have it."""
@@ -47,6 +48,14 @@ def _insist_on_names(models: Iterable[str]) -> None:
     for name in models:
         if not name.isprintable() or any(mark in name for mark in "\"'`"):
             raise ValueError("must name each model without quotation marks and line ends")
+
+
+def _insist_on_strength(secret: str) -> None:
+    """A key that signs, or did, is long enough and nothing that others know or can guess."""
+    if len(secret.encode()) < MIN_SECRET_BYTES:
+        raise ValueError(f"must have at least {MIN_SECRET_BYTES} bytes; make one with: openssl rand -hex 32")
+    if is_weak(secret):
+        raise ValueError("looks like a published key or a guessable text; make one with: openssl rand -hex 32")
 
 
 class LogSettings(EnvironmentSettings):
@@ -222,6 +231,7 @@ class Settings(RedisSettings, DatabaseSettings):
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=MAX_PORT)
     jwt_secret_key: SecretStr | None = None
+    jwt_previous_secret_keys: Annotated[tuple[SecretStr, ...], NoDecode] = ()
     jwt_algorithm: Literal["HS256", "HS384", "HS512"] = "HS256"
     access_token_expire_minutes: int = Field(default=60, ge=1, le=7 * 24 * 60)
     session_days: int = Field(default=30, ge=1, le=365)
@@ -409,24 +419,36 @@ class Settings(RedisSettings, DatabaseSettings):
     @field_validator("jwt_secret_key")
     @classmethod
     def _is_strong(cls, secret: SecretStr | None) -> SecretStr | None:
-        if secret is None:
-            return None
-        text = secret.get_secret_value()
-        if len(text.encode()) < MIN_SECRET_BYTES:
-            raise ValueError(f"must have at least {MIN_SECRET_BYTES} bytes; make one with: openssl rand -hex 32")
-        if is_weak(text):
-            raise ValueError("looks like a published key or a guessable text; make one with: openssl rand -hex 32")
+        if secret is not None:
+            _insist_on_strength(secret.get_secret_value())
         return secret
 
+    @field_validator("jwt_previous_secret_keys")
+    @classmethod
+    def _are_strong(cls, secrets: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+        if len(secrets) > MAX_PREVIOUS_KEYS:
+            raise ValueError(f"must be at most {MAX_PREVIOUS_KEYS} keys, separated by commas")
+        for secret in secrets:
+            _insist_on_strength(secret.get_secret_value())
+        return secrets
+
     @model_validator(mode="after")
-    def _fits_the_algorithm(self) -> Self:
-        """A key has at least as many bytes as the algorithm's hash (RFC 7518, section 3.2)."""
+    def _fit_the_algorithm(self) -> Self:
+        """A key has at least as many bytes as the algorithm's hash (RFC 7518, section 3.2). No key is given twice."""
         least = int(self.jwt_algorithm.removeprefix("HS")) // 8
-        if self.jwt_secret_key is not None and len(self.jwt_secret_key.get_secret_value().encode()) < least:
-            raise ValueError(
-                f"JWT_SECRET_KEY: must have at least {least} bytes for {self.jwt_algorithm}; "
-                f"make one with: openssl rand -hex {least}"
-            )
+        current = [("JWT_SECRET_KEY", self.jwt_secret_key)] if self.jwt_secret_key is not None else []
+        named = [*current, *(("JWT_PREVIOUS_SECRET_KEYS", secret) for secret in self.jwt_previous_secret_keys)]
+        seen = set[str]()
+        for name, secret in named:
+            text = secret.get_secret_value()
+            if len(text.encode()) < least:
+                raise ValueError(
+                    f"{name}: must have at least {least} bytes for {self.jwt_algorithm}; "
+                    f"make one with: openssl rand -hex {least}"
+                )
+            if text in seen:
+                raise ValueError(f"{name}: must not have a key that is there already, here or in JWT_SECRET_KEY")
+            seen.add(text)
         return self
 
     @field_validator("root_path")
@@ -441,7 +463,9 @@ class Settings(RedisSettings, DatabaseSettings):
         return hosts
 
     @field_validator(
-        "backend_cors_origins", "groq_models", "tools", "data_source_hosts", "allowed_hosts", mode="before"
+        *("backend_cors_origins", "groq_models", "tools", "data_source_hosts", "allowed_hosts"),
+        "jwt_previous_secret_keys",
+        mode="before",
     )
     @classmethod
     def _split(cls, items: Any) -> Any:  # noqa: ANN401

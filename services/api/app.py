@@ -26,6 +26,7 @@ from services.api.auth.passwords import Passwords
 from services.api.auth.session_cookies import SessionCookies
 from services.api.auth.session_lookup import SessionLookup
 from services.api.auth.shared_counts import TriesInRedis
+from services.api.auth.signing_keys import SigningKeys
 from services.api.auth.signup_limit import SignupLimit
 from services.api.auth.stored_costs import StoredCosts, find_costs
 from services.api.auth.stream_tickets import StreamTickets
@@ -169,6 +170,8 @@ async def _open_resources(settings: Settings, metrics: Metrics) -> AsyncIterator
     if settings.jwt_secret_key is None:
         raise SettingsInvalid("JWT_SECRET_KEY: is not set")
     secret = settings.jwt_secret_key.get_secret_value()
+    others = [key.get_secret_value() for key in settings.jwt_previous_secret_keys]
+    keys = SigningKeys.of(secret, others, algorithm=settings.jwt_algorithm)
     for name in settings.weak_passwords:
         log.warning("weak_password", setting=name)
     async with AsyncExitStack() as stack:
@@ -192,7 +195,7 @@ async def _open_resources(settings: Settings, metrics: Metrics) -> AsyncIterator
         metrics.open_streams(streams.reader.open_subscriptions)
         stack.push_async_callback(background.end, asyncio.create_task(_dispensable(announce(database, settings))))
         access = open_access(settings)
-        tries = await stack.enter_async_context(_open_tries(settings, secret))
+        tries = await stack.enter_async_context(_open_tries(settings, secret, others))
         yield Resources(
             limits=_limits(settings),
             database=database,
@@ -200,20 +203,13 @@ async def _open_resources(settings: Settings, metrics: Metrics) -> AsyncIterator
             jobs=stack.enter_context(open_job_sender(settings.celery_broker_url, settings.redis_prefixes)),
             queue_positions=QueuePositions(partial(_find_queue_positions, database, settings.queue_max_depth)),
             passwords=passwords,
-            costs=StoredCosts(partial(_find_costs, database), settings.bcrypt_rounds, key=tries.key),
+            costs=StoredCosts(partial(_find_costs, database), settings.bcrypt_rounds, key=tries.keys[0]),
             tries=LoginTries(tries, _try_limits(settings)),
             signups=SignupLimit(tries, settings.signups_per_hour),
             message_rate=Rate(settings.messages_per_minute),
             ticket_rate=Rate(settings.user_tickets_per_minute),
-            tokens=AccessTokens(
-                secret,
-                settings.jwt_algorithm,
-                settings.access_token_expire_minutes * 60,
-                settings.clock_leeway_seconds,
-            ),
-            tickets=StreamTickets(
-                secret, settings.jwt_algorithm, settings.stream_ticket_seconds, settings.clock_leeway_seconds
-            ),
+            tokens=AccessTokens(keys, settings.access_token_expire_minutes * 60, settings.clock_leeway_seconds),
+            tickets=StreamTickets(keys, settings.stream_ticket_seconds, settings.clock_leeway_seconds),
             accounts=AccountLookup(partial(_find_users, database)),
             cookies=SessionCookies(settings.cookies_over_http, frozenset(settings.listed_origins)),
             sessions=sessions,
@@ -227,10 +223,10 @@ async def _open_resources(settings: Settings, metrics: Metrics) -> AsyncIterator
 
 
 @asynccontextmanager
-async def _open_tries(settings: Settings, secret: str) -> AsyncIterator[TriesInRedis]:
+async def _open_tries(settings: Settings, secret: str, others: Sequence[str]) -> AsyncIterator[TriesInRedis]:
     redis = connect(settings.stream_redis_url)
     try:
-        yield TriesInRedis(redis, prefix=settings.redis_prefix, secret=secret)
+        yield TriesInRedis(redis, prefix=settings.redis_prefix, secret=secret, others=others)
     finally:
         await redis.aclose()
 

@@ -16,6 +16,7 @@ from services.launcher.data_dir import Running, Secrets, is_held, nearest_existi
 from services.launcher.embedded.postgres import EmbeddedPostgres
 from services.launcher.embedded.valkey import EmbeddedValkey
 from services.launcher.errors import PackagesMissing
+from services.launcher.key_checks import signing_keys
 from services.launcher.program import LOOPBACK
 from services.launcher.source_checks import source_rights
 from services.launcher.up import require_packages
@@ -64,6 +65,7 @@ def examine(directory: Path) -> Iterator[Finding]:
         return
     yield Finding("settings", "ok", "all usable")
     yield from checks.passwords(settings)
+    yield from signing_keys(settings, is_made_later=found is None and given.jwt_secret_key is None)
     if found is not None:
         yield Finding("cortexai up", "ok", f"runs on {directory}, process {found[0].pid}")
     else:

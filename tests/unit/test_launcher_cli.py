@@ -1,5 +1,6 @@
 import os
 import re
+import secrets
 import socket
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import pytest
 
 from services.launcher.cli import run
 from services.launcher.data_dir import hold
+from shared.key_ids import key_id
 
 
 def cortexai(folder: Path, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
@@ -153,6 +155,7 @@ def test_the_doctor_finds_a_machine_fit_for_a_start(tmp_path: Path) -> None:
     assert found.returncode == 0
     assert "wrong" not in found.stdout
     assert "embedded parts: everything" in found.stdout
+    assert "signing keys: none is set, so cortexai up signs with one of its own" in found.stdout
 
 
 @pytest.mark.parametrize(
@@ -176,9 +179,13 @@ def test_the_doctor_finds_the_default_models_well(tmp_path: Path, groq_url: str)
 
 
 def test_the_doctor_names_what_is_wrong_and_shows_no_secret(tmp_path: Path) -> None:
+    current, previous = secrets.token_hex(32), secrets.token_hex(32)
     found = cortexai(
         tmp_path,
         "doctor",
+        JWT_SECRET_KEY=current,
+        JWT_PREVIOUS_SECRET_KEYS=previous,
+        STREAM_TICKET_SECONDS="5401",
         DATABASE_URL="postgresql://u:hunter2%zz@h/d",
         REDIS_URL="redis://:hunter2@127.0.0.1:1",
         GROQ_API_KEY="hunter2",
@@ -188,7 +195,11 @@ def test_the_doctor_names_what_is_wrong_and_shows_no_secret(tmp_path: Path) -> N
     assert "PostgreSQL: DATABASE_URL is not a usable URL" in found.stdout
     assert "Redis (REDIS_URL): can't be reached" in found.stdout
     assert "model: http://127.0.0.1:1 can't be reached" in found.stdout
-    assert "hunter2" not in found.stdout + found.stderr
+    assert f"signing keys: {key_id(current)} signs" in found.stdout
+    assert f"signing keys: {key_id(previous)} still verify" in found.stdout
+    assert "what has not signed for 91 minutes" in found.stdout
+    for secret in ("hunter2", current, previous):
+        assert secret not in found.stdout + found.stderr
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])

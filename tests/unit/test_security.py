@@ -10,27 +10,42 @@ from typing import Any
 import jwt
 import pytest
 
-from services.api.auth.access_tokens import AUDIENCE, CLAIMS, AccessTokens
+from services.api.auth.access_tokens import AUDIENCE, FORM, FORM_BEFORE, AccessTokens
 from services.api.auth.signed_claims import ISSUER
+from services.api.auth.signing_keys import SigningKeys
 from shared.errors import TokenInvalid
 from shared.ids import MAX_BIGINT, UserId
+from shared.key_ids import key_id
 
 SECRET = "0f1e2d3c4b5a69788796a5b4c3d2e1f00f1e2d3c4b5a69780f1e2d3c4b5a6978"
 OTHER_SECRET = "ffeeddccbbaa99887766554433221100ffeeddccbbaa99887766554433221100"
 LIFETIME = 3600
-TOKENS = AccessTokens(SECRET, "HS256", LIFETIME)
+TOKENS = AccessTokens(SigningKeys.of(SECRET), LIFETIME)
 
 
 def claims(**changed: Any) -> dict[str, Any]:  # noqa: ANN401
     """What an access token says, with some claims changed."""
     now = int(time.time())
-    ours = {"sub": "7", "typ": "access", "iss": ISSUER, "aud": AUDIENCE, "iat": now, "exp": now + 60, "jti": "a"}
+    ours = {
+        "sub": "7",
+        "client_id": "cortexai",
+        "iss": ISSUER,
+        "aud": AUDIENCE,
+        "iat": now,
+        "exp": now + 60,
+        "jti": "a",
+    }
     return {**ours, **changed}
 
 
-def signed(said: dict[str, Any], secret: str = SECRET, algorithm: str = "HS256") -> str:
+def signed(said: dict[str, Any], secret: str = SECRET, algorithm: str = "HS256", typ: str = "at+jwt") -> str:
     """A token that says this."""
-    return jwt.encode(said, secret, algorithm=algorithm)
+    return SigningKeys.of(secret, algorithm=algorithm).sign(said, typ)
+
+
+def header(algorithm: str = "HS256", typ: str = "at+jwt") -> dict[str, str]:
+    """What the header of a token says."""
+    return {"alg": algorithm, "typ": typ, "kid": key_id(SECRET)}
 
 
 def by_hand(header: dict[str, Any], said: dict[str, Any], *, sign: bool) -> str:
@@ -43,13 +58,13 @@ def by_hand(header: dict[str, Any], said: dict[str, Any], *, sign: bool) -> str:
 @pytest.mark.parametrize("algorithm", ["HS256", "HS384", "HS512"])
 @pytest.mark.parametrize("user_id", [1, MAX_BIGINT])
 def test_a_token_names_its_user(algorithm: str, user_id: int) -> None:
-    tokens = AccessTokens(SECRET, algorithm, LIFETIME)
+    tokens = AccessTokens(SigningKeys.of(SECRET, algorithm=algorithm), LIFETIME)
     assert tokens.read(tokens.issue(UserId(user_id))) == user_id
 
 
 def test_the_tokens_that_the_refusals_differ_from_are_good() -> None:
     assert TOKENS.read(signed(claims())) == 7
-    assert TOKENS.read(by_hand({"alg": "HS256", "typ": "JWT"}, claims(), sign=True)) == 7
+    assert TOKENS.read(by_hand(header(), claims(), sign=True)) == 7
 
 
 def test_no_two_tokens_are_the_same() -> None:
@@ -60,13 +75,13 @@ def test_no_two_tokens_are_the_same() -> None:
 @pytest.mark.parametrize("sign", [False, True])
 def test_an_unsigned_token_is_refused(algorithm: str, sign: bool) -> None:
     with pytest.raises(TokenInvalid):
-        TOKENS.read(by_hand({"alg": algorithm, "typ": "JWT"}, claims(), sign=sign))
+        TOKENS.read(by_hand(header(algorithm), claims(), sign=sign))
 
 
 @pytest.mark.parametrize("algorithm", ["RS256", "ES256", "PS256", "EdDSA", "HS384"])
 def test_a_token_can_not_choose_how_it_is_verified(algorithm: str) -> None:
     with pytest.raises(TokenInvalid):
-        TOKENS.read(by_hand({"alg": algorithm, "typ": "JWT"}, claims(), sign=True))
+        TOKENS.read(by_hand(header(algorithm), claims(), sign=True))
 
 
 def test_a_token_of_another_configured_algorithm_is_refused() -> None:
@@ -86,7 +101,25 @@ def test_a_token_whose_claims_were_changed_is_refused() -> None:
         TOKENS.read(f"{head}.{body}.{signature}")
 
 
-@pytest.mark.parametrize("missing", CLAIMS)
+def test_a_token_is_what_the_standard_says() -> None:
+    """RFC 9068, section 2."""
+    token = TOKENS.issue(UserId(7))
+    assert jwt.get_unverified_header(token) == {"alg": "HS256", "typ": "at+jwt", "kid": key_id(SECRET)}
+    said = jwt.decode(token, SECRET, algorithms=["HS256"], audience=AUDIENCE)
+    assert said.keys() == {"iss", "exp", "aud", "sub", "client_id", "iat", "jti"}
+    assert (said["client_id"], said["exp"] - said["iat"]) == ("cortexai", LIFETIME)
+
+
+@pytest.mark.parametrize("missing", FORM_BEFORE.required)
+def test_a_token_of_the_release_before_without_one_of_its_claims_is_refused(missing: str) -> None:
+    said = {**claims(), "typ": "access"}
+    assert TOKENS.read(jwt.encode(said, SECRET)) == 7
+    del said[missing]
+    with pytest.raises(TokenInvalid):
+        TOKENS.read(jwt.encode(said, SECRET))
+
+
+@pytest.mark.parametrize("missing", FORM.required)
 def test_a_token_without_one_of_our_claims_is_refused(missing: str) -> None:
     said = claims()
     del said[missing]
@@ -101,9 +134,9 @@ def test_a_token_without_one_of_our_claims_is_refused(missing: str) -> None:
         {"iss": ""},
         {"aud": "another-api"},
         {"aud": [AUDIENCE, "another-api"]},
-        {"typ": "refresh"},
-        {"typ": "ticket"},
-        {"typ": None},
+        {"client_id": "another"},
+        {"client_id": ["cortexai"]},
+        {"client_id": None},
         {"sub": ""},
         {"sub": "-7"},
         {"sub": "7.0"},

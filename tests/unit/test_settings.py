@@ -9,7 +9,7 @@ from pydantic import SecretStr
 from shared.data_sources.urls import read_source_url
 from shared.database_urls import to_libpq
 from shared.errors import SettingsInvalid
-from shared.settings import LOCAL_ORIGINS, DatabaseSettings, RedisSettings, Settings
+from shared.settings import LOCAL_ORIGINS, MAX_PREVIOUS_KEYS, DatabaseSettings, RedisSettings, Settings
 
 PASSWORD = "hunter2hunter2"
 STRONG = "0f1e2d3c4b5a69788796a5b4c3d2e1f00f1e2d3c4b5a6978"
@@ -290,6 +290,30 @@ def test_a_signing_secret_is_as_long_as_its_algorithms_hash(
     assert secret[1:] not in str(refused.value)
 
 
+def test_previous_keys_are_as_strong_as_the_one_that_signs(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = [token_hex(32) for _ in range(MAX_PREVIOUS_KEYS)]
+    settings = load(monkeypatch, JWT_SECRET_KEY=STRONG, JWT_PREVIOUS_SECRET_KEYS=f" {kept[0]}, {','.join(kept[1:])},")
+    assert [key.get_secret_value() for key in settings.jwt_previous_secret_keys] == kept
+    refused = {
+        f"{kept[0]},short": "must have at least 32 bytes",
+        f"{kept[0]},{'0123' * 16}": "looks like a published key",
+        ",".join([*kept, token_hex(32)]): "must be at most 4 keys",
+        f"{kept[0]},{kept[0]}": "must not have a key that is there already",
+        f"{kept[0]},{STRONG}": "must not have a key that is there already",
+    }
+    for value, reason in refused.items():
+        with pytest.raises(SettingsInvalid, match=f"^JWT_PREVIOUS_SECRET_KEYS: {reason}") as error:
+            load(monkeypatch, JWT_SECRET_KEY=STRONG, JWT_PREVIOUS_SECRET_KEYS=value)
+        assert not any(secret in str(error.value) for secret in (STRONG, *kept))
+    with pytest.raises(SettingsInvalid, match=r"^JWT_PREVIOUS_SECRET_KEYS: must have at least 64 bytes for HS512"):
+        load(
+            monkeypatch,
+            JWT_ALGORITHM="HS512",
+            JWT_SECRET_KEY=token_hex(32),
+            JWT_PREVIOUS_SECRET_KEYS=f"{token_hex(32)},{token_hex(24)}",
+        )
+
+
 def test_passwords_that_everybody_tries_first_are_named_and_not_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     strong = token_hex(32)
     weak = load(monkeypatch, DATABASE_URL="postgresql://postgres:postgres@db/x", REDIS_URL=f"redis://:{strong}@r")
@@ -420,12 +444,14 @@ def test_settings_do_not_show_their_secrets(monkeypatch: pytest.MonkeyPatch) -> 
     settings = load(
         monkeypatch,
         JWT_SECRET_KEY=STRONG,
+        JWT_PREVIOUS_SECRET_KEYS=STRONG[::-1],
         GROQ_API_KEY=PASSWORD,
         TAVILY_API_KEY=PASSWORD,
         CELERY_BROKER_URL=f"redis://:{PASSWORD}@broker/0",
     )
     for shown in (repr(settings), str(settings)):
         assert STRONG not in shown
+        assert STRONG[::-1] not in shown
         assert PASSWORD not in shown
 
 
@@ -435,6 +461,7 @@ def test_settings_do_not_show_their_secrets(monkeypatch: pytest.MonkeyPatch) -> 
         {"DATABASE_URL": f"mysql://cortexai:{PASSWORD}@db/cortexai"},
         {"REDIS_URL": f"amqp://:{PASSWORD}@mq"},
         {"JWT_SECRET_KEY": PASSWORD},
+        {"JWT_PREVIOUS_SECRET_KEYS": PASSWORD},
         {"PORT": PASSWORD},
     ],
     ids=lambda variables: next(iter(variables)),

@@ -8,22 +8,30 @@ import pytest
 
 from services.api.auth.access_tokens import AccessTokens
 from services.api.auth.principal import StreamOf
+from services.api.auth.signing_keys import SigningKeys
 from services.api.auth.stream_tickets import AUDIENCE, CLAIMS, StreamTickets
 from shared.errors import TicketInvalid, TokenInvalid
 from shared.ids import MAX_BIGINT, UserId
-from tests.unit.test_security import OTHER_SECRET, SECRET, by_hand, signed
+from tests.unit.test_security import OTHER_SECRET, SECRET, by_hand, header
 from tests.unit.test_security import claims as access_claims
+from tests.unit.test_security import signed as signed_as
 
 LIFETIME = 900
-TICKETS = StreamTickets(SECRET, "HS256", LIFETIME)
-TOKENS = AccessTokens(SECRET, "HS256", 3600)
+KEYS = SigningKeys.of(SECRET)
+TICKETS = StreamTickets(KEYS, LIFETIME)
+TOKENS = AccessTokens(KEYS, 3600)
 
 
 def claims(**changed: Any) -> dict[str, Any]:  # noqa: ANN401
     """What a ticket says, with some claims changed."""
     now = int(time.time())
-    ours = {"typ": "stream_ticket", "aud": AUDIENCE, "exp": now + 60, "iat": now, "kind": "chat", "id": "3"}
+    ours = {"aud": AUDIENCE, "exp": now + 60, "iat": now, "kind": "chat", "id": "3"}
     return {"sub": "7", "iss": "cortexai", **ours, **changed}
+
+
+def signed(said: dict[str, Any], secret: str = SECRET, algorithm: str = "HS256") -> str:
+    """A ticket that says this."""
+    return signed_as(said, secret, algorithm, "ticket+jwt")
 
 
 def without(claim: str) -> dict[str, Any]:
@@ -39,14 +47,14 @@ def test_a_ticket_names_its_user_and_its_stream(user_id: int, stream: StreamOf) 
 
 def test_the_tickets_that_the_refusals_differ_from_are_good() -> None:
     assert TICKETS.read(signed(claims())) == (7, StreamOf("chat", "3"))
-    assert TICKETS.read(by_hand({"alg": "HS256", "typ": "JWT"}, claims(), sign=True)) == (7, StreamOf("chat", "3"))
+    assert TICKETS.read(by_hand(header(typ="ticket+jwt"), claims(), sign=True)) == (7, StreamOf("chat", "3"))
 
 
 @pytest.mark.parametrize("algorithm", ["none", "None", "NONE", "nOnE", "", "RS256", "ES256", "HS384"])
 @pytest.mark.parametrize("sign", [False, True])
 def test_a_ticket_can_not_choose_how_it_is_verified(algorithm: str, sign: bool) -> None:
     with pytest.raises(TicketInvalid):
-        TICKETS.read(by_hand({"alg": algorithm, "typ": "JWT"}, claims(), sign=sign))
+        TICKETS.read(by_hand(header(algorithm, "ticket+jwt"), claims(), sign=sign))
 
 
 @pytest.mark.parametrize("claim", CLAIMS)
@@ -58,8 +66,6 @@ def test_a_ticket_that_lacks_a_claim_is_refused(claim: str) -> None:
 @pytest.mark.parametrize(
     "changed",
     [
-        {"typ": "access"},
-        {"typ": None},
         {"aud": "cortexai-api"},
         {"aud": [AUDIENCE, "cortexai-api"]},
         {"iss": "somebody"},
@@ -106,6 +112,24 @@ def test_neither_a_ticket_nor_a_token_is_taken_for_the_other() -> None:
         TICKETS.read(TOKENS.issue(UserId(7)))
     for mixed in (access_claims(kind="chat", id="3"), access_claims(kind="chat", id="3", aud=AUDIENCE)):
         with pytest.raises(TicketInvalid):
-            TICKETS.read(signed(mixed))
+            TICKETS.read(signed_as(mixed))
+    with pytest.raises(TicketInvalid):
+        TICKETS.read(signed(access_claims(kind="chat", id="3")))
     with pytest.raises(TokenInvalid):
-        TOKENS.read(signed({**claims(), "jti": "a", "aud": "cortexai-api"}))
+        TOKENS.read(signed({**claims(), "jti": "a", "client_id": "cortexai", "aud": "cortexai-api"}))
+
+
+def test_a_ticket_of_the_release_before_is_good() -> None:
+    """Until it expires. It names no key, and its type stands among its claims."""
+    said = {**claims(), "typ": "stream_ticket"}
+    assert TICKETS.read(jwt.encode(said, SECRET)) == (7, StreamOf("chat", "3"))
+    for changed in ({"typ": "access"}, {"typ": None}, {"aud": "cortexai-api"}, {"exp": said["iat"] + LIFETIME + 1}):
+        with pytest.raises(TicketInvalid):
+            TICKETS.read(jwt.encode({**said, **changed}, SECRET))
+
+
+def test_a_ticket_of_a_previous_key_is_good() -> None:
+    after = StreamTickets(SigningKeys.of(OTHER_SECRET, [SECRET]), LIFETIME)
+    assert after.read(TICKETS.issue(UserId(7), StreamOf("events"))) == (7, StreamOf("events"))
+    with pytest.raises(TicketInvalid):
+        TICKETS.read(after.issue(UserId(7), StreamOf("events")))

@@ -1,10 +1,12 @@
 """From which networks an account has come in, so that tries from elsewhere can't keep its owner out.
 
-Redis keeps for each account the newest MOST networks, as keyed hashes, until KEPT_FOR after the last one came in, or until the
-account is deleted. The key is made of JWT_SECRET_KEY: without it, neither the account nor the network can be told.
+Redis keeps for each account the newest MOST networks, as keyed hashes, until KEPT_FOR after the last one came in, or until
+the account is deleted. The key is made of JWT_SECRET_KEY: without it, neither the account nor the network can be told. What was
+remembered by a key of JWT_PREVIOUS_SECRET_KEYS is still known.
 """
 
 import time
+from collections.abc import Sequence
 from typing import Final
 
 from services.api.auth.shared_counts import TriesInRedis
@@ -22,18 +24,21 @@ class KnownNetworks:
 
     async def knows(self, account: str, network: str) -> bool | None:
         """Whether the account has come in from this network; None where Redis does not answer."""
-        name, member = self._name(account), self._tries.digest(network)
-        answer = await self._tries.ask(lambda: self._find(name, member))
+        tries = self._tries
+        kept = [(self._name(account, key), tries.digest(network, key=key)) for key in tries.keys]
+        answer = await tries.ask(lambda: self._find(kept))
         return None if answer is None else answer > time.time() - KEPT_FOR
 
-    async def _find(self, name: str, member: str) -> float:
+    async def _find(self, kept: Sequence[tuple[str, str]]) -> float:
         """When the account came in from there, in Unix seconds; 0 for never."""
-        score: float | None = await self._tries.redis.zscore(name, member)
-        return score or 0.0
+        pipeline = self._tries.redis.pipeline(transaction=False)
+        for name, member in kept:
+            pipeline.zscore(name, member)
+        return max(score or 0.0 for score in await pipeline.execute())
 
     async def remember(self, account: str, network: str) -> None:
         """Note that the account has come in from this network now."""
-        name = self._name(account)
+        name = self._name(account, self._tries.keys[0])
         pipeline = self._tries.redis.pipeline(transaction=False)
         pipeline.zadd(name, {self._tries.digest(network): int(time.time())})
         pipeline.zremrangebyrank(name, 0, -MOST - 1)
@@ -42,7 +47,8 @@ class KnownNetworks:
 
     async def forget(self, account: str) -> None:
         """Forget all networks of an account."""
-        await self._tries.ask(lambda: self._tries.redis.delete(self._name(account)))
+        names = [self._name(account, key) for key in self._tries.keys]
+        await self._tries.ask(lambda: self._tries.redis.delete(*names))
 
-    def _name(self, account: str) -> str:
-        return self._tries.name("known", account)
+    def _name(self, account: str, key: bytes) -> str:
+        return self._tries.name("known", account, key=key)

@@ -43,23 +43,25 @@ class TriesInRedis:
     """Redis for what can be done without for a while. No answer (None) comes at once while Redis is down.
 
     Names begin with the deployment's `prefix`, and end in keyed hashes, so that Redis holds neither the addresses of networks
-    nor those of people.
+    nor those of people. `keys` are made of the `secret` and of `others`, the first one for all that is new.
     """
 
-    def __init__(self, redis: Redis, *, prefix: str, secret: str, within: float = WITHIN) -> None:
+    def __init__(
+        self, redis: Redis, *, prefix: str, secret: str, others: Sequence[str] = (), within: float = WITHIN
+    ) -> None:
         self.redis = redis
         self._prefix = f"{prefix}cortexai:tries:"
-        self.key = hashlib.sha256(b"cortexai tries\0" + secret.encode()).digest()
+        self.keys = tuple(hashlib.sha256(b"cortexai tries\0" + each.encode()).digest() for each in (secret, *others))
         self._within = within
         self._again = 0.0
 
-    def digest(self, *parts: str) -> str:
-        """What stands for some texts."""
-        return hashlib.blake2b("\0".join(parts).encode(), key=self.key, digest_size=DIGEST_BYTES).hexdigest()
+    def digest(self, *parts: str, key: bytes | None = None) -> str:
+        """What stands for some texts, by the first key or another one."""
+        return hashlib.blake2b("\0".join(parts).encode(), key=key or self.keys[0], digest_size=DIGEST_BYTES).hexdigest()
 
-    def name(self, kind: str, *parts: str) -> str:
+    def name(self, kind: str, *parts: str, key: bytes | None = None) -> str:
         """The name of what belongs to some texts."""
-        return f"{self._prefix}{kind}:{self.digest(*parts)}"
+        return f"{self._prefix}{kind}:{self.digest(*parts, key=key)}"
 
     async def ask(self, question: Callable[[], Awaitable[Any]]) -> Any:  # noqa: ANN401 - redis-py's
         """What Redis answers; None when Redis does not answer in time, or did not a moment ago."""

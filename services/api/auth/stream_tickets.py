@@ -7,7 +7,8 @@ from typing import Final, get_args
 import jwt
 
 from services.api.auth.principal import StreamKind, StreamOf
-from services.api.auth.signed_claims import COMMON_CLAIMS, ISSUER, read_claims
+from services.api.auth.signed_claims import COMMON_CLAIMS, ISSUER, TokenForm, read_claims
+from services.api.auth.signing_keys import SigningKeys
 from shared.errors import TicketInvalid
 from shared.ids import UserId
 
@@ -15,16 +16,19 @@ PARAMETER: Final = "ticket"
 """The name of the query parameter."""
 AUDIENCE: Final = "cortexai-streams"
 """Not that of access tokens, so that neither is taken for the other."""
+TYPE: Final = "ticket+jwt"
+"""Not that of access tokens either (RFC 8725, section 3.11)."""
 CLAIMS: Final = (*COMMON_CLAIMS, "kind", "id")
-TYPE: Final = "stream_ticket"
+FORM: Final = TokenForm(TYPE, {}, CLAIMS)
+FORM_BEFORE: Final = TokenForm("JWT", {"typ": "stream_ticket"}, (*CLAIMS, "typ"), names_key=False)
+"""That of the release before, whose tickets name no key."""
 
 
 @dataclass(frozen=True, slots=True)
 class StreamTickets:
     """Issues and reads stream tickets. `lifetime` is a ticket's; `leeway` is how far clocks may differ. Both are in seconds."""
 
-    secret: str
-    algorithm: str
+    keys: SigningKeys
     lifetime: int
     leeway: int = 0
 
@@ -33,7 +37,6 @@ class StreamTickets:
         now = int(time.time())
         claims = {
             "sub": str(user_id),
-            "typ": TYPE,
             "iss": ISSUER,
             "aud": AUDIENCE,
             "iat": now,
@@ -41,7 +44,7 @@ class StreamTickets:
             "kind": stream.kind,
             "id": stream.id,
         }
-        return jwt.encode(claims, self.secret, algorithm=self.algorithm)
+        return self.keys.sign(claims, TYPE)
 
     def read(self, ticket: str) -> tuple[UserId, StreamOf]:
         """The user and the stream that a ticket names.
@@ -53,11 +56,9 @@ class StreamTickets:
         try:
             claims = read_claims(
                 ticket,
-                self.secret,
-                self.algorithm,
+                self.keys,
                 audience=AUDIENCE,
-                typ=TYPE,
-                required=CLAIMS,
+                forms=(FORM, FORM_BEFORE),
                 lifetime=self.lifetime,
                 leeway=self.leeway,
             )

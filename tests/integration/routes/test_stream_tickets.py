@@ -9,6 +9,7 @@ import pytest
 
 from services.api.app import create_app
 from services.api.auth.principal import StreamOf
+from services.api.auth.signing_keys import SigningKeys
 from services.api.auth.stream_tickets import StreamTickets
 from services.api.dependencies import SecuredRoutes
 from shared.ids import UserId
@@ -171,7 +172,7 @@ BAD = {
     "expired": forged(iat=1, exp=2),
     "too long": forged(exp=int(time.time()) + 10**6),
     "unsigned": jwt.encode({"sub": "1"}, "", algorithm="none"),
-    "another secret": StreamTickets("x" * 32, "HS256", 900).issue(UserId(1), StreamOf("chat", "1")),
+    "another secret": StreamTickets(SigningKeys.of("x" * 32), 900).issue(UserId(1), StreamOf("chat", "1")),
     "account that never was": forged(sub=str(2**62)),
 }
 
