@@ -26,6 +26,7 @@ from sqlalchemy import (
     update,
 )
 
+from services.api.auth.use_notes import NOTE_EVERY
 from shared.database.engine import Connection
 from shared.database.tables import Session
 from shared.ids import UserId
@@ -36,8 +37,6 @@ TOKEN: Final = re.compile(r"[A-Za-z0-9_-]{43}")
 MAX_SESSIONS: Final = 50
 """How many sessions a user has. One more ends the one that was not used for longest."""
 MAX_USER_AGENT: Final = 300
-EXTEND_EVERY: Final = timedelta(minutes=5)
-"""A session that is used is extended at most so often, so that reading does not mean writing."""
 
 
 class SessionRow(NamedTuple):
@@ -53,7 +52,7 @@ _FIND: Final = select(
     Session.token_hash,
     Session.id,
     Session.user_id,
-    (Session.last_used_at < func.now() - cast(literal(EXTEND_EVERY), Interval)).label("is_due"),
+    (Session.last_used_at < func.now() - cast(literal(NOTE_EVERY), Interval)).label("is_due"),
 ).where(
     Session.token_hash == any_(bindparam("token_hashes", type_=ARRAY(LargeBinary))), Session.expires_at > func.now()
 )
@@ -106,7 +105,7 @@ async def extend_sessions(db: Connection, session_ids: Collection[int], lifetime
         select(Session.id)
         .where(
             Session.id == any_(literal(list(session_ids), ARRAY(BigInteger))),
-            Session.last_used_at < func.now() - cast(literal(EXTEND_EVERY), Interval),
+            Session.last_used_at < func.now() - cast(literal(NOTE_EVERY), Interval),
             Session.expires_at > func.now(),
         )
         .with_for_update(skip_locked=True)
