@@ -19,17 +19,21 @@ CortexAIError
 │   ├── StatementRefused
 │   ├── StatementFailed
 │   ├── ChangeTooLarge
-│   └── NotUndoable
+│   ├── NotUndoable
+│   └── ScopeNotAllowed
 ├── PayloadTooLarge
 ├── UnsupportedMediaType
 ├── Unauthenticated
 │   ├── TokenInvalid
+│   ├── KeyInvalid
 │   ├── SessionInvalid
 │   ├── TicketInvalid
 │   └── CredentialsInvalid
 ├── Forbidden             known who asks, but not like this
 │   ├── OriginNotAllowed
 │   ├── CookieNeedsHttps
+│   ├── CredentialNotAllowed
+│   ├── ScopeMissing
 │   └── TicketMismatch
 ├── NotFound              absent, or not yours: the same answer
 │   ├── ChatNotFound
@@ -37,9 +41,11 @@ CortexAIError
 │   ├── GenerationNotFound
 │   ├── DataSourcesOff
 │   ├── DataSourceNotFound
-│   └── OperationNotFound
+│   ├── OperationNotFound
+│   └── ApiKeyNotFound
 ├── Conflict
 │   ├── EmailTaken
+│   ├── TooManyKeys
 │   ├── MemoryChanged
 │   ├── MessageNameTaken
 │   ├── ApprovalNotPending
@@ -268,6 +274,15 @@ class NotUndoable(InvalidInput):
     code = "not_undoable"
 
 
+class ScopeNotAllowed(InvalidInput):
+    """Only an admin may give an API key this scope."""
+
+    code = "scope_not_allowed"
+
+    def __init__(self, scope: str) -> None:
+        super().__init__(f"scopes: only an admin may give a key the scope {scope}", field="scopes")
+
+
 class PayloadTooLarge(CortexAIError):
     """The request's body is too large."""
 
@@ -294,6 +309,12 @@ class TokenInvalid(Unauthenticated):
     """The access token is malformed, expired or not for this service."""
 
     code = "token_invalid"
+
+
+class KeyInvalid(Unauthenticated):
+    """The API key is malformed, expired, deleted or unknown."""
+
+    code = "key_invalid"
 
 
 class SessionInvalid(Unauthenticated):
@@ -330,6 +351,22 @@ class CookieNeedsHttps(Forbidden):
     """No session cookie is set over plain HTTP; use HTTPS, or localhost, or have the operator set COOKIES_OVER_HTTP."""
 
     code = "cookie_needs_https"
+
+
+class CredentialNotAllowed(Forbidden):
+    """No API key may do this; log in with a password."""
+
+    code = "credential_not_allowed"
+
+
+class ScopeMissing(Forbidden):
+    """The API key does not have the scope that this needs."""
+
+    code = "scope_missing"
+
+    def __init__(self, scope: str) -> None:
+        super().__init__(f"The API key does not have the scope that this needs: {scope}.")
+        self.scope = scope
 
 
 class TicketMismatch(Forbidden):
@@ -380,6 +417,12 @@ class OperationNotFound(NotFound):
     code = "operation_not_found"
 
 
+class ApiKeyNotFound(NotFound):
+    """There is no such API key."""
+
+    code = "key_not_found"
+
+
 class Conflict(CortexAIError):
     """The request contradicts the present state."""
 
@@ -391,6 +434,12 @@ class EmailTaken(Conflict):
 
     code = "email_taken"
     field: ClassVar[str] = "email"
+
+
+class TooManyKeys(Conflict):
+    """You have as many API keys as a user may have; delete one first."""
+
+    code = "too_many_keys"
 
 
 class MemoryChanged(Conflict):

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Asks, follows the answer through every cut, and stops it, with curl. Explained in curl.md.
 #   curl.sh ask <chat> <message>    curl.sh follow <path of a stream>    curl.sh stop <chat>
-# API is the API's URL, TOKEN an access token. Prints one JSON object a line.
+# API is the API's URL, TOKEN an access token or an API key. Prints one JSON object a line.
 set -euo pipefail
 longest_wait=60 # seconds; a quota that is used up asks to wait until midnight
 request=(--silent --show-error --no-buffer --oauth2-bearer "$TOKEN")

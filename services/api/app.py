@@ -15,11 +15,13 @@ from starlette.middleware.exceptions import ExceptionMiddleware
 
 from services.api import docs, health
 from services.api.accounts import credentials_router as credentials
+from services.api.accounts import keys_router as keys_of_users
 from services.api.accounts import router as accounts
 from services.api.allowed_hosts import AllowedHosts
 from services.api.auth.access_tokens import AccessTokens
 from services.api.auth.account_lookup import AccountLookup
 from services.api.auth.authenticate import find_users
+from services.api.auth.key_lookup import KeyLookup
 from services.api.auth.local_counts import Rate
 from services.api.auth.login_tries import LoginTries, TryLimits
 from services.api.auth.passwords import Passwords
@@ -106,6 +108,7 @@ def create_app(settings: Settings, metrics: Metrics | None = None) -> FastAPI:
     for router in (
         accounts.router,
         credentials.router,
+        keys_of_users.router,
         chats.router,
         chat_versions.router,
         chat_trash.router,
@@ -171,7 +174,7 @@ async def _open_resources(settings: Settings, metrics: Metrics) -> AsyncIterator
         raise SettingsInvalid("JWT_SECRET_KEY: is not set")
     secret = settings.jwt_secret_key.get_secret_value()
     others = [key.get_secret_value() for key in settings.jwt_previous_secret_keys]
-    keys = SigningKeys.of(secret, others, algorithm=settings.jwt_algorithm)
+    signing = SigningKeys.of(secret, others, algorithm=settings.jwt_algorithm)
     for name in settings.weak_passwords:
         log.warning("weak_password", setting=name)
     async with AsyncExitStack() as stack:
@@ -181,6 +184,8 @@ async def _open_resources(settings: Settings, metrics: Metrics) -> AsyncIterator
         stack.callback(passwords.close)
         sessions = SessionLookup(database, timedelta(days=settings.session_days))
         stack.push_async_callback(sessions.finish)
+        keys = KeyLookup(database)
+        stack.push_async_callback(keys.finish)
         streams = await stack.enter_async_context(
             open_streams(
                 settings.stream_redis_url,
@@ -208,11 +213,12 @@ async def _open_resources(settings: Settings, metrics: Metrics) -> AsyncIterator
             signups=SignupLimit(tries, settings.signups_per_hour),
             message_rate=Rate(settings.messages_per_minute),
             ticket_rate=Rate(settings.user_tickets_per_minute),
-            tokens=AccessTokens(keys, settings.access_token_expire_minutes * 60, settings.clock_leeway_seconds),
-            tickets=StreamTickets(keys, settings.stream_ticket_seconds, settings.clock_leeway_seconds),
+            tokens=AccessTokens(signing, settings.access_token_expire_minutes * 60, settings.clock_leeway_seconds),
+            tickets=StreamTickets(signing, settings.stream_ticket_seconds, settings.clock_leeway_seconds),
             accounts=AccountLookup(partial(_find_users, database)),
             cookies=SessionCookies(settings.cookies_over_http, frozenset(settings.listed_origins)),
             sessions=sessions,
+            keys=keys,
             stream_slots=StreamSlots(
                 StreamLimits(settings.user_max_streams, settings.network_max_streams, settings.user_stream_seconds)
             ),

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, Literal, NamedTuple, cast
 
 from fastapi import Depends, Request
 from fastapi.routing import iter_route_contexts
@@ -11,19 +11,30 @@ from starlette.datastructures import Headers
 from starlette.routing import BaseRoute
 from starlette.types import Scope
 
-from services.api.auth.principal import Principal, StreamKind, StreamOf
+from services.api.auth.authenticate import SAFE_METHODS
+from services.api.auth.principal import KeyScope, Principal, StreamKind, StreamOf
 from services.api.auth.stream_tickets import PARAMETER
 from services.api.resources import Resources
 from services.api.stream_slots import StreamSlots
-from shared.errors import TicketMismatch, Unauthenticated
+from shared.errors import CredentialNotAllowed, TicketMismatch, Unauthenticated
 
 _bearer = OAuth2PasswordBearer(tokenUrl="/api/auth/login", auto_error=False)
 _ticket = APIKeyQuery(
     name=PARAMETER, scheme_name="StreamTicket", description="From `POST /api/auth/stream-ticket`.", auto_error=False
 )
 
-Access = Literal["principal", "stream"]
-"""What a route asks for: a principal, by a token or a cookie; or the reader of a stream, by a ticket too."""
+_Kind = Literal["principal", "person", "stream"]
+"""What a route asks for: a principal, by any credential but a ticket; a person, by no API key either; a stream's reader."""
+
+
+class Access(NamedTuple):
+    """What a request's route asks of the request's credential.
+
+    `takes_ticket`: a stream ticket will do. `scope` is what an API key has to allow; None where no API key will do.
+    """
+
+    takes_ticket: bool
+    scope: KeyScope | None
 
 
 async def get_resources(request: Request) -> Resources:
@@ -55,6 +66,26 @@ async def current_principal(request: Request, _token: Token) -> Principal:
 
 
 CurrentPrincipal = Annotated[Principal, Depends(current_principal)]
+
+
+async def current_person(request: Request, _token: Token) -> Principal:
+    """The principal where the account's own credentials are at stake: a person who has logged in, never an API key.
+
+    A key that leaked is worth what its scopes say, and makes no other keys. The middleware refuses it before the body is
+    read.
+
+    Raises:
+        Unauthenticated, TicketMismatch: as `current_principal`.
+        CredentialNotAllowed: the principal is an API key.
+
+    """
+    principal = await current_principal(request, _token)
+    if principal.key_id is not None:
+        raise CredentialNotAllowed
+    return principal
+
+
+CurrentPerson = Annotated[Principal, Depends(current_person)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,17 +156,21 @@ class SecuredRoutes:
             if "GET" in (route.methods or ()) and _is_stream(getattr(route, "dependant", None))
         ]
         self._secured = [
-            (frozenset(route.methods or ()), route.path_regex, access)
+            (frozenset(route.methods or ()), route.path_regex, kind)
             for route in iter_route_contexts(routes)
-            if (access := _access(getattr(route, "dependant", None)))
+            if (kind := _kind(getattr(route, "dependant", None)))
         ]
 
     def access(self, scope: Scope) -> Access | None:
-        """What the route asks for to which this request's method and path lead; None when it asks for nothing."""
+        """What the route asks for to which this request's method and path lead; None when it asks for nothing.
+
+        What an API key has to allow follows from the method: a route can't forget to say it.
+        """
         path, method = scope["path"].removeprefix(scope.get("root_path", "")), scope["method"]
-        for methods, path_regex, access in self._secured:
+        for methods, path_regex, kind in self._secured:
             if method in methods and path_regex.match(path):
-                return access if method == "GET" else "principal"
+                asked: KeyScope = "read" if method in SAFE_METHODS else "chat"
+                return Access(kind == "stream" and method == "GET", None if kind == "person" else asked)
         return None
 
     def has_head(self, scope: Scope) -> bool:
@@ -144,16 +179,19 @@ class SecuredRoutes:
         return not any(path_regex.match(path) for path_regex in self._streams)
 
 
-def _access(dependant: Any) -> Access | None:  # noqa: ANN401 - FastAPI's, None for a route that is not FastAPI's
-    """What a route, or anything that it depends on, asks for."""
+def _kind(dependant: Any) -> _Kind | None:  # noqa: ANN401 - FastAPI's, None for a route that is not FastAPI's
+    """What a route, or anything that it depends on, asks for. What asks for a person refuses all others."""
     if dependant is None:
         return None
     if isinstance(dependant.call, StreamReader):
         return "stream"
+    if dependant.call is current_person:
+        return "person"
     if dependant.call is current_principal:
         return "principal"
-    found = {access for each in dependant.dependencies if (access := _access(each))}
-    return "stream" if "stream" in found else "principal" if found else None
+    found = {kind for each in dependant.dependencies if (kind := _kind(each))}
+    kinds: tuple[_Kind, ...] = ("person", "stream", "principal")
+    return next((kind for kind in kinds if kind in found), None)
 
 
 def _is_stream(dependant: Any) -> bool:  # noqa: ANN401 - likewise

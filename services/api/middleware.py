@@ -47,18 +47,21 @@ class Authentication:
         Raises:
             Unauthenticated: the request needs a principal and names none, or one that is not valid.
             OriginNotAllowed: the request may be another page's, and names its principal by a cookie.
+            CredentialNotAllowed, ScopeMissing: the request's API key is not for this.
 
         """
         if scope["type"] == "http" and (access := self.access(scope)):
             resources: Resources = scope["state"]["resources"]
             scope["state"]["principal"] = await authenticate(
                 HTTPConnection(scope),
-                takes_ticket=access == "stream",
+                takes_ticket=access.takes_ticket,
+                scope=access.scope,
                 tokens=resources.tokens,
                 tickets=resources.tickets,
                 accounts=resources.accounts,
                 cookies=resources.cookies,
                 sessions=resources.sessions,
+                keys=resources.keys,
             )
         await self.app(scope, receive, send)
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from services.api.auth.access_tokens import AccessTokens
 from services.api.auth.account_lookup import AccountLookup
+from services.api.auth.key_lookup import KeyLookup
 from services.api.auth.local_counts import Rate
 from services.api.auth.login_tries import LoginTries
 from services.api.auth.passwords import Passwords
@@ -47,6 +48,7 @@ class Resources:
     accounts: AccountLookup
     cookies: SessionCookies
     sessions: SessionLookup
+    keys: KeyLookup
     stream_slots: StreamSlots
     metrics: Metrics
     changes: Changes

@@ -100,6 +100,30 @@ class Session(Base):
     user_agent: Mapped[str | None]
 
 
+class ApiKey(Base):
+    """A credential of a program's. `key_hash` is the SHA-256 of the key, which is kept nowhere; `shown` is its beginning.
+
+    `scopes` are words of services/api/auth/principal.py. Without `expires_at` the key does not expire. Whoever uses the
+    key moves `last_used_at`, but not at every request.
+    """
+
+    __tablename__ = "api_keys"
+    __table_args__ = (
+        Index("uq_api_keys_key_hash", "key_hash", unique=True),
+        Index("ix_api_keys_user_id", "user_id"),
+    )
+
+    id: Mapped[int] = mapped_column(Identity(always=True), primary_key=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    name: Mapped[str]
+    key_hash: Mapped[bytes]
+    shown: Mapped[str]
+    scopes: Mapped[list[str]] = mapped_column(ARRAY(Text))
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    expires_at: Mapped[datetime | None]
+    last_used_at: Mapped[datetime | None]
+
+
 class Chat(Base):
     """A conversation. Positions are allocated by updating this row: `last_position` is the last one that any message got.
 

@@ -33,6 +33,7 @@ def routes() -> Iterator[tuple[str, str]]:
                     chat_id=1,
                     message_id=1,
                     source_id=1,
+                    key_id=1,
                     chat_name="x",
                     **dict.fromkeys(("generation_id", "operation_id"), "x"),
                 ),

@@ -113,6 +113,8 @@ class Account:
             made |= self._chat()
         if "{source_id}" in path or "{operation_id}" in path:
             made |= self._data_source(with_operation="{operation_id}" in path)
+        if "{key_id}" in path:
+            made["key_id"] = self._api_key()
         return {name: value for name, value in made.items() if f"{{{name}}}" in path}
 
     def _chat(self) -> dict[str, object]:
@@ -122,6 +124,13 @@ class Account:
         self._ask("POST", f"/api/chats/{chat}/stop")
         message, generation = turn["message"]["id"], turn["generation"]["id"]
         return {"chat_id": chat, "chat_name": str(chat), "message_id": message, "generation_id": generation}
+
+    def _api_key(self) -> int:
+        """A key in place of all that there were, since a user may have so many only."""
+        for key in self._ask("GET", "/api/auth/keys"):
+            self._ask("DELETE", f"/api/auth/keys/{key['id']}")
+        made: int = self._ask("POST", "/api/auth/keys", json={"name": "Fuzzed", "scopes": ["read"]})["id"]
+        return made
 
     def _data_source(self, *, with_operation: bool) -> dict[str, object]:
         source = self._ask("POST", "/api/data-sources/sandbox")["id"]

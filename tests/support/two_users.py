@@ -18,6 +18,7 @@ MISSING: Final[Ids] = {
     "generation": NEVER,
     "operation": NEVER,
     "source": 900_000_005,
+    "api_key": 900_000_009,
     "segment": 900_000_006,
     "fact": 900_000_007,
     "shared_fact": 900_000_008,
@@ -103,6 +104,7 @@ PATHS: Final = {
     "generation_id": "generation",
     "operation_id": "operation",
     "source_id": "source",
+    "key_id": "api_key",
     "chat_name": "name",
 }
 """What the parameters of paths are the ids of."""
@@ -129,6 +131,8 @@ APPROVED: Final = {
 
 TRIES: Final[Mapping[str, tuple[Try, ...]]] = {
     "POST /api/auth/stream-ticket": (Try({"chat_id": "{chat}"}), Try({"generation_id": "{generation}"})),
+    "PATCH /api/auth/keys/{key_id}": (Try({"name": "Mine now"}),),
+    "DELETE /api/auth/keys/{key_id}": (Try(),),
     "GET /api/chats/{chat_id}": (Try(), Try(params={"include": "replaced"})),
     "PATCH /api/chats/{chat_id}": (Try({"title": "Mine now"}),),
     "DELETE /api/chats/{chat_id}": (Try(), Try(path={"chat_id": "trashed"}, alike=True)),
@@ -198,6 +202,7 @@ NAMELESS: Final = frozenset(
         "GET /",
         "GET /livez",
         "GET /readyz",
+        "POST /api/auth/keys",
         "POST /api/auth/login",
         "POST /api/auth/logout",
         "POST /api/auth/signup",
@@ -211,6 +216,7 @@ NAMELESS: Final = frozenset(
 )
 """Routes that take no id, and so nothing of another user's."""
 LISTS: Final = (
+    "GET /api/auth/keys",
     "GET /api/auth/me",
     "GET /api/audit",
     "GET /api/chats",

@@ -90,6 +90,10 @@ def test_what_takes_a_body_can_say_that_it_is_too_large_or_wrong(document: dict[
         ("POST /api/auth/logout", {204, 403, 503}),
         ("POST /api/auth/stream-ticket", {200, 401, 403, 404, 422, 429, 503}),
         ("GET /api/auth/me", {200, 401, 503}),
+        ("GET /api/auth/keys", {200, 401, 403, 503}),
+        ("POST /api/auth/keys", {201, 401, 403, 409, 422, 503}),
+        ("PATCH /api/auth/keys/{key_id}", {200, 401, 403, 404, 422, 503}),
+        ("DELETE /api/auth/keys/{key_id}", {204, 401, 403, 404, 422, 503}),
         ("GET /api/chats", {200, 401, 422, 503}),
         ("POST /api/chats", {201, 401, 403, 422, 503}),
         ("GET /api/chats/{chat_id}", {200, 401, 404, 422, 503}),
@@ -123,6 +127,7 @@ def test_each_way_to_sign_in_is_described_where_it_is_taken(document: dict[str, 
     schemes = document["components"]["securitySchemes"]
     told = {name: (scheme["type"], scheme.get("in"), scheme.get("name")) for name, scheme in schemes.items()}
     assert told == {
+        "ApiKey": ("http", None, None),
         "OAuth2PasswordBearer": ("oauth2", None, None),
         "SessionCookie": ("apiKey", "cookie", "__Host-cortexai"),
         "StreamTicket": ("apiKey", "query", "ticket"),
@@ -132,7 +137,9 @@ def test_each_way_to_sign_in_is_described_where_it_is_taken(document: dict[str, 
         if taken:
             is_stream = operation.name.startswith("GET ") and operation.name.endswith(("/stream", "/events"))
             is_stream = is_stream and "/api/chat/" not in operation.name  # the AI SDK has nothing to put a ticket into
-            assert taken == {"OAuth2PasswordBearer", "SessionCookie", *(["StreamTicket"] if is_stream else [])}
+            is_account = "/api/auth/" in operation.name and operation.name != "GET /api/auth/me"
+            further = {"StreamTicket"} if is_stream else set() if is_account else {"ApiKey"}
+            assert taken == {"OAuth2PasswordBearer", "SessionCookie", *further, *(["ApiKey"] if is_stream else [])}
 
 
 def test_codes_of_a_routes_own_are_named(document: dict[str, Any]) -> None:

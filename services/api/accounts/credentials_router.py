@@ -6,7 +6,7 @@ from services.api.accounts.schemas import Ticket, TicketRequest
 from services.api.auth.principal import StreamOf
 from services.api.auth.sessions import end_sessions
 from services.api.bodies import JsonRoute
-from services.api.dependencies import AppResources, CurrentPrincipal
+from services.api.dependencies import AppResources, CurrentPerson
 from services.api.generations import queries
 from services.api.resources import Resources
 from shared.ids import ChatId, GenerationId, UserId
@@ -32,7 +32,7 @@ async def logout(request: Request, response: Response, resources: AppResources) 
     },
 )
 async def create_stream_ticket(
-    principal: CurrentPrincipal, resources: AppResources, body: TicketRequest | None = None
+    principal: CurrentPerson, resources: AppResources, body: TicketRequest | None = None
 ) -> Ticket:
     """Get a ticket with which one stream can be read for a while, by a client that can send no header.
 

@@ -10,7 +10,7 @@ from services.api.accounts.queries import add_user, delete_account, find_account
 from services.api.accounts.schemas import Account, AccountChange, Login, Signup, Token
 from services.api.auth.sessions import add_session, end_sessions, hash_token, new_token
 from services.api.bodies import JsonRoute
-from services.api.dependencies import AppResources, CurrentPrincipal
+from services.api.dependencies import AppResources, CurrentPerson, CurrentPrincipal
 from services.api.generations.cancellation import end_deleted
 from services.api.networks import network_of
 from services.api.resources import Resources
@@ -97,7 +97,7 @@ async def me(principal: CurrentPrincipal, resources: AppResources) -> Account:
 
 
 @router.patch("/me")
-async def change_me(body: AccountChange, principal: CurrentPrincipal, resources: AppResources) -> Account:
+async def change_me(body: AccountChange, principal: CurrentPerson, resources: AppResources) -> Account:
     """Set the account's time zone: the date that a model is told is the date there."""
     async with resources.database.connect() as db:
         row = await set_time_zone(db, principal.user_id, body.time_zone)
@@ -105,7 +105,7 @@ async def change_me(body: AccountChange, principal: CurrentPrincipal, resources:
 
 
 @router.delete("/me", status_code=status.HTTP_204_NO_CONTENT)
-async def delete_me(principal: CurrentPrincipal, resources: AppResources) -> None:
+async def delete_me(principal: CurrentPerson, resources: AppResources) -> None:
     """Delete the account with all of its chats. Their generations are stopped."""
     async with resources.database.begin() as db:
         deleted = await delete_account(db, principal.user_id)

@@ -11,14 +11,23 @@ from starlette.requests import HTTPConnection
 
 from services.api.auth.access_tokens import AccessTokens
 from services.api.auth.account_lookup import AccountLookup
-from services.api.auth.principal import Principal
+from services.api.auth.key_format import PREFIX
+from services.api.auth.key_lookup import KeyLookup
+from services.api.auth.principal import KeyScope, Principal
 from services.api.auth.session_cookies import SessionCookies
 from services.api.auth.session_lookup import SessionLookup
 from services.api.auth.sessions import hash_token
 from services.api.auth.stream_tickets import PARAMETER, StreamTickets
 from shared.database.engine import Connection
 from shared.database.tables import User
-from shared.errors import SessionInvalid, TicketInvalid, TokenInvalid, Unauthenticated
+from shared.errors import (
+    CredentialNotAllowed,
+    ScopeMissing,
+    SessionInvalid,
+    TicketInvalid,
+    TokenInvalid,
+    Unauthenticated,
+)
 from shared.ids import UserId
 
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -32,26 +41,32 @@ async def authenticate(
     request: HTTPConnection,
     *,
     takes_ticket: bool,
+    scope: KeyScope | None,
     tokens: AccessTokens,
     tickets: StreamTickets,
     accounts: AccountLookup,
     cookies: SessionCookies,
     sessions: SessionLookup,
+    keys: KeyLookup,
 ) -> Principal:
-    """The principal that a request names: by a bearer token, else by a ticket, else by a cookie.
+    """The principal that a request names: by a bearer token or an API key, else by a ticket, else by a cookie.
 
     What a client says of its own accord goes before what its browser adds, also when it is wrong. `takes_ticket`: the
-    request's route is a stream, which a ticket may read.
+    request's route is a stream, which a ticket may read. `scope` is what an API key has to allow; None where none will do.
 
     Raises:
         Unauthenticated: the request names nobody.
-        TokenInvalid, TicketInvalid, SessionInvalid: the credential is wrong or has expired, or its account is gone.
+        TokenInvalid, KeyInvalid, TicketInvalid, SessionInvalid: the credential is wrong or has expired, or its account is
+            gone.
+        CredentialNotAllowed, ScopeMissing: the API key is good, and not for this.
         OriginNotAllowed: the cookie comes with a request that another page may have made.
 
     """
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer":
-        return await _by_access_token(token.strip(), tokens, accounts)
+        if (token := token.strip()).startswith(PREFIX):
+            return await _by_key(token, keys, scope)
+        return await _by_access_token(token, tokens, accounts)
     if takes_ticket and (given := request.query_params.getlist(PARAMETER)):
         return await _by_ticket(given, tickets, accounts)
     if presented := cookies.read(request):
@@ -68,6 +83,15 @@ async def _by_access_token(token: str, tokens: AccessTokens, accounts: AccountLo
     if not await accounts.exists(user_id):
         raise TokenInvalid
     return Principal(user_id, "access_token", hash_token(token))
+
+
+async def _by_key(key: str, keys: KeyLookup, scope: KeyScope | None) -> Principal:
+    found = await keys.find(key)
+    if scope is None:
+        raise CredentialNotAllowed
+    if scope not in found.scopes:
+        raise ScopeMissing(scope)
+    return Principal(found.user_id, "api_key", hash_token(key), key_id=found.id, scopes=found.scopes)
 
 
 async def _by_ticket(given: list[str], tickets: StreamTickets, accounts: AccountLookup) -> Principal:

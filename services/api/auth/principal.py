@@ -1,12 +1,25 @@
 """Who makes a request, however that was proved."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from typing import Final, Literal, NamedTuple, get_args
 
 from shared.ids import UserId
 
-Credential = Literal["access_token", "session", "stream_ticket"]
+Credential = Literal["access_token", "session", "stream_ticket", "api_key"]
 StreamKind = Literal["chat", "generation", "events"]
+KeyScope = Literal["read", "chat", "admin"]
+"""What an API key may be given for: to read; to read and write all that is ordinary; what only admins do."""
+
+SCOPES: Final[tuple[KeyScope, ...]] = get_args(KeyScope)
+ALL_SCOPES: Final = frozenset(SCOPES)
+_READ: Final[frozenset[KeyScope]] = frozenset({"read"})
+
+
+def granted(scopes: Collection[str]) -> frozenset[KeyScope]:
+    """All that a key with these scopes allows. Whoever may write may read. A scope of another release allows nothing."""
+    known = frozenset(scope for scope in SCOPES if scope in scopes)
+    return known | _READ if "chat" in known else known
 
 
 class StreamOf(NamedTuple):
@@ -26,9 +39,14 @@ class Principal:
     `credential` is the kind of proof that the request had. `credential_hash` is the SHA-256 of the token or ticket itself: the
     same for all requests by it, another one for each session. `stream` is all that a stream ticket allows; None where the
     credential allows everything. The account existed when the request came.
+
+    `key_id` is the API key's, None for every other credential. `scopes` are what the credential allows: a person's allow
+    everything that the person may do.
     """
 
     user_id: UserId
     credential: Credential
     credential_hash: bytes = field(repr=False)
     stream: StreamOf | None = None
+    key_id: int | None = None
+    scopes: frozenset[KeyScope] = ALL_SCOPES

@@ -46,7 +46,9 @@ async def get_events(
 
 
 def _may_read(principal: Principal, resources: Resources) -> Callable[[], Awaitable[bool]]:
-    """Looks whether the reader's account is there. A session goes with its account; other credentials end by themselves."""
+    """Looks whether the reader's account is there. Sessions and API keys go with it; other credentials end by themselves."""
+    if principal.credential == "api_key":
+        return partial(resources.keys.exists, principal.credential_hash)
     if principal.credential == "session":
         return partial(resources.sessions.exists, principal.credential_hash)
     return partial(resources.accounts.exists, principal.user_id)

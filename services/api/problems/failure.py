@@ -85,9 +85,11 @@ def of_error(error: errors.CortexAIError) -> Failure:
 
 def _headers(error: errors.CortexAIError) -> dict[str, str]:
     match error:
-        case errors.TokenInvalid():
+        case errors.TokenInvalid() | errors.KeyInvalid():
             challenge = f'Bearer realm="cortexai", error="invalid_token", error_description="{error}"'
             return {"WWW-Authenticate": challenge}
+        case errors.ScopeMissing():
+            return {"WWW-Authenticate": f'Bearer realm="cortexai", error="insufficient_scope", scope="{error.scope}"'}
         case errors.Unauthenticated():
             return {"WWW-Authenticate": 'Bearer realm="cortexai"'}
         case errors.TooMany() | errors.Unavailable():

@@ -31,6 +31,7 @@ def secured_routes() -> list[tuple[str, str]]:
                 chat_name="a-chat",
                 source_id=1,
                 operation_id=GENERATION,
+                key_id=1,
             ),
         )
         for path, methods in app.openapi()["paths"].items()

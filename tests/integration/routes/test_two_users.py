@@ -43,6 +43,7 @@ OWNED: Final = (
     ("operations", "user_id = {user}"),
     ("audit_log", "user_id = {user}"),
     ("sessions", "user_id = {user}"),
+    ("api_keys", "user_id = {user}"),
 )
 
 
@@ -112,6 +113,8 @@ async def furnished(client: Client, database_url: str, source: Source, word: str
     generation = posted["generation"]
     body = {"name": f"{word} base", "reader_url": source.reader_url, "writer_url": source.writer_url}
     source_id = (await client.http.post("/api/data-sources", json=body)).raise_for_status().json()["id"]
+    named_key = {"name": f"{word} key", "scopes": ["read"]}
+    api_key = (await client.http.post("/api/auth/keys", json=named_key)).raise_for_status().json()["id"]
     database = open_database(database_url, pool_size=1)
     operation = await proposed(database, me, summary=f"{word} operation")
     await database.dispose()
@@ -136,6 +139,7 @@ async def furnished(client: Client, database_url: str, source: Source, word: str
         "generation": generation["id"],
         "operation": str(operation.id),
         "source": source_id,
+        "api_key": api_key,
         "segment": segment,
         "fact": facts[0][0],
         "shared_fact": facts[1][0],

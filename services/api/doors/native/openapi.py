@@ -1,4 +1,4 @@
-"""What FastAPI does not know of /openapi.json: each operation's errors, which are problems (problem_json.py), and cookies."""
+"""What FastAPI does not know of /openapi.json: cookies, API keys, and each operation's errors, as problems (problem_json.py)."""
 
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
@@ -6,8 +6,10 @@ from threading import Lock
 from typing import Any, Final
 
 from fastapi import FastAPI
+from starlette.types import Scope
 
 from services.api.auth.session_cookies import SECURE_NAME
+from services.api.dependencies import Access, SecuredRoutes
 from services.api.doors.native.problem_json import MEDIA_TYPE, Problem
 from services.api.own_paths import HEALTH_PATHS
 
@@ -17,11 +19,17 @@ SESSION_COOKIE: Final = {
     "name": SECURE_NAME,
     "description": 'Set by `POST /api/auth/login` with `{"cookie": true}`.',
 }
+API_KEY: Final = {
+    "type": "http",
+    "scheme": "bearer",
+    "bearerFormat": "ck_…",
+    "description": "An API key, from `POST /api/auth/keys`. With the scope `read` it reads; with `chat` it writes too.",
+}
 _REF: Final = "#/components/schemas/{model}"
 
 
 def describe_errors(app: FastAPI, others: Mapping[str, Mapping[str, Any]]) -> None:
-    """Have the application's OpenAPI document describe the errors that it really answers with, and the session cookie.
+    """Have the application's OpenAPI document describe the errors that it really answers with, session cookies and API keys.
 
     `others` are the contents of the errors of other doors, by the beginnings of their paths.
     """
@@ -34,18 +42,22 @@ def _described(app: FastAPI, others: Mapping[str, Mapping[str, Any]]) -> Callabl
     def openapi() -> dict[str, Any]:
         with one_at_a_time:
             if app.openapi_schema is None:
-                _describe(plain(), others)  # FastAPI keeps the document that it has made, so the changes are kept too
+                # FastAPI keeps the document that it has made, so the changes are kept too.
+                _describe(plain(), others, SecuredRoutes(app.routes).access)
             return plain()
 
     return openapi
 
 
-def _describe(document: dict[str, Any], others: Mapping[str, Mapping[str, Any]]) -> None:
+def _describe(
+    document: dict[str, Any], others: Mapping[str, Mapping[str, Any]], access: Callable[[Scope], Access | None]
+) -> None:
     """Replace FastAPI's own error schemas by ours, and add to each operation the errors that its kind can have.
 
-    A response that a route describes with content keeps its content. What takes a token takes a session's cookie too.
+    A response that a route describes with content keeps its content. What takes a token takes a session's cookie too, and
+    an API key where `access` says so.
     """
-    document["components"]["securitySchemes"]["SessionCookie"] = SESSION_COOKIE
+    document["components"]["securitySchemes"] |= {"SessionCookie": SESSION_COOKIE, "ApiKey": API_KEY}
     schema = Problem.model_json_schema(ref_template=_REF)
     schemas = document["components"]["schemas"]
     schemas |= {**schema.pop("$defs"), Problem.__name__: schema}
@@ -56,8 +68,10 @@ def _describe(document: dict[str, Any], others: Mapping[str, Mapping[str, Any]])
         (path, *item) for path, methods in document["paths"].items() for item in methods.items()
     ):
         told = next((other for begin, other in others.items() if f"{path}/".startswith(f"{begin}/")), content)
+        asked = access({"method": method.upper(), "path": path})
         if "security" in operation:
-            operation["security"].append({"SessionCookie": []})
+            takes_key = asked is not None and asked.scope is not None
+            operation["security"] += [{"SessionCookie": []}, *([{"ApiKey": []}] if takes_key else [])]
         responses = operation["responses"]
         if "content" in responses.get("422", {}):  # FastAPI's own; a route of ours gives only the codes
             responses["422"] = {"description": "validation_failed"}
@@ -76,9 +90,13 @@ def _implied(path: str, method: str, operation: dict[str, Any]) -> dict[str, str
         implied["422"] = "validation_failed"
     schemes = {name for scheme in operation.get("security", ()) for name in scheme}
     if schemes:
-        implied["401"] = "unauthenticated, token_invalid, session_invalid"
-        if method != "get":
-            implied["403"] = "origin_not_allowed"
+        implied["401"] = "unauthenticated, token_invalid, session_invalid, key_invalid"
+        refusals = (
+            [] if method == "get" else ["origin_not_allowed", *(["scope_missing"] if "ApiKey" in schemes else [])]
+        )
+        refusals += [] if "ApiKey" in schemes else ["credential_not_allowed"]
+        if refusals:
+            implied["403"] = ", ".join(refusals)
     if "StreamTicket" in schemes:
         implied["401"] += ", ticket_invalid"
         implied["403"] = "ticket_mismatch"

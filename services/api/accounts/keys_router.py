@@ -1,0 +1,71 @@
+"""API keys: credentials that a person makes for programs."""
+
+from collections.abc import Collection
+from datetime import timedelta
+
+from fastapi import APIRouter, status
+
+from services.api.accounts.key_queries import add_key, delete_key, list_keys, rename_key
+from services.api.accounts.key_schemas import KeyChange, KeyView, MadeKey, NewKey
+from services.api.auth.key_format import new_key
+from services.api.bodies import JsonRoute
+from services.api.dependencies import AppResources, CurrentPerson
+from services.api.fields import BigIntId
+from shared.errors import ScopeNotAllowed
+
+router = APIRouter(route_class=JsonRoute, prefix="/api/auth/keys", tags=["auth"])
+
+KeyMaker = CurrentPerson
+"""Who may make a key. All that is asked of that person is asked here."""
+
+
+@router.post(
+    "",
+    status_code=status.HTTP_201_CREATED,
+    responses={
+        409: {"description": "too_many_keys"},
+        422: {"description": "validation_failed, scope_not_allowed"},
+    },
+)
+async def make_key(body: NewKey, principal: KeyMaker, resources: AppResources) -> MadeKey:
+    """Make an API key. The answer alone has it: only its hash is kept."""
+    _insist_on_own_scopes(body.scopes)
+    key = new_key()
+    lifetime = None if body.expires_in_days is None else timedelta(days=body.expires_in_days)
+    async with resources.database.begin() as db:
+        row = await add_key(db, principal.user_id, key, name=body.name, scopes=body.scopes, lifetime=lifetime)
+    return MadeKey(**row._asdict(), key=key)
+
+
+@router.get("")
+async def get_keys(principal: CurrentPerson, resources: AppResources) -> list[KeyView]:
+    """The user's API keys, the newest first, without the keys themselves."""
+    async with resources.database.connect() as db:
+        rows = await list_keys(db, principal.user_id)
+    return [KeyView.model_validate(row) for row in rows]
+
+
+@router.patch("/{key_id}", responses={404: {"description": "key_not_found"}})
+async def change_key(key_id: BigIntId, body: KeyChange, principal: CurrentPerson, resources: AppResources) -> KeyView:
+    """Give an API key another name. What it allows, and for how long, stays as it was made."""
+    async with resources.database.connect() as db:
+        row = await rename_key(db, principal.user_id, key_id, body.name)
+    return KeyView.model_validate(row)
+
+
+@router.delete("/{key_id}", status_code=status.HTTP_204_NO_CONTENT, responses={404: {"description": "key_not_found"}})
+async def end_key(key_id: BigIntId, principal: CurrentPerson, resources: AppResources) -> None:
+    """End an API key. It is refused from the next request on."""
+    async with resources.database.connect() as db:
+        await delete_key(db, principal.user_id, key_id)
+
+
+def _insist_on_own_scopes(scopes: Collection[str]) -> None:
+    """Nobody gives a key what they may not do themselves.
+
+    Raises:
+        ScopeNotAllowed: `admin`, since there are no admins yet.
+
+    """
+    if "admin" in scopes:
+        raise ScopeNotAllowed("admin")
