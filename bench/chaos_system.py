@@ -147,6 +147,7 @@ class ChaosSystem:
             "GROQ_BASE_URL": self.groq_url,
             "GROQ_MODEL": "double",
             "USER_MAX_STREAMS": "1000",
+            "ACCESS_TOKEN_EXPIRE_MINUTES": "10080",  # its users don't refresh
             "BCRYPT_ROUNDS": "10",
             "SIGNUPS_PER_HOUR": "0",
             "LOG_LEVEL": "warning",

@@ -28,6 +28,7 @@ CortexAIError
 │   ├── KeyInvalid
 │   ├── SessionInvalid
 │   ├── TicketInvalid
+│   ├── RefreshTokenInvalid
 │   └── CredentialsInvalid
 ├── Forbidden             known who asks, but not like this
 │   ├── OriginNotAllowed
@@ -39,6 +40,7 @@ CortexAIError
 │   ├── ChatNotFound
 │   ├── MessageNotFound
 │   ├── GenerationNotFound
+│   ├── SessionNotFound
 │   ├── DataSourcesOff
 │   ├── DataSourceNotFound
 │   ├── OperationNotFound
@@ -329,6 +331,12 @@ class TicketInvalid(Unauthenticated):
     code = "ticket_invalid"
 
 
+class RefreshTokenInvalid(Unauthenticated):
+    """The refresh token is good for nothing any more; log in again."""
+
+    code = "refresh_token_invalid"
+
+
 class CredentialsInvalid(Unauthenticated):
     """The e-mail address or the password is wrong."""
 
@@ -354,7 +362,7 @@ class CookieNeedsHttps(Forbidden):
 
 
 class CredentialNotAllowed(Forbidden):
-    """No API key may do this; log in with a password."""
+    """This can be done only by one who is logged in, not with a credential of this kind."""
 
     code = "credential_not_allowed"
 
@@ -397,6 +405,12 @@ class GenerationNotFound(NotFound):
     """There is no such generation."""
 
     code = "generation_not_found"
+
+
+class SessionNotFound(NotFound):
+    """There is no such session."""
+
+    code = "session_not_found"
 
 
 class DataSourcesOff(NotFound):

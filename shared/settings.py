@@ -233,8 +233,10 @@ class Settings(RedisSettings, DatabaseSettings):
     jwt_secret_key: SecretStr | None = None
     jwt_previous_secret_keys: Annotated[tuple[SecretStr, ...], NoDecode] = ()
     jwt_algorithm: Literal["HS256", "HS384", "HS512"] = "HS256"
-    access_token_expire_minutes: int = Field(default=60, ge=1, le=7 * 24 * 60)
+    access_token_expire_minutes: int = Field(default=15, ge=1, le=7 * 24 * 60)
     session_days: int = Field(default=30, ge=1, le=365)
+    session_max_days: int = Field(default=365, ge=1, le=3650)
+    refresh_grace_seconds: int = Field(default=30, ge=1, le=300)
     stream_ticket_seconds: int = Field(default=900, ge=10, le=24 * 3600)
     cookies_over_http: bool = False
     bcrypt_rounds: int = Field(default=12, ge=10, le=16)

@@ -1,7 +1,7 @@
 // Asks, follows the answer through every cut, and stops it, with nothing but fetch. Explained in fetch.md.
 
 export type Part = { type: string; [key: string]: any };
-export type Api = { url: string; token: string };
+export type Api = { url: string; token: string; refreshToken?: string };
 
 const AGAIN = [429, 502, 503, 504];
 const LONGEST_WAIT = 60; // seconds. A quota that is used up asks to wait until midnight.
@@ -15,16 +15,26 @@ export async function ask(api: Api, chat: number, content: string, onPart: (part
 /** Follows a stream to its end, whatever happens on the way: for example a reply's `generation.stream_url`. */
 export async function follow(api: Api, path: string, onPart: (part: Part) => void, init: RequestInit = {}): Promise<void> {
   const headers = new Headers(init.headers);
-  headers.set("Authorization", `Bearer ${api.token}`);
   for (;;) {
+    headers.set("Authorization", `Bearer ${api.token}`);
     const response = await fetch(api.url + path, { ...init, headers }).catch(() => null);
     const wait = Number(response?.headers.get("Retry-After")) || 1;
     if (response?.status === 204) return;
+    if (response?.status === 401 && (await refresh(api))) continue;
     if (response && !response.ok && (!AGAIN.includes(response.status) || wait > LONGEST_WAIT))
       throw new Error(await response.text());
     if (response?.ok && (await read(response, headers, onPart))) return;
     await new Promise((retry) => setTimeout(retry, wait * 1000));
   }
+}
+
+/** Gets the next tokens, and puts them into `api`. False means that one has to log in again. */
+async function refresh(api: Api): Promise<boolean> {
+  if (!api.refreshToken) return false;
+  const init = { method: "POST", headers: { "Content-Type": "application/json" } };
+  const response = await fetch(`${api.url}/api/auth/refresh`, { ...init, body: JSON.stringify({ refresh_token: api.refreshToken }) });
+  if (response.ok) ({ access_token: api.token, refresh_token: api.refreshToken } = await response.json());
+  return response.ok;
 }
 
 /** Reads one response. Returns whether it was the end; a response that is cut before is none. */

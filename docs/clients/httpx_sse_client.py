@@ -10,19 +10,29 @@ import httpx
 from httpx_sse import connect_sse
 
 Part = dict[str, Any]
+Tokens = dict[str, Any]
+"""What a login has answered. `refresh` puts the next tokens into it."""
 TRY_AGAIN = frozenset({429, 502, 503, 504})
 LONGEST_WAIT = 60
 """Seconds. A quota that is used up asks to wait until midnight."""
 
 
-def ask(http: httpx.Client, chat: int, content: str) -> Iterator[Part]:
+def ask(http: httpx.Client, chat: int, content: str, *, tokens: Tokens | None = None) -> Iterator[Part]:
     """Send a message and follow its answer. It is accepted once: the POST that is repeated after a cut resumes."""
     key = {"Idempotency-Key": uuid4().hex}
-    yield from follow(http, "POST", f"/api/chats/{chat}/messages", json={"content": content}, headers=key)
+    yield from follow(
+        http, "POST", f"/api/chats/{chat}/messages", json={"content": content}, headers=key, tokens=tokens
+    )
 
 
 def follow(
-    http: httpx.Client, method: str, path: str, *, headers: Mapping[str, str] | None = None, json: object = None
+    http: httpx.Client,
+    method: str,
+    path: str,
+    *,
+    headers: Mapping[str, str] | None = None,
+    json: object = None,
+    tokens: Tokens | None = None,
 ) -> Iterator[Part]:
     """Follow a stream to its end, whatever happens on the way: for example a reply's `generation.stream_url`."""
     sent = dict(headers or {})
@@ -34,6 +44,8 @@ def follow(
                 wait = int(asked) if asked.isdecimal() else 1
                 if source.response.status_code == httpx.codes.NO_CONTENT:
                     return
+                if source.response.status_code == httpx.codes.UNAUTHORIZED and tokens and refresh(http, tokens):
+                    continue
                 if source.response.status_code not in TRY_AGAIN or wait > LONGEST_WAIT:
                     source.response.raise_for_status()
                     for event in source.iter_sse():
@@ -45,6 +57,15 @@ def follow(
         except httpx.TransportError:
             pass  # the connection was cut
         time.sleep(wait)
+
+
+def refresh(http: httpx.Client, tokens: Tokens) -> bool:
+    """Get the next tokens, and use them from now on. False means that one has to log in again."""
+    answer = http.post("/api/auth/refresh", json={"refresh_token": tokens["refresh_token"]})
+    if answer.status_code != httpx.codes.UNAUTHORIZED:
+        tokens.update(answer.raise_for_status().json())
+        http.headers["Authorization"] = f"Bearer {tokens['access_token']}"
+    return answer.is_success
 
 
 def stop(http: httpx.Client, chat: int) -> None:

@@ -17,16 +17,19 @@ from services.api import docs, health
 from services.api.accounts import credentials_router as credentials
 from services.api.accounts import keys_router as keys_of_users
 from services.api.accounts import router as accounts
+from services.api.accounts import sessions_router as sessions
 from services.api.allowed_hosts import AllowedHosts
 from services.api.auth.access_tokens import AccessTokens
 from services.api.auth.account_lookup import AccountLookup
 from services.api.auth.authenticate import find_users
+from services.api.auth.fair_queue import FairQueue
 from services.api.auth.key_lookup import KeyLookup
 from services.api.auth.local_counts import Rate
 from services.api.auth.login_tries import LoginTries, TryLimits
 from services.api.auth.passwords import Passwords
 from services.api.auth.session_cookies import SessionCookies
 from services.api.auth.session_lookup import SessionLookup
+from services.api.auth.sessions import Lifetimes
 from services.api.auth.shared_counts import TriesInRedis
 from services.api.auth.signing_keys import SigningKeys
 from services.api.auth.signup_limit import SignupLimit
@@ -55,6 +58,7 @@ from services.api.origins import AllowedOrigins
 from services.api.problems.handlers import expected_errors, unexpected_error
 from services.api.queue_positions import QueuePositions
 from services.api.resources import Resources
+from services.api.session_watch import SessionWatch
 from services.api.stream_slots import StreamLimits, StreamSlots
 from services.api.streaming.follow import StreamCut
 from services.api.usage import router as usage
@@ -109,6 +113,7 @@ def create_app(settings: Settings, metrics: Metrics | None = None) -> FastAPI:
         accounts.router,
         credentials.router,
         keys_of_users.router,
+        sessions.router,
         chats.router,
         chat_versions.router,
         chat_trash.router,
@@ -182,8 +187,8 @@ async def _open_resources(settings: Settings, metrics: Metrics) -> AsyncIterator
         stack.push_async_callback(database.dispose)
         passwords = Passwords(rounds=settings.bcrypt_rounds)
         stack.callback(passwords.close)
-        sessions = SessionLookup(database, timedelta(days=settings.session_days))
-        stack.push_async_callback(sessions.finish)
+        session_lookup = SessionLookup(database, _session_lifetimes(settings))
+        stack.push_async_callback(session_lookup.finish)
         keys = KeyLookup(database)
         stack.push_async_callback(keys.finish)
         streams = await stack.enter_async_context(
@@ -199,6 +204,11 @@ async def _open_resources(settings: Settings, metrics: Metrics) -> AsyncIterator
         )
         metrics.open_streams(streams.reader.open_subscriptions)
         stack.push_async_callback(background.end, asyncio.create_task(_dispensable(announce(database, settings))))
+        stream_slots = StreamSlots(
+            StreamLimits(settings.user_max_streams, settings.network_max_streams, settings.user_stream_seconds)
+        )
+        watch = SessionWatch(stream_slots, session_lookup.find_live, keys.find_live)
+        stack.push_async_callback(background.end, asyncio.create_task(watch.run()))
         access = open_access(settings)
         tries = await stack.enter_async_context(_open_tries(settings, secret, others))
         yield Resources(
@@ -217,11 +227,11 @@ async def _open_resources(settings: Settings, metrics: Metrics) -> AsyncIterator
             tickets=StreamTickets(signing, settings.stream_ticket_seconds, settings.clock_leeway_seconds),
             accounts=AccountLookup(partial(_find_users, database)),
             cookies=SessionCookies(settings.cookies_over_http, frozenset(settings.listed_origins)),
-            sessions=sessions,
+            sessions=session_lookup,
+            refreshes=FairQueue(max(1, settings.database_pool_size // 3)),
+            refresh_grace=timedelta(seconds=settings.refresh_grace_seconds),
             keys=keys,
-            stream_slots=StreamSlots(
-                StreamLimits(settings.user_max_streams, settings.network_max_streams, settings.user_stream_seconds)
-            ),
+            stream_slots=stream_slots,
             metrics=metrics,
             changes=open_changes(access, settings.operation_max_rows),
             data_sources=access,
@@ -243,6 +253,10 @@ async def _dispensable(work: Coroutine[Any, Any, None]) -> None:
         await work
     except Exception:
         log.exception("background_task_failed")
+
+
+def _session_lifetimes(settings: Settings) -> Lifetimes:
+    return Lifetimes(timedelta(days=settings.session_days), timedelta(days=settings.session_max_days))
 
 
 def _try_limits(settings: Settings) -> TryLimits:

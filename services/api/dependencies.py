@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, NamedTuple, cast
+from typing import Annotated, Any, Final, Literal, NamedTuple, cast
 
 from fastapi import Depends, Request
 from fastapi.routing import iter_route_contexts
@@ -22,6 +22,9 @@ _bearer = OAuth2PasswordBearer(tokenUrl="/api/auth/login", auto_error=False)
 _ticket = APIKeyQuery(
     name=PARAMETER, scheme_name="StreamTicket", description="From `POST /api/auth/stream-ticket`.", auto_error=False
 )
+
+LOGGED_IN: Final = frozenset({"access_token", "session"})
+"""The credentials that a login gives."""
 
 _Kind = Literal["principal", "person", "stream"]
 """What a route asks for: a principal, by any credential but a ticket; a person, by no API key either; a stream's reader."""
@@ -68,24 +71,24 @@ async def current_principal(request: Request, _token: Token) -> Principal:
 CurrentPrincipal = Annotated[Principal, Depends(current_principal)]
 
 
-async def current_person(request: Request, _token: Token) -> Principal:
-    """The principal where the account's own credentials are at stake: a person who has logged in, never an API key.
+async def session_principal(request: Request, _token: Token) -> Principal:
+    """The principal, who is logged in: by a cookie, or by tokens. For routes that manage credentials.
 
     A key that leaked is worth what its scopes say, and makes no other keys. The middleware refuses it before the body is
     read.
 
     Raises:
         Unauthenticated, TicketMismatch: as `current_principal`.
-        CredentialNotAllowed: the principal is an API key.
+        CredentialNotAllowed: the credential is of another kind, which makes and ends no credentials.
 
     """
     principal = await current_principal(request, _token)
-    if principal.key_id is not None:
+    if principal.credential not in LOGGED_IN:
         raise CredentialNotAllowed
     return principal
 
 
-CurrentPerson = Annotated[Principal, Depends(current_person)]
+SessionPrincipal = Annotated[Principal, Depends(session_principal)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,8 +143,15 @@ class TakesStreamSlot:
             yield
             return
         slots: StreamSlots = request.state.resources.stream_slots
-        user_id, address = _principal_of(request).user_id, request.client.host if request.client else None
-        with slots.hold(user_id, address, is_resumable=request.method == "GET") as slot:
+        principal, address = _principal_of(request), request.client.host if request.client else None
+        with slots.hold(
+            principal.user_id,
+            address,
+            is_resumable=request.method == "GET",
+            session_id=principal.session_id,
+            key_id=principal.key_id,
+            expires_at=principal.expires_at,
+        ) as slot:
             request.state.stream_slot = slot  # the response takes it from there
             yield
 
@@ -185,7 +195,7 @@ def _kind(dependant: Any) -> _Kind | None:  # noqa: ANN401 - FastAPI's, None for
         return None
     if isinstance(dependant.call, StreamReader):
         return "stream"
-    if dependant.call is current_person:
+    if dependant.call is session_principal:
         return "person"
     if dependant.call is current_principal:
         return "principal"

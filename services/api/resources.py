@@ -1,9 +1,11 @@
 """The connections, keys and limits of a process that serves. Made by app.py; routes get it as a dependency."""
 
 from dataclasses import dataclass
+from datetime import timedelta
 
 from services.api.auth.access_tokens import AccessTokens
 from services.api.auth.account_lookup import AccountLookup
+from services.api.auth.fair_queue import FairQueue
 from services.api.auth.key_lookup import KeyLookup
 from services.api.auth.local_counts import Rate
 from services.api.auth.login_tries import LoginTries
@@ -29,6 +31,7 @@ class Resources:
     """What routes take from. A function below a route gets the few things that it uses, never all of them.
 
     `message_rate` and `ticket_rate` bound what a user asks for a minute.
+    `refreshes` bounds how many refresh tokens are exchanged at a time; `refresh_grace` is for how long a used one is answered.
     `data_sources` is None where the operator has given no keys for them.
     """
 
@@ -48,6 +51,8 @@ class Resources:
     accounts: AccountLookup
     cookies: SessionCookies
     sessions: SessionLookup
+    refreshes: FairQueue
+    refresh_grace: timedelta
     keys: KeyLookup
     stream_slots: StreamSlots
     metrics: Metrics

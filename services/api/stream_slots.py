@@ -35,12 +35,17 @@ class StreamLimits:
 class StreamSlot:
     """One of the streams that a user has open. `network` is None where it is not counted.
 
+    `session_id` or `key_id` is that of the credential that opened the stream, None where there is none. From `expires_at` on,
+    in seconds since 1970, the credential is void; None where it has no such time. session_watch.py looks at all three.
     `cut` ends the stream at once, without a terminal frame. None while the stream has not begun.
     """
 
     user_id: UserId
     network: str | None
     is_resumable: bool
+    session_id: int | None = None
+    key_id: int | None = None
+    expires_at: float | None = None
     cut: Callable[[], None] | None = None
     opened_at: float = field(default_factory=time.monotonic)
 
@@ -54,11 +59,20 @@ class StreamSlots:
         self._networks = Counter[str]()
 
     @contextmanager
-    def hold(self, user_id: UserId, address: str | None, *, is_resumable: bool) -> Iterator[StreamSlot]:
+    def hold(
+        self,
+        user_id: UserId,
+        address: str | None,
+        *,
+        is_resumable: bool,
+        session_id: int | None = None,
+        key_id: int | None = None,
+        expires_at: float | None = None,
+    ) -> Iterator[StreamSlot]:
         """A slot for a stream, as long as the context lasts. `address` is the client's, as `network_of` takes it.
 
         An address of this host is no network: it is a proxy's that names no client, or a program's of the operator.
-        `is_resumable` tells whether the stream may be cut for a newer one.
+        `is_resumable` tells whether the stream may be cut for a newer one. The other values are the slot's.
 
         Raises:
             TooManyStreams: the user, or the network, has as many as it may.
@@ -69,7 +83,7 @@ class StreamSlots:
             raise TooManyStreams("Your network reads too many streams at the same time; try again when one has ended.")
         if len(self._users.get(user_id, ())) >= self._limits.per_user:
             self._cut_oldest(user_id)
-        slot = StreamSlot(user_id, network, is_resumable)
+        slot = StreamSlot(user_id, network, is_resumable, session_id, key_id, expires_at)
         self._users.setdefault(user_id, {})[slot] = None
         if network is not None:
             self._networks[network] += 1
@@ -77,6 +91,10 @@ class StreamSlots:
             yield slot
         finally:
             self._give_back(slot)
+
+    def open_slots(self) -> list[StreamSlot]:
+        """The slots that are held now."""
+        return [slot for slots in self._users.values() for slot in slots]
 
     def _cut_oldest(self, user_id: UserId) -> None:
         began_before = time.monotonic() - self._limits.kept_seconds

@@ -27,6 +27,7 @@ FACT_KINDS = (
 )  # fmt: skip
 FACT_SOURCES = ("user", "assistant", "web", "edited")
 DATA_SOURCE_KINDS = ("postgresql", "sandbox")
+SESSION_KINDS = ("cookie", "tokens")
 OPERATION_KINDS = ("write", "undo", "delete_chats", "restore_chats", "tool_call")
 OPERATION_STATUSES = ("proposed", "approved", "committed", "refused", "stale", "expired", "failed")
 SHARED_FACTS = (
@@ -79,8 +80,10 @@ class User(Base):
 
 
 class Session(Base):
-    """A browser that is logged in by a cookie. `token_hash` is the SHA-256 of the cookie's value, which is kept nowhere.
+    """A client that is logged in: a browser by a cookie, or a program by tokens.
 
+    `token_hash` is a SHA-256: of the cookie's value, or of the part of the refresh tokens that they all share. Neither is kept
+    anywhere. `network` is the wide network from which the session was last seen, NULL where that is not known.
     Whoever uses the session moves `last_used_at` and `expires_at`, but not at every request.
     """
 
@@ -89,6 +92,7 @@ class Session(Base):
         Index("uq_sessions_token_hash", "token_hash", unique=True),
         Index("ix_sessions_user_id", "user_id"),
         Index("ix_sessions_expires_at", "expires_at"),
+        CheckConstraint(_one_of("kind", SESSION_KINDS), name="kind"),
     )
 
     id: Mapped[int] = mapped_column(Identity(always=True), primary_key=True)
@@ -98,6 +102,29 @@ class Session(Base):
     last_used_at: Mapped[datetime] = mapped_column(server_default=func.now())
     expires_at: Mapped[datetime]
     user_agent: Mapped[str | None]
+    kind: Mapped[str] = mapped_column(server_default="cookie")
+    network: Mapped[str | None]
+
+
+class RefreshToken(Base):
+    """A refresh token of a session by tokens. `token_hash` is the SHA-256 of its rotating part.
+
+    `used_at`: when the token was exchanged; NULL for the one that can be. `successor` is what it was exchanged for, sealed with
+    a key that only the token itself gives: rows alone never give a token.
+    """
+
+    __tablename__ = "refresh_tokens"
+    __table_args__ = (
+        Index("uq_refresh_tokens_token_hash", "token_hash", unique=True),
+        Index("ix_refresh_tokens_session_id", "session_id"),
+    )
+
+    id: Mapped[int] = mapped_column(Identity(always=True), primary_key=True)
+    session_id: Mapped[int] = mapped_column(ForeignKey("sessions.id", ondelete="CASCADE"))
+    token_hash: Mapped[bytes]
+    successor: Mapped[bytes | None]
+    used_at: Mapped[datetime | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 
 class ApiKey(Base):

@@ -188,3 +188,12 @@ async def test_what_is_of_no_use_to_ask_again_is_told(documented: Documented, re
     async with answers(refusal) as url, documented.asking(url, 1, "Hello") as running:
         with pytest.raises(AssertionError, match=r"429|500|422|quota_exceeded|internal_error|validation_failed"):
             assert [line async for line in running.lines()] == []
+
+
+@pytest.mark.parametrize("documented", ["fetch", "httpx-sse"], indirect=True)
+async def test_a_token_that_runs_out_is_refreshed(documented: Documented, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REFRESH_TOKEN", "crt_x")
+    tokens = json.dumps({"access_token": "next", "refresh_token": "crt_y"})
+    given = response("401 Unauthorized", "token_invalid"), response("200 OK", tokens, "Content-Type: application/json")
+    async with answers(*given, ENDED) as url, documented.asking(url, 1, "Hello") as running:
+        assert [json.loads(line) async for line in running.lines()] == [{"type": "finish"}]

@@ -34,6 +34,7 @@ def routes() -> Iterator[tuple[str, str]]:
                     message_id=1,
                     source_id=1,
                     key_id=1,
+                    session_id=1,
                     chat_name="x",
                     **dict.fromkeys(("generation_id", "operation_id"), "x"),
                 ),

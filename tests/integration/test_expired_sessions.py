@@ -25,8 +25,8 @@ async def add_sessions(client: Client, database_url: str, first: int, last: int,
 
 
 def count(database_url: str) -> object:
-    """How many sessions there are."""
-    return execute(database_url, "SELECT count(*) FROM sessions")[0][0]
+    """How many sessions there are, besides that of the client's own tokens."""
+    return execute(database_url, "SELECT count(*) FROM sessions WHERE kind = 'cookie'")[0][0]
 
 
 async def test_the_sweep_deletes_sessions_that_have_ended_and_no_others(
@@ -64,8 +64,19 @@ async def test_a_session_that_somebody_else_is_changing_is_left_for_later(
 ) -> None:
     await add_sessions(client, database_url, 1, 2, days=-1)
     with psycopg.connect(database_url) as other:
-        other.execute("SELECT 1 FROM sessions ORDER BY id LIMIT 1 FOR UPDATE")
+        other.execute("SELECT 1 FROM sessions WHERE kind = 'cookie' ORDER BY id LIMIT 1 FOR UPDATE")
         await worker.sweep()
         assert count(database_url) == 1
     await worker.sweep()
     assert count(database_url) == 0
+
+
+async def test_the_refresh_tokens_of_an_expired_session_go_with_it(
+    client: Client, worker: Worker, database_url: str
+) -> None:
+    kept = "SELECT count(*) FROM refresh_tokens"
+    await worker.sweep()
+    assert execute(database_url, kept) == [(1,)]
+    execute(database_url, "UPDATE sessions SET expires_at = now() - interval '1 second'")
+    await worker.sweep()
+    assert execute(database_url, kept) == [(0,)]

@@ -45,7 +45,9 @@ OF_THE_CONNECTION: Final = frozenset({408, 414, 431, 501, 505})
 """No route has these: they are said of what is no whole request yet (docs/protocol.md, *Errors*)."""
 OF_OTHERS: Final = frozenset({"data_source_unreachable"})
 """Codes of 503 that say nothing about this API: a made-up address of a database leads nowhere."""
-ENDS_THE_ACCOUNT: Final = ("DELETE", "/api/auth/me")
+ENDS_THE_LOGIN: Final = frozenset(
+    {("DELETE", "/api/auth/me"), ("POST", "/api/auth/logout"), ("POST", "/api/auth/logout-all")}
+)
 SHOWN: Final = 600
 ODD_TEXTS: Final = (
     "", " ", "\0", "\ud800", "\udfff\ud800", "\u202e", "\u200b", "\n", "\r\n", "data: x\n\n", "é", "e\u0301", "😀" * 50,
@@ -100,9 +102,9 @@ class Account:
         self.http.trust_env = False
         self.base_url = base_url
         self.headers: dict[str, str] = {}
-        credentials = {"email": f"{uuid4().hex}@example.com", "password": PASSWORD}
-        self._ask("POST", "/api/auth/signup", json=credentials)
-        token = self._ask("POST", "/api/auth/login", json=credentials)["access_token"]
+        self.credentials = {"email": f"{uuid4().hex}@example.com", "password": PASSWORD}
+        self._ask("POST", "/api/auth/signup", json=self.credentials)
+        token = self._ask("POST", "/api/auth/login", json=self.credentials)["access_token"]
         self.headers["Authorization"] = f"Bearer {token}"
         self._ask("PATCH", "/api/memory", json={"facts": [{"text": "I like tea.", "kind": "preference"}]})
 
@@ -115,7 +117,13 @@ class Account:
             made |= self._data_source(with_operation="{operation_id}" in path)
         if "{key_id}" in path:
             made["key_id"] = self._api_key()
+        if "{session_id}" in path:
+            made |= self._session()
         return {name: value for name, value in made.items() if f"{{{name}}}" in path}
+
+    def _session(self) -> dict[str, object]:
+        self._ask("POST", "/api/auth/login", json=self.credentials)
+        return {"session_id": self._ask("GET", "/api/auth/sessions")[0]["id"]}  # the newest
 
     def _chat(self) -> dict[str, object]:
         chat = self._ask("POST", "/api/chats", json={"title": "Fuzzed"})["id"]
@@ -161,8 +169,8 @@ def fuzz(base_url: str, *, seed: int, amounts: Amounts) -> Findings:
     account, findings, rng = Account(base_url), Findings(), random.Random(seed)  # noqa: S311 - no secret
     document = account.http.get(f"{base_url}/openapi.json", timeout=20).json()
     for operation in _operations(document):
-        ends_account = (operation.method.upper(), operation.path) == ENDS_THE_ACCOUNT
-        ask = _Asker(base_url, Account(base_url) if ends_account else account, findings, rng, amounts.mutations)
+        ends_login = (operation.method.upper(), operation.path) in ENDS_THE_LOGIN
+        ask = _Asker(base_url, Account(base_url) if ends_login else account, findings, rng, amounts.mutations)
         places = ask.account.places(operation.path)
         for fixed in (places, None) if places else (None,):
             _run(operation, GenerationMode.POSITIVE, fixed, ask.with_mutations, seed=seed, examples=amounts.allowed)

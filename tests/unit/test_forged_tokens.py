@@ -83,7 +83,7 @@ class Form:
 TIMES = {"iat": NOW, "exp": NOW + LIFETIME}
 SHARED = {"sub": "7", "iss": "cortexai", "aud": AUDIENCE, **TIMES, "jti": "a"}
 FORMS = {
-    "now": Form({"alg": "HS256", "typ": "at+jwt", "kid": KID}, {**SHARED, "client_id": "cortexai"}),
+    "now": Form({"alg": "HS256", "typ": "at+jwt", "kid": KID}, {**SHARED, "client_id": "cortexai", "sid": "12"}),
     "before": Form({"alg": "HS256", "typ": "JWT"}, {**SHARED, "typ": "access"}),
 }
 OTHER_TYPES: tuple[Any, ...] = (
@@ -156,6 +156,10 @@ def forged(form: Form) -> dict[str, str]:
         "audiences": token(claims(aud=[AUDIENCE])),
         "a ticket's audience": token(claims(aud=TICKETS)),
         "jti of a number": token(claims(jti=1)),
+        **{
+            f"sid {name!r}": token(claims(sid=name))
+            for name in (None, 12, "", "0", "012", " 12", "1e1", str(MAX_BIGINT + 1))
+        },
         # Users that are none
         "sub of a number": token(claims(sub=7)),
         **{
@@ -246,14 +250,15 @@ FORGED: dict[str, str] = {
     "clients": NEW.token(NEW.claims(client_id=["cortexai"])),
     "a refresh token": OLD.token(OLD.claims(typ="refresh")),
     "a ticket's type": OLD.token(OLD.claims(typ="stream_ticket")),
-    "a whole ticket": StreamTickets(KEYS, 900).issue(UserId(7), StreamOf("events")),
+    "a whole ticket": StreamTickets(KEYS, 900).issue(UserId(7), StreamOf("events"), 12),
     "a ticket as a token": joined(NEW.claims(kind="events", id=""), NEW.header(typ="ticket+jwt")),
 }
 
 
 @pytest.mark.parametrize("form", FORMS)
 def test_the_token_that_they_differ_from_is_good(form: str) -> None:
-    assert READER.read(FORMS[form].token(FORMS[form].claims())) == 7
+    read = READER.read(FORMS[form].token(FORMS[form].claims()))
+    assert (read.user_id, read.session_id) == (7, 12 if form == "now" else None)
 
 
 @pytest.mark.parametrize(
@@ -265,7 +270,7 @@ def test_the_token_that_they_differ_from_is_good(form: str) -> None:
     ids=FORMS,
 )
 def test_a_token_of_a_previous_key_is_good(text: str) -> None:
-    assert READER.read(text) == 7
+    assert READER.read(text).user_id == 7
 
 
 @pytest.mark.parametrize("name", FORGED)
@@ -285,14 +290,14 @@ def test_a_forged_token_is_no_ticket_either() -> None:
 def test_a_clock_that_differs_a_little_is_no_forgery(offset: int, form: str) -> None:
     """An API whose clock is ahead issues tokens from the future; one whose clock is behind, some that are over early."""
     began, made = int(time.time()) + offset, FORMS[form]
-    assert READER.read(made.token(made.claims(iat=began, exp=began + LIFETIME))) == 7
-    assert TICKET_READER.read(ticket(form, iat=began - offset + 5)) == (7, StreamOf("events"))
+    assert READER.read(made.token(made.claims(iat=began, exp=began + LIFETIME))).user_id == 7
+    assert TICKET_READER.read(ticket(form, iat=began - offset + 5))[:2] == (7, StreamOf("events"))
 
 
 def test_a_token_of_the_release_before_is_good_for_as_long_as_it_was_given() -> None:
     """It was given for an hour by default, whatever this release gives its own for."""
     brief = AccessTokens(KEYS, 900, LEEWAY)
-    assert brief.read(OLD.token(OLD.claims())) == 7
+    assert brief.read(OLD.token(OLD.claims()))[:2] == (7, None)
     for made in (NEW.token(NEW.claims()), OLD.token(OLD.claims(exp=NOW + 3601))):
         with pytest.raises(TokenInvalid):
             brief.read(made)

@@ -34,6 +34,7 @@ def claims(**changed: Any) -> dict[str, Any]:  # noqa: ANN401
         "iat": now,
         "exp": now + 60,
         "jti": "a",
+        "sid": "12",
     }
     return {**ours, **changed}
 
@@ -59,16 +60,20 @@ def by_hand(header: dict[str, Any], said: dict[str, Any], *, sign: bool) -> str:
 @pytest.mark.parametrize("user_id", [1, MAX_BIGINT])
 def test_a_token_names_its_user(algorithm: str, user_id: int) -> None:
     tokens = AccessTokens(SigningKeys.of(SECRET, algorithm=algorithm), LIFETIME)
-    assert tokens.read(tokens.issue(UserId(user_id))) == user_id
+    issued_at = time.time()
+    user, session, expires_at = tokens.read(tokens.issue(UserId(user_id), session_id=MAX_BIGINT))
+    assert (user, session) == (user_id, MAX_BIGINT)
+    assert expires_at == pytest.approx(issued_at + LIFETIME, abs=2)
 
 
 def test_the_tokens_that_the_refusals_differ_from_are_good() -> None:
-    assert TOKENS.read(signed(claims())) == 7
-    assert TOKENS.read(by_hand(header(), claims(), sign=True)) == 7
+    assert TOKENS.read(signed(claims())).user_id == 7
+    assert TOKENS.read(by_hand(header(), claims(), sign=True)).user_id == 7
+    assert TOKENS.read(signed(claims())).session_id == 12
 
 
 def test_no_two_tokens_are_the_same() -> None:
-    assert TOKENS.issue(UserId(1)) != TOKENS.issue(UserId(1))
+    assert TOKENS.issue(UserId(1), 1) != TOKENS.issue(UserId(1), 1)
 
 
 @pytest.mark.parametrize("algorithm", ["none", "None", "NONE", "nOnE", ""])
@@ -103,17 +108,17 @@ def test_a_token_whose_claims_were_changed_is_refused() -> None:
 
 def test_a_token_is_what_the_standard_says() -> None:
     """RFC 9068, section 2."""
-    token = TOKENS.issue(UserId(7))
+    token = TOKENS.issue(UserId(7), 12)
     assert jwt.get_unverified_header(token) == {"alg": "HS256", "typ": "at+jwt", "kid": key_id(SECRET)}
     said = jwt.decode(token, SECRET, algorithms=["HS256"], audience=AUDIENCE)
-    assert said.keys() == {"iss", "exp", "aud", "sub", "client_id", "iat", "jti"}
+    assert said.keys() == {"iss", "exp", "aud", "sub", "client_id", "iat", "jti", "sid"}
     assert (said["client_id"], said["exp"] - said["iat"]) == ("cortexai", LIFETIME)
 
 
 @pytest.mark.parametrize("missing", FORM_BEFORE.required)
 def test_a_token_of_the_release_before_without_one_of_its_claims_is_refused(missing: str) -> None:
     said = {**claims(), "typ": "access"}
-    assert TOKENS.read(jwt.encode(said, SECRET)) == 7
+    assert TOKENS.read(jwt.encode(said, SECRET)).user_id == 7
     del said[missing]
     with pytest.raises(TokenInvalid):
         TOKENS.read(jwt.encode(said, SECRET))
@@ -146,6 +151,12 @@ def test_a_token_without_one_of_our_claims_is_refused(missing: str) -> None:
         {"exp": time.time() + 60.5},
         {"iat": "now"},
         {"iat": int(time.time()) - 10.5},
+        {"sid": 12},
+        {"sid": ""},
+        {"sid": "0"},
+        {"sid": "-1"},
+        {"sid": None},
+        {"sid": str(MAX_BIGINT + 1)},
     ],
     ids=lambda changed: " ".join(
         f"{name}={value!r}" for name, value in changed.items() if not isinstance(value, float)

@@ -42,12 +42,13 @@ def without(claim: str) -> dict[str, Any]:
 @pytest.mark.parametrize("user_id", [1, MAX_BIGINT])
 @pytest.mark.parametrize("stream", [StreamOf("chat", "3"), StreamOf("generation", "0198c0de"), StreamOf("events")])
 def test_a_ticket_names_its_user_and_its_stream(user_id: int, stream: StreamOf) -> None:
-    assert TICKETS.read(TICKETS.issue(UserId(user_id), stream)) == (user_id, stream)
+    for session_id in (None, 12):
+        assert TICKETS.read(TICKETS.issue(UserId(user_id), stream, session_id))[:3] == (user_id, stream, session_id)
 
 
 def test_the_tickets_that_the_refusals_differ_from_are_good() -> None:
-    assert TICKETS.read(signed(claims())) == (7, StreamOf("chat", "3"))
-    assert TICKETS.read(by_hand(header(typ="ticket+jwt"), claims(), sign=True)) == (7, StreamOf("chat", "3"))
+    for ticket in (signed(claims()), by_hand(header(typ="ticket+jwt"), claims(), sign=True)):
+        assert TICKETS.read(ticket)[:2] == (7, StreamOf("chat", "3"))
 
 
 @pytest.mark.parametrize("algorithm", ["none", "None", "NONE", "nOnE", "", "RS256", "ES256", "HS384"])
@@ -71,6 +72,8 @@ def test_a_ticket_that_lacks_a_claim_is_refused(claim: str) -> None:
         {"iss": "somebody"},
         {"sub": "-1"},
         {"sub": "x"},
+        {"sid": 12},
+        {"sid": "12x"},
         {"kind": "chats"},
         {"kind": None},
         {"kind": ["chat"]},
@@ -99,7 +102,7 @@ def test_what_is_no_ticket_of_ours_is_refused(ticket: str) -> None:
 
 
 def test_a_ticket_whose_stream_was_changed_is_refused() -> None:
-    head, _, signature = TICKETS.issue(UserId(7), StreamOf("chat", "3")).split(".")
+    head, _, signature = TICKETS.issue(UserId(7), StreamOf("chat", "3"), 12).split(".")
     _, body, _ = jwt.encode(claims(id="4"), OTHER_SECRET).split(".")
     with pytest.raises(TicketInvalid):
         TICKETS.read(f"{head}.{body}.{signature}")
@@ -107,9 +110,9 @@ def test_a_ticket_whose_stream_was_changed_is_refused() -> None:
 
 def test_neither_a_ticket_nor_a_token_is_taken_for_the_other() -> None:
     with pytest.raises(TokenInvalid):
-        TOKENS.read(TICKETS.issue(UserId(7), StreamOf("events")))
+        TOKENS.read(TICKETS.issue(UserId(7), StreamOf("events"), 12))
     with pytest.raises(TicketInvalid):
-        TICKETS.read(TOKENS.issue(UserId(7)))
+        TICKETS.read(TOKENS.issue(UserId(7), 12))
     for mixed in (access_claims(kind="chat", id="3"), access_claims(kind="chat", id="3", aud=AUDIENCE)):
         with pytest.raises(TicketInvalid):
             TICKETS.read(signed_as(mixed))
@@ -122,7 +125,7 @@ def test_neither_a_ticket_nor_a_token_is_taken_for_the_other() -> None:
 def test_a_ticket_of_the_release_before_is_good() -> None:
     """Until it expires. It names no key, and its type stands among its claims."""
     said = {**claims(), "typ": "stream_ticket"}
-    assert TICKETS.read(jwt.encode(said, SECRET)) == (7, StreamOf("chat", "3"))
+    assert TICKETS.read(jwt.encode(said, SECRET))[:3] == (7, StreamOf("chat", "3"), None)
     for changed in ({"typ": "access"}, {"typ": None}, {"aud": "cortexai-api"}, {"exp": said["iat"] + LIFETIME + 1}):
         with pytest.raises(TicketInvalid):
             TICKETS.read(jwt.encode({**said, **changed}, SECRET))
@@ -130,6 +133,6 @@ def test_a_ticket_of_the_release_before_is_good() -> None:
 
 def test_a_ticket_of_a_previous_key_is_good() -> None:
     after = StreamTickets(SigningKeys.of(OTHER_SECRET, [SECRET]), LIFETIME)
-    assert after.read(TICKETS.issue(UserId(7), StreamOf("events"))) == (7, StreamOf("events"))
+    assert after.read(TICKETS.issue(UserId(7), StreamOf("events"), 12))[:3] == (7, StreamOf("events"), 12)
     with pytest.raises(TicketInvalid):
-        TICKETS.read(after.issue(UserId(7), StreamOf("events")))
+        TICKETS.read(after.issue(UserId(7), StreamOf("events"), 12))

@@ -2,11 +2,14 @@
 
 from fastapi import APIRouter, Request, Response, status
 
-from services.api.accounts.schemas import Ticket, TicketRequest
+from services.api.accounts.logins import named_session
+from services.api.accounts.schemas import Logout, Ticket, TicketRequest
 from services.api.auth.principal import StreamOf
-from services.api.auth.sessions import end_sessions
+from services.api.auth.refresh_tokens import read_refresh_token
+from services.api.auth.rotation import end_family
+from services.api.auth.sessions import end_session_of_token, end_sessions
 from services.api.bodies import JsonRoute
-from services.api.dependencies import AppResources, CurrentPerson
+from services.api.dependencies import AppResources, SessionPrincipal
 from services.api.generations import queries
 from services.api.resources import Resources
 from shared.ids import ChatId, GenerationId, UserId
@@ -15,12 +18,22 @@ router = APIRouter(route_class=JsonRoute, prefix="/api/auth", tags=["auth"])
 
 
 @router.post("/logout", status_code=status.HTTP_204_NO_CONTENT, responses={403: {"description": "origin_not_allowed"}})
-async def logout(request: Request, response: Response, resources: AppResources) -> None:
-    """End the session that the cookie names, and have the browser forget the cookie. Without one, nothing happens."""
-    if tokens := resources.cookies.read(request):
+async def logout(request: Request, response: Response, resources: AppResources, body: Logout | None = None) -> None:
+    """End the sessions that the cookie, the bearer token and the body's refresh token name, and clear the cookie.
+
+    What names no session, or one that has ended, changes nothing (as in RFC 7009, section 2.2).
+    """
+    cookies, session_id = resources.cookies.read(request), named_session(request, resources.tokens)
+    if cookies:
         resources.cookies.insist_on_origin(request)
+    family = read_refresh_token(body.refresh_token) if body and body.refresh_token else None
+    if cookies or session_id is not None or family:
         async with resources.database.connect() as db:
-            await end_sessions(db, tokens)
+            await end_sessions(db, cookies)
+            if session_id is not None:
+                await end_session_of_token(db, session_id)
+            if family:
+                await end_family(db, family)
     resources.cookies.clear(request, response)
 
 
@@ -32,7 +45,7 @@ async def logout(request: Request, response: Response, resources: AppResources) 
     },
 )
 async def create_stream_ticket(
-    principal: CurrentPerson, resources: AppResources, body: TicketRequest | None = None
+    principal: SessionPrincipal, resources: AppResources, body: TicketRequest | None = None
 ) -> Ticket:
     """Get a ticket with which one stream can be read for a while, by a client that can send no header.
 
@@ -40,7 +53,8 @@ async def create_stream_ticket(
     """
     resources.ticket_rate.take(principal.user_id)
     stream = await _find_stream(resources, principal.user_id, body or TicketRequest())
-    return Ticket(ticket=resources.tickets.issue(principal.user_id, stream), expires_in=resources.tickets.lifetime)
+    ticket = resources.tickets.issue(principal.user_id, stream, principal.session_id)
+    return Ticket(ticket=ticket, expires_in=resources.tickets.lifetime)
 
 
 async def _find_stream(resources: Resources, user_id: UserId, asked: TicketRequest) -> StreamOf:

@@ -9,13 +9,13 @@ from services.api.accounts.key_queries import add_key, delete_key, list_keys, re
 from services.api.accounts.key_schemas import KeyChange, KeyView, MadeKey, NewKey
 from services.api.auth.key_format import new_key
 from services.api.bodies import JsonRoute
-from services.api.dependencies import AppResources, CurrentPerson
+from services.api.dependencies import AppResources, SessionPrincipal
 from services.api.fields import BigIntId
 from shared.errors import ScopeNotAllowed
 
 router = APIRouter(route_class=JsonRoute, prefix="/api/auth/keys", tags=["auth"])
 
-KeyMaker = CurrentPerson
+KeyMaker = SessionPrincipal
 """Who may make a key. All that is asked of that person is asked here."""
 
 
@@ -38,7 +38,7 @@ async def make_key(body: NewKey, principal: KeyMaker, resources: AppResources) -
 
 
 @router.get("")
-async def get_keys(principal: CurrentPerson, resources: AppResources) -> list[KeyView]:
+async def get_keys(principal: SessionPrincipal, resources: AppResources) -> list[KeyView]:
     """The user's API keys, the newest first, without the keys themselves."""
     async with resources.database.connect() as db:
         rows = await list_keys(db, principal.user_id)
@@ -46,7 +46,9 @@ async def get_keys(principal: CurrentPerson, resources: AppResources) -> list[Ke
 
 
 @router.patch("/{key_id}", responses={404: {"description": "key_not_found"}})
-async def change_key(key_id: BigIntId, body: KeyChange, principal: CurrentPerson, resources: AppResources) -> KeyView:
+async def change_key(
+    key_id: BigIntId, body: KeyChange, principal: SessionPrincipal, resources: AppResources
+) -> KeyView:
     """Give an API key another name. What it allows, and for how long, stays as it was made."""
     async with resources.database.connect() as db:
         row = await rename_key(db, principal.user_id, key_id, body.name)
@@ -54,7 +56,7 @@ async def change_key(key_id: BigIntId, body: KeyChange, principal: CurrentPerson
 
 
 @router.delete("/{key_id}", status_code=status.HTTP_204_NO_CONTENT, responses={404: {"description": "key_not_found"}})
-async def end_key(key_id: BigIntId, principal: CurrentPerson, resources: AppResources) -> None:
+async def end_key(key_id: BigIntId, principal: SessionPrincipal, resources: AppResources) -> None:
     """End an API key. It is refused from the next request on."""
     async with resources.database.connect() as db:
         await delete_key(db, principal.user_id, key_id)

@@ -7,6 +7,7 @@ from pydantic import AfterValidator, EmailStr, StringConstraints, model_validato
 from pydantic_core import PydanticCustomError, PydanticKnownError
 
 from services.api.auth.passwords import MAX_NORMAL, normalized, too_long
+from services.api.auth.sessions import SessionKind
 from services.api.fields import Body, BodyId, Flag, Storable, TimeZone, Uuid, View
 
 MIN_PASSWORD: Final = 8
@@ -68,11 +69,54 @@ class Account(View):
 
 
 class Token(View):
-    """An access token (RFC 6749 §5.1). `expires_in` is in seconds."""
+    """An access token, and a refresh token for the next one (RFC 6749 §5.1). Times are in seconds from now.
+
+    `refresh_expires_in` is when the session ends, if nobody uses it until then.
+    """
 
     access_token: str
     token_type: Literal["bearer"] = "bearer"  # noqa: S105 - the scheme's name
     expires_in: int
+    refresh_token: str
+    refresh_expires_in: int
+
+
+RefreshTokenText = Annotated[str, StringConstraints(max_length=1024), Storable]
+
+
+class Refresh(Body):
+    """A refresh token. Its form is not checked: the token is good or not."""
+
+    refresh_token: RefreshTokenText
+
+
+class Logout(Body):
+    """Which session to end, besides the one that the request's cookie or bearer token names."""
+
+    refresh_token: RefreshTokenText | None = None
+
+
+class LogoutAll(Body):
+    """Whether the session that asks goes on."""
+
+    keep_this: Flag = False
+
+
+class SessionView(View):
+    """A session of the user's. `device` is what the client calls itself, in words where it is a browser.
+
+    `network` is the /24 of IPv4, or the /48 of IPv6, from which the session was begun or last refreshed. Null where that is
+    not known, as for a session that an earlier release began.
+    """
+
+    id: int
+    kind: SessionKind
+    device: str | None
+    network: str | None
+    created_at: datetime
+    last_used_at: datetime
+    expires_at: datetime
+    is_current: bool
 
 
 class TicketRequest(Body):

@@ -2,12 +2,12 @@
 
 import time
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 from uuid import uuid4
 
 import jwt
 
-from services.api.auth.signed_claims import COMMON_CLAIMS, ISSUER, TokenForm, read_claims
+from services.api.auth.signed_claims import COMMON_CLAIMS, ISSUER, SESSION, TokenForm, read_claims, session_of
 from services.api.auth.signing_keys import SigningKeys
 from shared.errors import TokenInvalid
 from shared.ids import UserId
@@ -16,11 +16,22 @@ AUDIENCE: Final = "cortexai-api"
 CLIENT_ID: Final = "cortexai"
 """All who log in here are one client: this product."""
 TYPE: Final = "at+jwt"
-FORM: Final = TokenForm(TYPE, {"client_id": CLIENT_ID}, (*COMMON_CLAIMS, "jti", "client_id"))
+FORM: Final = TokenForm(TYPE, {"client_id": CLIENT_ID}, (*COMMON_CLAIMS, "jti", "client_id", SESSION))
 FORM_BEFORE: Final = TokenForm(
     "JWT", {"typ": "access"}, (*COMMON_CLAIMS, "jti", "typ"), names_key=False, given_for=3600
 )
-"""That of the release before, whose tokens name no key. By default they were given for an hour."""
+"""That of the release before, whose tokens name no key and no session. By default they were given for an hour."""
+
+
+class Bearer(NamedTuple):
+    """Whom an access token names. `session_id` is None for a token of the release before.
+
+    `expires_at`: the time, in seconds since 1970, from which the token is refused.
+    """
+
+    user_id: UserId
+    session_id: int | None
+    expires_at: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +42,8 @@ class AccessTokens:
     lifetime: int
     leeway: int = 0
 
-    def issue(self, user_id: UserId) -> str:
-        """A token that names the user."""
+    def issue(self, user_id: UserId, session_id: int) -> str:
+        """A token that names the user and the session, without which it is good for nothing."""
         now = int(time.time())
         claims = {
             "sub": str(user_id),
@@ -42,11 +53,12 @@ class AccessTokens:
             "iat": now,
             "exp": now + self.lifetime,
             "jti": uuid4().hex,
+            SESSION: str(session_id),
         }
         return self.keys.sign(claims, TYPE)
 
-    def read(self, token: str) -> UserId:
-        """The user that a token names.
+    def read(self, token: str) -> Bearer:
+        """Whom a token names.
 
         Raises:
             TokenInvalid: the token is not one that `issue` made, or it has expired.
@@ -61,6 +73,7 @@ class AccessTokens:
                 lifetime=self.lifetime,
                 leeway=self.leeway,
             )
+            session_id = session_of(claims)
         except jwt.InvalidTokenError as error:
             raise TokenInvalid from error
-        return UserId(int(claims["sub"]))
+        return Bearer(UserId(int(claims["sub"])), session_id, claims["exp"] + self.leeway)

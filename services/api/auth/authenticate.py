@@ -56,8 +56,8 @@ async def authenticate(
 
     Raises:
         Unauthenticated: the request names nobody.
-        TokenInvalid, KeyInvalid, TicketInvalid, SessionInvalid: the credential is wrong or has expired, or its account is
-            gone.
+        TokenInvalid, KeyInvalid, TicketInvalid, SessionInvalid: the credential is wrong or has expired, its session has ended,
+            or its account is gone.
         CredentialNotAllowed, ScopeMissing: the API key is good, and not for this.
         OriginNotAllowed: the cookie comes with a request that another page may have made.
 
@@ -66,9 +66,9 @@ async def authenticate(
     if scheme.lower() == "bearer":
         if (token := token.strip()).startswith(PREFIX):
             return await _by_key(token, keys, scope)
-        return await _by_access_token(token, tokens, accounts)
+        return await _by_access_token(token, tokens, accounts, sessions)
     if takes_ticket and (given := request.query_params.getlist(PARAMETER)):
-        return await _by_ticket(given, tickets, accounts)
+        return await _by_ticket(given, tickets, accounts, sessions)
     if presented := cookies.read(request):
         if request.scope["method"] not in SAFE_METHODS:
             cookies.insist_on_origin(request)
@@ -76,13 +76,15 @@ async def authenticate(
     raise Unauthenticated
 
 
-async def _by_access_token(token: str, tokens: AccessTokens, accounts: AccountLookup) -> Principal:
+async def _by_access_token(
+    token: str, tokens: AccessTokens, accounts: AccountLookup, sessions: SessionLookup
+) -> Principal:
     if not token:
         raise Unauthenticated
-    user_id = tokens.read(token)
-    if not await accounts.exists(user_id):
+    user_id, session_id, expires_at = tokens.read(token)
+    if not await _is_live(user_id, session_id, accounts, sessions):
         raise TokenInvalid
-    return Principal(user_id, "access_token", hash_token(token))
+    return Principal(user_id, "access_token", hash_token(token), session_id=session_id, expires_at=expires_at)
 
 
 async def _by_key(key: str, keys: KeyLookup, scope: KeyScope | None) -> Principal:
@@ -94,20 +96,32 @@ async def _by_key(key: str, keys: KeyLookup, scope: KeyScope | None) -> Principa
     return Principal(found.user_id, "api_key", hash_token(key), key_id=found.id, scopes=found.scopes)
 
 
-async def _by_ticket(given: list[str], tickets: StreamTickets, accounts: AccountLookup) -> Principal:
+async def _by_ticket(
+    given: list[str], tickets: StreamTickets, accounts: AccountLookup, sessions: SessionLookup
+) -> Principal:
     if len(given) > 1:
         raise TicketInvalid
-    user_id, stream = tickets.read(given[0])
-    if not await accounts.exists(user_id):
+    user_id, stream, session_id, expires_at = tickets.read(given[0])
+    if not await _is_live(user_id, session_id, accounts, sessions):
         raise TicketInvalid
-    return Principal(user_id, "stream_ticket", hash_token(given[0]), stream)
+    return Principal(user_id, "stream_ticket", hash_token(given[0]), stream, session_id, expires_at)
+
+
+async def _is_live(user_id: UserId, session_id: int | None, accounts: AccountLookup, sessions: SessionLookup) -> bool:
+    """Whether what a signed credential names is there: its session, with which its account is there; one query either way."""
+    if session_id is None:  # as the release before signed them
+        return await accounts.exists(user_id)
+    return await sessions.find_by_id(session_id, user_id) is not None
 
 
 async def _by_session(presented: list[str], sessions: SessionLookup) -> Principal:
     """Of several cookies, one is somebody else's, who would like this user to act for them. So none is taken."""
     if len(presented) > 1:
         raise SessionInvalid
-    return Principal(await sessions.find_user(presented[0]), "session", hash_token(presented[0]))
+    session = await sessions.find(presented[0])
+    if session is None:
+        raise SessionInvalid
+    return Principal(session.user_id, "session", hash_token(presented[0]), session_id=session.id)
 
 
 async def find_users(db: Connection, user_ids: Collection[UserId]) -> set[UserId]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection
 
-from services.api.auth.api_keys import KeyRow, find_keys, note_uses
+from services.api.auth.api_keys import KeyRow, find_keys, find_live_keys, note_uses
 from services.api.auth.batched_lookup import BatchedLookup
 from services.api.auth.key_format import is_key
 from services.api.auth.sessions import hash_token
@@ -43,6 +43,16 @@ class KeyLookup:
 
         """
         return await self._lookup.get(key_hash) is not None
+
+    async def find_live(self, key_ids: Collection[int]) -> set[int]:
+        """Those of these keys that are good, by one query. That makes no use of them.
+
+        Raises:
+            SQLAlchemyError: the database can't be reached, or fails.
+
+        """
+        async with self._database.connect() as db:
+            return await find_live_keys(db, key_ids)
 
     async def finish(self) -> None:
         """Wait until the uses of keys are noted."""

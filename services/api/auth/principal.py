@@ -40,6 +40,8 @@ class Principal:
     same for all requests by it, another one for each session. `stream` is all that a stream ticket allows; None where the
     credential allows everything. The account existed when the request came.
 
+    `session_id` is the session that the credential belongs to; None for an API key, and for what a release before has signed.
+    `expires_at` is the time, in seconds since 1970, from which the credential is void; None where a row alone decides.
     `key_id` is the API key's, None for every other credential. `scopes` are what the credential allows: a person's allow
     everything that the person may do.
     """
@@ -48,5 +50,7 @@ class Principal:
     credential: Credential
     credential_hash: bytes = field(repr=False)
     stream: StreamOf | None = None
+    session_id: int | None = None
+    expires_at: float | None = None
     key_id: int | None = None
     scopes: frozenset[KeyScope] = ALL_SCOPES

@@ -1,60 +1,92 @@
-"""Who a session's token names, asked for every request with a cookie; and sessions that last longer by being used."""
+"""Which sessions there are, asked for every request that names one; and sessions that last longer by being used."""
 
 from collections.abc import Collection
-from datetime import timedelta
 
 from services.api.auth.batched_lookup import BatchedLookup
-from services.api.auth.sessions import TOKEN, SessionRow, extend_sessions, find_sessions, hash_token
+from services.api.auth.sessions import (
+    TOKEN,
+    Lifetimes,
+    SessionRow,
+    extend_sessions,
+    find_sessions,
+    find_sessions_by_id,
+    hash_token,
+)
 from services.api.auth.use_notes import UseNotes
 from shared.database.engine import Connection, Database
-from shared.errors import SessionInvalid
 from shared.ids import UserId
 
 
 class SessionLookup:
-    """Tells whose session a token names. A session that is used lasts for a whole `lifetime` again.
+    """Finds sessions by a cookie's token, or by the id that an access token or a ticket names.
 
-    Requests that come at the same time share a query, as for accounts. No request waits until its session is extended.
+    A session that is used lasts for its whole idle time again. Requests that come at the same time share a query, as for
+    accounts. No request waits until its session is extended.
     """
 
-    def __init__(self, database: Database, lifetime: timedelta) -> None:
-        self.lifetime = lifetime
+    def __init__(self, database: Database, lifetimes: Lifetimes) -> None:
+        self.lifetimes = lifetimes
         self._database = database
-        self._lookup = BatchedLookup(self._find)
+        self._by_token = BatchedLookup(self._find_by_token)
+        self._by_id = BatchedLookup(self._find_by_id)
         self._notes = UseNotes(database, self._extend, failed="sessions_not_extended")
 
-    async def find_user(self, token: str) -> UserId:
-        """The user of this token's session. The account exists now.
+    async def find(self, token: str) -> SessionRow | None:
+        """The session of this cookie's token, which is used by that; None when there is none, or it has ended.
+
+        Its account exists now.
 
         Raises:
-            SessionInvalid: no session has this token, or it has ended.
             SQLAlchemyError: the database can't be reached, or fails.
             DatabaseUnavailable: the database does not answer in time.
 
         """
-        session = await self._lookup.get(hash_token(token)) if TOKEN.fullmatch(token) else None
-        if session is None:
-            raise SessionInvalid
-        if session.is_due:
-            self._notes.add(session.id)
-        return session.user_id
+        return self._used(await self._by_token.get(hash_token(token)) if TOKEN.fullmatch(token) else None)
 
-    async def exists(self, token_hash: bytes) -> bool:
-        """Whether the session of the token with this hash has not ended. That makes no use of the session.
+    async def find_by_id(self, session_id: int, user_id: UserId) -> SessionRow | None:
+        """This session of this user, which is used by that; None when there is none, or it has ended.
 
         Raises:
-            SQLAlchemyError, DatabaseUnavailable: as `find_user`.
+            SQLAlchemyError, DatabaseUnavailable: as `find`.
 
         """
-        return await self._lookup.get(token_hash) is not None
+        session = await self._by_id.get(session_id)
+        return self._used(session) if session and session.user_id == user_id else None
+
+    async def exists(self, session_id: int) -> bool:
+        """Whether the session has not ended. That makes no use of the session.
+
+        Raises:
+            SQLAlchemyError, DatabaseUnavailable: as `find`.
+
+        """
+        return await self._by_id.get(session_id) is not None
+
+    async def find_live(self, session_ids: Collection[int]) -> frozenset[int]:
+        """Those of these sessions that have not ended, by one query. That makes no use of them.
+
+        Raises:
+            SQLAlchemyError: the database can't be reached, or fails.
+
+        """
+        return frozenset(await self._find_by_id(session_ids))
 
     async def finish(self) -> None:
         """Wait until the sessions that are due are extended."""
         await self._notes.finish()
 
-    async def _find(self, token_hashes: Collection[bytes]) -> dict[bytes, SessionRow]:
+    async def _find_by_token(self, token_hashes: Collection[bytes]) -> dict[bytes, SessionRow]:
         async with self._database.connect() as db:
             return await find_sessions(db, token_hashes)
 
+    async def _find_by_id(self, session_ids: Collection[int]) -> dict[int, SessionRow]:
+        async with self._database.connect() as db:
+            return await find_sessions_by_id(db, session_ids)
+
+    def _used(self, session: SessionRow | None) -> SessionRow | None:
+        if session and session.is_due:
+            self._notes.add(session.id)
+        return session
+
     async def _extend(self, db: Connection, session_ids: Collection[int]) -> None:
-        await extend_sessions(db, session_ids, self.lifetime)
+        await extend_sessions(db, session_ids, self.lifetimes)

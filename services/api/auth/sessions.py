@@ -1,4 +1,4 @@
-"""Sessions in the database. A session's token is a secret of the browser's; the row has only its hash.
+"""Sessions in the database. A session's token is a secret of its client's; the row has only a hash.
 
 The database's clock says when a session ends.
 """
@@ -7,14 +7,17 @@ import hashlib
 import re
 import secrets
 from collections.abc import Collection
-from datetime import timedelta
-from typing import Final, NamedTuple
+from datetime import datetime, timedelta
+from typing import Final, Literal, NamedTuple
 
 from sqlalchemy import (
     ARRAY,
     BigInteger,
+    ColumnElement,
     Interval,
     LargeBinary,
+    RowMapping,
+    and_,
     any_,
     bindparam,
     cast,
@@ -29,14 +32,30 @@ from sqlalchemy import (
 from services.api.auth.use_notes import NOTE_EVERY
 from shared.database.engine import Connection
 from shared.database.tables import Session
+from shared.errors import SessionNotFound
 from shared.ids import UserId
 
+SessionKind = Literal["cookie", "tokens"]
 TOKEN_BYTES: Final = 32
 TOKEN: Final = re.compile(r"[A-Za-z0-9_-]{43}")
 """What `new_token` makes."""
 MAX_SESSIONS: Final = 50
-"""How many sessions a user has. One more ends the one that was not used for longest."""
+"""How many sessions a user has. One more ends another one (`_end_those_too_many`)."""
 MAX_USER_AGENT: Final = 300
+
+
+class Lifetimes(NamedTuple):
+    """How long a session lasts: `idle` from its last use, and `total` from its beginning, however much it is used."""
+
+    idle: timedelta
+    total: timedelta
+
+
+class SessionClient(NamedTuple):
+    """Who uses a session, as far as that tells a person something: what it calls itself, and its wide network."""
+
+    user_agent: str | None
+    network: str | None
 
 
 class SessionRow(NamedTuple):
@@ -47,14 +66,37 @@ class SessionRow(NamedTuple):
     is_due: bool
 
 
-# Built once: building the statement takes longer than running it.
-_FIND: Final = select(
-    Session.token_hash,
-    Session.id,
-    Session.user_id,
-    (Session.last_used_at < func.now() - cast(literal(NOTE_EVERY), Interval)).label("is_due"),
-).where(
-    Session.token_hash == any_(bindparam("token_hashes", type_=ARRAY(LargeBinary))), Session.expires_at > func.now()
+class NewSession(NamedTuple):
+    """A session that has just begun or been renewed. `lasts` is until it ends, in seconds."""
+
+    id: int
+    lasts: int
+
+
+_IS_DUE: Final = (Session.last_used_at < func.now() - cast(literal(NOTE_EVERY), Interval)).label("is_due")
+_ROW: Final = (Session.id, Session.user_id, _IS_DUE)
+# Built once: building a statement takes longer than running it.
+_FIND_BY_TOKEN: Final = select(Session.token_hash, *_ROW).where(
+    Session.token_hash == any_(bindparam("token_hashes", type_=ARRAY(LargeBinary))),
+    Session.kind == "cookie",
+    Session.expires_at > func.now(),
+)
+_FIND_BY_ID: Final = select(*_ROW).where(
+    Session.id == any_(bindparam("session_ids", type_=ARRAY(BigInteger))), Session.expires_at > func.now()
+)
+_LIST: Final = (
+    select(
+        Session.id,
+        Session.kind,
+        Session.user_agent,
+        Session.network,
+        Session.created_at,
+        Session.last_used_at,
+        Session.expires_at,
+    )
+    .where(Session.user_id == bindparam("user_id"), Session.expires_at > func.now())
+    .order_by(Session.last_used_at.desc(), Session.id.desc())
+    .limit(MAX_SESSIONS)
 )
 
 
@@ -64,32 +106,55 @@ def new_token() -> str:
 
 
 def hash_token(token: str) -> bytes:
-    """What is kept of a token. No salt and no slow hash: 256 random bits can't be guessed."""
+    """What is kept of a token. No salt and no slow hash: so many random bits can't be guessed."""
     return hashlib.sha256(token.encode()).digest()
 
 
 async def find_sessions(db: Connection, token_hashes: Collection[bytes]) -> dict[bytes, SessionRow]:
-    """The sessions with these tokens that have not ended. A session goes with its account, so the account exists too."""
-    rows = await db.execute(_FIND, {"token_hashes": list(token_hashes)})
-    return {
-        token_hash: SessionRow(session_id, UserId(user_id), is_due) for token_hash, session_id, user_id, is_due in rows
-    }
+    """The sessions with these cookies' tokens that have not ended. A session goes with its account, so that exists too."""
+    rows = await db.execute(_FIND_BY_TOKEN, {"token_hashes": list(token_hashes)})
+    return {token_hash: SessionRow(found, UserId(user_id), is_due) for token_hash, found, user_id, is_due in rows}
+
+
+async def find_sessions_by_id(db: Connection, session_ids: Collection[int]) -> dict[int, SessionRow]:
+    """Those of these sessions that have not ended, by their ids."""
+    rows = await db.execute(_FIND_BY_ID, {"session_ids": list(session_ids)})
+    return {found: SessionRow(found, UserId(user_id), is_due) for found, user_id, is_due in rows}
+
+
+async def list_sessions(db: Connection, user_id: UserId) -> list[RowMapping]:
+    """The user's sessions that have not ended, the last used first: at most MAX_SESSIONS."""
+    return list((await db.execute(_LIST, {"user_id": user_id})).mappings())
 
 
 async def add_session(
-    db: Connection, user_id: UserId, token_hash: bytes, lifetime: timedelta, user_agent: str | None
-) -> None:
+    db: Connection,
+    user_id: UserId,
+    token_hash: bytes,
+    lifetimes: Lifetimes,
+    client: SessionClient,
+    kind: SessionKind = "cookie",
+) -> NewSession:
     """Begin a session. The user's row must be locked, so that the bound holds for those who log in at once."""
+    lifetime = min(lifetimes)
     values = {
         "user_id": user_id,
         "token_hash": token_hash,
         "expires_at": func.now() + cast(literal(lifetime), Interval),
-        "user_agent": _shortened(user_agent),
+        "kind": kind,
+        **_as_kept(client),
     }
-    await db.execute(insert(Session).values(values))
-    newest = Session.last_used_at.desc(), Session.id.desc()
-    too_many = select(Session.id).where(Session.user_id == user_id).order_by(*newest).offset(MAX_SESSIONS)
-    await db.execute(delete(Session).where(Session.id.in_(too_many)))
+    session_id = (await db.execute(insert(Session).values(values).returning(Session.id))).scalar_one()
+    await _end_those_too_many(db, user_id, session_id)
+    return NewSession(session_id, int(lifetime.total_seconds()))
+
+
+async def renew_session(db: Connection, session_id: int, lifetimes: Lifetimes, client: SessionClient) -> NewSession:
+    """Let a session last for its whole idle time again, within its total time, and note who used it. Its row is locked."""
+    lasting = {"last_used_at": func.now(), "expires_at": _end(lifetimes), **_as_kept(client)}
+    left = func.greatest(func.extract("epoch", Session.expires_at - func.now()), 0)
+    statement = update(Session).where(Session.id == session_id).values(lasting).returning(left)
+    return NewSession(session_id, int((await db.execute(statement)).scalar_one()))
 
 
 async def end_sessions(db: Connection, tokens: Collection[str]) -> None:
@@ -99,8 +164,31 @@ async def end_sessions(db: Connection, tokens: Collection[str]) -> None:
         await db.execute(delete(Session).where(Session.token_hash == any_(literal(token_hashes, ARRAY(LargeBinary)))))
 
 
-async def extend_sessions(db: Connection, session_ids: Collection[int], lifetime: timedelta) -> None:
-    """Let these sessions last for a whole `lifetime` again. Those that somebody else is changing are left as they are."""
+async def end_session(db: Connection, user_id: UserId, session_id: int) -> None:
+    """End one session of the user's.
+
+    Raises:
+        SessionNotFound: it has ended, or is another user's.
+
+    """
+    mine = Session.id == session_id, Session.user_id == user_id, Session.expires_at > func.now()
+    if not (await db.execute(delete(Session).where(*mine))).rowcount:
+        raise SessionNotFound
+
+
+async def end_session_of_token(db: Connection, session_id: int) -> None:
+    """End the session that a valid access token names."""
+    await db.execute(delete(Session).where(Session.id == session_id))
+
+
+async def end_other_sessions(db: Connection, user_id: UserId, keep: int | None) -> None:
+    """End the sessions of the user's, all but `keep`; None keeps none. Their streams are cut by session_watch.py."""
+    others = Session.user_id == user_id, *([] if keep is None else [Session.id != keep])
+    await db.execute(delete(Session).where(*others))
+
+
+async def extend_sessions(db: Connection, session_ids: Collection[int], lifetimes: Lifetimes) -> None:
+    """Let these sessions last for their idle time again. Those that somebody else is changing are left as they are."""
     due = (
         select(Session.id)
         .where(
@@ -110,10 +198,30 @@ async def extend_sessions(db: Connection, session_ids: Collection[int], lifetime
         )
         .with_for_update(skip_locked=True)
     )
-    lasting = {"last_used_at": func.now(), "expires_at": func.now() + cast(literal(lifetime), Interval)}
+    lasting = {"last_used_at": func.now(), "expires_at": _end(lifetimes)}
     await db.execute(update(Session).where(Session.id.in_(due)).values(lasting))
 
 
-def _shortened(user_agent: str | None) -> str | None:
-    """What tells a person which browser it is, without what a row can't keep."""
-    return "".join(filter(str.isprintable, user_agent))[:MAX_USER_AGENT] if user_agent else None
+def _end(lifetimes: Lifetimes) -> ColumnElement[datetime]:
+    """When a session ends that is used now."""
+    idle, total = (cast(literal(each), Interval) for each in lifetimes)
+    return func.least(func.now() + idle, Session.created_at + total)
+
+
+async def _end_those_too_many(db: Connection, user_id: UserId, newest: int) -> None:
+    """End what is past MAX_SESSIONS, and never the one that has just begun.
+
+    First those of tokens that were never used again, as of programs that log in at each run: else such a program would throw its
+    owner's browser out. Then those that were not used for longest.
+    """
+    is_of_one_run = and_(Session.kind == "tokens", Session.last_used_at == Session.created_at)
+    kept_first = (Session.id == newest).desc(), is_of_one_run, Session.last_used_at.desc(), Session.id.desc()
+    too_many = select(Session.id).where(Session.user_id == user_id).order_by(*kept_first).offset(MAX_SESSIONS)
+    await db.execute(delete(Session).where(Session.id.in_(too_many)))
+
+
+def _as_kept(client: SessionClient) -> dict[str, str | None]:
+    """The columns that tell of a client: what a person reads of it, without what a row can't keep."""
+    agent = client.user_agent
+    shortened = "".join(filter(str.isprintable, agent))[:MAX_USER_AGENT] if agent else None
+    return {"user_agent": shortened, "network": client.network}

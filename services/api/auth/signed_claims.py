@@ -17,7 +17,9 @@ COMMON_CLAIMS: Final = ("exp", "iat", "iss", "aud", "sub")
 """What every token has."""
 MAX_CHARS: Final = 1024
 """A token of ours has some 300."""
-USER_ID: Final = re.compile(r"[1-9][0-9]{0,18}")
+ID: Final = re.compile(r"[1-9][0-9]{0,18}")
+SESSION: Final = "sid"
+"""The claim that has the session's id, in decimal. Source: OpenID Connect Front-Channel Logout 1.0, section 3."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +72,26 @@ def read_claims(
         raise jwt.InvalidTokenError
     if any(claims.get(name) != value for name, value in form.fixed.items()):
         raise jwt.InvalidTokenError
-    if type(claims["iat"]) is not int or type(claims["exp"]) is not int or not _is_user_id(claims["sub"]):
+    if type(claims["iat"]) is not int or type(claims["exp"]) is not int or not _is_id(claims["sub"]):
         raise jwt.InvalidTokenError
     if not 0 < claims["exp"] - claims["iat"] <= max(lifetime, form.given_for):
         raise jwt.InvalidTokenError
     return claims
+
+
+def session_of(claims: dict[str, Any]) -> int | None:
+    """The session that a token belongs to; None for a token of the release before, which knew no such thing.
+
+    Raises:
+        jwt.InvalidTokenError: the claim is there and no id.
+
+    """
+    if SESSION not in claims:
+        return None
+    told = claims[SESSION]
+    if not isinstance(told, str) or not _is_id(told):
+        raise jwt.InvalidTokenError
+    return int(told)
 
 
 def _verified(
@@ -121,5 +138,5 @@ def _read_once(part: str) -> dict[str, Any]:
     return read
 
 
-def _is_user_id(text: str) -> bool:
-    return USER_ID.fullmatch(text) is not None and int(text) <= MAX_BIGINT
+def _is_id(text: str) -> bool:
+    return ID.fullmatch(text) is not None and int(text) <= MAX_BIGINT

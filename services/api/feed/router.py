@@ -46,9 +46,9 @@ async def get_events(
 
 
 def _may_read(principal: Principal, resources: Resources) -> Callable[[], Awaitable[bool]]:
-    """Looks whether the reader's account is there. Sessions and API keys go with it; other credentials end by themselves."""
-    if principal.credential == "api_key":
+    """Looks whether the reader's session or API key is there, which goes with its account; else whether the account is."""
+    if principal.key_id is not None:
         return partial(resources.keys.exists, principal.credential_hash)
-    if principal.credential == "session":
-        return partial(resources.sessions.exists, principal.credential_hash)
+    if principal.session_id is not None:
+        return partial(resources.sessions.exists, principal.session_id)
     return partial(resources.accounts.exists, principal.user_id)

@@ -14,7 +14,10 @@ from services.api.app import create_app
 from tests.conftest import settings_for
 from tests.support.clients import PASSWORD, Client, refusal_of
 
-OPEN = {"GET /", "GET /livez", "GET /readyz", "POST /api/auth/signup", "POST /api/auth/login", "POST /api/auth/logout"}
+OPEN = {
+    *("GET /", "GET /livez", "GET /readyz"),
+    *("POST /api/auth/signup", "POST /api/auth/login", "POST /api/auth/refresh", "POST /api/auth/logout"),
+}
 GENERATION = "0198c0de-0000-7000-8000-000000000001"
 
 
@@ -32,6 +35,7 @@ def secured_routes() -> list[tuple[str, str]]:
                 source_id=1,
                 operation_id=GENERATION,
                 key_id=1,
+                session_id=1,
             ),
         )
         for path, methods in app.openapi()["paths"].items()

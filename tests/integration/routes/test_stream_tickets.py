@@ -172,8 +172,9 @@ BAD = {
     "expired": forged(iat=1, exp=2),
     "too long": forged(exp=int(time.time()) + 10**6),
     "unsigned": jwt.encode({"sub": "1"}, "", algorithm="none"),
-    "another secret": StreamTickets(SigningKeys.of("x" * 32), 900).issue(UserId(1), StreamOf("chat", "1")),
+    "another secret": StreamTickets(SigningKeys.of("x" * 32), 900).issue(UserId(1), StreamOf("chat", "1"), 1),
     "account that never was": forged(sub=str(2**62)),
+    "session that never was": forged(sid=str(2**62)),
 }
 
 

@@ -17,7 +17,7 @@ from shared.ids import UserId
 from shared.settings import Settings
 from tests.conftest import settings_for
 from tests.integration.conftest import serve
-from tests.support.clients import Client, logged_in
+from tests.support.clients import PASSWORD, Client, logged_in
 from tests.support.data_sources import Source, make_source
 from tests.support.operations import proposed
 from tests.support.turns import execute
@@ -44,6 +44,7 @@ OWNED: Final = (
     ("audit_log", "user_id = {user}"),
     ("sessions", "user_id = {user}"),
     ("api_keys", "user_id = {user}"),
+    ("refresh_tokens", "session_id IN (SELECT id FROM sessions WHERE user_id = {user})"),
 )
 
 
@@ -89,6 +90,7 @@ def source(postgres: EmbeddedPostgres) -> Source:
 async def ann(api: str, database_url: str, source: Source) -> AsyncIterator[Person]:
     """The first user."""
     async with logged_in(api) as client:
+        client.http.headers["User-Agent"] = SECRET
         yield await furnished(client, database_url, source, SECRET)
 
 
@@ -101,7 +103,11 @@ async def bob(api: str, database_url: str, source: Source) -> AsyncIterator[Pers
 
 async def furnished(client: Client, database_url: str, source: Source, word: str) -> Person:
     """A user's things: each of them has the word in it."""
-    me = UserId((await client.http.get("/api/auth/me")).json()["id"])
+    account = (await client.http.get("/api/auth/me")).json()
+    me = UserId(account["id"])
+    login = await client.http.post("/api/auth/login", json={"email": account["email"], "password": PASSWORD})
+    login.raise_for_status()
+    (session, _) = (await client.http.get("/api/auth/sessions")).json()  # the newest first
     told = {"enabled": True, "facts": [{"text": f"{word} fact of all chats", "kind": "identity"}]}
     (await client.http.patch("/api/memory", json=told)).raise_for_status()
     named = await said_by_name(client, word)
@@ -138,6 +144,7 @@ async def furnished(client: Client, database_url: str, source: Source, word: str
         "reply": generation["assistant_message_id"],
         "generation": generation["id"],
         "operation": str(operation.id),
+        "session": session["id"],
         "source": source_id,
         "api_key": api_key,
         "segment": segment,

@@ -1,0 +1,74 @@
+"""Beginning a session for a request whose sender has proved who it is, and what a request says of its sender."""
+
+from fastapi import Request, Response
+
+from services.api.accounts.queries import lock_account
+from services.api.accounts.schemas import Account, Token
+from services.api.auth.access_tokens import AccessTokens
+from services.api.auth.rotation import Granted, begin_tokens
+from services.api.auth.sessions import SessionClient, add_session, end_sessions, hash_token, new_token
+from services.api.networks import UNKNOWN, network_of, wide_network_of
+from services.api.resources import Resources
+from shared.errors import TokenInvalid
+from shared.ids import UserId
+
+
+def network_of_client(request: Request) -> str:
+    """The network from which a request comes, as limits count it."""
+    return network_of(request.client.host if request.client else None)
+
+
+def client_of(request: Request) -> SessionClient:
+    """What is kept of a request's sender, so that its user knows the session again."""
+    network = wide_network_of(network_of_client(request))
+    return SessionClient(request.headers.get("user-agent"), None if network == UNKNOWN else network)
+
+
+async def begin_cookie_session(request: Request, response: Response, resources: Resources, user_id: UserId) -> Account:
+    """Begin a session in place of the browser's one before, so that nobody can have chosen its token.
+
+    Raises:
+        CredentialsInvalid: the account was deleted a moment ago.
+
+    """
+    token = new_token()
+    async with resources.database.begin() as db:
+        account = await lock_account(db, user_id)
+        await end_sessions(db, resources.cookies.read(request))
+        await add_session(db, user_id, hash_token(token), resources.sessions.lifetimes, client_of(request))
+    resources.cookies.write(request, response, token)
+    return Account.model_validate(account)
+
+
+async def begin_token_session(request: Request, resources: Resources, user_id: UserId) -> Token:
+    """Begin a session of tokens.
+
+    Raises:
+        CredentialsInvalid: the account was deleted a moment ago.
+
+    """
+    async with resources.database.begin() as db:
+        await lock_account(db, user_id)
+        granted = await begin_tokens(db, user_id, resources.sessions.lifetimes, client_of(request))
+    return token_of(granted, resources.tokens)
+
+
+def token_of(granted: Granted, tokens: AccessTokens) -> Token:
+    """What a client is told of its tokens."""
+    return Token(
+        access_token=tokens.issue(granted.user_id, granted.session.id),
+        expires_in=tokens.lifetime,
+        refresh_token=granted.token.text(),
+        refresh_expires_in=granted.session.lasts,
+    )
+
+
+def named_session(request: Request, tokens: AccessTokens) -> int | None:
+    """The session that a request's bearer token names; None for a request without one, or with one that is not valid."""
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "bearer":
+        return None
+    try:
+        return tokens.read(token.strip()).session_id
+    except TokenInvalid:
+        return None
