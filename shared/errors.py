@@ -20,7 +20,11 @@ CortexAIError
 │   ├── StatementFailed
 │   ├── ChangeTooLarge
 │   ├── NotUndoable
-│   └── ScopeNotAllowed
+│   ├── ScopeNotAllowed
+│   ├── PasswordTooCommon
+│   ├── PasswordIsTheEmail
+│   ├── PasswordIsTheProduct
+│   └── PasswordUnchanged
 ├── PayloadTooLarge
 ├── UnsupportedMediaType
 ├── Unauthenticated
@@ -29,12 +33,17 @@ CortexAIError
 │   ├── SessionInvalid
 │   ├── TicketInvalid
 │   ├── RefreshTokenInvalid
+│   ├── SecondFactorRequired
+│   ├── CodeInvalid
 │   └── CredentialsInvalid
 ├── Forbidden             known who asks, but not like this
 │   ├── OriginNotAllowed
 │   ├── CookieNeedsHttps
 │   ├── CredentialNotAllowed
 │   ├── ScopeMissing
+│   ├── ReauthenticationRequired
+│   ├── PasswordMismatch
+│   ├── CodeMismatch
 │   └── TicketMismatch
 ├── NotFound              absent, or not yours: the same answer
 │   ├── ChatNotFound
@@ -48,6 +57,9 @@ CortexAIError
 ├── Conflict
 │   ├── EmailTaken
 │   ├── TooManyKeys
+│   ├── SecondFactorOff
+│   ├── SecondFactorAbsent
+│   ├── SecondFactorPresent
 │   ├── MemoryChanged
 │   ├── MessageNameTaken
 │   ├── ApprovalNotPending
@@ -74,6 +86,7 @@ CortexAIError
 │   ├── TooBusy
 │   ├── DataSourceUnreachable
 │   ├── DataSourceKeyMissing
+│   ├── SecondFactorUnavailable
 │   ├── CommitTimedOut
 │   └── QueueFull
 ├── WorkerLost            too many workers died over one answer
@@ -270,6 +283,30 @@ class ChangeTooLarge(InvalidInput):
         self.rows = rows
 
 
+class PasswordTooCommon(InvalidInput):
+    """This password is one of those that everybody tries first; choose another one."""
+
+    code = "password_too_common"
+
+
+class PasswordIsTheEmail(InvalidInput):
+    """This password is the e-mail address or a part of it; choose another one."""
+
+    code = "password_is_the_email"
+
+
+class PasswordIsTheProduct(InvalidInput):
+    """This password is the name of this product; choose another one."""
+
+    code = "password_is_the_product"
+
+
+class PasswordUnchanged(InvalidInput):
+    """The new password is the one that the account has; choose another one."""
+
+    code = "password_unchanged"
+
+
 class NotUndoable(InvalidInput):
     """This change can't be undone."""
 
@@ -337,6 +374,18 @@ class RefreshTokenInvalid(Unauthenticated):
     code = "refresh_token_invalid"
 
 
+class SecondFactorRequired(Unauthenticated):
+    """The password is right; send a code of the second factor too, or a recovery code, as `code`."""
+
+    code = "second_factor_required"
+
+
+class CodeInvalid(Unauthenticated):
+    """The password is right, but the code of the second factor is wrong, or was used before."""
+
+    code = "code_invalid"
+
+
 class CredentialsInvalid(Unauthenticated):
     """The e-mail address or the password is wrong."""
 
@@ -375,6 +424,24 @@ class ScopeMissing(Forbidden):
     def __init__(self, scope: str) -> None:
         super().__init__(f"The API key does not have the scope that this needs: {scope}.")
         self.scope = scope
+
+
+class ReauthenticationRequired(Forbidden):
+    """Prove again who you are, by `POST /api/auth/reauthenticate`, or by logging in: the last time was too long ago."""
+
+    code = "reauthentication_required"
+
+
+class PasswordMismatch(Forbidden):
+    """The account's password is another one."""
+
+    code = "password_mismatch"
+
+
+class CodeMismatch(Forbidden):
+    """The code of the second factor is missing, is wrong, or was used before."""
+
+    code = "code_mismatch"
 
 
 class TicketMismatch(Forbidden):
@@ -454,6 +521,24 @@ class TooManyKeys(Conflict):
     """You have as many API keys as a user may have; delete one first."""
 
     code = "too_many_keys"
+
+
+class SecondFactorOff(Conflict):
+    """There are no second factors here: the operator has not set DATA_SOURCE_KEYS, which encrypt their secrets."""
+
+    code = "second_factor_off"
+
+
+class SecondFactorAbsent(Conflict):
+    """The account has no second factor, or none that waits for its first code."""
+
+    code = "second_factor_absent"
+
+
+class SecondFactorPresent(Conflict):
+    """The account has a second factor already; take that one away first."""
+
+    code = "second_factor_present"
 
 
 class MemoryChanged(Conflict):
@@ -563,7 +648,7 @@ class TooManyRequests(TooMany):
 
 
 class TooManyTries(TooManyRequests):
-    """Too many wrong passwords were tried; try again later."""
+    """Too many wrong passwords or codes were tried; try again later."""
 
     code = "too_many_tries"
 
@@ -608,6 +693,12 @@ class DataSourceUnreachable(Unavailable):
     """The data source does not answer, or does not let us in."""
 
     code = "data_source_unreachable"
+
+
+class SecondFactorUnavailable(Unavailable):
+    """The second factor can't be checked: its key is missing in DATA_SOURCE_KEYS. A recovery code is taken all the same."""
+
+    code = "second_factor_unavailable"
 
 
 class DataSourceKeyMissing(Unavailable):

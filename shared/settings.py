@@ -239,6 +239,7 @@ class Settings(RedisSettings, DatabaseSettings):
     refresh_grace_seconds: int = Field(default=30, ge=1, le=300)
     stream_ticket_seconds: int = Field(default=900, ge=10, le=24 * 3600)
     cookies_over_http: bool = False
+    reauthenticate_after_seconds: int = Field(default=600, ge=10, le=24 * 3600)
     bcrypt_rounds: int = Field(default=12, ge=10, le=16)
     backend_cors_origins: Annotated[tuple[str, ...], NoDecode] = LOCAL_ORIGINS
     max_body_bytes: int = Field(default=1024 * 1024, ge=1024)

@@ -16,7 +16,9 @@ from starlette.middleware.exceptions import ExceptionMiddleware
 from services.api import docs, health
 from services.api.accounts import credentials_router as credentials
 from services.api.accounts import keys_router as keys_of_users
+from services.api.accounts import password_router as passwords_of_accounts
 from services.api.accounts import router as accounts
+from services.api.accounts import second_factor_router as second_factors
 from services.api.accounts import sessions_router as sessions
 from services.api.allowed_hosts import AllowedHosts
 from services.api.auth.access_tokens import AccessTokens
@@ -25,7 +27,7 @@ from services.api.auth.authenticate import find_users
 from services.api.auth.fair_queue import FairQueue
 from services.api.auth.key_lookup import KeyLookup
 from services.api.auth.local_counts import Rate
-from services.api.auth.login_tries import LoginTries, TryLimits
+from services.api.auth.login_tries import CODE_WINDOW, LoginTries, TryLimits
 from services.api.auth.passwords import Passwords
 from services.api.auth.session_cookies import SessionCookies
 from services.api.auth.session_lookup import SessionLookup
@@ -114,6 +116,8 @@ def create_app(settings: Settings, metrics: Metrics | None = None) -> FastAPI:
         credentials.router,
         keys_of_users.router,
         sessions.router,
+        passwords_of_accounts.router,
+        second_factors.router,
         chats.router,
         chat_versions.router,
         chat_trash.router,
@@ -235,6 +239,9 @@ async def _open_resources(settings: Settings, metrics: Metrics) -> AsyncIterator
             metrics=metrics,
             changes=open_changes(access, settings.operation_max_rows),
             data_sources=access,
+            keyring=access.keyring if access else None,
+            code_tries=LoginTries(tries, _try_limits(settings), kind="code_", window=CODE_WINDOW),
+            reauthenticate_after=timedelta(seconds=settings.reauthenticate_after_seconds),
         )
 
 

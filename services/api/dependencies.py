@@ -14,6 +14,7 @@ from starlette.types import Scope
 from services.api.auth.authenticate import SAFE_METHODS
 from services.api.auth.principal import KeyScope, Principal, StreamKind, StreamOf
 from services.api.auth.stream_tickets import PARAMETER
+from services.api.networks import network_of
 from services.api.resources import Resources
 from services.api.stream_slots import StreamSlots
 from shared.errors import CredentialNotAllowed, TicketMismatch, Unauthenticated
@@ -46,6 +47,14 @@ async def get_resources(request: Request) -> Resources:
 
 
 AppResources = Annotated[Resources, Depends(get_resources)]
+
+
+async def client_network(request: Request) -> str:
+    """The network that the request comes from, as the limits of tries count it."""
+    return network_of(request.client.host if request.client else None)
+
+
+ClientNetwork = Annotated[str, Depends(client_network)]
 
 
 Token = Annotated[str | None, Depends(_bearer)]

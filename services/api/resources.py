@@ -19,6 +19,7 @@ from services.api.limits import Limits
 from services.api.queue_positions import QueuePositions
 from services.api.stream_slots import StreamSlots
 from shared.data_sources.access import SourceAccess
+from shared.data_sources.encryption import Keyring
 from shared.database.engine import Database
 from shared.jobs.sender import JobSender
 from shared.operations.changes import Changes
@@ -32,7 +33,9 @@ class Resources:
 
     `message_rate` and `ticket_rate` bound what a user asks for a minute.
     `refreshes` bounds how many refresh tokens are exchanged at a time; `refresh_grace` is for how long a used one is answered.
-    `data_sources` is None where the operator has given no keys for them.
+    `data_sources` and `keyring` are None where the operator has given no keys.
+    `code_tries` counts wrong codes of second factors, as `tries` counts wrong passwords. `reauthenticate_after` is how long
+    somebody who has proved the password need not prove it again.
     """
 
     limits: Limits
@@ -58,3 +61,6 @@ class Resources:
     metrics: Metrics
     changes: Changes
     data_sources: SourceAccess | None
+    keyring: Keyring | None
+    code_tries: LoginTries
+    reauthenticate_after: timedelta

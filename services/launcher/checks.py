@@ -277,6 +277,7 @@ def data_sources(settings: Settings) -> Iterator[Finding]:
     """There are keys, and a server for sandboxes that keeps them apart from the application's database."""
     if not settings.data_source_keys:
         yield Finding("data sources", "note", "off", "set DATA_SOURCE_KEYS to turn them on")
+        yield Finding("second factors", "note", "off", "set DATA_SOURCE_KEYS, which encrypt their secrets too")
         return
     yield Finding("data sources", "ok", f"{len(settings.data_source_keys)} key(s) in DATA_SOURCE_KEYS")
     if settings.sandbox_database_url is None:

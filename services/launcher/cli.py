@@ -45,13 +45,22 @@ def parser() -> argparse.ArgumentParser:
     migrate.set_defaults(run=_migrate)
 
     rotate = commands.add_parser(
-        "rotate-keys", help="encrypt what is kept of data sources by the first of DATA_SOURCE_KEYS"
+        "rotate-keys", help="encrypt what is kept of data sources and second factors by the first of DATA_SOURCE_KEYS"
     )
     rotate.set_defaults(run=_rotate_keys)
 
     doctor = commands.add_parser("doctor", help="check every part, and say what is wrong and how to mend it")
     doctor.add_argument("--data-dir", type=Path, default=DEFAULT, help="of `up` (default: %(default)s)")
     doctor.set_defaults(run=_doctor)
+
+    accounts = commands.add_parser("accounts", help="what an operator does for the owner of an account")
+    of_accounts = accounts.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    reset = of_accounts.add_parser(
+        "reset-second-factor",
+        help="take the second factor from an account whose owner has lost it, and end its sessions",
+    )
+    reset.add_argument("email", metavar="EMAIL", help="the account's e-mail address")
+    reset.set_defaults(run=_reset_second_factor)
 
     audit = commands.add_parser("audit", help="the log of what was done with users' databases")
     audits = audit.add_subparsers(title="commands", required=True, metavar="COMMAND")
@@ -105,6 +114,15 @@ def _doctor(options: argparse.Namespace) -> int:
     from services.launcher.doctor import doctor  # noqa: PLC0415
 
     return doctor(options.data_dir)
+
+
+def _reset_second_factor(options: argparse.Namespace) -> int:
+    from services.launcher.second_factors import reset_second_factor  # noqa: PLC0415
+    from shared.settings import DatabaseSettings  # noqa: PLC0415
+
+    ended = reset_second_factor(DatabaseSettings.load().database_url, options.email)
+    print(f"the account logs in by its password alone now; sessions ended: {ended}")  # noqa: T201
+    return 0
 
 
 def _verify_audit(_: argparse.Namespace) -> int:

@@ -10,6 +10,7 @@ CortexAIError
     │   └── PackagesMissing
     ├── PartFailed         a part died or did not become ready
     ├── MigrationFailed
+    ├── AccountUnknown
     └── AuditUnreadable
 """
 
@@ -66,6 +67,13 @@ class MigrationFailed(LauncherError):
     """The database could not be migrated."""
 
     code = "migration_failed"
+
+
+class AccountUnknown(LauncherError):
+    """There is no such account."""
+
+    code = "account_unknown"
+    exit_code = 2
 
 
 class AuditUnreadable(LauncherError):

@@ -15,7 +15,12 @@ from shared.settings import DatabaseSettings
 
 BATCH: Final = 100
 """How many rows are found at a time. Their values are read one by one: images may have megabytes."""
-COLUMNS: Final = (("data_sources", "reader_url"), ("data_sources", "writer_url"), ("operations", "before_images"))
+COLUMNS: Final = (
+    ("data_sources", "reader_url"),
+    ("data_sources", "writer_url"),
+    ("operations", "before_images"),
+    ("second_factors", "totp_secret"),
+)
 _FIND: Final = "SELECT id FROM {table} WHERE substr({column}, 1, %s) <> %s AND {later} ORDER BY id LIMIT %s"
 _READ: Final = "SELECT {column} FROM {table} WHERE id = %s AND {column} IS NOT NULL"
 _RENEW: Final = "UPDATE {table} SET {column} = %s WHERE id = %s AND {column} = %s"

@@ -1,4 +1,6 @@
-"""Passwords and rows of data sources, encrypted: Fernet (AES-128-CBC with HMAC-SHA256), with keys that can be changed.
+"""Passwords and rows of data sources, and secrets of second factors, encrypted, with keys that can be changed.
+
+The form is Fernet: AES-128-CBC with HMAC-SHA256.
 
 What is encrypted names its user and its purpose, so that a text which somebody moves to another row of the database does not
 decrypt there. What is stored begins with the key's fingerprint, by which rows under older keys are found.
@@ -13,7 +15,7 @@ from cryptography.fernet import Fernet, InvalidToken
 from shared.errors import DataSourceKeyMissing
 from shared.ids import UserId
 
-Purpose = Literal["reader_url", "writer_url", "before_images"]
+Purpose = Literal["reader_url", "writer_url", "before_images", "totp_secret"]
 """The column that holds the text."""
 
 FINGERPRINT_BYTES: Final = 9

@@ -65,6 +65,7 @@ def _one_of(column: str, values: type[GenerationStatus] | type[MessageStatus] | 
 class User(Base):
     """An account. E-mail addresses are unique without regard to case. `time_zone` is an IANA name; NULL where none was set.
 
+    `credentials_version` is raised by each change of who may log in; a login that was checked before then begins no session.
     `shares_memory`: the user wants each chat to know what others taught (docs/memory.md).
     """
 
@@ -77,6 +78,7 @@ class User(Base):
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     time_zone: Mapped[str | None]
     shares_memory: Mapped[bool] = mapped_column(server_default=sql("false"))
+    credentials_version: Mapped[int] = mapped_column(server_default=sql("0"))
 
 
 class Session(Base):
@@ -84,7 +86,8 @@ class Session(Base):
 
     `token_hash` is a SHA-256: of the cookie's value, or of the part of the refresh tokens that they all share. Neither is kept
     anywhere. `network` is the wide network from which the session was last seen, NULL where that is not known.
-    Whoever uses the session moves `last_used_at` and `expires_at`, but not at every request.
+    Whoever uses the session moves `last_used_at` and `expires_at`, but not at every request. `authenticated_at`: when
+    the person has last proved the password, and the second factor where there is one.
     """
 
     __tablename__ = "sessions"
@@ -104,6 +107,7 @@ class Session(Base):
     user_agent: Mapped[str | None]
     kind: Mapped[str] = mapped_column(server_default="cookie")
     network: Mapped[str | None]
+    authenticated_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 
 class RefreshToken(Base):
@@ -149,6 +153,36 @@ class ApiKey(Base):
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     expires_at: Mapped[datetime | None]
     last_used_at: Mapped[datetime | None]
+
+
+class SecondFactor(Base):
+    """A user's second factor: a secret for time-based codes (RFC 6238), encrypted (encryption.py).
+
+    `confirmed_at`: since when a login asks for a code; NULL until the first code has shown that the person has the secret.
+    `last_step`: the time step of the last code that was taken. No code of that step or of an earlier one is taken again.
+    """
+
+    __tablename__ = "second_factors"
+    __table_args__ = (Index("uq_second_factors_user_id", "user_id", unique=True),)
+
+    id: Mapped[int] = mapped_column(Identity(always=True), primary_key=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    totp_secret: Mapped[bytes]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    confirmed_at: Mapped[datetime | None]
+    last_step: Mapped[int | None]
+
+
+class RecoveryCode(Base):
+    """A code that stands in once for one of the second factor. `code_hash` is its SHA-256; a code that was used has no row."""
+
+    __tablename__ = "recovery_codes"
+    __table_args__ = (Index("uq_recovery_codes_user_id_code_hash", "user_id", "code_hash", unique=True),)
+
+    id: Mapped[int] = mapped_column(Identity(always=True), primary_key=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    code_hash: Mapped[bytes]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 
 class Chat(Base):

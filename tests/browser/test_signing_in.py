@@ -2,10 +2,11 @@
 
 from uuid import uuid4
 
+import pyotp
 from playwright.async_api import BrowserContext, expect
 
 from tests.support.clients import PASSWORD
-from tests.support.page import Person
+from tests.support.page import Person, call_module
 
 
 async def test_a_person_makes_an_account_signs_out_and_in_again(stranger: Person) -> None:
@@ -25,6 +26,35 @@ async def test_a_wrong_password_is_told_in_words(stranger: Person) -> None:
     await person.button("Sign in").click()
     await expect(page.get_by_role("alert").filter(has_text="is not right")).to_be_visible()
     await expect(page.get_by_label("E-mail")).to_be_focused()
+
+
+async def test_a_password_that_others_try_first_is_told_in_words(stranger: Person) -> None:
+    page, person = stranger.page, stranger
+    await page.get_by_role("button", name="Make one").click()
+    await person.fill_in(f"{uuid4().hex}@example.com", "password1")
+    await person.button("Make an account").click()
+    await expect(page.get_by_role("alert").filter(has_text="Many people use this password")).to_be_visible()
+    await expect(page.get_by_label("Password")).to_be_focused()
+
+
+async def test_a_code_is_asked_for_where_the_account_has_a_second_factor(stranger: Person) -> None:
+    page, person = stranger.page, stranger
+    email = await person.sign_up()
+    begun = await call_module(page, "api.js", "call", "POST", "/api/auth/second-factor")
+    first = {"body": {"code": pyotp.TOTP(begun["secret"]).now()}}
+    confirmed = await call_module(page, "api.js", "call", "POST", "/api/auth/second-factor/confirm", first)
+    await person.button("Sign out").click()
+    await person.fill_in(email, PASSWORD)
+    await expect(page.get_by_label("Code")).to_be_hidden()
+    await person.button("Sign in").click()
+    await expect(page.get_by_role("alert").filter(has_text="authenticator app")).to_be_visible()
+    await expect(page.get_by_label("Code")).to_be_focused()
+    await page.get_by_label("Code").fill("no code at all")
+    await person.button("Sign in").click()
+    await expect(page.get_by_role("alert").filter(has_text="is not right")).to_be_visible()
+    await page.get_by_label("Code").fill(confirmed["recovery_codes"][0])
+    await person.button("Sign in").click()
+    await expect(person.composer).to_be_focused()
 
 
 async def test_an_address_that_has_an_account_is_told(person: Person) -> None:

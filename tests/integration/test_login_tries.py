@@ -14,7 +14,7 @@ import pytest
 from passlib.hash import bcrypt_sha256
 from redis.asyncio import Redis
 
-from services.api.accounts.queries import Credentials, find_credentials, replace_password_hash
+from services.api.accounts.queries import find_credentials, replace_password_hash
 from services.api.auth.passwords import rounds_of
 from services.launcher.embedded.valkey import EmbeddedValkey
 from shared.database.engine import open_database
@@ -361,9 +361,10 @@ async def test_a_password_that_is_changed_meanwhile_is_not_hashed_back(api: Api)
         assert found
         api.ask("UPDATE users SET password_hash = 'another' WHERE email = %s", email)
         await replace_password_hash(db, found, "the old one, better hashed")
-        assert await find_credentials(db, email) == (found.id, "another")
-        await replace_password_hash(db, Credentials(found.id, "another"), "better")
-        assert await find_credentials(db, email) == (found.id, "better")
+        changed = found._replace(password_hash="another")
+        assert await find_credentials(db, email) == changed
+        await replace_password_hash(db, changed, "better")
+        assert await find_credentials(db, email) == found._replace(password_hash="better")
     await database.dispose()
 
 

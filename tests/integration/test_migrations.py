@@ -118,6 +118,7 @@ def _wait_for_a_waiter(url: str) -> None:
         ("0014", "0016"),
         ("0016", "0017"),
         ("0017", "0018"),
+        ("0019", "0020"),
     ],
 )
 def test_a_migration_that_broke_off_behind_its_transaction_can_be_done_again(
@@ -152,6 +153,21 @@ def test_a_downgrade_leaves_what_is_active_since_the_release_before_would_tell_a
         assert connection.execute("SELECT array_agg(content ORDER BY position) FROM messages").fetchone() == (
             ["1", "3"],
         )
+
+
+def test_the_person_of_a_session_from_before_has_proved_the_password_when_it_began(database_url: str) -> None:
+    """And not at the time of the migration, which would let everybody do for a while what needs a proof."""
+    config = alembic_config(database_url)
+    command.downgrade(config, "0017")
+    with psycopg.connect(database_url) as connection:
+        connection.execute("INSERT INTO users (email, password_hash) VALUES ('a', 'x')")
+        connection.execute(
+            "INSERT INTO sessions (user_id, token_hash, created_at, expires_at)"
+            " SELECT id, 'x', now() - interval '1 day', now() + interval '1 day' FROM users"
+        )
+    command.upgrade(config, "head")
+    with psycopg.connect(database_url) as connection:
+        assert connection.execute("SELECT authenticated_at = created_at FROM sessions").fetchone() == (True,)
 
 
 def test_all_timestamps_know_their_time_zone(database_url: str) -> None:

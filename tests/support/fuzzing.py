@@ -46,7 +46,10 @@ OF_THE_CONNECTION: Final = frozenset({408, 414, 431, 501, 505})
 OF_OTHERS: Final = frozenset({"data_source_unreachable"})
 """Codes of 503 that say nothing about this API: a made-up address of a database leads nowhere."""
 ENDS_THE_LOGIN: Final = frozenset(
-    {("DELETE", "/api/auth/me"), ("POST", "/api/auth/logout"), ("POST", "/api/auth/logout-all")}
+    {
+        *(("DELETE", "/api/auth/me"), ("POST", "/api/auth/logout"), ("POST", "/api/auth/logout-all")),
+        ("DELETE", "/api/auth/sessions/{session_id}"),  # a made-up id may be its own
+    }
 )
 SHOWN: Final = 600
 ODD_TEXTS: Final = (

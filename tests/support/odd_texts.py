@@ -39,6 +39,9 @@ Reader = Callable[[str], None]
 REQUIRED: Final = {
     "email": "a@example.com",
     "password": "correct horse",
+    "current_password": "correct horse",
+    "new_password": "another horse",
+    "code": "123456",
     "content": "x",
     "sql": "SELECT 1",
     "title": "x",

@@ -11,23 +11,22 @@ from services.api.auth.key_format import new_key
 from services.api.bodies import JsonRoute
 from services.api.dependencies import AppResources, SessionPrincipal
 from services.api.fields import BigIntId
+from services.api.reauthentication import RecentlyAuthenticated
 from shared.errors import ScopeNotAllowed
 
 router = APIRouter(route_class=JsonRoute, prefix="/api/auth/keys", tags=["auth"])
-
-KeyMaker = SessionPrincipal
-"""Who may make a key. All that is asked of that person is asked here."""
 
 
 @router.post(
     "",
     status_code=status.HTTP_201_CREATED,
     responses={
+        403: {"description": "origin_not_allowed, credential_not_allowed, reauthentication_required"},
         409: {"description": "too_many_keys"},
         422: {"description": "validation_failed, scope_not_allowed"},
     },
 )
-async def make_key(body: NewKey, principal: KeyMaker, resources: AppResources) -> MadeKey:
+async def make_key(body: NewKey, principal: RecentlyAuthenticated, resources: AppResources) -> MadeKey:
     """Make an API key. The answer alone has it: only its hash is kept."""
     _insist_on_own_scopes(body.scopes)
     key = new_key()

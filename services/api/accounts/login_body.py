@@ -29,9 +29,10 @@ _FORM: Final = {
         "username": {"type": "string"},
         "password": {"type": "string", "format": "password"},
         "cookie": {"type": "boolean", "default": False},
+        "code": {"type": "string"},
     },
 }
-_FIELDS_OF_FORM: Final = (("email", "username"), ("password", "password"), ("cookie", "cookie"))
+_FIELDS_OF_FORM: Final = (("email", "username"), *((name, name) for name in ("password", "cookie", "code")))
 _FLAGS: Final = {**dict.fromkeys(("true", "1", "on", "yes"), True), **dict.fromkeys(("false", "0", "off", "no"), False)}
 _PERCENT_ENCODED: Final = {byte: f"%{byte:02X}" for byte in range(0x80, 0x100)}
 LOGIN_BODY: Final[dict[str, Any]] = {

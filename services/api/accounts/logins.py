@@ -2,7 +2,7 @@
 
 from fastapi import Request, Response
 
-from services.api.accounts.queries import lock_account
+from services.api.accounts.queries import Credentials, lock_account
 from services.api.accounts.schemas import Account, Token
 from services.api.auth.access_tokens import AccessTokens
 from services.api.auth.rotation import Granted, begin_tokens
@@ -10,7 +10,6 @@ from services.api.auth.sessions import SessionClient, add_session, end_sessions,
 from services.api.networks import UNKNOWN, network_of, wide_network_of
 from services.api.resources import Resources
 from shared.errors import TokenInvalid
-from shared.ids import UserId
 
 
 def network_of_client(request: Request) -> str:
@@ -24,32 +23,34 @@ def client_of(request: Request) -> SessionClient:
     return SessionClient(request.headers.get("user-agent"), None if network == UNKNOWN else network)
 
 
-async def begin_cookie_session(request: Request, response: Response, resources: Resources, user_id: UserId) -> Account:
+async def begin_cookie_session(
+    request: Request, response: Response, resources: Resources, found: Credentials
+) -> Account:
     """Begin a session in place of the browser's one before, so that nobody can have chosen its token.
 
     Raises:
-        CredentialsInvalid: the account was deleted a moment ago.
+        CredentialsInvalid: the account was deleted, or its password was changed, a moment ago.
 
     """
     token = new_token()
     async with resources.database.begin() as db:
-        account = await lock_account(db, user_id)
+        account = await lock_account(db, found)
         await end_sessions(db, resources.cookies.read(request))
-        await add_session(db, user_id, hash_token(token), resources.sessions.lifetimes, client_of(request))
+        await add_session(db, found.id, hash_token(token), resources.sessions.lifetimes, client_of(request))
     resources.cookies.write(request, response, token)
     return Account.model_validate(account)
 
 
-async def begin_token_session(request: Request, resources: Resources, user_id: UserId) -> Token:
+async def begin_token_session(request: Request, resources: Resources, found: Credentials) -> Token:
     """Begin a session of tokens.
 
     Raises:
-        CredentialsInvalid: the account was deleted a moment ago.
+        CredentialsInvalid: the account was deleted, or its password was changed, a moment ago.
 
     """
     async with resources.database.begin() as db:
-        await lock_account(db, user_id)
-        granted = await begin_tokens(db, user_id, resources.sessions.lifetimes, client_of(request))
+        await lock_account(db, found)
+        granted = await begin_tokens(db, found.id, resources.sessions.lifetimes, client_of(request))
     return token_of(granted, resources.tokens)
 
 

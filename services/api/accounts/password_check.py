@@ -1,11 +1,21 @@
-"""Checking the password of an e-mail address: the same work, and the same answers, whether or not it has an account."""
+"""Checking the password of an e-mail address: the same work, and the same answers, whether or not it has an account.
+
+And that of an account whose owner is logged in: with the same waiting and the same counts of tries.
+"""
+
+from typing import NamedTuple
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from services.api.accounts.queries import Credentials, find_credentials, replace_password_hash
+from services.api.accounts.queries import (
+    Credentials,
+    find_credentials,
+    find_own_credentials,
+    replace_password_hash,
+)
 from services.api.auth.passwords import rounds_of
 from services.api.resources import Resources
-from shared.errors import CredentialsInvalid
+from shared.errors import CredentialsInvalid, PasswordMismatch
 from shared.ids import UserId
 from shared.telemetry.logs import get_logger
 
@@ -20,8 +30,17 @@ def account_key(user_id: UserId) -> str:
     return f"user {user_id}"
 
 
-async def check_password(resources: Resources, email: str, password: str, network: str) -> UserId:
-    """The account that has this address and this password. A password whose hash is outdated is hashed anew.
+class Proved(NamedTuple):
+    """The credentials whose password was right, and the hash of the password that is to come instead; None for none."""
+
+    credentials: Credentials
+    new_hash: str | None
+
+
+async def check_password(resources: Resources, email: str, password: str, network: str) -> Credentials:
+    """The credentials that have this address and this password. A password whose hash is outdated is hashed anew.
+
+    A right password ends no count of wrong ones yet: the second factor may be missing. `resources.tries.note_right` does.
 
     Raises:
         CredentialsInvalid: the address or the password is wrong.
@@ -39,10 +58,33 @@ async def check_password(resources: Resources, email: str, password: str, networ
         if not verdict.right or found is None:
             await resources.tries.note_wrong(account, network)
             raise CredentialsInvalid
-    await resources.tries.note_right(account, network)
     if verdict.better_hash:
         await _keep(resources, found, verdict.better_hash)
-    return found.id
+    return found
+
+
+async def check_own_password(
+    resources: Resources, user_id: UserId, password: str, network: str, *, to_hash: str | None = None
+) -> Proved:
+    """Check the password of an account whose owner is logged in. `to_hash` is another password, hashed where this one is right.
+
+    Raises:
+        PasswordMismatch: the password is wrong, or the operator has locked the account.
+        TokenInvalid: the account was deleted after its request was let in.
+        TooManyTries: too many were wrong.
+        TooBusy: too many passwords are being checked.
+
+    """
+    async with resources.database.connect() as db:
+        found = await find_own_credentials(db, user_id)
+    account = account_key(user_id)
+    async with resources.passwords.hasher(network, found.email.lower()) as hasher:
+        await resources.tries.check(account, network)
+        is_locked = rounds_of(found.password_hash) is None
+        if is_locked or not (await hasher.verify(password, found.password_hash)).right:
+            await resources.tries.note_wrong(account, network)
+            raise PasswordMismatch
+        return Proved(found, None if to_hash is None else await hasher.hash(to_hash))
 
 
 async def _find(resources: Resources, email: str) -> Credentials | None:

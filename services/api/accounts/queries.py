@@ -3,16 +3,22 @@
 from datetime import datetime
 from typing import Final, NamedTuple
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import delete, exists, func, select, update
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.exc import IntegrityError
 
 from shared.database.engine import Connection, allow_long_statements
-from shared.database.tables import Chat, Generation, User
+from shared.database.tables import Chat, Generation, RecoveryCode, SecondFactor, User
 from shared.errors import CredentialsInvalid, EmailTaken, TokenInvalid
 from shared.generations.cancel import OpenGeneration, delete_generations
 from shared.ids import UserId
 
-_ACCOUNT: Final = (User.id, User.email, User.created_at, User.time_zone)
+_NEW: Final = (User.id, User.email, User.created_at, User.time_zone)
+_HAS_SECOND_FACTOR: Final = exists().where(SecondFactor.user_id == User.id, SecondFactor.confirmed_at.is_not(None))
+_CODES_LEFT: Final = (
+    select(func.count()).select_from(RecoveryCode).where(RecoveryCode.user_id == User.id).correlate(User)
+).scalar_subquery()
+_ACCOUNT: Final = (*_NEW, _HAS_SECOND_FACTOR, _CODES_LEFT)
 
 
 class AccountRow(NamedTuple):
@@ -22,13 +28,21 @@ class AccountRow(NamedTuple):
     email: str
     created_at: datetime
     time_zone: str | None
+    has_second_factor: bool
+    recovery_codes_left: int
 
 
 class Credentials(NamedTuple):
-    """What a password is checked with."""
+    """What a login is checked with."""
 
     id: UserId
     password_hash: str
+    email: str
+    version: int
+    has_second_factor: bool
+
+
+_CREDENTIALS: Final = (User.id, User.password_hash, User.email, User.credentials_version, _HAS_SECOND_FACTOR)
 
 
 async def add_user(db: Connection, email: str, password_hash: str) -> AccountRow:
@@ -38,20 +52,61 @@ async def add_user(db: Connection, email: str, password_hash: str) -> AccountRow
         EmailTaken: an account has this address already, in upper or lower case.
 
     """
-    statement = (
-        insert(User).values(email=email, password_hash=password_hash).on_conflict_do_nothing().returning(*_ACCOUNT)
-    )
+    statement = insert(User).values(email=email, password_hash=password_hash).on_conflict_do_nothing().returning(*_NEW)
     row = (await db.execute(statement)).one_or_none()
     if row is None:
         raise EmailTaken
-    return AccountRow._make(row)
+    return AccountRow._make((*row, False, 0))
 
 
 async def find_credentials(db: Connection, email: str) -> Credentials | None:
     """The credentials of the account with this address, in upper or lower case; None when no account has it."""
-    statement = select(User.id, User.password_hash).where(func.lower(User.email) == func.lower(email))
+    statement = select(*_CREDENTIALS).where(func.lower(User.email) == func.lower(email))
     row = (await db.execute(statement)).one_or_none()
     return Credentials._make(row) if row else None
+
+
+async def find_own_credentials(db: Connection, user_id: UserId) -> Credentials:
+    """The credentials of this account.
+
+    Raises:
+        TokenInvalid: the account was deleted after its request was let in.
+
+    """
+    row = (await db.execute(select(*_CREDENTIALS).where(User.id == user_id))).one_or_none()
+    if row is None:
+        raise TokenInvalid
+    return Credentials._make(row)
+
+
+async def change_password_hash(db: Connection, found: Credentials, password_hash: str) -> bool:
+    """Keep the hash of another password. False where the password has been changed since it was checked."""
+    unchanged = User.id == found.id, User.password_hash == found.password_hash
+    new = {"password_hash": password_hash, "credentials_version": User.credentials_version + 1}
+    changed = update(User).where(*unchanged).values(new).returning(User.id)
+    return (await db.execute(changed)).one_or_none() is not None
+
+
+async def void_logins_under_way(db: Connection, user_id: UserId) -> None:
+    """See to it that no login begins a session that was checked before now. Needs a transaction.
+
+    For each change of who may log in, before the account's sessions are ended: the lock that this takes makes logins wait.
+    """
+    version = User.credentials_version + 1
+    await db.execute(update(User).where(User.id == user_id).values(credentials_version=version))
+
+
+async def change_email(db: Connection, user_id: UserId, email: str) -> None:
+    """Set the account's e-mail address. Needs a transaction, which an error ends.
+
+    Raises:
+        EmailTaken: another account has this address, in upper or lower case.
+
+    """
+    try:
+        await db.execute(update(User).where(User.id == user_id).values(email=email))
+    except IntegrityError as error:
+        raise EmailTaken from error
 
 
 async def replace_password_hash(db: Connection, found: Credentials, password_hash: str) -> None:
@@ -74,34 +129,26 @@ async def find_account(db: Connection, user_id: UserId) -> AccountRow:
     return AccountRow._make(row)
 
 
-async def lock_account(db: Connection, user_id: UserId) -> AccountRow:
+async def lock_account(db: Connection, found: Credentials) -> AccountRow:
     """One account, locked: those who change what belongs to it take turns. Needs a transaction.
 
     The lock is of the kind that does not stop who only refers to the account, as each new message does.
 
     Raises:
-        CredentialsInvalid: the account was deleted after its password was checked.
+        CredentialsInvalid: the account was deleted, or who may log in was changed, after these credentials were checked.
 
     """
-    statement = select(*_ACCOUNT).where(User.id == user_id).with_for_update(key_share=True)
+    unchanged = User.id == found.id, User.credentials_version == found.version
+    statement = select(*_ACCOUNT).where(*unchanged).with_for_update(key_share=True)
     row = (await db.execute(statement)).one_or_none()
     if row is None:
         raise CredentialsInvalid
     return AccountRow._make(row)
 
 
-async def set_time_zone(db: Connection, user_id: UserId, time_zone: str | None) -> AccountRow:
-    """Set the account's time zone, or None for none.
-
-    Raises:
-        TokenInvalid: the account was deleted after its request was let in.
-
-    """
-    statement = update(User).where(User.id == user_id).values(time_zone=time_zone).returning(*_ACCOUNT)
-    row = (await db.execute(statement)).one_or_none()
-    if row is None:
-        raise TokenInvalid
-    return AccountRow._make(row)
+async def set_time_zone(db: Connection, user_id: UserId, time_zone: str | None) -> None:
+    """Set the account's time zone, or None for none."""
+    await db.execute(update(User).where(User.id == user_id).values(time_zone=time_zone))
 
 
 async def delete_account(db: Connection, user_id: UserId) -> list[OpenGeneration]:

@@ -4,14 +4,17 @@ from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Request, Response, status
 
+from services.api.accounts.login import check_login
 from services.api.accounts.login_body import LOGIN_BODY, login_body
-from services.api.accounts.logins import begin_cookie_session, begin_token_session, network_of_client
-from services.api.accounts.password_check import account_key, check_password
-from services.api.accounts.queries import add_user, delete_account, find_account, set_time_zone
+from services.api.accounts.logins import begin_cookie_session, begin_token_session
+from services.api.accounts.password_check import account_key
+from services.api.accounts.queries import add_user, change_email, delete_account, find_account, set_time_zone
 from services.api.accounts.schemas import Account, AccountChange, Login, Signup, Token
+from services.api.auth.new_passwords import check_new_password
 from services.api.bodies import JsonRoute
-from services.api.dependencies import AppResources, CurrentPrincipal, SessionPrincipal
+from services.api.dependencies import AppResources, ClientNetwork, CurrentPrincipal, SessionPrincipal
 from services.api.generations.cancellation import end_deleted
+from services.api.reauthentication import RecentlyAuthenticated, insist_on_recent_authentication
 from shared.protocol.feed_events import ACCOUNT_DELETED
 
 router = APIRouter(route_class=JsonRoute, prefix="/api/auth", tags=["auth"])
@@ -27,11 +30,16 @@ _BUSY: Final[dict[int | str, dict[str, Any]]] = {503: {"description": "database_
 @router.post(
     "/signup",
     status_code=status.HTTP_201_CREATED,
-    responses=_BUSY | {409: {"description": "email_taken"}, 429: {"description": "too_many_signups"}},
+    responses=_BUSY
+    | {
+        409: {"description": "email_taken"},
+        422: {"description": "validation_failed, password_too_common, password_is_the_email, password_is_the_product"},
+        429: {"description": "too_many_signups"},
+    },
 )
-async def signup(request: Request, body: Signup, resources: AppResources) -> Account:
+async def signup(body: Signup, resources: AppResources, network: ClientNetwork) -> Account:
     """Make an account."""
-    network = network_of_client(request)
+    await check_new_password(body.password, body.email)
     async with resources.passwords.hasher(network, body.email) as hasher:
         await resources.signups.take(network)
         password_hash = await hasher.hash(body.password)
@@ -44,16 +52,20 @@ async def signup(request: Request, body: Signup, resources: AppResources) -> Acc
 @router.post(
     "/login",
     openapi_extra=LOGIN_BODY,
-    responses=_BUSY
-    | {
-        401: {"description": "credentials_invalid"},
+    responses={
+        401: {"description": "credentials_invalid, second_factor_required, code_invalid"},
         403: {"description": "origin_not_allowed, cookie_needs_https"},
         422: {"description": "validation_failed"},
         429: {"description": "too_many_tries"},
+        503: {"description": "database_unavailable, too_busy, second_factor_unavailable"},
     },
 )
 async def login(
-    request: Request, body: Annotated[Login, Depends(login_body)], resources: AppResources, response: Response
+    request: Request,
+    body: Annotated[Login, Depends(login_body)],
+    resources: AppResources,
+    response: Response,
+    network: ClientNetwork,
 ) -> Token | Account:
     """Begin a session: of tokens, or, with `cookie`, one that a cookie names.
 
@@ -63,10 +75,10 @@ async def login(
     if body.cookie:
         resources.cookies.insist_on_transport(request)
         resources.cookies.insist_on_origin(request)
-    user_id = await check_password(resources, body.email, body.password, network_of_client(request))
+    found = await check_login(resources, body, network)
     if body.cookie:
-        return await begin_cookie_session(request, response, resources, user_id)
-    return await begin_token_session(request, resources, user_id)
+        return await begin_cookie_session(request, response, resources, found)
+    return await begin_token_session(request, resources, found)
 
 
 @router.get("/me")
@@ -77,16 +89,35 @@ async def me(principal: CurrentPrincipal, resources: AppResources) -> Account:
     return Account.model_validate(row)
 
 
-@router.patch("/me")
+@router.patch(
+    "/me",
+    responses={
+        403: {"description": "origin_not_allowed, credential_not_allowed, reauthentication_required"},
+        409: {"description": "email_taken"},
+    },
+)
 async def change_me(body: AccountChange, principal: SessionPrincipal, resources: AppResources) -> Account:
-    """Set the account's time zone: the date that a model is told is the date there."""
-    async with resources.database.connect() as db:
-        row = await set_time_zone(db, principal.user_id, body.time_zone)
+    """Set the account's time zone, or its e-mail address. The date that a model is told is the date in that zone.
+
+    The address is what the account is logged in with, so that needs a recent authentication.
+    """
+    if body.email is not None:
+        await insist_on_recent_authentication(principal, resources)
+    async with resources.database.begin() as db:
+        if "time_zone" in body.model_fields_set:
+            await set_time_zone(db, principal.user_id, body.time_zone)
+        if body.email is not None:
+            await change_email(db, principal.user_id, body.email)
+        row = await find_account(db, principal.user_id)
     return Account.model_validate(row)
 
 
-@router.delete("/me", status_code=status.HTTP_204_NO_CONTENT)
-async def delete_me(principal: SessionPrincipal, resources: AppResources) -> None:
+@router.delete(
+    "/me",
+    status_code=status.HTTP_204_NO_CONTENT,
+    responses={403: {"description": "origin_not_allowed, credential_not_allowed, reauthentication_required"}},
+)
+async def delete_me(principal: RecentlyAuthenticated, resources: AppResources) -> None:
     """Delete the account with all of its chats. Their generations are stopped."""
     async with resources.database.begin() as db:
         deleted = await delete_account(db, principal.user_id)

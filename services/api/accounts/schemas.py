@@ -3,14 +3,16 @@
 from datetime import datetime
 from typing import Annotated, Final, Literal, Self
 
-from pydantic import AfterValidator, EmailStr, StringConstraints, model_validator, validate_email
+from pydantic import AfterValidator, EmailStr, StringConstraints, field_validator, model_validator, validate_email
 from pydantic_core import PydanticCustomError, PydanticKnownError
 
+from services.api.auth.new_passwords import MIN_PASSWORD
 from services.api.auth.passwords import MAX_NORMAL, normalized, too_long
 from services.api.auth.sessions import SessionKind
 from services.api.fields import Body, BodyId, Flag, Storable, TimeZone, Uuid, View
 
-MIN_PASSWORD: Final = 8
+MAX_CODE: Final = 100
+"""Characters of a code as it is typed."""
 
 
 def _right_length(password: str) -> str:
@@ -38,34 +40,102 @@ def _as_kept(email: str) -> str:
         return email
 
 
+def _none_for_nothing(code: str) -> str | None:
+    """A form sends its empty fields too."""
+    return code.strip() or None
+
+
+Email = Annotated[EmailStr, Storable]
+TypedPassword = Annotated[str, StringConstraints(max_length=1024), Storable]
+"""A password that is right or wrong, whatever its form."""
+Code = Annotated[str, StringConstraints(max_length=MAX_CODE), Storable]
+"""A code of the second factor, or a recovery code, likewise."""
+
+
 class Signup(Body):
     """A new account. The password has 8 to 1024 characters of any kind."""
 
-    email: Annotated[EmailStr, Storable]
+    email: Email
     password: Password
 
 
 class Login(Body):
-    """Credentials. Their form is not checked: they are right or wrong. With `cookie`, the answer sets a session cookie."""
+    """Credentials. Their form is not checked: they are right or wrong. With `cookie`, the answer sets a session cookie.
+
+    `code` is one of the second factor, or a recovery code; an account without a second factor needs none.
+    """
 
     email: Annotated[str, StringConstraints(max_length=1024), Storable, AfterValidator(_as_kept)]
-    password: Annotated[str, StringConstraints(max_length=1024), Storable]
+    password: TypedPassword
     cookie: Flag = False
+    code: Annotated[Code, AfterValidator(_none_for_nothing)] | None = None
 
 
 class AccountChange(Body):
     """What is changed of an account. `time_zone` is an IANA name, such as Europe/Berlin; null for none."""
 
-    time_zone: TimeZone | None
+    time_zone: TimeZone | None = None
+    email: Email | None = None
+
+    @field_validator("email", mode="before")
+    @classmethod
+    def _is_there(cls, email: object) -> object:
+        if email is None:
+            raise PydanticKnownError("string_type")  # null takes nothing away: an account has an address
+        return email
+
+    @model_validator(mode="after")
+    def _changes_something(self) -> Self:
+        if not self.model_fields_set:
+            raise ValueError("must have time_zone or email")
+        return self
+
+
+class PasswordChange(Body):
+    """The account's password, and the one that is to come instead, of 8 to 1024 characters of any kind."""
+
+    current_password: TypedPassword
+    new_password: Password
+
+
+class Reauthentication(Body):
+    """The account's password, and a code where the account has a second factor."""
+
+    password: TypedPassword
+    code: Annotated[Code, AfterValidator(_none_for_nothing)] | None = None
+
+
+class CodeGiven(Body):
+    """A code of the second factor."""
+
+    code: Code
 
 
 class Account(View):
-    """An account as its owner sees it. `time_zone` is an IANA name; null where none was set, which means UTC."""
+    """An account as its owner sees it. `time_zone` is an IANA name; null where none was set, which means UTC.
+
+    `recovery_codes_left` is how many recovery codes were not used yet.
+    """
 
     id: int
     email: str
     created_at: datetime
     time_zone: str | None
+    has_second_factor: bool = False
+    recovery_codes_left: int = 0
+
+
+class NewSecondFactor(View):
+    """A secret for an authenticator app: in base32, and as an `otpauth:` URI to show as a QR code. Told once."""
+
+    secret: str
+    uri: str
+
+
+class RecoveryCodes(View):
+    """Codes that stand in for one of the second factor, once each. Told once."""
+
+    recovery_codes: list[str]
 
 
 class Token(View):

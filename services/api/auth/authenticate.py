@@ -81,10 +81,17 @@ async def _by_access_token(
 ) -> Principal:
     if not token:
         raise Unauthenticated
-    user_id, session_id, expires_at = tokens.read(token)
+    user_id, session_id, issued_at, expires_at = tokens.read(token)
     if not await _is_live(user_id, session_id, accounts, sessions):
         raise TokenInvalid
-    return Principal(user_id, "access_token", hash_token(token), session_id=session_id, expires_at=expires_at)
+    return Principal(
+        user_id,
+        "access_token",
+        hash_token(token),
+        session_id=session_id,
+        expires_at=expires_at,
+        issued_at=issued_at if session_id is None else None,
+    )
 
 
 async def _by_key(key: str, keys: KeyLookup, scope: KeyScope | None) -> Principal:

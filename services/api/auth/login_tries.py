@@ -1,4 +1,4 @@
-"""How many wrong passwords are tried. Source: OWASP authentication; NIST SP 800-63B, section 3.2.2.
+"""How many wrong passwords, and codes of second factors, are tried. Source: OWASP authentication; NIST SP 800-63B, section 3.2.2.
 
 Counted a minute are the wrong tries at an account from one network, those from one network at all accounts, and those at one
 account from all networks. The last two stop nobody whose account has come in from the network before: so from a network that
@@ -20,11 +20,15 @@ from shared.errors import TooManyTries
 
 WINDOW: Final = 60
 """Seconds."""
+CODE_WINDOW: Final = 3600
+"""Seconds. Of a million codes three are right at a time, so that as many tries a minute as at passwords would be too many. Only
+who has the password can make them, and so keep an owner out. And no count of codes stops a recovery code.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class TryLimits:
-    """Wrong tries a minute: at an account `from_network`, `of_network` at all accounts, `at_account` from new networks.
+    """Wrong tries in a window: at an account `from_network`, `of_network` at all accounts, `at_account` from new networks.
 
     0 means no limit.
     """
@@ -41,13 +45,16 @@ class LoginTries:
     """Counts wrong tries, and refuses further ones.
 
     Counts are kept in Redis, for all processes of the deployment. Each process counts too, for the time without Redis.
+    `kind` begins the names of the counts: those of codes are apart from those of passwords. `window` is in seconds.
     """
 
-    def __init__(self, tries: TriesInRedis, limits: TryLimits) -> None:
+    def __init__(self, tries: TriesInRedis, limits: TryLimits, *, kind: str = "", window: int = WINDOW) -> None:
         self.known = KnownNetworks(tries)
         self._limits = limits
         self._name = tries.name
-        self._local = LocalCounts(WINDOW)
+        self._kind = kind
+        self._window = window
+        self._local = LocalCounts(window)
         self._shared = SharedCounts(tries)
 
     async def check(self, account: str, network: str) -> None:
@@ -80,7 +87,7 @@ class LoginTries:
             names = self._names(account, network)
             for name in names:
                 self._local.add(name)
-            await self._shared.add(dict.fromkeys(names, WINDOW))
+            await self._shared.add(dict.fromkeys(names, self._window))
 
     async def note_right(self, account: str, network: str) -> None:
         """Forget the wrong tries at this account from this network, and remember that the account came in from there.
@@ -95,4 +102,8 @@ class LoginTries:
 
     def _names(self, account: str, network: str) -> tuple[str, str, str]:
         """What the three counts are called."""
-        return self._name("pair", account, network), self._name("network", network), self._name("account", account)
+        return (
+            self._name(f"{self._kind}pair", account, network),
+            self._name(f"{self._kind}network", network),
+            self._name(f"{self._kind}account", account),
+        )

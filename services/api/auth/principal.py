@@ -42,6 +42,7 @@ class Principal:
 
     `session_id` is the session that the credential belongs to; None for an API key, and for what a release before has signed.
     `expires_at` is the time, in seconds since 1970, from which the credential is void; None where a row alone decides.
+    `issued_at`, in the same seconds, is known of an access token that belongs to no session.
     `key_id` is the API key's, None for every other credential. `scopes` are what the credential allows: a person's allow
     everything that the person may do.
     """
@@ -52,5 +53,6 @@ class Principal:
     stream: StreamOf | None = None
     session_id: int | None = None
     expires_at: float | None = None
+    issued_at: float | None = None
     key_id: int | None = None
     scopes: frozenset[KeyScope] = ALL_SCOPES

@@ -187,6 +187,19 @@ async def end_other_sessions(db: Connection, user_id: UserId, keep: int | None) 
     await db.execute(delete(Session).where(*others))
 
 
+async def note_authentication(db: Connection, user_id: UserId, session_id: int) -> None:
+    """Note that the person of this session has proved now who they are."""
+    session = Session.id == session_id, Session.user_id == user_id
+    await db.execute(update(Session).where(*session).values(authenticated_at=func.now()))
+
+
+async def is_recently_authenticated(db: Connection, user_id: UserId, session_id: int, within: timedelta) -> bool:
+    """Whether the person of this session has proved within this time who they are. False where the session has ended."""
+    session = Session.id == session_id, Session.user_id == user_id
+    recent = Session.authenticated_at > func.now() - cast(literal(within), Interval)
+    return bool(await db.scalar(select(recent).where(*session)))
+
+
 async def extend_sessions(db: Connection, session_ids: Collection[int], lifetimes: Lifetimes) -> None:
     """Let these sessions last for their idle time again. Those that somebody else is changing are left as they are."""
     due = (

@@ -13,9 +13,11 @@ import httpx
 import jwt
 import psycopg
 import pytest
+from passlib.hash import bcrypt_sha256
 
 from tests.conftest import SECRET
-from tests.support.clients import PASSWORD, Client
+from tests.support.clients import PASSWORD, Client, refusal_of
+from tests.support.turns import execute
 from tests.unit.test_forged_tokens import FORGED
 
 
@@ -43,7 +45,14 @@ async def test_signing_up_makes_an_account_and_never_shows_its_password(http: ht
     email = address()
     response = await sign_up(http, email)
     assert response.status_code == 201
-    assert response.json().keys() == {"id", "email", "created_at", "time_zone"}
+    assert response.json().keys() == {
+        "id",
+        "email",
+        "created_at",
+        "time_zone",
+        "has_second_factor",
+        "recovery_codes_left",
+    }
     assert response.json()["email"] == email
     assert response.json()["created_at"].endswith(("Z", "+00:00"))
 
@@ -274,6 +283,35 @@ async def test_any_password_of_8_to_1024_characters_works(http: httpx.AsyncClien
     email = address()
     assert (await sign_up(http, email, password)).status_code == 201
     assert (await log_in(http, email, password)).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("password", "code"),
+    [
+        ("password1", "password_too_common"),
+        ("PassWord1", "password_too_common"),
+        ("{local}", "password_is_the_email"),
+        ("{local}@example.com", "password_is_the_email"),
+        ("CortexAI123", "password_is_the_product"),
+    ],
+)
+async def test_a_password_that_others_try_first_is_refused_by_name(
+    http: httpx.AsyncClient, password: str, code: str
+) -> None:
+    local = f"ada.{uuid4().hex}"
+    body = {"email": f"{local}@example.com", "password": password.format(local=local)}
+    refused = await http.post("/api/auth/signup", json=body)
+    assert refusal_of(refused) == (422, code)
+    assert refused.json()["field"] == "password"
+    assert refused.headers["Content-Type"] == "application/problem+json"
+    assert (await http.post("/api/auth/login", json=body)).status_code == 401  # nothing was made
+
+
+async def test_who_has_a_weak_password_from_before_logs_in(http: httpx.AsyncClient, database_url: str) -> None:
+    email, weak = address(), bcrypt_sha256.using(rounds=4).hash("password1")
+    await sign_up(http, email)
+    execute(database_url, "UPDATE users SET password_hash = %s WHERE email = %s", weak, email)
+    assert (await log_in(http, email, "password1")).status_code == 200
 
 
 @pytest.mark.parametrize("password", ["", "x" * 7, "x" * 1025, "correct\0horse", 12345678, None, ["x" * 8]])

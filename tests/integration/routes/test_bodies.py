@@ -250,6 +250,9 @@ async def test_a_uuid_has_one_spelling(client: Client, spelled: str) -> None:
         ("POST", "/api/auth/stream-ticket", {"chat_id": "1"}, "chat_id"),
         ("POST", "/api/auth/stream-ticket", {"chat_id": True}, "chat_id"),
         ("POST", "/api/auth/stream-ticket", {"chat_id": 1.0}, "chat_id"),
+        ("POST", "/api/auth/login", {"email": "a@b.c", "password": "x", "code": 123456}, "code"),
+        ("POST", "/api/auth/reauthenticate", {"password": 12345678}, "password"),
+        ("POST", "/api/auth/password", {"current_password": "x", "new_password": 12345678}, "new_password"),
     ],
     ids=str,
 )

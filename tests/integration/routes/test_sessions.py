@@ -9,7 +9,7 @@ from http.cookies import Morsel, SimpleCookie
 import httpx
 import pytest
 
-from services.api.accounts.queries import lock_account
+from services.api.accounts.queries import find_own_credentials, lock_account
 from services.api.auth.session_lookup import SessionLookup
 from services.api.auth.sessions import (
     MAX_SESSIONS,
@@ -368,7 +368,7 @@ async def test_the_bound_holds_for_those_who_log_in_at_once(
 
     async def begin_session() -> None:
         async with database.begin() as db:
-            await lock_account(db, user)
+            await lock_account(db, await find_own_credentials(db, user))
             await add_session(db, user, hash_token(new_token()), LIFETIMES, SessionClient(None, None))
 
     for _ in range(2):

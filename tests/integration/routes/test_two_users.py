@@ -45,6 +45,8 @@ OWNED: Final = (
     ("sessions", "user_id = {user}"),
     ("api_keys", "user_id = {user}"),
     ("refresh_tokens", "session_id IN (SELECT id FROM sessions WHERE user_id = {user})"),
+    ("second_factors", "user_id = {user}"),
+    ("recovery_codes", "user_id = {user}"),
 )
 
 

@@ -1,5 +1,7 @@
 // Requests to the API, and its errors as exceptions. Source: docs/protocol.md §3.
 
+/** What a login is refused with: nobody was signed in yet. */
+const OF_LOGINS = new Set(["credentials_invalid", "second_factor_required", "code_invalid"]);
 const ROOT = document.documentElement.dataset.root;
 
 /** The API refused. `code` is stable. `retryAfter` is in seconds, 0 where none is said. */
@@ -48,7 +50,7 @@ export async function send(method, path, { body, headers = {}, signal } = {}) {
   }
   if (response.ok) return response;
   const refused = new Refused(response.status, await readProblem(response), Number(response.headers.get("Retry-After")) || 0);
-  if (refused.status === 401 && refused.code !== "credentials_invalid") {
+  if (refused.status === 401 && !OF_LOGINS.has(refused.code)) {
     for (const listener of listeners) listener();
   }
   throw refused;

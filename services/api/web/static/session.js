@@ -14,14 +14,18 @@ export async function findAccount() {
   }
 }
 
-/** Signs in, and returns the account. Throws Refused: `credentials_invalid`. */
-export async function signIn(email, password) {
-  const account = await call("POST", "/api/auth/login", { body: { email, password, cookie: true } });
+/**
+ * Signs in, and returns the account. `code` is one of the second factor, or a recovery code.
+ *
+ * Throws Refused: `credentials_invalid`; `second_factor_required` and `code_invalid` where the password is right.
+ */
+export async function signIn(email, password, code = "") {
+  const account = await call("POST", "/api/auth/login", { body: { email, password, cookie: true, ...(code && { code }) } });
   channel.postMessage(account.id);
   return account;
 }
 
-/** Makes an account, signs in, and returns it. Throws Refused: `email_taken`, `validation_failed`. */
+/** Makes an account, signs in, and returns it. Throws Refused: `email_taken`, `validation_failed`, `password_too_common` and its like. */
 export async function signUp(email, password) {
   await call("POST", "/api/auth/signup", { body: { email, password } });
   return signIn(email, password);

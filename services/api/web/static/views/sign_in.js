@@ -15,9 +15,12 @@ export function showSignIn(root, onSignedIn) {
   let mode = MODES.in;
   const title = el("h1");
   const lead = el("p", { class: "lead" });
-  const email = el("input", { type: "email", id: "email", name: "email", required: true, autocomplete: "username", inputmode: "email" });
-  const password = el("input", { type: "password", id: "password", name: "password", required: true, "aria-describedby": "password-hint" });
+  const email = el("input", { type: "email", id: "email", name: "email", required: true, autocomplete: "username", inputmode: "email", oninput: () => askForCode(false) });
+  const password = el("input", { type: "password", id: "password", name: "password", required: true, "aria-describedby": "password-hint", oninput: () => askForCode(false) });
   const hint = el("p", { class: "hint", id: "password-hint" }, "At least 8 characters.");
+  const code = el("input", { type: "text", id: "code", name: "code", autocomplete: "one-time-code", "aria-describedby": "code-hint" });
+  const codeHint = el("p", { class: "hint", id: "code-hint" }, "From your authenticator app. A recovery code will do too.");
+  const codeField = el("div", { class: "field", hidden: true }, el("label", { for: "code" }, "Code"), code, codeHint);
   const problem = el("p", { class: "form-error", role: "alert" });
   const submit = el("button", { type: "submit", class: "button primary wide" });
   const question = el("span");
@@ -27,6 +30,7 @@ export function showSignIn(root, onSignedIn) {
     { onsubmit: (event) => { event.preventDefault(); void enter(); } },
     el("div", { class: "field" }, el("label", { for: "email" }, "E-mail"), email),
     el("div", { class: "field" }, el("label", { for: "password" }, "Password"), password, hint),
+    codeField,
     problem,
     submit,
   );
@@ -43,6 +47,14 @@ export function showSignIn(root, onSignedIn) {
     if (mode === MODES.up) password.minLength = 8;
     else password.removeAttribute("minlength");
     problem.textContent = "";
+    askForCode(false);
+  }
+
+  /** Shows the field for a code, once a sign-in says that the account needs one, or hides the field. */
+  function askForCode(isNeeded) {
+    codeField.hidden = !isNeeded;
+    code.required = isNeeded;
+    code.value = "";
   }
 
   async function enter() {
@@ -50,17 +62,22 @@ export function showSignIn(root, onSignedIn) {
     submit.disabled = true;
     let account;
     try {
-      account = await (mode === MODES.in ? signIn : signUp)(email.value.trim(), password.value);
+      account = await (mode === MODES.in ? signIn : signUp)(email.value.trim(), password.value, code.value.trim());
     } catch (error) {
       if (!(error instanceof Refused || error instanceof Unreachable)) throw error;
       problem.textContent = exceptionWords(error);
-      const field = error instanceof Refused && error.field === "password" ? password : email;
-      field.focus();
+      if (["second_factor_required", "code_invalid"].includes(error.code)) askForCode(true);
+      fieldOf(error).focus();
       return;
     } finally {
       submit.disabled = false;
     }
     onSignedIn(account);
+  }
+
+  function fieldOf(error) {
+    if (!codeField.hidden) return code;
+    return error.field === "password" ? password : email;
   }
 
   show(MODES.in);
