@@ -103,7 +103,8 @@ async def test_a_client_whose_token_runs_out_refreshes_and_loses_and_doubles_not
     login = (await client.http.post("/api/auth/login", json=credentials)).json()
     claims = jwt.decode(login["access_token"], SECRET, algorithms=["HS256"], audience="cortexai-api")
     now = int(time.time())  # clocks may differ by 10 s, so this is over in 2 s
-    ending = jwt.encode({**claims, "iat": now - 60, "exp": now - 8}, SECRET, algorithm="HS256")
+    header = jwt.get_unverified_header(login["access_token"])
+    ending = jwt.encode({**claims, "iat": now - 60, "exp": now - 8}, SECRET, algorithm="HS256", headers=header)
     hold = uuid4().hex
     posted = await post(client, f"[[tokens=20 after=10 hold={hold}]]")
     making = asyncio.create_task(worker.attempts.run(posted.generation_id))
