@@ -77,7 +77,8 @@ async def test_axe_finds_no_fault(stranger: Person, groq_url: str, scheme: Liter
 
 async def test_everything_is_reached_with_the_keyboard(person: Person) -> None:
     page = person.page
-    await person.ask("Hello [[tokens=3]]")
+    answer = await person.ask("Hello [[tokens=3]]")
+    await expect(person.button("Answer again", within=answer)).to_be_visible()
     names: list[str] = []
     while "Skip to the message box" not in names:
         assert len(names) < 60

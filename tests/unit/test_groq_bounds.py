@@ -10,7 +10,7 @@ from services.worker.models.groq.calls import said_calls
 from services.worker.models.groq.reader import MAX_HELD_CHARS, AnswerReader, Chunk
 
 TOOLS = ("web_search", "current_time")
-SECONDS = 2.0
+SECONDS = 8.0
 """Of CPU for one text. The dearest takes a quarter of a second, most take a hundredth; what is cubic has no end."""
 PIECES = [
     "<arg_key>",
