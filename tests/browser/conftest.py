@@ -3,10 +3,11 @@
 import asyncio
 import os
 from collections.abc import AsyncIterator
+from typing import Final
 
 import pytest
 from cryptography.fernet import Fernet
-from playwright.async_api import Browser, BrowserContext, Page, async_playwright
+from playwright.async_api import Browser, BrowserContext, Page, async_playwright, expect
 
 from services.launcher.embedded.postgres import EmbeddedPostgres
 from shared.data_sources.sandbox.server import prepare
@@ -17,6 +18,11 @@ from tests.support.system import System
 
 LAUNCH_OPTIONS = ["--no-sandbox", "--disable-dev-shm-usage"]
 """Chromium's sandbox needs rights that containers often lack, and /dev/shm more room than they often give."""
+
+
+PATIENCE_MS: Final = 20_000
+"""How long a page may take to show what is expected. The default, 5 s, is short on a machine that runs two browsers."""
+expect.set_options(timeout=PATIENCE_MS)
 
 
 @pytest.fixture(scope="session")

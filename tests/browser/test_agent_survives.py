@@ -11,6 +11,7 @@ from playwright.async_api import Browser, expect
 
 from services.launcher.embedded.postgres import EmbeddedPostgres
 from shared.data_sources.sandbox.server import prepare
+from tests.browser.conftest import PATIENCE_MS
 from tests.conftest import NewSystem
 from tests.doubles import groq_control
 from tests.support.chromium import watched_context
@@ -60,7 +61,7 @@ def patience() -> Iterator[None]:
     """Expectations of this test wait so long. Those of all other tests wait as before."""
     expect.set_options(timeout=PATIENCE)
     yield
-    expect.set_options(timeout=None)
+    expect.set_options(timeout=PATIENCE_MS)
 
 
 @pytest.fixture
