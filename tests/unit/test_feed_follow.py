@@ -8,7 +8,6 @@ from contextlib import aclosing, asynccontextmanager
 import pytest
 
 from services.api.feed.follow import PAGE, Began, Told, follow
-from services.api.streaming.follow import Quiet
 from shared.ids import UserId
 from shared.streams.feed.in_memory import InMemoryFeeds
 from shared.streams.feed.port import FeedAppend
@@ -34,10 +33,7 @@ class Reader:
         return self.runs[-1][-1] if self.runs[-1] else 0
 
     async def _read(self) -> None:
-        async def exists() -> bool:
-            return True
-
-        events = follow(self._feeds, USER, self.reached, begins_anew=self.reached is None, may_read=exists)
+        events = follow(self._feeds, USER, self.reached, begins_anew=self.reached is None)
         async with aclosing(events):
             async for event in events:
                 if isinstance(event, Told):
@@ -94,32 +90,6 @@ async def test_whatever_happens_to_a_feed_a_reader_has_all_numbers_or_is_told_to
     await reader.stop()
     for run in [run for one in readers for run in one.runs if run]:
         assert run == list(range(run[0], run[0] + len(run)))
-
-
-async def test_a_reader_whose_account_is_gone_ends_when_it_is_quiet() -> None:
-    async def exists() -> bool:
-        return False
-
-    feeds = InMemoryFeeds(keep_alive=0.01)
-    events = [event async for event in follow(feeds, USER, None, begins_anew=True, may_read=exists)]
-    assert [type(event) for event in events] == [Began, Quiet]
-
-
-async def test_a_reader_whose_session_has_ended_ends_though_the_feed_is_never_quiet() -> None:
-    is_logged_in = True
-
-    async def may_read() -> bool:
-        return is_logged_in
-
-    feeds = InMemoryFeeds(keep_alive=60)
-    events = follow(feeds, USER, None, begins_anew=True, may_read=may_read, look_every=0)
-    async with asyncio.timeout(10):
-        assert isinstance(await anext(events), Began)
-        for number in (b"1", b"2"):
-            await feeds.append([FeedAppend(USER, (number,))])
-            assert isinstance(await anext(events), Told)
-        is_logged_in = False
-        assert [event async for event in events] == []
 
 
 async def test_a_reader_that_was_away_for_long_gets_more_than_a_page() -> None:

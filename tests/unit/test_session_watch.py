@@ -23,6 +23,8 @@ class Streams:
         self.live = {1, 2}
         self.live_keys = {1}
         self.asked: list[set[int]] = []
+        self.is_asked, self.may_answer = asyncio.Event(), asyncio.Event()
+        self.may_answer.set()
         self.error: Exception | None = None
         self.now = NOW
         self.watch = SessionWatch(self.slots, self.find_live, self.find_live_keys, every=0.001, clock=lambda: self.now)
@@ -46,7 +48,8 @@ class Streams:
 
     async def find_live(self, session_ids: Collection[int]) -> set[int]:
         self.asked.append(set(session_ids))
-        await asyncio.sleep(0)
+        self.is_asked.set()
+        await self.may_answer.wait()
         if self.error:
             raise self.error
         return self.live & set(session_ids)
@@ -117,9 +120,11 @@ async def test_streams_go_on_while_the_database_does_not_answer(streams: Streams
 
 async def test_a_stream_that_opens_while_the_database_answers_is_judged_by_the_next_look(streams: Streams) -> None:
     streams.open("a", 1)
+    streams.may_answer.clear()
     looking = asyncio.create_task(streams.watch.look())
-    await asyncio.sleep(0)
+    await streams.is_asked.wait()
     streams.open("b", 3)
+    streams.may_answer.set()
     await looking
     assert streams.cut == []
     await streams.watch.look()

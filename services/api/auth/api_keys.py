@@ -30,15 +30,11 @@ from shared.ids import UserId
 
 
 class KeyRow(NamedTuple):
-    """A key that is good. `scopes` are all that it allows. `expires_at` is in Unix seconds; None where it does not expire.
-
-    `is_due`: its use has not been noted for a while.
-    """
+    """A key that is good. `scopes` are all that it allows. `is_due`: its use has not been noted for a while."""
 
     id: int
     user_id: UserId
     scopes: frozenset[KeyScope]
-    expires_at: float | None
     is_due: bool
 
 
@@ -52,7 +48,6 @@ _FIND: Final = select(
     ApiKey.id,
     ApiKey.user_id,
     ApiKey.scopes,
-    ApiKey.expires_at,
     _IS_DUE.label("is_due"),
 ).where(ApiKey.key_hash == any_(bindparam("key_hashes", type_=ARRAY(LargeBinary))), _IS_GOOD)
 _FIND_LIVE: Final = select(ApiKey.id).where(ApiKey.id == any_(bindparam("key_ids", type_=ARRAY(BigInteger))), _IS_GOOD)
@@ -62,8 +57,8 @@ async def find_keys(db: Connection, key_hashes: Collection[bytes]) -> dict[bytes
     """The good ones among the keys with these hashes. A key goes with its account, so the account exists too."""
     rows = await db.execute(_FIND, {"key_hashes": list(key_hashes)})
     return {
-        key_hash: KeyRow(key_id, UserId(user_id), granted(scopes), ends.timestamp() if ends else None, is_due)
-        for key_hash, key_id, user_id, scopes, ends, is_due in rows
+        key_hash: KeyRow(key_id, UserId(user_id), granted(scopes), is_due)
+        for key_hash, key_id, user_id, scopes, is_due in rows
     }
 
 

@@ -35,15 +35,6 @@ class KeyLookup:
             self._notes.add(found.id)
         return found
 
-    async def exists(self, key_hash: bytes) -> bool:
-        """Whether the key with this hash is good. That makes no use of the key.
-
-        Raises:
-            SQLAlchemyError, DatabaseUnavailable: as `find`.
-
-        """
-        return await self._lookup.get(key_hash) is not None
-
     async def find_live(self, key_ids: Collection[int]) -> set[int]:
         """Those of these keys that are good, by one query. That makes no use of them.
 

@@ -53,15 +53,6 @@ class SessionLookup:
         session = await self._by_id.get(session_id)
         return self._used(session) if session and session.user_id == user_id else None
 
-    async def exists(self, session_id: int) -> bool:
-        """Whether the session has not ended. That makes no use of the session.
-
-        Raises:
-            SQLAlchemyError, DatabaseUnavailable: as `find`.
-
-        """
-        return await self._by_id.get(session_id) is not None
-
     async def find_live(self, session_ids: Collection[int]) -> frozenset[int]:
         """Those of these sessions that have not ended, by one query. That makes no use of them.
 

@@ -1,19 +1,15 @@
 """The live feed: one connection for all that happens to a user's chats."""
 
-from collections.abc import Awaitable, Callable
-from functools import partial
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Header, Query
 from starlette.responses import Response
 
-from services.api.auth.principal import Principal
 from services.api.bodies import JsonRoute
 from services.api.dependencies import AppResources, EventsReader, TakesStreamSlot
 from services.api.event_stream import event_stream
 from services.api.feed.encoder import encode_feed, read_id
 from services.api.feed.follow import follow
-from services.api.resources import Resources
 
 router = APIRouter(route_class=JsonRoute, prefix="/api/events", tags=["feed"])
 
@@ -35,20 +31,6 @@ async def get_events(
     The answer is 200 though Redis is away, since a browser gives up an EventSource for any other. The body is cut then.
     """
     event_id = last_event_id or after
-    events = follow(
-        resources.streams.feed_reader,
-        principal.user_id,
-        read_id(event_id),
-        begins_anew=not event_id,
-        may_read=_may_read(principal, resources),
-    )
+    feed = resources.streams.feed_reader
+    events = follow(feed, principal.user_id, read_id(event_id), begins_anew=not event_id)
     return event_stream(encode_feed(events))
-
-
-def _may_read(principal: Principal, resources: Resources) -> Callable[[], Awaitable[bool]]:
-    """Looks whether the reader's session or API key is there, which goes with its account; else whether the account is."""
-    if principal.key_id is not None:
-        return partial(resources.keys.exists, principal.credential_hash)
-    if principal.session_id is not None:
-        return partial(resources.sessions.exists, principal.session_id)
-    return partial(resources.accounts.exists, principal.user_id)

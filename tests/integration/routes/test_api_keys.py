@@ -24,7 +24,6 @@ from tests.integration.conftest import serve
 from tests.integration.routes.test_principal import SECURED, endless, refusal_in
 from tests.support.api_keys import by_key, made_key
 from tests.support.clients import Client, logged_in, refusal_of
-from tests.support.feeds import open_tab
 from tests.support.signed_in import logged_in_browser
 from tests.support.turns import execute
 
@@ -312,16 +311,6 @@ async def test_a_users_limits_hold_whatever_the_credential_is(strict_api: str) -
             for headers in ({}, by_key(keys[0]), by_key(keys[1]))
         ]
     assert [answer.status_code for answer in answers] == [202, 202, 429]
-
-
-async def test_the_feed_of_a_key_ends_with_the_key(strict_api: str) -> None:
-    async with logged_in(strict_api) as owner, logged_in(strict_api) as program:
-        made = await made_key(owner, "read")
-        program.http.headers.update(by_key(made["key"]))
-        async with open_tab(program.http) as tab:
-            assert (await tab.next()).part["type"] == "ready"
-            (await owner.http.delete(f"/api/auth/keys/{made['id']}")).raise_for_status()
-            assert await tab.end() == []
 
 
 async def test_no_api_key_is_ever_logged(
