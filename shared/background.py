@@ -1,10 +1,22 @@
 """Running tasks in the background, and ending them."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
 AGAIN_AFTER: Final = 1.0
+
+
+def start(work: Coroutine[Any, Any, None], on_failure: Callable[[BaseException], None]) -> asyncio.Task[None]:
+    """Run a task in the background. `on_failure` is called with what the task fails with; a cancellation is no failure."""
+
+    def look(task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            on_failure(error)
+
+    task = asyncio.create_task(work)
+    task.add_done_callback(look)
+    return task
 
 
 async def end(*tasks: asyncio.Task[Any]) -> None:

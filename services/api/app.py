@@ -1,13 +1,13 @@
 """The API's composition root: settings become resources, routers become an application."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from functools import partial
 from importlib.metadata import version
-from typing import Any, Final, TypedDict
+from typing import Final, TypedDict
 
 from fastapi import FastAPI
 from starlette.middleware.errors import ServerErrorMiddleware
@@ -207,7 +207,7 @@ async def _open_resources(settings: Settings, metrics: Metrics) -> AsyncIterator
             )
         )
         metrics.open_streams(streams.reader.open_subscriptions)
-        stack.push_async_callback(background.end, asyncio.create_task(_dispensable(announce(database, settings))))
+        stack.push_async_callback(background.end, background.start(announce(database, settings), tell_failure))
         stream_slots = StreamSlots(
             StreamLimits(settings.user_max_streams, settings.network_max_streams, settings.user_stream_seconds)
         )
@@ -241,6 +241,7 @@ async def _open_resources(settings: Settings, metrics: Metrics) -> AsyncIterator
             data_sources=access,
             keyring=access.keyring if access else None,
             code_tries=LoginTries(tries, _try_limits(settings), kind="code_", window=CODE_WINDOW),
+            code_turns=FairQueue(1),
             reauthenticate_after=timedelta(seconds=settings.reauthenticate_after_seconds),
         )
 
@@ -254,12 +255,9 @@ async def _open_tries(settings: Settings, secret: str, others: Sequence[str]) ->
         await redis.aclose()
 
 
-async def _dispensable(work: Coroutine[Any, Any, None]) -> None:
-    """Run a background task without which the API can serve. When the task fails, the log tells, and the API goes on."""
-    try:
-        await work
-    except Exception:
-        log.exception("background_task_failed")
+def tell_failure(error: BaseException) -> None:
+    """Tell of a background task that failed, without which the API can serve."""
+    log.error("background_task_failed", exc_info=error)
 
 
 def _session_lifetimes(settings: Settings) -> Lifetimes:

@@ -148,9 +148,6 @@ class RequestLog:
             await self.app(scope, receive, noted)
         except StreamCut as cut:
             log.warning("stream_cut", path=scope["path"], why=str(cut))
-        except Exception:
-            status = status or HTTPStatus.INTERNAL_SERVER_ERROR.value  # which Starlette answers outside of this
-            raise
         finally:
             write = log.debug if path in HEALTH_PATHS else log.info
             write(

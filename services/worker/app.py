@@ -3,11 +3,10 @@
 import asyncio
 import os
 import random
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from functools import partial
-from typing import Any
 
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -174,7 +173,7 @@ async def open_worker(
             _sweep_for_ever(worker, settings.sweep_interval_seconds, metrics, database),
             announce(database, settings),
         ):
-            stack.push_async_callback(background.end, asyncio.create_task(indispensable(work)))
+            stack.push_async_callback(background.end, background.start(work, die))
         yield worker
 
 
@@ -271,15 +270,14 @@ def _warn_of_unused_proxies(settings: Settings) -> None:
             log.warning("proxy_not_used", variable=variable, to=what, used="another" if way.proxy else "none")
 
 
-async def indispensable(work: Coroutine[Any, Any, None]) -> None:
-    """Run a background task without which the worker can't work. When the task fails, the process ends."""
-    try:
-        await work
-    except Exception:
-        log.exception("background_task_died")
-        # Generations would wait for the task for ever, and so would an orderly end of the process. The process ends at
-        # once, so that other workers go on when its leases expire.
-        os._exit(1)
+def die(error: BaseException) -> None:
+    """End the process, since a background task failed without which the worker can't work.
+
+    Generations would wait for the task for ever, and so would an orderly end of the process. The process ends at once, so
+    that other workers go on when its leases expire.
+    """
+    log.error("background_task_died", exc_info=error)
+    os._exit(1)
 
 
 async def _sweep_for_ever(worker: Worker, interval: float, metrics: Metrics, database: Database) -> None:

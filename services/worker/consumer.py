@@ -14,7 +14,7 @@ from celery import signals
 from celery.exceptions import SecurityWarning
 
 from services.worker import runtime
-from services.worker.app import indispensable, open_worker
+from services.worker.app import die, open_worker
 from services.worker.celery_app import create_app
 from services.worker.dropped_jobs import DroppedJobs
 from services.worker.event_loop import EventLoop
@@ -93,7 +93,7 @@ def run(settings: Settings, names: str) -> int:
 
 
 async def _begin(work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-    return asyncio.create_task(indispensable(work))
+    return background.start(work, die)
 
 
 async def _enter(opening: AbstractAsyncContextManager[Worker]) -> Worker:

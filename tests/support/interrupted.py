@@ -7,7 +7,7 @@ Whoever waits for an answer sees one stream, in which each frame comes once.
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, Literal, NamedTuple
 from uuid import uuid4
 
@@ -98,6 +98,7 @@ class Stage:
     sandbox_url: str
     db: psycopg.AsyncConnection[Any]
     kills: int = 0
+    killed: asyncio.Condition = field(default_factory=asyncio.Condition)
 
     async def play(self, episode: Episode) -> str:
         """Play an episode. Returns `once`, or what is wrong."""
@@ -158,9 +159,8 @@ class Stage:
         await self.until(wait, reader.generation_id)
         if episode.step == "waiting":
             kills = self.kills
-            async with asyncio.timeout(WITHIN):
-                while self.kills == kills:  # noqa: ASYNC110 - the other task offers none
-                    await asyncio.sleep(0.01)
+            async with asyncio.timeout(WITHIN), self.killed:
+                await self.killed.wait_for(lambda: self.kills > kills)
         (operation,) = (await self.user.send("GET", f"/api/operations?chat_id={reader.chat_id}")).json()
         if episode.decision == "stale":
             async with await psycopg.AsyncConnection.connect(self.sandbox_url, autocommit=True) as owner:
@@ -188,7 +188,9 @@ class Stage:
         else:
             await asyncio.to_thread(self.system.kill, self.api)
             self.api, _ = await self.system.start_api(PORT=str(self.port))
-        self.kills += 1
+        async with self.killed:
+            self.kills += 1
+            self.killed.notify_all()
         number = GATES[episode.step][0] if episode.step in GATES else 0
         if episode.is_severed and episode.victim == _at(episode.step):
             await self.db.execute(_SEVER.encode(), [number])

@@ -54,8 +54,9 @@ async def test_a_job_that_can_not_be_sent_is_told_in_the_log(caplog: pytest.LogC
     with bound_trace(trace):
         jobs.generate(generation_id)
     jobs._threads.shutdown()
-    while not caplog.records:
-        await jobs_have_been_told()
+    async with asyncio.timeout(10):
+        while not caplog.records:
+            await jobs_have_been_told()
     told = cast("dict[str, object]", caplog.records[-1].msg)
     assert (told["event"], told["error"]) == ("send_failed", "StreamsUnavailable")
     assert (told["generation_id"], told["trace_id"]) == (str(generation_id), trace.trace_id)
