@@ -14,7 +14,7 @@ from starlette.types import Scope
 from services.api.auth.authenticate import SAFE_METHODS
 from services.api.auth.principal import KeyScope, Principal, StreamKind, StreamOf
 from services.api.auth.stream_tickets import PARAMETER
-from services.api.networks import network_of
+from services.api.networks import network_of_client
 from services.api.resources import Resources
 from services.api.stream_slots import StreamSlots
 from shared.errors import CredentialNotAllowed, TicketMismatch, Unauthenticated
@@ -27,8 +27,8 @@ _ticket = APIKeyQuery(
 LOGGED_IN: Final = frozenset({"access_token", "session"})
 """The credentials that a login gives."""
 
-_Kind = Literal["principal", "person", "stream"]
-"""What a route asks for: a principal, by any credential but a ticket; a person, by no API key either; a stream's reader."""
+_Kind = Literal["principal", "session", "stream"]
+"""What a route asks for: a principal, by any credential but a ticket; one who is logged in; or the reader of a stream."""
 
 
 class Access(NamedTuple):
@@ -51,7 +51,7 @@ AppResources = Annotated[Resources, Depends(get_resources)]
 
 async def client_network(request: Request) -> str:
     """The network that the request comes from, as the limits of tries count it."""
-    return network_of(request.client.host if request.client else None)
+    return network_of_client(request)
 
 
 ClientNetwork = Annotated[str, Depends(client_network)]
@@ -189,7 +189,7 @@ class SecuredRoutes:
         for methods, path_regex, kind in self._secured:
             if method in methods and path_regex.match(path):
                 asked: KeyScope = "read" if method in SAFE_METHODS else "chat"
-                return Access(kind == "stream" and method == "GET", None if kind == "person" else asked)
+                return Access(kind == "stream" and method == "GET", None if kind == "session" else asked)
         return None
 
     def has_head(self, scope: Scope) -> bool:
@@ -199,17 +199,17 @@ class SecuredRoutes:
 
 
 def _kind(dependant: Any) -> _Kind | None:  # noqa: ANN401 - FastAPI's, None for a route that is not FastAPI's
-    """What a route, or anything that it depends on, asks for. What asks for a person refuses all others."""
+    """What a route, or anything that it depends on, asks for. What asks for a session refuses all else."""
     if dependant is None:
         return None
     if isinstance(dependant.call, StreamReader):
         return "stream"
     if dependant.call is session_principal:
-        return "person"
+        return "session"
     if dependant.call is current_principal:
         return "principal"
     found = {kind for each in dependant.dependencies if (kind := _kind(each))}
-    kinds: tuple[_Kind, ...] = ("person", "stream", "principal")
+    kinds: tuple[_Kind, ...] = ("session", "stream", "principal")
     return next((kind for kind in kinds if kind in found), None)
 
 

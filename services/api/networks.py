@@ -3,6 +3,8 @@
 from ipaddress import IPv6Network, ip_address, ip_network
 from typing import Final
 
+from starlette.requests import HTTPConnection
+
 IPV6_PREFIX: Final = 64
 """Bits. A provider gives each customer a network of this size at least, so one person may have all of its addresses.
 
@@ -29,6 +31,11 @@ def network_of(address: str | None) -> str:
             return str(IPv6Network((found, IPV6_PREFIX), strict=False))
         found = found.ipv4_mapped
     return str(found)
+
+
+def network_of_client(connection: HTTPConnection) -> str:
+    """The network that a request comes from."""
+    return network_of(connection.client.host if connection.client else None)
 
 
 def wide_network_of(network: str) -> str:

@@ -3,7 +3,6 @@
 Source: OWASP ASVS 5, V7.5.1; NIST SP 800-63B-4, section 5.2.
 """
 
-import time
 from typing import Annotated
 
 from fastapi import Depends
@@ -32,18 +31,16 @@ RecentlyAuthenticated = Annotated[Principal, Depends(recently_authenticated)]
 async def insist_on_recent_authentication(principal: Principal, resources: Resources) -> None:
     """For a route that asks for it only where the body has certain fields.
 
-    An access token without a session is as old as its login.
+    An access token of the release before belongs to no session, so nothing tells when its person proved anything.
 
     Raises:
         ReauthenticationRequired: as `recently_authenticated`.
 
     """
-    within = resources.reauthenticate_after
     if principal.session_id is not None:
         async with resources.database.connect() as db:
-            is_recent = await is_recently_authenticated(db, principal.user_id, principal.session_id, within)
-    else:
-        of_login = principal.credential == "access_token" and principal.issued_at is not None
-        is_recent = of_login and time.time() - (principal.issued_at or 0) <= within.total_seconds()
-    if not is_recent:
-        raise ReauthenticationRequired
+            if await is_recently_authenticated(
+                db, principal.user_id, principal.session_id, resources.reauthenticate_after
+            ):
+                return
+    raise ReauthenticationRequired

@@ -34,7 +34,8 @@ class Resources:
     `message_rate` and `ticket_rate` bound what a user asks for a minute.
     `refreshes` bounds how many refresh tokens are exchanged at a time; `refresh_grace` is for how long a used one is answered.
     `data_sources` and `keyring` are None where the operator has given no keys.
-    `code_tries` counts wrong codes of second factors, as `tries` counts wrong passwords. `reauthenticate_after` is how long
+    `code_tries` counts wrong codes of second factors, as `tries` counts wrong passwords; `code_turns` has codes looked at one by
+    one. `reauthenticate_after` is how long
     somebody who has proved the password need not prove it again.
     """
 
@@ -63,4 +64,5 @@ class Resources:
     data_sources: SourceAccess | None
     keyring: Keyring | None
     code_tries: LoginTries
+    code_turns: FairQueue
     reauthenticate_after: timedelta

@@ -285,6 +285,18 @@ def test_a_forged_token_is_no_ticket_either() -> None:
             TICKET_READER.read(FORGED[name])
 
 
+def test_a_forged_ticket_is_refused() -> None:
+    head = {"alg": "HS256", "typ": "ticket+jwt", "kid": KID}
+    said = {"sub": "7", "iss": "cortexai", "aud": TICKETS, **TIMES, "kind": "events", "id": ""}
+    form, reader = Form(head, said), StreamTickets(KEYS, LIFETIME, LEEWAY)
+    assert reader.read(form.token(form.claims())).user_id == 7
+    good = {"a ticket's audience", "typ 'ticket+jwt'", "jti of a number", "jti twice"}  # a ticket has no `jti`
+    for name, text in forged(form).items():
+        if name not in good:
+            with pytest.raises(TicketInvalid):
+                reader.read(text)
+
+
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("offset", [-LIFETIME - LEEWAY + 3, -LIFETIME, 0, LEEWAY - 1])
 def test_a_clock_that_differs_a_little_is_no_forgery(offset: int, form: str) -> None:

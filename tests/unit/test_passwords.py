@@ -1,6 +1,7 @@
 """Passwords: their hashes, what these cost, and the forms in which a password can be typed."""
 
 import asyncio
+import threading
 import time
 from collections.abc import AsyncIterator
 
@@ -192,15 +193,21 @@ async def test_too_many_passwords_at_once_are_refused() -> None:
 
 
 async def test_who_is_cancelled_keeps_the_thread_until_it_is_free() -> None:
-    passwords = Passwords(rounds=10)
-    tasks = [asyncio.create_task(hashed(passwords, "x")) for _ in range(HASHERS)]
-    await asyncio.sleep(0)  # in which the threads begin
+    passwords, gate, begun = Passwords(rounds=4), threading.Event(), threading.Barrier(HASHERS + 1)
+
+    async def hold() -> None:
+        async with passwords.hasher("network", "account") as hasher:
+            await hasher._run(lambda: begun.wait(10) and gate.wait(10))
+
+    tasks = [asyncio.create_task(hold()) for _ in range(HASHERS)]
+    await asyncio.to_thread(begun.wait, 10)
     for task in tasks:
         task.cancel()
-    began = time.perf_counter()
-    await asyncio.gather(*tasks, return_exceptions=True)
-    assert time.perf_counter() - began > 0.005  # a hash of this cost takes some 50 ms
-    assert await hashed(passwords, "x")
+    next_one = asyncio.create_task(hashed(passwords, "x"))
+    _, waiting = await asyncio.wait({next_one, *tasks}, timeout=0.05)
+    assert waiting == {next_one, *tasks}
+    gate.set()
+    assert await next_one
     passwords.close()
 
 

@@ -61,7 +61,7 @@ def by_hand(header: dict[str, Any], said: dict[str, Any], *, sign: bool) -> str:
 def test_a_token_names_its_user(algorithm: str, user_id: int) -> None:
     tokens = AccessTokens(SigningKeys.of(SECRET, algorithm=algorithm), LIFETIME)
     issued_at = time.time()
-    user, session, _, expires_at = tokens.read(tokens.issue(UserId(user_id), session_id=MAX_BIGINT))
+    user, session, expires_at = tokens.read(tokens.issue(UserId(user_id), session_id=MAX_BIGINT))
     assert (user, session) == (user_id, MAX_BIGINT)
     assert expires_at == pytest.approx(issued_at + LIFETIME, abs=2)
 

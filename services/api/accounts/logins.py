@@ -7,14 +7,9 @@ from services.api.accounts.schemas import Account, Token
 from services.api.auth.access_tokens import AccessTokens
 from services.api.auth.rotation import Granted, begin_tokens
 from services.api.auth.sessions import SessionClient, add_session, end_sessions, hash_token, new_token
-from services.api.networks import UNKNOWN, network_of, wide_network_of
+from services.api.networks import UNKNOWN, network_of_client, wide_network_of
 from services.api.resources import Resources
 from shared.errors import TokenInvalid
-
-
-def network_of_client(request: Request) -> str:
-    """The network from which a request comes, as limits count it."""
-    return network_of(request.client.host if request.client else None)
 
 
 def client_of(request: Request) -> SessionClient:

@@ -3,16 +3,9 @@
 And that of an account whose owner is logged in: with the same waiting and the same counts of tries.
 """
 
-from typing import NamedTuple
-
 from sqlalchemy.exc import SQLAlchemyError
 
-from services.api.accounts.queries import (
-    Credentials,
-    find_credentials,
-    find_own_credentials,
-    replace_password_hash,
-)
+from services.api.accounts.queries import Credentials, find_credentials, replace_password_hash
 from services.api.auth.passwords import rounds_of
 from services.api.resources import Resources
 from shared.errors import CredentialsInvalid, PasswordMismatch
@@ -28,13 +21,6 @@ def account_key(user_id: UserId) -> str:
     Not its address, of which PostgreSQL takes more spellings for the same than Python does.
     """
     return f"user {user_id}"
-
-
-class Proved(NamedTuple):
-    """The credentials whose password was right, and the hash of the password that is to come instead; None for none."""
-
-    credentials: Credentials
-    new_hash: str | None
 
 
 async def check_password(resources: Resources, email: str, password: str, network: str) -> Credentials:
@@ -63,28 +49,25 @@ async def check_password(resources: Resources, email: str, password: str, networ
     return found
 
 
-async def check_own_password(
-    resources: Resources, user_id: UserId, password: str, network: str, *, to_hash: str | None = None
-) -> Proved:
-    """Check the password of an account whose owner is logged in. `to_hash` is another password, hashed where this one is right.
+async def check_own_password(resources: Resources, found: Credentials, password: str, network: str) -> None:
+    """Check the password of an account whose owner is logged in. A right one is hashed anew as by a login.
 
     Raises:
         PasswordMismatch: the password is wrong, or the operator has locked the account.
-        TokenInvalid: the account was deleted after its request was let in.
         TooManyTries: too many were wrong.
         TooBusy: too many passwords are being checked.
 
     """
-    async with resources.database.connect() as db:
-        found = await find_own_credentials(db, user_id)
-    account = account_key(user_id)
+    account = account_key(found.id)
     async with resources.passwords.hasher(network, found.email.lower()) as hasher:
         await resources.tries.check(account, network)
         is_locked = rounds_of(found.password_hash) is None
-        if is_locked or not (await hasher.verify(password, found.password_hash)).right:
+        verdict = None if is_locked else await hasher.verify(password, found.password_hash)
+        if verdict is None or not verdict.right:
             await resources.tries.note_wrong(account, network)
             raise PasswordMismatch
-        return Proved(found, None if to_hash is None else await hasher.hash(to_hash))
+    if verdict.better_hash:
+        await _keep(resources, found, verdict.better_hash)
 
 
 async def _find(resources: Resources, email: str) -> Credentials | None:

@@ -80,8 +80,8 @@ async def find_own_credentials(db: Connection, user_id: UserId) -> Credentials:
 
 
 async def change_password_hash(db: Connection, found: Credentials, password_hash: str) -> bool:
-    """Keep the hash of another password. False where the password has been changed since it was checked."""
-    unchanged = User.id == found.id, User.password_hash == found.password_hash
+    """Keep the hash of another password. False where who may log in has been changed since the password was checked."""
+    unchanged = User.id == found.id, User.credentials_version == found.version
     new = {"password_hash": password_hash, "credentials_version": User.credentials_version + 1}
     changed = update(User).where(*unchanged).values(new).returning(User.id)
     return (await db.execute(changed)).one_or_none() is not None
@@ -90,7 +90,8 @@ async def change_password_hash(db: Connection, found: Credentials, password_hash
 async def void_logins_under_way(db: Connection, user_id: UserId) -> None:
     """See to it that no login begins a session that was checked before now. Needs a transaction.
 
-    For each change of who may log in, before the account's sessions are ended: the lock that this takes makes logins wait.
+    For each change of who may log in, before anything else of the account is changed: the lock that this takes makes logins
+    wait, and all who change an account take it first.
     """
     version = User.credentials_version + 1
     await db.execute(update(User).where(User.id == user_id).values(credentials_version=version))

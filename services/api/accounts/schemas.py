@@ -92,10 +92,14 @@ class AccountChange(Body):
 
 
 class PasswordChange(Body):
-    """The account's password, and the one that is to come instead, of 8 to 1024 characters of any kind."""
+    """The account's password, and the one that is to come instead, of 8 to 1024 characters of any kind.
+
+    `code` is one of the second factor, or a recovery code; an account without a second factor needs none.
+    """
 
     current_password: TypedPassword
     new_password: Password
+    code: Annotated[Code, AfterValidator(_none_for_nothing)] | None = None
 
 
 class Reauthentication(Body):

@@ -50,23 +50,26 @@ async def check_code(resources: Resources, user_id: UserId, typed: str, network:
 
     Raises:
         TooManyTries: too many codes were wrong. No number of them stops a recovery code for longer than wrong passwords do.
+        TooBusy: too many codes are being checked.
         SecondFactorUnavailable: it is a code of the app, and there is no key for the secret.
 
     """
     account, code = account_key(user_id), read_code(typed)
-    await resources.tries.check(account, network)
-    if code is None:
-        is_right = await _use_recovery_code(resources, user_id, typed)
-    else:
-        await resources.code_tries.check(account, network)
-        is_right = await _take(resources, user_id, code)
-    if not is_right:
-        await resources.tries.note_wrong(account, network)
-        if code is not None:
-            await resources.code_tries.note_wrong(account, network)
-    elif code is not None:
-        await resources.code_tries.note_right(account, network)
-    return is_right
+    # One code at a time: of many that come at once, each is counted before the next one is looked at.
+    async with resources.code_turns.take(network, account):
+        await resources.tries.check(account, network)
+        if code is None:
+            is_right = await _use_recovery_code(resources, user_id, typed)
+        else:
+            await resources.code_tries.check(account, network)
+            is_right = await _take(resources, user_id, code)
+        if not is_right:
+            await resources.tries.note_wrong(account, network)
+            if code is not None:
+                await resources.code_tries.note_wrong(account, network)
+        elif code is not None:
+            await resources.code_tries.forget_wrong(account, network)
+        return is_right
 
 
 async def confirm(resources: Resources, db: Connection, user_id: UserId, typed: str) -> list[str]:

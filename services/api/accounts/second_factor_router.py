@@ -52,8 +52,8 @@ async def confirm_second_factor(
     Wrong codes are not counted: who asks was told the secret.
     """
     async with resources.database.begin() as db:
-        codes = await confirm(resources, db, principal.user_id, body.code)
         await void_logins_under_way(db, principal.user_id)
+        codes = await confirm(resources, db, principal.user_id, body.code)
         await end_other_sessions(db, principal.user_id, principal.session_id)
     return RecoveryCodes(recovery_codes=codes)
 
@@ -78,8 +78,8 @@ async def delete_second_factor(
     if not await check_code(resources, principal.user_id, body.code, network):
         raise CodeMismatch
     async with resources.database.begin() as db:
-        await delete_factor(db, principal.user_id)
         await void_logins_under_way(db, principal.user_id)
+        await delete_factor(db, principal.user_id)
         await end_other_sessions(db, principal.user_id, principal.session_id)
 
 

@@ -5,13 +5,13 @@ from typing import Any, Final
 from fastapi import APIRouter, Request, Response, status
 
 from services.api.accounts.devices import device_of
-from services.api.accounts.logins import client_of, network_of_client, token_of
+from services.api.accounts.logins import client_of, token_of
 from services.api.accounts.schemas import LogoutAll, Refresh, SessionView, Token
 from services.api.auth.refresh_tokens import read_refresh_token
 from services.api.auth.rotation import rotate
 from services.api.auth.sessions import end_other_sessions, end_session, list_sessions
 from services.api.bodies import JsonRoute
-from services.api.dependencies import AppResources, SessionPrincipal
+from services.api.dependencies import AppResources, ClientNetwork, SessionPrincipal
 from services.api.fields import BigIntId
 from shared.errors import RefreshTokenInvalid
 
@@ -28,7 +28,7 @@ _LOGGED_IN: Final[dict[int | str, dict[str, Any]]] = {403: {"description": "cred
         503: {"description": "database_unavailable, too_busy"},
     },
 )
-async def refresh(request: Request, body: Refresh, resources: AppResources) -> Token:
+async def refresh(request: Request, body: Refresh, resources: AppResources, network: ClientNetwork) -> Token:
     """Exchange a refresh token for another one and an access token.
 
     A token can be exchanged once. For `REFRESH_GRACE_SECONDS` after that, who presents it again gets the same other one. Later,
@@ -39,7 +39,7 @@ async def refresh(request: Request, body: Refresh, resources: AppResources) -> T
         raise RefreshTokenInvalid
     # Not counted: who knows no token learns nothing by trying, and those behind one address would keep each other out.
     async with (
-        resources.refreshes.take(network_of_client(request), presented.family_hash.hex()),
+        resources.refreshes.take(network, presented.family_hash.hex()),
         resources.database.begin() as db,
     ):
         granted = await rotate(db, presented, resources.refresh_grace, resources.sessions.lifetimes, client_of(request))

@@ -26,12 +26,11 @@ FORM_BEFORE: Final = TokenForm(
 class Bearer(NamedTuple):
     """Whom an access token names. `session_id` is None for a token of the release before.
 
-    `issued_at`, and `expires_at`, from which the token is refused, are in seconds since 1970.
+    `expires_at`: the time, in seconds since 1970, from which the token is refused.
     """
 
     user_id: UserId
     session_id: int | None
-    issued_at: float
     expires_at: float
 
 
@@ -77,4 +76,4 @@ class AccessTokens:
             session_id = session_of(claims)
         except jwt.InvalidTokenError as error:
             raise TokenInvalid from error
-        return Bearer(UserId(int(claims["sub"])), session_id, claims["iat"], claims["exp"] + self.leeway)
+        return Bearer(UserId(int(claims["sub"])), session_id, claims["exp"] + self.leeway)

@@ -81,17 +81,10 @@ async def _by_access_token(
 ) -> Principal:
     if not token:
         raise Unauthenticated
-    user_id, session_id, issued_at, expires_at = tokens.read(token)
+    user_id, session_id, expires_at = tokens.read(token)
     if not await _is_live(user_id, session_id, accounts, sessions):
         raise TokenInvalid
-    return Principal(
-        user_id,
-        "access_token",
-        hash_token(token),
-        session_id=session_id,
-        expires_at=expires_at,
-        issued_at=issued_at if session_id is None else None,
-    )
+    return Principal(user_id, "access_token", hash_token(token), session_id=session_id, expires_at=expires_at)
 
 
 async def _by_key(key: str, keys: KeyLookup, scope: KeyScope | None) -> Principal:
@@ -100,7 +93,7 @@ async def _by_key(key: str, keys: KeyLookup, scope: KeyScope | None) -> Principa
         raise CredentialNotAllowed
     if scope not in found.scopes:
         raise ScopeMissing(scope)
-    return Principal(found.user_id, "api_key", hash_token(key), key_id=found.id, scopes=found.scopes)
+    return Principal(found.user_id, "api_key", hash_token(key), key_id=found.id)
 
 
 async def _by_ticket(

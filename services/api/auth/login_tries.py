@@ -90,7 +90,13 @@ class LoginTries:
             await self._shared.add(dict.fromkeys(names, self._window))
 
     async def note_right(self, account: str, network: str) -> None:
-        """Forget the wrong tries at this account from this network, and remember that the account came in from there.
+        """Forget the wrong tries at this account from this network, and remember that the account came in from there."""
+        if self._limits:
+            await self.forget_wrong(account, network)
+            await self.known.remember(account, network)
+
+    async def forget_wrong(self, account: str, network: str) -> None:
+        """Forget the wrong tries at this account from this network.
 
         The other counts stay: else one account of an attacker's own would clear what he has tried at others.
         """
@@ -98,7 +104,6 @@ class LoginTries:
             pair, _, _ = self._names(account, network)
             self._local.clear(pair)
             await self._shared.clear(pair)
-            await self.known.remember(account, network)
 
     def _names(self, account: str, network: str) -> tuple[str, str, str]:
         """What the three counts are called."""

@@ -12,7 +12,6 @@ KeyScope = Literal["read", "chat", "admin"]
 """What an API key may be given for: to read; to read and write all that is ordinary; what only admins do."""
 
 SCOPES: Final[tuple[KeyScope, ...]] = get_args(KeyScope)
-ALL_SCOPES: Final = frozenset(SCOPES)
 _READ: Final[frozenset[KeyScope]] = frozenset({"read"})
 
 
@@ -42,9 +41,7 @@ class Principal:
 
     `session_id` is the session that the credential belongs to; None for an API key, and for what a release before has signed.
     `expires_at` is the time, in seconds since 1970, from which the credential is void; None where a row alone decides.
-    `issued_at`, in the same seconds, is known of an access token that belongs to no session.
-    `key_id` is the API key's, None for every other credential. `scopes` are what the credential allows: a person's allow
-    everything that the person may do.
+    `key_id` is the API key's, None for every other credential. What the key's scopes allow was looked at before.
     """
 
     user_id: UserId
@@ -53,6 +50,4 @@ class Principal:
     stream: StreamOf | None = None
     session_id: int | None = None
     expires_at: float | None = None
-    issued_at: float | None = None
     key_id: int | None = None
-    scopes: frozenset[KeyScope] = ALL_SCOPES

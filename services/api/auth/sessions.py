@@ -224,8 +224,8 @@ def _end(lifetimes: Lifetimes) -> ColumnElement[datetime]:
 async def _end_those_too_many(db: Connection, user_id: UserId, newest: int) -> None:
     """End what is past MAX_SESSIONS, and never the one that has just begun.
 
-    First those of tokens that were never used again, as of programs that log in at each run: else such a program would throw its
-    owner's browser out. Then those that were not used for longest.
+    First those of tokens whose use was never noted (NOTE_EVERY), as of programs that log in at each run: else such a program
+    would throw its owner's browser out. Then those that were not used for longest.
     """
     is_of_one_run = and_(Session.kind == "tokens", Session.last_used_at == Session.created_at)
     kept_first = (Session.id == newest).desc(), is_of_one_run, Session.last_used_at.desc(), Session.id.desc()

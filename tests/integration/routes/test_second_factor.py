@@ -17,7 +17,6 @@ from services.api.auth.passwords import rounds_of
 from services.launcher.checks import data_sources
 from services.launcher.cli import run
 from services.launcher.embedded.valkey import EmbeddedValkey
-from services.launcher.rotate_keys import rotate_keys
 from shared.settings import Settings
 from tests.conftest import settings_for
 from tests.integration.conftest import serve
@@ -343,6 +342,26 @@ async def test_it_goes_with_the_account(phone: Phone) -> None:
         assert left == [(0,)]
 
 
+async def test_a_change_of_the_password_needs_a_code_too(phone: Phone) -> None:
+    phone.wait()
+    change = {"current_password": PASSWORD, "new_password": "another horse battery"}
+    for code in ({}, {"code": phone.wrong_code}):
+        refused = await phone.browser.post("/api/auth/password", json={**change, **code})
+        assert refusal_of(refused) == (403, "code_mismatch")
+    assert (await phone.browser.post("/api/auth/password", json={**change, "code": phone.code})).status_code == 204
+
+
+async def test_of_many_codes_at_once_as_few_are_tried_as_one_by_one(
+    phone: Phone, http: httpx.AsyncClient, database_url: str, valkey: EmbeddedValkey
+) -> None:
+    settings = settings_with(phone.database_url, valkey, **LIMITS)
+    phone.wait()
+    async with serve(settings) as url, httpx.AsyncClient(base_url=url, verify=NO_TLS, timeout=20) as strict:
+        body = {"email": phone.browser.email, "password": PASSWORD, "code": phone.wrong_code}
+        answers = await asyncio.gather(*(strict.post("/api/auth/login", json=body) for _ in range(20)))
+    assert sorted(answer.status_code for answer in answers) == [401] * 4 + [429] * 16
+
+
 async def test_a_right_password_is_hashed_anew_though_the_code_is_missing(phone: Phone) -> None:
     old = bcrypt_sha256.using(rounds=5).hash(PASSWORD)
     execute(phone.database_url, "UPDATE users SET password_hash = %s WHERE email = %s", old, phone.browser.email)
@@ -358,7 +377,7 @@ async def test_secrets_change_their_keys_by_the_command(
     new = Fernet.generate_key().decode()
     monkeypatch.setenv("DATABASE_URL", phone.database_url)
     monkeypatch.setenv("DATA_SOURCE_KEYS", f"{new},{KEY}")
-    assert await asyncio.to_thread(rotate_keys) > 0
+    assert await asyncio.to_thread(run, ["rotate-keys"]) == 0
     try:
         phone.wait()
         settings = settings_with(phone.database_url, valkey, data_source_keys=new)
@@ -367,7 +386,7 @@ async def test_secrets_change_their_keys_by_the_command(
             assert (await http.post("/api/auth/login", json=body)).status_code == 200
     finally:
         monkeypatch.setenv("DATA_SOURCE_KEYS", f"{KEY},{new}")
-        await asyncio.to_thread(rotate_keys)
+        await asyncio.to_thread(run, ["rotate-keys"])
 
 
 async def test_an_operator_lets_in_who_has_lost_everything(
@@ -382,5 +401,7 @@ async def test_an_operator_lets_in_who_has_lost_everything(
     assert not await phone.browser.is_logged_in()
     assert (await phone.browser.log_in()).json()["has_second_factor"] is False
     assert (await me(other.browser), await other.browser.is_logged_in()) == ((True, 10), True)
+    version = "SELECT credentials_version FROM users WHERE email = %s"
+    assert execute(phone.database_url, version, phone.browser.email) == [(2,)]
     assert await asyncio.to_thread(run, [*command, "nobody@example.com"]) == 2
     assert "no account has the address" in capsys.readouterr().err
