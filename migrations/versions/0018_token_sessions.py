@@ -1,4 +1,4 @@
-"""Sessions of programs that log in with tokens, their refresh tokens, and from where a session was last seen."""
+"""Sessions of programs that log in with tokens, their refresh tokens, and from where a session was begun."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -42,11 +42,11 @@ def upgrade() -> None:
     version = sa.Column("credentials_version", sa.BigInteger(), server_default=sa.text("0"), nullable=False)
     op.add_column("users", version, if_not_exists=True)
     commit()
-    since = sa.Column("authenticated_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False)
+    # Of sessions before this, nobody knows when their persons have proved anything. No row is written for that.
+    unknown = sa.text("'2000-01-01T00:00:00Z'")
+    since = sa.Column("authenticated_at", sa.DateTime(timezone=True), server_default=unknown, nullable=False)
     op.add_column("sessions", since, if_not_exists=True)
-    commit()
-    # The default is the time of the migration, which nobody has logged in at. A session begins with a login.
-    op.execute("UPDATE sessions SET authenticated_at = created_at WHERE authenticated_at > created_at")
+    op.alter_column("sessions", "authenticated_at", server_default=sa.text("now()"))
 
 
 def downgrade() -> None:

@@ -14,11 +14,11 @@ from alembic.util import CommandError
 from sqlalchemy import create_engine, pool
 from sqlalchemy.exc import SQLAlchemyError
 
+from services.launcher.databases import connect
 from services.launcher.errors import MigrationFailed
 from services.launcher.roles import prepare_servers
 from shared.database.engine import connect_arguments
 from shared.database_server import will_refuse
-from shared.database_urls import to_libpq
 from shared.errors import SettingsInvalid
 from shared.settings import DatabaseSettings
 from shared.telemetry import capture
@@ -96,10 +96,7 @@ def await_database(database_url: str, seconds: float, setting: str = "DATABASE_U
     deadline = time.monotonic() + seconds
     while True:
         try:
-            psycopg.connect(to_libpq(database_url), **connect_arguments(database_url)).close()
-        except psycopg.ProgrammingError as error:
-            # The driver's message would quote the URL with its password.
-            raise SettingsInvalid(f"{setting}: is not a usable URL") from error
+            connect(database_url, setting).close()
         except psycopg.Error as error:
             reason = first_line(error)
             if will_refuse(str(error)) or time.monotonic() > deadline:

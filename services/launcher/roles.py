@@ -11,16 +11,15 @@ import psycopg
 from psycopg import sql
 
 from services.launcher.errors import MigrationFailed
-from shared.data_sources.sandbox.server import close_to_sandboxes, give_to, prepare
+from shared.data_sources.sandbox.server import close_to_sandboxes, give_to, make_database, prepare
 from shared.database.identity import QUERY, digest
-from shared.database.roles import LOCK, Admin, account_of, connect_admin, give_rights, make_role, owns_tables
+from shared.database.roles import LOCK, Admin, account_of, connect_admin, give_back, give_rights, make_role, owns_tables
 from shared.errors import DataSourceUnreachable, SettingsInvalid
 from shared.settings import DatabaseSettings
 from shared.telemetry.logs import get_logger
 
 log = get_logger(__name__)
 
-SANDBOX_ATTRIBUTES: Final = "CREATEROLE"
 FIRST_WITH_ADMINS_OF_ROLES: Final = 160_000
 """Since this version of PostgreSQL, a role that may make roles can change none that it did not make."""
 NO_OTHERS: Final = """
@@ -60,6 +59,7 @@ def _make_app_role(settings: DatabaseSettings) -> None:
             return
         if owns_tables(admin, account.name):
             log.warning("app_role_owns_tables", advice="name another role in DATABASE_URL")
+            give_back(admin, account.name)
             return
         is_made = make_role(admin, account)
         has_limits = give_rights(admin, account.name, settings.timeouts)
@@ -89,7 +89,8 @@ async def _prepare_sandboxes(settings: DatabaseSettings, url: str) -> None:
         with connect_admin(admin_url, dbname="postgres") as admin, admin.transaction():
             _insist_on_superuser(admin)
             admin.execute("SELECT pg_advisory_xact_lock(%s)", [LOCK])
-            make_role(admin, owner, attributes=SANDBOX_ATTRIBUTES)
+            make_role(admin, owner)
+        await make_database(admin_url)
         await prepare(admin_url)
         with connect_admin(settings.migration_url) as admin:
             ((identity,),) = admin.execute(QUERY).fetchall()

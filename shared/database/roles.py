@@ -3,8 +3,9 @@
 Sources: PostgreSQL's manual, chapter 5.8 (Privileges), ALTER DEFAULT PRIVILEGES, ALTER ROLE.
 """
 
+import contextlib
 from dataclasses import dataclass
-from typing import Any, Final, LiteralString
+from typing import Any, Final
 
 import psycopg
 from psycopg import errors, sql
@@ -66,7 +67,7 @@ def connect_admin(url: str, **others: str) -> Admin:
     return psycopg.connect(conninfo, autocommit=True, prepare_threshold=None, connect_timeout=CONNECT_SECONDS)
 
 
-def make_role(admin: Admin, account: Account, *, attributes: LiteralString = "") -> bool:
+def make_role(admin: Admin, account: Account) -> bool:
     """Make a role that can log in with this password, unless there is one. Returns whether the role is as it should be.
 
     It may not be where somebody else has made it, and this role may not change it.
@@ -88,8 +89,7 @@ def make_role(admin: Admin, account: Account, *, attributes: LiteralString = "")
     try:
         with admin.transaction():
             if found is None:
-                create = sql.SQL("CREATE ROLE {} LOGIN PASSWORD {} {}")
-                admin.execute(create.format(name, verifier, sql.SQL(attributes)))
+                admin.execute(sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(name, verifier))
             elif not found[0] and not (found[1] and _lets_in(admin, account)):
                 admin.execute(sql.SQL("ALTER ROLE {} LOGIN PASSWORD {}").format(name, verifier))
     except errors.InsufficientPrivilege:
@@ -108,14 +108,26 @@ def owns_tables(admin: Admin, role: str) -> bool:
     return bool(admin.execute(owned, [role]).fetchall()[0][0])
 
 
+def give_back(admin: Admin, role: str) -> None:
+    """Give a role that owns the tables the rights of an owner again, some of which a release before took away."""
+    for table in (*READ_ONLY, *APPEND_ONLY):
+        with contextlib.suppress(errors.InsufficientPrivilege), admin.transaction():
+            admin.execute(sql.SQL("GRANT ALL ON {} TO {}").format(sql.Identifier(table), sql.Identifier(role)))
+
+
 def _lets_in(admin: Admin, account: Account) -> bool:
     """Whether the server takes the account, wherever it may connect to."""
     where = make_conninfo(admin.info.dsn, user=account.name, password=account.password)
     try:
         psycopg.connect(where, connect_timeout=CONNECT_SECONDS).close()
     except psycopg.OperationalError as error:
-        return "authentication failed" not in str(error)
+        return not is_wrong_password(error)
     return True
+
+
+def is_wrong_password(error: psycopg.OperationalError) -> bool:
+    """Whether a server has refused a connection because of its account or password. The driver has no other word for it."""
+    return "authentication failed" in str(error)
 
 
 def give_rights(admin: Admin, role: str, timeouts: Timeouts) -> bool:

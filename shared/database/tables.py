@@ -85,7 +85,7 @@ class Session(Base):
     """A client that is logged in: a browser by a cookie, or a program by tokens.
 
     `token_hash` is a SHA-256: of the cookie's value, or of the part of the refresh tokens that they all share. Neither is kept
-    anywhere. `network` is the wide network from which the session was last seen, NULL where that is not known.
+    anywhere. `network` is the wide network from which the session was begun or last refreshed, NULL where that is not known.
     Whoever uses the session moves `last_used_at` and `expires_at`, but not at every request. `authenticated_at`: when
     the person has last proved the password, and the second factor where there is one.
     """

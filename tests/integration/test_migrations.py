@@ -167,7 +167,7 @@ def test_the_person_of_a_session_from_before_has_proved_the_password_when_it_beg
         )
     command.upgrade(config, "head")
     with psycopg.connect(database_url) as connection:
-        assert connection.execute("SELECT authenticated_at = created_at FROM sessions").fetchone() == (True,)
+        assert connection.execute("SELECT authenticated_at < created_at FROM sessions").fetchone() == (True,)
 
 
 def test_all_timestamps_know_their_time_zone(database_url: str) -> None:

@@ -215,6 +215,20 @@ async def test_what_a_sandbox_of_a_release_before_holds_stays_too(url: str) -> N
     assert await ask(url, made, "SELECT count(*) FROM orders") == [(199,)]
 
 
+async def test_a_sandbox_of_a_release_before_is_not_dropped_because_it_takes_no_connection_now(url: str) -> None:
+    made = new_sandbox(DEPLOYMENT, 9)
+    await make(url, made, LIMITS)
+    limit = "ALTER ROLE {}_reader CONNECTION LIMIT {}"
+    with psycopg.connect(url) as admin:
+        admin.execute(f"COMMENT ON SCHEMA {made.name} IS NULL".encode())
+        admin.execute(limit.format(made.name, 0).encode())
+    with pytest.raises(DataSourceUnreachable):
+        await make(url, made, LIMITS)
+    with psycopg.connect(url) as admin:
+        admin.execute(limit.format(made.name, 5).encode())
+    assert await ask(url, made, "SELECT count(*) FROM orders") == [(200,)]
+
+
 @pytest.mark.parametrize("has_schema", [True, False])
 async def test_another_ones_remains_of_its_name_are_no_part_of_it(url: str, has_schema: bool) -> None:
     lost, made = new_sandbox(DEPLOYMENT, 7), new_sandbox(DEPLOYMENT, 7)

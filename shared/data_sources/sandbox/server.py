@@ -12,6 +12,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from shared.data_sources.dangerous_functions import DANGEROUS, FIND
 from shared.data_sources.failures import not_connected
 from shared.data_sources.limits import Limits
+from shared.database.roles import is_wrong_password
 from shared.database_urls import to_libpq
 from shared.errors import DataSourceUnreachable
 from shared.telemetry.logs import get_logger
@@ -110,11 +111,19 @@ async def _connect(url: str, **others: str) -> Admin:
 
 
 async def lets_in(url: str, user: str, password: str) -> bool:
-    """Whether the database lets this account in."""
+    """Whether the account has this password.
+
+    Raises:
+        DataSourceUnreachable: the server does not answer, or refuses for another reason, such as too many connections.
+
+    """
+    where = make_conninfo(to_libpq(url), user=user, password=password, connect_timeout=CONNECT_SECONDS)
     try:
-        await (await _connect(url, user=user, password=password)).close()
-    except DataSourceUnreachable:
-        return False
+        await (await psycopg.AsyncConnection.connect(where)).close()
+    except psycopg.OperationalError as error:
+        if is_wrong_password(error):
+            return False
+        raise not_connected(error) from None
     return True
 
 
@@ -126,9 +135,12 @@ async def prepare(url: str) -> None:
 
     """
     name = str(conninfo_to_dict(to_libpq(url)).get("dbname") or "sandbox")
-    # An owner who is no superuser may not connect there, and need not: the migrations have made the database.
-    with contextlib.suppress(DataSourceUnreachable):
-        await _make_database(url, name)
+    try:
+        opened = await _connect(url)
+    except DataSourceUnreachable:
+        await make_database(url)
+    else:
+        await opened.close()
     async with admin(url) as connection, connection.transaction():
         await connection.execute("SELECT pg_advisory_xact_lock(%s)", [LOCK])
         found = await connection.execute("SELECT FROM pg_catalog.pg_roles WHERE rolname = %s", [GROUP])
@@ -139,7 +151,14 @@ async def prepare(url: str) -> None:
         await _revoke_functions(connection)
 
 
-async def _make_database(url: str, name: str) -> None:
+async def make_database(url: str) -> None:
+    """Make the database unless there is one. May be repeated, also at once.
+
+    Raises:
+        DataSourceUnreachable: the server does not answer, or refuses.
+
+    """
+    name = str(conninfo_to_dict(to_libpq(url)).get("dbname") or "sandbox")
     async with _maintenance(url) as connection:
         found = await connection.execute("SELECT FROM pg_catalog.pg_database WHERE datname = %s", [name])
         if found.rowcount == 0:
@@ -166,26 +185,34 @@ async def _revoke_functions(connection: Admin) -> None:
         await connection.execute(f"REVOKE EXECUTE ON {kind} {signature} FROM PUBLIC".encode())
 
 
+async def _change(connection: Admin, statement: sql.Composed | bytes) -> None:
+    """Change something of the sandboxes, while nobody else does."""
+    async with connection.transaction():
+        await connection.execute("SELECT pg_advisory_xact_lock(%s)", [LOCK])
+        await connection.execute(statement)
+
+
 async def give_to(url: str, owner: str, deployment: str) -> None:
     """Make a role the owner of the database and of a deployment's sandboxes in it, those of a superuser's time too.
 
     `url` is that of a superuser, in the database. What only a superuser can set holds for everybody there from now on. Each
-    change is a transaction of its own: all at once would take more locks than a server has. May be repeated, also where it
-    was broken off.
+    change is a transaction of its own: all at once would take more locks than a server has, and keep users from sandboxes
+    for as long. May be repeated, also where it was broken off.
 
     Raises:
         DataSourceUnreachable: the server does not answer, or refuses.
 
     """
     async with admin(url) as connection:
-        await connection.execute("SELECT pg_advisory_lock(%s)", [LOCK])  # until the connection ends
         ((database,),) = await (await connection.execute("SELECT current_database()")).fetchall()
         names = {"database": sql.Identifier(database), "owner": sql.Identifier(owner), "group": sql.Identifier(GROUP)}
         for statement in _GIVE:
-            await connection.execute(statement.format(**names, temp_files=str(MAX_TEMP_FILE_BYTES // 1024)))
+            await _change(connection, statement.format(**names, temp_files=str(MAX_TEMP_FILE_BYTES // 1024)))
         found = await connection.execute(_NOT_YET, {"owner": owner, "group": GROUP, "prefix": prefix_of(deployment)})
         for (change,) in await found.fetchall():
-            await connection.execute(str(change).encode())
+            # What is dropped meanwhile needs no owner.
+            with contextlib.suppress(errors.UndefinedObject, errors.UndefinedTable, errors.InvalidSchemaName):
+                await _change(connection, str(change).encode())
 
 
 async def close_to_sandboxes(database_url: str, known: Sequence[str] = ()) -> bool:
