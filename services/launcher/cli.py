@@ -4,11 +4,14 @@ import argparse
 import sys
 from importlib.metadata import version
 from pathlib import Path
+from typing import Final
 
 from services.launcher.data_dir import DEFAULT
 from services.launcher.errors import LauncherError
 from shared.errors import SettingsInvalid
 from shared.urls import MAX_PORT
+
+OF_UP: Final = "of `up`, where DATABASE_URL is not set (default: %(default)s)"
 
 
 def main() -> None:
@@ -47,6 +50,7 @@ def parser() -> argparse.ArgumentParser:
     rotate = commands.add_parser(
         "rotate-keys", help="encrypt what is kept of data sources and second factors by the first of DATA_SOURCE_KEYS"
     )
+    rotate.add_argument("--data-dir", type=Path, default=DEFAULT, help=OF_UP)
     rotate.set_defaults(run=_rotate_keys)
 
     doctor = commands.add_parser("doctor", help="check every part, and say what is wrong and how to mend it")
@@ -60,11 +64,13 @@ def parser() -> argparse.ArgumentParser:
         help="take the second factor from an account whose owner has lost it, and end its sessions",
     )
     reset.add_argument("email", metavar="EMAIL", help="the account's e-mail address")
+    reset.add_argument("--data-dir", type=Path, default=DEFAULT, help=OF_UP)
     reset.set_defaults(run=_reset_second_factor)
 
     audit = commands.add_parser("audit", help="the log of what was done with users' databases")
     audits = audit.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    verify = audits.add_parser("verify", help="check each user's chain in DATABASE_URL, and print its head")
+    verify = audits.add_parser("verify", help="check each user's chain, and print its head")
+    verify.add_argument("--data-dir", type=Path, default=DEFAULT, help=OF_UP)
     verify.set_defaults(run=_verify_audit)
     return top
 
@@ -103,10 +109,11 @@ def _migrate(options: argparse.Namespace) -> int:
     return 0
 
 
-def _rotate_keys(_options: argparse.Namespace) -> int:
+def _rotate_keys(options: argparse.Namespace) -> int:
+    from services.launcher.databases import settings_of  # noqa: PLC0415
     from services.launcher.rotate_keys import rotate_keys  # noqa: PLC0415
 
-    print(f"{rotate_keys()} values are under the first key now; the others were already")  # noqa: T201
+    print(f"{rotate_keys(settings_of(options.data_dir))} values are under the first key now; the others were already")  # noqa: T201
     return 0
 
 
@@ -117,19 +124,19 @@ def _doctor(options: argparse.Namespace) -> int:
 
 
 def _reset_second_factor(options: argparse.Namespace) -> int:
+    from services.launcher.databases import settings_of  # noqa: PLC0415
     from services.launcher.second_factors import reset_second_factor  # noqa: PLC0415
-    from shared.settings import DatabaseSettings  # noqa: PLC0415
 
-    ended = reset_second_factor(DatabaseSettings.load().database_url, options.email)
+    ended = reset_second_factor(settings_of(options.data_dir).database_url, options.email)
     print(f"the account logs in by its password alone now; sessions ended: {ended}")  # noqa: T201
     return 0
 
 
-def _verify_audit(_: argparse.Namespace) -> int:
+def _verify_audit(options: argparse.Namespace) -> int:
     from services.launcher.audit import verify_all  # noqa: PLC0415
-    from shared.settings import DatabaseSettings  # noqa: PLC0415
+    from services.launcher.databases import settings_of  # noqa: PLC0415
 
-    return verify_all(DatabaseSettings.load().database_url)
+    return verify_all(settings_of(options.data_dir).database_url)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ CortexAIError
     │   └── PackagesMissing
     ├── PartFailed         a part died or did not become ready
     ├── MigrationFailed
+    ├── DatabaseFailed
     ├── AccountUnknown
     └── AuditUnreadable
 """
@@ -67,6 +68,12 @@ class MigrationFailed(LauncherError):
     """The database could not be migrated."""
 
     code = "migration_failed"
+
+
+class DatabaseFailed(LauncherError):
+    """The database does not answer, or refuses."""
+
+    code = "database_failed"
 
 
 class AccountUnknown(LauncherError):

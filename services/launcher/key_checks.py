@@ -22,9 +22,10 @@ def signing_keys(settings: Settings, *, is_made_later: bool) -> Iterator[Finding
         yield Finding(subject, "ok", f"{key_id(settings.jwt_secret_key.get_secret_value())} signs")
     others = [key_id(key.get_secret_value()) for key in settings.jwt_previous_secret_keys]
     if others:
-        minutes = max(settings.access_token_expire_minutes, -(-settings.stream_ticket_seconds // MINUTE))
+        seconds = max(settings.access_token_expire_minutes * MINUTE, settings.stream_ticket_seconds)
+        minutes = -(-(seconds + settings.clock_leeway_seconds) // MINUTE)
         remedy = (
-            f"take out of JWT_PREVIOUS_SECRET_KEYS what has not signed for {minutes} minutes: no token of it is left "
-            "(docs/operations.md, Rotate the signing key)"
+            f"take out of JWT_PREVIOUS_SECRET_KEYS what signed until {minutes} minutes ago and signs no more; leave in what is "
+            "to sign next (docs/operations.md, Rotate the signing key)"
         )
         yield Finding(subject, "note", f"{', '.join(others)} still verify", remedy)

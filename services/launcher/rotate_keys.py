@@ -5,11 +5,10 @@ from typing import Final
 import psycopg
 from psycopg import sql
 
-from services.launcher.errors import MigrationFailed
+from services.launcher.databases import connect
+from services.launcher.errors import DatabaseFailed
 from services.launcher.migrations import first_line
 from shared.data_sources.encryption import Keyring
-from shared.database.engine import connect_arguments
-from shared.database_urls import to_libpq
 from shared.errors import DataSourceKeyMissing, SettingsInvalid
 from shared.settings import DatabaseSettings
 
@@ -26,26 +25,24 @@ _READ: Final = "SELECT {column} FROM {table} WHERE id = %s AND {column} IS NOT N
 _RENEW: Final = "UPDATE {table} SET {column} = %s WHERE id = %s AND {column} = %s"
 
 
-def rotate_keys() -> int:
+def rotate_keys(settings: DatabaseSettings) -> int:
     """Encrypt by the first key all that is not. May be broken off and repeated, while the system runs. Returns how many values.
 
     Raises:
-        SettingsInvalid: there are no keys, or one is missing.
-        MigrationFailed: the database does not answer, or refuses.
+        SettingsInvalid: there are no keys, one is missing, or the URL is unusable.
+        DatabaseFailed: the database does not answer, or refuses.
 
     """
-    settings = DatabaseSettings.load()
     if not settings.data_source_keys:
         raise SettingsInvalid("DATA_SOURCE_KEYS: is not set")
     keyring = Keyring([key.get_secret_value() for key in settings.data_source_keys])
-    url = settings.database_url
     try:
-        with psycopg.connect(to_libpq(url), autocommit=True, **connect_arguments(url)) as connection:
+        with connect(settings.database_url, autocommit=True) as connection:
             return sum(_renew(connection, keyring, table, column) for table, column in COLUMNS)
     except DataSourceKeyMissing as error:
         raise SettingsInvalid("DATA_SOURCE_KEYS: a key is missing that something is encrypted with") from error
     except psycopg.Error as error:
-        raise MigrationFailed(f"DATABASE_URL: {first_line(error)}") from error
+        raise DatabaseFailed(f"DATABASE_URL: {first_line(error)}") from error
 
 
 def _renew(connection: psycopg.Connection, keyring: Keyring, table: str, column: str) -> int:

@@ -7,12 +7,14 @@ from typing import Final
 
 import psycopg
 
-from services.launcher.errors import AccountUnknown, MigrationFailed
+from services.launcher.databases import connect
+from services.launcher.errors import AccountUnknown, DatabaseFailed
 from services.launcher.migrations import first_line
-from shared.database.engine import connect_arguments
-from shared.database_urls import to_libpq
 
-_FIND: Final = "SELECT id FROM users WHERE lower(email) = lower(%s) FOR NO KEY UPDATE"
+# A login that was checked before begins no session after this.
+_FIND: Final = (
+    "UPDATE users SET credentials_version = credentials_version + 1 WHERE lower(email) = lower(%s) RETURNING id"
+)
 _RESET: Final = (
     "DELETE FROM second_factors WHERE user_id = %s",
     "DELETE FROM recovery_codes WHERE user_id = %s",
@@ -25,11 +27,12 @@ def reset_second_factor(database_url: str, email: str) -> int:
 
     Raises:
         AccountUnknown: no account has this address.
-        MigrationFailed: the database does not answer, or refuses.
+        SettingsInvalid: the URL is unusable.
+        DatabaseFailed: the database does not answer, or refuses.
 
     """
     try:
-        with psycopg.connect(to_libpq(database_url), **connect_arguments(database_url)) as connection:
+        with connect(database_url) as connection:
             row = connection.execute(_FIND, [email]).fetchone()
             if row is None:
                 raise AccountUnknown(f"no account has the address {email}")
@@ -37,4 +40,4 @@ def reset_second_factor(database_url: str, email: str) -> int:
                 connection.execute(statement, row)
             return connection.execute(_END, row).rowcount
     except psycopg.Error as error:
-        raise MigrationFailed(f"DATABASE_URL: {first_line(error)}") from error
+        raise DatabaseFailed(f"DATABASE_URL: {first_line(error)}") from error

@@ -133,7 +133,7 @@ def _migrations_urls(postgres: EmbeddedPostgres, given: Given) -> dict[str, str]
 
 
 def _redis_url(valkey: EmbeddedValkey | None, part: RedisPart) -> dict[str, str]:
-    """The account that a part has at the embedded server."""
+    """The user that a part has at the embedded server."""
     return {} if valkey is None else {"REDIS_URL": valkey.url_of(part)}
 
 

@@ -190,7 +190,7 @@ def test_flower_asks_for_its_password_and_sees_the_workers(running: Running) -> 
     assert eventually(lambda: workers() == 2, seconds=60)
 
 
-def test_each_part_has_an_account_in_redis_that_may_do_what_the_part_does(running: Running) -> None:
+def test_each_part_has_a_user_in_redis_that_may_do_what_the_part_does(running: Running) -> None:
     known = running.known
     with redis.Redis(port=known["valkey_port"], password=running.secrets["valkey_password"]) as admin:
         users = {str(client["user"]) for client in admin.client_list() if client["id"] != str(admin.client_id())}
@@ -228,6 +228,19 @@ def test_the_doctor_finds_it_well(running: Running) -> None:
         assert expected in done.stdout
     assert "wrong" not in done.stdout
     assert not [name for name, secret in running.secrets.items() if secret in done.stdout]
+
+
+def test_what_an_operator_does_for_accounts_finds_the_database_by_the_folder(running: Running) -> None:
+    command = [sys.executable, "-P", "-m", "services.launcher.cli", "accounts", "reset-second-factor"]
+    done = subprocess.run(
+        [*command, "nobody@example.com", "--data-dir", str(running.folder)],
+        cwd=running.folder.parent,
+        env={"PATH": os.environ["PATH"]},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (2, "cortexai: no account has the address nobody@example.com\n")
 
 
 def test_a_second_one_on_the_same_folder_is_refused(running: Running) -> None:

@@ -1,3 +1,4 @@
+import base64
 import os
 import re
 import secrets
@@ -197,9 +198,19 @@ def test_the_doctor_names_what_is_wrong_and_shows_no_secret(tmp_path: Path) -> N
     assert "model: http://127.0.0.1:1 can't be reached" in found.stdout
     assert f"signing keys: {key_id(current)} signs" in found.stdout
     assert f"signing keys: {key_id(previous)} still verify" in found.stdout
-    assert "what has not signed for 91 minutes" in found.stdout
+    assert "what signed until 91 minutes ago" in found.stdout
     for secret in ("hunter2", current, previous):
         assert secret not in found.stdout + found.stderr
+
+
+@pytest.mark.parametrize("command", ["migrate", "rotate-keys", "audit verify", "accounts reset-second-factor a@b.de"])
+def test_no_command_shows_the_password_in_a_url_that_is_none(tmp_path: Path, command: str) -> None:
+    keys = base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
+    url = "postgresql://u:hunter2%zz@127.0.0.1:1/d"
+    found = cortexai(tmp_path, *command.split(), DATABASE_URL=url, DATA_SOURCE_KEYS=keys)
+    assert found.returncode != 0
+    assert "DATABASE_URL: " in found.stderr
+    assert "hunter2" not in found.stdout + found.stderr
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])

@@ -63,7 +63,7 @@ class EmbeddedValkey(EmbeddedServer):
         return f"redis://:{self.password}@{LOOPBACK}:{self.port}/0"
 
     def url_of(self, part: RedisPart) -> str:
-        """`redis://` with the account of a part of the system, which has the rights that the part needs."""
+        """`redis://` with the user of a part of the system, who has the rights that the part needs."""
         return f"redis://{part}:{self._password_of(part)}@{LOOPBACK}:{self.port}/0"
 
     def _password_of(self, part: RedisPart) -> str:
@@ -73,7 +73,7 @@ class EmbeddedValkey(EmbeddedServer):
     def prepare(self, prefixes: Sequence[str] = ()) -> Program:
         """Write the configuration, which only its owner can read: it holds the password.
 
-        `prefixes` are those of the deployment (REDIS_PREFIX), for which each part of the system gets an account. Without any,
+        `prefixes` are those of the deployment (REDIS_PREFIX), for which each part of the system gets a user. Without any,
         there are none.
 
         Raises:
@@ -94,13 +94,13 @@ class EmbeddedValkey(EmbeddedServer):
             f"appendonly {'yes' if self._appendonly else 'no'}\n"
             f"appendfsync {self._appendfsync}\n"
             "maxmemory-policy noeviction\n"
-            "set-proc-title no\n" + "".join(self._account(part, prefixes) for part in get_args(RedisPart) if prefixes)
+            "set-proc-title no\n" + "".join(self._user(part, prefixes) for part in get_args(RedisPart) if prefixes)
         )
         # No path of ours is in the configuration or on the command line: Valkey takes [, ? and * in the name of its file for
         # patterns, and one that matches nothing for a file without content, that is for no password and port 6379.
         return Program(("/bin/sh", "-c", f'exec "$0" - <{configuration.name}', str(server)), cwd=self.directory)
 
-    def _account(self, part: RedisPart, prefixes: Sequence[str]) -> str:
+    def _user(self, part: RedisPart, prefixes: Sequence[str]) -> str:
         verifier = hashlib.sha256(self._password_of(part).encode()).hexdigest()
         return f"user {part} #{verifier} {rules(part, prefixes)}\n"
 
