@@ -86,6 +86,7 @@ def _system(
     valkey = EmbeddedValkey(logs / "valkey")
     valkey.start()
     settings = {
+        "ACCESS_TOKEN_EXPIRE_MINUTES": "10080",  # its users don't refresh
         "LEASE_SECONDS": "3",
         "SWEEP_INTERVAL_SECONDS": "0.5",
         "DATA_SOURCE_KEYS": Fernet.generate_key().decode(),

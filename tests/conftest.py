@@ -61,7 +61,6 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostg
         command.upgrade(alembic_config(template), "head")
         with connect_admin(template) as admin, admin.transaction():
             make_role(admin, APP)
-            give_rights(admin, APP.name, TIMEOUTS)
         yield server
 
 
@@ -92,7 +91,7 @@ def make_database(postgres: EmbeddedPostgres) -> Callable[[], str]:
         )
         url = postgres.url_of(name)
         with connect_admin(url) as admin, admin.transaction():
-            give_rights(admin, APP.name, TIMEOUTS)  # a copy has the rights in its tables, and none in itself
+            give_rights(admin, APP.name, TIMEOUTS)
         return url
 
     return make
@@ -106,7 +105,7 @@ def used_databases() -> list[str]:
 
 @pytest.fixture(scope="session")
 def new_shape(make_database: Callable[[], str], used_databases: list[str]) -> str:
-    """What a new database is besides its rows. A copy does not have all rights of its template."""
+    """What a new database is besides its rows."""
     used_databases.append(make_database())
     with psycopg.connect(used_databases[-1]) as connection:
         return shape(connection)

@@ -20,21 +20,21 @@ export async function follow(api: Api, path: string, onPart: (part: Part) => voi
     const response = await fetch(api.url + path, { ...init, headers }).catch(() => null);
     const wait = Number(response?.headers.get("Retry-After")) || 1;
     if (response?.status === 204) return;
-    if (response?.status === 401 && (await refresh(api))) continue;
-    if (response && !response.ok && (!AGAIN.includes(response.status) || wait > LONGEST_WAIT))
-      throw new Error(await response.text());
+    let status = response?.status ?? 503; // nobody answered
+    if (status === 401 && (status = await refresh(api)) === 200) continue;
+    if (status >= 400 && (!AGAIN.includes(status) || wait > LONGEST_WAIT)) throw new Error(await response!.text());
     if (response?.ok && (await read(response, headers, onPart))) return;
     await new Promise((retry) => setTimeout(retry, wait * 1000));
   }
 }
 
-/** Gets the next tokens, and puts them into `api`. False means that one has to log in again. */
-async function refresh(api: Api): Promise<boolean> {
-  if (!api.refreshToken) return false;
-  const init = { method: "POST", headers: { "Content-Type": "application/json" } };
-  const response = await fetch(`${api.url}/api/auth/refresh`, { ...init, body: JSON.stringify({ refresh_token: api.refreshToken }) });
-  if (response.ok) ({ access_token: api.token, refresh_token: api.refreshToken } = await response.json());
-  return response.ok;
+/** Gets the next tokens, and puts them into `api`. Returns the status: 401 means that one has to log in again. */
+async function refresh(api: Api): Promise<number> {
+  if (!api.refreshToken) return 401;
+  const init = { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ refresh_token: api.refreshToken }) };
+  const response = await fetch(`${api.url}/api/auth/refresh`, init).catch(() => null);
+  if (response?.ok) ({ access_token: api.token, refresh_token: api.refreshToken } = await response.json());
+  return response?.status ?? 503;
 }
 
 /** Reads one response. Returns whether it was the end; a response that is cut before is none. */
@@ -60,5 +60,6 @@ async function read(response: Response, headers: Headers, onPart: (part: Part) =
 
 /** Stops what the chat is generating. The stream then ends with an `abort` part. */
 export async function stop(api: Api, chat: number): Promise<void> {
-  await fetch(`${api.url}/api/chats/${chat}/stop`, { method: "POST", headers: { Authorization: `Bearer ${api.token}` } });
+  const ask = () => fetch(`${api.url}/api/chats/${chat}/stop`, { method: "POST", headers: { Authorization: `Bearer ${api.token}` } });
+  if ((await ask()).status === 401 && (await refresh(api)) === 200) await ask();
 }

@@ -42,11 +42,14 @@ def follow(
             with connect_sse(http, method, path, headers=sent, json=json) as source:
                 asked = source.response.headers.get("Retry-After", "")
                 wait = int(asked) if asked.isdecimal() else 1
-                if source.response.status_code == httpx.codes.NO_CONTENT:
+                status = source.response.status_code
+                if status == httpx.codes.NO_CONTENT:
                     return
-                if source.response.status_code == httpx.codes.UNAUTHORIZED and tokens and refresh(http, tokens):
-                    continue
-                if source.response.status_code not in TRY_AGAIN or wait > LONGEST_WAIT:
+                if status == httpx.codes.UNAUTHORIZED and tokens:
+                    status = refresh(http, tokens)
+                    if status == httpx.codes.OK:
+                        continue
+                if status not in TRY_AGAIN or wait > LONGEST_WAIT:
                     source.response.raise_for_status()
                     for event in source.iter_sse():
                         if event.data == "[DONE]":
@@ -59,13 +62,13 @@ def follow(
         time.sleep(wait)
 
 
-def refresh(http: httpx.Client, tokens: Tokens) -> bool:
-    """Get the next tokens, and use them from now on. False means that one has to log in again."""
+def refresh(http: httpx.Client, tokens: Tokens) -> int:
+    """Get the next tokens, and use them from now on. Returns the status: 401 means that one has to log in again."""
     answer = http.post("/api/auth/refresh", json={"refresh_token": tokens["refresh_token"]})
-    if answer.status_code != httpx.codes.UNAUTHORIZED:
-        tokens.update(answer.raise_for_status().json())
+    if answer.is_success:
+        tokens.update(answer.json())
         http.headers["Authorization"] = f"Bearer {tokens['access_token']}"
-    return answer.is_success
+    return answer.status_code
 
 
 def stop(http: httpx.Client, chat: int) -> None:
