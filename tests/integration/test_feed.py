@@ -402,16 +402,16 @@ async def test_the_feed_of_a_deleted_account_ends(client: Client, tab: Tab) -> N
     assert response.status_code == 401
 
 
-async def test_the_feed_of_an_account_ends_though_its_deletion_was_not_told(
+async def test_the_feed_of_an_account_is_cut_though_its_deletion_was_not_told(
     database_url: str, valkey: EmbeddedValkey, groq_url: str
 ) -> None:
     quick = settings_for(database_url, valkey.url, groq_url, stream_keep_alive_seconds=0.1)
     async with serve(quick) as url, logged_in(url) as client, ready_tab(client) as tab:
         execute(database_url, "DELETE FROM users")
-        assert await tab.end() == []
+        assert await tab.until_cut() == []
 
 
-async def test_the_feed_of_a_session_ends_after_logging_out_and_no_others(
+async def test_the_feed_of_a_session_is_cut_after_logging_out_and_no_others(
     database_url: str, valkey: EmbeddedValkey, groq_url: str
 ) -> None:
     quick = settings_for(database_url, valkey.url, groq_url, stream_keep_alive_seconds=0.1)
@@ -426,7 +426,7 @@ async def test_the_feed_of_a_session_ends_after_logging_out_and_no_others(
         async with open_tab(http) as tab, open_tab(others) as staying:
             assert [(await each.next()).part["type"] for each in (tab, staying)] == ["ready", "ready"]
             (await browser.post("/api/auth/logout")).raise_for_status()
-            assert await tab.end() == []
+            assert await tab.until_cut() == []
             (await other.post("/api/chats")).raise_for_status()
             assert (await staying.next()).part["type"] == "chat.created"
         assert (await http.get("/api/events")).status_code == 401

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
+import pytest
 
 from tests.support.clients import Client, Event, Stream
 
@@ -40,6 +41,17 @@ class Tab:
         """What comes until the feed ends in good order."""
         async with asyncio.timeout(PATIENCE):
             return [event async for event in self._events]
+
+    async def until_cut(self) -> list[Event]:
+        """What comes until the feed is cut, without its end."""
+        told: list[Event] = []
+        try:
+            async with asyncio.timeout(PATIENCE):
+                async for event in self._events:
+                    told.append(event)  # noqa: PERF401 - an error cuts off all of a comprehension
+        except httpx.RemoteProtocolError:
+            return told
+        pytest.fail("the feed has ended")
 
     @property
     def last_id(self) -> str:

@@ -354,7 +354,7 @@ async def test_a_change_of_the_password_needs_a_code_too(phone: Phone) -> None:
 async def test_of_many_codes_at_once_as_few_are_tried_as_one_by_one(
     phone: Phone, http: httpx.AsyncClient, database_url: str, valkey: EmbeddedValkey
 ) -> None:
-    settings = settings_with(phone.database_url, valkey, **LIMITS)
+    settings = settings_with(phone.database_url, valkey, data_source_keys=KEY, **LIMITS)
     phone.wait()
     async with serve(settings) as url, httpx.AsyncClient(base_url=url, verify=NO_TLS, timeout=20) as strict:
         body = {"email": phone.browser.email, "password": PASSWORD, "code": phone.wrong_code}
