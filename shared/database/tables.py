@@ -28,6 +28,7 @@ FACT_KINDS = (
 FACT_SOURCES = ("user", "assistant", "web", "edited")
 DATA_SOURCE_KINDS = ("postgresql", "sandbox")
 SESSION_KINDS = ("cookie", "tokens")
+ROLES = ("user", "admin")
 OPERATION_KINDS = ("write", "undo", "delete_chats", "restore_chats", "tool_call")
 OPERATION_STATUSES = ("proposed", "approved", "committed", "refused", "stale", "expired", "failed")
 SHARED_FACTS = (
@@ -66,11 +67,16 @@ class User(Base):
     """An account. E-mail addresses are unique without regard to case. `time_zone` is an IANA name; NULL where none was set.
 
     `credentials_version` is raised by each change of who may log in; a login that was checked before then begins no session.
-    `shares_memory`: the user wants each chat to know what others taught (docs/memory.md).
+    `shares_memory`: the user wants each chat to know what others taught (docs/memory.md). `email_verified_at`: when the
+    user has shown to read mail at this address; NULL where nobody has. `role` is one of `user` and `admin`. `disabled_at`:
+    since when an admin keeps the user out; NULL for who may log in.
     """
 
     __tablename__ = "users"
-    __table_args__ = (Index("uq_users_email_lower", sql("lower(email)"), unique=True),)
+    __table_args__ = (
+        Index("uq_users_email_lower", sql("lower(email)"), unique=True),
+        CheckConstraint(_one_of("role", ROLES), name="role"),
+    )
 
     id: Mapped[int] = mapped_column(Identity(always=True), primary_key=True)
     email: Mapped[str]
@@ -79,6 +85,9 @@ class User(Base):
     time_zone: Mapped[str | None]
     shares_memory: Mapped[bool] = mapped_column(server_default=sql("false"))
     credentials_version: Mapped[int] = mapped_column(server_default=sql("0"))
+    email_verified_at: Mapped[datetime | None]
+    role: Mapped[str] = mapped_column(server_default="user")
+    disabled_at: Mapped[datetime | None]
 
 
 class Session(Base):

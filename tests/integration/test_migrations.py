@@ -119,6 +119,7 @@ def _wait_for_a_waiter(url: str) -> None:
         ("0016", "0017"),
         ("0017", "0018"),
         ("0019", "0020"),
+        ("0020", "0021"),
     ],
 )
 def test_a_migration_that_broke_off_behind_its_transaction_can_be_done_again(
