@@ -25,9 +25,14 @@ export class Unreachable extends Error {}
 
 const listeners = new Set();
 
-/** Calls `listener` when the API says that nobody is signed in (any more). */
+/** Calls `listener` when nobody is signed in (any more). */
 export function onSignedOut(listener) {
   listeners.add(listener);
+}
+
+/** Tells those who listen that nobody is signed in. */
+export function tellSignedOut() {
+  for (const listener of listeners) listener();
 }
 
 /**
@@ -50,9 +55,7 @@ export async function send(method, path, { body, headers = {}, signal } = {}) {
   }
   if (response.ok) return response;
   const refused = new Refused(response.status, await readProblem(response), Number(response.headers.get("Retry-After")) || 0);
-  if (refused.status === 401 && !OF_LOGINS.has(refused.code)) {
-    for (const listener of listeners) listener();
-  }
+  if (refused.status === 401 && !OF_LOGINS.has(refused.code)) tellSignedOut();
   throw refused;
 }
 

@@ -4,7 +4,7 @@ import { untilItWorks } from "./again.js";
 import { Refused, Unreachable, onSignedOut } from "./api.js";
 import { Backoff, pause } from "./backoff.js";
 import { Chats } from "./chats.js";
-import { confirm, askText } from "./dialogs.js";
+import { askText, closeDialogs, confirm } from "./dialogs.js";
 import { el, iconButton } from "./dom.js";
 import { readFeed } from "./feed.js";
 import { passFeedEvent } from "./feed_events.js";
@@ -35,11 +35,10 @@ class Page {
       rename: (chat) => this.#try(() => this.#rename(chat)),
       remove: (chat) => this.#try(() => this.#remove(chat)),
       more: () => this.#try(() => this.chats.more()),
-      signOut: () => this.#try(async () => { await signOut(); leave(); }),
+      signOut: () => this.#try(signOut),
       close: () => this.shell.closeDrawer(),
     });
-    this.account = account;
-    this.sidebar.account = account;
+    this.#setAccount(account);
     this.shell = new Shell(root, this.sidebar, this.#left.signal);
     this.thread = new Thread({
       makeChat: (temporary) => this.chats.make(temporary),
@@ -81,10 +80,17 @@ class Page {
   async #checkAccount() {
     try {
       const account = await findAccount();
-      if (page === this && account?.id !== this.account.id) change(account);
+      if (page !== this) return;
+      if (account?.id !== this.account.id) change(account);
+      else this.#setAccount(account); // its address may be another one since
     } catch (error) {
       if (!(error instanceof Refused || error instanceof Unreachable)) throw error; // whatever comes next tells
     }
+  }
+
+  #setAccount(account) {
+    this.account = account;
+    this.sidebar.account = account;
   }
 
   get #place() {
@@ -99,12 +105,13 @@ class Page {
   /** Opens what the address names. */
   async #open() {
     this.shell.closeDrawer();
+    closeDialogs();
     const [, kind, id] = this.#place.split("/");
     this.#opening.abort();
     this.#opening = new AbortController();
     this.#panel?.close?.();
     this.#panel = null;
-    const found = panelOf(this.#place, (chatId) => this.chats.get(chatId)?.title);
+    const found = panelOf(this.#place, { titleOf: (chatId) => this.chats.get(chatId)?.title, account: this.account, onAccount: (account) => this.#setAccount(account) });
     if (found) await this.#openPanel(found.panel, found.title);
     else {
       this.#showPlace();
@@ -221,6 +228,7 @@ function enter(account) {
 function leave() {
   page?.leave();
   page = null;
+  closeDialogs();
   history.replaceState(null, "", "#/");
   document.title = "CortexAI";
   showSignIn(root, enter);

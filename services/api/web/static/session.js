@@ -1,6 +1,6 @@
 // Who is signed in. The credential is a cookie that scripts can't read.
 
-import { Refused, call } from "./api.js";
+import { Refused, call, tellSignedOut } from "./api.js";
 
 const channel = new BroadcastChannel("cortexai-session");
 
@@ -34,7 +34,23 @@ export async function signUp(email, password) {
 /** Signs out. */
 export async function signOut() {
   await call("POST", "/api/auth/logout");
+  left();
+}
+
+/** Deletes the account. Throws Refused: `reauthentication_required`. */
+export async function deleteAccount() {
+  await call("DELETE", "/api/auth/me");
+  left();
+}
+
+/** Whether an account has a password. All have one where the API does not tell. */
+export function hasPassword(account) {
+  return account.has_password ?? true;
+}
+
+function left() {
   channel.postMessage(null);
+  tellSignedOut();
 }
 
 /** Calls `listener` when another tab signs in or out, with the id of the account that is signed in now, or null. */

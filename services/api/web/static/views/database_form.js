@@ -2,7 +2,7 @@
 
 import { call } from "../api.js";
 import { el } from "../dom.js";
-import { exceptionWords } from "../words.js";
+import { formField, tellFields } from "./form_field.js";
 
 const ADDRESS = "postgresql://user:password@host:5432/database";
 const FIELDS = [
@@ -15,6 +15,7 @@ const FIELDS = [
 export function databaseForm(panel) {
   const general = el("p", { class: "form-error", role: "alert" });
   const fields = FIELDS.map(fieldOf);
+  const byName = Object.fromEntries(fields.map((field) => [field.name, field]));
   const submit = el("button", { type: "submit", class: "button primary" }, "Connect");
   const form = el("form", { class: "stack", novalidate: true, autocomplete: "off", onsubmit: (event) => { event.preventDefault(); void connect(); } }, ...fields.map((field) => field.element), general, el("div", { class: "actions" }, submit));
 
@@ -29,15 +30,7 @@ export function databaseForm(panel) {
     }
     const body = Object.fromEntries(fields.map((field) => [field.name, field.input.value.trim()]).filter(([, value]) => value !== ""));
     submit.disabled = true;
-    const made = await panel.attempt(() => call("POST", "/api/data-sources", { body }), (error) => {
-      const field = fields.find((one) => one.name === error.field);
-      // What the server says names the field, which is where this is said.
-      const words = exceptionWords(error).replace(`${error.field}: `, "");
-      if (field) {
-        field.problem = words;
-        field.input.focus();
-      } else general.textContent = words;
-    });
+    const made = await panel.attempt(() => call("POST", "/api/data-sources", { body }), (error) => tellFields(error, byName, general));
     submit.disabled = false;
     if (!made) return;
     form.reset(); // passwords stay nowhere
@@ -47,19 +40,7 @@ export function databaseForm(panel) {
   return form;
 }
 
-function fieldOf({ name, label, hint, ...attributes }) {
-  const id = `database-${name}`;
-  const problem = el("p", { class: "form-error", id: `${id}-problem`, role: "alert" });
-  const input = el("input", { type: "text", id, spellcheck: "false", autocapitalize: "off", autocomplete: "off", "aria-describedby": `${id}-hint ${id}-problem`, ...attributes });
-  const element = el("div", { class: "field" }, el("label", { for: id }, label), input, el("p", { class: "hint", id: `${id}-hint` }, hint), problem);
-  return {
-    name,
-    input,
-    element,
-    set problem(words) {
-      problem.textContent = words;
-      if (words) input.setAttribute("aria-invalid", "true");
-      else input.removeAttribute("aria-invalid");
-    },
-  };
+function fieldOf({ name, ...attributes }) {
+  const field = formField({ id: `database-${name}`, spellcheck: "false", autocapitalize: "off", autocomplete: "off", ...attributes });
+  return Object.assign(field, { name });
 }
