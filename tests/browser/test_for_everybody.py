@@ -12,7 +12,9 @@ from tests.support.page import Person
 AXE = (resources.files("axe_playwright_python") / "axe.min.js").read_text()
 RULES: dict[str, object] = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
 STILL = """Promise.allSettled(document.getAnimations()
-    .filter((one) => one.effect.getComputedTiming().iterations !== Infinity).map((one) => one.finished))"""
+    .filter((one) => one.effect.getComputedTiming().iterations !== Infinity && one.effect.target.checkVisibility())
+    .map((one) => one.finished))"""
+"""Waits for what fades. In a `details` that is closed, nothing ever finishes."""
 RICH = """\
 # Head
 
