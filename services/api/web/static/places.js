@@ -10,6 +10,8 @@ import { ChatMemory, SharedMemory } from "./views/memory.js";
 import { Sessions } from "./views/sessions.js";
 import { Trash } from "./views/trash.js";
 import { usagePanel } from "./views/usage.js";
+import { User } from "./views/user.js";
+import { AdminActs, Users } from "./views/users.js";
 
 /**
  * The panel of a place, such as `#/databases/3`, as `{panel, title}`; null for a chat. `panel.load()` gives its element.
@@ -24,7 +26,13 @@ export function panelOf(place, { titleOf, account, onAccount }) {
   if (kind === "changes") return { panel: id === "audit" ? new Audit() : new Changes(), title: id === "audit" ? "Audit log" : "Changes" };
   if (kind === "databases") return Number(id) > 0 ? { panel: new Database(Number(id)), title: "Database" } : { panel: new Databases(), title: "Databases" };
   if (kind === "chats" && part === "memory") return { panel: new ChatMemory(Number(id), titleOf(Number(id))), title: "Memory of this chat" };
+  if (kind === "users" && account.role === "admin") return usersPanel(id, account);
   return null;
+}
+
+function usersPanel(part, account) {
+  if (part === "acts") return { panel: new AdminActs(), title: "What admins did" };
+  return Number(part) > 0 ? { panel: new User(Number(part), account), title: "User" } : { panel: new Users(), title: "Users" };
 }
 
 function accountPanel(part, account, onAccount) {

@@ -3,6 +3,7 @@
 
 const ERRORS = {
   __proto__: null,
+  admin_only: "Only admins may do this.",
   change_too_large: "This change has too many rows to be shown and approved at once. Make it smaller.",
   chat_not_found: "This chat does not exist any more.",
   code_invalid: "This code is not right, or was used before. Wait for the next one.",
@@ -33,6 +34,7 @@ const ERRORS = {
   operation_not_found: "This operation is not there any more.",
   operation_not_pending: "This has been decided already, here or elsewhere.",
   origin_not_allowed: "This address is not allowed to sign in. The operator can allow it in BACKEND_CORS_ORIGINS.",
+  own_account: "This is your own account. Another admin can do this.",
   password_is_the_email: "This password is your e-mail address or a part of it. Choose another one.",
   password_is_the_product: "This password is the name of this product. Choose another one.",
   password_mismatch: "The password is not right.",
@@ -59,6 +61,7 @@ const ERRORS = {
   too_many_requests: "You have done this too often. Try again in a minute.",
   too_many_signups: "Too many accounts were made from your network. Try again later.",
   too_many_tries: "Too many wrong passwords or codes were tried. Try again later.",
+  user_not_found: "This user is not there any more.",
   worker_lost: "The answer was lost three times. Try again.",
 };
 

@@ -2,7 +2,6 @@
 
 import { oneAtATime } from "../again.js";
 import { call } from "../api.js";
-import { askForm } from "../dialogs.js";
 import { button, el } from "../dom.js";
 import { onFeedEvent } from "../feed_events.js";
 import { deleteAccount, findAccount } from "../session.js";
@@ -15,6 +14,7 @@ import { LivePanel } from "./live_panel.js";
 import { passwordSection } from "./password_section.js";
 import { withRecentAuthentication } from "./reauthentication.js";
 import { SecondFactor } from "./second_factor.js";
+import { confirmByEmail } from "./typed_confirmation.js";
 
 export class Account extends LivePanel {
   #account = null;
@@ -92,15 +92,8 @@ function timeZoneSection(panel) {
 
 function deletion(panel) {
   const remove = async () => {
-    const typed = formField({ id: "delete-email", label: "Your e-mail address", autocomplete: "off", autocapitalize: "off", spellcheck: "false", hint: panel.account.email });
-    const act = () => {
-      const isSame = typed.input.value.trim().toLowerCase() === panel.account.email.toLowerCase();
-      typed.problem = isSame ? "" : "This is not the address of this account.";
-      if (!isSame) typed.input.focus();
-      return isSame;
-    };
-    const content = [el("p", {}, "All chats, memories, databases and keys of this account are deleted at once. This can't be undone. To confirm, type your e-mail address."), typed.element];
-    if (!(await askForm({ title: "Delete this account?", content, yes: "Delete for good", kind: "danger", act }))) return;
+    const text = "All chats, memories, databases and keys of this account are deleted at once. This can't be undone. To confirm, type your e-mail address.";
+    if (!(await confirmByEmail({ title: "Delete this account?", text, label: "Your e-mail address", email: panel.account.email, yes: "Delete for good" }))) return;
     await panel.attempt(() => withRecentAuthentication(deleteAccount));
   };
   const element = accountSection("Delete the account", el("p", { class: "hint" }, "Everything goes with it: chats, what is remembered, connections to databases, keys and sessions."), el("div", {}, button("Delete the account", () => void remove(), { kind: "danger-quiet", symbol: "trash" })));

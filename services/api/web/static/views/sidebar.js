@@ -15,6 +15,8 @@ export class Sidebar {
   #all;
   #actions;
   #account = el("span", { class: "account" });
+  /** For admins. */
+  #usersLink = navLink("#/users", "users", "Users");
   #accountLink = el("a", { class: "nav-link account-link", href: "#/account" }, icon("user"), el("span", { class: "visually-hidden" }, "Account "), this.#account);
 
   /** `actions`: `newChat`, `rename(chat)`, `remove(chat)`, `more()`, `signOut()`, `close()`. */
@@ -30,13 +32,14 @@ export class Sidebar {
       button("New chat", actions.newChat, { kind: "new-chat", symbol: "plus" }),
       search.element,
       el("div", { class: "chat-scroller" }, this.#all, search.results),
-      el("div", { class: "sidebar-foot" }, navLink("#/databases", "database", "Databases"), navLink("#/changes", "changes", "Changes"), navLink("#/memory", "memory", "Memory"), navLink("#/usage", "usage", "Usage"), navLink("#/trash", "trash", "Trash"), el("div", { class: "account-row" }, this.#accountLink, themeButton(), iconButton("leave", "Sign out", actions.signOut))),
+      el("div", { class: "sidebar-foot" }, navLink("#/databases", "database", "Databases"), navLink("#/changes", "changes", "Changes"), navLink("#/memory", "memory", "Memory"), navLink("#/usage", "usage", "Usage"), navLink("#/trash", "trash", "Trash"), this.#usersLink, el("div", { class: "account-row" }, this.#accountLink, themeButton(), iconButton("leave", "Sign out", actions.signOut))),
     );
   }
 
   /** Shows who is signed in. */
   set account(account) {
     this.#account.textContent = account.email;
+    this.#usersLink.hidden = account.role !== "admin";
     this.#accountLink.title = `Account: ${account.email}`;
   }
 

@@ -10,15 +10,17 @@ const PURPOSES = { __proto__: null, generation: "Answers", search: "Search quest
 
 /** The panel, with the numbers of now. */
 export async function usagePanel() {
-  const { today, days } = await call("GET", `/api/usage?days=${DAYS}`);
-  return el(
-    "div",
-    { class: "panel" },
-    el("p", { class: "lead" }, "Tokens are the pieces of words that models read and write."),
+  const usage = await call("GET", `/api/usage?days=${DAYS}`);
+  return el("div", { class: "panel" }, el("p", { class: "lead" }, "Tokens are the pieces of words that models read and write."), ...usageSections(usage));
+}
+
+/** What was used today and on the days before, as elements. */
+export function usageSections({ today, days }) {
+  return [
     el("section", { class: "card" }, el("h2", {}, "Today"), el("p", { class: "figure" }, count(today.used), el("small", {}, today.limit === null ? " tokens" : ` of ${count(today.limit)} tokens`)), today.limit === null ? "" : quota(today)),
     el("section", { class: "card" }, el("h2", {}, `The last ${DAYS} days`), daysChart(days)),
     table(days),
-  );
+  ];
 }
 
 function quota(today) {
