@@ -6,7 +6,7 @@ from pathlib import Path
 import httpx
 import pyotp
 import zxingcpp
-from playwright.async_api import Browser, Locator, Page, expect
+from playwright.async_api import Browser, Locator, Page, Route, expect
 
 from tests.browser.test_databases_for_everybody import all_faults
 from tests.support.chromium import watched_context
@@ -245,6 +245,30 @@ async def test_an_account_is_deleted_after_its_address_is_typed(person: Person, 
     await page.keyboard.press("Enter")
     await expect(page.get_by_role("heading", name="Welcome back")).to_be_visible()
     assert system.count("users", "email = %s", email) == 0
+
+
+async def test_an_account_without_a_password_has_nothing_that_needs_one(person: Person, system: System) -> None:
+    page = person.page
+    email = await page.locator(".account").inner_text()
+
+    async def without_password(route: Route) -> None:
+        response = await route.fetch()
+        body = await response.json()
+        await route.fulfill(response=response, json={**body, "has_password": False} if response.ok else body)
+
+    await page.route("**/api/auth/me", without_password)
+    await open_account(person)
+    await expect(page.get_by_role("heading", name="Delete the account")).to_be_visible()
+    for name in ("Password", "Second factor"):
+        await expect(page.get_by_role("heading", name=name)).to_be_hidden()
+    forget_proof(system, email)
+    await page.get_by_label("E-mail address").fill(f"new-{email}")
+    await person.button("Change the address").click()
+    await expect(page.get_by_role("dialog", name="Sign in again first")).to_be_visible()
+    assert await all_faults(page) == []
+    await person.button("Sign out", within=page.get_by_role("dialog")).click()
+    await expect(page.get_by_role("heading", name="Welcome back")).to_be_visible()
+    assert system.count("users", "email = %s", email) == 1
 
 
 async def test_a_session_that_is_ended_here_is_thrown_out_there(person: Person, browser: Browser) -> None:

@@ -39,7 +39,7 @@ export class Sessions extends LivePanel {
     return el(
       "li",
       { class: "account-item" },
-      icon(session.kind === "cookie" ? "system" : "tool"),
+      icon(session.kind === "cookie" ? "system" : "program"),
       el("div", {}, el("p", { class: "item-name" }, el("bdi", {}, device), session.is_current && el("span", { class: "tag" }, "This one")), el("p", { class: "hint" }, words.filter(Boolean).join(" · "))),
       !session.is_current && button("End", () => void this.#end(session, device), { "aria-label": `End the session of ${device}, ${moment(session.created_at)}` }),
     );

@@ -77,7 +77,7 @@ export function userTags(user) {
   return [
     user.role === "admin" && el("span", { class: "tag" }, "Admin"),
     user.disabled_at !== null && el("span", { class: "tag is-over" }, "Kept out"),
-    !user.email_verified && el("span", { class: "tag is-plain" }, "Address not verified"),
+    user.email_verified && el("span", { class: "tag is-plain" }, "Verified"),
   ];
 }
 
@@ -92,10 +92,16 @@ export function userWords(user) {
 function actItem(act) {
   const who = (email, id) => (email === null ? `User ${id ?? "unknown"}` : visible(email));
   const actor = act.actor_id === null ? "An operator" : who(act.actor_email, act.actor_id);
-  const details = Object.entries(act.details).map(([name, value]) => `${name} ${value ?? "as all"}`);
+  const details = detailWords(act);
   return el(
     "li",
     { class: "account-item" },
-    el("div", {}, el("p", { class: "item-name" }, el("bdi", {}, who(act.subject_email, act.subject_id)), ` ${ACTS[act.act] ?? visible(act.act)}`), el("p", { class: "hint" }, el("bdi", {}, actor), `${CREDENTIALS[act.credential] ?? ""} · ${moment(act.at)}${details.length > 0 ? ` · ${visible(details.join(", "))}` : ""}`)),
+    el("div", {}, el("p", { class: "item-name" }, el("span", {}, el("bdi", {}, who(act.subject_email, act.subject_id)), ` ${ACTS[act.act] ?? visible(act.act)}`)), el("p", { class: "hint" }, el("bdi", {}, actor), `${CREDENTIALS[act.credential] ?? ""} · ${moment(act.at)}${details && ` · ${details}`}`)),
   );
+}
+
+function detailWords({ act, details }) {
+  const tokens = (number) => (number === null ? "what all have" : `${count(number)} tokens a day`);
+  if (act === "user.quota_set") return `${tokens(details.after)}; before: ${tokens(details.before)}`;
+  return visible(Object.entries(details).map(([name, value]) => `${name}: ${value}`).join(", "));
 }
