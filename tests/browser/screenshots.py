@@ -144,12 +144,28 @@ async def take_change(browser: Browser, url: str, groq: str, images: Path) -> No
     await page.screenshot(path=images / "page-change.png", animations="disabled")
 
 
+async def take_account(browser: Browser, url: str, images: Path) -> None:
+    """Begin to switch on a second factor, and take the picture of what an authenticator app is shown."""
+    page = await browser.new_page(viewport={"width": DESKTOP[0], "height": DESKTOP[1]})
+    person = Person(page, url)
+    await person.arrive("katherine@example.com")
+    await page.goto(f"{url}/#/account")
+    await person.button("Switch on").click()
+    await page.get_by_role("img", name="QR code").wait_for()
+    section = page.get_by_role("region", name="Second factor")
+    await section.evaluate(
+        "(element) => { element.scrollIntoView({ block: 'center' }); document.activeElement.blur(); }"
+    )
+    await page.screenshot(path=images / "page-account.png", animations="disabled")
+
+
 async def main(images: Path) -> None:
     """Take all pictures into a folder."""
     async with running_system() as (url, groq), async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=find_chromium(os.environ), args=LAUNCH_OPTIONS)
         await take(browser, url, groq, images)
         await take_change(browser, url, groq, images)
+        await take_account(browser, url, images)
         await browser.close()
 
 
