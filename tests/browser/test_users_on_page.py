@@ -58,6 +58,19 @@ async def test_an_admin_finds_a_user_and_sets_a_quota(person: Person, system: Sy
     await expect(person.button("Keep out")).to_have_count(0)
 
 
+async def test_an_admin_makes_a_key_that_administers(person: Person, system: System) -> None:
+    page = person.page
+    await become_admin(person, system)
+    await page.goto("/#/account/keys")
+    await page.get_by_text("Make a key").click()
+    await page.get_by_label("Name", exact=True).fill("Quotas")
+    await page.get_by_label("Administer").check()
+    await person.button("Make the key").click()
+    key = await page.get_by_role("group", name="API key").inner_text()
+    async with httpx.AsyncClient(base_url=person.origin, headers={"Authorization": f"Bearer {key}"}) as program:
+        assert (await program.get("/api/admin/users")).is_success
+
+
 async def test_an_admin_keeps_a_user_out_lets_the_user_in_again_and_deletes_the_user(
     person: Person, system: System, browser: Browser
 ) -> None:

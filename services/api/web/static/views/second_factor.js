@@ -16,6 +16,7 @@ const FEW_CODES = 3;
 
 export class SecondFactor {
   #panel;
+  #isActing = false;
   #state = el("p", { class: "hint" });
   #tag = el("span", { class: "tag", hidden: true }, "On");
   #on = button("Switch on", () => void this.#begin(), { kind: "primary" });
@@ -120,8 +121,13 @@ export class SecondFactor {
     if (account) this.#panel.take(account);
   }
 
-  #do(action) {
+  /** Does one action at a time: a second secret would be shown for the first one. */
+  async #do(action) {
+    if (this.#isActing) return undefined;
+    this.#isActing = true;
     this.#problem.textContent = "";
-    return this.#panel.attempt(() => withRecentAuthentication(action), (error) => tellFields(error, {}, this.#problem));
+    const done = await this.#panel.attempt(() => withRecentAuthentication(action), (error) => tellFields(error, {}, this.#problem));
+    this.#isActing = false;
+    return done;
   }
 }

@@ -35,17 +35,19 @@ export class Sessions extends LivePanel {
 
   #item(session) {
     const device = session.device ? brief(session.device, DEVICE_CHARS) : "Unknown device";
+    const end = button("End", () => void this.#end(session, device, end), { "aria-label": `End the session of ${device}, ${moment(session.created_at)}` });
     const words = [session.kind === "cookie" ? "Browser" : "Program", session.network, `last used ${moment(session.last_used_at)}`, `since ${moment(session.created_at)}`];
     return el(
       "li",
       { class: "account-item" },
       icon(session.kind === "cookie" ? "system" : "program"),
       el("div", {}, el("p", { class: "item-name" }, el("bdi", {}, device), session.is_current && el("span", { class: "tag" }, "This one")), el("p", { class: "hint" }, words.filter(Boolean).join(" · "))),
-      !session.is_current && button("End", () => void this.#end(session, device), { "aria-label": `End the session of ${device}, ${moment(session.created_at)}` }),
+      !session.is_current && end,
     );
   }
 
-  async #end(session, device) {
+  async #end(session, device, clicked) {
+    clicked.disabled = true;
     const ended = await this.attempt(async () => { await call("DELETE", `/api/auth/sessions/${session.id}`); return true; });
     await this.readAll(); // where it had ended already too
     if (!ended || this.signal.aborted) return;
