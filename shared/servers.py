@@ -19,7 +19,8 @@ from redis.retry import Retry
 from shared.errors import SettingsInvalid
 from shared.ids import new_generation_id
 from shared.settings import RedisSettings
-from shared.streams.redis import APPEND, channel, log_key
+from shared.streams.names import channel, log_key
+from shared.streams.redis import APPEND
 from shared.telemetry.logs import get_logger
 
 log = get_logger(__name__)

@@ -18,6 +18,7 @@ from services.worker.generations.checkpoints import Checkpoints
 from services.worker.generations.leases import Leases
 from services.worker.generations.log_writer import Flusher
 from services.worker.generations.recovery import Recovery
+from services.worker.leftover_logs import LeftoverLogs
 from services.worker.leftover_sandboxes import LeftoverSandboxes
 from services.worker.look_up.backfill import Backfill
 from services.worker.look_up.port import HistoryIndex
@@ -52,6 +53,7 @@ from shared.streams.cancel_signals import CancelSignals
 from shared.streams.feed.publisher import FeedPublisher, open_feed_publisher
 from shared.streams.feed.redis import RedisFeedWriter
 from shared.streams.redis import RedisLog, RedisWriter, TransientFrames, connect
+from shared.streams.removal import Removal
 from shared.telemetry.logs import get_logger
 from shared.telemetry.metrics import Metrics, NullMetrics
 from shared.urls import GROQ_URL
@@ -164,6 +166,7 @@ async def open_worker(
             ),
             operation_sweep=OperationSweep(database, jobs, feed),
             leftover_sandboxes=LeftoverSandboxes(database, settings.sandbox_database_url),
+            leftover_logs=LeftoverLogs(database, Removal(redis, prefixes)),
         )
         for work in (
             attempts.flusher.run(),

@@ -9,6 +9,7 @@ from services.worker.event_loop import EventLoop
 from services.worker.expired_sessions import ExpiredSessions
 from services.worker.generations.attempt import Attempts
 from services.worker.generations.recovery import Recovery
+from services.worker.leftover_logs import LeftoverLogs
 from services.worker.leftover_sandboxes import LeftoverSandboxes
 from services.worker.look_up.backfill import Backfill
 from services.worker.operations.commit import Commits
@@ -38,6 +39,7 @@ class Worker:
     commits: Commits
     operation_sweep: OperationSweep
     leftover_sandboxes: LeftoverSandboxes
+    leftover_logs: LeftoverLogs
 
     async def sweep(self) -> None:
         """Find what was left behind and queue it again; delete what is over. Any number of sweeps at once is harmless.
@@ -57,6 +59,7 @@ class Worker:
             self.expired_sessions.delete,
             self.operation_sweep.run,
             self.leftover_sandboxes.drop,
+            self.leftover_logs.remove,
         )
         for step in steps:
             try:

@@ -3,7 +3,7 @@
 from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Row, delete, func, select, update
+from sqlalchemy import Row, delete, func, or_, select, update
 from sqlalchemy.sql.elements import ColumnElement
 
 from shared.database.engine import Connection
@@ -33,8 +33,18 @@ class OpenGeneration(NamedTuple):
         return frames.start(self.message_id, self.id, user_message_id=self.user_message_id, chat_id=self.chat_id)
 
 
-async def _find_open(db: Connection, *which: ColumnElement[bool]) -> list[OpenGeneration]:
-    """Generations that are not over."""
+class DeletedGenerations(NamedTuple):
+    """Generations whose rows are gone: those whose logs were open, and the ids of those whose logs were closed."""
+
+    unclosed: list[OpenGeneration]
+    closed: list[GenerationId]
+
+
+async def _lock_unclosed(db: Connection, *which: ColumnElement[bool]) -> list[OpenGeneration]:
+    """Generations whose logs are open, locked: no worker begins another attempt before they are deleted.
+
+    A worker that has saved its reply may be about to close the log.
+    """
     statement = (
         select(
             Generation.id,
@@ -46,20 +56,23 @@ async def _find_open(db: Connection, *which: ColumnElement[bool]) -> list[OpenGe
             Generation.chat_id,
         )
         .join(Message, Message.id == Generation.assistant_message_id)
-        .where(Generation.status.in_(OPEN), *which)
+        .where(or_(Generation.status.in_(OPEN), Generation.closed_at.is_(None)), *which)
+        .order_by(Generation.id)
+        .with_for_update(of=Generation)
     )
     return [_open_generation(row) for row in await db.execute(statement)]
 
 
-async def delete_generations(db: Connection, *which: ColumnElement[bool]) -> list[OpenGeneration]:
-    """Delete generations before their messages or their chat is deleted. Returns those that were open.
+async def delete_generations(db: Connection, *which: ColumnElement[bool]) -> DeletedGenerations:
+    """Delete generations before their messages or their chat is deleted. Needs a transaction.
 
     A deletion that cascades would lock the messages first, and then the generations; whoever finishes a generation locks it
     first, and then its message. Each would wait for the other.
     """
-    open_ones = await _find_open(db, *which)
-    await db.execute(delete(Generation).where(*which))
-    return open_ones
+    unclosed = await _lock_unclosed(db, *which)
+    deleted = (await db.execute(delete(Generation).where(*which).returning(Generation.id))).scalars()
+    closed = set(deleted) - {one.id for one in unclosed}
+    return DeletedGenerations(unclosed, [GenerationId(each) for each in closed])
 
 
 async def cancel(db: Connection, *which: ColumnElement[bool]) -> list[OpenGeneration]:

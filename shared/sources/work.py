@@ -12,14 +12,18 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from shared.data_sources.access import SourceAccess
 from shared.data_sources.querying import QueryResult, run_query
+from shared.data_sources.sandbox.sandbox import drop
 from shared.data_sources.schema import Schema
 from shared.data_sources.schema_reading import read_schema, schema_from_text, schema_to_text
 from shared.data_sources.statements.check import check_query
 from shared.data_sources.statements.checked import Query
 from shared.database.engine import Database
-from shared.errors import CortexAIError
+from shared.errors import CortexAIError, DataSourceKeyMissing, DataSourceUnreachable
 from shared.sources import rows
 from shared.sources.rows import SourceRow
+from shared.telemetry.logs import get_logger
+
+log = get_logger(__name__)
 
 OK: Final = "ok"
 SCHEMA_FRESH: Final = timedelta(minutes=5)
@@ -132,3 +136,14 @@ async def noting(database: Database, source: SourceRow, *, is_test: bool = False
 async def _save_status(database: Database, source: SourceRow, status: str) -> None:
     async with database.connect() as db:
         await rows.save_outcome(db, source.stored, {"status": status, "checked_at": func.now()})
+
+
+async def drop_sandbox(access: SourceAccess, row: SourceRow) -> None:
+    """Drop what a deleted row had on the server. Where that fails, the workers' sweep does it later."""
+    if access.sandbox_url is None:
+        return
+    try:
+        reader, _ = access.shown(row.stored)
+        await drop(access.sandbox_url, reader.schema or "")
+    except (DataSourceUnreachable, DataSourceKeyMissing):
+        log.warning("sandbox_not_dropped", source_id=row.id)

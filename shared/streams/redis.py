@@ -26,35 +26,14 @@ from shared.streams.feed.publisher import FeedPublisher, open_feed_publisher
 from shared.streams.feed.redis import RedisFeedReader, RedisFeedWriter
 from shared.streams.hub import CONTROL, Hub
 from shared.streams.named import NamedConnection, NamedTLSConnection
-from shared.streams.names import LogNames
+from shared.streams.names import LogNames, channel, log_key, names_of
 from shared.streams.port import BEGINNING, UNPREFIXED, Append, Entry, Offset, Subscription
+from shared.streams.removal import Removal
 from shared.streams.script import Call, Script
 from shared.streams.subscriptions import Subscriptions
 from shared.telemetry.metrics import Metrics, NullMetrics
 
 APPEND: Final = (files("shared.streams") / "append.lua").read_text()
-
-
-def log_key(generation_id: GenerationId, prefix: str = "") -> str:
-    """The stream that holds a generation's log.
-
-    The braces make a Redis Cluster keep a generation's names in one slot, under every prefix: the append script takes them
-    all, and a cluster runs no script over several slots.
-    """
-    return f"{prefix}cortexai:{{{generation_id}}}:log"
-
-
-def channel(generation_id: GenerationId, prefix: str = "") -> str:
-    """The pub/sub channel that carries a generation's frames live."""
-    return f"{prefix}cortexai:{{{generation_id}}}:frames"
-
-
-def names_of(generation_id: GenerationId, prefixes: Sequence[str]) -> LogNames:
-    """What a generation's log is called."""
-    return LogNames(
-        tuple(log_key(generation_id, prefix) for prefix in prefixes),
-        tuple(channel(generation_id, prefix) for prefix in prefixes),
-    )
 
 
 def connect(url: str, *, connections: int = 16) -> Redis:
@@ -208,6 +187,7 @@ class Streams:
     cancel_signals: CancelSignals
     feed: FeedPublisher
     feed_reader: FeedReader
+    removal: Removal
 
 
 @asynccontextmanager
@@ -244,6 +224,7 @@ async def open_streams(
                 CancelSignals(redis, prefixes),
                 feed,
                 RedisFeedReader(redis, hub, feeds, prefixes),
+                Removal(redis, prefixes),
             )
     finally:
         await redis.aclose()

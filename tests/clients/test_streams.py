@@ -13,7 +13,7 @@ from redis import Redis
 from services.worker.models.port import ModelChunk, ModelRequest
 from services.worker.runtime import Worker
 from shared.settings import Settings
-from shared.streams.redis import log_key
+from shared.streams.names import log_key
 from tests.clients import readers
 from tests.clients.programs import Program
 from tests.clients.readers import DONE, Read

@@ -11,7 +11,7 @@ import pytest
 from services.launcher.embedded.valkey import EmbeddedValkey
 from shared.ids import UserId
 from shared.protocol.encoding import encode
-from shared.protocol.feed_events import READY
+from shared.protocol.feed_events import ACCOUNT_DELETED, READY
 from shared.streams.feed.in_memory import InMemoryFeeds
 from shared.streams.feed.port import FeedAppend, FeedReader, FeedWriter
 from shared.streams.feed.redis import RedisFeedWriter
@@ -133,6 +133,15 @@ async def test_after_the_last_entry_a_feed_keeps_nothing_else(feeds: Feeds, user
     assert [entry.frame for entry in notification.entries] == [b"title", b"end"]
     assert await feeds.frames_after(user, begun) is None
     assert await feeds.reader.begin(user) == notification.entries[-1].offset
+
+
+async def test_nothing_comes_after_the_end_of_an_account(feeds: Feeds, user: UserId) -> None:
+    await feeds.write(user, b"title", encode(ACCOUNT_DELETED), is_last=True)
+    end = await feeds.reader.begin(user)
+    await feeds.write(user, b"late")
+    await feeds.write(user, b"later", encode(ACCOUNT_DELETED), is_last=True)
+    assert await feeds.reader.begin(user) == end
+    assert await feeds.frames_after(user, end) == []
 
 
 async def test_subscribers_get_what_comes_each_once_and_only_their_own(feeds: Feeds, user: UserId) -> None:

@@ -9,6 +9,8 @@ from redis.asyncio import Redis
 from services.launcher.embedded.valkey import EmbeddedValkey
 from shared.errors import StreamsUnavailable
 from shared.ids import UserId
+from shared.protocol.encoding import encode
+from shared.protocol.feed_events import ACCOUNT_DELETED
 from shared.streams.feed.port import FeedAppend
 from shared.streams.feed.redis import RedisFeedReader, RedisFeedWriter, feed_names
 from shared.streams.port import Offset
@@ -77,6 +79,16 @@ async def test_a_feed_expires_after_its_last_entry_and_one_that_has_ended_within
     await writer_of(redis, BEFORE).append([FeedAppend(user, (b"a",))])
     assert 90_000 < await redis.pttl(key) <= 100_000
     await writer_of(redis, BEFORE).append([FeedAppend(user, (b"end",), is_last=True)])
+    assert 50_000 < await redis.pttl(key) <= 60_000
+    assert await redis.xlen(key) == 1
+
+
+async def test_what_is_late_does_not_lengthen_the_life_of_an_ended_feed(redis: Redis, user: UserId) -> None:
+    (key,) = feed_names(user, BEFORE).keys
+    writer = writer_of(redis, BEFORE)
+    await writer.append([FeedAppend(user, (encode(ACCOUNT_DELETED),), is_last=True)])
+    await writer.append([FeedAppend(user, (b"late",))])
+    await writer.begin(user)
     assert 50_000 < await redis.pttl(key) <= 60_000
     assert await redis.xlen(key) == 1
 

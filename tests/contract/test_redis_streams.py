@@ -10,8 +10,9 @@ from redis.asyncio import Redis
 from services.launcher.embedded.valkey import EmbeddedValkey
 from shared.errors import StreamsUnavailable
 from shared.ids import GenerationId, new_generation_id
+from shared.streams.names import channel, log_key
 from shared.streams.port import BEGINNING, Append, Entry, Offset, Subscription
-from shared.streams.redis import RedisWriter, channel, log_key
+from shared.streams.redis import RedisWriter
 from tests.contract.conftest import Streams, open_redis
 
 SECONDS = 10

@@ -13,7 +13,7 @@ from redis import Redis
 from services.launcher.program import free_port
 from shared.ids import GenerationId, new_generation_id
 from shared.streams.cancel_signals import CHANNEL
-from shared.streams.redis import channel, log_key
+from shared.streams.names import channel, log_key
 from tests.support.poison import SECRET, commands, job, poison
 from tests.support.readers import User
 from tests.support.system import System, eventually

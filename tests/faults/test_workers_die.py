@@ -10,7 +10,7 @@ from redis import Redis
 
 from shared.ids import GenerationId
 from shared.jobs.names import GENERATE, GENERATIONS_QUEUE
-from shared.streams.redis import log_key
+from shared.streams.names import log_key
 from tests.conftest import NewSystem
 from tests.doubles import groq_control
 from tests.support.clients import numbered

@@ -14,7 +14,7 @@ from services.worker.runtime import Worker
 from shared.database.engine import open_database
 from shared.ids import GenerationId
 from shared.settings import Settings
-from shared.streams.redis import log_key
+from shared.streams.names import log_key
 from tests.conftest import settings_for
 from tests.doubles import groq_control
 from tests.support.ai_sdk import SdkChat, generation_of, user_message

@@ -15,7 +15,7 @@ from services.launcher.embedded.valkey import EmbeddedValkey
 from services.worker.runtime import Worker
 from shared.protocol.message_parts import UNFINISHED_TOOL
 from shared.settings import Settings
-from shared.streams.redis import log_key
+from shared.streams.names import log_key
 from tests.conftest import settings_for
 from tests.doubles import groq_control, tavily_control
 from tests.support.clients import Client, Event, error_of, numbered, text_of, types_of

@@ -27,7 +27,7 @@ from shared.ids import GenerationId, OperationId, UserId
 from shared.operations.decisions import approve
 from shared.operations.rows import find_operation
 from shared.settings import Settings
-from shared.streams.redis import log_key
+from shared.streams.names import log_key
 from tests.conftest import settings_for
 from tests.doubles import groq_control, tavily_control
 from tests.support.asking import NAME, Asking

@@ -10,7 +10,7 @@ from redis import Redis
 from services.worker.prompts import BROKEN_OFF
 from services.worker.runtime import Worker
 from shared.settings import Settings
-from shared.streams.redis import log_key
+from shared.streams.names import log_key
 from tests.doubles import groq_control
 from tests.support.clients import Client, Event, numbered, text_of, types_of
 from tests.support.turns import AGE, SAID, Posted, abandoned, execute, post, speaking

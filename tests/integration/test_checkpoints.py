@@ -12,7 +12,7 @@ from services.worker.runtime import Worker
 from shared.generations.close_log import save_text
 from shared.generations.progress import checkpoint
 from shared.settings import Settings
-from shared.streams.redis import log_key
+from shared.streams.names import log_key
 from tests.support.clients import Client, Event, numbered, text_of
 from tests.support.turns import SAID, Posted, execute, post, speaking
 

@@ -16,7 +16,7 @@ from services.worker.models.retry import RetryingModel
 from services.worker.runtime import Worker
 from shared.errors import ModelUnavailable
 from shared.settings import Settings
-from shared.streams.redis import log_key
+from shared.streams.names import log_key
 from tests.conftest import settings_for
 from tests.doubles import groq_control
 from tests.support.clients import Client, error_of, numbered, text_of, types_of

@@ -14,7 +14,7 @@ from redis import Redis
 from services.worker.runtime import Worker
 from shared.protocol import frames
 from shared.settings import Settings
-from shared.streams.redis import log_key
+from shared.streams.names import log_key
 from tests.doubles import groq_control
 from tests.integration.conftest import serve
 from tests.support.clients import NO_TLS, Client, Event, error_of, numbered, text_of, types_of

@@ -10,7 +10,7 @@ from sqlalchemy.exc import IntegrityError
 from shared.database.engine import Connection, allow_long_statements
 from shared.database.tables import Chat, Generation, RecoveryCode, SecondFactor, User
 from shared.errors import CredentialsInvalid, EmailTaken, TokenInvalid
-from shared.generations.cancel import OpenGeneration, delete_generations
+from shared.generations.cancel import DeletedGenerations, delete_generations
 from shared.ids import UserId
 
 _NEW: Final = (User.id, User.email, User.created_at, User.time_zone)
@@ -152,14 +152,14 @@ async def set_time_zone(db: Connection, user_id: UserId, time_zone: str | None) 
     await db.execute(update(User).where(User.id == user_id).values(time_zone=time_zone))
 
 
-async def delete_account(db: Connection, user_id: UserId) -> list[OpenGeneration]:
+async def delete_account(db: Connection, user_id: UserId) -> DeletedGenerations:
     """Delete an account with everything that belongs to it. Needs a transaction.
 
-    Returns the generations that were open.
+    Returns its generations.
     """
     # Accepting a message locks its chat, then its user. The same order here avoids deadlocks.
     await allow_long_statements(db)
     await db.execute(select(Chat.id).where(Chat.user_id == user_id).order_by(Chat.id).with_for_update())
-    open_ones = await delete_generations(db, Generation.user_id == user_id)
+    deleted = await delete_generations(db, Generation.user_id == user_id)
     await db.execute(delete(User).where(User.id == user_id))
-    return open_ones
+    return deleted

@@ -4,18 +4,17 @@ from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Request, Response, status
 
+from services.api.accounts.deletion import end_account
 from services.api.accounts.login import check_login
 from services.api.accounts.login_body import LOGIN_BODY, login_body
 from services.api.accounts.logins import begin_cookie_session, begin_token_session
 from services.api.accounts.password_check import account_key
-from services.api.accounts.queries import add_user, change_email, delete_account, find_account, set_time_zone
+from services.api.accounts.queries import add_user, change_email, find_account, set_time_zone
 from services.api.accounts.schemas import Account, AccountChange, Login, Signup, Token
 from services.api.auth.new_passwords import check_new_password
 from services.api.bodies import JsonRoute
 from services.api.dependencies import AppResources, ClientNetwork, CurrentPrincipal, SessionPrincipal
-from services.api.generations.cancellation import end_deleted
 from services.api.reauthentication import RecentlyAuthenticated, insist_on_recent_authentication
-from shared.protocol.feed_events import ACCOUNT_DELETED
 
 router = APIRouter(route_class=JsonRoute, prefix="/api/auth", tags=["auth"])
 
@@ -117,10 +116,10 @@ async def change_me(body: AccountChange, principal: SessionPrincipal, resources:
     status_code=status.HTTP_204_NO_CONTENT,
     responses={403: {"description": "origin_not_allowed, credential_not_allowed, reauthentication_required"}},
 )
-async def delete_me(principal: RecentlyAuthenticated, resources: AppResources) -> None:
-    """Delete the account with all of its chats. Their generations are stopped."""
-    async with resources.database.begin() as db:
-        deleted = await delete_account(db, principal.user_id)
-    await resources.tries.known.forget(account_key(principal.user_id))
-    resources.streams.feed.tell(principal.user_id, ACCOUNT_DELETED)
-    await end_deleted(resources.streams, deleted)
+async def delete_me(
+    request: Request, response: Response, principal: RecentlyAuthenticated, resources: AppResources
+) -> None:
+    """Delete the account with all that belongs to it. Its generations are stopped, and its sandbox is dropped."""
+    await end_account(resources, principal.user_id)
+    if principal.credential == "session":
+        resources.cookies.clear(request, response)

@@ -13,7 +13,7 @@ from shared.database.engine import Connection
 from shared.database.ownership import owned_by
 from shared.database.tables import Chat, Generation, Message, User
 from shared.errors import ChatNotFound, TokenInvalid
-from shared.generations.cancel import OpenGeneration, delete_generations
+from shared.generations.cancel import DeletedGenerations, delete_generations
 from shared.generations.outcome import Outcome
 from shared.ids import ChatId, GenerationId, MessageId, UserId
 from shared.protocol.frames import ErrorData
@@ -203,10 +203,10 @@ async def rename_chat(db: Connection, user_id: UserId, chat_id: ChatId, title: s
     return ChatRow._make(row)
 
 
-async def delete_chat(db: Connection, user_id: UserId, chat_id: ChatId) -> list[OpenGeneration]:
+async def delete_chat(db: Connection, user_id: UserId, chat_id: ChatId) -> DeletedGenerations:
     """Delete a chat with everything that belongs to it. Needs a transaction.
 
-    Returns the generations that were open.
+    Returns its generations.
 
     Raises:
         ChatNotFound: absent, or another user's.
@@ -214,6 +214,6 @@ async def delete_chat(db: Connection, user_id: UserId, chat_id: ChatId) -> list[
     """
     # The lock comes first: a message accepted at the same moment is either found here, or refused.
     await lock_chat(db, user_id, chat_id)
-    open_ones = await delete_generations(db, Generation.chat_id == chat_id)
+    deleted = await delete_generations(db, Generation.chat_id == chat_id)
     await db.execute(delete(Chat).where(Chat.id == chat_id))
-    return open_ones
+    return deleted

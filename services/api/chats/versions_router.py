@@ -56,6 +56,6 @@ async def delete(chat_id: BigIntId, message_id: BigIntId, principal: CurrentPrin
         feed.tell(principal.user_id, memory_changed(chat))
     if deleted.takes_title:
         feed.tell(principal.user_id, chat_renamed(chat, None, None))
-    await end_deleted(resources.streams, deleted.open_ones)
+    await end_deleted(resources.streams, deleted.generations)
     if deleted.is_due:
         resources.jobs.summarize(chat)

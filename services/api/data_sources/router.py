@@ -192,7 +192,7 @@ async def delete_data_source(
         await audit.append(db, principal.user_id, _event("data_source.deleted", row, name=row.name, kind=row.kind))
     resources.streams.feed.tell(principal.user_id, data_source_changed(row.id))
     if row.kind == "sandbox":
-        await sandboxes.drop_sandbox(access, row)
+        await work.drop_sandbox(access, row)
 
 
 @router.post("/{source_id}/test", responses=_WORK)

@@ -5,17 +5,14 @@ What is on the server without a row is dropped by the workers' sweep.
 
 from services.api.data_sources import queries
 from shared.data_sources.access import SourceAccess
-from shared.data_sources.sandbox.sandbox import Sandbox, drop, make, new_sandbox, read_sandbox
+from shared.data_sources.sandbox.sandbox import Sandbox, make, new_sandbox, read_sandbox
 from shared.data_sources.sandbox.server import prepare
 from shared.database.engine import Database
 from shared.database.identity import identify
-from shared.errors import DataSourceKeyMissing, DataSourcesOff, DataSourceUnreachable
+from shared.errors import DataSourcesOff
 from shared.ids import UserId
 from shared.operations import audit
 from shared.sources.rows import SourceRow, find_sandbox
-from shared.telemetry.logs import get_logger
-
-log = get_logger(__name__)
 
 
 async def open_sandbox(access: SourceAccess, database: Database, user_id: UserId, name: str) -> tuple[SourceRow, bool]:
@@ -53,14 +50,3 @@ def _encrypted(access: SourceAccess, user_id: UserId, sandbox: Sandbox) -> dict[
         "reader_url": access.keyring.encrypt(sandbox.reader_url, user_id, "reader_url"),
         "writer_url": access.keyring.encrypt(sandbox.writer_url, user_id, "writer_url"),
     }
-
-
-async def drop_sandbox(access: SourceAccess, row: SourceRow) -> None:
-    """Drop what a deleted row had on the server. Where that fails, the workers' sweep does it later."""
-    if access.sandbox_url is None:
-        return
-    try:
-        reader, _ = access.shown(row.stored)
-        await drop(access.sandbox_url, reader.schema or "")
-    except (DataSourceUnreachable, DataSourceKeyMissing):
-        log.warning("sandbox_not_dropped", source_id=row.id)

@@ -14,7 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from shared.database.engine import Database
 from shared.database.tables import Operation
 from shared.errors import CortexAIError
-from shared.generations.cancel import OpenGeneration
+from shared.generations.cancel import DeletedGenerations, OpenGeneration
 from shared.generations.cancel import cancel as cancel_generations
 from shared.generations.close_log import abandon_log, close_log
 from shared.generations.outcome import Outcome
@@ -77,13 +77,29 @@ async def _refuse_proposals(
         log.warning("refusal_left_to_the_sweep", error=type(error).__name__)
 
 
-async def end_deleted(streams: Streams, deleted: Sequence[OpenGeneration]) -> None:
-    """Stop the workers of generations whose rows are gone, and tell their readers."""
+async def end_deleted(streams: Streams, deleted: DeletedGenerations) -> None:
+    """Stop the workers of generations whose rows are gone, tell their readers, and delete their logs.
+
+    A log that was open is kept for a moment, for its readers, and as the fence that keeps its worker from writing on.
+    """
 
     async def end(one: OpenGeneration) -> None:
-        await abandon_log(streams.writer, streams.reader, one)
+        try:
+            await abandon_log(streams.writer, streams.reader, one)
+        finally:
+            await streams.removal.expire_logs([one.id])
 
-    await _end_all(streams.cancel_signals, deleted, end)
+    await _end_all(streams.cancel_signals, deleted.unclosed, end)
+    await _remove(streams, deleted.closed)
+
+
+async def _remove(streams: Streams, closed: Sequence[GenerationId]) -> None:
+    """Delete logs that nobody writes any more."""
+    try:
+        async with asyncio.timeout(WITHIN):
+            await streams.removal.delete_logs(closed)
+    except (CortexAIError, TimeoutError) as error:
+        log.warning("logs_left_to_the_sweep", generations=len(closed), error=type(error).__name__)
 
 
 async def _end_all(

@@ -11,7 +11,7 @@ from shared.database.engine import Connection
 from shared.database.ownership import owned_by
 from shared.database.tables import Chat, Generation, Message, MessageTerms
 from shared.errors import ChatNotFound, GenerationInProgress, MessageNotFound, TurnNotLast
-from shared.generations.cancel import OpenGeneration, delete_generations
+from shared.generations.cancel import DeletedGenerations, delete_generations
 from shared.ids import ChatId, GenerationId, MessageId, UserId
 from shared.memory import summaries
 from shared.memory.take_over import take_over
@@ -160,14 +160,14 @@ async def choose_version(
 
 
 class DeletedTurn(NamedTuple):
-    """A turn that was deleted: the position of its user's message, and what was open of it.
+    """A turn that was deleted: the position of its user's message, and its generations.
 
     `is_due`: messages of the chat are due to be summarized. `changes_memory`: segments or facts are gone. `takes_title`: so is
     the chat's title.
     """
 
     position: int
-    open_ones: list[OpenGeneration]
+    generations: DeletedGenerations
     is_due: bool
     changes_memory: bool
     takes_title: bool
@@ -195,14 +195,14 @@ async def delete_turn(
     gone = tree.subtree(question.position)
     await take_over(db, chat_id)  # while the messages are there, as in change_path
     of_turn = _is_one_of(Generation.user_message_id, gone)
-    open_ones = await delete_generations(db, of_turn)
+    generations = await delete_generations(db, of_turn)
     await db.execute(delete(Message).where(_is_one_of(Message.id, gone)))
     made = await summaries.make_anew(db, chat_id, question.position, kept)
     # The title has words of the chat's first message.
     takes_title = question.parent == ROOT and await remove_title(db, chat_id)
     await _touch(db, chat_id)
     return DeletedTurn(
-        question.position, open_ones, bool(made and made.is_due), bool(made and made.has_lost), takes_title
+        question.position, generations, bool(made and made.is_due), bool(made and made.has_lost), takes_title
     )
 
 

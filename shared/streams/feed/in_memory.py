@@ -3,13 +3,16 @@
 import time
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
+from typing import Final
 
 from shared.ids import UserId
 from shared.protocol.encoding import encode
-from shared.protocol.feed_events import READY
+from shared.protocol.feed_events import ACCOUNT_DELETED, READY
 from shared.streams.feed.port import FeedAppend
 from shared.streams.port import BEGINNING, Entry, Offset, Subscription
 from shared.streams.subscriptions import Subscriptions, followed
+
+_LAST: Final = encode(ACCOUNT_DELETED)
 
 
 class InMemoryFeeds:
@@ -35,6 +38,8 @@ class InMemoryFeeds:
 
     def _append(self, user_id: UserId, frame: bytes) -> None:
         feed = self._feeds.setdefault(user_id, [])
+        if feed and feed[-1].frame == _LAST:
+            return
         last = feed[-1].offset if feed else BEGINNING
         # Each entry has a time of its own: here, a feed can be lost and begun again within a millisecond.
         self._time = max(self._time + 1, time.time_ns() // 1_000_000)

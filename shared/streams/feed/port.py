@@ -14,7 +14,10 @@ from shared.streams.port import Entry, Offset, Subscription
 
 
 class FeedAppend(NamedTuple):
-    """Encoded events that go to the end of a user's feed. After `is_last`, the feed keeps its last entry, for a minute."""
+    """Encoded events that go to the end of a user's feed. After `is_last`, the feed keeps its last entry, for a minute.
+
+    Nothing is appended after the event that tells of the account's end.
+    """
 
     user_id: UserId
     frames: tuple[bytes, ...]

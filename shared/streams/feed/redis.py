@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 from shared.errors import StreamsUnavailable
 from shared.ids import UserId
 from shared.protocol.encoding import encode
-from shared.protocol.feed_events import READY
+from shared.protocol.feed_events import ACCOUNT_DELETED, READY
 from shared.streams.entries import answered, entry_of, offset_of
 from shared.streams.feed.port import FeedAppend
 from shared.streams.hub import Hub
@@ -21,6 +21,7 @@ from shared.streams.script import Call, Script
 APPEND: Final = (files("shared.streams.feed") / "append.lua").read_text()
 LAST_MS: Final = 60_000
 """How long the last entry of a feed that has ended is kept, in milliseconds."""
+_LAST: Final = encode(ACCOUNT_DELETED)
 
 
 def feed_names(user_id: UserId, prefixes: Sequence[str]) -> LogNames:
@@ -66,7 +67,7 @@ class RedisFeedWriter:
         self, user_id: UserId, frames: Sequence[bytes], *, is_last: bool = False, only_begins: bool = False
     ) -> Call:
         kept, ttl_ms = (1, LAST_MS) if is_last else (self._kept, self._ttl_ms)
-        return Call(feed_names(user_id, self._prefixes).in_turns(), [kept, ttl_ms, int(only_begins), *frames])
+        return Call(feed_names(user_id, self._prefixes).in_turns(), [kept, ttl_ms, int(only_begins), _LAST, *frames])
 
 
 class RedisFeedReader:
