@@ -54,10 +54,10 @@ def _api(prefixes: Sequence[str], _: Sequence[str]) -> str:
 
 
 def _worker(prefixes: Sequence[str], broadcasts: Sequence[str]) -> str:
-    """It takes jobs, writes logs, looks for those that are left over, obeys commands and tells of itself."""
+    """It takes jobs, writes logs, obeys commands and tells of itself."""
     keys = (*(f"{queue}*" for queue in QUEUES), "unacked*", "_kombu.*", f"*.reply{_PIDBOX}*", f"*{_PIDBOX}*")
     return (
-        f"{_TRANSACTIONS} {_SCRIPTS} {_STREAMS} {_LISTEN} {_BROKER} +scan {_names(prefixes, 'cortexai:*', *keys)}"
+        f"{_TRANSACTIONS} {_SCRIPTS} {_STREAMS} {_LISTEN} {_BROKER} {_names(prefixes, 'cortexai:*', *keys)}"
         f" {_names(prefixes, 'cortexai:*', *broadcasts, mark='&')}"
     )
 

@@ -166,7 +166,7 @@ async def open_worker(
             ),
             operation_sweep=OperationSweep(database, jobs, feed),
             leftover_sandboxes=LeftoverSandboxes(database, settings.sandbox_database_url),
-            leftover_logs=LeftoverLogs(database, Removal(redis, prefixes)),
+            leftover_logs=LeftoverLogs(database, Removal(redis, prefixes, log_seconds=settings.stream_ttl_seconds)),
         )
         for work in (
             attempts.flusher.run(),

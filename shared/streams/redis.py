@@ -224,7 +224,7 @@ async def open_streams(
                 CancelSignals(redis, prefixes),
                 feed,
                 RedisFeedReader(redis, hub, feeds, prefixes),
-                Removal(redis, prefixes),
+                Removal(redis, prefixes, log_seconds=ttl),
             )
     finally:
         await redis.aclose()

@@ -3,17 +3,15 @@
 The database is the authority: what has no row may go at any time, and nobody needs an answer to know so.
 """
 
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from itertools import islice
 from typing import Final, NamedTuple, TypeVar
 from uuid import UUID
 
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
-from shared.errors import StreamsUnavailable
 from shared.ids import GenerationId, UserId
-from shared.streams import deployments
 from shared.streams.entries import answered
 from shared.streams.feed.redis import feed_names
 from shared.streams.names import LogNames, names_of
@@ -23,24 +21,30 @@ LAST_MS: Final = 60_000
 """How long the log of a generation is kept that was deleted while it was open, in milliseconds, as an ended feed is."""
 PAGE: Final = 1000
 """How many names are handled in one round trip."""
+AFTER_SECONDS: Final = 60
+"""So long after a deletion is begun the sweep looks: it is over by then, and so is what others were writing meanwhile."""
+KEPT_SECONDS: Final = 24 * 3600
+"""How long notes are kept that no sweep looks at, since the last of them was made."""
+NOTES: Final = "cortexai:deletions"
 _One = TypeVar("_One")
-_FEED: Final = "feed"
 _USER: Final = "user-"
 
 
-class FoundNames(NamedTuple):
-    """Whose logs and feeds were found."""
+class Deleted(NamedTuple):
+    """Users and generations whose rows go, or are gone."""
 
-    generations: list[GenerationId]
     users: list[UserId]
+    generations: list[GenerationId]
 
 
 class Removal:
-    """Deletes logs and feeds, or has them expire soon."""
+    """Deletes logs and feeds, or has them expire soon. `log_seconds`: how long a log lives by itself that is closed."""
 
-    def __init__(self, redis: Redis, prefixes: Sequence[str] = UNPREFIXED) -> None:
+    def __init__(self, redis: Redis, prefixes: Sequence[str] = UNPREFIXED, *, log_seconds: int) -> None:
         self._redis = redis
         self._prefixes = prefixes
+        self._notes = [f"{prefix}{NOTES}" for prefix in prefixes]
+        self.log_seconds = log_seconds
 
     async def delete_logs(self, generation_ids: Iterable[GenerationId]) -> None:
         """Delete logs that nobody writes any more.
@@ -82,31 +86,47 @@ class Removal:
                     pipeline.pexpire(key, LAST_MS, lt=True)
             await answered(pipeline.execute())
 
-    async def is_shared(self, identity: str) -> bool:
-        """Whether a deployment with another database than this one uses the same names.
+    async def note(self, deleted: Deleted) -> None:
+        """Note, before a deletion is committed, what the sweep is to look at later, whatever becomes of this process.
+
+        Raises:
+            StreamsUnavailable: nothing is noted. Logs and feeds expire in their own time.
+
+        """
+        now, _ = await answered(self._redis.time())
+        members = [f"{_USER}{each}" for each in deleted.users] + [str(each) for each in deleted.generations]
+        pipeline = self._redis.pipeline(transaction=False)
+        for some in _pages(members):
+            pipeline.zadd(self._notes[0], dict.fromkeys(some, now))
+        pipeline.expire(self._notes[0], KEPT_SECONDS)
+        await answered(pipeline.execute())
+
+    async def find_noted(self) -> Deleted:
+        """What was noted longer ago than AFTER_SECONDS, at most PAGE of each prefix.
 
         Raises:
             StreamsUnavailable: nothing is known.
 
         """
-        return any([await deployments.note(self._redis, prefix, identity) for prefix in self._prefixes])
+        now, _ = await answered(self._redis.time())
+        found = Deleted([], [])
+        for name in self._notes:
+            old = self._redis.zrangebyscore(name, "-inf", now - AFTER_SECONDS, start=0, num=PAGE)
+            for member in await answered(old):
+                _read(member.decode(errors="replace"), found)
+        return found
 
-    async def find(self) -> AsyncIterator[FoundNames]:
-        """The logs and feeds of this deployment, a page at a time. Some may be found twice.
+    async def forget_noted(self, deleted: Deleted) -> None:
+        """Forget notes.
 
         Raises:
-            StreamsUnavailable: there may be more.
+            StreamsUnavailable: some may be found again.
 
         """
-        for prefix in self._prefixes:
-            begin = f"{prefix}cortexai:{{"
-            cursor = None
-            while cursor != 0:
-                try:
-                    cursor, keys = await self._redis.scan(cursor or 0, match=f"{begin}*", count=PAGE)
-                except (RedisError, OSError) as error:
-                    raise StreamsUnavailable from error
-                yield _read(str(key, "utf-8", "replace").removeprefix(begin) for key in keys if isinstance(key, bytes))
+        members = [f"{_USER}{each}" for each in deleted.users] + [str(each) for each in deleted.generations]
+        if members:
+            for name in self._notes:
+                await answered(self._redis.zrem(name, *members))
 
 
 def _pages(ones: Iterable[_One]) -> Iterator[list[_One]]:
@@ -116,16 +136,10 @@ def _pages(ones: Iterable[_One]) -> Iterator[list[_One]]:
         yield page
 
 
-def _read(names: Iterable[str]) -> FoundNames:
-    """Whose names these are: `<generation>}:log` and `user-<user>}:feed`. Others are nobody's."""
-    found = FoundNames([], [])
-    for name in names:
-        whose, _, what = name.partition("}:")
-        try:
-            if what == "log":
-                found.generations.append(GenerationId(UUID(whose)))
-            elif what == _FEED and whose.startswith(_USER):
-                found.users.append(UserId(int(whose.removeprefix(_USER))))
-        except ValueError:
-            continue
-    return found
+def _read(member: str, found: Deleted) -> None:
+    """Add what a note names. What is no note is left out: anybody on this Redis may write there."""
+    with suppress(ValueError):
+        if member.startswith(_USER):
+            found.users.append(UserId(int(member.removeprefix(_USER))))
+        else:
+            found.generations.append(GenerationId(UUID(member)))

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from typing import Any
+from uuid import uuid4
 
 import httpx
 import pytest
@@ -11,7 +12,10 @@ from redis.exceptions import NoPermissionError
 
 from services.launcher.embedded.valkey import EmbeddedValkey
 from services.launcher.program import free_port
+from shared.ids import GenerationId, UserId
 from shared.redis_roles import RedisPart, rules
+from shared.streams.redis import connect
+from shared.streams.removal import NOTES, Deleted, Removal
 from tests.conftest import NewSystem
 from tests.support.readers import user_of
 from tests.support.system import eventually
@@ -127,6 +131,27 @@ def test_a_part_may_not(server: EmbeddedValkey, part: RedisPart, command: str) -
         pytest.raises(NoPermissionError),
     ):
         client.execute_command(*command.split())
+
+
+async def test_the_api_may_remove_what_is_deleted_and_a_worker_what_is_left(server: EmbeddedValkey) -> None:
+    generation, user = GenerationId(uuid4()), UserId(1)
+    deleted = Deleted([user], [generation])
+    url = f"redis://{{0}}:{{0}}-password@127.0.0.1:{server.port}/0"
+    api, worker = (connect(url.format(part)) for part in ("api", "worker"))
+    removal = Removal(api, log_seconds=900)
+    await removal.note(deleted)
+    await removal.delete_logs([generation])
+    await removal.expire_logs([generation])
+    notes = await worker.zrange(NOTES, 0, -1)
+    await worker.zadd(NOTES, dict.fromkeys(notes, 0))
+    removal = Removal(worker, log_seconds=900)
+    assert await removal.find_noted() == deleted
+    await removal.expire_logs([generation])
+    await removal.expire_feeds([user])
+    await removal.forget_noted(deleted)
+    assert await removal.find_noted() == Deleted([], [])
+    await api.aclose()
+    await worker.aclose()
 
 
 @pytest.mark.parametrize("part", PARTS)

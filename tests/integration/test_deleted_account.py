@@ -4,7 +4,7 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Any, Final, Literal
 from uuid import UUID, uuid4
 
 import httpx
@@ -26,21 +26,21 @@ from shared.jobs.names import QUEUES
 from shared.protocol.encoding import encode
 from shared.protocol.feed_events import ACCOUNT_DELETED
 from shared.settings import Settings
-from shared.streams import deployments
 from shared.streams.feed.redis import feed_names
 from shared.streams.names import log_key
 from shared.streams.redis import connect as connect_redis
-from shared.streams.removal import LAST_MS, Removal
+from shared.streams.removal import KEPT_SECONDS, LAST_MS, NOTES, Deleted, Removal
 from tests.conftest import settings_for
 from tests.doubles import groq_control
+from tests.integration.conftest import serve
 from tests.support.asking import NAME, Asking
-from tests.support.clients import NO_TLS, PASSWORD, Client
+from tests.support.clients import NO_TLS, PASSWORD, Client, logged_in
 from tests.support.committing import ADD, TABLES
 from tests.support.data_sources import make_source
 from tests.support.remains import GOES, KEPT, Rows, holding, redis_values, rows, tables
 from tests.support.signed_in import logged_in_browser
 from tests.support.summaries import say
-from tests.support.turns import answer, execute, logged, post, speaking, wait_for_waiters
+from tests.support.turns import answer, execute, post, speaking, wait_for_waiters
 
 FIRST_ID: Final = 731_000_117_000
 """The first user's id: one that nothing else has in it."""
@@ -48,6 +48,7 @@ NOW: Final = {"Prefer": "respond-async"}
 HOUR_MS: Final = 3_600_000
 NOBODYS: Final = (
     r"cortexai:deployments",
+    NOTES,
     r"_kombu\.binding.*",
     rf"({'|'.join(QUEUES)}).*",
 )
@@ -191,7 +192,9 @@ def sandbox_remains(postgres: EmbeddedPostgres, prefix: str) -> set[str]:
     return {str(name) for (name,) in found}
 
 
-def check_redis(redis: Redis, settings: Settings, gone: Somebody, kept: Rows, unclosed: set[GenerationId]) -> None:
+def check_redis(
+    redis: Redis, settings: Settings, gone: Somebody, kept: Rows, unclosed: set[GenerationId], *, swept: bool
+) -> None:
     """See that Redis has nothing of a deleted user, but what is told to readers, for LAST_MS at most."""
     prefix = settings.redis_prefix
     left = redis_values(redis, prefix)
@@ -216,7 +219,16 @@ def check_redis(redis: Redis, settings: Settings, gone: Somebody, kept: Rows, un
         else:
             assert any(re.fullmatch(pattern, plain) for pattern in NOBODYS), f"{plain}: nobody has said whose that is"
     others = {name: value for name, value in left.items() if name not in brief and str(gone.id) not in name}
+    notes = others.pop(f"{prefix}{NOTES}", [])
+    assert not swept or not notes
+    assert gone.marker not in f"{notes}"
     assert not [name for name, value in others.items() if any(text in f"{name} {value}" for text in gone.texts)]
+
+
+def make_due(redis: Redis, notes: str) -> None:
+    """Make what was noted seem to be noted long ago."""
+    noted: Any = redis.zrange(notes, 0, -1)
+    redis.zadd(notes, dict.fromkeys(noted, 0))
 
 
 def test_every_table_goes_with_its_user_or_is_known_to_stay(database_url: str) -> None:
@@ -271,15 +283,15 @@ async def test_nothing_is_left_of_a_deleted_account_and_all_of_its_neighbour(
 
         (await client.http.delete("/api/auth/me")).raise_for_status()
 
-    def check() -> None:
+    def check(*, swept: bool) -> None:
         after = rows(database_url)
         assert {name: after[name] ^ before[name] for name in after if after[name] != before[name]} == {}
         assert not holding(after, gone.texts)
-        check_redis(redis, settings, gone, before, unclosed)
+        check_redis(redis, settings, gone, before, unclosed, swept=swept)
         assert {name for name in redis_values(redis, settings.redis_prefix) if ":tries:known:" in name} == known_before
         assert sandbox_remains(postgres, mine) == sandboxes_before
 
-    check()
+    check(swept=False)
     # Whatever was to be done for the account is done too late.
     for one in unclosed | {queued.generation_id}:
         await worker.attempts.run(one)
@@ -287,15 +299,17 @@ async def test_nothing_is_left_of_a_deleted_account_and_all_of_its_neighbour(
     await asking.attempts(worker.attempts).run(waiting.generation_id)
     await worker.summarizer.summarize(ChatId(gone.chat))
     await worker.commits.commit(gone.operation)  # type: ignore[arg-type]
+    notes = f"{settings.redis_prefix}{NOTES}"
+    make_due(redis, notes)
     await worker.sweep()
-    check()
+    check(swept=True)
     assert (await neighbour.client.http.get("/api/auth/me")).json()["id"] == neighbour.id
 
 
 @pytest.fixture
 async def removal(settings: Settings) -> AsyncIterator[Removal]:
     opened = connect_redis(settings.stream_redis_url)
-    yield Removal(opened, settings.redis_prefixes)
+    yield Removal(opened, settings.redis_prefixes, log_seconds=settings.stream_ttl_seconds)
     await opened.aclose()
 
 
@@ -306,14 +320,14 @@ async def database(settings: Settings) -> AsyncIterator[Database]:
     await opened.dispose()
 
 
-async def names_of_user(client: Client, worker: Worker, settings: Settings) -> list[str]:
-    """The feed and the log of a user who has got an answer."""
+async def answered_to(client: Client, worker: Worker) -> tuple[UserId, GenerationId]:
+    """Sign up and get an answer. Returns whose feed and whose log Redis has."""
+    await client.sign_up()
     posted, _ = await answer(client, worker, "[[tokens=2]]")
-    me = UserId((await client.http.get("/api/auth/me")).json()["id"])
-    return [*feed_names(me, settings.redis_prefixes).keys, log_key(posted.generation_id, settings.redis_prefix)]
+    return UserId((await client.http.get("/api/auth/me")).json()["id"]), posted.generation_id
 
 
-async def test_what_a_killed_process_has_left_in_redis_expires_and_nothing_else_does(
+async def test_what_a_deletion_has_left_in_redis_expires_and_nothing_else_does(
     connect: Callable[[], Client],
     worker: Worker,
     settings: Settings,
@@ -321,51 +335,42 @@ async def test_what_a_killed_process_has_left_in_redis_expires_and_nothing_else_
     database_url: str,
     redis: Redis,
     removal: Removal,
-    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    names = []
-    for client in (connect(), connect()):
-        await client.sign_up()
-        names.append(await names_of_user(client, worker, settings))
-    gone, kept = names
-    redis.xadd(f"{settings.redis_prefix}cortexai:{{no-id}}:log", {"frame": "somebody else's"})
-    execute(database_url, "DELETE FROM users WHERE id = %s", FIRST_ID)  # the commit, and nothing behind it
+    client = connect()
+    gone, kept = await answered_to(client, worker), await answered_to(connect(), worker)
+    names = [
+        [*feed_names(user, settings.redis_prefixes).keys, log_key(generation, settings.redis_prefix)]
+        for user, generation in (gone, kept)
+    ]
     sweep = LeftoverLogs(database, removal)
+    with psycopg.connect(database_url) as other, psycopg.connect(database_url, autocommit=True) as watching:
+        other.execute("SELECT FROM chats WHERE user_id = %s FOR UPDATE", [gone[0]])
+        deletion = asyncio.create_task(client.http.delete("/api/auth/me"))
+        await asyncio.to_thread(wait_for_waiters, watching, 1)
+        # All that a process does before its commit is done. The rows go, and it finds none whose logs are to be deleted.
+        other.execute("DELETE FROM users WHERE id = %s", [gone[0]])
+    (await deletion).raise_for_status()
+    assert redis.pttl(names[0][1]) > LAST_MS
+    await removal.note(Deleted([kept[0]], [kept[1]]))  # of a deletion that was not committed
+
+    redis.persist(names[0][0])
+    await sweep.remove()  # the deletion may still be under way
+    assert redis.pttl(names[0][0]) == -1
+    notes = f"{settings.redis_prefix}{NOTES}"
+    assert 0 < redis.ttl(notes) <= KEPT_SECONDS
+    redis.zadd(notes, {"no id": 1})
+    make_due(redis, notes)
     await sweep.remove()
-    assert [name for name in gone if not 0 < redis.pttl(name) <= LAST_MS] == []
-    assert [name for name in kept if redis.pttl(name) <= LAST_MS] == []
-    assert [(line["logs"], line["feeds"]) for line in logged(caplog, "leftover_logs_expire")] == [(1, 1)]
-    redis.persist(gone[0])
-    await sweep.remove()  # not due yet
-    assert redis.pttl(gone[0]) == -1
+    assert [name for name in names[0] if not 0 < redis.pttl(name) <= LAST_MS] == []
+    assert [name for name in names[1] if redis.pttl(name) <= LAST_MS] == []
+    assert redis.zrange(notes, 0, -1) == [b"no id"]
 
 
-async def test_names_that_another_database_uses_too_are_left_alone(
-    client: Client,
-    worker: Worker,
-    settings: Settings,
-    database: Database,
-    database_url: str,
-    redis: Redis,
-    removal: Removal,
-) -> None:
-    names = await names_of_user(client, worker, settings)
-    execute(database_url, "DELETE FROM users")
-    other = connect_redis(settings.stream_redis_url)
-    await deployments.note(other, settings.redis_prefix, "another")
-    await other.aclose()
-    await LeftoverLogs(database, removal).remove()
-    assert [name for name in names if redis.pttl(name) <= LAST_MS] == []
-    redis.delete(deployments.key(settings.redis_prefix))
-    await LeftoverLogs(database, removal).remove()
-    assert [name for name in names if redis.pttl(name) > LAST_MS] == []
-
-
-async def test_without_redis_the_sweep_goes_on(database: Database, caplog: pytest.LogCaptureFixture) -> None:
-    away = connect_redis("redis://127.0.0.1:1/0")
-    await LeftoverLogs(database, Removal(away)).remove()
-    await away.aclose()
-    assert [line["error"] for line in logged(caplog, "leftover_logs_not_looked_for")] == ["ConnectionError"]
+async def test_an_account_is_deleted_though_redis_is_away(settings: Settings, database_url: str) -> None:
+    away = settings.model_copy(update={"redis_url": "redis://127.0.0.1:1/0"})
+    async with serve(away) as url, logged_in(url) as client:
+        (await client.http.delete("/api/auth/me")).raise_for_status()
+    assert execute(database_url, "SELECT FROM users") == []
 
 
 async def test_where_a_user_came_from_is_forgotten_before_the_account_is_gone(
@@ -391,7 +396,8 @@ async def test_a_log_that_its_worker_is_about_to_close_is_closed_for_it(
         execute(database_url, f"UPDATE generations SET {ended}")  # noqa: S608 - words of ours
         (await client.http.delete("/api/auth/me")).raise_for_status()
         assert 0 < redis.pttl(key) <= LAST_MS
-        ((_, last),) = redis.xrevrange(key, count=1)
+        newest: Any = redis.xrevrange(key, count=1)
+        ((_, last),) = newest
         assert last.keys() == {b"frame", b"terminal"}
 
 

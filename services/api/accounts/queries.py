@@ -1,9 +1,9 @@
 """Accounts in the database."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
-from sqlalchemy import delete, exists, func, select, update
+from sqlalchemy import Interval, cast, delete, exists, func, literal, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import IntegrityError
 
@@ -11,7 +11,7 @@ from shared.database.engine import Connection, allow_long_statements
 from shared.database.tables import Chat, Generation, RecoveryCode, SecondFactor, User
 from shared.errors import CredentialsInvalid, EmailTaken, TokenInvalid
 from shared.generations.cancel import DeletedGenerations, delete_generations
-from shared.ids import UserId
+from shared.ids import GenerationId, UserId
 
 _NEW: Final = (User.id, User.email, User.created_at, User.time_zone)
 _HAS_SECOND_FACTOR: Final = exists().where(SecondFactor.user_id == User.id, SecondFactor.confirmed_at.is_not(None))
@@ -163,3 +163,12 @@ async def delete_account(db: Connection, user_id: UserId) -> DeletedGenerations:
     deleted = await delete_generations(db, Generation.user_id == user_id)
     await db.execute(delete(User).where(User.id == user_id))
     return deleted
+
+
+async def find_with_logs(db: Connection, user_id: UserId, kept_for: timedelta) -> list[GenerationId]:
+    """The user's generations whose logs may still be there: a log is kept for so long after it was closed."""
+    closed_lately = Generation.closed_at > func.now() - cast(literal(kept_for), Interval)
+    statement = select(Generation.id).where(
+        Generation.user_id == user_id, or_(Generation.closed_at.is_(None), closed_lately)
+    )
+    return [GenerationId(each) for each in (await db.execute(statement)).scalars()]
