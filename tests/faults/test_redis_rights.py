@@ -142,7 +142,7 @@ async def test_the_api_may_remove_what_is_deleted_and_a_worker_what_is_left(serv
     await removal.note(deleted)
     await removal.delete_logs([generation])
     await removal.expire_logs([generation])
-    notes = await worker.zrange(NOTES, 0, -1)
+    notes: Any = await worker.zrange(NOTES, 0, -1)
     await worker.zadd(NOTES, dict.fromkeys(notes, 0))
     removal = Removal(worker, log_seconds=900)
     assert await removal.find_noted() == deleted

@@ -164,6 +164,20 @@ async def test_the_search_tells_no_message_and_nothing_that_was_taken_back(
     assert "0199" not in json.dumps([outcome.records, outcome.shown])
 
 
+async def test_a_title_that_may_quote_rows_counts_as_rows_wherever_it_is_read(
+    client: Client, tools: Toolset, database_url: str, context: ChatContext
+) -> None:
+    """Else a misled model could carry rows into a chat that asks nobody before it reaches outside."""
+    chat = await titled(client, "Plain")
+    for has_rows in (False, True):
+        execute(database_url, "UPDATE chats SET has_rows = %s WHERE id = %s", has_rows, context.chat_id)
+        renamed = await tools.call("chat_rename", {"chat": chat, "title": "A narwhal"}, "c")
+        found = await tools.call("chats_search", {"query": "narwhal"}, "c")
+        assert isinstance(renamed, ToolResult)
+        assert isinstance(found, ToolResult)
+        assert found.has_rows is has_rows
+
+
 async def test_a_temporary_chat_finds_no_other(client: Client, worker: Worker, context: ChatContext) -> None:
     await titled(client, "Kelp")
     temporary = ChatContext(

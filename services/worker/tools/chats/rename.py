@@ -3,12 +3,15 @@
 from typing import Annotated, Any, Final
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from sqlalchemy import Update, or_, select
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import aliased
 
 from services.worker.tools.chats.naming import ChatNumber, no_such_chat
 from services.worker.tools.port import ChatContext, ChatTool, Tool, ToolFailure, ToolResult
 from shared.chats.renaming import MAX_TITLE_CHARS, rename
 from shared.database.engine import Database
+from shared.database.tables import Chat
 from shared.ids import ChatId
 from shared.protocol.feed_events import chat_renamed
 from shared.streams.feed.publisher import FeedPublisher
@@ -59,7 +62,7 @@ def chat_rename(database: Database, feed: FeedPublisher) -> ChatTool:
             chat_id = ChatId(asked.chat or chat.chat_id)
             try:
                 async with database.connect() as db:
-                    renamed = await db.execute(rename(chat.user_id, chat_id, asked.title))
+                    renamed = await db.execute(_rename(chat, chat_id, asked.title))
             except SQLAlchemyError as error:
                 log.warning("chat_rename_failed", error=type(error).__name__)
                 return ToolFailure("unavailable", FAILED, FAILED_NOTICE)
@@ -72,3 +75,10 @@ def chat_rename(database: Database, feed: FeedPublisher) -> ChatTool:
         return Tool(NAME, DESCRIPTION, Renaming, call, TIMEOUT, failure_notice=FAILED_NOTICE)
 
     return ChatTool(in_chat)
+
+
+def _rename(chat: ChatContext, chat_id: ChatId, title: str) -> Update:
+    """Give a chat the title. A model that was told rows in this chat may quote them there, so they are in that chat then."""
+    here = aliased(Chat)
+    has_rows_here = select(here.id).where(here.id == chat.chat_id, here.has_rows).exists()
+    return rename(chat.user_id, chat_id, title).values(has_rows=or_(Chat.has_rows, has_rows_here))
