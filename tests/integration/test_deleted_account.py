@@ -211,9 +211,9 @@ def check_redis(
         elif name in brief:
             assert 0 < redis.pttl(name) <= LAST_MS, name
         elif feed:
-            assert holding(kept, [feed[1]])["users"]
+            assert "users" in holding(kept, [feed[1]]), name
         elif log:
-            assert holding(kept, [log[1]])["generations"], name
+            assert "generations" in holding(kept, [log[1]]), name
         elif plain.startswith("cortexai:tries:"):
             assert 0 < redis.pttl(name) <= HOUR_MS or plain.startswith("cortexai:tries:known:"), name
         else:
