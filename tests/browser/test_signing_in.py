@@ -25,7 +25,7 @@ async def test_a_wrong_password_is_told_in_words(stranger: Person) -> None:
     await person.fill_in("nobody@example.com", PASSWORD)
     await person.button("Sign in").click()
     await expect(page.get_by_role("alert").filter(has_text="is not right")).to_be_visible()
-    await expect(page.get_by_label("E-mail")).to_be_focused()
+    await expect(page.get_by_label("E-mail", exact=True)).to_be_focused()
 
 
 async def test_a_password_that_others_try_first_is_told_in_words(stranger: Person) -> None:

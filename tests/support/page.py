@@ -73,7 +73,7 @@ class Person:
 
     async def fill_in(self, email: str, password: str) -> None:
         """Fill in who signs in."""
-        await self.page.get_by_label("E-mail").fill(email)
+        await self.page.get_by_role("textbox", name="E-mail", exact=True).fill(email)
         await self.page.get_by_label("Password").fill(password)
 
     async def say(self, text: str) -> None:
