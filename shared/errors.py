@@ -41,6 +41,7 @@ CortexAIError
 │   ├── CookieNeedsHttps
 │   ├── CredentialNotAllowed
 │   ├── ScopeMissing
+│   ├── AdminOnly
 │   ├── ReauthenticationRequired
 │   ├── PasswordMismatch
 │   ├── CodeMismatch
@@ -53,8 +54,10 @@ CortexAIError
 │   ├── DataSourcesOff
 │   ├── DataSourceNotFound
 │   ├── OperationNotFound
-│   └── ApiKeyNotFound
+│   ├── ApiKeyNotFound
+│   └── UserNotFound
 ├── Conflict
+│   ├── OwnAccount
 │   ├── EmailTaken
 │   ├── TooManyKeys
 │   ├── SecondFactorOff
@@ -426,6 +429,12 @@ class ScopeMissing(Forbidden):
         self.scope = scope
 
 
+class AdminOnly(Forbidden):
+    """Only admins may do this."""
+
+    code = "admin_only"
+
+
 class ReauthenticationRequired(Forbidden):
     """Prove again who you are, by `POST /api/auth/reauthenticate`, or by logging in: the last time was too long ago."""
 
@@ -480,6 +489,12 @@ class SessionNotFound(NotFound):
     code = "session_not_found"
 
 
+class UserNotFound(NotFound):
+    """There is no such user."""
+
+    code = "user_not_found"
+
+
 class DataSourcesOff(NotFound):
     """The operator of this system offers no data sources."""
 
@@ -508,6 +523,12 @@ class Conflict(CortexAIError):
     """The request contradicts the present state."""
 
     code = "conflict"
+
+
+class OwnAccount(Conflict):
+    """An admin can't do this to the admin's own account; another admin can."""
+
+    code = "own_account"
 
 
 class EmailTaken(Conflict):

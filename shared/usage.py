@@ -2,9 +2,9 @@
 
 from typing import Literal
 
-from sqlalchemy import ColumnElement, Insert, Select, func, insert, select
+from sqlalchemy import BigInteger, ColumnElement, Insert, Select, case, cast, func, insert, select
 
-from shared.database.tables import ModelCall
+from shared.database.tables import ModelCall, User
 from shared.ids import ChatId, GenerationId, UserId
 from shared.token_usage import ModelUsage
 
@@ -39,3 +39,17 @@ def used_today(user_id: ColumnElement[int]) -> Select[int]:
     return select(func.coalesce(func.sum(ModelCall.total_tokens), 0)).where(
         ModelCall.user_id == user_id, ModelCall.created_at >= midnight
     )
+
+
+def quota_of(user_id: ColumnElement[int], default: ColumnElement[int]) -> ColumnElement[int]:
+    """How many tokens a user may spend a day: the user's own quota, else `default`. NULL for no bound."""
+    own = select(User.daily_tokens).where(User.id == user_id).scalar_subquery()
+    return func.coalesce(own, default)
+
+
+def left_today(user_id: ColumnElement[int], default: ColumnElement[int]) -> ColumnElement[int]:
+    """How many tokens of a user's quota are left today; less than 0 where more were spent. NULL for no bound."""
+    quota = quota_of(user_id, default)
+    used = used_today(user_id).scalar_subquery()
+    # Nothing is summed up where there is no bound.
+    return case((quota.is_(None), None), else_=quota - cast(used, BigInteger))

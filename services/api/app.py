@@ -20,6 +20,8 @@ from services.api.accounts import password_router as passwords_of_accounts
 from services.api.accounts import router as accounts
 from services.api.accounts import second_factor_router as second_factors
 from services.api.accounts import sessions_router as sessions
+from services.api.admin import acts_router as acts
+from services.api.admin import users_router as users
 from services.api.allowed_hosts import AllowedHosts
 from services.api.auth.access_tokens import AccessTokens
 from services.api.auth.account_lookup import AccountLookup
@@ -131,6 +133,8 @@ def create_app(settings: Settings, metrics: Metrics | None = None) -> FastAPI:
         operations.router,
         audit.router,
         usage.router,
+        users.router,
+        acts.router,
     ):
         app.include_router(router, responses={503: {"description": "database_unavailable"}})
     describe_errors(app, {door.prefix: door.error_content for door in DOORS if door.error_content})

@@ -17,7 +17,7 @@ from services.api.auth.stream_tickets import PARAMETER
 from services.api.networks import network_of_client
 from services.api.resources import Resources
 from services.api.stream_slots import StreamSlots
-from shared.errors import CredentialNotAllowed, TicketMismatch, Unauthenticated
+from shared.errors import AdminOnly, CredentialNotAllowed, TicketMismatch, Unauthenticated
 
 _bearer = OAuth2PasswordBearer(tokenUrl="/api/auth/login", auto_error=False)
 _ticket = APIKeyQuery(
@@ -27,18 +27,21 @@ _ticket = APIKeyQuery(
 LOGGED_IN: Final = frozenset({"access_token", "session"})
 """The credentials that a login gives."""
 
-_Kind = Literal["principal", "session", "stream"]
-"""What a route asks for: a principal, by any credential but a ticket; one who is logged in; or the reader of a stream."""
+_Kind = Literal["principal", "session", "admin", "stream"]
+"""What a route asks for: a principal, by any credential but a ticket; one who is logged in; an admin; or the reader of a
+stream."""
 
 
 class Access(NamedTuple):
     """What a request's route asks of the request's credential.
 
     `takes_ticket`: a stream ticket will do. `scope` is what an API key has to allow; None where no API key will do.
+    `admin_only`: the principal has to be an admin.
     """
 
     takes_ticket: bool
     scope: KeyScope | None
+    admin_only: bool = False
 
 
 async def get_resources(request: Request) -> Resources:
@@ -98,6 +101,26 @@ async def session_principal(request: Request, _token: Token) -> Principal:
 
 
 SessionPrincipal = Annotated[Principal, Depends(session_principal)]
+
+
+async def admin_principal(request: Request, _token: Token) -> Principal:
+    """The principal, who is an admin: logged in, or by an API key with the scope `admin`.
+
+    The role was read from the database for this request, together with the credential. The middleware refuses others before
+    the body is read.
+
+    Raises:
+        Unauthenticated, TicketMismatch: as `current_principal`.
+        AdminOnly: the principal is no admin.
+
+    """
+    principal = await current_principal(request, _token)
+    if not principal.is_admin:
+        raise AdminOnly
+    return principal
+
+
+AdminPrincipal = Annotated[Principal, Depends(admin_principal)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,11 +206,14 @@ class SecuredRoutes:
     def access(self, scope: Scope) -> Access | None:
         """What the route asks for to which this request's method and path lead; None when it asks for nothing.
 
-        What an API key has to allow follows from the method: a route can't forget to say it.
+        What an API key has to allow follows from the method, or is `admin` where only admins are let in: a route can't forget
+        to say it.
         """
         path, method = scope["path"].removeprefix(scope.get("root_path", "")), scope["method"]
         for methods, path_regex, kind in self._secured:
             if method in methods and path_regex.match(path):
+                if kind == "admin":
+                    return Access(takes_ticket=False, scope="admin", admin_only=True)
                 asked: KeyScope = "read" if method in SAFE_METHODS else "chat"
                 return Access(kind == "stream" and method == "GET", None if kind == "session" else asked)
         return None
@@ -206,10 +232,12 @@ def _kind(dependant: Any) -> _Kind | None:  # noqa: ANN401 - FastAPI's, None for
         return "stream"
     if dependant.call is session_principal:
         return "session"
+    if dependant.call is admin_principal:
+        return "admin"
     if dependant.call is current_principal:
         return "principal"
     found = {kind for each in dependant.dependencies if (kind := _kind(each))}
-    kinds: tuple[_Kind, ...] = ("session", "stream", "principal")
+    kinds: tuple[_Kind, ...] = ("session", "admin", "stream", "principal")
     return next((kind for kind in kinds if kind in found), None)
 
 

@@ -9,12 +9,12 @@ from shared.operations.proposals import Bounds
 class Limits:
     """Limits of requests, and choices that requests have.
 
-    `message_chars` and `summary_chars` are in characters. `facts` is how many facts a user may write or pin, in each chat
-    and for all chats. `kept_messages` is how many messages past the watermark are left as they are. `live_generations` is the
+    `message_chars` and `summary_chars` are in characters. `facts` is how many facts a user may write or pin, in each chat and
+    for all chats. `kept_messages` is how many messages past the watermark are left as they are. `live_generations` is the
     number of open generations of one user, `queue_depth` the number of queued generations of all users, `daily_tokens` the
-    tokens of one user a day (UTC), None for no limit. `offered_models` has at least one model, the default one first.
-    `trash_days` is how long a chat stays in the trash.
-    `proposals` are the bounds of operations that wait for a decision.
+    tokens of one user a day (UTC) who has no quota of their own, None for no limit. `offered_models` has at least one model,
+    the default one first. `trash_days` is how long a chat stays in the trash. `proposals` are the bounds of operations that
+    wait for a decision.
     """
 
     message_chars: int

@@ -20,6 +20,7 @@ from services.api.dependencies import Access
 from services.api.own_paths import HEALTH_PATHS
 from services.api.resources import Resources
 from services.api.streaming.follow import StreamCut
+from shared.errors import AdminOnly
 from shared.telemetry.logs import get_logger
 from shared.telemetry.traces import TRACEPARENT, TraceContext, bind_trace, new_trace, read_traceparent
 
@@ -48,11 +49,12 @@ class Authentication:
             Unauthenticated: the request needs a principal and names none, or one that is not valid.
             OriginNotAllowed: the request may be another page's, and names its principal by a cookie.
             CredentialNotAllowed, ScopeMissing: the request's API key is not for this.
+            AdminOnly: the principal is no admin, for whom alone this is.
 
         """
         if scope["type"] == "http" and (access := self.access(scope)):
             resources: Resources = scope["state"]["resources"]
-            scope["state"]["principal"] = await authenticate(
+            scope["state"]["principal"] = principal = await authenticate(
                 HTTPConnection(scope),
                 takes_ticket=access.takes_ticket,
                 scope=access.scope,
@@ -63,6 +65,8 @@ class Authentication:
                 sessions=resources.sessions,
                 keys=resources.keys,
             )
+            if access.admin_only and not principal.is_admin:
+                raise AdminOnly
         await self.app(scope, receive, send)
 
 

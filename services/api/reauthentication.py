@@ -9,7 +9,7 @@ from fastapi import Depends
 
 from services.api.auth.principal import Principal
 from services.api.auth.sessions import is_recently_authenticated
-from services.api.dependencies import AppResources, SessionPrincipal
+from services.api.dependencies import LOGGED_IN, AdminPrincipal, AppResources, SessionPrincipal
 from services.api.resources import Resources
 from shared.errors import ReauthenticationRequired
 
@@ -26,6 +26,23 @@ async def recently_authenticated(principal: SessionPrincipal, resources: AppReso
 
 
 RecentlyAuthenticated = Annotated[Principal, Depends(recently_authenticated)]
+
+
+async def recently_authenticated_admin(principal: AdminPrincipal, resources: AppResources) -> Principal:
+    """The principal, who is an admin. One who is logged in has proved the password a short while ago.
+
+    A program with an API key has no password to prove: its admin has proved one when the key was made.
+
+    Raises:
+        ReauthenticationRequired: it was too long ago.
+
+    """
+    if principal.credential in LOGGED_IN:
+        await insist_on_recent_authentication(principal, resources)
+    return principal
+
+
+RecentAdmin = Annotated[Principal, Depends(recently_authenticated_admin)]
 
 
 async def insist_on_recent_authentication(principal: Principal, resources: Resources) -> None:

@@ -66,6 +66,14 @@ def parser() -> argparse.ArgumentParser:
     reset.add_argument("email", metavar="EMAIL", help="the account's e-mail address")
     reset.add_argument("--data-dir", type=Path, default=DEFAULT, help=OF_UP)
     reset.set_defaults(run=_reset_second_factor)
+    for name, run_it, says in (
+        ("make-admin", _make_admin, "make a user an admin, who sees, disables and deletes all users"),
+        ("remove-admin", _remove_admin, "make an admin a user as any other"),
+    ):
+        of_roles = of_accounts.add_parser(name, help=says)
+        of_roles.add_argument("email", metavar="EMAIL", help="the account's e-mail address")
+        of_roles.add_argument("--data-dir", type=Path, default=DEFAULT, help=OF_UP)
+        of_roles.set_defaults(run=run_it)
 
     audit = commands.add_parser("audit", help="the log of what was done with users' databases")
     audits = audit.add_subparsers(title="commands", required=True, metavar="COMMAND")
@@ -129,6 +137,25 @@ def _reset_second_factor(options: argparse.Namespace) -> int:
 
     ended = reset_second_factor(settings_of(options.data_dir).database_url, options.email)
     print(f"the account logs in by its password alone now; sessions ended: {ended}")  # noqa: T201
+    return 0
+
+
+def _make_admin(options: argparse.Namespace) -> int:
+    from services.launcher.admins import make_admin  # noqa: PLC0415
+    from services.launcher.databases import settings_of  # noqa: PLC0415
+
+    is_new = make_admin(settings_of(options.data_dir).database_url, options.email)
+    print("the user is an admin now" if is_new else "the user was an admin already; nothing was changed")  # noqa: T201
+    return 0
+
+
+def _remove_admin(options: argparse.Namespace) -> int:
+    from services.launcher.admins import remove_admin  # noqa: PLC0415
+    from services.launcher.databases import settings_of  # noqa: PLC0415
+
+    was_admin, left = remove_admin(settings_of(options.data_dir).database_url, options.email)
+    done = "the user is no admin any more" if was_admin else "the user was no admin; nothing was changed"
+    print(f"{done}; admins who may log in: {left}")  # noqa: T201
     return 0
 
 

@@ -12,6 +12,7 @@ CortexAIError
     ├── MigrationFailed
     ├── DatabaseFailed
     ├── AccountUnknown
+    ├── AccountDisabled
     └── AuditUnreadable
 """
 
@@ -80,6 +81,13 @@ class AccountUnknown(LauncherError):
     """There is no such account."""
 
     code = "account_unknown"
+    exit_code = 2
+
+
+class AccountDisabled(LauncherError):
+    """An admin keeps the account's user out."""
+
+    code = "account_disabled"
     exit_code = 2
 
 

@@ -7,6 +7,7 @@ from typing import Final
 
 import psycopg
 
+from services.launcher.acts import note
 from services.launcher.databases import connect
 from services.launcher.errors import AccountUnknown, DatabaseFailed
 from services.launcher.migrations import first_line
@@ -38,6 +39,8 @@ def reset_second_factor(database_url: str, email: str) -> int:
                 raise AccountUnknown(f"no account has the address {email}")
             for statement in _RESET:
                 connection.execute(statement, row)
-            return connection.execute(_END, row).rowcount
+            ended = connection.execute(_END, row).rowcount
+            note(connection, "second_factor.reset", row[0], sessions=ended)
+            return ended
     except psycopg.Error as error:
         raise DatabaseFailed(f"DATABASE_URL: {first_line(error)}") from error

@@ -5,7 +5,7 @@ A reply checks its quota before the model is asked and after each chunk (reply.p
 
 from dataclasses import dataclass
 
-from sqlalchemy import literal
+from sqlalchemy import BigInteger, literal, select
 
 from shared import usage
 from shared.database.engine import Connection
@@ -36,7 +36,9 @@ class Quota:
 
 
 async def load_quota(db: Connection, user_id: UserId, daily_tokens: int | None) -> Quota:
-    """The user's quota now. `daily_tokens` is the setting USER_DAILY_TOKENS; None for no bound."""
-    if daily_tokens is None:
-        return Quota()
-    return Quota(daily_tokens - (await db.execute(usage.used_today(literal(user_id)))).scalar_one())
+    """The user's quota now. `daily_tokens` is the setting USER_DAILY_TOKENS, which holds for who has no quota of their own.
+
+    It is None for no bound.
+    """
+    left = usage.left_today(literal(user_id), literal(daily_tokens, BigInteger))
+    return Quota((await db.execute(select(left))).scalar_one())

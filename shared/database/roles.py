@@ -20,8 +20,8 @@ LOCK: Final = 0x5A9D_B0C6
 """The advisory lock of those who change rights. Two at once would fail: `tuple concurrently updated`."""
 CONNECT_SECONDS: Final = 5
 READ_ONLY: Final = ("alembic_version",)
-APPEND_ONLY: Final = ("audit_log",)
-"""Its rows go with their account: the server deletes those with the rights of the table's owner."""
+APPEND_ONLY: Final = ("audit_log", "admin_acts")
+"""Rows of the first go with their account: the server deletes those with the rights of the table's owner."""
 _GIVE: Final = (
     "GRANT CONNECT ON DATABASE {database} TO {role}",
     "GRANT USAGE ON SCHEMA {schema} TO {role}",

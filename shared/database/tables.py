@@ -29,6 +29,9 @@ FACT_SOURCES = ("user", "assistant", "web", "edited")
 DATA_SOURCE_KINDS = ("postgresql", "sandbox")
 SESSION_KINDS = ("cookie", "tokens")
 ROLES = ("user", "admin")
+ACT_CREDENTIALS = ("session", "api_key", "command")
+MAX_ACT_DETAILS = 2000
+"""Characters of the details of an admin's act, as JSON."""
 OPERATION_KINDS = ("write", "undo", "delete_chats", "restore_chats", "tool_call")
 OPERATION_STATUSES = ("proposed", "approved", "committed", "refused", "stale", "expired", "failed")
 SHARED_FACTS = (
@@ -69,13 +72,15 @@ class User(Base):
     `credentials_version` is raised by each change of who may log in; a login that was checked before then begins no session.
     `shares_memory`: the user wants each chat to know what others taught (docs/memory.md). `email_verified_at`: when the
     user has shown to read mail at this address; NULL where nobody has. `role` is one of `user` and `admin`. `disabled_at`:
-    since when an admin keeps the user out; NULL for who may log in.
+    since when an admin keeps the user out; NULL for who may log in. `daily_tokens`: the user's own quota, in tokens a day, 0 for
+    none; NULL where the setting USER_DAILY_TOKENS holds.
     """
 
     __tablename__ = "users"
     __table_args__ = (
         Index("uq_users_email_lower", sql("lower(email)"), unique=True),
         CheckConstraint(_one_of("role", ROLES), name="role"),
+        CheckConstraint("daily_tokens >= 0", name="daily_tokens"),
     )
 
     id: Mapped[int] = mapped_column(Identity(always=True), primary_key=True)
@@ -88,6 +93,7 @@ class User(Base):
     email_verified_at: Mapped[datetime | None]
     role: Mapped[str] = mapped_column(server_default="user")
     disabled_at: Mapped[datetime | None]
+    daily_tokens: Mapped[int | None]
 
 
 class Session(Base):
@@ -620,3 +626,30 @@ class AuditEntry(Base):
     subject: Mapped[str]
     details: Mapped[dict[str, Any]]
     hash: Mapped[bytes]
+
+
+class AdminAct(Base):
+    """Something that an admin, or an operator by a command, has done to an account. Rows are only added, by a trigger's rule.
+
+    `actor_id` and `subject_id` are ids of users, who may be gone: an act outlives both, and so has no e-mail address. `actor_id`
+    is NULL for a command. `credential` is what proved who acts, and `credential_id` that session's or API key's id. `act` is a
+    word of shared/admin_acts.py.
+    """
+
+    __tablename__ = "admin_acts"
+    __table_args__ = (
+        Index("ix_admin_acts_subject_id", "subject_id", "id"),
+        Index("ix_admin_acts_actor_id", "actor_id", "id"),
+        CheckConstraint(_one_of("credential", ACT_CREDENTIALS), name="credential"),
+        CheckConstraint("(actor_id IS NULL) = (credential = 'command')", name="actor"),
+        CheckConstraint(f"length(details::text) <= {MAX_ACT_DETAILS}", name="details"),
+    )
+
+    id: Mapped[int] = mapped_column(Identity(always=True), primary_key=True)
+    at: Mapped[datetime] = mapped_column(server_default=func.now())
+    actor_id: Mapped[int | None]
+    credential: Mapped[str]
+    credential_id: Mapped[int | None]
+    act: Mapped[str]
+    subject_id: Mapped[int | None]
+    details: Mapped[dict[str, Any]] = mapped_column(server_default=sql("'{}'"))

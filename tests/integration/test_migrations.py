@@ -120,6 +120,7 @@ def _wait_for_a_waiter(url: str) -> None:
         ("0017", "0018"),
         ("0019", "0020"),
         ("0020", "0021"),
+        ("0021", "0023"),
     ],
 )
 def test_a_migration_that_broke_off_behind_its_transaction_can_be_done_again(

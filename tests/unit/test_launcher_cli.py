@@ -203,7 +203,13 @@ def test_the_doctor_names_what_is_wrong_and_shows_no_secret(tmp_path: Path) -> N
         assert secret not in found.stdout + found.stderr
 
 
-@pytest.mark.parametrize("command", ["migrate", "rotate-keys", "audit verify", "accounts reset-second-factor a@b.de"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        *("migrate", "rotate-keys", "audit verify"),
+        *("accounts reset-second-factor a@b.de", "accounts make-admin a@b.de", "accounts remove-admin a@b.de"),
+    ],
+)
 def test_no_command_shows_the_password_in_a_url_that_is_none(tmp_path: Path, command: str) -> None:
     keys = base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
     url = "postgresql://u:hunter2%zz@127.0.0.1:1/d"

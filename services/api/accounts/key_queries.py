@@ -6,6 +6,7 @@ from typing import Final, NamedTuple
 
 from sqlalchemy import Interval, cast, delete, func, insert, literal, select, update
 
+from services.api.auth.account_state import MAY_LOG_IN
 from services.api.auth.key_format import SHOWN_CHARS
 from services.api.auth.sessions import hash_token
 from shared.database.engine import Connection
@@ -41,10 +42,10 @@ async def add_key(
 
     Raises:
         TooManyKeys: the user has MAX_KEYS already.
-        TokenInvalid: the account was deleted after its request was let in.
+        TokenInvalid: the account was deleted or disabled after its request was let in.
 
     """
-    owner = select(User.id).where(User.id == user_id).with_for_update(key_share=True)
+    owner = select(User.id).where(User.id == user_id, MAY_LOG_IN).with_for_update(key_share=True)
     if (await db.execute(owner)).one_or_none() is None:
         raise TokenInvalid
     counted = select(func.count()).select_from(ApiKey).where(ApiKey.user_id == user_id)

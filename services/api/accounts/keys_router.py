@@ -8,6 +8,7 @@ from fastapi import APIRouter, status
 from services.api.accounts.key_queries import add_key, delete_key, list_keys, rename_key
 from services.api.accounts.key_schemas import KeyChange, KeyView, MadeKey, NewKey
 from services.api.auth.key_format import new_key
+from services.api.auth.principal import Principal
 from services.api.bodies import JsonRoute
 from services.api.dependencies import AppResources, SessionPrincipal
 from services.api.fields import BigIntId
@@ -28,7 +29,7 @@ router = APIRouter(route_class=JsonRoute, prefix="/api/auth/keys", tags=["auth"]
 )
 async def make_key(body: NewKey, principal: RecentlyAuthenticated, resources: AppResources) -> MadeKey:
     """Make an API key. The answer alone has it: only its hash is kept."""
-    _insist_on_own_scopes(body.scopes)
+    _insist_on_own_scopes(principal, body.scopes)
     key = new_key()
     lifetime = None if body.expires_in_days is None else timedelta(days=body.expires_in_days)
     async with resources.database.begin() as db:
@@ -61,12 +62,12 @@ async def end_key(key_id: BigIntId, principal: SessionPrincipal, resources: AppR
         await delete_key(db, principal.user_id, key_id)
 
 
-def _insist_on_own_scopes(scopes: Collection[str]) -> None:
-    """Nobody gives a key what they may not do themselves.
+def _insist_on_own_scopes(principal: Principal, scopes: Collection[str]) -> None:
+    """Nobody gives a key what they may not do themselves. Who is no admin any more has keys that are no admin's either.
 
     Raises:
-        ScopeNotAllowed: `admin`, since there are no admins yet.
+        ScopeNotAllowed: `admin`, and the principal is no admin.
 
     """
-    if "admin" in scopes:
+    if "admin" in scopes and not principal.is_admin:
         raise ScopeNotAllowed("admin")

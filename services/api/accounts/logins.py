@@ -24,7 +24,7 @@ async def begin_cookie_session(
     """Begin a session in place of the browser's one before, so that nobody can have chosen its token.
 
     Raises:
-        CredentialsInvalid: the account was deleted, or its password was changed, a moment ago.
+        CredentialsInvalid: the account was deleted or disabled, or its password was changed, a moment ago.
 
     """
     token = new_token()
@@ -40,7 +40,7 @@ async def begin_token_session(request: Request, resources: Resources, found: Cre
     """Begin a session of tokens.
 
     Raises:
-        CredentialsInvalid: the account was deleted, or its password was changed, a moment ago.
+        CredentialsInvalid: the account was deleted or disabled, or its password was changed, a moment ago.
 
     """
     async with resources.database.begin() as db:

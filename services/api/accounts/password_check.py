@@ -29,7 +29,7 @@ async def check_password(resources: Resources, email: str, password: str, networ
     A right password ends no count of wrong ones yet: the second factor may be missing. `resources.tries.note_right` does.
 
     Raises:
-        CredentialsInvalid: the address or the password is wrong.
+        CredentialsInvalid: the address or the password is wrong, or the account is disabled.
         TooManyTries: too many were wrong.
         TooBusy: too many passwords are being checked.
 
@@ -39,8 +39,7 @@ async def check_password(resources: Resources, email: str, password: str, networ
         found = await _find(resources, email)
         account = account_key(found.id) if found else f"address {email.lower()}"
         await resources.tries.check(account, network)
-        dummy = resources.passwords.dummy_hash(resources.costs.of(email.lower()))
-        verdict = await hasher.verify(password, found.password_hash if found else dummy)
+        verdict = await hasher.verify(password, _compared_hash(resources, found, email))
         if not verdict.right or found is None:
             await resources.tries.note_wrong(account, network)
             raise CredentialsInvalid
@@ -76,6 +75,18 @@ async def _find(resources: Resources, email: str) -> Credentials | None:
         found = await find_credentials(db, email)
     await resources.costs.look()
     return found if found and rounds_of(found.password_hash) is not None else None
+
+
+def _compared_hash(resources: Resources, found: Credentials | None, email: str) -> str:
+    """The hash that a password is compared with: one that no password has where there is no account, or a disabled one.
+
+    So a right password takes as long there as a wrong one, which is not hashed anew.
+    """
+    if found is None:
+        return resources.passwords.dummy_hash(resources.costs.of(email.lower()))
+    if found.may_log_in:
+        return found.password_hash
+    return resources.passwords.dummy_hash(rounds_of(found.password_hash) or resources.passwords.rounds)
 
 
 async def _keep(resources: Resources, found: Credentials, better_hash: str) -> None:

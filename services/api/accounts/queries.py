@@ -7,13 +7,14 @@ from sqlalchemy import Interval, cast, delete, exists, func, literal, or_, selec
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import IntegrityError
 
+from services.api.auth.account_state import MAY_LOG_IN
 from shared.database.engine import Connection, allow_long_statements
 from shared.database.tables import Chat, Generation, RecoveryCode, SecondFactor, User
 from shared.errors import CredentialsInvalid, EmailTaken, TokenInvalid
 from shared.generations.cancel import DeletedGenerations, delete_generations
 from shared.ids import GenerationId, UserId
 
-_NEW: Final = (User.id, User.email, User.created_at, User.time_zone)
+_NEW: Final = (User.id, User.email, User.created_at, User.time_zone, User.role)
 _HAS_SECOND_FACTOR: Final = exists().where(SecondFactor.user_id == User.id, SecondFactor.confirmed_at.is_not(None))
 _CODES_LEFT: Final = (
     select(func.count()).select_from(RecoveryCode).where(RecoveryCode.user_id == User.id).correlate(User)
@@ -28,21 +29,26 @@ class AccountRow(NamedTuple):
     email: str
     created_at: datetime
     time_zone: str | None
+    role: str
     has_second_factor: bool
     recovery_codes_left: int
 
 
 class Credentials(NamedTuple):
-    """What a login is checked with."""
+    """What a login is checked with. `may_log_in`: no admin keeps the user out."""
 
     id: UserId
     password_hash: str
     email: str
     version: int
     has_second_factor: bool
+    may_log_in: bool
 
 
-_CREDENTIALS: Final = (User.id, User.password_hash, User.email, User.credentials_version, _HAS_SECOND_FACTOR)
+_CREDENTIALS: Final = (
+    *(User.id, User.password_hash, User.email, User.credentials_version, _HAS_SECOND_FACTOR),
+    MAY_LOG_IN.label("may_log_in"),
+)
 
 
 async def add_user(db: Connection, email: str, password_hash: str) -> AccountRow:
@@ -136,10 +142,11 @@ async def lock_account(db: Connection, found: Credentials) -> AccountRow:
     The lock is of the kind that does not stop who only refers to the account, as each new message does.
 
     Raises:
-        CredentialsInvalid: the account was deleted, or who may log in was changed, after these credentials were checked.
+        CredentialsInvalid: the account was deleted or disabled, or who may log in was changed, after these credentials were
+            checked.
 
     """
-    unchanged = User.id == found.id, User.credentials_version == found.version
+    unchanged = User.id == found.id, User.credentials_version == found.version, MAY_LOG_IN
     statement = select(*_ACCOUNT).where(*unchanged).with_for_update(key_share=True)
     row = (await db.execute(statement)).one_or_none()
     if row is None:

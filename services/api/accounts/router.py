@@ -4,7 +4,7 @@ from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Request, Response, status
 
-from services.api.accounts.deletion import end_account
+from services.api.accounts.deletion import delete_rows, end_account, note_deletion
 from services.api.accounts.login import check_login
 from services.api.accounts.login_body import LOGIN_BODY, login_body
 from services.api.accounts.logins import begin_cookie_session, begin_token_session
@@ -120,6 +120,9 @@ async def delete_me(
     request: Request, response: Response, principal: RecentlyAuthenticated, resources: AppResources
 ) -> None:
     """Delete the account with all that belongs to it. Its generations are stopped, and its sandbox is dropped."""
-    await end_account(resources, principal.user_id)
+    await note_deletion(resources, principal.user_id)
+    async with resources.database.begin() as db:
+        deleted = await delete_rows(db, principal.user_id)
+    await end_account(resources, principal.user_id, deleted)
     if principal.credential == "session":
         resources.cookies.clear(request, response)

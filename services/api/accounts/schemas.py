@@ -118,6 +118,7 @@ class CodeGiven(Body):
 class Account(View):
     """An account as its owner sees it. `time_zone` is an IANA name; null where none was set, which means UTC.
 
+    `role` is `user` or `admin`.
     `recovery_codes_left` is how many recovery codes were not used yet.
     """
 
@@ -125,6 +126,7 @@ class Account(View):
     email: str
     created_at: datetime
     time_zone: str | None
+    role: Literal["user", "admin"] = "user"
     has_second_factor: bool = False
     recovery_codes_left: int = 0
 

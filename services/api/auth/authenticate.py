@@ -4,19 +4,20 @@ A further kind of credential is a further case of `authenticate`, and a further 
 """
 
 from collections.abc import Collection
-from typing import Final
+from typing import Final, NamedTuple
 
 from sqlalchemy import ARRAY, BigInteger, any_, bindparam, select
 from starlette.requests import HTTPConnection
 
 from services.api.auth.access_tokens import AccessTokens
 from services.api.auth.account_lookup import AccountLookup
+from services.api.auth.account_state import MAY_LOG_IN
 from services.api.auth.key_format import PREFIX
 from services.api.auth.key_lookup import KeyLookup
 from services.api.auth.principal import KeyScope, Principal
 from services.api.auth.session_cookies import SessionCookies
 from services.api.auth.session_lookup import SessionLookup
-from services.api.auth.sessions import hash_token
+from services.api.auth.sessions import SessionRow, hash_token
 from services.api.auth.stream_tickets import PARAMETER, StreamTickets
 from shared.database.engine import Connection
 from shared.database.tables import User
@@ -34,7 +35,7 @@ SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 """They change nothing here (RFC 9110, section 9.2.1)."""
 
 # Built once: building the statement takes longer than running it.
-_FIND_USERS: Final = select(User.id).where(User.id == any_(bindparam("user_ids", type_=ARRAY(BigInteger))))
+_FIND_USERS: Final = select(User.id).where(User.id == any_(bindparam("user_ids", type_=ARRAY(BigInteger))), MAY_LOG_IN)
 
 
 async def authenticate(
@@ -57,7 +58,7 @@ async def authenticate(
     Raises:
         Unauthenticated: the request names nobody.
         TokenInvalid, KeyInvalid, TicketInvalid, SessionInvalid: the credential is wrong or has expired, its session has ended,
-            or its account is gone.
+            or its account is gone or disabled.
         CredentialNotAllowed, ScopeMissing: the API key is good, and not for this.
         OriginNotAllowed: the cookie comes with a request that another page may have made.
 
@@ -82,9 +83,17 @@ async def _by_access_token(
     if not token:
         raise Unauthenticated
     user_id, session_id, expires_at = tokens.read(token)
-    if not await _is_live(user_id, session_id, accounts, sessions):
+    session = await _find_session(user_id, session_id, accounts, sessions)
+    if session is None:
         raise TokenInvalid
-    return Principal(user_id, "access_token", hash_token(token), session_id=session_id, expires_at=expires_at)
+    return Principal(
+        user_id,
+        "access_token",
+        hash_token(token),
+        session_id=session_id,
+        expires_at=expires_at,
+        is_admin=session.is_admin,
+    )
 
 
 async def _by_key(key: str, keys: KeyLookup, scope: KeyScope | None) -> Principal:
@@ -93,7 +102,7 @@ async def _by_key(key: str, keys: KeyLookup, scope: KeyScope | None) -> Principa
         raise CredentialNotAllowed
     if scope not in found.scopes:
         raise ScopeMissing(scope)
-    return Principal(found.user_id, "api_key", hash_token(key), key_id=found.id)
+    return Principal(found.user_id, "api_key", hash_token(key), key_id=found.id, is_admin=found.is_admin)
 
 
 async def _by_ticket(
@@ -102,16 +111,24 @@ async def _by_ticket(
     if len(given) > 1:
         raise TicketInvalid
     user_id, stream, session_id, expires_at = tickets.read(given[0])
-    if not await _is_live(user_id, session_id, accounts, sessions):
+    if await _find_session(user_id, session_id, accounts, sessions) is None:
         raise TicketInvalid
     return Principal(user_id, "stream_ticket", hash_token(given[0]), stream, session_id, expires_at)
 
 
-async def _is_live(user_id: UserId, session_id: int | None, accounts: AccountLookup, sessions: SessionLookup) -> bool:
-    """Whether what a signed credential names is there: its session, with which its account is there; one query either way."""
+class _Signed(NamedTuple):
+    """What there is of a credential without a session, as a release before signed them: an account, and no more is known."""
+
+    is_admin: bool = False
+
+
+async def _find_session(
+    user_id: UserId, session_id: int | None, accounts: AccountLookup, sessions: SessionLookup
+) -> SessionRow | _Signed | None:
+    """What a signed credential names, with which its account is there; None where that is gone. One query either way."""
     if session_id is None:  # as the release before signed them
-        return await accounts.exists(user_id)
-    return await sessions.find_by_id(session_id, user_id) is not None
+        return _Signed() if await accounts.exists(user_id) else None
+    return await sessions.find_by_id(session_id, user_id)
 
 
 async def _by_session(presented: list[str], sessions: SessionLookup) -> Principal:
@@ -121,9 +138,11 @@ async def _by_session(presented: list[str], sessions: SessionLookup) -> Principa
     session = await sessions.find(presented[0])
     if session is None:
         raise SessionInvalid
-    return Principal(session.user_id, "session", hash_token(presented[0]), session_id=session.id)
+    return Principal(
+        session.user_id, "session", hash_token(presented[0]), session_id=session.id, is_admin=session.is_admin
+    )
 
 
 async def find_users(db: Connection, user_ids: Collection[UserId]) -> set[UserId]:
-    """Those of these users that exist."""
+    """Those of these users that exist and may log in."""
     return {UserId(user_id) for user_id in await db.scalars(_FIND_USERS, {"user_ids": list(user_ids)})}

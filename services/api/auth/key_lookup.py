@@ -23,7 +23,7 @@ class KeyLookup:
         """The row of a key. Its account exists now. A text that can be no key is refused without a query.
 
         Raises:
-            KeyInvalid: there is no such key, it has expired, or its account is gone.
+            KeyInvalid: there is no such key, it has expired, or its account is gone or disabled.
             SQLAlchemyError: the database can't be reached, or fails.
             DatabaseUnavailable: the database does not answer in time.
 

@@ -42,6 +42,8 @@ class Principal:
     `session_id` is the session that the credential belongs to; None for an API key, and for what a release before has signed.
     `expires_at` is the time, in seconds since 1970, from which the credential is void; None where a row alone decides.
     `key_id` is the API key's, None for every other credential. What the key's scopes allow was looked at before.
+
+    `is_admin`: the user was an admin when the request came. False for what a release before has signed.
     """
 
     user_id: UserId
@@ -51,3 +53,4 @@ class Principal:
     session_id: int | None = None
     expires_at: float | None = None
     key_id: int | None = None
+    is_admin: bool = False

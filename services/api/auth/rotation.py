@@ -10,14 +10,15 @@ from math import ceil
 from typing import Final, NamedTuple
 
 from cryptography.fernet import InvalidToken
-from sqlalchemy import Interval, bindparam, cast, delete, func, insert, literal, select, update
+from sqlalchemy import Interval, and_, bindparam, cast, delete, func, insert, literal, select, update
 from sqlalchemy.orm import aliased
 
+from services.api.auth.account_state import MAY_LOG_IN
 from services.api.auth.refresh_tokens import RefreshToken, new_family
 from services.api.auth.sessions import Lifetimes, NewSession, SessionClient, add_session, renew_session
 from shared.database.engine import Connection
 from shared.database.tables import RefreshToken as TokenRow
-from shared.database.tables import Session
+from shared.database.tables import Session, User
 from shared.errors import TooManyRequests
 from shared.ids import UserId
 from shared.telemetry.logs import get_logger
@@ -39,8 +40,9 @@ class Granted(NamedTuple):
 # Built once: building a statement takes longer than running it.
 _LOCK: Final = (
     select(Session.id, Session.user_id, func.extract("epoch", Session.expires_at - func.now()).label("lasts"))
+    .join(User, and_(User.id == Session.user_id, MAY_LOG_IN))
     .where(Session.token_hash == bindparam("family_hash"), Session.kind == "tokens", Session.expires_at > func.now())
-    .with_for_update()
+    .with_for_update(of=Session)
 )
 _OF_SESSION: Final = aliased(TokenRow)
 _PRESENTED: Final = select(

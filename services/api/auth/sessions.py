@@ -6,9 +6,9 @@ The database's clock says when a session ends.
 import hashlib
 import re
 import secrets
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
-from typing import Final, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 from sqlalchemy import (
     ARRAY,
@@ -29,9 +29,10 @@ from sqlalchemy import (
     update,
 )
 
+from services.api.auth.account_state import IS_ADMIN, MAY_LOG_IN
 from services.api.auth.use_notes import NOTE_EVERY
 from shared.database.engine import Connection
-from shared.database.tables import Session
+from shared.database.tables import Session, User
 from shared.errors import SessionNotFound
 from shared.ids import UserId
 
@@ -59,11 +60,12 @@ class SessionClient(NamedTuple):
 
 
 class SessionRow(NamedTuple):
-    """A session that has not ended. `is_due`: it has not been extended for a while."""
+    """A session that has not ended. `is_due`: it has not been extended for a while. `is_admin`: its user is an admin now."""
 
     id: int
     user_id: UserId
     is_due: bool
+    is_admin: bool
 
 
 class NewSession(NamedTuple):
@@ -74,15 +76,22 @@ class NewSession(NamedTuple):
 
 
 _IS_DUE: Final = (Session.last_used_at < func.now() - cast(literal(NOTE_EVERY), Interval)).label("is_due")
-_ROW: Final = (Session.id, Session.user_id, _IS_DUE)
+_ROW: Final = (Session.id, Session.user_id, _IS_DUE, IS_ADMIN)
+_OF_USER: Final = and_(User.id == Session.user_id, MAY_LOG_IN)
 # Built once: building a statement takes longer than running it.
-_FIND_BY_TOKEN: Final = select(Session.token_hash, *_ROW).where(
-    Session.token_hash == any_(bindparam("token_hashes", type_=ARRAY(LargeBinary))),
-    Session.kind == "cookie",
-    Session.expires_at > func.now(),
+_FIND_BY_TOKEN: Final = (
+    select(Session.token_hash, *_ROW)
+    .join(User, _OF_USER)
+    .where(
+        Session.token_hash == any_(bindparam("token_hashes", type_=ARRAY(LargeBinary))),
+        Session.kind == "cookie",
+        Session.expires_at > func.now(),
+    )
 )
-_FIND_BY_ID: Final = select(*_ROW).where(
-    Session.id == any_(bindparam("session_ids", type_=ARRAY(BigInteger))), Session.expires_at > func.now()
+_FIND_BY_ID: Final = (
+    select(*_ROW)
+    .join(User, _OF_USER)
+    .where(Session.id == any_(bindparam("session_ids", type_=ARRAY(BigInteger))), Session.expires_at > func.now())
 )
 _LIST: Final = (
     select(
@@ -111,15 +120,15 @@ def hash_token(token: str) -> bytes:
 
 
 async def find_sessions(db: Connection, token_hashes: Collection[bytes]) -> dict[bytes, SessionRow]:
-    """The sessions with these cookies' tokens that have not ended. A session goes with its account, so that exists too."""
+    """The sessions with these cookies' tokens that have not ended, of users who may log in."""
     rows = await db.execute(_FIND_BY_TOKEN, {"token_hashes": list(token_hashes)})
-    return {token_hash: SessionRow(found, UserId(user_id), is_due) for token_hash, found, user_id, is_due in rows}
+    return {token_hash: _session(row) for token_hash, *row in rows}
 
 
 async def find_sessions_by_id(db: Connection, session_ids: Collection[int]) -> dict[int, SessionRow]:
-    """Those of these sessions that have not ended, by their ids."""
+    """Those of these sessions that have not ended, of users who may log in, by their ids."""
     rows = await db.execute(_FIND_BY_ID, {"session_ids": list(session_ids)})
-    return {found: SessionRow(found, UserId(user_id), is_due) for found, user_id, is_due in rows}
+    return {session.id: session for session in map(_session, rows)}
 
 
 async def list_sessions(db: Connection, user_id: UserId) -> list[RowMapping]:
@@ -181,10 +190,13 @@ async def end_session_of_token(db: Connection, session_id: int) -> None:
     await db.execute(delete(Session).where(Session.id == session_id))
 
 
-async def end_other_sessions(db: Connection, user_id: UserId, keep: int | None) -> None:
-    """End the sessions of the user's, all but `keep`; None keeps none. Their streams are cut by session_watch.py."""
+async def end_other_sessions(db: Connection, user_id: UserId, keep: int | None) -> int:
+    """End the sessions of the user's, all but `keep`; None keeps none. Returns how many these were.
+
+    Their streams are cut by session_watch.py.
+    """
     others = Session.user_id == user_id, *([] if keep is None else [Session.id != keep])
-    await db.execute(delete(Session).where(*others))
+    return (await db.execute(delete(Session).where(*others))).rowcount
 
 
 async def note_authentication(db: Connection, user_id: UserId, session_id: int) -> None:
@@ -213,6 +225,11 @@ async def extend_sessions(db: Connection, session_ids: Collection[int], lifetime
     )
     lasting = {"last_used_at": func.now(), "expires_at": _end(lifetimes)}
     await db.execute(update(Session).where(Session.id.in_(due)).values(lasting))
+
+
+def _session(row: Sequence[Any]) -> SessionRow:
+    session_id, user_id, is_due, is_admin = row
+    return SessionRow(session_id, UserId(user_id), is_due, is_admin)
 
 
 def _end(lifetimes: Lifetimes) -> ColumnElement[datetime]:

@@ -82,8 +82,8 @@ def _open_turn(*, is_asked_anew: bool) -> Any:  # noqa: ANN401 - likewise
     )
     others_wait = exists().where(Generation.chat_id == bindparam("chat"), Generation.status == GenerationStatus.WAITING)
     quota = bindparam("daily_tokens", type_=BigInteger)
-    used = usage.used_today(bindparam("owner", type_=BigInteger)).scalar_subquery()
-    within_quota = case((quota.is_(None), True), else_=used < quota)
+    left = usage.left_today(bindparam("owner", type_=BigInteger), quota)
+    within_quota = func.coalesce(left > 0, true())
     chat = (
         update(Chat)
         .where(Chat.id == slot.c.chat_id, owned_by(bindparam("owner")))
@@ -188,7 +188,7 @@ OPEN_REPLY: Final = _open_turn(is_asked_anew=True)
 class Bounds(NamedTuple):
     """Limits of the statement: open generations of one user, queued generations of all, tokens of one user a day.
 
-    `daily_tokens` is None for no limit.
+    `daily_tokens` holds for who has no quota of their own. It is None for no limit.
     """
 
     slots: int
@@ -262,14 +262,14 @@ async def why_refused(db: Connection, new: AnyTurn, bounds: Bounds) -> CortexAIE
         .scalar_subquery()
         .label("mine"),
         select(func.count()).where(Generation.status == GenerationStatus.QUEUED).scalar_subquery().label("queued"),
-        usage.used_today(literal(new.user_id)).scalar_subquery().label("used"),
+        usage.left_today(literal(new.user_id), literal(bounds.daily_tokens, BigInteger)).label("tokens_left"),
     ).where(Chat.id == new.chat_id, owned_by(new.user_id))
     found = (await db.execute(statement)).one_or_none()
     if found is None:
         return ChatNotFound()
     if found.in_the_way is not None and new.on_conflict == "reject":
         return GenerationInProgress(GenerationId(found.in_the_way))
-    if bounds.daily_tokens is not None and found.used >= bounds.daily_tokens:
+    if found.tokens_left is not None and found.tokens_left <= 0:
         return QuotaExceeded()
     if found.mine >= bounds.slots:
         return TooManyGenerations()
