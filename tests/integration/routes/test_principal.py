@@ -36,6 +36,7 @@ def secured_routes() -> list[tuple[str, str]]:
                 operation_id=GENERATION,
                 key_id=1,
                 session_id=1,
+                user_id=1,
             ),
         )
         for path, methods in app.openapi()["paths"].items()
