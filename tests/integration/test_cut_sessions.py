@@ -15,9 +15,10 @@ from shared.settings import Settings
 from tests.conftest import SECRET
 from tests.doubles import groq_control
 from tests.integration.conftest import serve
+from tests.support.admins import Person, new_admin
 from tests.support.clients import NO_TLS, PASSWORD, Client, Event, Stream, numbered, text_of
 from tests.support.signed_in import Browser
-from tests.support.turns import execute, post
+from tests.support.turns import SAID, execute, post, speaking
 
 WITHIN = 5.0
 """Seconds within which a stream is cut, as docs/accounts.md promises."""
@@ -106,6 +107,67 @@ async def test_deleting_a_key_cuts_its_streams(client: Client, api: str, databas
         async with asyncio.timeout(WITHIN):
             await asyncio.gather(*map(until_cut, ending))
         assert (await client.http.get(f"/api/chats/{chat}")).status_code == 200
+
+
+async def test_disabling_a_user_cuts_all_of_the_users_streams_in_every_process_and_no_others(
+    client: Client, api: str, settings: Settings, database_url: str
+) -> None:
+    posted = await post(client, "Never answered")
+    made = await client.http.post("/api/auth/keys", json={"name": "Report", "scopes": ["chat"]})
+    key = f"Bearer {made.raise_for_status().json()['key']}"
+    ticket = (await client.http.post("/api/auth/stream-ticket")).json()["ticket"]
+    person = await Person.of(client)
+    async with AsyncExitStack() as stack:
+        other_api = await stack.enter_async_context(serve(settings))
+        admin = await stack.enter_async_context(new_admin(other_api, database_url))
+        browser = Browser((await stack.enter_async_context(client_of(api))).http)
+        (await browser.log_in(person.email)).raise_for_status()
+
+        async def opened(url: str, path: str, **headers: str) -> httpx.Response:
+            reader = await stack.enter_async_context(client_of(url, **headers))
+            response = await stack.enter_async_context(reader.http.stream("GET", path))
+            assert response.status_code == 200
+            return response
+
+        bearer = client.http.headers["Authorization"]
+        ending = [
+            await opened(api, "/api/events", Authorization=bearer),
+            await opened(other_api, "/api/events", Authorization=bearer),
+            await opened(api, "/api/events", Authorization=key),
+            await opened(other_api, "/api/events", Authorization=key),
+            await opened(other_api, f"/api/events?ticket={ticket}"),
+            await opened(api, "/api/events", Cookie=browser.headers()["Cookie"]),
+        ]
+        staying = await opened(api, "/api/events", Authorization=admin.client.http.headers["Authorization"])
+        told = staying.aiter_lines()
+        await anext(told)
+        (await admin.client.http.patch(person.path, json={"disabled": True})).raise_for_status()
+        async with asyncio.timeout(WITHIN):
+            await asyncio.gather(*map(until_cut, ending))
+        (await admin.client.http.post("/api/chats")).raise_for_status()
+        async for line in told:
+            if "chat.created" in line:
+                break
+        else:
+            pytest.fail("the admin's stream has ended")
+    assert execute(database_url, "SELECT status FROM generations WHERE id = %s", posted.generation_id) == [
+        ("cancelled",)
+    ]
+
+
+async def test_disabling_a_user_stops_the_users_answers_and_keeps_what_they_said(
+    client: Client, worker: Worker, api: str, database_url: str, groq_url: str
+) -> None:
+    words, person = uuid4().hex, await Person.of(client)
+    async with new_admin(api, database_url) as admin, speaking(client, worker, words) as speech:
+        waiting = await client.post_async(speech.posted.chat_id, "And then?", on_conflict="enqueue")
+        assert waiting.status_code == 202
+        (await admin.client.http.patch(person.path, json={"disabled": True})).raise_for_status()
+        (asked,) = await groq_control.requests(groq_url, containing=words, ended=1)
+        assert asked["outcome"] == "abandoned"
+    assert execute(database_url, "SELECT DISTINCT status FROM generations") == [("cancelled",)]
+    (reply, _) = execute(database_url, "SELECT content FROM messages WHERE role = 'assistant' ORDER BY position")
+    assert reply == (numbered(SAID),)
 
 
 async def test_a_client_whose_token_runs_out_refreshes_and_loses_and_doubles_nothing(

@@ -188,6 +188,20 @@ async def test_a_quota_holds_for_summaries_too(
     assert (failures, waits) == (0, True)
 
 
+async def test_a_users_own_quota_holds_for_summaries_too(
+    client: Client, summarizer: Summarizer, database_url: str, groq_url: str
+) -> None:
+    mark, chat = uuid4().hex, await client.new_chat()
+    say(database_url, chat, *[f"{mark} {n}" for n in range(1, 21)])
+    execute(database_url, "UPDATE users SET daily_tokens = 100")
+    await summarizer.summarize(ChatId(chat))
+    assert await requested(groq_url, mark) == []
+    execute(database_url, "UPDATE users SET daily_tokens = NULL")
+    execute(database_url, DUE)
+    await summarizer.summarize(ChatId(chat))
+    assert await requested(groq_url, mark) != []
+
+
 async def test_a_used_up_quota_is_no_try_of_the_model_for_something_better(
     summarizer: Summarizer, chat: int, database_url: str
 ) -> None:

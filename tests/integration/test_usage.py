@@ -225,3 +225,51 @@ class TestQuota:
             events = await stream.all()
         assert types_of(events) == ["start", "data-error", "error"]
         assert error_of(events) == "quota_exceeded"
+
+    async def test_a_users_own_quota_holds_instead(
+        self, client: Client, worker: Worker, database_url: str, groq_url: str
+    ) -> None:
+        """A larger one, a smaller one and none at all, at the API and at the worker."""
+        me = (await client.http.get("/api/auth/me")).json()["id"]
+        used = "INSERT INTO model_calls (user_id, purpose, model, prompt_tokens, completion_tokens, total_tokens, is_estimate)"
+        execute(database_url, f"{used} VALUES (%s, 'generation', 'double', 0, %s, %s, false)", me, QUOTA, QUOTA)
+        assert (await client.post_async(await client.new_chat(), "More")).status_code == 429
+        await set_quota(client, database_url, QUOTA * 100)
+        _, events = await answer(client, worker, f"[[tokens={QUOTA}]]")
+        assert text_of(events) == numbered(QUOTA)
+        words = uuid4().hex
+        queued = await post(client, f"{words} [[tokens=3]]")
+        await set_quota(client, database_url, 1)
+        refused = await client.post_async(await client.new_chat(), "More")
+        assert (refused.status_code, refused.json()["code"]) == (429, "quota_exceeded")
+        await worker.attempts.run(queued.generation_id)
+        async with client.read(queued.stream_url) as stream:
+            assert error_of(await stream.all()) == "quota_exceeded"
+        assert await groq_control.requests(groq_url, containing=words) == []
+        await set_quota(client, database_url, None)
+        assert (await client.http.get("/api/usage")).json()["today"]["limit"] == QUOTA
+
+
+@pytest.mark.parametrize("on_conflict", ["reject", "interrupt"])
+async def test_a_quota_of_nothing_holds_where_the_setting_has_no_bound(
+    client: Client, worker: Worker, database_url: str, on_conflict: str
+) -> None:
+    posted, _ = await answer(client, worker, "[[tokens=3]]")
+    _, reply = await client.messages(posted.chat_id)
+    queued = await post(client, "[[tokens=3]]")
+    await set_quota(client, database_url, 0)
+    again = f"/api/chats/{posted.chat_id}/messages/{reply['id']}/regenerate"
+    for refused in (
+        await client.post_async(posted.chat_id, "More", on_conflict=on_conflict),
+        await client.http.post(again, json={}, headers={"Prefer": "respond-async"}),
+    ):
+        assert (refused.status_code, refused.json()["code"]) == (429, "quota_exceeded")
+    await worker.attempts.run(queued.generation_id)
+    async with client.read(queued.stream_url) as stream:
+        assert error_of(await stream.all()) == "quota_exceeded"
+
+
+async def set_quota(client: Client, database_url: str, daily_tokens: int | None) -> None:
+    """Give the user another quota, as an admin does."""
+    me = (await client.http.get("/api/auth/me")).json()["id"]
+    execute(database_url, "UPDATE users SET daily_tokens = %s WHERE id = %s", daily_tokens, me)

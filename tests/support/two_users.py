@@ -20,6 +20,7 @@ MISSING: Final[Ids] = {
     "session": 900_000_009,
     "source": 900_000_005,
     "api_key": 900_000_009,
+    "user": 900_000_010,
     "segment": 900_000_006,
     "fact": 900_000_007,
     "shared_fact": 900_000_008,
@@ -107,6 +108,7 @@ PATHS: Final = {
     "session_id": "session",
     "source_id": "source",
     "key_id": "api_key",
+    "user_id": "user",
     "chat_name": "name",
 }
 """What the parameters of paths are the ids of."""
@@ -136,6 +138,16 @@ TRIES: Final[Mapping[str, tuple[Try, ...]]] = {
     "PATCH /api/auth/keys/{key_id}": (Try({"name": "Mine now"}),),
     "DELETE /api/auth/keys/{key_id}": (Try(),),
     "DELETE /api/auth/sessions/{session_id}": (Try(),),
+    # Neither of the two is an admin.
+    "GET /api/admin/acts": (
+        Try(params={"subject_id": "{user}"}, alike=True),
+        Try(params={"actor_id": "{user}"}, alike=True),
+    ),
+    "GET /api/admin/users/{user_id}": (Try(alike=True),),
+    "PATCH /api/admin/users/{user_id}": (Try({"disabled": True}, alike=True), Try({"daily_tokens": 0}, alike=True)),
+    "DELETE /api/admin/users/{user_id}": (Try(alike=True),),
+    "POST /api/admin/users/{user_id}/end-sessions": (Try(alike=True),),
+    "GET /api/admin/users/{user_id}/usage": (Try(alike=True),),
     "GET /api/chats/{chat_id}": (Try(), Try(params={"include": "replaced"})),
     "PATCH /api/chats/{chat_id}": (Try({"title": "Mine now"}),),
     "DELETE /api/chats/{chat_id}": (Try(), Try(path={"chat_id": "trashed"}, alike=True)),
@@ -205,6 +217,7 @@ NAMELESS: Final = frozenset(
         "GET /",
         "GET /livez",
         "GET /readyz",
+        "GET /api/admin/users",
         "POST /api/auth/keys",
         "POST /api/auth/login",
         "POST /api/auth/logout",

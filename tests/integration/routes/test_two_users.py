@@ -47,6 +47,7 @@ OWNED: Final = (
     ("refresh_tokens", "session_id IN (SELECT id FROM sessions WHERE user_id = {user})"),
     ("second_factors", "user_id = {user}"),
     ("recovery_codes", "user_id = {user}"),
+    ("admin_acts", "{user} IN (subject_id, actor_id)"),
 )
 
 
@@ -140,6 +141,7 @@ async def furnished(client: Client, database_url: str, source: Source, word: str
         *(me, chat, f"{word} fact"),
     )
     ids = {
+        "user": me,
         "chat": chat,
         "trashed": trashed,
         "message": posted["message"]["id"],
