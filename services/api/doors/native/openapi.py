@@ -23,7 +23,8 @@ API_KEY: Final = {
     "type": "http",
     "scheme": "bearer",
     "bearerFormat": "ck_…",
-    "description": "An API key, from `POST /api/auth/keys`. With the scope `read` it reads; with `chat` it writes too.",
+    "description": "An API key, from `POST /api/auth/keys`. With the scope `read` it reads, with `chat` it writes "
+    "too, and with `admin` it does what only admins may.",
 }
 _REF: Final = "#/components/schemas/{model}"
 
