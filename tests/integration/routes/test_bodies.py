@@ -13,7 +13,8 @@ from services.api.app import create_app
 from services.api.bodies import JsonRoute
 from tests.conftest import settings_for
 from tests.integration.routes.test_problems import problem_of
-from tests.support.clients import NO_TLS, Client
+from tests.support.admins import new_admin
+from tests.support.clients import Client
 
 JSON = {"Content-Type": "application/json"}
 PLACES = {
@@ -21,6 +22,7 @@ PLACES = {
     "{message_id}": "1",
     "{source_id}": "1",
     "{operation_id}": "0198c0de-0000-7000-8000-00000000000a",
+    "{user_id}": "900000001",
 }
 LOGIN, AI_SDK = ("POST", "/api/auth/login"), ("POST", "/api/chat")
 """Routes that read their bodies themselves: one reads forms too, the other may get 20 MB."""
@@ -43,12 +45,10 @@ EVERY_ROUTE = [*ROUTES, LOGIN, AI_SDK]
 
 
 @pytest.fixture(scope="module")
-async def client(api: str) -> AsyncIterator[Client]:
-    """A user."""
-    async with httpx.AsyncClient(base_url=api, verify=NO_TLS, timeout=20) as http:
-        client = Client(http)
-        await client.sign_up("bodies@example.com")
-        yield client
+async def client(api: str, database_url: str) -> AsyncIterator[Client]:
+    """A user, for whom all routes are: an admin."""
+    async with new_admin(api, database_url) as admin:
+        yield admin.client
 
 
 async def send(client: Client, route: tuple[str, str], body: bytes, headers: dict[str, str]) -> httpx.Response:
