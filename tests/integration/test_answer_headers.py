@@ -35,6 +35,7 @@ def routes() -> Iterator[tuple[str, str]]:
                     source_id=1,
                     key_id=1,
                     session_id=1,
+                    user_id=1,
                     chat_name="x",
                     **dict.fromkeys(("generation_id", "operation_id"), "x"),
                 ),

@@ -51,6 +51,7 @@ ENDS_THE_LOGIN: Final = frozenset(
         ("DELETE", "/api/auth/sessions/{session_id}"),  # a made-up id may be its own
     }
 )
+OF_ADMINS: Final = "/api/admin/"
 SHOWN: Final = 600
 ODD_TEXTS: Final = (
     "", " ", "\0", "\ud800", "\udfff\ud800", "\u202e", "\u200b", "\n", "\r\n", "data: x\n\n", "é", "e\u0301", "😀" * 50,
@@ -122,7 +123,14 @@ class Account:
             made["key_id"] = self._api_key()
         if "{session_id}" in path:
             made |= self._session()
+        if "{user_id}" in path:
+            made["user_id"] = Account(self.base_url).id
         return {name: value for name, value in made.items() if f"{{{name}}}" in path}
+
+    @property
+    def id(self) -> int:
+        """The user's id."""
+        return int(self._ask("GET", "/api/auth/me")["id"])
 
     def _session(self) -> dict[str, object]:
         self._ask("POST", "/api/auth/login", json=self.credentials)
@@ -167,13 +175,22 @@ class Amounts:
     mutations: int
 
 
-def fuzz(base_url: str, *, seed: int, amounts: Amounts) -> Findings:
-    """Ask each operation so often, as a new user. The same seed makes the same requests, but for the ids in them."""
+def fuzz(
+    base_url: str, *, seed: int, amounts: Amounts, make_admin: Callable[[str], object] = lambda _email: None
+) -> Findings:
+    """Ask each operation so often, as a new user. The same seed makes the same requests, but for the ids in them.
+
+    Those of admins are asked last, each by a new admin: they may hit upon any user. `make_admin` makes one of an address's user.
+    """
     account, findings, rng = Account(base_url), Findings(), random.Random(seed)  # noqa: S311 - no secret
     document = account.http.get(f"{base_url}/openapi.json", timeout=20).json()
-    for operation in _operations(document):
+    for operation in sorted(_operations(document), key=lambda operation: operation.path.startswith(OF_ADMINS)):
         ends_login = (operation.method.upper(), operation.path) in ENDS_THE_LOGIN
-        ask = _Asker(base_url, Account(base_url) if ends_login else account, findings, rng, amounts.mutations)
+        is_of_admins = operation.path.startswith(OF_ADMINS)
+        asking = Account(base_url) if ends_login or is_of_admins else account
+        if is_of_admins:
+            make_admin(asking.credentials["email"])
+        ask = _Asker(base_url, asking, findings, rng, amounts.mutations)
         places = ask.account.places(operation.path)
         for fixed in (places, None) if places else (None,):
             _run(operation, GenerationMode.POSITIVE, fixed, ask.with_mutations, seed=seed, examples=amounts.allowed)
