@@ -230,8 +230,9 @@ def test_the_doctor_finds_it_well(running: Running) -> None:
     assert not [name for name, secret in running.secrets.items() if secret in done.stdout]
 
 
-def test_what_an_operator_does_for_accounts_finds_the_database_by_the_folder(running: Running) -> None:
-    command = [sys.executable, "-P", "-m", "services.launcher.cli", "accounts", "reset-second-factor"]
+@pytest.mark.parametrize("name", ["reset-second-factor", "make-admin", "remove-admin"])
+def test_what_an_operator_does_for_accounts_finds_the_database_by_the_folder(running: Running, name: str) -> None:
+    command = [sys.executable, "-P", "-m", "services.launcher.cli", "accounts", name]
     done = subprocess.run(
         [*command, "nobody@example.com", "--data-dir", str(running.folder)],
         cwd=running.folder.parent,

@@ -56,6 +56,14 @@ async def log_in(client: Client, email: str, password: str = PASSWORD, **more: A
     return await client.http.post("/api/auth/login", json=body, headers={"Authorization": ""})
 
 
+async def opened(http: httpx.AsyncClient, path: str) -> httpx.Response:
+    """The answer of a stream, of which only a refusal is read: a stream may never end."""
+    async with http.stream("GET", path) as response:
+        if response.is_error:
+            await response.aread()
+        return response
+
+
 def token_before(user_id: int) -> str:
     """An access token as the release before signed them, of no session."""
     now = int(time.time())
@@ -84,7 +92,7 @@ async def test_no_credential_of_the_user_is_good_at_the_next_request(
         await person.client.http.get("/api/chats"),
         await http.get("/api/chats", headers=before),
         await browser.get("/api/chats"),
-        await http.get(f"/api/events?ticket={ticket}"),
+        await opened(http, f"/api/events?ticket={ticket}"),
         await http.get("/api/chats", headers=key),
         await http.post("/api/auth/refresh", json={"refresh_token": tokens["refresh_token"]}),
     ]
