@@ -32,8 +32,8 @@ class Actor(NamedTuple):
     credential_id: int | None
 
 
-def record(actor: Actor, act: Act, subject_id: UserId, **details: int | bool | str | None) -> Insert:
-    """Note an act on a user. `details` are few and short, and neither secrets nor what tells who a person is."""
+def record(actor: Actor, act: Act, subject_id: UserId | None, **details: int | bool | str | None) -> Insert:
+    """Note an act on a user, or on nobody who is there yet. `details` are few and short: no secrets, no addresses."""
     return insert(AdminAct).values(
         actor_id=actor.user_id,
         credential=actor.credential,
