@@ -1,11 +1,9 @@
 """What admins see of all users, and what they do with one."""
 
-from typing import Any
-
 import httpx
-import pytest
 from playwright.async_api import Browser, expect
 
+from services.launcher.admins import make_admin
 from tests.browser.test_account import fits_a_phone, forget_proof, reach, type_at
 from tests.browser.test_databases_for_everybody import all_faults
 from tests.support.chromium import watched_context
@@ -13,14 +11,12 @@ from tests.support.clients import PASSWORD
 from tests.support.page import Person
 from tests.support.system import System
 
-admins: Any = pytest.importorskip("services.launcher.admins", reason="there are no admins yet")
-
 
 async def become_admin(person: Person, system: System) -> str:
     """Make the person an admin, who has the link to all users from now on. Returns the person's address."""
     email = await person.page.locator(".account").inner_text()
     await expect(person.page.get_by_role("link", name="Users")).to_be_hidden()
-    admins.make_admin(system.env["DATABASE_URL"], email)
+    make_admin(system.env["DATABASE_URL"], email)
     await person.page.reload()
     await person.page.get_by_role("link", name="Users").click()
     return email

@@ -29,7 +29,10 @@ GOES: Final = frozenset(
     }
 )
 """Tables whose rows belong to a user each, and go with the user."""
-KEPT: Final = {"alembic_version": "the version of the tables: nobody's"}
+KEPT: Final = {
+    "admin_acts": "what admins have done, who answer for it: users are named by their ids alone",
+    "alembic_version": "the version of the tables: nobody's",
+}
 """Tables whose rows stay, and why."""
 
 Rows = dict[str, frozenset[str]]
