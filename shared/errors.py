@@ -2,6 +2,7 @@
 
 CortexAIError
 ├── BadRequest            the request itself is at fault, whatever it asks for
+│   ├── LoginStateInvalid
 │   └── UnknownHost
 ├── InvalidInput          what was sent can't be used
 │   ├── CursorInvalid
@@ -35,6 +36,8 @@ CortexAIError
 │   ├── RefreshTokenInvalid
 │   ├── SecondFactorRequired
 │   ├── CodeInvalid
+│   ├── IdentityInvalid
+│   ├── ProviderRefused
 │   └── CredentialsInvalid
 ├── Forbidden             known who asks, but not like this
 │   ├── OriginNotAllowed
@@ -45,6 +48,11 @@ CortexAIError
 │   ├── ReauthenticationRequired
 │   ├── PasswordMismatch
 │   ├── CodeMismatch
+│   ├── PasswordLoginOff
+│   ├── IdentityEmailUnverified
+│   ├── IdentityMismatch
+│   ├── IdentityNotFresh
+│   ├── AccountDisabled
 │   └── TicketMismatch
 ├── NotFound              absent, or not yours: the same answer
 │   ├── ChatNotFound
@@ -54,6 +62,8 @@ CortexAIError
 │   ├── DataSourcesOff
 │   ├── DataSourceNotFound
 │   ├── OperationNotFound
+│   ├── ProviderNotFound
+│   ├── IdentityNotFound
 │   ├── ApiKeyNotFound
 │   └── UserNotFound
 ├── Conflict
@@ -63,6 +73,10 @@ CortexAIError
 │   ├── SecondFactorOff
 │   ├── SecondFactorAbsent
 │   ├── SecondFactorPresent
+│   ├── IdentityNotLinked
+│   ├── IdentityTaken
+│   ├── TooManyIdentities
+│   ├── LastWayIn
 │   ├── MemoryChanged
 │   ├── MessageNameTaken
 │   ├── ApprovalNotPending
@@ -90,6 +104,7 @@ CortexAIError
 │   ├── DataSourceUnreachable
 │   ├── DataSourceKeyMissing
 │   ├── SecondFactorUnavailable
+│   ├── ProviderUnavailable
 │   ├── CommitTimedOut
 │   └── QueueFull
 ├── WorkerLost            too many workers died over one answer
@@ -148,6 +163,12 @@ class BadRequest(CortexAIError):
     """The request can't be understood."""
 
     code = "bad_request"
+
+
+class LoginStateInvalid(BadRequest):
+    """This login was not begun in this browser, took too long, or is over; begin again."""
+
+    code = "login_state_invalid"
 
 
 class UnknownHost(BadRequest):
@@ -389,6 +410,23 @@ class CodeInvalid(Unauthenticated):
     code = "code_invalid"
 
 
+class IdentityInvalid(Unauthenticated):
+    """What the provider says of you could not be verified; begin again."""
+
+    code = "identity_invalid"
+
+    def __init__(self, reason: str) -> None:
+        """`reason` is for the log: a word of ours, nothing that the provider says."""
+        super().__init__()
+        self.reason = reason
+
+
+class ProviderRefused(Unauthenticated):
+    """The provider did not log you in."""
+
+    code = "provider_refused"
+
+
 class CredentialsInvalid(Unauthenticated):
     """The e-mail address or the password is wrong."""
 
@@ -453,6 +491,36 @@ class CodeMismatch(Forbidden):
     code = "code_mismatch"
 
 
+class PasswordLoginOff(Forbidden):
+    """Passwords are not taken here; log in by one of the providers of `GET /api/auth/options`."""
+
+    code = "password_login_off"
+
+
+class IdentityEmailUnverified(Forbidden):
+    """The provider does not vouch for an e-mail address of yours, so it can't tell which account is yours."""
+
+    code = "identity_email_unverified"
+
+
+class IdentityMismatch(Forbidden):
+    """This identity is not linked to the account that is logged in."""
+
+    code = "identity_mismatch"
+
+
+class IdentityNotFresh(Forbidden):
+    """The provider does not say that you have just proved to it who you are."""
+
+    code = "identity_not_fresh"
+
+
+class AccountDisabled(Forbidden):
+    """An admin keeps this account out."""
+
+    code = "account_disabled"
+
+
 class TicketMismatch(Forbidden):
     """This ticket is for another stream."""
 
@@ -513,6 +581,18 @@ class OperationNotFound(NotFound):
     code = "operation_not_found"
 
 
+class ProviderNotFound(NotFound):
+    """There is no such provider."""
+
+    code = "provider_not_found"
+
+
+class IdentityNotFound(NotFound):
+    """There is no such identity."""
+
+    code = "identity_not_found"
+
+
 class ApiKeyNotFound(NotFound):
     """There is no such API key."""
 
@@ -560,6 +640,30 @@ class SecondFactorPresent(Conflict):
     """The account has a second factor already; take that one away first."""
 
     code = "second_factor_present"
+
+
+class IdentityNotLinked(Conflict):
+    """An account has your e-mail address. Log in to it by its password, and verify the address or link this identity to it."""
+
+    code = "identity_not_linked"
+
+
+class IdentityTaken(Conflict):
+    """This identity is linked to another account."""
+
+    code = "identity_taken"
+
+
+class TooManyIdentities(Conflict):
+    """The account has as many identities as it may have; remove one first."""
+
+    code = "too_many_identities"
+
+
+class LastWayIn(Conflict):
+    """Without this identity nobody could log in to the account any more."""
+
+    code = "last_way_in"
 
 
 class MemoryChanged(Conflict):
@@ -720,6 +824,12 @@ class SecondFactorUnavailable(Unavailable):
     """The second factor can't be checked: its key is missing in DATA_SOURCE_KEYS. A recovery code is taken all the same."""
 
     code = "second_factor_unavailable"
+
+
+class ProviderUnavailable(Unavailable):
+    """The provider does not answer as it should; try again in a while."""
+
+    code = "provider_unavailable"
 
 
 class DataSourceKeyMissing(Unavailable):

@@ -15,6 +15,7 @@ from shared.database_urls import PASSED_OVER, SCHEME, to_sqlalchemy
 from shared.environment import EnvironmentSettings
 from shared.errors import SettingsInvalid
 from shared.host_lists import read_hosts
+from shared.oidc_providers import OidcProvider, read_providers
 from shared.origins import read_origin
 from shared.redis_urls import one_spelling
 from shared.urls import MAX_PORT, read_prefix, read_url, unknown_parameter
@@ -241,6 +242,9 @@ class Settings(RedisSettings, DatabaseSettings):
     cookies_over_http: bool = False
     reauthenticate_after_seconds: int = Field(default=600, ge=10, le=24 * 3600)
     bcrypt_rounds: int = Field(default=12, ge=10, le=16)
+    public_url: str | None = None
+    password_login: bool = True
+    oidc_providers: Annotated[tuple[OidcProvider, ...], NoDecode] = ()
     backend_cors_origins: Annotated[tuple[str, ...], NoDecode] = LOCAL_ORIGINS
     max_body_bytes: int = Field(default=1024 * 1024, ge=1024)
     ai_sdk_max_body_bytes: int = Field(default=20 * 1024 * 1024, ge=1024)
@@ -321,6 +325,35 @@ class Settings(RedisSettings, DatabaseSettings):
 
     metrics_host: str = "127.0.0.1"
     metrics_port: int | None = Field(default=None, ge=1, le=MAX_PORT)
+
+    @field_validator("public_url")
+    @classmethod
+    def _is_public(cls, url: str | None) -> str | None:
+        """Where people reach the page, without a slash at its end."""
+        if url is None:
+            return None
+        read = read_url(url, ("https", "http"))
+        ((host, _),) = read.hosts[:1]
+        if read.account or read.query or len(read.hosts) > 1 or not host:
+            raise ValueError("must be an address such as https://chat.example.com")
+        return str(read).rstrip("/")
+
+    @field_validator("oidc_providers", mode="before")
+    @classmethod
+    def _read_providers(cls, text: Any) -> Any:  # noqa: ANN401
+        return read_providers(text) if isinstance(text, str) else text
+
+    def insist_on_a_way_in(self) -> None:
+        """See that people can log in. Only the API's settings have the providers, so other processes don't ask.
+
+        Raises:
+            SettingsInvalid: passwords are off, and there is no provider; or providers don't know where to send people back to.
+
+        """
+        if self.oidc_providers and self.public_url is None:
+            raise SettingsInvalid("PUBLIC_URL: is not set, and the providers of OIDC_PROVIDERS send people back to it")
+        if not self.password_login and not self.oidc_providers:
+            raise SettingsInvalid("PASSWORD_LOGIN: is off, and OIDC_PROVIDERS has no other way to log in")
 
     @field_validator("model_contexts", mode="before")
     @classmethod

@@ -15,7 +15,10 @@ from starlette.middleware.exceptions import ExceptionMiddleware
 
 from services.api import docs, health
 from services.api.accounts import credentials_router as credentials
+from services.api.accounts import identities_router as identities
 from services.api.accounts import keys_router as keys_of_users
+from services.api.accounts import oidc_router as oidc
+from services.api.accounts import options_router as login_options
 from services.api.accounts import password_router as passwords_of_accounts
 from services.api.accounts import router as accounts
 from services.api.accounts import second_factor_router as second_factors
@@ -30,6 +33,9 @@ from services.api.auth.fair_queue import FairQueue
 from services.api.auth.key_lookup import KeyLookup
 from services.api.auth.local_counts import Rate
 from services.api.auth.login_tries import CODE_WINDOW, LoginTries, TryLimits
+from services.api.auth.oidc.login_states import COOKIE, LASTS, PLAIN_COOKIE, LoginStates
+from services.api.auth.oidc.logins import OidcLogins, redirect_uri
+from services.api.auth.oidc.provider import Provider
 from services.api.auth.passwords import Passwords
 from services.api.auth.session_cookies import SessionCookies
 from services.api.auth.session_lookup import SessionLookup
@@ -120,6 +126,9 @@ def create_app(settings: Settings, metrics: Metrics | None = None) -> FastAPI:
         sessions.router,
         passwords_of_accounts.router,
         second_factors.router,
+        login_options.router,
+        oidc.router,
+        identities.router,
         chats.router,
         chat_versions.router,
         chat_trash.router,
@@ -180,9 +189,10 @@ async def _open_resources(settings: Settings, metrics: Metrics) -> AsyncIterator
     """What the process needs to serve, until it ends.
 
     Raises:
-        SettingsInvalid: there is no key to sign tokens with.
+        SettingsInvalid: there is no key to sign tokens with, or no way to log in.
 
     """
+    settings.insist_on_a_way_in()
     if settings.jwt_secret_key is None:
         raise SettingsInvalid("JWT_SECRET_KEY: is not set")
     secret = settings.jwt_secret_key.get_secret_value()
@@ -247,6 +257,8 @@ async def _open_resources(settings: Settings, metrics: Metrics) -> AsyncIterator
             code_tries=LoginTries(tries, _try_limits(settings), kind="code_", window=CODE_WINDOW),
             code_turns=FairQueue(1),
             reauthenticate_after=timedelta(seconds=settings.reauthenticate_after_seconds),
+            password_login=settings.password_login,
+            oidc=await stack.enter_async_context(_open_oidc(settings, LoginStates(tries, secret, others))),
         )
 
 
@@ -257,6 +269,21 @@ async def _open_tries(settings: Settings, secret: str, others: Sequence[str]) ->
         yield TriesInRedis(redis, prefix=settings.redis_prefix, secret=secret, others=others)
     finally:
         await redis.aclose()
+
+
+@asynccontextmanager
+async def _open_oidc(settings: Settings, states: LoginStates) -> AsyncIterator[OidcLogins]:
+    """The providers. Nothing is asked of them before somebody logs in: the API starts and serves without them."""
+    public_url = settings.public_url or ""
+    async with AsyncExitStack() as stack:
+        providers = {
+            each.id: Provider(each, redirect_uri(public_url, each.id), leeway=settings.clock_leeway_seconds)
+            for each in settings.oidc_providers
+        }
+        for provider in providers.values():
+            stack.push_async_callback(provider.close)
+        cookies = SessionCookies(settings.cookies_over_http, frozenset(), COOKIE, PLAIN_COOKIE, LASTS)
+        yield OidcLogins(providers, states, cookies, public_url)
 
 
 def tell_failure(error: BaseException) -> None:

@@ -9,6 +9,7 @@ from services.api.auth.fair_queue import FairQueue
 from services.api.auth.key_lookup import KeyLookup
 from services.api.auth.local_counts import Rate
 from services.api.auth.login_tries import LoginTries
+from services.api.auth.oidc.logins import OidcLogins
 from services.api.auth.passwords import Passwords
 from services.api.auth.session_cookies import SessionCookies
 from services.api.auth.session_lookup import SessionLookup
@@ -36,7 +37,8 @@ class Resources:
     `data_sources` and `keyring` are None where the operator has given no keys.
     `code_tries` counts wrong codes of second factors, as `tries` counts wrong passwords; `code_turns` has codes looked at one by
     one. `reauthenticate_after` is how long
-    somebody who has proved the password need not prove it again.
+    somebody who has proved the password need not prove it again. `password_login`: passwords are taken. `oidc` has the providers
+    by which people log in.
     """
 
     limits: Limits
@@ -66,3 +68,5 @@ class Resources:
     code_tries: LoginTries
     code_turns: FairQueue
     reauthenticate_after: timedelta
+    password_login: bool
+    oidc: OidcLogins

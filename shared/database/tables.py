@@ -74,6 +74,7 @@ class User(Base):
     user has shown to read mail at this address; NULL where nobody has. `role` is one of `user` and `admin`. `disabled_at`:
     since when an admin keeps the user out; NULL for who may log in. `daily_tokens`: the user's own quota, in tokens a day, 0 for
     none; NULL where the setting USER_DAILY_TOKENS holds.
+    `password_hash` is NULL where the account has no password.
     """
 
     __tablename__ = "users"
@@ -85,7 +86,7 @@ class User(Base):
 
     id: Mapped[int] = mapped_column(Identity(always=True), primary_key=True)
     email: Mapped[str]
-    password_hash: Mapped[str]
+    password_hash: Mapped[str | None]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     time_zone: Mapped[str | None]
     shares_memory: Mapped[bool] = mapped_column(server_default=sql("false"))
@@ -94,6 +95,23 @@ class User(Base):
     role: Mapped[str] = mapped_column(server_default="user")
     disabled_at: Mapped[datetime | None]
     daily_tokens: Mapped[int | None]
+
+
+class OidcIdentity(Base):
+    """Who a user is at an OpenID provider: `subject` names the person there, for good, and only together with `issuer`."""
+
+    __tablename__ = "oidc_identities"
+    __table_args__ = (
+        Index("uq_oidc_identities_issuer_subject", "issuer", "subject", unique=True),
+        Index("ix_oidc_identities_user_id", "user_id"),
+    )
+
+    id: Mapped[int] = mapped_column(Identity(always=True), primary_key=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    issuer: Mapped[str]
+    subject: Mapped[str]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    last_used_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 
 class Session(Base):

@@ -19,6 +19,8 @@ sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]
 QUIET: Final = (
     "httpx",
     "httpcore",
+    "httpx2",
+    "httpcore2",
     "groq",
     "sse_starlette",
     "uvicorn.access",

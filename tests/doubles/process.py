@@ -37,6 +37,16 @@ def start_tavily_double() -> AbstractContextManager[str]:
     return _started("tests.doubles.tavily")
 
 
+def start_oidc_double() -> AbstractContextManager[str]:
+    """Run the double of an OpenID provider; yields its issuer.
+
+    Raises:
+        DoubleFailed: it did not start; its words are on the standard error.
+
+    """
+    return _started("tests.doubles.oidc")
+
+
 @contextmanager
 def _started(module: str, *options: str) -> Iterator[str]:
     command = [sys.executable, "-m", module, "--port", "0", *options]

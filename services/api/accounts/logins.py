@@ -1,5 +1,7 @@
 """Beginning a session for a request whose sender has proved who it is, and what a request says of its sender."""
 
+from datetime import datetime
+
 from fastapi import Request, Response
 
 from services.api.accounts.queries import Credentials, lock_account
@@ -19,9 +21,16 @@ def client_of(request: Request) -> SessionClient:
 
 
 async def begin_cookie_session(
-    request: Request, response: Response, resources: Resources, found: Credentials
+    request: Request,
+    response: Response,
+    resources: Resources,
+    found: Credentials,
+    *,
+    authenticated_at: datetime | None = None,
 ) -> Account:
     """Begin a session in place of the browser's one before, so that nobody can have chosen its token.
+
+    `authenticated_at` is when the person has proved something; None for now.
 
     Raises:
         CredentialsInvalid: the account was deleted or disabled, or its password was changed, a moment ago.
@@ -31,7 +40,14 @@ async def begin_cookie_session(
     async with resources.database.begin() as db:
         account = await lock_account(db, found)
         await end_sessions(db, resources.cookies.read(request))
-        await add_session(db, found.id, hash_token(token), resources.sessions.lifetimes, client_of(request))
+        await add_session(
+            db,
+            found.id,
+            hash_token(token),
+            resources.sessions.lifetimes,
+            client_of(request),
+            authenticated_at=authenticated_at,
+        )
     resources.cookies.write(request, response, token)
     return Account.model_validate(account)
 

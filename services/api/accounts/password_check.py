@@ -39,7 +39,7 @@ async def check_password(resources: Resources, email: str, password: str, networ
         found = await _find(resources, email)
         account = account_key(found.id) if found else f"address {email.lower()}"
         await resources.tries.check(account, network)
-        verdict = await hasher.verify(password, _compared_hash(resources, found, email))
+        verdict = await hasher.verify(password, _hash_to_try(resources, email, found))
         if not verdict.right or found is None:
             await resources.tries.note_wrong(account, network)
             raise CredentialsInvalid
@@ -52,7 +52,7 @@ async def check_own_password(resources: Resources, found: Credentials, password:
     """Check the password of an account whose owner is logged in. A right one is hashed anew as by a login.
 
     Raises:
-        PasswordMismatch: the password is wrong, or the operator has locked the account.
+        PasswordMismatch: the password is wrong, or the account has none, or the operator has locked the account.
         TooManyTries: too many were wrong.
         TooBusy: too many passwords are being checked.
 
@@ -60,33 +60,31 @@ async def check_own_password(resources: Resources, found: Credentials, password:
     account = account_key(found.id)
     async with resources.passwords.hasher(network, found.email.lower()) as hasher:
         await resources.tries.check(account, network)
-        is_locked = rounds_of(found.password_hash) is None
-        verdict = None if is_locked else await hasher.verify(password, found.password_hash)
-        if verdict is None or not verdict.right:
+        verdict = await hasher.verify(password, _hash_to_try(resources, found.email, found))
+        if not verdict.right:
             await resources.tries.note_wrong(account, network)
             raise PasswordMismatch
     if verdict.better_hash:
         await _keep(resources, found, verdict.better_hash)
 
 
+def _hash_to_try(resources: Resources, email: str, found: Credentials | None) -> str:
+    """What a password is compared with: one that no password has, where nobody may come in by a password.
+
+    So a right password takes as long there as a wrong one, which is not hashed anew.
+    """
+    rounds = rounds_of(found.password_hash) if found and found.password_hash else None
+    if found is None or found.password_hash is None or rounds is None:
+        return resources.passwords.dummy_hash(resources.costs.of(email.lower()))
+    return found.password_hash if found.may_log_in else resources.passwords.dummy_hash(rounds)
+
+
 async def _find(resources: Resources, email: str) -> Credentials | None:
-    """The credentials of this address; None when it has no account, or one that the operator has locked."""
+    """The credentials of this address; None when it has no account, or one without a password, or a locked one."""
     async with resources.database.connect() as db:
         found = await find_credentials(db, email)
     await resources.costs.look()
     return found if found and rounds_of(found.password_hash) is not None else None
-
-
-def _compared_hash(resources: Resources, found: Credentials | None, email: str) -> str:
-    """The hash that a password is compared with: one that no password has where there is no account, or a disabled one.
-
-    So a right password takes as long there as a wrong one, which is not hashed anew.
-    """
-    if found is None:
-        return resources.passwords.dummy_hash(resources.costs.of(email.lower()))
-    if found.may_log_in:
-        return found.password_hash
-    return resources.passwords.dummy_hash(rounds_of(found.password_hash) or resources.passwords.rounds)
 
 
 async def _keep(resources: Resources, found: Credentials, better_hash: str) -> None:

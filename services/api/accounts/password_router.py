@@ -5,6 +5,7 @@ from typing import Any, Final
 from fastapi import APIRouter, status
 
 from services.api.accounts.password_check import account_key, check_own_password
+from services.api.accounts.password_login import TAKES_PASSWORDS
 from services.api.accounts.queries import Credentials, change_password_hash, find_own_credentials
 from services.api.accounts.schemas import PasswordChange, Reauthentication
 from services.api.accounts.second_factor import check_code
@@ -27,9 +28,13 @@ _TRIED: Final[dict[int | str, dict[str, Any]]] = {
 @router.post(
     "/password",
     status_code=status.HTTP_204_NO_CONTENT,
+    dependencies=TAKES_PASSWORDS,
     responses=_TRIED
     | {
-        403: {"description": "origin_not_allowed, credential_not_allowed, password_mismatch, code_mismatch"},
+        403: {
+            "description": "origin_not_allowed, credential_not_allowed, password_mismatch, code_mismatch, "
+            "password_login_off"
+        },
         422: {
             "description": "validation_failed, password_too_common, password_is_the_email, password_is_the_product, "
             "password_unchanged"
@@ -60,11 +65,12 @@ async def change_password(
 @router.post(
     "/reauthenticate",
     status_code=status.HTTP_204_NO_CONTENT,
+    dependencies=TAKES_PASSWORDS,
     responses=_TRIED
     | {
         403: {
             "description": "origin_not_allowed, credential_not_allowed, password_mismatch, code_mismatch, "
-            "reauthentication_required"
+            "reauthentication_required, password_login_off"
         }
     },
 )
@@ -73,6 +79,7 @@ async def reauthenticate(
 ) -> None:
     """Prove again who you are, for what needs a recent authentication.
 
+    Who has no password does so by a provider: `POST /api/auth/oidc/{provider}/reauthenticate`.
     A token that belongs to no session is answered `reauthentication_required`: log in again for another one.
     """
     if principal.session_id is None:

@@ -19,7 +19,7 @@ _HAS_SECOND_FACTOR: Final = exists().where(SecondFactor.user_id == User.id, Seco
 _CODES_LEFT: Final = (
     select(func.count()).select_from(RecoveryCode).where(RecoveryCode.user_id == User.id).correlate(User)
 ).scalar_subquery()
-_ACCOUNT: Final = (*_NEW, _HAS_SECOND_FACTOR, _CODES_LEFT)
+_ACCOUNT: Final = (*_NEW, _HAS_SECOND_FACTOR, _CODES_LEFT, User.password_hash.is_not(None))
 
 
 class AccountRow(NamedTuple):
@@ -32,13 +32,17 @@ class AccountRow(NamedTuple):
     role: str
     has_second_factor: bool
     recovery_codes_left: int
+    has_password: bool
 
 
 class Credentials(NamedTuple):
-    """What a login is checked with. `may_log_in`: no admin keeps the user out."""
+    """What a login is checked with.
+
+    `password_hash` is None for an account without a password. `may_log_in`: no admin keeps the user out.
+    """
 
     id: UserId
-    password_hash: str
+    password_hash: str | None
     email: str
     version: int
     has_second_factor: bool
@@ -62,7 +66,7 @@ async def add_user(db: Connection, email: str, password_hash: str) -> AccountRow
     row = (await db.execute(statement)).one_or_none()
     if row is None:
         raise EmailTaken
-    return AccountRow._make((*row, False, 0))
+    return AccountRow._make((*row, False, 0, True))
 
 
 async def find_credentials(db: Connection, email: str) -> Credentials | None:

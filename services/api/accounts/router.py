@@ -9,6 +9,7 @@ from services.api.accounts.login import check_login
 from services.api.accounts.login_body import LOGIN_BODY, login_body
 from services.api.accounts.logins import begin_cookie_session, begin_token_session
 from services.api.accounts.password_check import account_key
+from services.api.accounts.password_login import TAKES_PASSWORDS
 from services.api.accounts.queries import add_user, change_email, find_account, set_time_zone
 from services.api.accounts.schemas import Account, AccountChange, Login, Signup, Token
 from services.api.auth.new_passwords import check_new_password
@@ -29,8 +30,10 @@ _BUSY: Final[dict[int | str, dict[str, Any]]] = {503: {"description": "database_
 @router.post(
     "/signup",
     status_code=status.HTTP_201_CREATED,
+    dependencies=TAKES_PASSWORDS,
     responses=_BUSY
     | {
+        403: {"description": "password_login_off"},
         409: {"description": "email_taken"},
         422: {"description": "validation_failed, password_too_common, password_is_the_email, password_is_the_product"},
         429: {"description": "too_many_signups"},
@@ -50,10 +53,11 @@ async def signup(body: Signup, resources: AppResources, network: ClientNetwork) 
 
 @router.post(
     "/login",
+    dependencies=TAKES_PASSWORDS,
     openapi_extra=LOGIN_BODY,
     responses={
         401: {"description": "credentials_invalid, second_factor_required, code_invalid"},
-        403: {"description": "origin_not_allowed, cookie_needs_https"},
+        403: {"description": "origin_not_allowed, cookie_needs_https, password_login_off"},
         422: {"description": "validation_failed"},
         429: {"description": "too_many_tries"},
         503: {"description": "database_unavailable, too_busy, second_factor_unavailable"},

@@ -118,8 +118,8 @@ class CodeGiven(Body):
 class Account(View):
     """An account as its owner sees it. `time_zone` is an IANA name; null where none was set, which means UTC.
 
-    `role` is `user` or `admin`.
-    `recovery_codes_left` is how many recovery codes were not used yet.
+    `role` is `user` or `admin`. `recovery_codes_left` is how many recovery codes were not used yet. `has_password` is false
+    where the account has none: its user logs in by a provider.
     """
 
     id: int
@@ -129,6 +129,7 @@ class Account(View):
     role: Literal["user", "admin"] = "user"
     has_second_factor: bool = False
     recovery_codes_left: int = 0
+    has_password: bool = True
 
 
 class NewSecondFactor(View):

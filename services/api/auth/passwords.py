@@ -44,8 +44,10 @@ def too_long(password: str) -> bool:
     return len(normalized(password)) > MAX_NORMAL
 
 
-def rounds_of(password_hash: str) -> int | None:
-    """The cost that a hash has; None for a text that is no hash of ours, by which an operator may lock an account."""
+def rounds_of(password_hash: str | None) -> int | None:
+    """The cost that a hash has; None for none, and for a text that is no hash of ours, by which an operator may lock an account."""
+    if password_hash is None:
+        return None
     try:
         rounds: int = bcrypt_sha256.from_string(password_hash).rounds
     except ValueError:

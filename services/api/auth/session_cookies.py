@@ -25,11 +25,15 @@ SPACE: Final = " \t"
 class SessionCookies:
     """Reads and writes the cookie. `origins` are those of other pages that may use it, as the operator listed them.
 
+    Other short-lived cookies of the same kind have names of their own, and are `kept_for` so many seconds.
     `over_http`: plain HTTP may carry a cookie to other hosts than this machine, where anybody on the way can read it.
     """
 
     over_http: bool
     origins: frozenset[str]
+    secure_name: str = SECURE_NAME
+    plain_name: str = PLAIN_NAME
+    kept_for: int = KEPT_FOR
 
     def insist_on_origin(self, request: HTTPConnection) -> None:
         """Refuse a request that no page of ours made.
@@ -60,17 +64,17 @@ class SessionCookies:
     def write(self, request: HTTPConnection, response: Response, token: str) -> None:
         """Set the cookie."""
         if name := self._name(request):
-            secure = name == SECURE_NAME
-            response.set_cookie(name, token, KEPT_FOR, path="/", secure=secure, httponly=True, samesite="lax")
+            secure = name == self.secure_name
+            response.set_cookie(name, token, self.kept_for, path="/", secure=secure, httponly=True, samesite="lax")
 
     def clear(self, request: HTTPConnection, response: Response) -> None:
         """Have the browser forget the cookie."""
         if name := self._name(request):
-            response.delete_cookie(name, path="/", secure=name == SECURE_NAME, httponly=True, samesite="lax")
+            response.delete_cookie(name, path="/", secure=name == self.secure_name, httponly=True, samesite="lax")
 
     def _name(self, request: HTTPConnection) -> str | None:
         """The cookie's name on this request's transport; None where there can't be one."""
         origin = urlsplit(own_origin(request) or "")
         if origin.scheme == "https" or origin.hostname in LOCAL_HOSTS:
-            return SECURE_NAME
-        return PLAIN_NAME if self.over_http else None
+            return self.secure_name
+        return self.plain_name if self.over_http else None

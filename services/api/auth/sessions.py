@@ -143,8 +143,13 @@ async def add_session(
     lifetimes: Lifetimes,
     client: SessionClient,
     kind: SessionKind = "cookie",
+    *,
+    authenticated_at: datetime | None = None,
 ) -> NewSession:
-    """Begin a session. The user's row must be locked, so that the bound holds for those who log in at once."""
+    """Begin a session. The user's row must be locked, so that the bound holds for those who log in at once.
+
+    `authenticated_at` is when its person has proved who they are, and never later than now; None for now.
+    """
     lifetime = min(lifetimes)
     values = {
         "user_id": user_id,
@@ -153,6 +158,8 @@ async def add_session(
         "kind": kind,
         **_as_kept(client),
     }
+    if authenticated_at is not None:
+        values["authenticated_at"] = func.least(func.now(), authenticated_at)
     session_id = (await db.execute(insert(Session).values(values).returning(Session.id))).scalar_one()
     await _end_those_too_many(db, user_id, session_id)
     return NewSession(session_id, int(lifetime.total_seconds()))

@@ -1,0 +1,55 @@
+"""Bodies of the routes about OpenID providers."""
+
+from datetime import datetime
+from typing import Annotated, Final, Literal
+
+from pydantic import StringConstraints
+
+from services.api.fields import Body, View
+
+MAX_RETURN_CHARS: Final = 512
+
+ReturnTo = Annotated[str, StringConstraints(max_length=MAX_RETURN_CHARS, pattern=r"^/([!-.0-\[\]-~][!-\[\]-~]*)?$")]
+"""A path below PUBLIC_URL, with a query and a fragment. Never another host: not `//host`, `/\\host`, or `https://host`."""
+ProviderId = Annotated[str, StringConstraints(max_length=32)]
+
+
+class ReturnTarget(Body):
+    """Where the person goes on afterwards: a path of the page."""
+
+    return_to: ReturnTo = "/"
+
+
+class ProviderAddress(View):
+    """Where the browser goes now, in the same window. It must have kept the cookie of this answer."""
+
+    url: str
+
+
+class IdentityView(View):
+    """An identity that is linked to the account. `provider` and `name` are null for a provider that is not there any more."""
+
+    id: int
+    provider: str | None
+    name: str | None
+    created_at: datetime
+    last_used_at: datetime
+
+
+class ProviderView(View):
+    """A provider by which people log in: `GET /api/auth/oidc/{id}/login`. `name` is for people."""
+
+    id: str
+    name: str
+
+
+class LoginOptions(View):
+    """By which ways people get in. `signup`: who may make an account. `mail`: this system sends mail.
+
+    `password`: passwords are taken. `providers` are in the operator's order.
+    """
+
+    signup: Literal["open"] = "open"
+    mail: bool = False
+    password: bool
+    providers: list[ProviderView]
