@@ -98,7 +98,8 @@ class Provider:
             return HTMLResponse("<h1>Bad request</h1>", 400)
         hidden = "".join(f'<input type="hidden" name="{name}" value="{html.escape(asked[name])}">' for name in needed)
         return HTMLResponse(
-            f'<!doctype html><title>Acme</title><h1>Log in at Acme</h1><form method="post" action="/log-in">{hidden}'
+            '<!doctype html><html lang="en"><link rel="icon" href="data:,"><title>Acme</title><h1>Log in at Acme</h1>'
+            f'<form method="post" action="/log-in">{hidden}'
             '<label>Address <input name="email" required></label> <button>Go on</button></form>'
         )
 

@@ -91,7 +91,7 @@ function linked(response, rel) {
 }
 
 /** A path as this page reaches it. Paths that answers name begin with the root already. */
-function below(path) {
+export function below(path) {
   return path.startsWith(`${ROOT}/api/`) ? path : ROOT + path;
 }
 

@@ -9,10 +9,10 @@ import { el, iconButton } from "./dom.js";
 import { readFeed } from "./feed.js";
 import { passFeedEvent } from "./feed_events.js";
 import { panelOf } from "./places.js";
-import { findAccount, onSession, signOut } from "./session.js";
+import { findAccount, onSession, signOut, takeLoginError } from "./session.js";
 import { toast } from "./toast.js";
 import { isHidden, onVisibility } from "./visibility.js";
-import { exceptionWords } from "./words.js";
+import { errorWords, exceptionWords } from "./words.js";
 import { Shell } from "./views/shell.js";
 import { showSignIn } from "./views/sign_in.js";
 import { Sidebar } from "./views/sidebar.js";
@@ -241,9 +241,12 @@ function change(account) {
 }
 
 async function start() {
+  const refusal = takeLoginError();
   const account = await waitForAccount();
-  if (account) enter(account);
-  else showSignIn(root, enter);
+  if (account) {
+    enter(account);
+    if (refusal !== null) toast(errorWords(refusal));
+  } else showSignIn(root, enter, refusal);
 }
 
 /** Who is signed in, as soon as that can be told. */

@@ -1,6 +1,9 @@
 // Who is signed in. The credential is a cookie that scripts can't read.
 
-import { Refused, call, tellSignedOut } from "./api.js";
+import { Refused, Unreachable, below, call, tellSignedOut } from "./api.js";
+
+/** Characters of a place to which the API leads back. */
+const LONGEST_PLACE = 500;
 
 const channel = new BroadcastChannel("cortexai-session");
 
@@ -29,6 +32,29 @@ export async function signIn(email, password, code = "") {
 export async function signUp(email, password) {
   await call("POST", "/api/auth/signup", { body: { email, password } });
   return signIn(email, password);
+}
+
+/** By which ways people get in, as `GET /api/auth/options` tells; by a password alone where that can't be told. */
+export async function findOptions() {
+  try {
+    return await call("GET", "/api/auth/options");
+  } catch (error) {
+    if (error instanceof Refused || error instanceof Unreachable) return { password: true, providers: [] };
+    throw error;
+  }
+}
+
+/** The address that leads to a provider, and from there back to this place of the page. */
+export function loginAddress(provider) {
+  const place = `/${location.hash}`;
+  return below(`/api/auth/oidc/${provider}/login?return_to=${encodeURIComponent(place.length > LONGEST_PLACE ? "/" : place)}`);
+}
+
+/** Why the way back from a provider has led to nothing: a code, once; null where nothing is to be told. */
+export function takeLoginError() {
+  const code = new URLSearchParams(location.search).get("oidc_error");
+  if (code !== null) history.replaceState(null, "", location.pathname + location.hash);
+  return code;
 }
 
 /** Signs out. */

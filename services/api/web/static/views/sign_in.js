@@ -2,16 +2,20 @@
 
 import { Refused, Unreachable } from "../api.js";
 import { el, icon } from "../dom.js";
-import { signIn, signUp } from "../session.js";
-import { exceptionWords } from "../words.js";
+import { findOptions, loginAddress, signIn, signUp } from "../session.js";
+import { errorWords, exceptionWords } from "../words.js";
 
 const MODES = {
   in: { title: "Welcome back", lead: "Sign in to go on where you left off.", submit: "Sign in", other: "up", question: "No account yet?", change: "Make one", autocomplete: "current-password" },
   up: { title: "Make an account", lead: "An e-mail address and a password are all that is needed.", submit: "Make an account", other: "in", question: "You have an account?", change: "Sign in", autocomplete: "new-password" },
 };
 
-/** Shows the form in `root`. Calls `onSignedIn` with the account. */
-export function showSignIn(root, onSignedIn) {
+/**
+ * Shows the form in `root`, and the providers by which people sign in. Calls `onSignedIn` with the account.
+ *
+ * `refusal` is the code with which a provider's way back has ended; null where there was none.
+ */
+export function showSignIn(root, onSignedIn, refusal = null) {
   let mode = MODES.in;
   const title = el("h1");
   const lead = el("p", { class: "lead" });
@@ -23,6 +27,8 @@ export function showSignIn(root, onSignedIn) {
   const codeField = el("div", { class: "field", hidden: true }, el("label", { for: "code" }, "Code"), code, codeHint);
   const problem = el("p", { class: "form-error", role: "alert" });
   const submit = el("button", { type: "submit", class: "button primary wide" });
+  const refused = el("p", { class: "form-error", role: "alert" }, refusal === null ? "" : errorWords(refusal));
+  const ways = el("div", { class: "ways" });
   const question = el("span");
   const change = el("button", { type: "button", class: "link", onclick: () => show(MODES[mode.other]) });
   const form = el(
@@ -80,9 +86,21 @@ export function showSignIn(root, onSignedIn) {
     return error.field === "password" ? password : email;
   }
 
+  /** Offers the ways in that there are here. A browser that can't be told has the form. */
+  async function offerWays() {
+    const { password: hasPasswords, providers } = await findOptions();
+    ways.replaceChildren(...providers.map(({ id, name }) => el("a", { class: "button wide", href: loginAddress(id) }, `Continue with ${name}`)));
+    if (hasPasswords) return;
+    show(MODES.in);
+    form.hidden = other.hidden = true;
+    ways.querySelector("a")?.focus();
+  }
+
+  const other = el("p", { class: "other" }, question, change);
   show(MODES.in);
   root.replaceChildren(
-    el("main", { class: "sign-in" }, el("div", { class: "sign-in-card" }, el("div", { class: "brand large" }, icon("brand"), "CortexAI"), title, lead, form, el("p", { class: "other" }, question, change))),
+    el("main", { class: "sign-in" }, el("div", { class: "sign-in-card" }, el("div", { class: "brand large" }, icon("brand"), "CortexAI"), title, lead, refused, form, ways, other)),
   );
   email.focus();
+  void offerWays();
 }
