@@ -121,6 +121,7 @@ def _wait_for_a_waiter(url: str) -> None:
         ("0019", "0020"),
         ("0020", "0021"),
         ("0021", "0023"),
+        ("0023", "0024"),
     ],
 )
 def test_a_migration_that_broke_off_behind_its_transaction_can_be_done_again(

@@ -161,6 +161,20 @@ async def test_an_account_whose_address_nobody_has_verified_is_not_linked(
     assert system.count("oidc_identities", "user_id = (SELECT id FROM users WHERE email = %s)", email) == 0
 
 
+async def test_nobody_can_wait_at_an_address_of_somebody_elses_with_a_verified_one_of_their_own(
+    browser: Browser, make_browser: MakeBrowser
+) -> None:
+    mine, victims = new_email(), new_email()
+    await log_in(browser, email=mine)  # the provider vouches for this address
+    for address in (mine.upper(), victims):
+        assert (await browser.send("PATCH", "/api/auth/me", json={"email": address})).status_code == 200
+    victim = make_browser()
+    assert refusal_of(await log_in(victim, email=victims)) == (409, "identity_not_linked")
+    again = make_browser()
+    await log_in(again, email=mine)
+    assert (await me(again))["email"] == victims  # it is the identity that counts from then on
+
+
 async def test_nobody_goes_around_a_second_factor_without_having_linked_the_identity(
     browser: Browser, make_browser: MakeBrowser, system: System
 ) -> None:

@@ -21,6 +21,7 @@ MISSING: Final[Ids] = {
     "source": 900_000_005,
     "api_key": 900_000_009,
     "user": 900_000_010,
+    "identity": 900_000_011,
     "segment": 900_000_006,
     "fact": 900_000_007,
     "shared_fact": 900_000_008,
@@ -109,6 +110,7 @@ PATHS: Final = {
     "source_id": "source",
     "key_id": "api_key",
     "user_id": "user",
+    "identity_id": "identity",
     "chat_name": "name",
 }
 """What the parameters of paths are the ids of."""
@@ -137,6 +139,7 @@ TRIES: Final[Mapping[str, tuple[Try, ...]]] = {
     "POST /api/auth/stream-ticket": (Try({"chat_id": "{chat}"}), Try({"generation_id": "{generation}"})),
     "PATCH /api/auth/keys/{key_id}": (Try({"name": "Mine now"}),),
     "DELETE /api/auth/keys/{key_id}": (Try(),),
+    "DELETE /api/auth/identities/{identity_id}": (Try(),),
     "DELETE /api/auth/sessions/{session_id}": (Try(),),
     # Neither of the two is an admin.
     "GET /api/admin/acts": (
@@ -218,6 +221,11 @@ NAMELESS: Final = frozenset(
         "GET /livez",
         "GET /readyz",
         "GET /api/admin/users",
+        "GET /api/auth/options",
+        "GET /api/auth/oidc/{provider}/login",
+        "GET /api/auth/oidc/{provider}/callback",
+        "POST /api/auth/oidc/{provider}/link",
+        "POST /api/auth/oidc/{provider}/reauthenticate",
         "POST /api/auth/keys",
         "POST /api/auth/login",
         "POST /api/auth/logout",
@@ -240,6 +248,7 @@ NAMELESS: Final = frozenset(
 )
 """Routes that take no id, and so nothing of another user's."""
 LISTS: Final = (
+    "GET /api/auth/identities",
     "GET /api/auth/keys",
     "GET /api/auth/me",
     "GET /api/auth/sessions",

@@ -50,7 +50,13 @@ REDIS_PASSWORDS = {f"REDIS_{part.upper()}_PASSWORD" for part in REDIS_PARTS}
 COMPOSE_ONLY |= REDIS_PASSWORDS
 OF_OTHERS |= REDIS_PASSWORDS
 SECRETS = {"POSTGRES_PASSWORD", "REDISCLI_AUTH", "FLOWER_BASIC_AUTH", "JWT_SECRET_KEY", "GROQ_API_KEY"}
-OPTIONAL_SECRETS = {"TAVILY_API_KEY", "JWT_PREVIOUS_SECRET_KEYS", "DATA_SOURCE_KEYS", *REDIS_PASSWORDS}
+OPTIONAL_SECRETS = {
+    "TAVILY_API_KEY",
+    "JWT_PREVIOUS_SECRET_KEYS",
+    "DATA_SOURCE_KEYS",
+    "OIDC_PROVIDERS",
+    *REDIS_PASSWORDS,
+}
 
 
 def environment(service: str) -> dict[str, str]:
@@ -209,6 +215,7 @@ def test_each_secret_goes_only_where_it_is_used() -> None:
         "FLOWER_BASIC_AUTH": {"flower"},
         "JWT_SECRET_KEY": {"api"},
         "JWT_PREVIOUS_SECRET_KEYS": {"api"},
+        "OIDC_PROVIDERS": {"api"},
         "GROQ_API_KEY": {"worker", "maintenance"},
         "TAVILY_API_KEY": {"worker", "maintenance"},
         "DATA_SOURCE_KEYS": {"api", "worker", "maintenance"},

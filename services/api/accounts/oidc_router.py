@@ -15,9 +15,8 @@ from services.api.accounts.company_login import find_or_make_account
 from services.api.accounts.identity_queries import goes_on, link_identity, use_identity
 from services.api.accounts.logins import begin_cookie_session
 from services.api.accounts.oidc_schemas import ProviderAddress, ProviderId, ReturnTarget, ReturnTo
-from services.api.auth.oidc.id_tokens import Identity
 from services.api.auth.oidc.login_states import LoginState
-from services.api.auth.oidc.provider import KNOWN_ERRORS, Provider
+from services.api.auth.oidc.provider import Provider, known_error
 from services.api.auth.principal import Principal
 from services.api.auth.sessions import note_authentication
 from services.api.bodies import JsonRoute
@@ -29,7 +28,6 @@ from shared.errors import (
     CortexAIError,
     IdentityInvalid,
     IdentityMismatch,
-    IdentityNotFresh,
     LoginStateInvalid,
     ProviderRefused,
     ReauthenticationRequired,
@@ -105,7 +103,7 @@ async def come_back(
         asked = resources.oidc.provider(provider)
         await asked.check_issuer(iss)
         if error is not None or not code:
-            log.info("provider_refused", provider=provider, error=error if error in KNOWN_ERRORS else "other")
+            log.info("provider_refused", provider=provider, error=known_error(error))
             raise ProviderRefused
         response = RedirectResponse(resources.oidc.public_url + begun.return_to, SEE_OTHER)
         await _PURPOSES[begun.purpose](request, response, resources, asked, begun, code, network)
@@ -228,7 +226,6 @@ async def _prove(
 ) -> None:
     identity = (await provider.identify(code, state, network)).identity
     user_id, session_id = _who(state)
-    _insist_on_fresh(identity, state.began - resources.tokens.leeway)
     async with resources.database.begin() as db:
         known = await use_identity(db, identity.issuer, identity.subject)
         if known is None or known.id != user_id:
@@ -236,11 +233,6 @@ async def _prove(
         if not await goes_on(db, user_id, session_id):
             raise SessionInvalid
         await note_authentication(db, user_id, session_id)
-
-
-def _insist_on_fresh(identity: Identity, since: int) -> None:
-    if identity.auth_time is None or identity.auth_time < since:
-        raise IdentityNotFresh
 
 
 def _who(state: LoginState) -> tuple[UserId, int]:

@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
-from sqlalchemy import Interval, cast, delete, exists, func, literal, or_, select, update
+from sqlalchemy import Interval, case, cast, delete, exists, func, literal, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import IntegrityError
 
@@ -108,14 +108,16 @@ async def void_logins_under_way(db: Connection, user_id: UserId) -> None:
 
 
 async def change_email(db: Connection, user_id: UserId, email: str) -> None:
-    """Set the account's e-mail address. Needs a transaction, which an error ends.
+    """Set the account's e-mail address, which nobody has verified yet. Needs a transaction, which an error ends.
 
     Raises:
         EmailTaken: another account has this address, in upper or lower case.
 
     """
     try:
-        await db.execute(update(User).where(User.id == user_id).values(email=email))
+        is_same = func.lower(User.email) == func.lower(email)
+        new = {"email": email, "email_verified_at": case((is_same, User.email_verified_at), else_=None)}
+        await db.execute(update(User).where(User.id == user_id).values(new))
     except IntegrityError as error:
         raise EmailTaken from error
 

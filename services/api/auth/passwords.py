@@ -45,7 +45,7 @@ def too_long(password: str) -> bool:
 
 
 def rounds_of(password_hash: str | None) -> int | None:
-    """The cost that a hash has; None for none, and for a text that is no hash of ours, by which an operator locks an account."""
+    """The cost that a hash has; None for none, and for any other text, by which an operator may lock an account."""
     if password_hash is None:
         return None
     try:

@@ -48,6 +48,7 @@ OWNED: Final = (
     ("second_factors", "user_id = {user}"),
     ("recovery_codes", "user_id = {user}"),
     ("admin_acts", "{user} IN (subject_id, actor_id)"),
+    ("oidc_identities", "user_id = {user}"),
 )
 
 
@@ -140,6 +141,11 @@ async def furnished(client: Client, database_url: str, source: Source, word: str
         " SELECT %s, %s, 'identity', 'user', %s || n FROM generate_series(1, 2) AS n RETURNING id",
         *(me, chat, f"{word} fact"),
     )
+    ((identity,),) = execute(
+        database_url,
+        "INSERT INTO oidc_identities (user_id, issuer, subject) VALUES (%s, 'https://login.example', %s) RETURNING id",
+        *(me, word),
+    )
     ids = {
         "user": me,
         "chat": chat,
@@ -151,6 +157,7 @@ async def furnished(client: Client, database_url: str, source: Source, word: str
         "session": session["id"],
         "source": source_id,
         "api_key": api_key,
+        "identity": identity,
         "segment": segment,
         "fact": facts[0][0],
         "shared_fact": facts[1][0],
@@ -260,9 +267,11 @@ async def test_what_a_user_deletes_is_the_users_own(ann: Person, bob: Person, da
 async def test_the_owner_is_answered_otherwise(ann: Person) -> None:
     """Or nothing would be shown: the requests find what is there."""
     same = []
+    ends_sessions = "DELETE /api/auth/identities"
     first, last = "PATCH /api/memory", ("POST /api/chats/{chat_id}/trash", "DELETE")
     for route, tries in sorted(
-        TRIES.items(), key=lambda item: (item[0].startswith(last), item[0] != first, -len(item[0]))
+        TRIES.items(),
+        key=lambda item: (item[0].startswith(ends_sessions), item[0].startswith(last), item[0] != first, -len(item[0])),
     ):
         for tried in tries:
             mine, missing = [await ask(ann.client, route, tried, ids) for ids in (ann.ids, MISSING)]

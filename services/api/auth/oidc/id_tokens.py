@@ -18,7 +18,7 @@ from joserfc.jwt import Token
 from services.api.auth.oidc.fetching import AnswerUnusable
 from shared.errors import IdentityInvalid
 
-ALGORITHMS: Final = (*(f"{kind}{bits}" for kind in ("RS", "PS", "ES") for bits in (256, 384, 512)), "Ed25519")
+ALGORITHMS: Final = tuple(f"{kind}{bits}" for kind in ("RS", "PS", "ES") for bits in (256, 384, 512))
 """Signatures by a key that the provider alone has. Not `none`, and no HMAC, whose key is the client's too."""
 MAX_KEYS: Final = 50
 PUBLIC: Final = ("kty", "kid", "use", "alg", "n", "e", "crv", "x", "y")
@@ -71,7 +71,7 @@ def read_keys(document: Mapping[str, Any]) -> KeySet:
 
 
 def _key(entry: object) -> Any:  # noqa: ANN401 - joserfc's, of several kinds; None for one that is of no use
-    if not isinstance(entry, dict) or entry.get("use", "sig") != "sig" or entry.get("kty") not in {"RSA", "EC", "OKP"}:
+    if not isinstance(entry, dict) or entry.get("use", "sig") != "sig" or entry.get("kty") not in {"RSA", "EC"}:
         return None
     if entry["kty"] == "RSA" and len(str(entry.get("n"))) * 6 not in range(RSA_BITS[0] - 8, RSA_BITS[-1] + 16):
         return None  # before it is read, which takes long where it is long, and warns where it is short
@@ -96,7 +96,7 @@ def verify(token: str, keys: KeySet) -> Token:
         return jwt.decode(token, keys, registry=_REGISTRY)
     except InvalidKeyIdError as error:
         raise UnknownKey from error
-    except (JoseError, ValueError, TypeError, KeyError, RecursionError) as error:
+    except (JoseError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise IdentityInvalid(getattr(error, "error", "") or "token_unreadable") from error
 
 

@@ -14,7 +14,7 @@ from typing import Final, Literal
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
-from services.api.auth.shared_counts import TriesInRedis
+from services.api.auth.shared_counts import SharedCounts, TriesInRedis
 
 COOKIE: Final = "__Host-cortexai-oidc"
 PLAIN_COOKIE: Final = "cortexai-oidc"
@@ -52,7 +52,8 @@ class LoginStates:
     """
 
     def __init__(self, tries: TriesInRedis, secret: str, others: Sequence[str] = ()) -> None:
-        self._tries = tries
+        self._name = tries.name
+        self._counts = SharedCounts(tries)
         self._box = MultiFernet([Fernet(_key(each)) for each in (secret, *others)])
 
     def seal(self, state: LoginState) -> str:
@@ -68,11 +69,8 @@ class LoginStates:
 
     async def use(self, state: LoginState) -> bool:
         """Use a state up. False where somebody has already."""
-        name = self._tries.name("oidc_states", state.state)
-        return await self._tries.ask(lambda: self._mark(name)) is not False
-
-    async def _mark(self, name: str) -> bool:
-        return bool(await self._tries.redis.set(name, 1, nx=True, ex=2 * LASTS))
+        found = await self._counts.add({self._name("oidc_states", state.state): 2 * LASTS})
+        return found is None or found[0].number == 1
 
 
 def _key(secret: str) -> bytes:

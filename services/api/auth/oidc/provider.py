@@ -21,7 +21,7 @@ from services.api.auth.oidc.fetching import (
 )
 from services.api.auth.oidc.id_tokens import Identity, UnknownKey, read_email, read_identity, read_keys, verify
 from services.api.auth.oidc.login_states import LoginState
-from shared.errors import IdentityInvalid, ProviderUnavailable
+from shared.errors import IdentityInvalid, IdentityNotFresh, ProviderUnavailable
 from shared.oidc_providers import OidcProvider
 from shared.telemetry.logs import get_logger
 
@@ -38,6 +38,11 @@ KNOWN_ERRORS: Final = frozenset(
     }
 )
 """What a log may repeat of what a provider says (RFC 6749, section 5.2; OpenID Connect Core, section 3.1.2.6)."""
+
+
+def known_error(told: object) -> str:
+    """An error that a provider tells, as a log may repeat it."""
+    return told if isinstance(told, str) and told in KNOWN_ERRORS else "other"
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +112,7 @@ class Provider:
 
         Raises:
             IdentityInvalid: the provider does not take the code, or what it says of the person is not good.
+            IdentityNotFresh: a proof is asked for, and the provider does not say that the person has just given one.
             ProviderUnavailable: it does not answer.
             TooBusy: too many wait for this provider.
 
@@ -127,6 +133,8 @@ class Provider:
             access_token=access_token,
             leeway=self._leeway,
         )
+        if state.purpose == "proof" and (identity.auth_time or 0) < state.began - self._leeway:
+            raise IdentityNotFresh
         return Identified(identity, access_token)
 
     async def with_email(self, found: Identified, network: str) -> Identity:
@@ -165,7 +173,7 @@ class Provider:
                     auth=self._client.client_auth(method if has_secret else "none"),
                 )
         except OAuthError as error:
-            raise IdentityInvalid(error.error if error.error in KNOWN_ERRORS else "token_error") from error
+            raise IdentityInvalid(known_error(error.error)) from error
         except FAILURES as error:
             raise self._unavailable("token", error) from error
         finally:
