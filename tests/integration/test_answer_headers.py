@@ -34,6 +34,8 @@ def routes() -> Iterator[tuple[str, str]]:
                     message_id=1,
                     source_id=1,
                     key_id=1,
+                    provider="acme",
+                    identity_id=1,
                     session_id=1,
                     user_id=1,
                     chat_name="x",

@@ -53,7 +53,7 @@ async def test_those_who_ask_at_once_wait_for_one_fetch_until_the_document_is_ol
 async def test_a_provider_that_fails_is_left_in_peace_for_longer_each_time() -> None:
     remote = Remote()
     remote.is_away = True
-    asked = []
+    asked: list[float] = []
     for _ in range(600):
         with pytest.raises(ProviderUnavailable):
             await remote.document.get()

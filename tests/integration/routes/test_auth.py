@@ -51,6 +51,7 @@ async def test_signing_up_makes_an_account_and_never_shows_its_password(http: ht
         "created_at",
         "time_zone",
         "role",
+        "has_password",
         "has_second_factor",
         "recovery_codes_left",
     }

@@ -16,6 +16,7 @@ from tests.support.clients import PASSWORD, Client, refusal_of
 
 OPEN = {
     *("GET /", "GET /livez", "GET /readyz"),
+    *("GET /api/auth/options", "GET /api/auth/oidc/{provider}/login", "GET /api/auth/oidc/{provider}/callback"),
     *("POST /api/auth/signup", "POST /api/auth/login", "POST /api/auth/refresh", "POST /api/auth/logout"),
 }
 GENERATION = "0198c0de-0000-7000-8000-000000000001"
@@ -35,6 +36,8 @@ def secured_routes() -> list[tuple[str, str]]:
                 source_id=1,
                 operation_id=GENERATION,
                 key_id=1,
+                provider="acme",
+                identity_id=1,
                 session_id=1,
                 user_id=1,
             ),
