@@ -1,6 +1,7 @@
 """The API's composition root: settings become resources, routers become an application."""
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
@@ -275,14 +276,18 @@ async def _open_tries(settings: Settings, secret: str, others: Sequence[str]) ->
 async def _open_oidc(settings: Settings, states: LoginStates) -> AsyncIterator[OidcLogins]:
     """The providers. Nothing is asked of them before somebody logs in: the API starts and serves without them."""
     public_url = settings.public_url or ""
+    cookies = SessionCookies(settings.cookies_over_http, frozenset(), COOKIE, PLAIN_COOKIE, LASTS)
+    if not settings.oidc_providers:
+        yield OidcLogins({}, states, cookies, public_url)
+        return
+    tls = ssl.create_default_context()  # one for all: to read the system's certificates takes a while
     async with AsyncExitStack() as stack:
         providers = {
-            each.id: Provider(each, redirect_uri(public_url, each.id), leeway=settings.clock_leeway_seconds)
+            each.id: Provider(each, redirect_uri(public_url, each.id), leeway=settings.clock_leeway_seconds, tls=tls)
             for each in settings.oidc_providers
         }
         for provider in providers.values():
             stack.push_async_callback(provider.close)
-        cookies = SessionCookies(settings.cookies_over_http, frozenset(), COOKIE, PLAIN_COOKIE, LASTS)
         yield OidcLogins(providers, states, cookies, public_url)
 
 

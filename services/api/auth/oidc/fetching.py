@@ -5,6 +5,7 @@ import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from http.cookiejar import CookieJar, DefaultCookiePolicy
+from ssl import SSLContext
 from typing import Any, Final, Generic, TypeVar
 
 import httpx2
@@ -70,8 +71,11 @@ async def _bound(response: httpx2.Response) -> None:
     response.stream = _Bounded(response.stream)
 
 
-def open_client(provider: OidcProvider, redirect_uri: str) -> AsyncOAuth2Client:
-    """A client of one provider. It follows no redirects, and keeps no cookies: many people's logins go by it."""
+def open_client(provider: OidcProvider, redirect_uri: str, tls: SSLContext) -> AsyncOAuth2Client:
+    """A client of one provider, whose certificate `tls` checks.
+
+    It follows no redirects, and keeps no cookies: many people's logins go by it.
+    """
     secret = provider.client_secret
     return AsyncOAuth2Client(
         client_id=provider.client_id,
@@ -80,6 +84,7 @@ def open_client(provider: OidcProvider, redirect_uri: str) -> AsyncOAuth2Client:
         scope=provider.scopes,
         code_challenge_method="S256",
         headers={"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "CortexAI"},
+        verify=tls,
         cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
         timeout=httpx2.Timeout(WITHIN, connect=CONNECT_WITHIN),
         limits=httpx2.Limits(max_connections=MAX_CONNECTIONS),

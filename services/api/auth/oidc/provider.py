@@ -3,6 +3,7 @@
 import asyncio
 import json
 from dataclasses import dataclass, field, replace
+from ssl import SSLContext
 from typing import Any, Final
 
 from authlib.integrations.base_client import OAuthError
@@ -57,14 +58,16 @@ class Provider:
     """A provider, asked by the authorization code flow with PKCE (RFC 7636).
 
     `redirect_uri` is where it sends people back to: each provider has its own (RFC 9700, section 4.4). `leeway` is how far
-    clocks may differ, in seconds. What the provider says of itself, and its keys, are kept for a while.
+    clocks may differ, in seconds. `tls` says whose certificates are good.
+
+    What the provider says of itself, and its keys, are kept for a while.
     """
 
-    def __init__(self, settings: OidcProvider, redirect_uri: str, *, leeway: int) -> None:
+    def __init__(self, settings: OidcProvider, redirect_uri: str, *, leeway: int, tls: SSLContext) -> None:
         self.settings = settings
         self._leeway = leeway
         self._redirect_uri = redirect_uri
-        self._client = open_client(settings, redirect_uri)
+        self._client = open_client(settings, redirect_uri, tls)
         self._metadata = CachedDocument(f"{settings.id} metadata", self._fetch_metadata, fresh_for=METADATA_FRESH_FOR)
         self._keys = CachedDocument(f"{settings.id} keys", self._fetch_keys, fresh_for=KEYS_FRESH_FOR)
         self._turns = FairQueue(MAX_CONNECTIONS)

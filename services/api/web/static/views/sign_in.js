@@ -86,10 +86,16 @@ export function showSignIn(root, onSignedIn, refusal = null) {
     return error.field === "password" ? password : email;
   }
 
+  /** A way to a provider, which leads back to the place that is open when it is taken. */
+  function wayTo({ id, name }) {
+    const take = ({ currentTarget }) => { currentTarget.href = loginAddress(id); };
+    return el("a", { class: "button wide", href: loginAddress(id), onclick: take, onauxclick: take }, `Continue with ${name}`);
+  }
+
   /** Offers the ways in that there are here. A browser that can't be told has the form. */
   async function offerWays() {
     const { password: hasPasswords, providers } = await findOptions();
-    ways.replaceChildren(...providers.map(({ id, name }) => el("a", { class: "button wide", href: loginAddress(id) }, `Continue with ${name}`)));
+    ways.replaceChildren(...providers.map(wayTo));
     if (hasPasswords) return;
     show(MODES.in);
     form.hidden = other.hidden = true;
