@@ -114,6 +114,9 @@ async def furnished(
     email = await client.sign_up(f"{marker}@example.com")
     me = (await http.get("/api/auth/me")).json()["id"]
     await credentials(http, email, marker)
+    # A real one needs a provider (tests/integration/test_oidc_logins.py).
+    identity = "INSERT INTO oidc_identities (user_id, issuer, subject) VALUES (%s, 'https://login.example', %s)"
+    execute(database_url, identity, me, marker)
     (await http.patch("/api/auth/me", json={"time_zone": "Europe/Berlin"})).raise_for_status()
     told = {"enabled": True, "facts": [{"text": f"{marker} likes tea", "kind": "preference"}]}
     (await http.patch("/api/memory", json=told)).raise_for_status()

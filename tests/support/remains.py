@@ -20,6 +20,7 @@ GOES: Final = frozenset(
         "message_terms",
         "messages",
         "model_calls",
+        "oidc_identities",
         "operations",
         "recovery_codes",
         "refresh_tokens",
