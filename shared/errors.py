@@ -25,7 +25,9 @@ CortexAIError
 │   ├── PasswordTooCommon
 │   ├── PasswordIsTheEmail
 │   ├── PasswordIsTheProduct
-│   └── PasswordUnchanged
+│   ├── PasswordUnchanged
+│   ├── LinkInvalid
+│   └── InviteInvalid
 ├── PayloadTooLarge
 ├── UnsupportedMediaType
 ├── Unauthenticated
@@ -53,6 +55,8 @@ CortexAIError
 │   ├── IdentityMismatch
 │   ├── IdentityNotFresh
 │   ├── AccountDisabled
+│   ├── SignupClosed
+│   ├── InviteRequired
 │   └── TicketMismatch
 ├── NotFound              absent, or not yours: the same answer
 │   ├── ChatNotFound
@@ -69,6 +73,7 @@ CortexAIError
 ├── Conflict
 │   ├── OwnAccount
 │   ├── EmailTaken
+│   ├── EmailAlreadyVerified
 │   ├── TooManyKeys
 │   ├── SecondFactorOff
 │   ├── SecondFactorAbsent
@@ -94,7 +99,8 @@ CortexAIError
 │   ├── TooManyOperations
 │   ├── TooManyRequests   in a time; tells when it is over
 │   │   ├── TooManyTries
-│   │   └── TooManySignups
+│   │   ├── TooManySignups
+│   │   └── TooManyMails
 │   ├── TooManyStreams
 │   └── QuotaExceeded
 ├── Unavailable           a dependency does not answer; worth trying again
@@ -132,6 +138,9 @@ CortexAIError
 │   ├── SearchTimeout
 │   ├── SearchUnavailable
 │   └── SearchBadResponse
+├── MailError             the mail server did not take a mail
+│   ├── MailRefused
+│   └── MailDeferred
 └── SettingsInvalid
 
 A class's docstring is its default message, `code` is stable and part of the public contract. None of them knows HTTP.
@@ -331,6 +340,24 @@ class PasswordUnchanged(InvalidInput):
     code = "password_unchanged"
 
 
+class LinkInvalid(InvalidInput):
+    """This link has ended, was used already, or is none. Ask for another one."""
+
+    code = "link_invalid"
+
+    def __init__(self) -> None:
+        super().__init__(field="token")
+
+
+class InviteInvalid(InvalidInput):
+    """This invite has ended, was used already, is for another address, or is none."""
+
+    code = "invite_invalid"
+
+    def __init__(self) -> None:
+        super().__init__(field="invite")
+
+
 class NotUndoable(InvalidInput):
     """This change can't be undone."""
 
@@ -521,6 +548,18 @@ class AccountDisabled(Forbidden):
     code = "account_disabled"
 
 
+class SignupClosed(Forbidden):
+    """Nobody can make an account here."""
+
+    code = "signup_closed"
+
+
+class InviteRequired(Forbidden):
+    """An account is made here by invite alone: open the link of yours."""
+
+    code = "invite_required"
+
+
 class TicketMismatch(Forbidden):
     """This ticket is for another stream."""
 
@@ -616,6 +655,12 @@ class EmailTaken(Conflict):
 
     code = "email_taken"
     field: ClassVar[str] = "email"
+
+
+class EmailAlreadyVerified(Conflict):
+    """This account's e-mail address has been verified already."""
+
+    code = "email_already_verified"
 
 
 class TooManyKeys(Conflict):
@@ -782,6 +827,12 @@ class TooManySignups(TooManyRequests):
     """Too many accounts were made from your network; try again later."""
 
     code = "too_many_signups"
+
+
+class TooManyMails(TooManyRequests):
+    """Too many mails were asked for, to this address or from your network; try again later."""
+
+    code = "too_many_mails"
 
 
 class TooManyStreams(TooMany):
@@ -1049,6 +1100,31 @@ class SearchBadResponse(SearchError):
     """The web search sent something unreadable."""
 
     code = "search_bad_response"
+
+
+class MailError(CortexAIError):
+    """The mail was not sent."""
+
+    code = "mail_failed"
+
+    def __init__(self, reason: str, reply: int | None = None) -> None:
+        super().__init__()
+        self.reason = reason
+        """A word for logs. What the server has said may quote the address."""
+        self.reply = reply
+        """The number of the server's reply; None where there was none."""
+
+
+class MailRefused(MailError):
+    """The mail server will never take this mail."""
+
+    code = "mail_refused"
+
+
+class MailDeferred(MailError):
+    """The mail server did not take this mail now."""
+
+    code = "mail_deferred"
 
 
 class SettingsInvalid(CortexAIError):

@@ -3,6 +3,7 @@
 import re
 from base64 import urlsafe_b64decode
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Annotated, Any, Final, Literal, Self
 from urllib.parse import unquote, urlsplit
 
@@ -18,6 +19,7 @@ from shared.host_lists import read_hosts
 from shared.oidc_providers import OidcProvider, read_providers
 from shared.origins import read_origin
 from shared.redis_urls import one_spelling
+from shared.smtp_urls import SmtpServer, read_sender, read_smtp_url
 from shared.urls import MAX_PORT, read_prefix, read_url, unknown_parameter
 from shared.weak_secrets import is_weak, is_weak_password
 
@@ -30,6 +32,7 @@ KEY: Final = re.compile(r"[!#-&(-_a-~]+")
 """ASCII without spaces and quotation marks."""
 QUOTED: Final = re.compile(r"""(["'])(.*)\1""", re.DOTALL)
 PREFIX: Final = re.compile(r"[A-Za-z0-9:_.-]{1,64}")
+SignupMode = Literal["open", "invite", "closed"]
 NO_PREFIX: Final = "none"
 """What REDIS_PREFIX_BEFORE says where there was no prefix. Set to nothing counts as unset."""
 API_PATH: Final = re.compile(r"(/openai)?(/v1(/(chat/completions|models))?)?/*$")
@@ -211,7 +214,68 @@ class RedisSettings(LogSettings):
         return values
 
 
-class Settings(RedisSettings, DatabaseSettings):
+class AccountSettings(LogSettings):
+    """Who may make an account, and mail to the owners of accounts.
+
+    MAIL_FROM switches mail on. Only who sends mail needs SMTP_URL, which holds a password.
+    """
+
+    signup_mode: SignupMode = "open"
+    public_url: str | None = None
+    mail_from: str | None = None
+    smtp_url: str | None = Field(default=None, repr=False)
+    smtp_timeout_seconds: float = Field(default=15, ge=1, le=60)
+    verify_link_hours: int = Field(default=24, ge=1, le=24 * 30)
+    reset_link_minutes: int = Field(default=30, ge=5, le=24 * 60)
+    invite_days: int = Field(default=7, ge=1, le=90)
+
+    @property
+    def smtp_server(self) -> SmtpServer | None:
+        """Where mail is sent through; None where mail is off.
+
+        Raises:
+            SettingsInvalid: mail is on, and there is no server.
+
+        """
+        if self.mail_from is None:
+            return None
+        if self.smtp_url is None:
+            raise SettingsInvalid("SMTP_URL: is not set, and MAIL_FROM is; set both, or neither")
+        return read_smtp_url(self.smtp_url)
+
+    @field_validator("smtp_url")
+    @classmethod
+    def _is_smtp(cls, url: str | None) -> str | None:
+        if url is not None:
+            read_smtp_url(url)
+        return url
+
+    @field_validator("mail_from")
+    @classmethod
+    def _is_sender(cls, text: str | None) -> str | None:
+        return None if text is None else read_sender(text)
+
+    @field_validator("public_url")
+    @classmethod
+    def _is_public(cls, text: str | None) -> str | None:
+        """The page's address, without a slash at its end."""
+        if text is None:
+            return None
+        url = read_url(text, ("http", "https"))
+        if url.account or url.query or len(url.hosts) > 1 or not url.hosts[0][0]:
+            raise ValueError("must be the address of the page, such as https://chat.example.com")
+        return f"{replace(url, path='')}{read_prefix(url.path)}"
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> Self:
+        if self.mail_from is not None and self.public_url is None:
+            raise ValueError("PUBLIC_URL: is not set, and MAIL_FROM is; links in mails need the address of the page")
+        if self.smtp_url is not None and self.mail_from is None:
+            raise ValueError("MAIL_FROM: is not set, and SMTP_URL is; set both, or neither")
+        return self
+
+
+class Settings(RedisSettings, DatabaseSettings, AccountSettings):
     """All settings, by the names of their environment variables (in any case); `.env` is read too.
 
     A variable that is set to nothing, or to nothing but spaces, counts as unset. Sizes are in bytes, times in seconds,
@@ -225,6 +289,8 @@ class Settings(RedisSettings, DatabaseSettings):
     login_bad_tries_of_network: int = Field(default=100, ge=0, le=1_000_000)
     login_bad_tries_at_account: int = Field(default=30, ge=0, le=1_000_000)
     signups_per_hour: int = Field(default=200, ge=0, le=1_000_000)
+    mails_per_hour: int = Field(default=5, ge=0, le=1_000_000)
+    mails_per_hour_of_network: int = Field(default=100, ge=0, le=1_000_000)
     user_messages_per_minute: int | None = Field(default=None, ge=0, le=1_000_000)
     user_tickets_per_minute: int = Field(default=600, ge=0, le=1_000_000)
     clock_leeway_seconds: int = Field(default=10, ge=0, le=300)
@@ -242,7 +308,6 @@ class Settings(RedisSettings, DatabaseSettings):
     cookies_over_http: bool = False
     reauthenticate_after_seconds: int = Field(default=600, ge=10, le=24 * 3600)
     bcrypt_rounds: int = Field(default=12, ge=10, le=16)
-    public_url: str | None = None
     password_login: bool = True
     oidc_providers: Annotated[tuple[OidcProvider, ...], NoDecode] = ()
     backend_cors_origins: Annotated[tuple[str, ...], NoDecode] = LOCAL_ORIGINS
@@ -325,18 +390,6 @@ class Settings(RedisSettings, DatabaseSettings):
 
     metrics_host: str = "127.0.0.1"
     metrics_port: int | None = Field(default=None, ge=1, le=MAX_PORT)
-
-    @field_validator("public_url")
-    @classmethod
-    def _is_public(cls, url: str | None) -> str | None:
-        """Where people reach the page, without a slash at its end."""
-        if url is None:
-            return None
-        read = read_url(url, ("https", "http"))
-        ((host, _),) = read.hosts[:1]
-        if read.account or read.query or len(read.hosts) > 1 or not host:
-            raise ValueError("must be an address such as https://chat.example.com")
-        return str(read).rstrip("/")
 
     @field_validator("oidc_providers", mode="before")
     @classmethod

@@ -75,6 +75,11 @@ def parser() -> argparse.ArgumentParser:
         of_roles.add_argument("--data-dir", type=Path, default=DEFAULT, help=OF_UP)
         of_roles.set_defaults(run=run_it)
 
+    invite = commands.add_parser("invite", help="let one person make an account, and print the link for that, once")
+    invite.add_argument("email", metavar="EMAIL", help="the e-mail address that the account will have")
+    invite.add_argument("--data-dir", type=Path, default=DEFAULT, help=OF_UP)
+    invite.set_defaults(run=_invite)
+
     audit = commands.add_parser("audit", help="the log of what was done with users' databases")
     audits = audit.add_subparsers(title="commands", required=True, metavar="COMMAND")
     verify = audits.add_parser("verify", help="check each user's chain, and print its head")
@@ -156,6 +161,14 @@ def _remove_admin(options: argparse.Namespace) -> int:
     was_admin, left = remove_admin(settings_of(options.data_dir).database_url, options.email)
     done = "the user is no admin any more" if was_admin else "the user was no admin; nothing was changed"
     print(f"{done}; admins who may log in: {left}")  # noqa: T201
+    return 0
+
+
+def _invite(options: argparse.Namespace) -> int:
+    from services.launcher.invites import invite  # noqa: PLC0415
+
+    link, about = invite(options.data_dir, options.email)
+    print(f"{link}\n{about}")  # noqa: T201
     return 0
 
 

@@ -13,6 +13,7 @@ CortexAIError
     ├── DatabaseFailed
     ├── AccountUnknown
     ├── AccountDisabled
+    ├── AddressInvalid
     └── AuditUnreadable
 """
 
@@ -88,6 +89,12 @@ class AccountDisabled(LauncherError):
     """An admin keeps the account's user out."""
 
     code = "account_disabled"
+
+
+class AddressInvalid(LauncherError):
+    """This is no e-mail address."""
+
+    code = "address_invalid"
     exit_code = 2
 
 

@@ -17,6 +17,7 @@ _FIND: Final = (
     "UPDATE users SET credentials_version = credentials_version + 1 WHERE lower(email) = lower(%s) RETURNING id"
 )
 _RESET: Final = (
+    "INSERT INTO account_mails (kind, user_id, address) SELECT 'second_factor_off', id, email FROM users WHERE id = %s",
     "DELETE FROM second_factors WHERE user_id = %s",
     "DELETE FROM recovery_codes WHERE user_id = %s",
 )
@@ -25,6 +26,8 @@ _END: Final = "DELETE FROM sessions WHERE user_id = %s"
 
 def reset_second_factor(database_url: str, email: str) -> int:
     """Take the second factor and the recovery codes from an account, and end its sessions. Returns how many these were.
+
+    The owner is told by mail.
 
     Raises:
         AccountUnknown: no account has this address.

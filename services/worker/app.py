@@ -23,6 +23,9 @@ from services.worker.leftover_sandboxes import LeftoverSandboxes
 from services.worker.look_up.backfill import Backfill
 from services.worker.look_up.port import HistoryIndex
 from services.worker.look_up.postgres import PostgresIndex
+from services.worker.mail.null import NullMailer
+from services.worker.mail.outbox import Outbox
+from services.worker.mail.smtp import SmtpMailer
 from services.worker.models.capabilities import ModelCatalog
 from services.worker.models.groq.client import CONNECT_TIMEOUT, GroqModel
 from services.worker.models.port import ChatModel
@@ -167,6 +170,7 @@ async def open_worker(
             operation_sweep=OperationSweep(database, jobs, feed),
             leftover_sandboxes=LeftoverSandboxes(database, settings.sandbox_database_url),
             leftover_logs=LeftoverLogs(database, Removal(redis, prefixes, log_seconds=settings.stream_ttl_seconds)),
+            outbox=_outbox(settings, database, jobs),
         )
         for work in (
             attempts.flusher.run(),
@@ -260,6 +264,31 @@ def _summarizer(
         max_chars=settings.summary_max_chars,
         daily_tokens=settings.user_daily_tokens,
         metrics=metrics,
+    )
+
+
+def _outbox(settings: Settings, database: Database, jobs: JobSender) -> Outbox:
+    """What sends mails.
+
+    Raises:
+        SettingsInvalid: mail is on, and there is no mail server.
+
+    """
+    server, sender = settings.smtp_server, settings.mail_from
+    is_on = server is not None and sender is not None
+    return Outbox(
+        database=database,
+        mailer=SmtpMailer(server, sender=sender, timeout=settings.smtp_timeout_seconds)
+        if server and sender
+        else NullMailer(),
+        jobs=jobs,
+        public_url=settings.public_url if is_on else None,
+        lifetimes={
+            "verify_email": timedelta(hours=settings.verify_link_hours),
+            "reset_password": timedelta(minutes=settings.reset_link_minutes),
+            "invite": timedelta(days=settings.invite_days),
+        },
+        lease=timedelta(seconds=settings.smtp_timeout_seconds + settings.lease_seconds),
     )
 
 

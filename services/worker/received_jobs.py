@@ -12,7 +12,7 @@ from typing import Any, Final, Literal, get_args
 from uuid import UUID, uuid4
 
 from shared.ids import MAX_BIGINT
-from shared.jobs.names import COMMIT, GENERATE, SUMMARIZE, SWEEP, TITLE, TaskName
+from shared.jobs.names import COMMIT, GENERATE, MAIL, SUMMARIZE, SWEEP, TITLE, TaskName
 from shared.telemetry.traces import TRACEPARENT
 
 Fault = Literal[
@@ -190,6 +190,7 @@ ARGUMENTS: Final[Mapping[str, tuple[Callable[[str], str], ...]]] = {
     TITLE: (_uuid,),
     COMMIT: (_uuid,),
     SUMMARIZE: (_number,),
+    MAIL: (_number,),
     SWEEP: (),
 }
 """What each task takes."""

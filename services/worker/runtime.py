@@ -12,6 +12,7 @@ from services.worker.generations.recovery import Recovery
 from services.worker.leftover_logs import LeftoverLogs
 from services.worker.leftover_sandboxes import LeftoverSandboxes
 from services.worker.look_up.backfill import Backfill
+from services.worker.mail.outbox import Outbox
 from services.worker.operations.commit import Commits
 from services.worker.operations.sweep import OperationSweep
 from services.worker.summaries.summarizer import Summarizer
@@ -40,6 +41,7 @@ class Worker:
     operation_sweep: OperationSweep
     leftover_sandboxes: LeftoverSandboxes
     leftover_logs: LeftoverLogs
+    outbox: Outbox
 
     async def sweep(self) -> None:
         """Find what was left behind and queue it again; delete what is over. Any number of sweeps at once is harmless.
@@ -60,6 +62,7 @@ class Worker:
             self.operation_sweep.run,
             self.leftover_sandboxes.drop,
             self.leftover_logs.remove,
+            self.outbox.sweep,
         )
         for step in steps:
             try:

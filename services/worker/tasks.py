@@ -13,7 +13,7 @@ from services.worker import runtime
 from shared.errors import CortexAIError
 from shared.ids import ChatId, GenerationId, OperationId
 from shared.jobs.envelope import read_trace
-from shared.jobs.names import COMMIT, GENERATE, SUMMARIZE, SWEEP, TITLE
+from shared.jobs.names import COMMIT, GENERATE, MAIL, SUMMARIZE, SWEEP, TITLE
 from shared.telemetry.logs import get_logger
 from shared.telemetry.traces import TraceContext, bound_trace
 
@@ -74,3 +74,10 @@ def commit(task: Task[..., None], operation_id: str) -> None:
     """Commit an approved operation. A delivery that can't claim the operation returns at once."""
     work = runtime.current().worker.commits.commit(OperationId(UUID(operation_id)))
     _run(work, read_trace(task.request.headers), operation_id=operation_id)
+
+
+@shared_task(name=MAIL, bind=True)
+def mail(task: Task[..., None], mail_id: str) -> None:
+    """Send a mail that waits. A delivery that can't claim the mail returns at once."""
+    work = runtime.current().worker.outbox.send(int(mail_id))
+    _run(work, read_trace(task.request.headers), mail_id=mail_id)

@@ -32,6 +32,10 @@ ROLES = ("user", "admin")
 ACT_CREDENTIALS = ("session", "api_key", "command")
 MAX_ACT_DETAILS = 2000
 """Characters of the details of an admin's act, as JSON."""
+LINK_PURPOSES = ("verify_email", "reset_password", "invite")
+MAIL_KINDS = (
+    *LINK_PURPOSES, "password_changed", "password_reset", "email_changed", "second_factor_on", "second_factor_off",
+)  # fmt: skip
 OPERATION_KINDS = ("write", "undo", "delete_chats", "restore_chats", "tool_call")
 OPERATION_STATUSES = ("proposed", "approved", "committed", "refused", "stale", "expired", "failed")
 SHARED_FACTS = (
@@ -73,8 +77,7 @@ class User(Base):
     `shares_memory`: the user wants each chat to know what others taught (docs/memory.md). `email_verified_at`: when the
     user has shown to read mail at this address; NULL where nobody has. `role` is one of `user` and `admin`. `disabled_at`:
     since when an admin keeps the user out; NULL for who may log in. `daily_tokens`: the user's own quota, in tokens a day, 0 for
-    none; NULL where the setting USER_DAILY_TOKENS holds.
-    `password_hash` is NULL where the account has no password.
+    none; NULL where the setting USER_DAILY_TOKENS holds. `password_hash` is NULL where the account has no password.
     """
 
     __tablename__ = "users"
@@ -216,6 +219,77 @@ class RecoveryCode(Base):
     user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
     code_hash: Mapped[bytes]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class AccountInvite(Base):
+    """A permission to make one account. An invite that was used has no row.
+
+    `email` is the only address that the account may have; NULL for any. `created_by` is the admin who has made the invite; NULL
+    where an operator's command did.
+    """
+
+    __tablename__ = "account_invites"
+    __table_args__ = (Index("ix_account_invites_created_by", "created_by"),)
+
+    id: Mapped[int] = mapped_column(Identity(always=True), primary_key=True)
+    email: Mapped[str | None]
+    created_by: Mapped[int | None] = mapped_column(ForeignKey("users.id", ondelete="SET NULL"))
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    expires_at: Mapped[datetime]
+
+
+class AccountLink(Base):
+    """A link that does something once: it verifies an address, sets a new password, or admits a new account.
+
+    `token_hash` is the SHA-256 of the link's token, which is kept nowhere. A link belongs to a user, or to an invite.
+    `mailed_to` is the address that the link was mailed to; NULL where it was shown instead. A link that was used has no row.
+    """
+
+    __tablename__ = "account_links"
+    __table_args__ = (
+        CheckConstraint(_one_of("purpose", LINK_PURPOSES), name="purpose"),
+        CheckConstraint("(user_id IS NULL) <> (invite_id IS NULL)", name="owner"),
+        Index("uq_account_links_token_hash", "token_hash", unique=True),
+        Index("ix_account_links_user_id", "user_id"),
+        Index("ix_account_links_invite_id", "invite_id"),
+        Index("ix_account_links_expires_at", "expires_at"),
+    )
+
+    id: Mapped[int] = mapped_column(Identity(always=True), primary_key=True)
+    token_hash: Mapped[bytes]
+    purpose: Mapped[str]
+    user_id: Mapped[int | None] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    invite_id: Mapped[int | None] = mapped_column(ForeignKey("account_invites.id", ondelete="CASCADE"))
+    mailed_to: Mapped[str | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    expires_at: Mapped[datetime]
+
+
+class AccountMail(Base):
+    """A mail that a worker has to send. A mail that was sent, or given up, has no row.
+
+    `address` is where the mail goes. A `reset_password` has what a stranger has typed there, and no `user_id`: the worker looks
+    for the account. `due_at`: from then on a worker may try; who tries moves it past the end of the try, so that nobody else
+    does meanwhile. `attempt` is the number of the last try, which fences. `queued_at`: when the mail's job was last sent.
+    """
+
+    __tablename__ = "account_mails"
+    __table_args__ = (
+        CheckConstraint(_one_of("kind", MAIL_KINDS), name="kind"),
+        Index("ix_account_mails_user_id", "user_id"),
+        Index("ix_account_mails_invite_id", "invite_id"),
+        Index("ix_account_mails_due_at", "due_at"),
+    )
+
+    id: Mapped[int] = mapped_column(Identity(always=True), primary_key=True)
+    kind: Mapped[str]
+    user_id: Mapped[int | None] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    invite_id: Mapped[int | None] = mapped_column(ForeignKey("account_invites.id", ondelete="CASCADE"))
+    address: Mapped[str]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    due_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    queued_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    attempt: Mapped[int] = mapped_column(server_default=sql("0"))
 
 
 class Chat(Base):

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from shared.jobs.names import COMMIT, GENERATE, TITLE, QueueName, TaskName
+from shared.jobs.names import COMMIT, GENERATE, MAIL, TITLE, QueueName, TaskName
 from shared.telemetry.traces import TRACEPARENT, TraceContext, read_traceparent
 
 
@@ -28,7 +28,7 @@ class Job:
     @property
     def log_fields(self) -> dict[str, str]:
         """What a log line says of the job."""
-        names = {GENERATE: "generation_id", TITLE: "generation_id", COMMIT: "operation_id"}
+        names = {GENERATE: "generation_id", TITLE: "generation_id", COMMIT: "operation_id", MAIL: "mail_id"}
         return {"task": self.task, names.get(self.task, "chat_id"): self.argument}
 
 

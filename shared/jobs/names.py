@@ -2,7 +2,9 @@
 
 from typing import Final, Literal
 
-TaskName = Literal["cortexai.generate", "cortexai.sweep", "cortexai.summarize", "cortexai.title", "cortexai.commit"]
+TaskName = Literal[
+    "cortexai.generate", "cortexai.sweep", "cortexai.summarize", "cortexai.title", "cortexai.commit", "cortexai.mail"
+]
 QueueName = Literal["generations", "summaries", "maintenance"]
 
 GENERATE: Final[TaskName] = "cortexai.generate"
@@ -19,6 +21,9 @@ TITLE: Final[TaskName] = "cortexai.title"
 
 COMMIT: Final[TaskName] = "cortexai.commit"
 """Argument: the id of an approved operation, whose row is the truth. In the queue of the generations: a person waits."""
+
+MAIL: Final[TaskName] = "cortexai.mail"
+"""Argument: the id of a mail that waits, whose row is the truth."""
 
 GENERATIONS_QUEUE: Final[QueueName] = "generations"
 SUMMARIES_QUEUE: Final[QueueName] = "summaries"

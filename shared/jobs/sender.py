@@ -10,7 +10,16 @@ from celery import Celery
 
 from shared.ids import ChatId, GenerationId, OperationId
 from shared.jobs.envelope import Job
-from shared.jobs.names import COMMIT, GENERATE, GENERATIONS_QUEUE, SUMMARIES_QUEUE, SUMMARIZE, TITLE
+from shared.jobs.names import (
+    COMMIT,
+    GENERATE,
+    GENERATIONS_QUEUE,
+    MAIL,
+    MAINTENANCE_QUEUE,
+    SUMMARIES_QUEUE,
+    SUMMARIZE,
+    TITLE,
+)
 from shared.telemetry.logs import get_logger
 from shared.telemetry.traces import current_trace
 
@@ -51,6 +60,10 @@ class JobSender:
     def title(self, generation_id: GenerationId) -> None:
         """Wake a worker to find a better title. If the job gets lost, the chat keeps the title that it has."""
         self._put(Job(TITLE, SUMMARIES_QUEUE, str(generation_id), current_trace()))
+
+    def mail(self, mail_id: int) -> None:
+        """Wake a worker to send a mail. The sweep sends lost jobs again."""
+        self._put(Job(MAIL, MAINTENANCE_QUEUE, str(mail_id), current_trace()))
 
     def _put(self, job: Job) -> None:
         if self._waiting >= MAX_WAITING:

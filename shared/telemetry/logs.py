@@ -17,6 +17,7 @@ sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]
 
 # Their lines below a warning are noise, or could carry a secret (query strings, URLs) or a user's text (an answer's chunks).
 QUIET: Final = (
+    "aiosmtplib",
     "httpx",
     "httpcore",
     "httpx2",

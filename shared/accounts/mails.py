@@ -1,0 +1,52 @@
+"""Mails that wait to be sent: rows, written in the transaction of what causes them. No link is in them.
+
+A worker makes the link when it sends the mail. So nothing in the database opens anything.
+"""
+
+from typing import Final, Literal
+
+from sqlalchemy import delete, func, insert, or_, select
+
+from shared.accounts.links import LinkPurpose
+from shared.database.engine import Connection
+from shared.database.tables import LINK_PURPOSES, AccountLink, AccountMail, User
+from shared.ids import UserId
+
+Notice = Literal["password_changed", "password_reset", "email_changed", "second_factor_on", "second_factor_off"]
+"""What the owner of an account is told of."""
+MailKind = LinkPurpose | Notice
+WITH_LINK: Final[tuple[str, ...]] = LINK_PURPOSES
+"""The kinds of mail that have a link."""
+
+
+async def add_mail(
+    db: Connection, kind: MailKind, address: str, *, user_id: UserId | None = None, invite_id: int | None = None
+) -> int:
+    """Have a mail sent, once the transaction is committed. Returns its id, for the job that wakes a worker.
+
+    A `reset_password` for whoever has this address names neither a user nor an invite.
+    """
+    values = {"kind": kind, "address": address, "user_id": user_id, "invite_id": invite_id}
+    return int((await db.execute(insert(AccountMail).values(values).returning(AccountMail.id))).scalar_one())
+
+
+async def void_links(db: Connection, user_id: UserId, *purposes: Literal["verify_email", "reset_password"]) -> None:
+    """End the links of a user's, those too that wait to be mailed. Needs a transaction that has locked the user's row.
+
+    Without `purposes`, all of them.
+
+    The mails go first: a worker that is making a link holds the mail's row, and its link is there when that row is free.
+    """
+    address = select(func.lower(User.email)).where(User.id == user_id).scalar_subquery()
+    of_user = or_(AccountMail.user_id == user_id, func.lower(AccountMail.address) == address)
+    ended = purposes or ("verify_email", "reset_password")
+    await db.execute(delete(AccountMail).where(of_user, AccountMail.kind.in_(ended)))
+    await db.execute(delete(AccountLink).where(AccountLink.user_id == user_id, AccountLink.purpose.in_(ended)))
+
+
+async def forget_mails(db: Connection, user_id: UserId) -> None:
+    """Delete the mails to a user's address that name no user, before the user's row is deleted, with which the others go."""
+    address = select(func.lower(User.email)).where(User.id == user_id).scalar_subquery()
+    await db.execute(
+        delete(AccountMail).where(AccountMail.user_id.is_(None), func.lower(AccountMail.address) == address)
+    )
