@@ -18,6 +18,7 @@ from services.api import docs, health
 from services.api.accounts import credentials_router as credentials
 from services.api.accounts import identities_router as identities
 from services.api.accounts import keys_router as keys_of_users
+from services.api.accounts import mail_router as mails_of_accounts
 from services.api.accounts import oidc_router as oidc
 from services.api.accounts import options_router as login_options
 from services.api.accounts import password_router as passwords_of_accounts
@@ -34,6 +35,7 @@ from services.api.auth.fair_queue import FairQueue
 from services.api.auth.key_lookup import KeyLookup
 from services.api.auth.local_counts import Rate
 from services.api.auth.login_tries import CODE_WINDOW, LoginTries, TryLimits
+from services.api.auth.mail_limit import MailLimit
 from services.api.auth.oidc.login_states import COOKIE, LASTS, PLAIN_COOKIE, LoginStates
 from services.api.auth.oidc.logins import OidcLogins, redirect_uri
 from services.api.auth.oidc.provider import Provider
@@ -130,6 +132,7 @@ def create_app(settings: Settings, metrics: Metrics | None = None) -> FastAPI:
         login_options.router,
         oidc.router,
         identities.router,
+        mails_of_accounts.router,
         chats.router,
         chat_versions.router,
         chat_trash.router,
@@ -260,6 +263,9 @@ async def _open_resources(settings: Settings, metrics: Metrics) -> AsyncIterator
             reauthenticate_after=timedelta(seconds=settings.reauthenticate_after_seconds),
             password_login=settings.password_login,
             oidc=await stack.enter_async_context(_open_oidc(settings, LoginStates(tries, secret, others))),
+            mails=MailLimit(tries, to_address=settings.mails_per_hour, of_network=settings.mails_per_hour_of_network),
+            has_mail=settings.mail_from is not None,
+            signup_mode=settings.signup_mode,
         )
 
 

@@ -9,6 +9,7 @@ from services.api.auth.fair_queue import FairQueue
 from services.api.auth.key_lookup import KeyLookup
 from services.api.auth.local_counts import Rate
 from services.api.auth.login_tries import LoginTries
+from services.api.auth.mail_limit import MailLimit
 from services.api.auth.oidc.logins import OidcLogins
 from services.api.auth.passwords import Passwords
 from services.api.auth.session_cookies import SessionCookies
@@ -24,6 +25,7 @@ from shared.data_sources.encryption import Keyring
 from shared.database.engine import Database
 from shared.jobs.sender import JobSender
 from shared.operations.changes import Changes
+from shared.settings import SignupMode
 from shared.streams.redis import Streams
 from shared.telemetry.metrics import Metrics
 
@@ -37,8 +39,8 @@ class Resources:
     `data_sources` and `keyring` are None where the operator has given no keys.
     `code_tries` counts wrong codes of second factors, as `tries` counts wrong passwords; `code_turns` has codes looked at one by
     one. `reauthenticate_after` is how long
-    somebody who has proved the password need not prove it again. `password_login`: passwords are taken. `oidc` has the providers
-    by which people log in.
+    somebody who has proved the password need not prove it again. `mails` bounds the mails that are asked for; `has_mail`: they
+    are really sent. `password_login`: passwords are taken. `oidc` has the providers by which people log in.
     """
 
     limits: Limits
@@ -70,3 +72,6 @@ class Resources:
     reauthenticate_after: timedelta
     password_login: bool
     oidc: OidcLogins
+    mails: MailLimit
+    has_mail: bool
+    signup_mode: SignupMode

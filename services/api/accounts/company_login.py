@@ -12,6 +12,7 @@ from services.api.accounts.identity_queries import (
 )
 from services.api.accounts.password_check import account_key
 from services.api.accounts.queries import Credentials, find_own_credentials
+from services.api.accounts.signing_up import insist_on_open_signup
 from services.api.auth.oidc.id_tokens import Identity
 from services.api.auth.oidc.provider import Identified, Provider
 from services.api.resources import Resources
@@ -42,6 +43,7 @@ async def find_or_make_account(
         IdentityNotLinked: an account has the address, and its user has not shown to read mail there: anybody can sign up with
             an address that is not theirs, and wait for its owner to come. Or the account has a second factor, which
             nobody goes around without having linked the identity.
+        SignupClosed, InviteRequired: nobody may make an account here, or not without an invite, which a login has none of.
         TooManySignups: too many accounts were made from this network.
         IdentityInvalid, ProviderUnavailable, TooBusy: the provider does not tell an address.
 
@@ -85,6 +87,7 @@ async def _link_or_make(
         linked = await _link(resources, provider, identity, email)
         if linked is None and not is_counted:
             # Whoever may not sign up may not come in as somebody new here either.
+            insist_on_open_signup(resources)
             await resources.signups.take(network)
             is_counted = True
         user_id = linked or await _make(resources, provider, identity, email) or await _find(resources, identity)

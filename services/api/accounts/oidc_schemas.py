@@ -1,11 +1,12 @@
 """Bodies of the routes about OpenID providers."""
 
 from datetime import datetime
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final
 
 from pydantic import StringConstraints
 
 from services.api.fields import Body, View
+from shared.settings import SignupMode
 
 MAX_RETURN_CHARS: Final = 512
 
@@ -44,12 +45,13 @@ class ProviderView(View):
 
 
 class LoginOptions(View):
-    """By which ways people get in. `signup`: who may make an account. `mail`: this system sends mail.
+    """By which ways people get in, and make accounts.
 
-    `password`: passwords are taken. `providers` are in the operator's order.
+    `signup` is `open`, `invite` (with the token of an invite alone) or `closed`. `mail`: links are mailed, so an address can be
+    verified and a password be reset. `password`: passwords are taken. `providers` are in the operator's order.
     """
 
-    signup: Literal["open"] = "open"
-    mail: bool = False
+    signup: SignupMode
+    mail: bool
     password: bool
     providers: list[ProviderView]

@@ -13,6 +13,8 @@ async def get_options(resources: AppResources) -> LoginOptions:
     """By which ways people get in here. Anybody may ask."""
     providers = [each.settings for each in resources.oidc.providers.values()]
     return LoginOptions(
+        signup=resources.signup_mode,
+        mail=resources.has_mail,
         password=resources.password_login,
         providers=[ProviderView(id=each.id, name=each.name) for each in providers],
     )

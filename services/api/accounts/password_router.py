@@ -15,6 +15,7 @@ from services.api.auth.sessions import end_other_sessions, note_authentication
 from services.api.bodies import JsonRoute
 from services.api.dependencies import AppResources, ClientNetwork, SessionPrincipal
 from services.api.resources import Resources
+from shared.accounts.mails import add_mail, void_links
 from shared.errors import CodeMismatch, PasswordMismatch, PasswordUnchanged, ReauthenticationRequired
 
 router = APIRouter(route_class=JsonRoute, prefix="/api/auth", tags=["auth"])
@@ -44,7 +45,7 @@ _TRIED: Final[dict[int | str, dict[str, Any]]] = {
 async def change_password(
     body: PasswordChange, principal: SessionPrincipal, resources: AppResources, network: ClientNetwork
 ) -> None:
-    """Change the password. All other sessions of the account end; this one stays.
+    """Change the password. All other sessions of the account end, and all links that were mailed; this session stays.
 
     `code` is needed where the account has a second factor: who has a browser and the password alone can't take the account.
     """
@@ -60,6 +61,9 @@ async def change_password(
         if not await change_password_hash(db, found, new_hash):
             raise PasswordMismatch  # another request has changed it meanwhile
         await end_other_sessions(db, principal.user_id, principal.session_id)
+        await void_links(db, principal.user_id)
+        mail_id = await add_mail(db, "password_changed", found.email, user_id=principal.user_id)
+    resources.jobs.mail(mail_id)
 
 
 @router.post(

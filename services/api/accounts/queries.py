@@ -3,18 +3,19 @@
 from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
-from sqlalchemy import Interval, case, cast, delete, exists, func, literal, or_, select, update
+from sqlalchemy import Interval, cast, delete, exists, func, literal, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import IntegrityError
 
 from services.api.auth.account_state import MAY_LOG_IN
+from shared.accounts.mails import forget_mails
 from shared.database.engine import Connection, allow_long_statements
 from shared.database.tables import Chat, Generation, RecoveryCode, SecondFactor, User
 from shared.errors import CredentialsInvalid, EmailTaken, TokenInvalid
 from shared.generations.cancel import DeletedGenerations, delete_generations
 from shared.ids import GenerationId, UserId
 
-_NEW: Final = (User.id, User.email, User.created_at, User.time_zone, User.role)
+_NEW: Final = (User.id, User.email, User.email_verified_at.is_not(None), User.created_at, User.time_zone, User.role)
 _HAS_SECOND_FACTOR: Final = exists().where(SecondFactor.user_id == User.id, SecondFactor.confirmed_at.is_not(None))
 _CODES_LEFT: Final = (
     select(func.count()).select_from(RecoveryCode).where(RecoveryCode.user_id == User.id).correlate(User)
@@ -27,6 +28,7 @@ class AccountRow(NamedTuple):
 
     id: UserId
     email: str
+    email_verified: bool
     created_at: datetime
     time_zone: str | None
     role: str
@@ -55,14 +57,15 @@ _CREDENTIALS: Final = (
 )
 
 
-async def add_user(db: Connection, email: str, password_hash: str) -> AccountRow:
-    """Make an account.
+async def add_user(db: Connection, email: str, password_hash: str, *, is_verified: bool = False) -> AccountRow:
+    """Make an account. `is_verified`: its owner has shown to read mail at this address.
 
     Raises:
         EmailTaken: an account has this address already, in upper or lower case.
 
     """
-    statement = insert(User).values(email=email, password_hash=password_hash).on_conflict_do_nothing().returning(*_NEW)
+    values = {"email": email, "password_hash": password_hash, "email_verified_at": func.now() if is_verified else None}
+    statement = insert(User).values(values).on_conflict_do_nothing().returning(*_NEW)
     row = (await db.execute(statement)).one_or_none()
     if row is None:
         raise EmailTaken
@@ -107,19 +110,26 @@ async def void_logins_under_way(db: Connection, user_id: UserId) -> None:
     await db.execute(update(User).where(User.id == user_id).values(credentials_version=version))
 
 
-async def change_email(db: Connection, user_id: UserId, email: str) -> None:
-    """Set the account's e-mail address, which nobody has verified yet. Needs a transaction, which an error ends.
+async def change_email(db: Connection, user_id: UserId, email: str) -> str | None:
+    """Set the account's e-mail address, which nobody has verified then. Needs a transaction, which an error ends.
+
+    Returns the address before; None where the account has this address already, and nothing changes.
 
     Raises:
         EmailTaken: another account has this address, in upper or lower case.
+        TokenInvalid: the account was deleted after its request was let in.
 
     """
+    before = await db.scalar(select(User.email).where(User.id == user_id).with_for_update(key_share=True))
+    if before is None:
+        raise TokenInvalid
+    if before == email:
+        return None
     try:
-        is_same = func.lower(User.email) == func.lower(email)
-        new = {"email": email, "email_verified_at": case((is_same, User.email_verified_at), else_=None)}
-        await db.execute(update(User).where(User.id == user_id).values(new))
+        await db.execute(update(User).where(User.id == user_id).values(email=email, email_verified_at=None))
     except IntegrityError as error:
         raise EmailTaken from error
+    return before
 
 
 async def replace_password_hash(db: Connection, found: Credentials, password_hash: str) -> None:
@@ -173,6 +183,7 @@ async def delete_account(db: Connection, user_id: UserId) -> DeletedGenerations:
     # Accepting a message locks its chat, then its user. The same order here avoids deadlocks.
     await allow_long_statements(db)
     await db.execute(select(Chat.id).where(Chat.user_id == user_id).order_by(Chat.id).with_for_update())
+    await forget_mails(db, user_id)
     deleted = await delete_generations(db, Generation.user_id == user_id)
     await db.execute(delete(User).where(User.id == user_id))
     return deleted

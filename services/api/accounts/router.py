@@ -10,16 +10,21 @@ from services.api.accounts.login_body import LOGIN_BODY, login_body
 from services.api.accounts.logins import begin_cookie_session, begin_token_session
 from services.api.accounts.password_check import account_key
 from services.api.accounts.password_login import TAKES_PASSWORDS
-from services.api.accounts.queries import add_user, change_email, find_account, set_time_zone
+from services.api.accounts.queries import change_email, find_account, set_time_zone
 from services.api.accounts.schemas import Account, AccountChange, Login, Signup, Token
+from services.api.accounts.signing_up import insist_on_invite, make_account
 from services.api.auth.new_passwords import check_new_password
 from services.api.bodies import JsonRoute
 from services.api.dependencies import AppResources, ClientNetwork, CurrentPrincipal, SessionPrincipal
 from services.api.reauthentication import RecentlyAuthenticated, insist_on_recent_authentication
+from shared.accounts.mails import add_mail, void_links
 
 router = APIRouter(route_class=JsonRoute, prefix="/api/auth", tags=["auth"])
 
-OF_STRANGERS: Final = ("/api/auth/login", "/api/auth/logout", "/api/auth/refresh", "/api/auth/signup")
+OF_STRANGERS: Final = (
+    *("/api/auth/login", "/api/auth/logout", "/api/auth/refresh", "/api/auth/signup"),
+    *("/api/auth/password/forgot", "/api/auth/password/reset", "/api/auth/verify-email"),
+)
 """Paths that take bodies of anybody."""
 MAX_BODY_BYTES: Final = 64 * 1024
 """Of those. An address and a password of 1,024 characters each have 24 KB when all of it is escaped."""
@@ -33,20 +38,26 @@ _BUSY: Final[dict[int | str, dict[str, Any]]] = {503: {"description": "database_
     dependencies=TAKES_PASSWORDS,
     responses=_BUSY
     | {
-        403: {"description": "password_login_off"},
+        403: {"description": "password_login_off, signup_closed, invite_required"},
         409: {"description": "email_taken"},
-        422: {"description": "validation_failed, password_too_common, password_is_the_email, password_is_the_product"},
+        422: {
+            "description": "validation_failed, invite_invalid, password_too_common, password_is_the_email, "
+            "password_is_the_product"
+        },
         429: {"description": "too_many_signups"},
     },
 )
 async def signup(body: Signup, resources: AppResources, network: ClientNetwork) -> Account:
-    """Make an account."""
+    """Make an account. A link that verifies its address is mailed there."""
+    await insist_on_invite(resources, body)
     await check_new_password(body.password, body.email)
     async with resources.passwords.hasher(network, body.email) as hasher:
         await resources.signups.take(network)
         password_hash = await hasher.hash(body.password)
-    async with resources.database.connect() as db:
-        row = await add_user(db, body.email, password_hash)
+    async with resources.database.begin() as db:
+        row, mail_id = await make_account(db, body, password_hash)
+    if mail_id is not None:
+        resources.jobs.mail(mail_id)
     await resources.tries.known.remember(account_key(row.id), network)
     return Account.model_validate(row)
 
@@ -97,21 +108,31 @@ async def me(principal: CurrentPrincipal, resources: AppResources) -> Account:
     responses={
         403: {"description": "origin_not_allowed, credential_not_allowed, reauthentication_required"},
         409: {"description": "email_taken"},
+        429: {"description": "too_many_mails"},
     },
 )
-async def change_me(body: AccountChange, principal: SessionPrincipal, resources: AppResources) -> Account:
+async def change_me(
+    body: AccountChange, principal: SessionPrincipal, resources: AppResources, network: ClientNetwork
+) -> Account:
     """Set the account's time zone, or its e-mail address. The date that a model is told is the date in that zone.
 
-    The address is what the account is logged in with, so that needs a recent authentication.
+    The address is what the account is logged in with, so that needs a recent authentication. A link that verifies the new
+    address is mailed there, and the old one is told.
     """
+    mails = list[int]()
     if body.email is not None:
         await insist_on_recent_authentication(principal, resources)
+        await resources.mails.take(network, body.email)
     async with resources.database.begin() as db:
         if "time_zone" in body.model_fields_set:
             await set_time_zone(db, principal.user_id, body.time_zone)
-        if body.email is not None:
-            await change_email(db, principal.user_id, body.email)
+        if body.email is not None and (before := await change_email(db, principal.user_id, body.email)):
+            await void_links(db, principal.user_id)
+            mails.append(await add_mail(db, "email_changed", before, user_id=principal.user_id))
+            mails.append(await add_mail(db, "verify_email", body.email, user_id=principal.user_id))
         row = await find_account(db, principal.user_id)
+    for mail_id in mails:
+        resources.jobs.mail(mail_id)
     return Account.model_validate(row)
 
 

@@ -52,10 +52,34 @@ Code = Annotated[str, StringConstraints(max_length=MAX_CODE), Storable]
 """A code of the second factor, or a recovery code, likewise."""
 
 
+TypedToken = Annotated[str, StringConstraints(min_length=1, max_length=1024), Storable]
+"""The token of a link. Its form is not checked: the token is good or not."""
+
+
 class Signup(Body):
-    """A new account. The password has 8 to 1024 characters of any kind."""
+    """A new account. The password has 8 to 1024 characters of any kind. `invite` is the token of an invite's link."""
 
     email: Email
+    password: Password
+    invite: TypedToken | None = None
+
+
+class EmailGiven(Body):
+    """An e-mail address, which may have an account."""
+
+    email: Email
+
+
+class LinkGiven(Body):
+    """The token of a link that was mailed."""
+
+    token: TypedToken
+
+
+class PasswordReset(Body):
+    """The token of a link that was mailed, and the password that is to come, of 8 to 1024 characters of any kind."""
+
+    token: TypedToken
     password: Password
 
 
@@ -118,12 +142,13 @@ class CodeGiven(Body):
 class Account(View):
     """An account as its owner sees it. `time_zone` is an IANA name; null where none was set, which means UTC.
 
-    `role` is `user` or `admin`. `recovery_codes_left` is how many recovery codes were not used yet. `has_password` is false
-    where the account has none: its user logs in by a provider.
+    `role` is `user` or `admin`. `recovery_codes_left` is how many recovery codes were not used yet. `email_verified`: the owner
+    has shown to read mail at this address. `has_password` is false where the account has none: its user logs in by a provider.
     """
 
     id: int
     email: str
+    email_verified: bool = False
     created_at: datetime
     time_zone: str | None
     role: Literal["user", "admin"] = "user"
