@@ -9,14 +9,17 @@ import { el, iconButton } from "./dom.js";
 import { readFeed } from "./feed.js";
 import { passFeedEvent } from "./feed_events.js";
 import { panelOf } from "./places.js";
+import { takeLink } from "./links.js";
 import { findAccount, onSession, signOut, takeLoginError } from "./session.js";
 import { toast } from "./toast.js";
 import { isHidden, onVisibility } from "./visibility.js";
 import { errorWords, exceptionWords } from "./words.js";
+import { showReset, showVerify } from "./views/account_links.js";
 import { Shell } from "./views/shell.js";
 import { showSignIn } from "./views/sign_in.js";
 import { Sidebar } from "./views/sidebar.js";
 import { Thread } from "./views/thread.js";
+import { verifyHint } from "./views/verify_hint.js";
 
 const root = document.getElementById("app");
 let page = null;
@@ -66,6 +69,13 @@ class Page {
       take: (event) => this.#happened(event),
     });
     void this.#open();
+    void this.#hintAt(account);
+  }
+
+  /** Tells somebody whose address was not verified that there is a link for that. */
+  async #hintAt(account) {
+    const hint = await verifyHint(account);
+    if (!this.#left.signal.aborted) this.shell.setHint(hint);
   }
 
   /** Nobody is signed in any more. */
@@ -82,10 +92,19 @@ class Page {
       const account = await findAccount();
       if (page !== this) return;
       if (account?.id !== this.account.id) change(account);
-      else this.#setAccount(account); // its address may be another one since
+      else {
+        this.#setAccount(account); // its address may be another one since
+        if (account.email_verified) this.shell.setHint(null); // in another tab, a moment ago
+      }
     } catch (error) {
       if (!(error instanceof Refused || error instanceof Unreachable)) throw error; // whatever comes next tells
     }
+  }
+
+  /** The account was changed here. A new address is not verified. */
+  #changed(account) {
+    this.#setAccount(account);
+    void this.#hintAt(account);
   }
 
   #setAccount(account) {
@@ -111,7 +130,7 @@ class Page {
     this.#opening = new AbortController();
     this.#panel?.close?.();
     this.#panel = null;
-    const found = panelOf(this.#place, { titleOf: (chatId) => this.chats.get(chatId)?.title, account: this.account, onAccount: (account) => this.#setAccount(account) });
+    const found = panelOf(this.#place, { titleOf: (chatId) => this.chats.get(chatId)?.title, account: this.account, onAccount: (account) => this.#changed(account) });
     if (found) await this.#openPanel(found.panel, found.title);
     else {
       this.#showPlace();
@@ -240,13 +259,22 @@ function change(account) {
   if (account) enter(account);
 }
 
+/** Opens a link that was mailed or shown. What it does has nothing to do with who is signed in here. */
+function openLink({ kind, token }) {
+  if (page) leave();
+  document.title = "CortexAI";
+  if (kind === "verify") showVerify(root, token, () => void start());
+  else if (kind === "reset") showReset(root, token, (told) => { if (told) showSignIn(root, enter, { told }); else void start(); });
+  else showSignIn(root, enter, { invite: token });
+}
+
 async function start() {
   const refusal = takeLoginError();
   const account = await waitForAccount();
   if (account) {
     enter(account);
     if (refusal !== null) toast(errorWords(refusal));
-  } else showSignIn(root, enter, refusal);
+  } else showSignIn(root, enter, { refusal });
 }
 
 /** Who is signed in, as soon as that can be told. */
@@ -263,10 +291,17 @@ async function waitForAccount() {
   }
 }
 
+// Before the page's own listener: a link is no place of the page.
+addEventListener("hashchange", () => {
+  const link = takeLink();
+  if (link) openLink(link);
+});
 onSignedOut(() => { if (page) leave(); });
 onSession((id) => {
   if (id === (page?.account.id ?? null)) return;
   if (page) leave();
   if (id !== null) void start();
 });
-void start();
+const opened = takeLink();
+if (opened) openLink(opened);
+else void start();

@@ -1,9 +1,11 @@
 // Who is signed in. The credential is a cookie that scripts can't read.
 
-import { Refused, Unreachable, below, call, tellSignedOut } from "./api.js";
+import { Refused, Unreachable, below, call, send, tellSignedOut } from "./api.js";
 
 /** Characters of a place to which the API leads back. */
 const LONGEST_PLACE = 500;
+/** What a page may offer whose API could not be asked: what every API can do. */
+const UNKNOWN_OPTIONS = { signup: "open", mail: false, password: true, providers: [] };
 
 const channel = new BroadcastChannel("cortexai-session");
 
@@ -28,19 +30,23 @@ export async function signIn(email, password, code = "") {
   return account;
 }
 
-/** Makes an account, signs in, and returns it. Throws Refused: `email_taken`, `validation_failed`, `password_too_common` and its like. */
-export async function signUp(email, password) {
-  await call("POST", "/api/auth/signup", { body: { email, password } });
+/**
+ * Makes an account, signs in, and returns it. `invite` is the token of an invite's link; "" for none.
+ *
+ * Throws Refused: `email_taken`, `validation_failed`, `invite_invalid`, `password_too_common` and its like.
+ */
+export async function signUp(email, password, invite = "") {
+  await call("POST", "/api/auth/signup", { body: { email, password, ...(invite && { invite }) } });
   return signIn(email, password);
 }
 
-/** By which ways people get in, as `GET /api/auth/options` tells; by a password alone where that can't be told. */
+/** By which ways people get in and make accounts here, as `{signup, mail, password, providers}`. */
 export async function findOptions() {
   try {
     return await call("GET", "/api/auth/options");
   } catch (error) {
-    if (error instanceof Refused || error instanceof Unreachable) return { password: true, providers: [] };
-    throw error;
+    if (!(error instanceof Refused || error instanceof Unreachable)) throw error;
+    return UNKNOWN_OPTIONS;
   }
 }
 
@@ -55,6 +61,16 @@ export function takeLoginError() {
   const code = new URLSearchParams(location.search).get("oidc_error");
   if (code !== null) history.replaceState(null, "", location.pathname + location.hash);
   return code;
+}
+
+/** Has a link mailed that sets a new password, if an account has this address. */
+export async function askForReset(email) {
+  await send("POST", "/api/auth/password/forgot", { body: { email } });
+}
+
+/** Has a link mailed that verifies the address of who is signed in. */
+export async function sendVerification() {
+  await send("POST", "/api/auth/verify-email/send");
 }
 
 /** Signs out. */

@@ -10,6 +10,7 @@ export class Shell {
   #title = el("h1", { class: "place-title" });
   #tools = el("div", { class: "place-tools" });
   #content = el("div", { class: "content" });
+  #hint = el("div", { class: "hint-place" });
   #banner = el("p", { class: "banner", role: "status", hidden: true }, "Connection lost. Trying again …");
   #timer = 0;
   #menu;
@@ -18,7 +19,7 @@ export class Shell {
   constructor(root, sidebar, signal) {
     this.sidebar = sidebar;
     this.#menu = iconButton("menu", "Open the list of chats", () => this.openDrawer(), { class: "icon-button drawer-only", "aria-controls": "sidebar", "aria-expanded": "false" });
-    const main = el("main", { id: "main" }, el("header", { class: "place" }, this.#menu, this.#title, this.#tools), this.#banner, this.#content);
+    const main = el("main", { id: "main" }, el("header", { class: "place" }, this.#menu, this.#title, this.#tools), this.#hint, this.#banner, this.#content);
     this.element = el("div", { class: "shell" }, el("a", { class: "skip", href: "#main", onclick: (event) => this.#skip(event) }, "Skip to the message box"), sidebar.element, el("div", { class: "scrim", onclick: () => this.closeDrawer() }), main);
     root.replaceChildren(this.element);
     onChange((isLost) => this.#connection(isLost), signal);
@@ -31,6 +32,11 @@ export class Shell {
     if (this.#content.firstChild !== element) this.#content.replaceChildren(element);
     this.title = title;
     this.#tools.replaceChildren(...tools);
+  }
+
+  /** Shows a line above whatever is open; null for none. */
+  setHint(element) {
+    this.#hint.replaceChildren(...(element ? [element] : []));
   }
 
   set title(title) {

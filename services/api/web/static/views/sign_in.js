@@ -1,9 +1,11 @@
 // The first thing that a stranger sees: sign in, or make an account.
 
 import { Refused, Unreachable } from "../api.js";
-import { el, icon } from "../dom.js";
+import { el } from "../dom.js";
 import { findOptions, loginAddress, signIn, signUp } from "../session.js";
 import { errorWords, exceptionWords } from "../words.js";
+import { showForgot } from "./account_links.js";
+import { field, formOf, problemLine, showCard } from "./card.js";
 
 const MODES = {
   in: { title: "Welcome back", lead: "Sign in to go on where you left off.", submit: "Sign in", other: "up", question: "No account yet?", change: "Make one", autocomplete: "current-password" },
@@ -13,40 +15,38 @@ const MODES = {
 /**
  * Shows the form in `root`, and the providers by which people sign in. Calls `onSignedIn` with the account.
  *
+ * `invite` is the token of an invite's link, with which an account is made; "" for none. `told` is said above the form.
  * `refusal` is the code with which a provider's way back has ended; null where there was none.
  */
-export function showSignIn(root, onSignedIn, refusal = null) {
+export function showSignIn(root, onSignedIn, { invite = "", told = "", refusal = null } = {}) {
   let mode = MODES.in;
   const title = el("h1");
-  const lead = el("p", { class: "lead" });
+  const lead = el("p", { class: "lead", role: "status" });
   const email = el("input", { type: "email", id: "email", name: "email", required: true, autocomplete: "username", inputmode: "email", oninput: () => askForCode(false) });
   const password = el("input", { type: "password", id: "password", name: "password", required: true, "aria-describedby": "password-hint", oninput: () => askForCode(false) });
   const hint = el("p", { class: "hint", id: "password-hint" }, "At least 8 characters.");
   const code = el("input", { type: "text", id: "code", name: "code", autocomplete: "one-time-code", "aria-describedby": "code-hint" });
   const codeHint = el("p", { class: "hint", id: "code-hint" }, "From your authenticator app. A recovery code will do too.");
-  const codeField = el("div", { class: "field", hidden: true }, el("label", { for: "code" }, "Code"), code, codeHint);
-  const problem = el("p", { class: "form-error", role: "alert" });
+  const codeField = field("Code", code, codeHint);
+  codeField.hidden = true;
+  const problem = problemLine();
   const submit = el("button", { type: "submit", class: "button primary wide" });
   const refused = el("p", { class: "form-error", role: "alert" }, refusal === null ? "" : errorWords(refusal));
   const ways = el("div", { class: "ways" });
+  const forgot = el("button", { type: "button", class: "link", onclick: () => showForgot(root, email.value.trim(), () => showSignIn(root, onSignedIn, { invite })) }, "Forgot your password?");
+  const forgotLine = el("p", { class: "other", hidden: true }, forgot);
   const question = el("span");
   const change = el("button", { type: "button", class: "link", onclick: () => show(MODES[mode.other]) });
-  const form = el(
-    "form",
-    { onsubmit: (event) => { event.preventDefault(); void enter(); } },
-    el("div", { class: "field" }, el("label", { for: "email" }, "E-mail"), email),
-    el("div", { class: "field" }, el("label", { for: "password" }, "Password"), password, hint),
-    codeField,
-    problem,
-    submit,
-  );
+  const other = el("p", { class: "other", hidden: true }, question, change);
+  const form = formOf(enter, field("E-mail", email), field("Password", password, hint), codeField, problem, submit);
+  let options = null;
 
   function show(next) {
     mode = next;
     title.textContent = mode.title;
-    lead.textContent = mode.lead;
+    lead.textContent = told || mode.lead;
+    told = "";
     submit.textContent = mode.submit;
-    question.textContent = `${mode.question} `;
     change.textContent = mode.change;
     hint.hidden = mode === MODES.in;
     password.autocomplete = mode.autocomplete;
@@ -54,6 +54,22 @@ export function showSignIn(root, onSignedIn, refusal = null) {
     else password.removeAttribute("minlength");
     problem.textContent = "";
     askForCode(false);
+    showOptions();
+  }
+
+  /** Shows what the operator allows, as soon as that is known. */
+  function showOptions() {
+    if (options === null) return;
+    if (!options.password) {
+      form.hidden = forgotLine.hidden = other.hidden = true;
+      return;
+    }
+    const mayMake = options.signup === "open" || (options.signup === "invite" && invite !== "");
+    forgotLine.hidden = !options.mail || mode === MODES.up;
+    other.hidden = options.signup === "closed" && mode === MODES.in;
+    change.hidden = mode === MODES.in && !mayMake;
+    question.textContent = change.hidden ? "An account is made here by invite: open the link of yours." : `${mode.question} `;
+    if (mode === MODES.up && !mayMake) show(MODES.in);
   }
 
   /** Shows the field for a code, once a sign-in says that the account needs one, or hides the field. */
@@ -65,18 +81,15 @@ export function showSignIn(root, onSignedIn, refusal = null) {
 
   async function enter() {
     problem.textContent = "";
-    submit.disabled = true;
     let account;
     try {
-      account = await (mode === MODES.in ? signIn : signUp)(email.value.trim(), password.value, code.value.trim());
+      account = await (mode === MODES.in ? signIn(email.value.trim(), password.value, code.value.trim()) : signUp(email.value.trim(), password.value, invite));
     } catch (error) {
       if (!(error instanceof Refused || error instanceof Unreachable)) throw error;
       problem.textContent = exceptionWords(error);
       if (["second_factor_required", "code_invalid"].includes(error.code)) askForCode(true);
       fieldOf(error).focus();
       return;
-    } finally {
-      submit.disabled = false;
     }
     onSignedIn(account);
   }
@@ -92,21 +105,13 @@ export function showSignIn(root, onSignedIn, refusal = null) {
     return el("a", { class: "button wide", href: loginAddress(id), onclick: take, onauxclick: take }, `Continue with ${name}`);
   }
 
-  /** Offers the ways in that there are here. A browser that can't be told has the form. */
-  async function offerWays() {
-    const { password: hasPasswords, providers } = await findOptions();
-    ways.replaceChildren(...providers.map(wayTo));
-    if (hasPasswords) return;
-    show(MODES.in);
-    form.hidden = other.hidden = true;
-    ways.querySelector("a")?.focus();
-  }
-
-  const other = el("p", { class: "other" }, question, change);
-  show(MODES.in);
-  root.replaceChildren(
-    el("main", { class: "sign-in" }, el("div", { class: "sign-in-card" }, el("div", { class: "brand large" }, icon("brand"), "CortexAI"), title, lead, refused, form, ways, other)),
-  );
+  show(invite ? MODES.up : MODES.in);
+  showCard(root, title, lead, refused, form, forgotLine, ways, other);
   email.focus();
-  void offerWays();
+  void findOptions().then((found) => {
+    options = found;
+    ways.replaceChildren(...found.providers.map(wayTo));
+    showOptions();
+    if (!found.password) ways.querySelector("a")?.focus();
+  });
 }
