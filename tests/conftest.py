@@ -207,6 +207,8 @@ def settings_for(database_url: str, redis_url: str, groq_url: str, **overrides: 
         "login_bad_tries_of_network": 0,
         "login_bad_tries_at_account": 0,
         "signups_per_hour": 0,
+        "mails_per_hour": 0,
+        "mails_per_hour_of_network": 0,
         "user_max_streams": 10_000,
         "summary_chunk_messages": 3,
         "tools": "web_search,search_history",  # what a model is told of the others is their own tests' business

@@ -244,6 +244,21 @@ def test_what_an_operator_does_for_accounts_finds_the_database_by_the_folder(run
     assert (done.returncode, done.stderr) == (2, "cortexai: no account has the address nobody@example.com\n")
 
 
+def test_an_operator_invites_somebody_to_the_system_of_the_folder(running: Running) -> None:
+    command = [sys.executable, "-P", "-m", "services.launcher.cli", "invite", "ada@example.com"]
+    done = subprocess.run(
+        [*command, "--data-dir", str(running.folder)],
+        cwd=running.folder.parent,
+        env={"PATH": os.environ["PATH"]},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    link, about = done.stdout.splitlines()
+    assert link.startswith(f"http://127.0.0.1:{running.known['port']}/#/sign-up?invite=")
+    assert about.startswith("for ada@example.com, once, until ")
+
+
 def test_a_second_one_on_the_same_folder_is_refused(running: Running) -> None:
     done = subprocess.run(
         [sys.executable, "-P", "-m", "services.launcher.cli", "up", "--data-dir", str(running.folder)],

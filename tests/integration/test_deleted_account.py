@@ -114,7 +114,11 @@ async def furnished(
     email = await client.sign_up(f"{marker}@example.com")
     me = (await http.get("/api/auth/me")).json()["id"]
     await credentials(http, email, marker)
-    # A real one needs a provider (tests/integration/test_oidc_logins.py).
+    # Real ones need a mail server and a provider (tests/integration/test_outbox.py, test_oidc_logins.py).
+    link = (
+        "INSERT INTO account_links (token_hash, purpose, user_id, mailed_to, expires_at) VALUES (%s, %s, %s, %s, now())"
+    )
+    execute(database_url, link, marker.encode(), "verify_email", me, email)
     identity = "INSERT INTO oidc_identities (user_id, issuer, subject) VALUES (%s, 'https://login.example', %s)"
     execute(database_url, identity, me, marker)
     (await http.patch("/api/auth/me", json={"time_zone": "Europe/Berlin"})).raise_for_status()

@@ -10,6 +10,8 @@ from tests.support.turns import execute
 
 GOES: Final = frozenset(
     {
+        "account_links",
+        "account_mails",
         "api_keys",
         "audit_log",
         "chats",
@@ -31,6 +33,7 @@ GOES: Final = frozenset(
 )
 """Tables whose rows belong to a user each, and go with the user."""
 KEPT: Final = {
+    "account_invites": "permissions of people who are not here yet: one that was used has no row",
     "admin_acts": "what admins have done, who answer for it: users are named by their ids alone",
     "alembic_version": "the version of the tables: nobody's",
 }

@@ -38,6 +38,8 @@ def environment(database_url: str, redis_url: str, groq_url: str, secret: str, *
         "BCRYPT_ROUNDS": "10",
         "USER_MAX_LIVE_GENERATIONS": "1000",
         "SIGNUPS_PER_HOUR": "0",
+        "MAILS_PER_HOUR": "0",
+        "MAILS_PER_HOUR_OF_NETWORK": "0",
         "USER_MAX_STREAMS": "10000",
         "LEASE_SECONDS": "4",
         "WORKER_DRAIN_SECONDS": "1",

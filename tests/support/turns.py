@@ -37,6 +37,7 @@ class Noted(JobSender):
         self.titles: list[GenerationId] = []
         self.chats: list[ChatId] = []
         self.operations: list[OperationId] = []
+        self.mails: list[int] = []
 
     def generate(self, generation_id: GenerationId) -> None:
         self.generations.append(generation_id)
@@ -44,6 +45,9 @@ class Noted(JobSender):
 
     def commit(self, operation_id: OperationId) -> None:
         self.operations.append(operation_id)
+
+    def mail(self, mail_id: int) -> None:
+        self.mails.append(mail_id)
 
     def title(self, generation_id: GenerationId) -> None:
         self.titles.append(generation_id)

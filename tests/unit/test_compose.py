@@ -52,6 +52,7 @@ OF_OTHERS |= REDIS_PASSWORDS
 SECRETS = {"POSTGRES_PASSWORD", "REDISCLI_AUTH", "FLOWER_BASIC_AUTH", "JWT_SECRET_KEY", "GROQ_API_KEY"}
 OPTIONAL_SECRETS = {
     "TAVILY_API_KEY",
+    "SMTP_URL",
     "JWT_PREVIOUS_SECRET_KEYS",
     "DATA_SOURCE_KEYS",
     "OIDC_PROVIDERS",
@@ -218,6 +219,7 @@ def test_each_secret_goes_only_where_it_is_used() -> None:
         "OIDC_PROVIDERS": {"api"},
         "GROQ_API_KEY": {"worker", "maintenance"},
         "TAVILY_API_KEY": {"worker", "maintenance"},
+        "SMTP_URL": {"worker", "maintenance"},
         "DATA_SOURCE_KEYS": {"api", "worker", "maintenance"},
     }
 

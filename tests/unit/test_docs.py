@@ -30,7 +30,7 @@ SETTING: Final = re.compile(r"[A-Z][A-Z0-9]*_[A-Z0-9_]+")
 OF_OTHERS: Final = {
     *{"BIND_ADDRESS", "FLOWER_BASIC_AUTH", "FLOWER_PORT", "FORWARDED_ALLOW_IPS", "POSTGRES_PASSWORD", "REDIS_PASSWORD"},
     *{"POSTGRES_APP_PASSWORD", "REDIS_API_PASSWORD", "REDIS_FLOWER_PASSWORD", "REDIS_WORKER_PASSWORD"},
-    *{"ALL_PROXY", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY", "READY_FILE", "WORKER_REPLICAS"},
+    *{"ALL_PROXY", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY", "READY_FILE", "SSL_CERT_FILE", "WORKER_REPLICAS"},
 }
 """What is set elsewhere than in the settings: for compose, uvicorn, proxies, a worker's health."""
 

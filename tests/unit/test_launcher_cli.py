@@ -206,14 +206,15 @@ def test_the_doctor_names_what_is_wrong_and_shows_no_secret(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     "command",
     [
-        *("migrate", "rotate-keys", "audit verify"),
+        *("migrate", "rotate-keys", "audit verify", "invite ada@example.com"),
         *("accounts reset-second-factor a@b.de", "accounts make-admin a@b.de", "accounts remove-admin a@b.de"),
     ],
 )
 def test_no_command_shows_the_password_in_a_url_that_is_none(tmp_path: Path, command: str) -> None:
     keys = base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
     url = "postgresql://u:hunter2%zz@127.0.0.1:1/d"
-    found = cortexai(tmp_path, *command.split(), DATABASE_URL=url, DATA_SOURCE_KEYS=keys)
+    others = {"DATA_SOURCE_KEYS": keys, "PUBLIC_URL": "https://chat.example.com"}
+    found = cortexai(tmp_path, *command.split(), DATABASE_URL=url, **others)
     assert found.returncode != 0
     assert "DATABASE_URL: " in found.stderr
     assert "hunter2" not in found.stdout + found.stderr

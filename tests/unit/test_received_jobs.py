@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.worker.received_jobs import NotAJob, is_command, is_unacknowledged_job, read_job
-from shared.jobs.names import COMMIT, GENERATE, SUMMARIZE, SWEEP, TITLE
+from shared.jobs.names import COMMIT, GENERATE, MAIL, SUMMARIZE, SWEEP, TITLE
 from shared.telemetry.traces import TRACEPARENT, new_trace
 from tests.support.poison import SECRET, commands, job, poison
 
@@ -37,8 +37,9 @@ def test_a_job_is_read_as_it_was_sent(task: str) -> None:
     assert message["properties"]["delivery_info"] == {"exchange": "", "routing_key": "generations"}
 
 
-def test_a_chat_is_named_by_its_number() -> None:
-    assert read(job(SUMMARIZE, "7"))[1] == ["7"]
+@pytest.mark.parametrize("task", [SUMMARIZE, MAIL])
+def test_a_chat_and_a_mail_are_named_by_their_numbers(task: str) -> None:
+    assert read(job(task, "7"))[1] == ["7"]
 
 
 def test_a_periodic_job_keeps_its_expiry() -> None:

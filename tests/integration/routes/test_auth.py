@@ -54,6 +54,7 @@ async def test_signing_up_makes_an_account_and_never_shows_its_password(http: ht
         "has_password",
         "has_second_factor",
         "recovery_codes_left",
+        "email_verified",
     }
     assert response.json()["email"] == email
     assert response.json()["created_at"].endswith(("Z", "+00:00"))

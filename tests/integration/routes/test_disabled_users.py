@@ -13,7 +13,7 @@ import pytest
 from cryptography.fernet import Fernet
 from passlib.hash import bcrypt_sha256
 
-from services.api.accounts.password_check import _compared_hash
+from services.api.accounts.password_check import _hash_to_try
 from services.api.accounts.queries import Credentials, find_credentials, lock_account
 from services.api.auth.passwords import Passwords, rounds_of
 from services.launcher.embedded.valkey import EmbeddedValkey
@@ -144,7 +144,7 @@ def test_a_disabled_users_password_takes_as_long_as_a_wrong_one() -> None:
     kept = bcrypt_sha256.using(rounds=6).hash(PASSWORD)
     for may_log_in in (True, False):
         found = Credentials(UserId(1), kept, "a@example.com", 0, has_second_factor=False, may_log_in=may_log_in)
-        compared = _compared_hash(Resources(), found, found.email)  # type: ignore[arg-type]
+        compared = _hash_to_try(Resources(), found.email, found)  # type: ignore[arg-type]
         assert rounds_of(compared) == 6
         assert bcrypt_sha256.verify(PASSWORD, compared) is may_log_in
     Resources.passwords.close()

@@ -398,6 +398,8 @@ async def test_an_operator_lets_in_who_has_lost_everything(
     command = ["accounts", "reset-second-factor"]
     assert await asyncio.to_thread(run, [*command, phone.browser.email.upper()]) == 0
     assert "sessions ended: 1" in capsys.readouterr().out
+    told = "SELECT kind FROM account_mails WHERE address = %s ORDER BY id DESC LIMIT 1"
+    assert execute(phone.database_url, told, phone.browser.email) == [("second_factor_off",)]
     assert not await phone.browser.is_logged_in()
     assert (await phone.browser.log_in()).json()["has_second_factor"] is False
     assert (await me(other.browser), await other.browser.is_logged_in()) == ((True, 10), True)

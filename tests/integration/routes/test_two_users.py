@@ -49,6 +49,9 @@ OWNED: Final = (
     ("recovery_codes", "user_id = {user}"),
     ("admin_acts", "{user} IN (subject_id, actor_id)"),
     ("oidc_identities", "user_id = {user}"),
+    ("account_mails", "user_id = {user}"),
+    ("account_links", "user_id = {user}"),
+    ("account_invites", "created_by = {user}"),
 )
 
 

@@ -1,0 +1,339 @@
+"""Verifying an address, setting a forgotten password anew, and what the owner of an account is told by mail."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
+from uuid import uuid4
+
+import httpx
+import pyotp
+import pytest
+from cryptography.fernet import Fernet
+from sqlalchemy import Engine, event
+from structlog.contextvars import get_contextvars
+
+from services.launcher.embedded.valkey import EmbeddedValkey
+from tests.doubles.smtp import MailServer, run_mail_server
+from tests.support.clients import PASSWORD, refusal_of
+from tests.support.mails import NEW_PASSWORD, PAGE, Deployment, deployment_with_mail
+from tests.support.signed_in import Browser
+from tests.support.turns import execute
+
+INVALID = (422, "link_invalid")
+
+
+@pytest.fixture(scope="module")
+async def server() -> AsyncIterator[MailServer]:
+    """The file's mail server."""
+    async with run_mail_server() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+async def deployed(database_url: str, valkey: EmbeddedValkey, server: MailServer) -> AsyncIterator[Deployment]:
+    """The file's deployment."""
+    keys = Fernet.generate_key().decode()
+    async with deployment_with_mail(database_url, valkey.url, server, data_source_keys=keys) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+async def limited(
+    make_database: Callable[[], str], valkey: EmbeddedValkey, server: MailServer
+) -> AsyncIterator[Deployment]:
+    """A deployment that mails twice an hour to an address, and four times for a network."""
+    limits = {"mails_per_hour": 2, "mails_per_hour_of_network": 4, "redis_prefix": f"{uuid4().hex}:"}
+    async with deployment_with_mail(make_database(), valkey.url, server, **limits) as running:
+        yield running
+
+
+async def me(browser: Browser) -> dict[str, object]:
+    """The account as its owner sees it."""
+    found: dict[str, object] = (await browser.get("/api/auth/me")).json()
+    return found
+
+
+@contextmanager
+def statements() -> Iterator[list[str]]:
+    """What requests ask the database. The worker of this process sweeps meanwhile."""
+    seen: list[str] = []
+
+    def note(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        if "request_id" in get_contextvars():
+            seen.append(statement)
+
+    event.listen(Engine, "before_cursor_execute", note)
+    try:
+        yield seen
+    finally:
+        event.remove(Engine, "before_cursor_execute", note)
+
+
+async def test_a_new_account_is_mailed_a_link_that_verifies_its_address(deployed: Deployment) -> None:
+    browser = await deployed.new_user()
+    assert (await me(browser))["email_verified"] is False
+    mail = await deployed.server.mail(browser.email)
+    assert mail.link.startswith(f"{PAGE}/#/verify?token=")
+    verified = await deployed.post("verify-email", token=mail.token)
+    assert (verified.status_code, verified.content) == (204, b"")
+    assert (await me(browser))["email_verified"] is True
+    assert refusal_of(await deployed.post("verify-email", token=mail.token)) == INVALID
+
+
+async def test_a_link_is_asked_for_again_and_each_is_good_until_one_is_used(deployed: Deployment) -> None:
+    browser = await deployed.new_user()
+    assert (await browser.post("/api/auth/verify-email/send")).status_code == 202
+    await deployed.deliver()
+    first, second = await deployed.server.mails(browser.email, 2)
+    assert (await deployed.post("verify-email", token=first.token)).status_code == 204
+    assert refusal_of(await deployed.post("verify-email", token=second.token)) == INVALID
+    assert refusal_of(await browser.post("/api/auth/verify-email/send")) == (409, "email_already_verified")
+
+
+async def test_another_address_has_to_be_verified_and_ends_the_links_of_the_one_before(deployed: Deployment) -> None:
+    browser = await deployed.new_user(verified=True)
+    before, after = browser.email, f"{uuid4().hex}@example.com"
+    reset = await deployed.ask_for_reset(before)
+    changed = await browser.send("PATCH", "/api/auth/me", json={"email": after})
+    assert (changed.json()["email"], changed.json()["email_verified"]) == (after, False)
+    assert refusal_of(await deployed.reset(reset.token)) == INVALID
+    await deployed.deliver()
+    told = await deployed.server.mail(before, "address was changed")
+    assert after not in told.text
+    link = await deployed.server.mail(after)
+    assert (await deployed.post("verify-email", token=link.token)).status_code == 204
+    assert (await me(browser))["email_verified"] is True
+
+
+async def test_the_same_address_again_changes_nothing(deployed: Deployment) -> None:
+    browser = await deployed.new_user(verified=True)
+    changed = await browser.send("PATCH", "/api/auth/me", json={"email": browser.email})
+    assert changed.json()["email_verified"] is True
+    assert (browser.email,) not in [(address,) for _, address in deployed.waiting()]
+
+
+async def test_a_link_of_an_address_that_the_account_had_verifies_no_other_one(deployed: Deployment) -> None:
+    """Also where a release before has changed the address, which knew of no links."""
+    browser = await deployed.new_user()
+    token = (await deployed.server.mail(browser.email)).token
+    execute(
+        deployed.database_url,
+        "UPDATE users SET email = %s WHERE email = %s",
+        *(f"{uuid4().hex}@example.com", browser.email),
+    )
+    assert refusal_of(await deployed.post("verify-email", token=token)) == INVALID
+    assert (await me(browser))["email_verified"] is False
+
+
+async def test_a_forgotten_password_is_set_anew_by_a_link(deployed: Deployment) -> None:
+    browser = await deployed.new_user()
+    link = await deployed.ask_for_reset(browser.email)
+    assert link.link.startswith(f"{PAGE}/#/reset?token=")
+    assert "30 minutes" in link.text
+    answer = await deployed.reset(link.token)
+    assert (answer.status_code, answer.content) == (204, b"")
+    assert not await browser.is_logged_in()
+    assert (await browser.log_in(password=PASSWORD)).status_code == 401
+    assert (await browser.log_in(password=NEW_PASSWORD)).status_code == 200
+    assert (await me(browser))["email_verified"] is True
+    version = "SELECT credentials_version FROM users WHERE email = %s"
+    assert execute(deployed.database_url, version, browser.email) == [(1,)]
+    await deployed.deliver()
+    await deployed.server.mail(browser.email, "password was set anew")
+    assert refusal_of(await deployed.reset(link.token, PASSWORD)) == INVALID
+
+
+async def test_of_many_who_use_a_link_at_once_one_sets_the_password(deployed: Deployment) -> None:
+    browser = await deployed.new_user()
+    token = (await deployed.ask_for_reset(browser.email)).token
+    passwords = [f"{NEW_PASSWORD} {number}" for number in range(8)]
+    answers = await asyncio.gather(*(deployed.reset(token, password) for password in passwords))
+    assert sorted(answer.status_code for answer in answers) == [204, *[422] * 7]
+    (won,) = [password for password, answer in zip(passwords, answers, strict=True) if answer.status_code == 204]
+    assert (await browser.log_in(password=won)).status_code == 200
+
+
+async def test_the_second_factor_stays_after_a_reset(deployed: Deployment) -> None:
+    browser = await deployed.new_user()
+    secret = (await browser.post("/api/auth/second-factor")).json()["secret"]
+    code = {"code": pyotp.TOTP(secret).now()}
+    recovery = (await browser.post("/api/auth/second-factor/confirm", json=code)).json()["recovery_codes"]
+    await deployed.deliver()
+    await deployed.server.mail(browser.email, "second factor was switched on")
+    assert (await deployed.reset((await deployed.ask_for_reset(browser.email)).token)).status_code == 204
+    assert refusal_of(await browser.log_in(password=NEW_PASSWORD)) == (401, "second_factor_required")
+    assert (await browser.log_in(password=NEW_PASSWORD, code=recovery[0])).status_code == 200
+    off = await browser.send("DELETE", "/api/auth/second-factor", json={"code": recovery[1]})
+    assert off.status_code == 204
+    await deployed.deliver()
+    await deployed.server.mail(browser.email, "second factor was switched off")
+
+
+@pytest.mark.parametrize(
+    ("password", "code"),
+    [
+        ("password1", "password_too_common"),
+        ("{email}", "password_is_the_email"),
+        ("CortexAI-2026", "password_is_the_product"),
+        ("short", "validation_failed"),
+    ],
+)
+async def test_a_password_that_can_not_be_taken_does_not_use_the_link_up(
+    deployed: Deployment, password: str, code: str
+) -> None:
+    browser = await deployed.new_user()
+    token = (await deployed.ask_for_reset(browser.email)).token
+    refused = await deployed.reset(token, password.format(email=browser.email))
+    assert (refusal_of(refused), refused.json()["field"]) == ((422, code), "password")
+    assert (await deployed.reset(token)).status_code == 204
+
+
+async def test_a_change_of_the_password_ends_all_links_those_too_that_wait_and_is_told(deployed: Deployment) -> None:
+    browser = await deployed.new_user()
+    verify = (await deployed.server.mail(browser.email)).token
+    reset = (await deployed.ask_for_reset(browser.email)).token
+    assert (await deployed.post("password/forgot", email=browser.email.upper())).status_code == 202
+    body = {"current_password": PASSWORD, "new_password": NEW_PASSWORD}
+    assert (await browser.post("/api/auth/password", json=body)).status_code == 204
+    assert ("password_changed", browser.email) in deployed.waiting()
+    assert [kind for kind, address in deployed.waiting() if str(address).lower() == browser.email] == [
+        "password_changed"
+    ]
+    await deployed.deliver()
+    await deployed.server.mail(browser.email, "password was changed")
+    assert refusal_of(await deployed.reset(reset)) == INVALID
+    assert refusal_of(await deployed.post("verify-email", token=verify)) == INVALID
+
+
+async def test_a_link_does_nothing_but_what_it_is_for(deployed: Deployment) -> None:
+    browser = await deployed.new_user()
+    verify = (await deployed.server.mail(browser.email)).token
+    reset = (await deployed.ask_for_reset(browser.email)).token
+    assert refusal_of(await deployed.reset(verify)) == INVALID
+    assert refusal_of(await deployed.post("verify-email", token=reset)) == INVALID
+    refused = await deployed.sign_up(invite=verify)
+    assert (refusal_of(refused), refused.json()["field"]) == ((422, "invite_invalid"), "invite")
+    assert (await deployed.post("verify-email", token=verify)).status_code == 204
+    assert (await deployed.reset(reset)).status_code == 204
+
+
+@pytest.mark.parametrize("token", ["x", "x" * 43, "\u00e4", "crt_" + "x" * 75])
+async def test_a_token_of_nobody_is_refused_by_name(deployed: Deployment, token: str) -> None:
+    for refused in (await deployed.reset(token), await deployed.post("verify-email", token=token)):
+        assert (refusal_of(refused), refused.json()["field"]) == (INVALID, "token")
+
+
+async def test_a_link_that_has_ended_is_refused(deployed: Deployment) -> None:
+    browser = await deployed.new_user()
+    tokens = (await deployed.server.mail(browser.email)).token, (await deployed.ask_for_reset(browser.email)).token
+    of_user = "user_id = (SELECT id FROM users WHERE email = %s)"
+    left = f"SELECT purpose, round(extract(epoch FROM expires_at - created_at) / 60) FROM account_links WHERE {of_user}"  # noqa: S608
+    assert sorted(execute(deployed.database_url, left, browser.email)) == [
+        ("reset_password", 30),
+        ("verify_email", 24 * 60),
+    ]
+    execute(deployed.database_url, f"UPDATE account_links SET expires_at = now() WHERE {of_user}", browser.email)  # noqa: S608
+    assert refusal_of(await deployed.post("verify-email", token=tokens[0])) == INVALID
+    assert refusal_of(await deployed.reset(tokens[1])) == INVALID
+    await deployed.outbox.sweep()
+    assert execute(deployed.database_url, f"SELECT 1 FROM account_links WHERE {of_user}", browser.email) == []  # noqa: S608
+
+
+@pytest.mark.parametrize("lock", ["password_hash = 'locked'", "disabled_at = now()"])
+async def test_no_link_opens_an_account_that_was_locked(deployed: Deployment, lock: str) -> None:
+    browser = await deployed.new_user()
+    token = (await deployed.ask_for_reset(browser.email)).token
+    execute(deployed.database_url, f"UPDATE users SET {lock} WHERE email = %s", browser.email)  # noqa: S608 - ours
+    assert refusal_of(await deployed.reset(token)) == INVALID
+    before = len(deployed.server.taken)
+    assert (await deployed.post("password/forgot", email=browser.email)).status_code == 202
+    await deployed.deliver()
+    assert len(deployed.server.taken) == before
+    assert deployed.waiting() == []
+
+
+async def test_nobody_learns_from_a_forgotten_password_which_addresses_have_accounts(deployed: Deployment) -> None:
+    """Not from the answer, and not from its time: what is asked of the database is the same."""
+    browser = await deployed.new_user()
+    asked = []
+    for email in (browser.email, f"{uuid4().hex}@example.com"):
+        with statements() as seen:
+            answer = await deployed.post("password/forgot", email=email)
+        headers = {name: value for name, value in answer.headers.items() if name not in {"date", "x-request-id"}}
+        asked.append((answer.status_code, answer.content, sorted(headers.items()), seen))
+    assert asked[0] == asked[1]
+    assert asked[0][:2] == (202, b"")
+    assert len([statement for statement in asked[0][3] if "account_mails" in statement]) == 1
+    assert not any("users" in statement for statement in asked[0][3])
+    await deployed.deliver()
+    assert deployed.waiting() == []
+    assert len(await deployed.server.mails(browser.email, subject="Set a new password")) == 1
+
+
+async def test_a_link_goes_to_the_address_that_the_account_has_and_not_to_the_one_that_was_typed(
+    deployed: Deployment,
+) -> None:
+    """PostgreSQL takes some letters for the same that mail servers do not."""
+    browser = await deployed.new_user()
+    assert (await deployed.post("password/forgot", email=browser.email.upper())).status_code == 202
+    await deployed.deliver()
+    assert len(await deployed.server.mails(browser.email, subject="Set a new password")) == 1
+
+
+async def test_mails_are_limited_by_address_and_by_network_whether_or_not_there_is_an_account(
+    limited: Deployment,
+) -> None:
+    browser = Browser(limited.http)
+    await browser.sign_up()  # is limited by its own
+    (await browser.log_in()).raise_for_status()
+    statuses = [(await limited.post("password/forgot", email=browser.email)).status_code for _ in range(2)]
+    refused = await limited.post("password/forgot", email=browser.email.upper())
+    assert (statuses, refusal_of(refused)) == ([202, 202], (429, "too_many_mails"))
+    assert 3500 < int(refused.headers["Retry-After"]) <= 3600
+    assert refusal_of(await browser.post("/api/auth/verify-email/send")) == (429, "too_many_mails")
+    nobody = f"{uuid4().hex}@example.com"
+    assert refusal_of(await limited.post("password/forgot", email=nobody)) == (429, "too_many_mails")
+
+
+async def test_asking_works_the_same_while_mail_is_off(http: httpx.AsyncClient, deployed: Deployment) -> None:
+    body = {"email": f"{uuid4().hex}@example.com"}
+    off, on = [await each.post("/api/auth/password/forgot", json=body) for each in (http, deployed.http)]
+    assert (off.status_code, off.content) == (on.status_code, on.content) == (202, b"")
+    assert (await http.get("/api/auth/options")).json() == {"signup": "open", "mail": False, "providers": []}
+    assert (await deployed.http.get("/api/auth/options")).json() == {"signup": "open", "mail": True, "providers": []}
+
+
+async def test_who_deletes_the_account_is_mailed_nothing_any_more(deployed: Deployment) -> None:
+    browser = await deployed.new_user()
+    await deployed.post("password/forgot", email=browser.email.upper())
+    await browser.post("/api/auth/verify-email/send")
+    assert len(deployed.waiting()) == 2
+    assert (await browser.send("DELETE", "/api/auth/me")).status_code == 204
+    assert deployed.waiting() == []
+    assert execute(deployed.database_url, "SELECT 1 FROM account_links WHERE mailed_to = %s", browser.email) == []
+
+
+async def test_only_who_is_logged_in_has_a_link_sent_again(http: httpx.AsyncClient) -> None:
+    assert (await http.post("/api/auth/verify-email/send")).status_code == 401
+
+
+async def test_an_account_is_changed_and_deleted_while_its_mails_are_sent(deployed: Deployment) -> None:
+    """Neither waits for the other in a circle, and no link outlives what ends it."""
+    for _ in range(10):
+        browser = await deployed.new_user()
+        email = f"{uuid4().hex}@example.com"
+        await browser.post("/api/auth/verify-email/send")
+        await deployed.post("password/forgot", email=browser.email)
+        changed, *_ = await asyncio.gather(
+            browser.send("PATCH", "/api/auth/me", json={"email": email}), deployed.deliver(), deployed.deliver()
+        )
+        assert changed.status_code == 200
+        mailed = "SELECT DISTINCT mailed_to FROM account_links WHERE mailed_to IN (%s, %s)"
+        assert execute(deployed.database_url, mailed, browser.email, email) in ([], [(email,)])
+        await browser.post("/api/auth/verify-email/send")
+        deleted, *_ = await asyncio.gather(
+            browser.send("DELETE", "/api/auth/me"), deployed.deliver(), deployed.deliver()
+        )
+        assert deleted.status_code == 204
+        assert execute(deployed.database_url, mailed, browser.email, email) == []
+    assert deployed.waiting() == []
