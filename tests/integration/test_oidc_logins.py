@@ -594,11 +594,29 @@ async def test_no_route_takes_a_password_where_passwords_are_off(system: System,
         assert refusal_of(await off.post("/api/auth/password", json=change)) == (403, "password_login_off")
         proof = {"password": PASSWORD}
         assert refusal_of(await off.post("/api/auth/reauthenticate", json=proof)) == (403, "password_login_off")
+        forgotten = {"email": browser.email}
+        assert refusal_of(await off.post("/api/auth/password/forgot", json=forgotten)) == (403, "password_login_off")
+        reset = {"token": "a" * 43, "password": PASSWORD}
+        assert refusal_of(await off.post("/api/auth/password/reset", json=reset)) == (403, "password_login_off")
         off.cookies = {}
         assert (await log_in(off, email=new_email())).status_code == 303
         (identity,) = (await off.get("/api/auth/identities")).json()
         answer = await off.send("DELETE", f"/api/auth/identities/{identity['id']}")
         assert refusal_of(answer) == (409, "last_way_in")
+
+
+@pytest.mark.parametrize(("mode", "code"), [("closed", "signup_closed"), ("invite", "invite_required")])
+async def test_a_provider_makes_no_account_where_nobody_may_sign_up(
+    system: System, browser: Browser, mode: str, code: str
+) -> None:
+    known = new_email()
+    assert (await log_in(browser, email=known, sub=known)).status_code == 303
+    url = await started(system, SIGNUP_MODE=mode)
+    async with httpx.AsyncClient(base_url=url, verify=NO_TLS, timeout=30) as http:
+        stranger, other = Browser(http), new_email()
+        assert refusal_of(await log_in(stranger, email=other, sub=other)) == (403, code)
+        assert (await log_in(stranger, email=known, sub=known)).status_code == 303  # has an account
+        assert (await me(stranger))["email"] == known
 
 
 async def test_the_options_tell_no_secret(browser: Browser, acme: str) -> None:

@@ -60,7 +60,7 @@ _BACK: Final[dict[int | str, dict[str, Any]]] = {
     401: {"description": "identity_invalid, provider_refused, credentials_invalid, session_invalid"},
     403: {
         "description": "identity_email_unverified, identity_mismatch, identity_not_fresh, account_disabled, "
-        "cookie_needs_https"
+        "signup_closed, invite_required, cookie_needs_https"
     },
     404: {"description": "provider_not_found"},
     409: {"description": "identity_not_linked, identity_taken, too_many_identities"},

@@ -299,8 +299,9 @@ async def test_asking_works_the_same_while_mail_is_off(http: httpx.AsyncClient, 
     body = {"email": f"{uuid4().hex}@example.com"}
     off, on = [await each.post("/api/auth/password/forgot", json=body) for each in (http, deployed.http)]
     assert (off.status_code, off.content) == (on.status_code, on.content) == (202, b"")
-    assert (await http.get("/api/auth/options")).json() == {"signup": "open", "mail": False, "providers": []}
-    assert (await deployed.http.get("/api/auth/options")).json() == {"signup": "open", "mail": True, "providers": []}
+    options = {"signup": "open", "password": True, "providers": []}
+    assert (await http.get("/api/auth/options")).json() == {**options, "mail": False}
+    assert (await deployed.http.get("/api/auth/options")).json() == {**options, "mail": True}
 
 
 async def test_who_deletes_the_account_is_mailed_nothing_any_more(deployed: Deployment) -> None:

@@ -2,7 +2,6 @@
 
 import { untilItWorks } from "./again.js";
 import { Refused, Unreachable, onSignedOut } from "./api.js";
-import { Backoff, pause } from "./backoff.js";
 import { Chats } from "./chats.js";
 import { askText, closeDialogs, confirm } from "./dialogs.js";
 import { el, iconButton } from "./dom.js";
@@ -18,6 +17,7 @@ import { showReset, showVerify } from "./views/account_links.js";
 import { Shell } from "./views/shell.js";
 import { showSignIn } from "./views/sign_in.js";
 import { Sidebar } from "./views/sidebar.js";
+import { waitForAccount } from "./views/starting.js";
 import { Thread } from "./views/thread.js";
 import { verifyHint } from "./views/verify_hint.js";
 
@@ -270,25 +270,11 @@ function openLink({ kind, token }) {
 
 async function start() {
   const refusal = takeLoginError();
-  const account = await waitForAccount();
+  const account = await waitForAccount(root);
   if (account) {
     enter(account);
     if (refusal !== null) toast(errorWords(refusal));
   } else showSignIn(root, enter, { refusal });
-}
-
-/** Who is signed in, as soon as that can be told. */
-async function waitForAccount() {
-  const backoff = new Backoff();
-  for (;;) {
-    try {
-      return await findAccount();
-    } catch (error) {
-      if (!(error instanceof Refused || error instanceof Unreachable)) throw error;
-      root.replaceChildren(el("main", { class: "starting" }, el("p", { role: "status" }, exceptionWords(error))));
-      await pause(backoff.next(error.retryAfter));
-    }
-  }
 }
 
 // Before the page's own listener: a link is no place of the page.

@@ -1,0 +1,21 @@
+// What stands on the page until the API says who is signed in.
+
+import { Refused, Unreachable } from "../api.js";
+import { Backoff, pause } from "../backoff.js";
+import { el } from "../dom.js";
+import { findAccount } from "../session.js";
+import { exceptionWords } from "../words.js";
+
+/** Who is signed in, as soon as that can be told; null for nobody. Says in `root` why that takes so long. */
+export async function waitForAccount(root) {
+  const backoff = new Backoff();
+  for (;;) {
+    try {
+      return await findAccount();
+    } catch (error) {
+      if (!(error instanceof Refused || error instanceof Unreachable)) throw error;
+      root.replaceChildren(el("main", { class: "starting" }, el("p", { role: "status" }, exceptionWords(error))));
+      await pause(backoff.next(error.retryAfter));
+    }
+  }
+}
