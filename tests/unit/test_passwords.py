@@ -195,9 +195,13 @@ async def test_too_many_passwords_at_once_are_refused() -> None:
 async def test_who_is_cancelled_keeps_the_thread_until_it_is_free() -> None:
     passwords, gate, begun = Passwords(rounds=4), threading.Event(), threading.Barrier(HASHERS + 1)
 
+    def work() -> None:
+        begun.wait(10)
+        gate.wait(10)
+
     async def hold() -> None:
         async with passwords.hasher("network", "account") as hasher:
-            await hasher._run(lambda: begun.wait(10) and gate.wait(10))
+            await hasher._run(work)
 
     tasks = [asyncio.create_task(hold()) for _ in range(HASHERS)]
     await asyncio.to_thread(begun.wait, 10)
