@@ -12,6 +12,7 @@ CortexAIError
 │   ├── MessageNotEditable
 │   ├── ModelNotOffered
 │   ├── PartNotSupported
+│   ├── ParameterNotSupported
 │   ├── IdempotencyKeyReused
 │   ├── DataSourceUrlInvalid
 │   ├── HostNotAllowed
@@ -252,6 +253,15 @@ class PartNotSupported(InvalidInput):
     def __init__(self, field: str, kind: str) -> None:
         what = "files can't be attached yet" if kind == "file" else "must be text"
         super().__init__(f"{field}: {what}", field=field)
+
+
+class ParameterNotSupported(InvalidInput):
+    """A request asks for something that the model, or this service, can't do."""
+
+    code = "parameter_not_supported"
+
+    def __init__(self, field: str, why: str) -> None:
+        super().__init__(f"{field}: {why}", field=field)
 
 
 class IdempotencyKeyReused(InvalidInput):

@@ -325,6 +325,7 @@ def _limits(settings: Settings) -> Limits:
         facts=settings.facts_max,
         kept_messages=settings.history_window + settings.summary_chunk_messages - 1,
         trash_days=settings.chat_trash_days,
+        model_tools=settings.model_tools,
         proposals=Bounds(settings.operations_max_pending, timedelta(seconds=settings.operation_expire_seconds)),
     )
 

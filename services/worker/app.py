@@ -18,6 +18,7 @@ from services.worker.generations.checkpoints import Checkpoints
 from services.worker.generations.leases import Leases
 from services.worker.generations.log_writer import Flusher
 from services.worker.generations.recovery import Recovery
+from services.worker.hidden_chats import HiddenChats
 from services.worker.leftover_logs import LeftoverLogs
 from services.worker.leftover_sandboxes import LeftoverSandboxes
 from services.worker.look_up.backfill import Backfill
@@ -157,6 +158,7 @@ async def open_worker(
                 metrics,
             ),
             temporary_chats=TemporaryChats(database, feed, timedelta(hours=settings.temporary_chat_hours)),
+            hidden_chats=HiddenChats(database, timedelta(seconds=settings.stream_ttl_seconds)),
             trash=Trash(database, timedelta(days=settings.chat_trash_days)),
             expired_sessions=ExpiredSessions(database),
             commits=Commits(

@@ -67,9 +67,13 @@ class Page(NamedTuple):
     excerpt: str
 
 
-def system(today: Today, *, is_short: bool = False) -> str:
-    """The system prompt of an answer. A short one is for models that more words confuse."""
-    return _SHORT_SYSTEM if is_short else _SYSTEM.format(day=today.day.isoformat(), time_zone=today.time_zone)
+def system(today: Today, instructions: str | None = None, *, is_short: bool = False) -> str:
+    """The system prompt of an answer, with the request's own instructions behind it.
+
+    A short one is for models that more words confuse.
+    """
+    prompt = _SHORT_SYSTEM if is_short else _SYSTEM.format(day=today.day.isoformat(), time_zone=today.time_zone)
+    return f"{prompt}\n\n{instructions}" if instructions else prompt
 
 
 def memory(record: Mapping[str, Any]) -> str:

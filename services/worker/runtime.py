@@ -9,6 +9,7 @@ from services.worker.event_loop import EventLoop
 from services.worker.expired_sessions import ExpiredSessions
 from services.worker.generations.attempt import Attempts
 from services.worker.generations.recovery import Recovery
+from services.worker.hidden_chats import HiddenChats
 from services.worker.leftover_logs import LeftoverLogs
 from services.worker.leftover_sandboxes import LeftoverSandboxes
 from services.worker.look_up.backfill import Backfill
@@ -35,6 +36,7 @@ class Worker:
     backfill: Backfill
     titles: Titles
     temporary_chats: TemporaryChats
+    hidden_chats: HiddenChats
     trash: Trash
     expired_sessions: ExpiredSessions
     commits: Commits
@@ -57,6 +59,7 @@ class Worker:
             self.recovery.sweep,
             self.summarizer.resend_lost,
             self.temporary_chats.delete_expired,
+            self.hidden_chats.delete_expired,
             self.trash.empty,
             self.expired_sessions.delete,
             self.operation_sweep.run,

@@ -38,7 +38,10 @@ class TemporaryChats:
         expired = (
             select(Chat.id)
             .where(
-                Chat.is_temporary, Chat.last_message_at < func.now() - cast(literal(self.keep_for), Interval), ~is_open
+                Chat.is_temporary,
+                ~Chat.is_hidden,
+                Chat.last_message_at < func.now() - cast(literal(self.keep_for), Interval),
+                ~is_open,
             )
             .order_by(Chat.last_message_at)
             .limit(BATCH)

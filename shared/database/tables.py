@@ -300,7 +300,9 @@ class Chat(Base):
     `summary_due_at`: from this time on, a worker may summarize more messages; NULL when there are none. Until
     `summary_claimed_until` somebody is at it; NULL when nobody is.
     `title_tries`: how often a title was asked for, or GIVEN_UP (shared/generations/title_tries.py). A chat that `is_temporary` is
-    deleted a while after its last message.
+    deleted a while after its last message. A chat that `is_hidden` was made for one answer, whose request brought its context
+    along: no list, search, memory or feed has it, and it is deleted with the answer's log. It is temporary too, for processes
+    of the release before.
     `has_rows`: a model was told rows of a user's database here, and answers and memory may quote them.
     `client_id`: the name that a client has given the chat, NULL where none did; a user has one chat of a name.
     `deleted_at`: since when the chat is in the trash, where nobody else sees it (ownership.py); NULL where it is not. A chat in
@@ -319,6 +321,7 @@ class Chat(Base):
         # Empty, but for chats that an earlier release summarized.
         Index("ix_chats_not_indexed", "id", postgresql_where=sql("indexed_position < summary_position")),
         Index("ix_chats_temporary", "last_message_at", postgresql_where=sql("is_temporary")),
+        Index("ix_chats_hidden", "last_message_at", postgresql_where=sql("is_hidden")),
         # The trash: of a user, the newest first; of all users, what has been there for longest.
         Index(
             "ix_chats_user_id_trash",
@@ -360,6 +363,7 @@ class Chat(Base):
     has_rows: Mapped[bool] = mapped_column(server_default=sql("false"))
     deleted_at: Mapped[datetime | None]
     trashed_client_id: Mapped[str | None]
+    is_hidden: Mapped[bool] = mapped_column(server_default=sql("false"))
 
 
 class Message(Base):
@@ -507,6 +511,7 @@ class Generation(Base):
     `time_zone` is the one that the message named; NULL where it named none.
     `views` are the newest views of the chat at the AI SDK's door that had the reply, the newest first: `viewer`, a hash of a
     credential, and `at`, in seconds since 1970. NULL where none had.
+    `parameters` is what the request asked of the model (shared/generations/parameters.py); NULL for an ordinary message.
     """
 
     __tablename__ = "generations"
@@ -583,6 +588,7 @@ class Generation(Base):
     log_length: Mapped[int | None]
     time_zone: Mapped[str | None]
     views: Mapped[list[dict[str, Any]] | None]
+    parameters: Mapped[dict[str, Any] | None]
 
 
 class ModelCall(Base):

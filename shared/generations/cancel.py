@@ -7,6 +7,7 @@ from sqlalchemy import Row, delete, func, or_, select, update
 from sqlalchemy.sql.elements import ColumnElement
 
 from shared.database.engine import Connection
+from shared.database.ownership import IS_HIDDEN
 from shared.database.tables import Generation, Message
 from shared.ids import ChatId, GenerationId, MessageId, UserId
 from shared.protocol import frames
@@ -17,7 +18,8 @@ from shared.states import OPEN, GenerationStatus, MessageStatus
 class OpenGeneration(NamedTuple):
     """A generation whose log may still be open: its last attempt, and its reply as it was last saved.
 
-    What a worker has written beyond that is in the log, and saved when the log is closed (close_log.py).
+    What a worker has written beyond that is in the log, and saved when the log is closed (close_log.py). `is_hidden` is its
+    chat's.
     """
 
     id: GenerationId
@@ -27,6 +29,7 @@ class OpenGeneration(NamedTuple):
     user_message_id: MessageId
     user_id: UserId
     chat_id: ChatId
+    is_hidden: bool = False
 
     def opening(self) -> Start:
         """The first frame of an attempt at the generation."""
@@ -54,6 +57,7 @@ async def _lock_unclosed(db: Connection, *which: ColumnElement[bool]) -> list[Op
             Generation.user_message_id,
             Generation.user_id,
             Generation.chat_id,
+            IS_HIDDEN,
         )
         .join(Message, Message.id == Generation.assistant_message_id)
         .where(or_(Generation.status.in_(OPEN), Generation.closed_at.is_(None)), *which)
@@ -88,6 +92,7 @@ async def cancel(db: Connection, *which: ColumnElement[bool]) -> list[OpenGenera
             Generation.user_message_id,
             Generation.user_id,
             Generation.chat_id,
+            IS_HIDDEN.label("is_hidden"),
         )
         .cte("ended")
     )
@@ -106,12 +111,13 @@ async def cancel(db: Connection, *which: ColumnElement[bool]) -> list[OpenGenera
         ended.c.user_message_id,
         ended.c.user_id,
         ended.c.chat_id,
+        ended.c.is_hidden,
     ).join(reply, reply.c.id == ended.c.assistant_message_id)
     return [_open_generation(row) for row in await db.execute(statement)]
 
 
-def _open_generation(row: Row[UUID, int, int, str, int, int, int]) -> OpenGeneration:
-    generation_id, attempt, message_id, content, user_message_id, user_id, chat_id = row
+def _open_generation(row: Row[UUID, int, int, str, int, int, int, bool]) -> OpenGeneration:
+    generation_id, attempt, message_id, content, user_message_id, user_id, chat_id, is_hidden = row
     return OpenGeneration(
         GenerationId(generation_id),
         attempt,
@@ -120,4 +126,5 @@ def _open_generation(row: Row[UUID, int, int, str, int, int, int]) -> OpenGenera
         MessageId(user_message_id),
         UserId(user_id),
         ChatId(chat_id),
+        is_hidden,
     )

@@ -78,6 +78,8 @@ def _claim() -> ReturningUpdate[*tuple[Any, ...]]:
             Generation.first_token_at.is_not(None),
             literal_column(_SAID_LAST, ARRAY(Text)),
             literal_column(_TAKEN_BACK, ARRAY(Text)),
+            Generation.parameters,
+            Chat.is_hidden,
         )
     )
 
@@ -94,7 +96,8 @@ class Claimed(NamedTuple):
     `has_sources`: the user has connected a database. `parts` are those of the reply when it began to wait for a decision;
     None where it did not, or where the log has had them all since. `usage` is what its model calls took until then, and
     `has_first_token`: something was said. `said_last` is what the user said last, the question first, at most two messages;
-    `taken_back` what was to be forgotten in this chat: both None where nothing is summarized.
+    `taken_back` what was to be forgotten in this chat: both None where nothing is summarized. `parameters` is what the
+    request asks of the model (parameters.py); None where it asks for nothing. `is_hidden`: the chat is hidden.
     """
 
     attempt: int
@@ -118,6 +121,8 @@ class Claimed(NamedTuple):
     has_first_token: bool = False
     said_last: list[str] | None = None
     taken_back: list[str] | None = None
+    parameters: Json | None = None
+    is_hidden: bool = False
 
 
 async def claim(db: Connection, generation_id: GenerationId, lease: timedelta) -> Claimed | None:

@@ -57,7 +57,8 @@ async def close_log(
     except LogClosed:
         head = await stream_log.head(generation.id)
         final = head.offset if head else Offset(generation.attempt, 0)
-    await tell_end(feed, generation.user_id, generation.chat_id, generation.id, generation.message_id, outcome)
+    if not generation.is_hidden:
+        await tell_end(feed, generation.user_id, generation.chat_id, generation.id, generation.message_id, outcome)
     async with database.connect() as db:
         due = await mark_closed(db, generation.id, final.attempt, final.sequence or None)
     return Closed(final if final.sequence else None, due)

@@ -13,6 +13,7 @@ from sqlalchemy import Interval, Update, case, cast, extract, func, literal, or_
 from sqlalchemy.sql.dml import ReturningUpdate
 
 from shared.database.engine import Connection, Database
+from shared.database.ownership import IS_HIDDEN
 from shared.database.tables import Generation, Message
 from shared.errors import WorkerLost
 from shared.generations.cancel import OpenGeneration
@@ -32,11 +33,11 @@ def fail_replies(message_ids: Sequence[int]) -> Update:
     return update(Message).where(Message.id.in_(message_ids)).values(status=MessageStatus.FAILED)
 
 
-def take_over_expired(limit: int = 100) -> ReturningUpdate[UUID, str, int, int, str | None, str | None, int, int]:
+def take_over_expired(limit: int = 100) -> ReturningUpdate[UUID, str, int, int, str | None, str | None, int, int, bool]:
     """Queue again what lost its worker, or fail it when that has happened too often.
 
-    Returns (id, status, attempt, assistant_message_id, model, traceparent, user_id, chat_id). A failed one's attempt is
-    raised, so that its worker, should it come back, is refused by the log too.
+    Returns (id, status, attempt, assistant_message_id, model, traceparent, user_id, chat_id, is_hidden). A failed one's
+    attempt is raised, so that its worker, should it come back, is refused by the log too.
     """
     exhausted = Generation.losses + 1 >= MAX_LOSSES
     lost = (
@@ -69,6 +70,7 @@ def take_over_expired(limit: int = 100) -> ReturningUpdate[UUID, str, int, int, 
             Generation.traceparent,
             Generation.user_id,
             Generation.chat_id,
+            IS_HIDDEN,
         )
     )
 
@@ -122,6 +124,7 @@ async def find_unclosed(db: Connection, older_than: timedelta, limit: int = 100)
             Generation.traceparent,
             Generation.user_id,
             Generation.chat_id,
+            IS_HIDDEN.label("is_hidden"),
         )
         .join(Message, Message.id == Generation.assistant_message_id)
         .where(
@@ -145,6 +148,7 @@ async def find_unclosed(db: Connection, older_than: timedelta, limit: int = 100)
                 MessageId(row.user_message_id),
                 UserId(row.user_id),
                 ChatId(row.chat_id),
+                row.is_hidden,
             ),
             Outcome.from_row(row.status, row.finish_reason, row.error_code, row.error_message, row.usage),
             row.traceparent,

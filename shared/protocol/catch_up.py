@@ -103,7 +103,9 @@ def _render(parts: Iterable[MessagePart], behind: Transcript | None = None) -> l
                 rendering += [frames.reasoning_start(text_id), frames.reasoning_delta(text_id, part["text"])]
                 rendering.append(frames.reasoning_end(text_id))
             case "dynamic-tool":
-                rendering.append(frames.tool_input(part["toolCallId"], part["toolName"], part["input"]))
+                by_client = not part.get("providerExecuted", True)
+                called = (part["toolCallId"], part["toolName"], part["input"])
+                rendering.append(frames.tool_input(*called, by_client=by_client))
                 rendering += _outcome(part)
             case "source-url":
                 rendering.append(frames.source_url(part["sourceId"], part["url"], part["title"]))

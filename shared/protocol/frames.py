@@ -87,13 +87,13 @@ class ReasoningEnd(TypedDict):
 
 
 class ToolInput(TypedDict):
-    """A tool is called, with this input."""
+    """A tool is called, with this input. A call that is not `providerExecuted` is the client's to make, and ends the answer."""
 
     type: Literal["tool-input-available"]
     toolCallId: str
     toolName: str
     input: dict[str, Any]
-    providerExecuted: Literal[True]
+    providerExecuted: bool
     dynamic: Literal[True]
 
 
@@ -360,14 +360,17 @@ def reasoning_end(reasoning_id: str) -> ReasoningEnd:
     return {"type": "reasoning-end", "id": reasoning_id}
 
 
-def tool_input(call_id: str, name: str, arguments: dict[str, Any]) -> ToolInput:
-    """A tool is called. The tool runs here, so the client need not know it. A very large input is shortened (sizes.py)."""
+def tool_input(call_id: str, name: str, arguments: dict[str, Any], *, by_client: bool = False) -> ToolInput:
+    """A tool is called. The tool runs here, so the client need not know it. A very large input is shortened (sizes.py).
+
+    `by_client`: the tool is the client's, who makes the call. Then the input is whole, however large it is.
+    """
     return {
         "type": "tool-input-available",
         "toolCallId": call_id,
         "toolName": name,
-        "input": shortened(arguments) or {},
-        "providerExecuted": True,
+        "input": arguments if by_client else shortened(arguments) or {},
+        "providerExecuted": not by_client,
         "dynamic": True,
     }
 

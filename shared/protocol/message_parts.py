@@ -34,13 +34,17 @@ class ReasoningPart(TypedDict):
 
 
 class ToolPart(TypedDict):
-    """A tool call, with its output or its error once there is one."""
+    """A tool call, with its output or its error once there is one.
+
+    `providerExecuted` is there only for a call that the client makes. It ends the answer, so it has no outcome.
+    """
 
     type: Literal["dynamic-tool"]
     toolName: str
     toolCallId: str
     state: Literal["input-available", "output-available", "output-error"]
     input: dict[str, Any]
+    providerExecuted: NotRequired[Literal[False]]
     output: NotRequired[Any]
     errorText: NotRequired[str]
 
@@ -103,8 +107,13 @@ def ended_parts(parts: Iterable[MessagePart]) -> list[MessagePart]:
     return [_ended(part) for part in parts]
 
 
+def is_unfinished(part: ToolPart) -> bool:
+    """Whether a tool call of ours has no outcome yet."""
+    return part["state"] == "input-available" and part.get("providerExecuted", True)
+
+
 def _ended(part: MessagePart) -> MessagePart:
-    if part["type"] != "dynamic-tool" or part["state"] != "input-available":
+    if part["type"] != "dynamic-tool" or not is_unfinished(part):
         return part
     return {**part, "state": "output-error", "errorText": UNFINISHED_TOOL}
 

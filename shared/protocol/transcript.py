@@ -15,6 +15,7 @@ from shared.protocol.message_parts import (
     Source,
     StepStartPart,
     ToolPart,
+    is_unfinished,
 )
 
 
@@ -144,6 +145,8 @@ class Transcript:
             "state": "input-available",
             "input": frame["input"],
         }
+        if not frame["providerExecuted"]:
+            tool["providerExecuted"] = False
         self.tools[frame["toolCallId"]] = tool
         self._rendered.append(tool)
 
@@ -177,8 +180,8 @@ class Transcript:
         return [*self.ending(), *self.closing_calls()]
 
     def closing_calls(self) -> list[Frame]:
-        """The frames that end tool calls without an outcome."""
-        unfinished = [call_id for call_id, tool in self.tools.items() if tool["state"] == "input-available"]
+        """The frames that end tool calls without an outcome. Calls that the client makes need none."""
+        unfinished = [call_id for call_id, tool in self.tools.items() if is_unfinished(tool)]
         return [frames.tool_error(call_id, UNFINISHED_TOOL) for call_id in unfinished]
 
     def ending(self) -> list[Frame]:

@@ -123,6 +123,7 @@ def _wait_for_a_waiter(url: str) -> None:
         ("0021", "0022"),
         ("0022", "0023"),
         ("0023", "0024"),
+        ("0024", "0025"),
     ],
 )
 def test_a_migration_that_broke_off_behind_its_transaction_can_be_done_again(

@@ -587,7 +587,7 @@ CALLS: list[tuple[list[dict[str, Any]], list[tuple[str, dict[str, Any] | None]]]
     ([piece(name="current_time", arguments="null")], [("current_time", {})]),
     ([piece(name="current_time", arguments=None)], [("current_time", {})]),
     ([piece(name="send_email", arguments="{}")], [("send_email", {})]),
-    ([piece(name="web_search", arguments='{"query": "' + "x" * 30_000)], [("web_search", None)]),
+    ([piece(name="web_search", arguments='{"query": "' + "x" * 300_000)], [("web_search", None)]),
 ]  # fmt: skip
 
 
@@ -602,7 +602,7 @@ async def test_tool_calls_are_put_together_from_whatever_pieces(
 
 
 async def test_calls_without_end_are_not_waited_for() -> None:
-    body = sse(*says("Hello"), *[piece(index=0, name="web_search", arguments="x" * 1000)] * 30)
+    body = sse(*says("Hello"), *[piece(index=0, name="web_search", arguments="x" * 1000)] * 300)
     answered = await answer_to(body)
     assert (answered.text, answered.calls) == ("Hello", [("web_search", None)])
 

@@ -9,7 +9,7 @@ from services.api.generations.paths import stream_path
 from services.api.limits import Limits
 from services.api.turns import queries
 from services.api.turns.idempotency import find_repeated, hashed_key
-from services.api.turns.limits import check_message
+from services.api.turns.limits import check_message, check_parameters
 from services.api.turns.queries import Bounds
 from services.api.turns.turn import Edit, Key, NewTurn, Turn
 from services.api.versions.queries import lock_chat
@@ -39,7 +39,7 @@ async def accept(
 
     Raises:
         ContentTooLong: see `limits`.
-        ModelNotOffered: see `limits`.
+        ModelNotOffered, ParameterNotSupported: see `limits`.
         ChatNotFound: absent, or another user's.
         GenerationInProgress: the chat is generating, and `on_conflict` is "reject".
         IdempotencyKeyReused: the key was used before, with another message.
@@ -51,6 +51,8 @@ async def accept(
 
     """
     check_message(new.content, new.model, limits)
+    if new.parameters is not None:
+        check_parameters(new.parameters, new.model, limits)
     hashed = hashed_key(new)
     bounds = Bounds(limits.live_generations, limits.queue_depth, limits.daily_tokens)
     for _ in range(TRIES):

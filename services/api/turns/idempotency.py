@@ -8,7 +8,7 @@ import json
 
 from sqlalchemy import select
 
-from services.api.turns.turn import AnyTurn, Edit, Key, NewTurn, Turn
+from services.api.turns.turn import Completion, Edit, Key, NewTurn, Regeneration, Turn
 from shared.database.engine import Connection
 from shared.database.ownership import CHAT_IS_THERE
 from shared.database.tables import Generation, Message
@@ -16,7 +16,7 @@ from shared.errors import ChatNotFound, IdempotencyKeyReused
 from shared.ids import GenerationId, MessageId, UserId
 
 
-def hashed_key(new: AnyTurn) -> Key | None:
+def hashed_key(new: NewTurn | Edit | Regeneration | Completion) -> Key | None:
     """The message's key with the hash of the message; None where it has no key.
 
     Another chat, text, way of queueing, model or time zone is another message, and so is another version of one.
@@ -25,12 +25,18 @@ def hashed_key(new: AnyTurn) -> Key | None:
     """
     if new.key is None:
         return None
-    named = [*([new.model] if new.model else []), *([{"time_zone": new.time_zone}] if new.time_zone else [])]
+    named: list[object] = [new.model] if new.model else []
+    if new.time_zone:
+        named.append({"time_zone": new.time_zone})
+    if new.parameters is not None:
+        named.append({"parameters": new.parameters.to_row()})
     match new:
         case NewTurn():
             said: list[object] = [new.chat_id, new.content]
         case Edit():
             said = ["edit", new.chat_id, new.message_id, new.content]
+        case Completion():
+            said = [new.kind]
         case _:
             said = ["regenerate", new.chat_id, new.message_id]
     message = json.dumps([*said, new.on_conflict, *named])

@@ -5,6 +5,7 @@ from typing import Any, Final, NamedTuple
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     Integer,
     Text,
     bindparam,
@@ -22,11 +23,11 @@ from sqlalchemy.dialects.postgresql import UUID
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import aliased
 
-from services.api.turns.turn import AnyTurn, Edit, Key, NewTurn, Regeneration, Turn
+from services.api.turns.turn import AnyTurn, Edit, Key, NewTurn, OpenedCompletion, Regeneration, Turn
 from services.api.versions.tree import Node
 from shared import usage
 from shared.database.engine import Connection
-from shared.database.ownership import owned_by
+from shared.database.ownership import NOT_IN_TRASH
 from shared.database.tables import Chat, Generation, Message
 from shared.errors import (
     ChatNotFound,
@@ -36,7 +37,7 @@ from shared.errors import (
     QuotaExceeded,
     TooManyGenerations,
 )
-from shared.ids import GenerationId, MessageId, new_generation_id
+from shared.ids import ChatId, GenerationId, MessageId, UserId, new_generation_id
 from shared.states import OPEN, WITH_SLOT, GenerationStatus, MessageStatus
 from shared.telemetry.traces import current_trace
 from shared.visible_text import short_title
@@ -86,7 +87,8 @@ def _open_turn(*, is_asked_anew: bool) -> Any:  # noqa: ANN401 - likewise
     within_quota = func.coalesce(left > 0, true())
     chat = (
         update(Chat)
-        .where(Chat.id == slot.c.chat_id, owned_by(bindparam("owner")))
+        .where(Chat.id == slot.c.chat_id, Chat.user_id == bindparam("owner"), NOT_IN_TRASH)
+        .where(Chat.is_hidden == bindparam("hidden", type_=Boolean))
         .where(~queue_is_full.exists())
         .where(or_(bindparam("status", type_=Text) == GenerationStatus.WAITING, ~others_wait))
         .where(within_quota)
@@ -147,6 +149,7 @@ def _open_turn(*, is_asked_anew: bool) -> Any:  # noqa: ANN401 - likewise
                 "body_hash",
                 "traceparent",
                 "time_zone",
+                "parameters",
             ),
             select(
                 bindparam("generation", type_=UUID(as_uuid=True)),
@@ -161,6 +164,7 @@ def _open_turn(*, is_asked_anew: bool) -> Any:  # noqa: ANN401 - likewise
                 bindparam("body_hash", type_=Text),
                 bindparam("traceparent", type_=Text),
                 bindparam("time_zone", type_=Text),
+                bindparam("parameters", type_=Generation.parameters.type),
             ).select_from(chat.join(question, true()).join(reply, true())),
         )
         .returning(Generation.id, Generation.status)
@@ -196,7 +200,9 @@ class Bounds(NamedTuple):
     daily_tokens: int | None = None
 
 
-async def open_turn(db: Connection, new: NewTurn | Edit, key: Key | None, bounds: Bounds) -> Turn | None:
+async def open_turn(
+    db: Connection, new: NewTurn | Edit | OpenedCompletion, key: Key | None, bounds: Bounds
+) -> Turn | None:
     """Accept a message, with its reply at the next position. `key` is the message's key, hashed.
 
     Returns None when the message is refused; `why_refused` finds the reason.
@@ -210,6 +216,12 @@ async def open_turn(db: Connection, new: NewTurn | Edit, key: Key | None, bounds
     values = {**said, **_values_of(new, key, bounds)}
     row = (await db.execute(OPEN_TURN, values)).one_or_none()
     return _turn(row, new.content) if row else None
+
+
+async def add_hidden_chat(db: Connection, user_id: UserId) -> ChatId:
+    """A chat for one answer, which no list has. It has a title, so that none is made for it."""
+    hidden = insert(Chat).values(user_id=user_id, title="", title_by="user", is_temporary=True, is_hidden=True)
+    return ChatId((await db.execute(hidden.returning(Chat.id))).scalar_one())
 
 
 async def open_reply(db: Connection, new: Regeneration, question: Node, key: Key | None, bounds: Bounds) -> Turn | None:
@@ -242,6 +254,8 @@ def _values_of(new: AnyTurn, key: Key | None, bounds: Bounds) -> dict[str, Any]:
         "body_hash": key.body_hash if key else None,
         "traceparent": trace.traceparent if trace else None,
         "time_zone": new.time_zone,
+        "hidden": new.is_hidden,
+        "parameters": new.parameters.to_row() if new.parameters is not None else None,
         **bounds._asdict(),
     }
 
@@ -263,7 +277,7 @@ async def why_refused(db: Connection, new: AnyTurn, bounds: Bounds) -> CortexAIE
         .label("mine"),
         select(func.count()).where(Generation.status == GenerationStatus.QUEUED).scalar_subquery().label("queued"),
         usage.left_today(literal(new.user_id), literal(bounds.daily_tokens, BigInteger)).label("tokens_left"),
-    ).where(Chat.id == new.chat_id, owned_by(new.user_id))
+    ).where(Chat.id == new.chat_id, Chat.user_id == new.user_id, NOT_IN_TRASH, Chat.is_hidden == new.is_hidden)
     found = (await db.execute(statement)).one_or_none()
     if found is None:
         return ChatNotFound()

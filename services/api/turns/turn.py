@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import ClassVar, Literal, NamedTuple
 
+from shared.generations.parameters import Parameters
 from shared.ids import ChatId, GenerationId, MessageId, UserId
 from shared.states import GenerationStatus
 
@@ -19,8 +20,10 @@ class NewTurn:
 
     Without a `model`, the default model answers. `time_zone` is the user's for this message; None for the account's. `key` is
     the client's own for this message; None where the client has none. `client_id` is the client's name for the message, unique
-    in the chat; None where the client gives it none.
+    in the chat; None where the client gives it none. `parameters` is what is asked of the model; None for nothing.
     """
+
+    is_hidden: ClassVar[bool] = False
 
     user_id: UserId
     chat_id: ChatId
@@ -30,6 +33,7 @@ class NewTurn:
     time_zone: str | None = None
     key: str | None = None
     client_id: str | None = None
+    parameters: Parameters | None = None
 
     @property
     def first_status(self) -> GenerationStatus:
@@ -42,6 +46,7 @@ class Regeneration:
     """Another reply to a message of the user's. `message_id` is the message or a reply to it; the rest is as in NewTurn."""
 
     first_status: ClassVar[GenerationStatus] = GenerationStatus.QUEUED
+    is_hidden: ClassVar[bool] = False
 
     user_id: UserId
     chat_id: ChatId
@@ -50,6 +55,7 @@ class Regeneration:
     model: str | None = None
     time_zone: str | None = None
     key: str | None = None
+    parameters: Parameters | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +66,7 @@ class Edit:
     """
 
     first_status: ClassVar[GenerationStatus] = GenerationStatus.QUEUED
+    is_hidden: ClassVar[bool] = False
 
     user_id: UserId
     chat_id: ChatId
@@ -70,9 +77,45 @@ class Edit:
     time_zone: str | None = None
     key: str | None = None
     client_id: str | None = None
+    parameters: Parameters | None = None
 
 
-AnyTurn = NewTurn | Regeneration | Edit
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """A request that brings its whole context along, in its `parameters`. A hidden chat of its own has it, with an empty message.
+
+    `kind` is the door's word for such requests: a key that was used for one kind is used for another. The rest is as in NewTurn.
+    """
+
+    first_status: ClassVar[GenerationStatus] = GenerationStatus.QUEUED
+    on_conflict: ClassVar[OnVersionConflict] = "reject"
+    time_zone: ClassVar[None] = None
+
+    user_id: UserId
+    kind: str
+    parameters: Parameters
+    model: str | None = None
+    key: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedCompletion:
+    """A completion whose hidden chat was made a moment ago, in the same transaction."""
+
+    first_status: ClassVar[GenerationStatus] = GenerationStatus.QUEUED
+    on_conflict: ClassVar[OnVersionConflict] = "reject"
+    is_hidden: ClassVar[bool] = True
+    time_zone: ClassVar[None] = None
+    content: ClassVar[str] = ""
+    client_id: ClassVar[None] = None
+
+    user_id: UserId
+    chat_id: ChatId
+    parameters: Parameters
+    model: str | None = None
+
+
+AnyTurn = NewTurn | Regeneration | Edit | OpenedCompletion
 
 
 class Key(NamedTuple):

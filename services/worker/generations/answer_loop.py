@@ -31,7 +31,7 @@ from services.worker.generations.suggestions import suggested_call
 from services.worker.generations.tool_calls import CallMaker
 from services.worker.look_up.port import FoundMessage, HistoryIndex, Scope
 from services.worker.models.capabilities import ModelCatalog
-from services.worker.models.port import ChatModel, ModelRequest, RetryNotice, ToolCall
+from services.worker.models.port import ChatModel, ModelRequest, RetryNotice, ToolCall, ToolDescription
 from services.worker.models.tokens import vocabulary_of
 from services.worker.models.usage_meter import UsageMeter
 from services.worker.tools.approvals import Approvals
@@ -39,8 +39,9 @@ from services.worker.tools.port import ChatContext
 from services.worker.tools.toolset import Toolset
 from shared.background import run_together
 from shared.database.engine import Database
-from shared.errors import ModelError, PromptTooLong
+from shared.errors import ModelError, ModelToolCallFailed, PromptTooLong
 from shared.generations.claim import Claimed
+from shared.generations.parameters import Parameters
 from shared.ids import ChatId
 from shared.protocol.catch_up import catch_up_parts, catch_up_text
 from shared.telemetry.logs import get_logger
@@ -61,6 +62,7 @@ class _Asking:
     prompt: Prompt
     way: WayOfAsking
     size: PromptSize
+    parameters: Parameters
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,35 +114,42 @@ class AnswerLoop:
         model = self.models.choose(claimed.model)
         bounds = self.models.with_fallback(model)
 
+        parameters = Parameters.from_row(claimed.parameters)
+
         # 4.1 Show what is saved. What the user took back is told to no model.
         steps = load(claimed.steps)
         await _show_saved(reply, store, steps)
         history = await without_forgotten(history)
 
         # 4.2 A model that can't call tools is asked whether to, once: from then on there are saved steps, perhaps none.
-        if bounds.suggests and claimed.steps is None and not reply.transcript.length:
+        has_choice = parameters.own_tools is None  # a request that names its tools has none suggested
+        if bounds.suggests and has_choice and claimed.steps is None and not reply.transcript.length:
             steps = await self._suggested(reply, store, model, history)
 
         # 4.3 Messages behind the watermark that bear on the question have been looked up meanwhile.
         history = with_found(history, await looking_up)
 
         # 4.4 A chat that does not fit into the prompt is summarized first.
-        way, size = WayOfAsking.of(self.models, model), PromptSize(self.models)
-        chat, tools, prompt = self._on_offer(store, history)
+        way = WayOfAsking.of(self.models, model, keeps_tools=parameters.uses_tools)
+        size = PromptSize(self.models)
+        chat, tools, prompt = self._on_offer(store, history, parameters)
         context = prompt.build(history, [], bounds, with_tools=way.with_tools)
         if context.left_out or history.unread:
             reply.show_status({"status": "summarizing"})
             if await self.summarize_now(claimed.chat_id):
                 history = await self._reloaded(claimed)
-                chat, tools, prompt = self._on_offer(store, history)
+                chat, tools, prompt = self._on_offer(store, history, parameters)
                 context = prompt.build(history, [], bounds, with_tools=way.with_tools)
 
-        asking = _Asking(reply, store, history, chat, tools, prompt, way, size)
+        asking = _Asking(reply, store, history, chat, tools, prompt, way, size, parameters)
         ready: Context | None = context  # counting a long prompt takes tens of milliseconds: once is enough
         while True:
             # 4.5 Call the tools that the newest step asks for. No call is made twice: its outcome is saved at once.
             if steps and not await self._call_tools(asking, steps):
                 return False
+            if steps and steps[-1].is_for_client:
+                _leave_to_client(reply, steps[-1])
+                return True
 
             # 4.6 Ask the model, in another way after a failure. An answer without tool calls is the reply's end.
             calls = await self._ask(asking, steps, ready)
@@ -153,7 +162,7 @@ class AnswerLoop:
                 return True
 
             # 4.7 Save the step.
-            steps.append(new_step(reply.transcript.step_text, calls, steps))
+            steps.append(new_step(reply.transcript.step_text, calls, steps, parameters.client_tools))
             await store.save_steps(dump(steps), reply.end_call())
 
     async def _ask(self, asking: _Asking, steps: list[Step], ready: Context | None) -> tuple[ToolCall, ...] | None:
@@ -166,7 +175,7 @@ class AnswerLoop:
             ModelError: the model gave no answer, and no other way is left.
 
         """
-        reply, store, way = asking.reply, asking.store, asking.way
+        reply, store, way, parameters = asking.reply, asking.store, asking.way, asking.parameters
         said = reply.prepare_to_continue()
         if steps and not way.with_tools:
             said = reply.transcript.text  # the model does not get what it said before its calls in any other form
@@ -181,10 +190,18 @@ class AnswerLoop:
             reply.show_status({"status": "trimmed", "messages": context.left_out + asking.history.unread})
         most = self.max_database_steps if asking.chat.has_sources else self.max_tool_steps
         may_call = way.with_tools and len(steps) < most
-        offered = asking.tools.descriptions if may_call else ()
+        # The client's tools are on offer for as long as it likes: each call of one ends an answer.
+        offered = asking.prompt.tools if may_call else _of_client(parameters) if way.with_tools else ()
         # A model that was given the beginning may have nothing to add. One that is told to go on repeats the last words.
         request = ModelRequest(
-            way.model, context.conversation, offered, bounds.max_output_tokens, may_be_empty=by_prefill and bool(said)
+            way.model,
+            context.conversation,
+            offered,
+            min(parameters.max_output_tokens or bounds.max_output_tokens, bounds.max_output_tokens),
+            may_be_empty=by_prefill and bool(said),
+            tool_choice=None if steps else parameters.tool_choice,  # else the model could never answer
+            # The rest of an answer that broke off has no form of its own.
+            parameters=parameters.model_copy(update={"response_format": None}) if said else parameters,
         )
         seam = Seam(said, by_prefill=by_prefill, before_call=way.call_failed) if said else None
         try:
@@ -192,7 +209,14 @@ class AnswerLoop:
         except ModelError as failure:
             has_said = reply.meter is not None and reply.meter.has_text
             then = way.after(failure, request, has_said=has_said)
-            if isinstance(failure, PromptTooLong) and asking.size.learn(failure, way.model, context) and not has_said:
+            # A context that the request brings along is not made shorter, and says nothing about other prompts.
+            is_ours = isinstance(failure, PromptTooLong) and not parameters.is_whole_context
+            if (
+                isinstance(failure, PromptTooLong)
+                and is_ours
+                and asking.size.learn(failure, way.model, context)
+                and not has_said
+            ):
                 is_shorter = build(self.models.with_fallback(way.model)).tokens < context.tokens
                 then = "shortened" if is_shorter else "failed"
             self.metrics.model_failed(failure.model or way.model, failure.code, then)
@@ -204,7 +228,9 @@ class AnswerLoop:
         way.has_worked()
         return calls
 
-    def _on_offer(self, store: ReplyStore, history: ChatHistory) -> tuple[ChatContext, Toolset, Prompt]:
+    def _on_offer(
+        self, store: ReplyStore, history: ChatHistory, parameters: Parameters
+    ) -> tuple[ChatContext, Toolset, Prompt]:
         """The chat, the tools that are on offer for this answer, and the prompt that tells of them."""
         claimed, memory = store.claimed, history.memory
         chat = ChatContext(
@@ -215,8 +241,9 @@ class AnswerLoop:
             memory.forgotten_values,
             has_sources=claimed.has_sources,
         )
-        tools = self.tools.in_chat(chat)
-        return chat, tools, Prompt(today_in(claimed.time_zone), self.max_facts, tools.descriptions)
+        tools = self.tools.in_chat(chat).named(parameters.own_tools)
+        offered = (*tools.descriptions, *_of_client(parameters))
+        return chat, tools, Prompt(today_in(claimed.time_zone), self.max_facts, offered, parameters)
 
     async def _reloaded(self, claimed: Claimed) -> ChatHistory:
         """The history as it is now, with what is looked up behind the watermark of now."""
@@ -245,7 +272,7 @@ class AnswerLoop:
 
         Returns False where a call awaits a person's decision.
         """
-        calls = [call for call in steps[-1].calls if call.outcome is None]
+        calls = [call for call in steps[-1].calls if call.outcome is None and not call.by_client]
         if not calls:
             return True
         reply, tools = asking.reply, asking.tools
@@ -270,6 +297,10 @@ class AnswerLoop:
         """One model call, streamed into the log. Returns the tool calls at its end.
 
         `seam` joins the text to a text that is there already; None where none is.
+
+        Raises:
+            ModelError: the model failed, or called a tool of the client's with arguments that are no JSON object.
+
         """
         reply.begin_step()
         reply.show_status({"status": "generating"})
@@ -290,7 +321,24 @@ class AnswerLoop:
                     reply.finish_reason = "length"
                     return ()
         reply.end_seam(seam)
+        if any(call.arguments is None and call.name in request.parameters.client_tools for call in calls):
+            raise ModelToolCallFailed  # the client would call its tool with other arguments than the model's
         return calls if request.tools else ()
+
+
+def _leave_to_client(reply: Reply, step: Step) -> None:
+    """End a reply with the calls that the client makes."""
+    reply.begin_calls()
+    calls = [call for call in step.calls if call.by_client and call.id not in reply.transcript.tools]
+    reply.write_all([call_frame(call) for call in calls])
+    reply.finish_reason = "tool-calls"
+
+
+def _of_client(parameters: Parameters) -> tuple[ToolDescription, ...]:
+    """The client's tools, as the model reads about them."""
+    return tuple(
+        ToolDescription(tool.name, tool.description, tool.parameters, tool.strict) for tool in parameters.tools
+    )
 
 
 async def _show_saved(reply: Reply, store: ReplyStore, steps: list[Step]) -> None:

@@ -22,7 +22,8 @@ class WayOfAsking:
     `model` is asked. `with_tools`: it may call tools, and reads their results as tool messages. `with_prefill`: it is given
     the beginning of a broken-off answer to continue; else it is told to go on (seam.py). `continuations` counts the answers
     that were broken off in this attempt. `refused_prefill` is the model that may not take prefill: it does not when it
-    answers without. `call_failed`: the model broke off in a tool call.
+    answers without. `call_failed`: the model broke off in a tool call. `keeps_tools`: a request named its tools, so that no
+    answer is made without them.
     """
 
     models: ModelCatalog
@@ -32,12 +33,14 @@ class WayOfAsking:
     continuations: int = 0
     refused_prefill: str | None = None
     call_failed: bool = False
+    keeps_tools: bool = False
 
     @classmethod
-    def of(cls, models: ModelCatalog, model: str) -> "WayOfAsking":
+    def of(cls, models: ModelCatalog, model: str, *, keeps_tools: bool = False) -> "WayOfAsking":
         """The way for a model of which nothing was refused yet."""
         bounds = models.with_fallback(model)
-        return cls(models, model, with_tools=bounds.tools, with_prefill=bounds.prefill)
+        with_tools = bounds.tools or keeps_tools
+        return cls(models, model, with_tools=with_tools, with_prefill=bounds.prefill, keeps_tools=keeps_tools)
 
     def after(self, failure: ModelError, request: ModelRequest, *, has_said: bool) -> AfterFailure:
         """Decide what is done after this failure of a request, and leave out what was the trouble.
@@ -59,7 +62,7 @@ class WayOfAsking:
             return "without_prefill"
         # A model that calls tools though it has none to call says nothing, or is refused by its endpoint.
         may_be_tools = is_refusal or isinstance(failure, ModelSaidNothing)
-        if may_be_tools and self.with_tools and (request.tools or request.has_tool_messages):
+        if may_be_tools and self.with_tools and not self.keeps_tools and (request.tools or request.has_tool_messages):
             self.with_tools = False
             return "without_tools"
         return "failed"
@@ -71,7 +74,7 @@ class WayOfAsking:
         self.continuations += 1
         self.call_failed = isinstance(failure, ModelToolCallFailed)
         if self.call_failed:
-            self.with_tools = False
+            self.with_tools = self.keeps_tools
         if self.models.fallback is not None and self.continuations >= FALLBACK_AFTER:
             self.model = self.models.fallback
             self.with_prefill = self.with_prefill and self.models.fallback_continues

@@ -154,7 +154,7 @@ class Attempts:
             try:
                 if another_goes_on:
                     await self._give_back(lease, claimed)
-                else:
+                elif not claimed.is_hidden:
                     await self.ask_for_summary(claimed.chat_id)
             except asyncio.CancelledError:
                 # The lease asked for it before the attempt ended by itself. The sweep does what is left.
@@ -214,10 +214,12 @@ class Attempts:
             return
         # The feed is told before the row says that the log is closed: until then, the sweep would tell it.
         of = (claimed.user_id, claimed.chat_id, lease.generation_id, claimed.assistant_message_id)
-        await tell_end(self.feed, *of, reply.outcome())
+        if not claimed.is_hidden:
+            await tell_end(self.feed, *of, reply.outcome())
         await note_closed(self.database, self.jobs, self.feed, lease.generation_id, lease.attempt, log_writer.sequence)
         is_well = reply.failure is None and model == self.answer_loop.models.default
-        await self.ask_for_summary(claimed.chat_id, is_well=is_well)
+        if not claimed.is_hidden:
+            await self.ask_for_summary(claimed.chat_id, is_well=is_well)
 
     async def _write_in_time(self, reply: Reply, store: ReplyStore, started: _Started) -> bool:
         """Write the reply within its time and its user's quota. A failure becomes the reply's.
@@ -275,7 +277,9 @@ class Attempts:
         return model
 
     def _tell(self, generation_id: GenerationId, claimed: Claimed, status: GenerationStatus) -> None:
-        """Tell the user's readers what the generation's status is now."""
+        """Tell the user's readers what the generation's status is now. Nothing is told of hidden chats."""
+        if claimed.is_hidden:
+            return
         moved = generation_status(claimed.chat_id, generation_id, claimed.assistant_message_id, status)
         self.feed.tell(claimed.user_id, moved)
 

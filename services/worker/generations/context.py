@@ -56,6 +56,7 @@ def assemble(
     vocabulary: Vocabulary,
     today: Today,
     is_short: bool = False,
+    instructions: str | None = None,
 ) -> Context:
     """The prompt: the system prompt, the memory with the history up to the question, then `after`.
 
@@ -65,13 +66,13 @@ def assemble(
     the model is to continue. `budget` is the prompt's size in tokens. When the history does not fit, its oldest messages are
     left out, but never the question, which goes before the memory too. Where there is little room, the pinned facts and the
     user's instructions go first, then what was looked up, then the segments and at most `max_facts` facts in all.
-    `is_short` is for models that a long system prompt confuses.
+    `is_short` is for models that a long system prompt confuses. `instructions` are the request's own, behind the system prompt.
     """
     *earlier, question = _said_once(history) or [ModelMessage("user", "")]
     pages = _newest_pages(pages, budget // PAGES_SHARE, vocabulary)
     quotations = [prompts.found_earlier(pages), *results]
     taken = sum(count_tokens(message, vocabulary) for message in (_asked(question, quotations), *after))
-    system = ModelMessage("system", prompts.system(today, is_short=is_short))
+    system = ModelMessage("system", prompts.system(today, instructions, is_short=is_short))
     room = budget - taken - count_tokens(system, vocabulary)
     told = Told(min(budget // MEMORY_SHARE, room) - _NOTICE_TOKENS, vocabulary, Mask(memory.forgotten_values))
     tell_first(told, memory)

@@ -93,6 +93,8 @@ async def load_history(db: Connection, claimed: Claimed) -> ChatHistory:
     Messages don't change, and what is active changes only while nothing is generated. So the watermark that was read with the
     memory still says which messages the memory covers.
     """
+    if claimed.parameters is not None and claimed.parameters.get("messages"):
+        return ChatHistory(ChatMemory(), [])  # the request brings its whole context along
     chat_id, question = claimed.chat_id, claimed.user_message_id
     memory = await read_memory(db, chat_id) or ChatMemory()
     values = {"chat": chat_id, "question": question, "watermark": memory.watermark}

@@ -8,14 +8,16 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from services.worker import prompts
 from services.worker.generations.context import Context, assemble
+from services.worker.generations.given_context import given_context
 from services.worker.generations.history import ChatHistory
 from services.worker.generations.seam import anchor_of
 from services.worker.generations.steps import Step, to_model_messages, to_quoted_results
 from services.worker.models.capabilities import AnswerBounds, ModelCatalog, learn_context
-from services.worker.models.port import ModelMessage, ToolDescription
+from services.worker.models.port import NO_PARAMETERS, ModelMessage, ToolDescription
 from services.worker.models.tokens import count_text, count_tokens
 from services.worker.prompts import Today
 from shared.errors import PromptTooLong
+from shared.generations.parameters import Parameters
 from shared.telemetry.logs import get_logger
 
 log = get_logger(__name__)
@@ -28,11 +30,12 @@ MOST_REFUSALS: Final = 5
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """What all prompts of one reply have in common: the user's date, how many facts are told, and the tools on offer."""
+    """What all prompts of one reply have in common: the date, how many facts are told, the tools, and what the request asks."""
 
     today: Today
     max_facts: int
     tools: Sequence[ToolDescription] = ()
+    parameters: Parameters = NO_PARAMETERS
 
     def build(
         self,
@@ -51,18 +54,19 @@ class Prompt:
         vocabulary, today = bounds.vocabulary, self.today
         offered = self.tools if with_tools else ()
         tools_size = sum(int(count_text(repr(tool), vocabulary)) for tool in offered)
+        if self.parameters.is_whole_context:
+            after = to_model_messages(steps, max_tokens=bounds.prompt_tokens // RESULTS_SHARE, vocabulary=vocabulary)
+            context = given_context(self.parameters, [*after, *_to_continue(said, by_prefill=by_prefill)], vocabulary)
+            return replace(context, tokens=context.tokens + tools_size)
         budget = bounds.prompt_tokens - tools_size
         fixed = [
-            ModelMessage("system", prompts.system(today, is_short=bounds.short_prompt)),
+            ModelMessage("system", prompts.system(today, self.parameters.instructions, is_short=bounds.short_prompt)),
             ModelMessage("user", history.question),
         ]
         room = budget - sum(count_tokens(message, vocabulary) for message in fixed)
         most = max(0, min(budget // RESULTS_SHARE, room))
         after = to_model_messages(steps, max_tokens=most, vocabulary=vocabulary) if with_tools else []
-        if said:
-            after.append(ModelMessage("assistant", said))
-            if not by_prefill:
-                after.append(ModelMessage("user", prompts.go_on(anchor_of(said))))
+        after += _to_continue(said, by_prefill=by_prefill)
         context = assemble(
             history.memory,
             history.messages,
@@ -75,8 +79,17 @@ class Prompt:
             vocabulary=vocabulary,
             today=today,
             is_short=bounds.short_prompt,
+            instructions=self.parameters.instructions,
         )
         return replace(context, tokens=context.tokens + tools_size)
+
+
+def _to_continue(said: str, *, by_prefill: bool) -> list[ModelMessage]:
+    """The messages with which a model goes on with what was said; none where nothing was."""
+    if not said:
+        return []
+    begun = ModelMessage("assistant", said)
+    return [begun] if by_prefill else [begun, ModelMessage("user", prompts.go_on(anchor_of(said)))]
 
 
 def today_in(time_zone: str | None) -> Today:

@@ -44,6 +44,7 @@ class LostGeneration(NamedTuple):
     traceparent: str | None
     user_id: UserId
     chat_id: ChatId
+    is_hidden: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +90,9 @@ class Recovery:
             with bound_contextvars(generation_id=str(one.id)), bound_trace(read_traceparent(one.traceparent)):
                 if one.status == GenerationStatus.QUEUED:
                     log.warning("generation_lost", attempt=one.attempt)
+                    if one.is_hidden:
+                        self.jobs.generate(one.id)
+                        continue
                     send(
                         self.jobs,
                         self.feed,
@@ -121,7 +125,8 @@ class Recovery:
         generation, outcome, _ = unclosed
         if await self.stream_log.head(generation.id) is None:
             of = (generation.user_id, generation.chat_id, generation.id, generation.message_id)
-            await tell_end(self.feed, *of, outcome)
+            if not generation.is_hidden:
+                await tell_end(self.feed, *of, outcome)
             await note_closed(self.database, self.jobs, self.feed, generation.id, generation.attempt, None)
             return
         try:

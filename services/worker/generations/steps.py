@@ -4,7 +4,7 @@ Steps are saved before readers see them, so that no call is made twice.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
@@ -38,6 +38,8 @@ REPEATED: Final = ToolFailure(
     "This call was asked for twice.",
     "This call was not made: another call of the same step has the same arguments. Use the result of that call.",
 )
+MAX_CLIENT_CALLS: Final = 128
+"""So many calls of the client's tools one step may have."""
 MIN_CONTENT_TOKENS: Final = 50
 """How many tokens of each record's content the model gets at least."""
 EXCERPT_CHARS: Final = 240
@@ -49,6 +51,7 @@ class ToolUse:
     """A tool call, and its outcome once it has one. `arguments` is None when the model sent no JSON object.
 
     `operation_id` is what the call proposed to a person; None where it proposed nothing. `decision` is what became of it.
+    `by_client`: the client makes the call, so it has no outcome here.
     """
 
     id: str
@@ -57,6 +60,7 @@ class ToolUse:
     outcome: ToolResult | ToolFailure | None = None
     operation_id: str | None = None
     decision: ApprovalStatus | None = None
+    by_client: bool = False
 
     @property
     def result(self) -> ToolResult | None:
@@ -81,21 +85,34 @@ class Step:
     text: str
     calls: list[ToolUse] = field(default_factory=list)
 
+    @property
+    def is_for_client(self) -> bool:
+        """Whether the answer ends here, since the client makes a call."""
+        return any(call.by_client for call in self.calls)
 
-def new_step(text: str, calls: Sequence[ToolCall], earlier: Sequence[Step] = ()) -> Step:
+
+def new_step(
+    text: str, calls: Sequence[ToolCall], earlier: Sequence[Step] = (), of_client: Collection[str] = ()
+) -> Step:
     """The step that the model asks for. Ids that a call of an earlier step has as well get a number behind them.
 
-    Of the calls, at most MAX_CALLS are made, and none twice. The others have their outcome from the beginning.
+    Of the calls, at most MAX_CALLS are made, and none twice. The others have their outcome from the beginning. Calls of the
+    client's tools, whose names are `of_client`, are all kept as they are, up to MAX_CLIENT_CALLS.
     """
     taken = {call.id for step in earlier for call in step.calls}
     asked = set[str]()
     uses: list[ToolUse] = []
-    for call in calls[:MAX_TOLD_CALLS]:
+    ours = [call for call in calls if call.name not in of_client][:MAX_TOLD_CALLS]
+    theirs = [call for call in calls if call.name in of_client][:MAX_CLIENT_CALLS]
+    for call in (call for call in calls if call in ours or call in theirs):
         call_id, number = call.id, len(taken)
         while call_id in taken:
             number += 1
             call_id = f"{call.id}-{number}"
         taken.add(call_id)
+        if call in theirs:
+            uses.append(ToolUse(call_id, call.name, call.arguments, by_client=True))
+            continue
         same = json.dumps([call.name, call.arguments], sort_keys=True)
         outcome = REPEATED if same in asked else TOO_MANY if len(asked) >= MAX_CALLS else None
         if outcome is None:
@@ -121,7 +138,8 @@ def _dump_use(call: ToolUse) -> Json:
     kind = "result" if isinstance(call.outcome, ToolResult) else "failure"
     outcome = {kind: _dump_outcome(call.outcome)} if call.outcome is not None else {}
     proposed = {"operation": call.operation_id, "decision": call.decision} if call.operation_id else {}
-    return {"id": call.id, "name": call.name, "arguments": call.arguments, **outcome, **proposed}
+    whose = {"by_client": True} if call.by_client else {}
+    return {"id": call.id, "name": call.name, "arguments": call.arguments, **outcome, **proposed, **whose}
 
 
 def _dump_outcome(outcome: ToolResult | ToolFailure) -> Json:
@@ -165,7 +183,7 @@ def _load_use(call: Json) -> ToolUse:
     elif "failure" in call:
         outcome = ToolFailure(**call["failure"])
     of = (call.get("operation"), call.get("decision"))
-    return ToolUse(call["id"], call["name"], call["arguments"], outcome, *of)
+    return ToolUse(call["id"], call["name"], call["arguments"], outcome, *of, by_client=call.get("by_client", False))
 
 
 def _load_first_form(call: Json) -> ToolUse:
@@ -187,7 +205,7 @@ def waiting_last(calls: Sequence[ToolUse]) -> list[ToolUse]:
 
 def call_frame(call: ToolUse) -> Frame:
     """The frame that shows a call."""
-    return frames.tool_input(call.id, call.name, call.arguments or {})
+    return frames.tool_input(call.id, call.name, call.arguments or {}, by_client=call.by_client)
 
 
 def _approval_frames(call: ToolUse) -> list[Frame]:

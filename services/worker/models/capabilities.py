@@ -1,4 +1,4 @@
-"""What each model can do: one table, which settings override, and the models that this service offers."""
+"""What each model can do: a table (shared/model_families.py) that settings override; and the models that are offered."""
 
 import time
 from collections.abc import Mapping
@@ -7,6 +7,7 @@ from typing import Final, NamedTuple
 
 from services.worker.models.tokens import Vocabulary, vocabulary_of
 from shared.errors import PromptTooLong
+from shared.model_families import family_of
 from shared.telemetry.logs import get_logger
 
 log = get_logger(__name__)
@@ -17,38 +18,6 @@ NAMED_HOLDS: Final = 3_600.0
 """Seconds for which a limit counts that an endpoint named. It may be that of a minute, or of a plan that changes."""
 GUESS_HOLDS: Final = 600.0
 """Seconds for which a guess counts."""
-
-
-@dataclass(frozen=True, slots=True)
-class Family:
-    """What all models have in common whose names begin with `prefix`.
-
-    `tools`: they can call tools. `prefill`: they can continue a text of which they are given the beginning.
-    `reasoning_format`: what a request has to say so that reasoning comes apart from the text; None where it does
-    anyway. `brief_effort`: the reasoning effort for titles, summaries and search questions; None where a model knows no efforts.
-    `efforts`: the reasoning efforts that they know. `suggests`: where they can't call tools, they can be asked whether a
-    tool should be called. `short_prompt`: a long system prompt confuses them. `summarizes`: they are worth asking for
-    summaries.
-    """
-
-    prefix: str
-    tools: bool = True
-    prefill: bool = True
-    reasoning_format: str | None = None
-    brief_effort: str | None = None
-    efforts: tuple[str, ...] = ()
-    suggests: bool = True
-    short_prompt: bool = False
-    summarizes: bool = True
-
-
-FAMILIES: Final = (
-    Family("openai/gpt-oss", prefill=False, brief_effort="low", efforts=("low", "medium", "high")),
-    Family("qwen/qwen3", reasoning_format="parsed"),
-    Family("deepseek-r1", reasoning_format="parsed"),
-    Family("smollm2-135m", tools=False, suggests=False, short_prompt=True, summarizes=False),
-)
-OTHERS: Final = Family("")
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +99,7 @@ class ModelCatalog:
         """What this model can do."""
         known = self.contexts.get(model, self.context_tokens)
         context = min(known, self.learned.context_of(model) or known)
-        family = next((family for family in FAMILIES if model.startswith(family.prefix)), OTHERS)
+        family = family_of(model)
         return Capabilities(
             tools=family.tools and self.tools,
             prefill=family.prefill and self.prefill and model not in self.learned.without_prefill,

@@ -6,21 +6,27 @@ A provider is one folder beside this file that has a `ChatModel`, and one line i
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Final, Literal, Protocol
 
+from shared.generations.parameters import NamedTool, Parameters, ToolChoice
 from shared.protocol.frames import FinishReason
 from shared.token_usage import TokenUsage
 
 Role = Literal["system", "user", "assistant", "tool"]
+NO_PARAMETERS: Final = Parameters()
 
 
 @dataclass(frozen=True, slots=True)
 class ToolDescription:
-    """A tool as the model reads about it. `parameters` is the JSON schema of the arguments, an object."""
+    """A tool as the model reads about it. `parameters` is the JSON schema of the arguments, an object.
+
+    `strict`: the arguments have to fit the schema; None for the model's default.
+    """
 
     name: str
     description: str
     parameters: Mapping[str, Any]
+    strict: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +58,8 @@ class ModelRequest:
     `model` is the model's name at its provider. When the last message is the assistant's, the model continues it.
     The model may call any of the `tools`. `max_tokens` bounds the answer; None means the provider's own bound.
     `is_brief`: nobody reads the answer while it comes. The model thinks as little as it can, and all of the text may come at
-    the end. `may_be_empty`: an answer that says nothing is no failure.
+    the end. `may_be_empty`: an answer that says nothing is no failure. `tool_choice` says whether, or which, tool is called; None
+    leaves that to the model. Of the `parameters`, the provider passes on how the model samples, stops, reasons and formats.
     """
 
     model: str
@@ -61,6 +68,8 @@ class ModelRequest:
     max_tokens: int | None = None
     is_brief: bool = False
     may_be_empty: bool = False
+    tool_choice: ToolChoice | NamedTool | None = None
+    parameters: Parameters = NO_PARAMETERS
 
     @property
     def continues_text(self) -> bool:

@@ -5,7 +5,7 @@ A set has the tools that are on offer in every chat. `in_chat` gives the set for
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Final
 
 from pydantic import BaseModel, ValidationError
@@ -35,6 +35,10 @@ class Toolset:
         """The tools that are on offer for an answer in this chat. They are closed with this set, not by themselves."""
         offered = [tool for made in self._chat_tools if (tool := made.in_chat(chat)) is not None]
         return Toolset([*self._tools.values(), *offered]) if offered else self
+
+    def named(self, names: Collection[str] | None) -> "Toolset":
+        """The tools of these names; all where that is None. Names that no tool has name nothing."""
+        return self if names is None else Toolset([tool for name, tool in self._tools.items() if name in names])
 
     async def aclose(self) -> None:
         """Close all tools."""

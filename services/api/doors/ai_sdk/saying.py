@@ -4,7 +4,7 @@ import hashlib
 import json
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 from services.api.doors.ai_sdk import queries
 from services.api.doors.ai_sdk.asked import Asked
@@ -96,7 +96,7 @@ async def _say_in(
     if found is not None and found.content == asked.content and _is_repeated(asked, found):
         return Answering(found.generation_id, found.reply_id, is_new=False)
     key = _key(chat_id, asked, found)
-    options = {"model": asked.model, "time_zone": asked.time_zone, "key": key}
+    options: dict[str, Any] = {"model": asked.model, "time_zone": asked.time_zone, "key": key}
     if found is None:
         new = NewTurn(user_id, chat_id, asked.content, asked.on_conflict, client_id=asked.message_id, **options)
         turn = await accept(database, streams, jobs, metrics, limits, new)

@@ -10,7 +10,7 @@ from typing import Any, Final
 from services.worker.models.port import ToolCall
 from shared.protocol.encoding import clean
 
-MAX_ARGUMENTS_CHARS: Final = 20_000
+MAX_ARGUMENTS_CHARS: Final = 200_000
 """Of all tool calls of an answer together, with their names."""
 MAX_ARGUMENTS_DEPTH: Final = 20
 MAX_CALL_DEPTH: Final = 3

@@ -15,6 +15,7 @@ from services.worker.models.groq.chunks import read_chunk
 from services.worker.models.groq.transport import PATIENCE, Completions, Patience
 from services.worker.models.port import ModelChunk, ModelMessage, ModelRequest, RetryNotice, ToolDescription
 from shared import errors
+from shared.generations.parameters import NamedTool, ResponseFormat
 from shared.proxies import find_way
 from shared.telemetry.logs import get_logger
 from shared.urls import GROQ_URL
@@ -119,6 +120,8 @@ class GroqModel:
         """What the request says about reasoning; all None where the endpoint refuses these parameters for the model."""
         can = self._catalog.of(request.model)
         effort = can.brief_effort if request.is_brief else can.reasoning_effort
+        if request.parameters.reasoning_effort is not None:
+            effort = None  # what a client asks for is not left out when it is refused
         named = {"reasoning_effort": effort, "reasoning_format": can.reasoning_format}
         carried: dict[str, str | None] = {name: value for name, value in named.items() if value is not None}
         return _without(carried) if request.model in self._refuses_parameters else carried
@@ -130,7 +133,7 @@ class GroqModel:
             options["tools"] = _functions(request.tools)
         if request.max_tokens:
             options["max_tokens"] = request.max_tokens
-        return options
+        return options | _asked_for(request)
 
 
 def _without(parameters: dict[str, str | None]) -> dict[str, str | None]:
@@ -138,12 +141,48 @@ def _without(parameters: dict[str, str | None]) -> dict[str, str | None]:
     return dict.fromkeys(parameters)
 
 
+def _asked_for(request: ModelRequest) -> dict[str, Any]:
+    """What the client asks of the model, in the form that Groq's API takes. What it does not ask for is not sent."""
+    of = request.parameters
+    named = ("temperature", "top_p", "seed", "presence_penalty", "frequency_penalty", "reasoning_effort")
+    options: dict[str, Any] = {name: value for name in named if (value := getattr(of, name)) is not None}
+    if of.stop:
+        options["stop"] = list(of.stop)
+    if of.response_format is not None and of.response_format.type != "text":
+        options["response_format"] = _format(of.response_format)
+    if request.tools:
+        if of.parallel_tool_calls is not None:
+            options["parallel_tool_calls"] = of.parallel_tool_calls
+        if isinstance(request.tool_choice, NamedTool):
+            options["tool_choice"] = {"type": "function", "function": {"name": request.tool_choice.name}}
+        elif request.tool_choice is not None:
+            options["tool_choice"] = request.tool_choice
+    return options
+
+
+def _format(asked: ResponseFormat) -> dict[str, Any]:
+    if asked.type == "json_object":
+        return {"type": "json_object"}
+    schema = {
+        "name": asked.name,
+        "description": asked.description,
+        "schema": asked.json_schema,
+        "strict": asked.strict,
+    }
+    return {"type": "json_schema", "json_schema": {name: value for name, value in schema.items() if value is not None}}
+
+
 def _functions(tools: Iterable[ToolDescription]) -> list[dict[str, Any]]:
     """The tools, in the form that Groq's API takes."""
     return [
         {
             "type": "function",
-            "function": {"name": tool.name, "description": tool.description, "parameters": dict(tool.parameters)},
+            "function": {
+                "name": tool.name,
+                "description": tool.description,
+                "parameters": dict(tool.parameters),
+                **({"strict": tool.strict} if tool.strict is not None else {}),
+            },
         }
         for tool in tools
     ]
