@@ -62,6 +62,7 @@ CortexAIError
 ├── NotFound              absent, or not yours: the same answer
 │   ├── ChatNotFound
 │   ├── MessageNotFound
+│   ├── ModelNotFound
 │   ├── GenerationNotFound
 │   ├── SessionNotFound
 │   ├── DataSourcesOff
@@ -113,6 +114,7 @@ CortexAIError
 │   ├── SecondFactorUnavailable
 │   ├── ProviderUnavailable
 │   ├── CommitTimedOut
+│   ├── CompletionTimedOut
 │   └── QueueFull
 ├── WorkerLost            too many workers died over one answer
 ├── OperationSuperseded   another worker commits this operation now
@@ -594,6 +596,12 @@ class MessageNotFound(NotFound):
     code = "message_not_found"
 
 
+class ModelNotFound(NotFound):
+    """There is no such model here."""
+
+    code = "model_not_found"
+
+
 class GenerationNotFound(NotFound):
     """There is no such generation."""
 
@@ -903,6 +911,12 @@ class CommitTimedOut(Unavailable):
     """This was tried several times and did not come to its end in time; nothing was changed."""
 
     code = "commit_timed_out"
+
+
+class CompletionTimedOut(Unavailable):
+    """The answer took too long. Ask for a stream, or for less."""
+
+    code = "completion_timed_out"
 
 
 class TooBusy(Unavailable):

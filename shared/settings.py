@@ -367,6 +367,7 @@ class Settings(RedisSettings, DatabaseSettings, AccountSettings):
     model_tools: bool = True
 
     user_max_live_generations: int = Field(default=4, ge=1, le=1000)
+    completion_wait_seconds: float = Field(default=600, ge=1, le=3600)
     queue_max_depth: int = Field(default=1000, ge=1, le=100_000)
     user_daily_tokens: int | None = Field(default=None, ge=1)
 

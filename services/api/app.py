@@ -54,13 +54,14 @@ from services.api.chats import trash_router as chat_trash
 from services.api.chats import versions_router as chat_versions
 from services.api.data_sources import router as data_sources
 from services.api.dependencies import SecuredRoutes
-from services.api.doors import ai_sdk, native
+from services.api.doors import ai_sdk, native, openai
 from services.api.doors.native.openapi import describe_errors
 from services.api.feed import router as feed
 from services.api.generations import queries
 from services.api.generations import router as generations
 from services.api.head_requests import HeadRequests
 from services.api.job_sender import open_job_sender
+from services.api.left_tasks import LeftTasks
 from services.api.limits import Limits
 from services.api.memory import router as memory
 from services.api.memory import shared_router as shared_memory
@@ -92,7 +93,7 @@ from shared.telemetry.metrics import Metrics, NullMetrics
 
 log = get_logger(__name__)
 
-DOORS: Final = (native.DOOR, ai_sdk.DOOR)
+DOORS: Final = (native.DOOR, ai_sdk.DOOR, openai.DOOR)
 """The front doors. A path belongs to the door with the longest prefix."""
 
 
@@ -233,6 +234,8 @@ async def _open_resources(settings: Settings, metrics: Metrics) -> AsyncIterator
         stack.push_async_callback(background.end, asyncio.create_task(watch.run()))
         access = open_access(settings)
         tries = await stack.enter_async_context(_open_tries(settings, secret, others))
+        left_tasks = LeftTasks(tell_failure)
+        stack.push_async_callback(left_tasks.finish)
         yield Resources(
             limits=_limits(settings),
             database=database,
@@ -260,6 +263,7 @@ async def _open_resources(settings: Settings, metrics: Metrics) -> AsyncIterator
             keyring=access.keyring if access else None,
             code_tries=LoginTries(tries, _try_limits(settings), kind="code_", window=CODE_WINDOW),
             code_turns=FairQueue(1),
+            left_tasks=left_tasks,
             reauthenticate_after=timedelta(seconds=settings.reauthenticate_after_seconds),
             password_login=settings.password_login,
             oidc=await stack.enter_async_context(_open_oidc(settings, LoginStates(tries, secret, others))),
@@ -326,6 +330,7 @@ def _limits(settings: Settings) -> Limits:
         kept_messages=settings.history_window + settings.summary_chunk_messages - 1,
         trash_days=settings.chat_trash_days,
         model_tools=settings.model_tools,
+        completion_seconds=settings.completion_wait_seconds,
         proposals=Bounds(settings.operations_max_pending, timedelta(seconds=settings.operation_expire_seconds)),
     )
 

@@ -17,6 +17,7 @@ from services.api.auth.session_lookup import SessionLookup
 from services.api.auth.signup_limit import SignupLimit
 from services.api.auth.stored_costs import StoredCosts
 from services.api.auth.stream_tickets import StreamTickets
+from services.api.left_tasks import LeftTasks
 from services.api.limits import Limits
 from services.api.queue_positions import QueuePositions
 from services.api.stream_slots import StreamSlots
@@ -37,6 +38,7 @@ class Resources:
     `message_rate` and `ticket_rate` bound what a user asks for a minute.
     `refreshes` bounds how many refresh tokens are exchanged at a time; `refresh_grace` is for how long a used one is answered.
     `data_sources` and `keyring` are None where the operator has given no keys.
+    `left_tasks` goes on with what a request has begun whose client has left.
     `code_tries` counts wrong codes of second factors, as `tries` counts wrong passwords; `code_turns` has codes looked at one by
     one. `reauthenticate_after` is how long
     somebody who has proved the password need not prove it again. `mails` bounds the mails that are asked for; `has_mail`: they
@@ -69,6 +71,7 @@ class Resources:
     keyring: Keyring | None
     code_tries: LoginTries
     code_turns: FairQueue
+    left_tasks: LeftTasks
     reauthenticate_after: timedelta
     password_login: bool
     oidc: OidcLogins

@@ -25,7 +25,7 @@ _UNSTORABLE: Final = re.compile("[\0\ud800-\udfff]")
 Json = dict[str, Any]
 
 
-def _storable(value: Any, depth: int = 0) -> Any:  # noqa: ANN401 - any JSON
+def check_storable(value: Any, depth: int = 0) -> Any:  # noqa: ANN401 - any JSON
     """Refuse texts that PostgreSQL can't store, and JSON that nests too deeply."""
     if depth > MAX_DEPTH:
         raise ValueError(f"must not nest more than {MAX_DEPTH} deep")
@@ -35,17 +35,17 @@ def _storable(value: Any, depth: int = 0) -> Any:  # noqa: ANN401 - any JSON
                 raise ValueError("must not contain the NUL character, nor half a surrogate pair")
         case list():
             for item in value:
-                _storable(item, depth + 1)
+                check_storable(item, depth + 1)
         case dict():
             for name, item in value.items():
-                _storable(name, depth + 1)
-                _storable(item, depth + 1)
+                check_storable(name, depth + 1)
+                check_storable(item, depth + 1)
         case _:
             pass
     return value
 
 
-Storable = AfterValidator(_storable)
+Storable = AfterValidator(check_storable)
 LongText = Annotated[str, StringConstraints(max_length=MAX_TEXT_CHARS), Storable]
 Name = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9_-]+$", max_length=MAX_NAME_CHARS)]
 """Of a tool, or of a response format."""

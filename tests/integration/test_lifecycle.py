@@ -309,7 +309,7 @@ async def test_a_generation_whose_lease_has_expired_is_queued_again(database: Da
     (lost,) = await run(database, recover.take_over_expired())
     row = await row_of(database, generation)
     of = (row.user_id, row.chat_id)
-    assert tuple(lost) == (generation, "queued", 1, row.assistant_message_id, None, None, *of)
+    assert tuple(lost) == (generation, "queued", 1, row.assistant_message_id, None, None, *of, False)
     assert (row.status, row.lease_expires_at, row.finished_at, row.error_code) == ("queued", None, None, None)
     assert await claim(database, generation) == 2
 

@@ -19,8 +19,8 @@ from services.api.chats.search_router import Words
 from services.api.doors.ai_sdk import plain_text
 from services.api.doors.ai_sdk.router import NameInPath
 from services.api.doors.ai_sdk.schemas import Approval, ChatRequest, LastMessage, Part
+from services.api.doors.headers import idempotency_key
 from services.api.doors.native import problem_json
-from services.api.doors.native.headers import idempotency_key
 from services.api.doors.native.negotiation import prefers_async, wants_json
 from services.api.fields import BigIntId, Body, Uuid
 from services.api.media_ranges import accepted

@@ -16,7 +16,7 @@ from services.api.dependencies import (
     GenerationStreamReader,
     TakesStreamSlot,
 )
-from services.api.doors.native.headers import IdempotencyKey, LastEventId
+from services.api.doors.headers import IdempotencyKey, LastEventId
 from services.api.doors.native.negotiation import prefers_async, wants_json
 from services.api.doors.native.responses import accepted_response
 from services.api.doors.native.schemas import Accepted, EditedMessage, NewMessage, NewVersion

@@ -1,4 +1,4 @@
-"""The request headers that the native door reads: Idempotency-Key and Last-Event-ID."""
+"""Request headers that doors read: Idempotency-Key and Last-Event-ID."""
 
 import re
 from typing import Annotated, Final

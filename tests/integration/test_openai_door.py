@@ -1,0 +1,323 @@
+"""OpenAI's door as its wire has it: chunks, whole answers, errors, and what becomes of an answer whose client leaves."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, cast
+from uuid import UUID, uuid4
+
+import httpx
+import pytest
+
+from services.worker.runtime import Worker
+from shared.ids import GenerationId
+from shared.settings import Settings
+from tests.doubles import groq_control
+from tests.integration.conftest import serve
+from tests.support.clients import NO_TLS, Client, numbered
+from tests.support.turns import execute
+
+PATH = "/v1/chat/completions"
+WEATHER = {
+    "type": "function",
+    "function": {"name": "weather", "description": "Tells it.", "parameters": {"type": "object"}},
+}
+OLDEST_QUEUED = "SELECT id FROM generations WHERE status = 'queued' ORDER BY id LIMIT 1"
+
+
+def asking(text: str, **options: Any) -> dict[str, Any]:  # noqa: ANN401 - any JSON
+    """The body of a request."""
+    return {"model": "double", "messages": [{"role": "user", "content": text}], **options}
+
+
+@pytest.fixture
+async def answering(worker: Worker, database_url: str) -> AsyncIterator[None]:
+    """A worker that takes what is queued."""
+
+    async def take() -> None:
+        while True:
+            await worker.attempts.run(await first_queued(database_url))
+
+    taking = asyncio.create_task(take())
+    yield
+    taking.cancel()
+    await asyncio.gather(taking, return_exceptions=True)
+
+
+async def first_queued(database_url: str) -> GenerationId:
+    """The generation that was accepted first of those that no worker has, once there is one."""
+    async with asyncio.timeout(10):
+        while not (found := await asyncio.to_thread(execute, database_url, OLDEST_QUEUED)):  # noqa: ASYNC110 - no event
+            await asyncio.sleep(0.05)
+    return GenerationId(cast("UUID", found[0][0]))
+
+
+@asynccontextmanager
+async def streaming(client: Client, body: dict[str, Any], **headers: str) -> AsyncIterator[httpx.Response]:
+    """The response to a request for a stream."""
+    async with client.http.stream("POST", PATH, json={**body, "stream": True}, headers=headers) as response:
+        yield response
+
+
+async def events_of(response: httpx.Response) -> list[Any]:
+    """The events of a stream, each as JSON; the last one as text."""
+    assert response.status_code == 200, await response.aread()
+    lines = [line.removeprefix("data: ") async for line in response.aiter_lines() if line.startswith("data: ")]
+    return [json.loads(line) if line.startswith("{") else line for line in lines]
+
+
+def text_of(chunks: list[Any]) -> str:
+    """The text of chunks."""
+    choices = [choice for chunk in chunks if isinstance(chunk, dict) for choice in chunk.get("choices", ())]
+    return "".join(choice["delta"].get("content") or "" for choice in choices)
+
+
+@pytest.mark.usefixtures("answering")
+async def test_an_answer_is_streamed_as_openai_streams_it(client: Client) -> None:
+    async with streaming(client, asking("Hello [[tokens=5]]")) as response:
+        assert response.headers["content-type"].startswith("text/event-stream")
+        events = await events_of(response)
+    *chunks, done = events
+    assert done == "[DONE]"
+    assert text_of(chunks) == numbered(5)
+    first, last = chunks[0], chunks[-1]
+    assert first["choices"][0]["delta"] == {"role": "assistant", "content": "", "refusal": None}
+    assert [chunk["choices"][0]["finish_reason"] for chunk in chunks] == [None] * (len(chunks) - 1) + ["stop"]
+    assert last["choices"][0]["delta"] == {}
+    assert {(one["id"], one["object"], one["created"], one["model"]) for one in chunks} == {
+        (first["id"], "chat.completion.chunk", first["created"], "double")
+    }
+    assert first["id"].startswith("chatcmpl-")
+    assert all("usage" not in chunk for chunk in chunks)
+
+
+@pytest.mark.usefixtures("answering")
+async def test_the_last_chunk_counts_the_tokens_where_that_is_asked_for(client: Client, database_url: str) -> None:
+    body = asking("Hello [[tokens=5]]", stream_options={"include_usage": True})
+    async with streaming(client, body) as response:
+        *chunks, last, _ = await events_of(response)
+    assert all(chunk["usage"] is None for chunk in chunks)
+    assert last["choices"] == []
+    ((prompt, completion, total),) = execute(
+        database_url, "SELECT prompt_tokens, completion_tokens, total_tokens FROM model_calls"
+    )
+    assert last["usage"] == {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": total}
+
+
+@pytest.mark.usefixtures("answering")
+async def test_odd_texts_come_whole(client: Client) -> None:
+    async with streaming(client, asking("Hello [[tokens=300 text=specials]]")) as response:
+        streamed = text_of(await events_of(response))
+    whole = (await client.http.post(PATH, json=asking("Hello [[tokens=300 text=specials]]"))).json()
+    assert streamed == whole["choices"][0]["message"]["content"]
+    assert len(streamed) > 200
+
+
+@pytest.mark.usefixtures("answering")
+async def test_an_answer_that_is_not_streamed_is_one_object(client: Client) -> None:
+    response = await client.http.post(PATH, json=asking("Hello [[tokens=5 reasoning=2]]"))
+    answer = response.json()
+    assert (response.status_code, answer["object"]) == (200, "chat.completion")
+    (choice,) = answer["choices"]
+    assert choice == {
+        "index": 0,
+        "message": {
+            "role": "assistant",
+            "content": numbered(5),
+            "refusal": None,
+            "reasoning_content": "r1 r2 ",
+        },
+        "logprobs": None,
+        "finish_reason": "stop",
+    }
+    assert answer["usage"]["total_tokens"] == sum(
+        answer["usage"][name] for name in ("prompt_tokens", "completion_tokens")
+    )
+
+
+@pytest.mark.usefixtures("answering")
+async def test_calls_of_tools_come_as_deltas_and_as_a_whole(client: Client, groq_url: str) -> None:
+    mark, arguments = uuid4().hex, [{"city": "Rome"}, {"city": "Ürümqi" * 1_000}]
+    for _ in range(2):
+        await groq_control.script(groq_url, "tool=weather after=2", marker=mark, arguments=arguments)
+    async with streaming(client, asking(mark, tools=[WEATHER])) as response:
+        *chunks, _ = await events_of(response)
+    assert chunks[-1]["choices"][0]["finish_reason"] == "tool_calls"
+    calls = dict[int, dict[str, str]]()
+    for delta in (call for chunk in chunks for call in chunk["choices"][0]["delta"].get("tool_calls", ())):
+        call = calls.setdefault(delta["index"], {"id": delta.get("id", ""), "name": "", "arguments": ""})
+        call["name"] += delta["function"].get("name", "")
+        call["arguments"] += delta["function"]["arguments"]
+    assert [json.loads(call["arguments"]) for call in calls.values()] == arguments
+    assert {call["name"] for call in calls.values()} == {"weather"}
+    assert len({call["id"] for call in calls.values()}) == 2
+
+    whole = (await client.http.post(PATH, json=asking(mark, tools=[WEATHER]))).json()["choices"][0]
+    assert whole["finish_reason"] == "tool_calls"
+    assert [json.loads(call["function"]["arguments"]) for call in whole["message"]["tool_calls"]] == arguments
+
+
+@pytest.mark.usefixtures("answering")
+async def test_an_answer_that_fails_ends_the_stream_with_an_error(client: Client) -> None:
+    async with streaming(client, asking("Hello [[fault=401]]")) as response:
+        *_, last = await events_of(response)
+    assert last["error"]["code"] == "model_auth_failed"
+    assert set(last["error"]) == {"message", "type", "param", "code"}
+    refused = await client.http.post(PATH, json=asking("Hello [[fault=401]]"))
+    assert (refused.status_code, refused.json()["error"]["code"]) == (502, "model_auth_failed")
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "param", "code"),
+    [
+        (asking("a", n=2), 400, "n", "validation_failed"),
+        (asking("a", logprobs=True), 400, "logprobs", "validation_failed"),
+        (asking("a", audio={"voice": "alloy"}), 400, "audio", "validation_failed"),
+        (asking("a", modalities=["text", "audio"]), 400, "modalities", "validation_failed"),
+        (asking("a", logit_bias={"50256": -100}), 400, "logit_bias", "validation_failed"),
+        (asking("a", functions=[{"name": "a"}]), 400, "functions", "validation_failed"),
+        (asking("a", store=True), 400, "store", "validation_failed"),
+        (asking("a", web_search_options={}), 400, "web_search_options", "validation_failed"),
+        (asking("a", temperature=3), 400, "temperature", "validation_failed"),
+        (asking("a", stop=["a", "b", "c", "d", "e"]), 400, "stop", "validation_failed"),
+        (asking("a", stream_options={"include_usage": True}), 400, "stream_options", "validation_failed"),
+        (asking("a", top_k=3), 400, "top_k", "unknown_parameter"),
+        (asking("a", reasoning_effort="low"), 400, "reasoning_effort", "unsupported_parameter"),
+        (asking("a", tool_choice="required"), 400, "tool_choice", "validation_failed"),
+        (asking("a", tools=[WEATHER, WEATHER]), 400, "tools", "validation_failed"),
+        (asking("a", response_format={"type": "json_schema"}), 400, "response_format.json_schema", "validation_failed"),
+        (asking("a", model="gpt-9"), 404, "model", "model_not_found"),
+        ({"model": "double"}, 400, "messages", "validation_failed"),
+        ({"model": "double", "messages": []}, 400, "messages", "validation_failed"),
+        ({"messages": [{"role": "user", "content": "a"}]}, 400, "model", "validation_failed"),
+        (
+            asking("a", messages=[{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:"}}]}]),
+            400,
+            "messages.0.content.0",
+            "part_not_supported",
+        ),
+        (asking("a", messages=[{"role": "user"}]), 400, "messages.0.content", "validation_failed"),
+        (
+            asking("a", messages=[{"role": "tool", "content": "a", "tool_call_id": "1"}]),
+            400,
+            "messages.0.tool_call_id",
+            "validation_failed",
+        ),
+        (asking("a\0"), 400, "messages.0.content", "validation_failed"),
+    ],
+    ids=lambda value: json.dumps(value)[:60] if isinstance(value, dict) else None,
+)
+async def test_what_can_not_be_done_is_refused_by_its_name(
+    client: Client, body: dict[str, Any], status: int, param: str, code: str, database_url: str
+) -> None:
+    refused = await client.http.post(PATH, json=body)
+    error = refused.json()["error"]
+    assert (refused.status_code, error["param"], error["code"]) == (status, param, code), error
+    assert error["type"] == "invalid_request_error"
+    assert execute(database_url, "SELECT count(*) FROM chats") == [(0,)]
+
+
+@pytest.mark.usefixtures("answering")
+async def test_what_asks_for_nothing_is_passed_over(client: Client, groq_url: str) -> None:
+    mark = uuid4().hex
+    body = asking(
+        f"{mark} [[tokens=2]]",
+        n=1,
+        user="somebody",
+        metadata={"a": "b"},
+        store=False,
+        presence_penalty=0,
+        frequency_penalty=0,
+        logprobs=False,
+        top_logprobs=None,
+        logit_bias={},
+        modalities=["text"],
+        service_tier="auto",
+        safety_identifier="a",
+        prompt_cache_key="b",
+        stop=None,
+        tools=None,
+        tool_choice="none",
+        response_format={"type": "text"},
+    )
+    headers = {"X-OpenWebUI-User-Name": "Somebody", "X-Stainless-Lang": "python", "OpenAI-Beta": "assistants=v2"}
+    response = await client.http.post(PATH, json=body, headers=headers)
+    assert response.status_code == 200, response.text
+    (request,) = await groq_control.requests(groq_url, containing=mark, ended=1)
+    sent = {"messages", "model", "max_tokens", "stream", "temperature"}
+    assert set(request["body"]) <= sent | {"n", "service_tier", "stream_options"}
+
+
+async def test_each_kind_of_failure_has_openais_form(client: Client) -> None:
+    http = client.http
+    for response, status in (
+        (await http.post(PATH, json=asking("a"), headers={"Authorization": "Bearer ck_wrong"}), 401),
+        (await http.get("/v1/nothing"), 404),
+        (await http.get("/v1/models/nobody/s"), 404),
+        (await http.put(PATH, json=asking("a")), 405),
+        (await http.post(PATH, content=b"x" * 3_000_000, headers={"Content-Type": "application/json"}), 413),
+        (await http.post(PATH, content=b"a=b", headers={"Content-Type": "application/x-www-form-urlencoded"}), 415),
+        (await http.post(PATH, content=b"{", headers={"Content-Type": "application/json"}), 400),
+        (await http.post(PATH, content=b'{"a": 1, "a": 1}', headers={"Content-Type": "application/json"}), 400),
+    ):
+        assert response.status_code == status, response.text
+        assert response.headers["content-type"] == "application/json"
+        assert set(response.json()["error"]) == {"message", "type", "param", "code"}
+    assert (await http.get("/v1/models", headers={"Authorization": "Bearer a"})).json()["error"]["code"] == (
+        "invalid_api_key"
+    )
+
+
+async def test_too_many_answers_at_once_are_refused_with_a_time_to_wait(settings: Settings) -> None:
+    async with (
+        serve(settings.model_copy(update={"user_max_live_generations": 2})) as url,
+        httpx.AsyncClient(base_url=url, verify=NO_TLS) as http,
+    ):
+        client = Client(http)
+        await client.sign_up()
+        async with streaming(client, asking("a")) as first, streaming(client, asking("b")) as second:
+            assert (first.status_code, second.status_code) == (200, 200)
+            refused = await client.http.post(PATH, json=asking("c"))
+            assert (refused.status_code, refused.json()["error"]["code"]) == (429, "rate_limit_exceeded")
+            assert int(refused.headers["Retry-After"]) > 0
+
+
+async def test_the_models_are_those_on_offer(client: Client) -> None:
+    models = (await client.http.get("/v1/models")).json()
+    assert models == {
+        "object": "list",
+        "data": [{"id": "double", "object": "model", "created": 0, "owned_by": "cortexai"}],
+    }
+    assert (await client.http.get("/v1/models/double")).json() == models["data"][0]
+
+
+async def test_a_client_that_leaves_stops_its_answer(client: Client, worker: Worker, database_url: str) -> None:
+    for is_streamed in (True, False):
+        body = asking("Hello [[tokens=5 hold=never]]", stream=is_streamed)
+        asked = asyncio.create_task(client.http.post(PATH, json=body))
+        making = asyncio.create_task(worker.attempts.run(await first_queued(database_url)))
+        asked.cancel()
+        async with asyncio.timeout(10):
+            await making  # the worker is told to stop, and does
+        ended = execute(database_url, "SELECT status FROM generations ORDER BY id DESC LIMIT 1")
+        assert ended == [("cancelled",)]
+
+
+async def test_an_answer_with_a_key_goes_on_and_a_repeated_request_gets_it_whole(
+    client: Client, worker: Worker, database_url: str
+) -> None:
+    body, key = asking("Hello [[tokens=5]]"), {"Idempotency-Key": uuid4().hex}
+    asked = asyncio.create_task(client.http.post(PATH, json=body, headers=key))
+    queued = await first_queued(database_url)
+    asked.cancel()
+    await asyncio.wait({asked})
+    await worker.attempts.run(queued)
+    whole = await client.http.post(PATH, json=body, headers=key)
+    assert whole.json()["choices"][0]["message"]["content"] == numbered(5)
+    async with streaming(client, body, **key) as refused:
+        assert refused.status_code == 200
+        assert text_of(await events_of(refused)) == numbered(5)
+    other = await client.http.post(PATH, json=asking("Something else"), headers=key)
+    assert (other.status_code, other.json()["error"]["code"]) == (400, "idempotency_key_reused")
+    assert execute(database_url, "SELECT count(*) FROM generations") == [(1,)]
