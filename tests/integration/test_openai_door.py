@@ -4,18 +4,18 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any, cast
-from uuid import UUID, uuid4
+from typing import Any
+from uuid import uuid4
 
 import httpx
 import pytest
 
 from services.worker.runtime import Worker
-from shared.ids import GenerationId
 from shared.settings import Settings
 from tests.doubles import groq_control
 from tests.integration.conftest import serve
 from tests.support.clients import NO_TLS, Client, numbered
+from tests.support.queued import answer_queued, first_queued
 from tests.support.turns import execute
 
 PATH = "/v1/chat/completions"
@@ -23,7 +23,6 @@ WEATHER = {
     "type": "function",
     "function": {"name": "weather", "description": "Tells it.", "parameters": {"type": "object"}},
 }
-OLDEST_QUEUED = "SELECT id FROM generations WHERE status = 'queued' ORDER BY id LIMIT 1"
 
 
 def asking(text: str, **options: Any) -> dict[str, Any]:  # noqa: ANN401 - any JSON
@@ -34,23 +33,8 @@ def asking(text: str, **options: Any) -> dict[str, Any]:  # noqa: ANN401 - any J
 @pytest.fixture
 async def answering(worker: Worker, database_url: str) -> AsyncIterator[None]:
     """A worker that takes what is queued."""
-
-    async def take() -> None:
-        while True:
-            await worker.attempts.run(await first_queued(database_url))
-
-    taking = asyncio.create_task(take())
-    yield
-    taking.cancel()
-    await asyncio.gather(taking, return_exceptions=True)
-
-
-async def first_queued(database_url: str) -> GenerationId:
-    """The generation that was accepted first of those that no worker has, once there is one."""
-    async with asyncio.timeout(10):
-        while not (found := await asyncio.to_thread(execute, database_url, OLDEST_QUEUED)):  # noqa: ASYNC110 - no event
-            await asyncio.sleep(0.05)
-    return GenerationId(cast("UUID", found[0][0]))
+    async with answer_queued(worker, database_url):
+        yield
 
 
 @asynccontextmanager
