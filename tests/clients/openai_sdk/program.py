@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import openai  # type: ignore[import-not-found]
-from langchain_openai import ChatOpenAI  # type: ignore[import-not-found]
 from pydantic import BaseModel
 
 sys.path.append(str(Path(__file__).parent))
@@ -28,7 +27,6 @@ DESCRIPTION: dict[str, Any] = {
 
 
 client = connect(URL, KEY)
-langchain = ChatOpenAI(base_url=f"{URL}/v1", api_key=KEY, model=MODEL, stream_usage=True)
 
 
 class Weather(BaseModel):
@@ -111,9 +109,16 @@ def failure() -> object:
     raise AssertionError("nothing failed")
 
 
+def langchain() -> Any:  # noqa: ANN401 - the package is not among this project's
+    """LangChain's model over this API. The package takes seconds to load."""
+    from langchain_openai import ChatOpenAI  # type: ignore[import-not-found]  # noqa: PLC0415
+
+    return ChatOpenAI(base_url=f"{URL}/v1", api_key=KEY, model=MODEL, stream_usage=True)
+
+
 def langchain_stream() -> object:
     """LangChain's answer from a stream, and its tokens."""
-    whole, *rest = langchain.stream(QUESTION)
+    whole, *rest = langchain().stream(QUESTION)
     for piece in rest:
         whole += piece
     return [whole.content, whole.usage_metadata["total_tokens"]]
@@ -121,12 +126,12 @@ def langchain_stream() -> object:
 
 def langchain_tools() -> object:
     """The tool calls that LangChain gets."""
-    return [[call["name"], call["args"]] for call in langchain.bind_tools([DESCRIPTION]).invoke(QUESTION).tool_calls]
+    return [[call["name"], call["args"]] for call in langchain().bind_tools([DESCRIPTION]).invoke(QUESTION).tool_calls]
 
 
 def langchain_parse() -> object:
     """LangChain's answer in a form."""
-    return langchain.with_structured_output(Weather, method="json_schema").invoke(QUESTION).model_dump()
+    return langchain().with_structured_output(Weather, method="json_schema").invoke(QUESTION).model_dump()
 
 
 THINGS: dict[str, Callable[[], object]] = {
