@@ -151,7 +151,8 @@ def create_app(settings: Settings, metrics: Metrics | None = None) -> FastAPI:
         acts.router,
     ):
         app.include_router(router, responses={503: {"description": "database_unavailable"}})
-    describe_errors(app, {door.prefix: door.error_content for door in DOORS if door.error_content})
+    contents = {door.prefix: door.error_content for door in DOORS if door.error_content}
+    describe_errors(app, contents, [door.prefix for door in DOORS if door.refuses_by_400])
     # From the innermost to the outermost.
     app.add_middleware(
         BodyLimit,

@@ -512,6 +512,7 @@ class Generation(Base):
     `views` are the newest views of the chat at the AI SDK's door that had the reply, the newest first: `viewer`, a hash of a
     credential, and `at`, in seconds since 1970. NULL where none had.
     `parameters` is what the request asked of the model (shared/generations/parameters.py); NULL for an ordinary message.
+    `parameters_attempt` is the attempt of a worker that knows parameters: one of the release before can't claim what has some.
     """
 
     __tablename__ = "generations"
@@ -553,6 +554,10 @@ class Generation(Base):
         CheckConstraint(_one_of("status", GenerationStatus), name="status"),
         CheckConstraint("(status = 'running') = (lease_expires_at IS NOT NULL)", name="lease"),
         CheckConstraint(
+            "parameters IS NULL OR status <> 'running' OR coalesce(parameters_attempt = attempt, false)",
+            name="parameters",
+        ),
+        CheckConstraint(
             "(status IN ('completed', 'failed', 'cancelled')) = (finished_at IS NOT NULL)", name="finished"
         ),
     )
@@ -589,6 +594,7 @@ class Generation(Base):
     time_zone: Mapped[str | None]
     views: Mapped[list[dict[str, Any]] | None]
     parameters: Mapped[dict[str, Any] | None]
+    parameters_attempt: Mapped[int | None]
 
 
 class ModelCall(Base):

@@ -51,6 +51,7 @@ def _claim() -> ReturningUpdate[*tuple[Any, ...]]:
         .values(
             status=RUNNING,
             attempt=Generation.attempt + 1,
+            parameters_attempt=Generation.attempt + 1,
             lease_expires_at=func.now() + bindparam("lease", type_=Interval),
             started_at=func.coalesce(Generation.started_at, func.now()),
         )

@@ -36,6 +36,7 @@ def routes() -> Iterator[tuple[str, str]]:
                     key_id=1,
                     provider="acme",
                     identity_id=1,
+                    model="double",
                     session_id=1,
                     user_id=1,
                     chat_name="x",

@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any, cast
 from uuid import uuid4
 
+import psycopg
 import pytest
 
 from services.api.limits import Limits
@@ -28,6 +29,7 @@ from shared.protocol.message_parts import MessagePart
 from shared.settings import Settings
 from tests.doubles import groq_control
 from tests.support.clients import Client, numbered
+from tests.support.feeds import ready_tab
 from tests.support.turns import Noted, execute
 
 WEATHER = ClientTool(name="weather", description="Tells the weather.", parameters={"type": "object"})
@@ -219,3 +221,36 @@ async def test_what_a_model_can_not_do_is_refused(database: Database, limits: Li
         with pytest.raises(ParameterNotSupported) as refused:
             await accept_completion(database, Noted(), small, Completion(user, "chat", parameters))
         assert refused.value.field == field
+
+
+async def test_a_worker_that_knows_no_parameters_can_not_claim_a_completion(
+    database: Database, limits: Limits, user: UserId, worker: Worker, database_url: str
+) -> None:
+    turn = await accept_completion(database, Noted(), limits, Completion(user, "chat", asked("Hello [[tokens=2]]")))
+    claim = "UPDATE generations SET status = 'running', attempt = attempt + 1, lease_expires_at = now() WHERE id = %s"
+    with pytest.raises(psycopg.errors.CheckViolation):
+        execute(database_url, claim, turn.generation_id)
+    await worker.attempts.run(turn.generation_id)
+    assert execute(database_url, "SELECT status FROM generations") == [("completed",)]
+
+
+async def test_nothing_of_a_completion_is_told_to_the_feed(
+    database: Database, limits: Limits, user: UserId, client: Client, worker: Worker, database_url: str
+) -> None:
+    limits = replace(limits, live_generations=10)
+    new = Completion(user, "chat", asked("Hello [[tokens=2]]"))
+    expired = "UPDATE generations SET status = 'running', attempt = 1, parameters_attempt = 1, lease_expires_at = now()"
+    async with ready_tab(client) as tab:
+        over, stopped, lost = [await accept_completion(database, Noted(), limits, new) for _ in range(3)]
+        await worker.attempts.run(over.generation_id)
+        await client.http.post(f"/api/generations/{stopped.generation_id}/cancel")
+        execute(database_url, f"{expired} WHERE id = %s", lost.generation_id)
+        await worker.sweep()
+        ended = "SELECT status FROM generations ORDER BY id"
+        assert execute(database_url, ended) == [("completed",), ("cancelled",), ("queued",)]
+        execute(database_url, AGE_HIDDEN)
+        execute(database_url, AGE_ENDS)
+        await worker.hidden_chats.delete_expired()
+        await client.new_chat()
+        (first,) = await tab.until("chat.created")
+    assert first.part["title"] is None

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from services.api.app import create_app
+from services.api.doors.openai.error_form import CONTENT
 from tests.conftest import settings_for
 
 PROBLEM = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
@@ -48,7 +49,8 @@ def test_every_error_is_a_problem(document: dict[str, Any]) -> None:
     ]
     assert len(errors) > 50
     for name, status, response in errors:
-        form = SENTENCE if name.split()[1].startswith("/api/chat/") or name.endswith("/api/chat") else PROBLEM
+        path = f"{name.split()[1]}/"
+        form = SENTENCE if path.startswith("/api/chat/") else CONTENT if path.startswith("/v1/") else PROBLEM
         assert response["content"] == form, (name, status)
         assert "_" in response["description"], (name, status)
 
@@ -77,7 +79,9 @@ def test_what_wants_a_token_can_say_that_there_is_none(document: dict[str, Any])
 def test_what_takes_a_body_can_say_that_it_is_too_large_or_wrong(document: dict[str, Any]) -> None:
     for operation in operations(document):
         if "requestBody" in operation.told:
-            assert operation.told["responses"].keys() >= {"413", "422"}, operation.name
+            assert operation.told["responses"].keys() >= {"413", "400" if "/v1/" in operation.name else "422"}, (
+                operation.name
+            )
 
 
 @pytest.mark.parametrize(

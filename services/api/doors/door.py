@@ -17,7 +17,8 @@ class Door(NamedTuple):
     """A front door. `error_form` writes each failure at a path that begins with `prefix`, a 404 or a 401 too.
 
     `error_content` is what /openapi.json says of these failures, None for problems. `response_headers` are headers of its
-    own that pages of other origins may read. A page may send any header.
+    own that pages of other origins may read. A page may send any header. `refuses_by_400`: what does not fit its schema is 400
+    here, and not 422.
     """
 
     prefix: str
@@ -25,3 +26,4 @@ class Door(NamedTuple):
     error_form: ErrorForm
     error_content: Mapping[str, Any] | None = None
     response_headers: tuple[str, ...] = ()
+    refuses_by_400: bool = False

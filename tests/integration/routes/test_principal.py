@@ -40,6 +40,7 @@ def secured_routes() -> list[tuple[str, str]]:
                 key_id=1,
                 provider="acme",
                 identity_id=1,
+                model="double",
                 session_id=1,
                 user_id=1,
             ),

@@ -1,6 +1,6 @@
 """What FastAPI does not know of /openapi.json: cookies, API keys, and each operation's errors, as problems (problem_json.py)."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from http import HTTPStatus
 from threading import Lock
 from typing import Any, Final
@@ -29,15 +29,18 @@ API_KEY: Final = {
 _REF: Final = "#/components/schemas/{model}"
 
 
-def describe_errors(app: FastAPI, others: Mapping[str, Mapping[str, Any]]) -> None:
+def describe_errors(app: FastAPI, others: Mapping[str, Mapping[str, Any]], bad_requests: Collection[str] = ()) -> None:
     """Have the application's OpenAPI document describe the errors that it really answers with, session cookies and API keys.
 
-    `others` are the contents of the errors of other doors, by the beginnings of their paths.
+    `others` are the contents of the errors of other doors, by the beginnings of their paths. At paths that begin with one of
+    `bad_requests`, what does not fit its schema is 400.
     """
-    app.openapi = _described(app, others)  # type: ignore[method-assign]
+    app.openapi = _described(app, others, bad_requests)  # type: ignore[method-assign]
 
 
-def _described(app: FastAPI, others: Mapping[str, Mapping[str, Any]]) -> Callable[[], dict[str, Any]]:
+def _described(
+    app: FastAPI, others: Mapping[str, Mapping[str, Any]], bad_requests: Collection[str]
+) -> Callable[[], dict[str, Any]]:
     plain, one_at_a_time = app.openapi, Lock()
 
     def openapi() -> dict[str, Any]:
@@ -45,6 +48,7 @@ def _described(app: FastAPI, others: Mapping[str, Mapping[str, Any]]) -> Callabl
             if app.openapi_schema is None:
                 # FastAPI keeps the document that it has made, so the changes are kept too.
                 _describe(plain(), others, SecuredRoutes(app.routes).access)
+                _tell_bad_requests(plain(), bad_requests)
             return plain()
 
     return openapi
@@ -82,6 +86,17 @@ def _describe(
             if int(status) >= HTTPStatus.BAD_REQUEST:
                 response.setdefault("content", told)
         operation["responses"] = dict(sorted(responses.items()))
+
+
+def _tell_bad_requests(document: dict[str, Any], beginnings: Collection[str]) -> None:
+    """Tell 400 instead of 422 at paths that begin so."""
+    for path, methods in document["paths"].items():
+        if not any(f"{path}/".startswith(f"{begin}/") for begin in beginnings):
+            continue
+        for operation in methods.values():
+            told = operation["responses"].pop("422", None)
+            if told is not None:
+                operation["responses"]["400"]["description"] += f", {told['description']}"
 
 
 def _implied(path: str, method: str, operation: dict[str, Any]) -> dict[str, str]:

@@ -9,5 +9,6 @@ DOOR = Door(
     router=router,
     error_form=error_form.respond,
     error_content=error_form.CONTENT,
+    refuses_by_400=True,
     response_headers=(error_form.CODE_HEADER, "X-Generation-Id"),
 )

@@ -39,13 +39,16 @@ router = APIRouter(route_class=JsonRoute, prefix="/v1", tags=["OpenAI"])
 OWNER: Final = "cortexai"
 _RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
     200: {"content": {"application/json": {}, "text/event-stream": {}}, "description": "The answer, or its chunks."},
-    400: {"description": "validation_failed, parameter_not_supported, part_not_supported, prompt_too_long"},
+    400: {"description": "parameter_not_supported, part_not_supported, prompt_too_long, model_rejected"},
     404: {"description": "model_not_offered"},
     413: {"description": "payload_too_large"},
     415: {"description": "unsupported_media_type"},
     429: {"description": "too_many_generations, too_many_requests, too_many_streams, quota_exceeded"},
-    502: {"description": "The model failed."},
-    503: {"description": "queue_full, too_busy, database_unavailable, streams_unavailable, completion_timed_out"},
+    502: {"description": "model_auth_failed, model_bad_response, model_said_nothing and the like"},
+    504: {"description": "model_timeout"},
+    503: {
+        "description": "queue_full, too_busy, completion_timed_out, model_unavailable, worker_lost, streams_unavailable"
+    },
 }
 
 
@@ -56,13 +59,13 @@ async def list_models(principal: CurrentPrincipal, resources: AppResources) -> M
     return Models(data=[_model(name) for name in resources.limits.offered_models])
 
 
-@router.get("/models/{name:path}", responses={404: {"description": "model_not_found"}})
-async def get_model(name: str, principal: CurrentPrincipal, resources: AppResources) -> Model:
+@router.get("/models/{model:path}", responses={404: {"description": "model_not_found"}})
+async def get_model(model: str, principal: CurrentPrincipal, resources: AppResources) -> Model:
     """One of the models that are on offer."""
     del principal
-    if name not in resources.limits.offered_models:
+    if model not in resources.limits.offered_models:
         raise ModelNotFound
-    return _model(name)
+    return _model(model)
 
 
 def _model(name: str) -> Model:
