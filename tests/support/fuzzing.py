@@ -53,6 +53,7 @@ ENDS_THE_LOGIN: Final = frozenset(
 )
 OF_ADMINS: Final = "/api/admin/"
 SHOWN: Final = 600
+VERSION: Final = "v1"
 ODD_TEXTS: Final = (
     "", " ", "\0", "\ud800", "\udfff\ud800", "\u202e", "\u200b", "\n", "\r\n", "data: x\n\n", "é", "e\u0301", "😀" * 50,
     "x" * 300, "x" * 40_000, "../..", "%00", "%2F", "'; DROP TABLE users; --", "<script>", "${7*7}", "{{7*7}}", "null",
@@ -291,10 +292,11 @@ def mutated(sent: dict[str, Any], rng: random.Random, *, in_path: bool) -> dict[
 
 
 def _in_path(sent: dict[str, Any], rng: random.Random) -> dict[str, Any]:
-    """Change a segment that holds a digit, as ids do; each of a route's own words has none."""
+    """Change a segment that holds a digit, as ids do; of the routes' own words, VERSION alone has one."""
     parts = urlsplit(sent["url"])
     segments = parts.path.split("/")
-    ids = [at for at, segment in enumerate(segments) if any(letter.isdigit() for letter in segment)]
+    has_digit = [any(letter.isdigit() for letter in segment) for segment in segments]
+    ids = [at for at, segment in enumerate(segments) if has_digit[at] and segment != VERSION]
     odd = rng.choice([text for text in ODD_TEXTS if text and "/" not in text and "%2F" not in text])
     if ids:
         segments[rng.choice(ids)] = quote(odd.encode(errors="surrogatepass"))

@@ -1,0 +1,115 @@
+"""What does OpenAI's door cost beside the native one? First tokens in turn, and the API's CPU a token. See README.md."""
+
+import argparse
+import asyncio
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import aiohttp
+import psutil
+import uvloop
+from system import PASSWORD, SystemFailed, running_system
+
+from tests.doubles.process import start_groq_double
+
+MODEL: Final = "openai/gpt-oss-120b"
+DOORS: Final = ("native", "openai")
+ROUNDS: Final = 3
+
+
+def main() -> int:
+    """Measure and print; returns 1 when an answer was not whole, and 2 when nothing could be measured."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--answers", type=int, default=60, help="how many first tokens are timed at each door")
+    parser.add_argument("--streams", type=int, default=40, help="how many are read at once, for the CPU")
+    parser.add_argument("--tokens", type=int, default=400, help="of each of these")
+    options = parser.parse_args()
+    try:
+        with start_groq_double() as groq_url, running_system(groq_url) as base_url:
+            return uvloop.run(_measure(base_url, options.answers, options.streams, options.tokens))
+    except SystemFailed as error:
+        print(error, file=sys.stderr)
+        return 2
+
+
+async def _measure(base_url: str, answers: int, streams: int, tokens: int) -> int:
+    connector = aiohttp.TCPConnector(limit=0)
+    async with aiohttp.ClientSession(base_url, raise_for_status=True, connector=connector) as http:
+        account = {"email": "bench@example.com", "password": PASSWORD}
+        await http.post("/api/auth/signup", json=account)
+        async with http.post("/api/auth/login", json=account) as response:
+            http.headers["Authorization"] = f"Bearer {(await response.json())['access_token']}"
+        first: dict[str, list[float]] = {door: [] for door in DOORS}
+        for _ in range(answers):
+            for door in DOORS:
+                chat = await _chat(http, door)
+                first[door].append((await _read(http, door, chat, 5, 0))[0] * 1e3)
+        api = _listening(base_url)
+        spent: dict[str, list[float]] = {door: [] for door in DOORS}
+        is_whole = True
+        for _ in range(ROUNDS):
+            for door in DOORS:
+                chats = [await _chat(http, door) for _ in range(streams)]
+                before = _cpu(api)
+                read = await asyncio.gather(*(_read(http, door, chat, tokens, 20) for chat in chats))
+                spent[door].append((_cpu(api) - before) / (streams * tokens) * 1e6)
+                is_whole = is_whole and all(whole for _, whole in read)
+    for name, figures, take in (
+        ("first token, ms (median)", first, statistics.median),
+        ("API's CPU a token, µs (least)", spent, min),
+    ):
+        _print(name, figures, take)
+    return 0 if is_whole else 1
+
+
+def _print(name: str, figures: dict[str, list[float]], take: Callable[[list[float]], float]) -> None:
+    native, openai = (take(figures[door]) for door in DOORS)
+    print(f"{name:32} native {native:8.1f}   openai {openai:8.1f}   {(openai / native - 1) * 100:+.0f} %")
+
+
+def _listening(base_url: str) -> psutil.Process:
+    """The process that serves this address."""
+    port = urlsplit(base_url).port
+    for connection in psutil.net_connections("tcp"):
+        is_there = connection.status == psutil.CONN_LISTEN and port in tuple(connection.laddr)
+        if is_there and connection.pid:
+            return psutil.Process(connection.pid)
+    raise SystemFailed("nobody listens there")
+
+
+def _cpu(process: psutil.Process) -> float:
+    times = process.cpu_times()
+    return float(times.user + times.system)
+
+
+async def _chat(http: aiohttp.ClientSession, door: str) -> int:
+    """A new chat for the native door; the other one needs none."""
+    if door != "native":
+        return 0
+    async with http.post("/api/chats", json={}) as response:
+        return int((await response.json())["id"])
+
+
+async def _read(http: aiohttp.ClientSession, door: str, chat: int, tokens: int, rate: int) -> tuple[float, bool]:
+    """Seconds to the first token of an answer, and whether all of its tokens came."""
+    content = f"[[tokens={tokens} rate={rate}]]"
+    body: dict[str, Any] = {"content": content}
+    path = f"/api/chats/{chat}/messages"
+    if door != "native":
+        body = {"model": MODEL, "messages": [{"role": "user", "content": content}], "stream": True}
+        path = "/v1/chat/completions"
+    asked_at, took, read = time.perf_counter(), 0.0, b""
+    async with http.post(path, json=body) as response:
+        async for line in response.content:
+            read += line
+            if not took and b"t1 " in line:
+                took = time.perf_counter() - asked_at
+    return took, f"t{tokens}".encode() in read and read.rstrip().endswith(b"[DONE]")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
