@@ -93,7 +93,7 @@ class ToolInput(TypedDict):
     toolCallId: str
     toolName: str
     input: dict[str, Any]
-    providerExecuted: bool
+    providerExecuted: Literal[True, False]
     dynamic: Literal[True]
 
 

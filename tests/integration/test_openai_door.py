@@ -51,6 +51,13 @@ async def events_of(response: httpx.Response) -> list[Any]:
     return [json.loads(line) if line.startswith("{") else line for line in lines]
 
 
+async def ended(database_url: str, status: str) -> None:
+    """Wait until the only generation has this status."""
+    async with asyncio.timeout(10):
+        while execute(database_url, "SELECT status FROM generations") != [(status,)]:  # noqa: ASYNC110 - no event
+            await asyncio.sleep(0.05)
+
+
 def text_of(chunks: list[Any]) -> str:
     """The text of chunks."""
     choices = [choice for chunk in chunks if isinstance(chunk, dict) for choice in chunk.get("choices", ())]
@@ -305,3 +312,22 @@ async def test_an_answer_with_a_key_goes_on_and_a_repeated_request_gets_it_whole
     other = await client.http.post(PATH, json=asking("Something else"), headers=key)
     assert (other.status_code, other.json()["error"]["code"]) == (400, "idempotency_key_reused")
     assert execute(database_url, "SELECT count(*) FROM generations") == [(1,)]
+
+
+@pytest.mark.parametrize("is_streamed", [True, False])
+async def test_a_key_that_is_deleted_ends_the_answer_that_it_asked_for(
+    client: Client, database_url: str, *, is_streamed: bool
+) -> None:
+    made = (await client.http.post("/api/auth/keys", json={"name": "a", "scopes": ["chat"]})).json()
+    body = asking("Hello", stream=is_streamed)
+    headers = {"Authorization": f"Bearer {made['key']}"}
+    asked = asyncio.create_task(client.http.post(PATH, json=body, headers=headers, timeout=20))
+    await first_queued(database_url)
+    await client.http.delete(f"/api/auth/keys/{made['id']}")
+    if is_streamed:
+        with pytest.raises(httpx.RemoteProtocolError):
+            await asked
+    else:
+        refused = await asked
+        assert (refused.status_code, refused.json()["error"]["code"]) == (401, "invalid_api_key")
+    await ended(database_url, "cancelled")

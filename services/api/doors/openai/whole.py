@@ -11,10 +11,11 @@ from starlette.types import Receive
 from services.api.doors.openai.chunks import Envelope
 from services.api.doors.openai.following import AGAIN, QUIET, Resume, frames_of
 from services.api.doors.openai.progress import Call, Failed, Finished, Progress, Reasoning, Text
+from services.api.stream_slots import StreamSlot
 from services.api.streaming.follow import StreamCut
 from services.api.streaming.resume import Live, Saved
 from shared.background import end
-from shared.errors import CompletionTimedOut, StreamsUnavailable
+from shared.errors import CompletionTimedOut, StreamsUnavailable, Unauthenticated
 
 
 async def wait_for(
@@ -25,24 +26,33 @@ async def wait_for(
     Raises:
         CompletionTimedOut: the answer is not there yet.
         StreamsUnavailable: the answer can't be read any more.
+        Unauthenticated: the request's credential has ended meanwhile.
 
     """
+    cut = asyncio.Event()
+    slot: StreamSlot | None = request.scope["state"].get("stream_slot")
+    if slot is not None:
+        slot.cut = cut.set
     waiting = asyncio.create_task(_collect(stream, envelope, resume))
-    leaving = asyncio.create_task(_left(request.receive))
+    leaving = asyncio.create_task(left(request.receive))
+    cutting = asyncio.create_task(cut.wait())
     try:
-        await asyncio.wait({waiting, leaving}, timeout=within, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({waiting, leaving, cutting}, timeout=within, return_when=asyncio.FIRST_COMPLETED)
         if waiting.done():
             return waiting.result()
         if leaving.done():
             return None
+        if cutting.done():
+            raise Unauthenticated
         raise CompletionTimedOut
     except StreamCut as cut:
         raise StreamsUnavailable from cut
     finally:
-        await end(waiting, leaving)
+        await end(waiting, leaving, cutting)
 
 
-async def _left(receive: Receive) -> None:
+async def left(receive: Receive) -> None:
+    """Wait until the client has left."""
     while (await receive())["type"] != "http.disconnect":
         pass
 
