@@ -148,6 +148,18 @@ async def test_a_call_of_the_clients_tool_ends_the_answer_and_is_not_made(
     assert (reason, status) == ("tool-calls", "completed")
 
 
+async def test_an_answer_of_which_the_requests_bounds_leave_nothing_is_no_failure(
+    database: Database, limits: Limits, user: UserId, worker: Worker, groq_url: str, database_url: str
+) -> None:
+    for bound in ({"stop": ("END",)}, {"max_output_tokens": 3}):
+        mark = uuid4().hex
+        await groq_control.script(groq_url, "reasoning=3", marker=mark, reply="")
+        turn = await accept_completion(database, Noted(), limits, Completion(user, "chat", asked(mark, **bound)))
+        await worker.attempts.run(turn.generation_id)
+        await groq_control.requests(groq_url, containing=mark, ended=1)
+    assert execute(database_url, "SELECT DISTINCT status, error_code FROM generations") == [("completed", None)]
+
+
 async def test_a_hidden_chat_is_in_no_list_and_makes_no_title_and_no_summary(
     database: Database, limits: Limits, user: UserId, client: Client, worker: Worker, noted: Noted, database_url: str
 ) -> None:

@@ -198,7 +198,8 @@ class AnswerLoop:
             context.conversation,
             offered,
             min(parameters.max_output_tokens or bounds.max_output_tokens, bounds.max_output_tokens),
-            may_be_empty=by_prefill and bool(said),
+            # A request's own bounds may leave nothing of an answer, as where a reasoning model may say three words.
+            may_be_empty=bool((by_prefill and said) or parameters.max_output_tokens or parameters.stop),
             tool_choice=None if steps else parameters.tool_choice,  # else the model could never answer
             # The rest of an answer that broke off has no form of its own.
             parameters=parameters.model_copy(update={"response_format": None}) if said else parameters,
