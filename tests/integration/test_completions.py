@@ -266,3 +266,27 @@ async def test_nothing_of_a_completion_is_told_to_the_feed(
         await client.new_chat()
         (first,) = await tab.until("chat.created")
     assert first.part["title"] is None
+
+
+async def test_a_context_that_is_too_long_fails_and_teaches_nothing(
+    database: Database, limits: Limits, user: UserId, worker: Worker, database_url: str
+) -> None:
+    text = f"{'word ' * 3_000} [[context=1000]]"
+    turn = await accept_completion(database, Noted(), limits, Completion(user, "chat", asked(text)))
+    await worker.attempts.run(turn.generation_id)
+    assert execute(database_url, "SELECT status, error_code FROM generations") == [("failed", "prompt_too_long")]
+    assert worker.attempts.answer_loop.models.learned.contexts == {}
+
+
+@pytest.mark.parametrize("faults", ["fault=400", "fault=400 code=tool_use_failed"])
+async def test_no_answer_is_made_without_the_tools_that_the_request_has(
+    database: Database, limits: Limits, user: UserId, worker: Worker, groq_url: str, database_url: str, faults: str
+) -> None:
+    mark = uuid4().hex
+    parameters = asked(f"{mark} [[{faults}]]", tools=(WEATHER,))
+    turn = await accept_completion(database, Noted(), limits, Completion(user, "chat", parameters))
+    await worker.attempts.run(turn.generation_id)
+    ((status, code),) = execute(database_url, "SELECT status, error_code FROM generations")
+    assert (status, str(code).startswith("model_")) == ("failed", True)
+    requests = await groq_control.requests(groq_url, containing=mark, ended=1)
+    assert all(request["body"]["tools"] for request in requests)

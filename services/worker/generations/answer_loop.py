@@ -113,7 +113,6 @@ class AnswerLoop:
         """
         model = self.models.choose(claimed.model)
         bounds = self.models.with_fallback(model)
-
         parameters = Parameters.from_row(claimed.parameters)
 
         # 4.1 Show what is saved. What the user took back is told to no model.
@@ -131,7 +130,7 @@ class AnswerLoop:
 
         # 4.4 A chat that does not fit into the prompt is summarized first.
         way = WayOfAsking.of(self.models, model, keeps_tools=parameters.uses_tools)
-        size = PromptSize(self.models)
+        size = PromptSize(self.models, is_fixed=parameters.is_whole_context)
         chat, tools, prompt = self._on_offer(store, history, parameters)
         context = prompt.build(history, [], bounds, with_tools=way.with_tools)
         if context.left_out or history.unread:
@@ -210,14 +209,7 @@ class AnswerLoop:
         except ModelError as failure:
             has_said = reply.meter is not None and reply.meter.has_text
             then = way.after(failure, request, has_said=has_said)
-            # A context that the request brings along is not made shorter, and says nothing about other prompts.
-            is_ours = isinstance(failure, PromptTooLong) and not parameters.is_whole_context
-            if (
-                isinstance(failure, PromptTooLong)
-                and is_ours
-                and asking.size.learn(failure, way.model, context)
-                and not has_said
-            ):
+            if isinstance(failure, PromptTooLong) and asking.size.learn(failure, way.model, context) and not has_said:
                 is_shorter = build(self.models.with_fallback(way.model)).tokens < context.tokens
                 then = "shortened" if is_shorter else "failed"
             self.metrics.model_failed(failure.model or way.model, failure.code, then)

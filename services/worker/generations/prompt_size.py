@@ -107,13 +107,17 @@ def today_in(time_zone: str | None) -> Today:
 class PromptSize:
     """Makes the prompts of one reply shorter, as long as its model refuses them as too long.
 
-    `refusals` counts the prompts that were refused.
+    `refusals` counts the prompts that were refused. `is_fixed`: the request brings its context along, which is not made shorter
+    and says nothing about other prompts.
     """
 
     models: ModelCatalog
     refusals: int = 0
+    is_fixed: bool = False
 
     def learn(self, refusal: PromptTooLong, model: str, context: Context) -> bool:
         """Remember that this prompt was too long for the model. Returns whether a shorter one may be tried."""
+        if self.is_fixed:
+            return False
         self.refusals += 1
         return learn_context(refusal, self.models, model, context.tokens) and self.refusals < MOST_REFUSALS
