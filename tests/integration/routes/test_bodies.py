@@ -58,6 +58,11 @@ async def send(client: Client, route: tuple[str, str], body: bytes, headers: dic
     return await client.http.request(method, path, content=body, headers=headers)
 
 
+def of_openai(response: httpx.Response) -> tuple[str, str | None]:
+    """Our code of an error in OpenAI's form, and the parameter at fault."""
+    return response.headers["X-Error-Code"], response.json()["error"]["param"]
+
+
 def test_there_are_routes_that_take_json() -> None:
     assert len(ROUTES) >= 12
     assert {("POST", "/api/chats"), ("PATCH", "/api/memory"), ("POST", "/api/data-sources/{source_id}/query")} <= set(
@@ -91,6 +96,8 @@ async def test_what_is_not_plain_json_in_utf_8_is_415(client: Client, wrong: str
         assert response.status_code == 415, (route, response.text)
         if route[1] == "/api/chat":
             assert named in response.text
+        elif route[1].startswith("/v1/"):
+            assert of_openai(response) == ("unsupported_media_type", named), route
         else:
             assert (problem_of(response)["code"], response.json()["field"]) == ("unsupported_media_type", named), route
 
@@ -132,6 +139,10 @@ async def test_what_parsers_read_in_two_ways_or_not_at_all_is_refused(client: Cl
     body, field, code = WRONG_JSON[wrong]
     for route in (*ROUTES, LOGIN):
         response = await send(client, route, body, JSON)
+        if route[1].startswith("/v1/"):
+            assert response.status_code == 400, (route, response.text)
+            assert of_openai(response) == ("validation_failed", field), route
+            continue
         assert response.status_code == 422, (route, response.text)
         (error,) = problem_of(response)["errors"]
         assert (error["field"], error["code"]) == (field, code), route
