@@ -1,5 +1,6 @@
 """Requests that bring their whole context along: what the model is told, where they are kept, and what becomes of that."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
@@ -8,10 +9,13 @@ from uuid import uuid4
 
 import psycopg
 import pytest
+from psycopg.types.json import Jsonb
 
 from services.api.limits import Limits
 from services.api.turns.completion import accept_completion
 from services.api.turns.turn import Completion, Turn
+from services.worker.generations.steps import dump, new_step
+from services.worker.models.port import ToolCall
 from services.worker.runtime import Worker
 from shared.database.engine import Database, open_database
 from shared.errors import IdempotencyKeyReused, ModelNotOffered, ParameterNotSupported, TooManyGenerations
@@ -290,3 +294,30 @@ async def test_no_answer_is_made_without_the_tools_that_the_request_has(
     assert (status, str(code).startswith("model_")) == ("failed", True)
     requests = await groq_control.requests(groq_url, containing=mark, ended=1)
     assert all(request["body"]["tools"] for request in requests)
+
+
+async def test_of_many_requests_with_one_key_at_once_one_is_accepted(
+    database: Database, limits: Limits, user: UserId, database_url: str
+) -> None:
+    limits = replace(limits, live_generations=20)
+    new = Completion(user, "chat", asked("Hello"), key="k")
+    turns = await asyncio.gather(*(accept_completion(database, Noted(), limits, new) for _ in range(10)))
+    assert len({turn.generation_id for turn in turns}) == 1
+    assert sum(not turn.is_repeated for turn in turns) == 1
+    assert execute(database_url, "SELECT count(*) FROM chats") == [(1,)]
+
+
+async def test_calls_that_a_dead_worker_has_saved_end_the_answer_and_the_model_is_not_asked_again(
+    database: Database, limits: Limits, user: UserId, worker: Worker, groq_url: str, database_url: str
+) -> None:
+    mark = uuid4().hex
+    new = Completion(user, "chat", asked(f"{mark} [[tokens=2]]", tools=(WEATHER,)))
+    turn = await accept_completion(database, Noted(), limits, new)
+    step = new_step("Let me see.", [ToolCall("c1", "weather", {"city": "Rome"})], of_client={"weather"})
+    execute(database_url, "UPDATE generations SET steps = %s", Jsonb(dump([step])))
+    await worker.attempts.run(turn.generation_id)
+    reply = "SELECT content, parts, finish_reason FROM generations g JOIN messages m ON m.id = assistant_message_id"
+    ((content, parts, reason),) = execute(database_url, reply)
+    calls = [part["input"] for part in cast("list[MessagePart]", parts) if part["type"] == "dynamic-tool"]
+    assert (content, calls, reason) == ("Let me see.", [{"city": "Rome"}], "tool-calls")
+    assert await groq_control.requests(groq_url, containing=mark) == []

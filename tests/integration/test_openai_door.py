@@ -4,14 +4,18 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
-from uuid import uuid4
+from typing import Any, cast
+from uuid import UUID, uuid4
 
 import httpx
 import pytest
+from redis import Redis
 
+from services.launcher.embedded.valkey import EmbeddedValkey
 from services.worker.runtime import Worker
+from shared.ids import GenerationId
 from shared.settings import Settings
+from shared.streams.redis import log_key
 from tests.doubles import groq_control
 from tests.integration.conftest import serve
 from tests.support.clients import NO_TLS, Client, numbered
@@ -331,3 +335,22 @@ async def test_a_key_that_is_deleted_ends_the_answer_that_it_asked_for(
         refused = await asked
         assert (refused.status_code, refused.json()["error"]["code"]) == (401, "invalid_api_key")
     await ended(database_url, "cancelled")
+
+
+@pytest.mark.usefixtures("answering")
+async def test_an_answer_whose_log_is_gone_is_told_from_its_row(
+    client: Client, groq_url: str, valkey: EmbeddedValkey, database_url: str
+) -> None:
+    mark, arguments, key = uuid4().hex, {"city": "Ürümqi" * 5_000}, {"Idempotency-Key": uuid4().hex}
+    await groq_control.script(groq_url, "tool=weather after=2 reasoning=2", marker=mark, arguments=arguments)
+    body = asking(mark, tools=[WEATHER])
+    before = (await client.http.post(PATH, json=body, headers=key)).json()
+    ((generation_id,),) = execute(database_url, "SELECT id FROM generations")
+    with Redis.from_url(valkey.url) as redis:
+        assert redis.delete(log_key(GenerationId(cast("UUID", generation_id)))) == 1
+    after = (await client.http.post(PATH, json=body, headers=key)).json()
+    assert after == before
+    assert json.loads(after["choices"][0]["message"]["tool_calls"][0]["function"]["arguments"]) == arguments
+    async with streaming(client, body, **key) as response:
+        *_, last, _ = await events_of(response)
+    assert last["choices"][0]["finish_reason"] == "tool_calls"
