@@ -15,7 +15,7 @@ from services.launcher.embedded.valkey import EmbeddedValkey
 from services.worker.runtime import Worker
 from shared.ids import GenerationId
 from shared.settings import Settings
-from shared.streams.redis import log_key
+from shared.streams.names import log_key
 from tests.doubles import groq_control
 from tests.integration.conftest import serve
 from tests.support.clients import NO_TLS, Client, numbered

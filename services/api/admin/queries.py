@@ -33,7 +33,7 @@ class UserRow(NamedTuple):
 
 
 _LAST_USED: Final = select(func.max(Session.last_used_at)).where(Session.user_id == User.id).correlate(User)
-_CHATS: Final = select(func.count()).select_from(Chat).where(Chat.user_id == User.id).correlate(User)
+_CHATS: Final = select(func.count()).select_from(Chat).where(Chat.user_id == User.id, ~Chat.is_hidden).correlate(User)
 _USERS: Final = select(
     *(User.id, User.email, User.role, User.created_at),
     User.email_verified_at.is_not(None).label("email_verified"),

@@ -159,8 +159,9 @@ async def test_all_users_are_listed_page_by_page_the_newest_first(
         assert (refused.status_code, refused.json()["field"]) == (422, query.partition("=")[0]), query
 
 
-async def test_what_is_told_of_a_user(admin: Person, person: Person) -> None:
-    _, trashed = [await person.client.new_chat() for _ in range(2)]
+async def test_what_is_told_of_a_user(admin: Person, person: Person, database_url: str) -> None:
+    _, trashed, hidden = [await person.client.new_chat() for _ in range(3)]
+    execute(database_url, "UPDATE chats SET is_hidden = true WHERE id = %s", hidden)
     (await person.client.http.post(f"/api/chats/{trashed}/trash")).raise_for_status()
     told = (await admin.client.http.get(person.path)).raise_for_status().json()
     moments = [datetime.fromisoformat(told.pop(name)) for name in ("created_at", "last_used_at")]
