@@ -89,6 +89,7 @@ class AccountDisabled(LauncherError):
     """An admin keeps the account's user out."""
 
     code = "account_disabled"
+    exit_code = 2
 
 
 class AddressInvalid(LauncherError):

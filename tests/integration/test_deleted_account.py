@@ -116,7 +116,8 @@ async def furnished(
     await credentials(http, email, marker)
     # Real ones need a mail server and a provider (tests/integration/test_outbox.py, test_oidc_logins.py).
     link = (
-        "INSERT INTO account_links (token_hash, purpose, user_id, mailed_to, expires_at) VALUES (%s, %s, %s, %s, now())"
+        "INSERT INTO account_links (token_hash, purpose, user_id, mailed_to, expires_at)"
+        " VALUES (%s, %s, %s, %s, now() + interval '1 day')"
     )
     execute(database_url, link, marker.encode(), "verify_email", me, email)
     identity = "INSERT INTO oidc_identities (user_id, issuer, subject) VALUES (%s, 'https://login.example', %s)"
