@@ -1,6 +1,7 @@
 """The runtime wall alone: hostile statements go straight to the reader's session, as if the syntax wall were not there."""
 
 import contextlib
+import sys
 from dataclasses import replace
 
 import psycopg
@@ -108,3 +109,18 @@ async def test_a_statement_that_takes_the_servers_limit_away_is_stopped_from_her
     with source.owner() as owner:
         look = "SELECT count(*) FROM pg_stat_activity WHERE pid = %s AND state = 'active'"
         assert owner.execute(look, [pid]).fetchone() == (0,)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux bounds the memory of a process")
+async def test_a_statement_that_gathers_too_much_fails_and_the_server_goes_on(
+    source: Source, postgres: EmbeddedPostgres
+) -> None:
+    gather = "SELECT length(string_agg(repeat('x', 1000000), '')) FROM generate_series(1, 900) AS n"
+    before = postgres.pid
+    address = await source.reader()
+    async with connect_reader(address, Limits(statement_seconds=20)) as connection:
+        with pytest.raises(StatementFailed, match="out of memory"):
+            await run_query(connection, Query(gather, ()), Limits(statement_seconds=20))
+    async with connect_reader(address, LIMITS) as connection:
+        assert (await run_query(connection, Query("SELECT 1 AS one", ()), LIMITS)).rows
+    assert postgres.pid == before

@@ -25,6 +25,10 @@ SANDBOX_USER: Final = "cortexai_sandbox"
 DATABASE: Final = "cortexai"
 SANDBOX: Final = "sandbox"
 """The database of the users' sandboxes. The migrations make it."""
+SESSION_KB: Final = 256 * 1024
+"""Memory of one session. A statement of a user's that gathers more (`array_agg`, `replace`) fails, and the server goes on."""
+BOUNDED: Final = ("/bin/sh", "-c", f'ulimit -d {SESSION_KB}; exec "$0" "$@"')
+"""Stands before a command each process of which is to have so much memory. Other systems than Linux set no bound by that."""
 INITDB_SECONDS: Final = 60.0
 ORPHAN_SECONDS: Final = 10.0
 
@@ -148,7 +152,7 @@ class EmbeddedPostgres(EmbeddedServer):
         )
         self._write("pg_hba.conf", f"host all all {LOOPBACK}/32 scram-sha-256\n")
         return Program(
-            (*account.prefix, str(folder / "postgres"), "-D", str(self.cluster)),
+            (*account.prefix, *BOUNDED, str(folder / "postgres"), "-D", str(self.cluster)),
             env=PROCESS_ENVIRONMENT,
             stop_signal=signal.SIGINT,
             uid=account.uid,
