@@ -88,8 +88,9 @@ class Stack:
     async def _fit_open_files(self) -> None:
         """Ask for no more open files than this host allows a container, if the compose file wants more."""
         compose = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))
-        limited = {name: service["ulimits"] for name, service in compose["services"].items() if "ulimits" in service}
-        wanted = max(limits["nofile"]["hard"] for limits in limited.values())
+        limits = {name: service.get("ulimits", {}) for name, service in compose["services"].items()}
+        limited = {name: ulimits["nofile"] for name, ulimits in limits.items() if "nofile" in ulimits}
+        wanted = max(nofile["hard"] for nofile in limited.values())
         python = names().python
         if await succeeds("run", "--rm", "--ulimit", f"nofile={wanted}:{wanted}", python, "true", within=60):
             return
