@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from services.worker.generations.citations import without_source
+from shared.protocol.citations import citations_of, without_source
 
 
 @pytest.mark.parametrize(
@@ -53,3 +53,17 @@ def test_any_text_is_read_quickly(piece: str) -> None:
     started = time.process_time()
     without_source(piece * (200_000 // len(piece)), 3)
     assert time.process_time() - started < 2
+
+
+@pytest.mark.parametrize(
+    ("text", "cited"),
+    [
+        ("It rains [1][2] and [12].", ["[1]", "[2]", "[12]"]),
+        ("`[3]` a[3] ```\n[4]\n``` [5]", ["[5]"]),
+        ("ü😀 [1], then [2][3][4]", ["[1]", "[2]", "[3]", "[4]"]),
+        ("[^1]【2†source】 [3, 4]", ["[^1]", "【2†source】", "[3, 4]"]),
+        ("[0, 1] [a](b) [1](c)", []),
+    ],
+)
+def test_citations_are_told_with_their_places(text: str, cited: list[str]) -> None:
+    assert [text[citation.begin : citation.end] for citation in citations_of(text)] == cited

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from services.worker.generations.citations import without_source
 from services.worker.generations.log_writer import LogWriter
 from services.worker.generations.seam import Seam
 from services.worker.models.port import ModelChunk
@@ -15,6 +14,7 @@ from shared.errors import CortexAIError, ModelError
 from shared.generations.finish import FinishedReply
 from shared.generations.outcome import Outcome
 from shared.protocol import frames
+from shared.protocol.citations import without_source
 from shared.protocol.frames import Frame
 from shared.protocol.transcript import Transcript
 from shared.token_usage import ModelUsage, TokenUsage

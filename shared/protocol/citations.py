@@ -1,10 +1,12 @@
-"""Citations by number, such as [3]: which of them name no source of the answer. Pure.
+"""Citations by number, such as [3]: which sources they name, and which of them name none. Pure.
 
 A number counts the answer's sources from 1, in the order of their frames.
 """
 
 import re
-from typing import Final
+from bisect import bisect_left
+from collections.abc import Iterator
+from typing import Final, NamedTuple
 
 _CODE: Final = re.compile(
     r"^[ ]{0,3}(?P<fence>`{3,}|~{3,}).*?(?:^[ ]{0,3}(?P=fence)[`~]*[ \t]*$|\Z)"  # a block between fences
@@ -26,17 +28,46 @@ _NEIGHBOURS: Final = re.compile(r"(\[\^?[0-9]{1,3}\])(?=\[\^?[0-9]{1,3}\])", re.
 _DEFINED: Final = re.compile(r"^[ ]{0,3}\[\^?([0-9]{1,3})\]:", re.MULTILINE | re.ASCII)
 
 
+class Citation(NamedTuple):
+    """A citation in a text, from `begin` to `end`, and the numbers that it names."""
+
+    begin: int
+    end: int
+    numbers: tuple[int, ...]
+
+
 def without_source(text: str, sources: int) -> list[int]:
     """The numbers that a text cites and that no source has, each once, in ascending order.
 
     `sources` is how many sources the answer has. Code is not looked at, and a number that the text itself defines, as in
     `[3]: https://…`, has a source.
     """
-    prose = _NEIGHBOURS.sub(r"\1 ", _INDEX.sub(" ", _CODE.sub(" ", text)))
+    prose = _prose(text)
     defined = {int(number) for number in _DEFINED.findall(prose)}
-    cited: set[int] = set()
-    for found in _CITATION.finditer(prose):
-        numbers = [int(number) for number in re.findall(r"[0-9]+", found["numbers"] or found["number"])]
-        if 0 not in numbers:  # [0, 1] is an interval
-            cited.update(numbers)
+    cited = {number for citation in _cited(prose) for number in citation.numbers}
     return sorted(number for number in cited - defined if number > sources)
+
+
+def citations_of(text: str) -> list[Citation]:
+    """The citations of a text, in their order."""
+    return list(_cited(_prose(text)))
+
+
+def _prose(text: str) -> str:
+    """The text with blanks for what is no prose, so that each character stays where it is."""
+    return _INDEX.sub(_blank, _CODE.sub(_blank, text))
+
+
+def _blank(found: re.Match[str]) -> str:
+    return re.sub(r"[^\n]", " ", found[0])
+
+
+def _cited(prose: str) -> Iterator[Citation]:
+    # Between neighbours goes a space, which the places are told without.
+    spaced = _NEIGHBOURS.sub(r"\1 ", prose)
+    added = [found.end() + number for number, found in enumerate(_NEIGHBOURS.finditer(prose))]
+    for found in _CITATION.finditer(spaced):
+        numbers = tuple(int(number) for number in re.findall(r"[0-9]+", found["numbers"] or found["number"]))
+        if 0 not in numbers:  # [0, 1] is an interval
+            begin, end = (at - bisect_left(added, at) for at in found.span())
+            yield Citation(begin, end, numbers)
