@@ -305,6 +305,7 @@ class Chat(Base):
     of the release before.
     `has_rows`: a model was told rows of a user's database here, and answers and memory may quote them.
     `client_id`: the name that a client has given the chat, NULL where none did; a user has one chat of a name.
+    `client_metadata` is what a client of OpenAI's has noted at the conversation; NULL where none did.
     `deleted_at`: since when the chat is in the trash, where nobody else sees it (ownership.py); NULL where it is not. A chat in
     the trash has no name of a client's: `trashed_client_id` keeps the name.
 
@@ -364,6 +365,7 @@ class Chat(Base):
     deleted_at: Mapped[datetime | None]
     trashed_client_id: Mapped[str | None]
     is_hidden: Mapped[bool] = mapped_column(server_default=sql("false"))
+    client_metadata: Mapped[dict[str, Any] | None]
 
 
 class Message(Base):
@@ -512,6 +514,8 @@ class Generation(Base):
     `views` are the newest views of the chat at the AI SDK's door that had the reply, the newest first: `viewer`, a hash of a
     credential, and `at`, in seconds since 1970. NULL where none had.
     `parameters` is what the request asked of the model (shared/generations/parameters.py); NULL for an ordinary message.
+    `response` is what a request for a response said, to be told again: `asked`, and `input` where the user's message lacks
+    some of it. NULL for messages of other doors.
     `parameters_attempt` is the attempt of a worker that knows parameters: one of the release before can't claim what has some.
     """
 
@@ -594,6 +598,7 @@ class Generation(Base):
     time_zone: Mapped[str | None]
     views: Mapped[list[dict[str, Any]] | None]
     parameters: Mapped[dict[str, Any] | None]
+    response: Mapped[dict[str, Any] | None]
     parameters_attempt: Mapped[int | None]
 
 

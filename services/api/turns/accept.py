@@ -11,7 +11,7 @@ from services.api.turns import queries
 from services.api.turns.idempotency import find_repeated, hashed_key
 from services.api.turns.limits import check_message, check_parameters
 from services.api.turns.queries import Bounds
-from services.api.turns.turn import Edit, Key, NewTurn, Turn
+from services.api.turns.turn import Branch, Edit, Key, NewTurn, Turn
 from services.api.versions.queries import lock_chat
 from shared.database.engine import Database
 from shared.database.tables import Generation
@@ -110,7 +110,7 @@ async def _interrupt(
     return turn
 
 
-def tell_accepted(feed: FeedPublisher, new: NewTurn | Edit, turn: Turn) -> None:
+def tell_accepted(feed: FeedPublisher, new: NewTurn | Edit | Branch, turn: Turn) -> None:
     """Tell the user's readers of an accepted message, before a worker can tell them of its generation."""
     accepted = message_accepted(
         new.chat_id,

@@ -53,7 +53,7 @@ async def accept_completion(database: Database, jobs: JobSender, limits: Limits,
 async def _open(db: Connection, new: Completion, key: Key | None, bounds: Bounds) -> Turn:
     """Make the hidden chat and open its turn. Needs a transaction, which undoes both where this raises."""
     chat_id = await queries.add_hidden_chat(db, new.user_id)
-    opened = OpenedCompletion(new.user_id, chat_id, new.parameters, new.model)
+    opened = OpenedCompletion(new.user_id, chat_id, new.parameters, new.model, new.response)
     turn = await queries.open_turn(db, opened, key, bounds)
     if turn is None:
         raise await queries.why_refused(db, opened, bounds) or TooBusy()

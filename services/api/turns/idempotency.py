@@ -8,7 +8,7 @@ import json
 
 from sqlalchemy import select
 
-from services.api.turns.turn import Completion, Edit, Key, NewTurn, Regeneration, Turn
+from services.api.turns.turn import Branch, Completion, Edit, Key, NewTurn, Regeneration, Turn
 from shared.database.engine import Connection
 from shared.database.ownership import CHAT_IS_THERE
 from shared.database.tables import Generation, Message
@@ -16,7 +16,7 @@ from shared.errors import ChatNotFound, IdempotencyKeyReused
 from shared.ids import GenerationId, MessageId, UserId
 
 
-def hashed_key(new: NewTurn | Edit | Regeneration | Completion) -> Key | None:
+def hashed_key(new: NewTurn | Edit | Regeneration | Branch | Completion) -> Key | None:
     """The message's key with the hash of the message; None where it has no key.
 
     Another chat, text, way of queueing, model or time zone is another message, and so is another version of one.
@@ -30,11 +30,15 @@ def hashed_key(new: NewTurn | Edit | Regeneration | Completion) -> Key | None:
         named.append({"time_zone": new.time_zone})
     if new.parameters is not None:
         named.append({"parameters": new.parameters.to_row()})
+    if not isinstance(new, Edit | Regeneration) and new.response is not None:
+        named.append({"response": new.response})
     match new:
         case NewTurn():
             said: list[object] = [new.chat_id, new.content]
         case Edit():
             said = ["edit", new.chat_id, new.message_id, new.content]
+        case Branch():
+            said = ["branch", new.chat_id, new.message_id, new.content]
         case Completion():
             said = [new.kind]
         case _:

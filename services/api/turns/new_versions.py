@@ -7,11 +7,11 @@ from services.api.limits import Limits
 from services.api.turns import queries
 from services.api.turns.accept import TRIES, tell_accepted
 from services.api.turns.idempotency import find_repeated, hashed_key
-from services.api.turns.limits import check_message
+from services.api.turns.limits import check_message, check_parameters
 from services.api.turns.queries import Bounds
-from services.api.turns.turn import Edit, Key, Regeneration, Turn
+from services.api.turns.turn import Branch, Edit, Key, Regeneration, Turn
 from services.api.versions.queries import PathChange, change_path, insist_on_quiet, lock_chat, read_tree, remove_title
-from services.api.versions.tree import ROOT
+from services.api.versions.tree import ROOT, Node, Tree
 from shared.database.engine import Connection, Database
 from shared.database.tables import Generation
 from shared.errors import CortexAIError, MessageNameTaken, MessageNotEditable, MessageNotFound, TooBusy
@@ -58,13 +58,29 @@ async def accept_edit(
     return await _accept(database, streams, jobs, metrics, limits, new)
 
 
+async def accept_branch(
+    database: Database, streams: Streams, jobs: JobSender, metrics: Metrics, limits: Limits, new: Branch
+) -> Turn:
+    """Accept a message that follows a reply. What followed the reply before becomes replaced. The rest is as with `accept_edit`.
+
+    Raises:
+        MessageNotFound: the chat has no such reply.
+        CortexAIError: as `accept`.
+
+    """
+    check_message(new.content, new.model, limits)
+    if new.parameters is not None:
+        check_parameters(new.parameters, new.model, limits)
+    return await _accept(database, streams, jobs, metrics, limits, new)
+
+
 async def _accept(
     database: Database,
     streams: Streams,
     jobs: JobSender,
     metrics: Metrics,
     limits: Limits,
-    new: Regeneration | Edit,
+    new: Regeneration | Edit | Branch,
 ) -> Turn:
     key = hashed_key(new)
     for _ in range(TRIES):
@@ -94,19 +110,20 @@ async def _accept(
     raise TooBusy
 
 
-def _tell(feed: FeedPublisher, new: Regeneration | Edit, turn: Turn, change: PathChange) -> None:
+def _tell(feed: FeedPublisher, new: Regeneration | Edit | Branch, turn: Turn, change: PathChange) -> None:
     """Tell the user's readers which messages are others now, and of the turn at their end."""
-    feed.tell(new.user_id, messages_changed(new.chat_id, change.position or turn.position))
+    if not isinstance(new, Branch) or change.position is not None:
+        feed.tell(new.user_id, messages_changed(new.chat_id, change.position or turn.position))
     if change.changes_memory:
         feed.tell(new.user_id, memory_changed(new.chat_id))
-    if isinstance(new, Edit):
+    if not isinstance(new, Regeneration):
         tell_accepted(feed, new, turn)
         return
     queued = generation_status(new.chat_id, turn.generation_id, turn.assistant_message_id, GenerationStatus.QUEUED)
     feed.tell(new.user_id, queued)
 
 
-async def _find_repeated(database: Database, new: Regeneration | Edit, key: Key | None) -> Turn | None:
+async def _find_repeated(database: Database, new: Regeneration | Edit | Branch, key: Key | None) -> Turn | None:
     if key is None:
         return None
     async with database.connect() as db:
@@ -114,7 +131,7 @@ async def _find_repeated(database: Database, new: Regeneration | Edit, key: Key 
 
 
 async def open_version(
-    db: Connection, new: Regeneration | Edit, key: Key | None, limits: Limits
+    db: Connection, new: Regeneration | Edit | Branch, key: Key | None, limits: Limits
 ) -> tuple[Turn, list[OpenGeneration], PathChange]:
     """Change the active path and open the turn at its end. Needs a transaction, which undoes all where this raises.
 
@@ -133,13 +150,8 @@ async def open_version(
     else:
         await insist_on_quiet(db, in_chat)
     tree = await read_tree(db, new.chat_id)
-    node = tree.find(new.message_id)
-    if node is None:
-        raise MessageNotFound
-    if isinstance(new, Edit) and not node.is_user:
-        raise MessageNotEditable
+    node, end, asked = _branches_at(tree, new)
     question = tree.question_of(node)
-    end, asked = (question.parent, None) if isinstance(new, Edit) else (question.position, question.position)
     change = await change_path(db, new.chat_id, tree, tree.path_to(end), limits.kept_messages, asked=asked)
     bounds = Bounds(limits.live_generations, limits.queue_depth, limits.daily_tokens)
     if isinstance(new, Regeneration):
@@ -147,8 +159,32 @@ async def open_version(
     else:
         if end == ROOT:
             await remove_title(db, new.chat_id)
-        await queries.take_client_id(db, question.id, new.client_id)
+        if isinstance(new, Edit):
+            await queries.take_client_id(db, question.id, new.client_id)
         turn = await queries.open_turn(db, new, key, bounds)
     if turn is None:
         raise await queries.why_refused(db, new, bounds) or TooBusy
     return turn, cancelled, change
+
+
+def _branches_at(tree: Tree, new: Regeneration | Edit | Branch) -> tuple[Node, int, int | None]:
+    """The message that is named, the position behind which the path goes on anew, and that of a message that is answered anew.
+
+    Raises:
+        MessageNotFound: the chat has no such message, or no such reply.
+        MessageNotEditable: the message is a reply.
+
+    """
+    node = tree.find(new.message_id)
+    if node is None or (isinstance(new, Branch) and node.is_user):
+        raise MessageNotFound
+    if isinstance(new, Edit) and not node.is_user:
+        raise MessageNotEditable
+    match new:
+        case Edit():
+            return node, tree.question_of(node).parent, None
+        case Branch():
+            return node, node.position, None
+        case Regeneration():
+            position = tree.question_of(node).position
+            return node, position, position

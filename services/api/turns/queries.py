@@ -23,7 +23,7 @@ from sqlalchemy.dialects.postgresql import UUID
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import aliased
 
-from services.api.turns.turn import AnyTurn, Edit, Key, NewTurn, OpenedCompletion, Regeneration, Turn
+from services.api.turns.turn import AnyTurn, Branch, Edit, Key, NewTurn, OpenedCompletion, Regeneration, Turn
 from services.api.versions.tree import Node
 from shared import usage
 from shared.database.engine import Connection
@@ -150,6 +150,7 @@ def _open_turn(*, is_asked_anew: bool) -> Any:  # noqa: ANN401 - likewise
                 "traceparent",
                 "time_zone",
                 "parameters",
+                "response",
             ),
             select(
                 bindparam("generation", type_=UUID(as_uuid=True)),
@@ -165,6 +166,7 @@ def _open_turn(*, is_asked_anew: bool) -> Any:  # noqa: ANN401 - likewise
                 bindparam("traceparent", type_=Text),
                 bindparam("time_zone", type_=Text),
                 bindparam("parameters", type_=Generation.parameters.type),
+                bindparam("response", type_=Generation.response.type),
             ).select_from(chat.join(question, true()).join(reply, true())),
         )
         .returning(Generation.id, Generation.status)
@@ -201,7 +203,7 @@ class Bounds(NamedTuple):
 
 
 async def open_turn(
-    db: Connection, new: NewTurn | Edit | OpenedCompletion, key: Key | None, bounds: Bounds
+    db: Connection, new: NewTurn | Edit | Branch | OpenedCompletion, key: Key | None, bounds: Bounds
 ) -> Turn | None:
     """Accept a message, with its reply at the next position. `key` is the message's key, hashed.
 
@@ -256,6 +258,7 @@ def _values_of(new: AnyTurn, key: Key | None, bounds: Bounds) -> dict[str, Any]:
         "time_zone": new.time_zone,
         "hidden": new.is_hidden,
         "parameters": new.parameters.to_row() if new.parameters is not None else None,
+        "response": new.response,
         **bounds._asdict(),
     }
 

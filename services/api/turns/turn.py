@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import ClassVar, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 from shared.generations.parameters import Parameters
 from shared.ids import ChatId, GenerationId, MessageId, UserId
@@ -20,7 +20,8 @@ class NewTurn:
 
     Without a `model`, the default model answers. `time_zone` is the user's for this message; None for the account's. `key` is
     the client's own for this message; None where the client has none. `client_id` is the client's name for the message, unique
-    in the chat; None where the client gives it none. `parameters` is what is asked of the model; None for nothing.
+    in the chat; None where the client gives it none. `parameters` is what is asked of the model; None for nothing. `response` is
+    what a response tells of its request again (`Generation.response`).
     """
 
     is_hidden: ClassVar[bool] = False
@@ -34,6 +35,7 @@ class NewTurn:
     key: str | None = None
     client_id: str | None = None
     parameters: Parameters | None = None
+    response: dict[str, Any] | None = None
 
     @property
     def first_status(self) -> GenerationStatus:
@@ -47,6 +49,7 @@ class Regeneration:
 
     first_status: ClassVar[GenerationStatus] = GenerationStatus.QUEUED
     is_hidden: ClassVar[bool] = False
+    response: ClassVar[None] = None
 
     user_id: UserId
     chat_id: ChatId
@@ -67,6 +70,7 @@ class Edit:
 
     first_status: ClassVar[GenerationStatus] = GenerationStatus.QUEUED
     is_hidden: ClassVar[bool] = False
+    response: ClassVar[None] = None
 
     user_id: UserId
     chat_id: ChatId
@@ -78,6 +82,29 @@ class Edit:
     key: str | None = None
     client_id: str | None = None
     parameters: Parameters | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Branch:
+    """A message that follows a reply, whatever followed that reply before. `message_id` is the reply's.
+
+    The rest is as in NewTurn.
+    """
+
+    first_status: ClassVar[GenerationStatus] = GenerationStatus.QUEUED
+    is_hidden: ClassVar[bool] = False
+    on_conflict: ClassVar[OnVersionConflict] = "reject"
+    time_zone: ClassVar[None] = None
+    client_id: ClassVar[None] = None
+
+    user_id: UserId
+    chat_id: ChatId
+    message_id: MessageId
+    content: str
+    model: str | None = None
+    key: str | None = None
+    parameters: Parameters | None = None
+    response: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +123,7 @@ class Completion:
     parameters: Parameters
     model: str | None = None
     key: str | None = None
+    response: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,9 +141,10 @@ class OpenedCompletion:
     chat_id: ChatId
     parameters: Parameters
     model: str | None = None
+    response: dict[str, Any] | None = None
 
 
-AnyTurn = NewTurn | Regeneration | Edit | OpenedCompletion
+AnyTurn = NewTurn | Regeneration | Edit | Branch | OpenedCompletion
 
 
 class Key(NamedTuple):
