@@ -64,6 +64,8 @@ CortexAIError
 │   ├── MessageNotFound
 │   ├── ModelNotFound
 │   ├── GenerationNotFound
+│   ├── ResponseNotFound
+│   ├── ConversationNotFound
 │   ├── SessionNotFound
 │   ├── DataSourcesOff
 │   ├── DataSourceNotFound
@@ -606,6 +608,18 @@ class GenerationNotFound(NotFound):
     """There is no such generation."""
 
     code = "generation_not_found"
+
+
+class ResponseNotFound(NotFound):
+    """There is no such response."""
+
+    code = "response_not_found"
+
+
+class ConversationNotFound(NotFound):
+    """There is no such conversation."""
+
+    code = "conversation_not_found"
 
 
 class SessionNotFound(NotFound):

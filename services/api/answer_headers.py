@@ -17,13 +17,14 @@ EVERYWHERE: Final[tuple[Header, ...]] = (
     (b"cross-origin-opener-policy", b"same-origin"),
 )
 PRIVATE: Final[tuple[Header, ...]] = (*EVERYWHERE, (b"cache-control", b"no-store"))
-"""For all that stands below /api, errors too: what one user was told is nobody's to keep."""
+"""For all that stands below /api and /v1, errors too: what one user was told is nobody's to keep."""
+PRIVATE_PATHS: Final = ("/api/", "/v1/")
 
 
 def completed(headers: Iterable[Header], path: str) -> list[Header]:
     """The headers of an answer to a request for this path, with those that it lacks."""
     found = list(headers)
     names = {name for name, _ in found}
-    defaults = PRIVATE if path.startswith("/api/") else EVERYWHERE
+    defaults = PRIVATE if path.startswith(PRIVATE_PATHS) else EVERYWHERE
     found += [header for header in defaults if header[0] not in names]
     return found

@@ -40,7 +40,7 @@ def routes() -> Iterator[tuple[str, str]]:
                     session_id=1,
                     user_id=1,
                     chat_name="x",
-                    **dict.fromkeys(("generation_id", "operation_id"), "x"),
+                    **dict.fromkeys(("generation_id", "operation_id", "response_id", "conversation_id"), "x"),
                 ),
             )
 
@@ -63,13 +63,21 @@ async def test_every_refusal_says_what_browsers_and_caches_may_do(outside: httpx
         headers = response.headers
         assert {name: headers[name] for name in EVERYWHERE} == EVERYWHERE, (method, path)
         assert "frame-ancestors 'none'" in headers["Content-Security-Policy"]
-        if path.startswith("/api/"):
+        if path.startswith(("/api/", "/v1/")):
             assert headers["Content-Security-Policy"] == NOTHING
             assert headers["Cache-Control"] == "no-store", (method, path)
 
 
 async def test_what_a_user_is_told_is_nobodys_to_keep(client: Client, chat: int) -> None:
-    for path in ("/api/auth/me", "/api/chats", f"/api/chats/{chat}", "/api/memory", "/api/usage", "/api/chat/x"):
+    for path in (
+        "/api/auth/me",
+        "/api/chats",
+        f"/api/chats/{chat}",
+        "/api/memory",
+        "/api/usage",
+        "/api/chat/x",
+        "/v1/models",
+    ):
         response = (await client.http.get(path)).raise_for_status()
         assert response.headers.get_list("Cache-Control") == ["no-store"]
         assert response.headers["Content-Security-Policy"] == NOTHING

@@ -31,6 +31,9 @@ MISSING: Final[Ids] = {
     "call": "a-call-of-nothing",
     "chat_text": "900000001",
     "reply_text": "900000004",
+    "response": f"resp_{NEVER.replace('-', '')}",
+    "conversation": "conv_900000001",
+    "approval": f"mcpr_{NEVER.replace('-', '')}",
 }
 
 
@@ -112,6 +115,8 @@ PATHS: Final = {
     "user_id": "user",
     "identity_id": "identity",
     "chat_name": "name",
+    "response_id": "response",
+    "conversation_id": "conversation",
 }
 """What the parameters of paths are the ids of."""
 NOW: Final = {"Prefer": "respond-async"}
@@ -134,6 +139,9 @@ APPROVED: Final = {
         }
     ],
 }
+
+RESPONSE: Final = {"model": "double", "input": "Hello", "background": True}
+ANSWERED: Final = {"type": "mcp_approval_response", "approval_request_id": "{approval}", "approve": True}
 
 TRIES: Final[Mapping[str, tuple[Try, ...]]] = {
     "POST /api/auth/stream-ticket": (Try({"chat_id": "{chat}"}), Try({"generation_id": "{generation}"})),
@@ -212,6 +220,23 @@ TRIES: Final[Mapping[str, tuple[Try, ...]]] = {
         Try({"id": "{name}", "messages": [_said("Mine now")], "messageId": "{message_name}"}, alike=True),
         Try({"id": "{name}", "messages": [APPROVED]}, alike=True),
     ),
+    "POST /v1/responses": (
+        Try({**RESPONSE, "previous_response_id": "{response}"}),
+        Try({**RESPONSE, "conversation": "{conversation}"}),
+        Try(
+            {**RESPONSE, "conversation": {"id": "{conversation}"}, "store": False, "background": False, "stream": True}
+        ),
+        Try({**RESPONSE, "input": [ANSWERED]}, alike=True),
+        Try({**RESPONSE, "input": [ANSWERED], "previous_response_id": "{response}"}, alike=True),
+    ),
+    "GET /v1/responses/{response_id}": (Try(), Try(params={"stream": "true"})),
+    "POST /v1/responses/{response_id}/cancel": (Try(),),
+    "DELETE /v1/responses/{response_id}": (Try(),),
+    "GET /v1/responses/{response_id}/input_items": (Try(),),
+    "GET /v1/conversations/{conversation_id}": (Try(),),
+    "POST /v1/conversations/{conversation_id}": (Try({"metadata": {"word": "mine"}}),),
+    "DELETE /v1/conversations/{conversation_id}": (Try(),),
+    "GET /v1/conversations/{conversation_id}/items": (Try(), Try(params={"after": "msg_{reply}_0"})),
 }
 """By route. What is tried with the ids of another must be answered as with ids of nothing."""
 
@@ -244,13 +269,14 @@ NAMELESS: Final = frozenset(
         "DELETE /api/auth/second-factor",
         "DELETE /api/auth/me",
         "PATCH /api/auth/me",
-        "GET /v1/models",
-        "GET /v1/models/{model}",
-        "POST /v1/chat/completions",
         "POST /api/chats",
         "POST /api/data-sources",
         "POST /api/data-sources/sandbox",
         "DELETE /api/memory",
+        "GET /v1/models",
+        "GET /v1/models/{model}",
+        "POST /v1/chat/completions",
+        "POST /v1/conversations",
     }
 )
 """Routes that take no id, and so nothing of another user's."""

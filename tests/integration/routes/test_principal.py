@@ -37,6 +37,8 @@ def secured_routes() -> list[tuple[str, str]]:
                 chat_name="a-chat",
                 source_id=1,
                 operation_id=GENERATION,
+                response_id="resp_x",
+                conversation_id="conv_x",
                 key_id=1,
                 provider="acme",
                 identity_id=1,

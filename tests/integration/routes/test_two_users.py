@@ -124,6 +124,10 @@ async def furnished(client: Client, database_url: str, source: Source, word: str
     key = f"key-{word}"
     posted = (await client.post_async(chat, f"{word} message", headers={**NOW, "Idempotency-Key": key})).json()
     generation = posted["generation"]
+    made = await client.http.post("/v1/conversations", json={"metadata": {"word": word}})
+    conversation = made.raise_for_status().json()["id"]
+    asked = {"model": "double", "input": f"{word} asked", "background": True}
+    response = (await client.http.post("/v1/responses", json=asked)).raise_for_status().json()["id"]
     body = {"name": f"{word} base", "reader_url": source.reader_url, "writer_url": source.writer_url}
     source_id = (await client.http.post("/api/data-sources", json=body)).raise_for_status().json()["id"]
     named_key = {"name": f"{word} key", "scopes": ["read"]}
@@ -170,6 +174,9 @@ async def furnished(client: Client, database_url: str, source: Source, word: str
         "call": word,
         "chat_text": str(chat),
         "reply_text": str(generation["assistant_message_id"]),
+        "response": response,
+        "conversation": conversation,
+        "approval": f"mcpr_{operation.id.hex}",
     }
     return Person(client, me, ids)
 

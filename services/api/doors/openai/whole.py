@@ -2,8 +2,9 @@
 
 import asyncio
 import json
+from collections.abc import Coroutine
 from contextlib import aclosing
-from typing import Any
+from typing import Any, TypeVar
 
 from starlette.requests import Request
 from starlette.types import Receive
@@ -17,6 +18,8 @@ from services.api.streaming.resume import Live, Saved
 from shared.background import end
 from shared.errors import CompletionTimedOut, StreamsUnavailable, Unauthenticated
 
+T = TypeVar("T")
+
 
 async def wait_for(
     request: Request, stream: Saved | Live, envelope: Envelope, resume: Resume, within: float
@@ -24,7 +27,17 @@ async def wait_for(
     """The answer as a chat completion, or why there is none. None when the client has left. `within` is in seconds.
 
     Raises:
-        CompletionTimedOut: the answer is not there yet.
+        CompletionTimedOut, StreamsUnavailable, Unauthenticated: as `wait_while_asked`.
+
+    """
+    return await wait_while_asked(request, _collect(stream, envelope, resume), within)
+
+
+async def wait_while_asked(request: Request, work: Coroutine[Any, Any, T], within: float) -> T | None:
+    """What this work gives. None when the client has left before. `within` is in seconds.
+
+    Raises:
+        CompletionTimedOut: the work is not done yet.
         StreamsUnavailable: the answer can't be read any more.
         Unauthenticated: the request's credential has ended meanwhile.
 
@@ -33,8 +46,8 @@ async def wait_for(
     slot: StreamSlot | None = request.scope["state"].get("stream_slot")
     if slot is not None:
         slot.cut = cut.set
-    waiting = asyncio.create_task(_collect(stream, envelope, resume))
-    leaving = asyncio.create_task(left(request.receive))
+    waiting = asyncio.create_task(work)
+    leaving = asyncio.create_task(_left(request.receive))
     cutting = asyncio.create_task(cut.wait())
     try:
         await asyncio.wait({waiting, leaving, cutting}, timeout=within, return_when=asyncio.FIRST_COMPLETED)
@@ -45,14 +58,13 @@ async def wait_for(
         if cutting.done():
             raise Unauthenticated
         raise CompletionTimedOut
-    except StreamCut as cut:
-        raise StreamsUnavailable from cut
+    except StreamCut as why:
+        raise StreamsUnavailable from why
     finally:
         await end(waiting, leaving, cutting)
 
 
-async def left(receive: Receive) -> None:
-    """Wait until the client has left."""
+async def _left(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
 

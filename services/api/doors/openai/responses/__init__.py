@@ -1,0 +1,1 @@
+"""Responses and conversations: OpenAI's Responses API over chats and generations."""

@@ -1,0 +1,182 @@
+"""From a request for a response to a turn: where its message goes, and what the model is told besides."""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Final, NamedTuple
+
+from pydantic import ValidationError
+
+from services.api.doors.openai.responses import queries
+from services.api.doors.openai.responses.context import messages_of
+from services.api.doors.openai.responses.ids import chat_of, generation_of
+from services.api.doors.openai.responses.input_items import GivenInput, read_input
+from services.api.doors.openai.responses.objects import ResponseRow, user_item
+from services.api.doors.openai.responses.schemas import NewResponse
+from services.api.limits import Limits
+from services.api.turns.accept import accept
+from services.api.turns.completion import accept_completion
+from services.api.turns.limits import check_message, check_parameters
+from services.api.turns.new_versions import accept_branch
+from services.api.turns.turn import Branch, Completion, NewTurn, Turn
+from shared.database.engine import Database
+from shared.errors import CortexAIError, InvalidInput, ParameterNotSupported, ResponseNotFound, TooBusy
+from shared.generations.parameters import MAX_MESSAGES, MAX_TEXT_CHARS, Parameters
+from shared.ids import ChatId, UserId
+from shared.jobs.sender import JobSender
+from shared.protocol.feed_events import chat_created, chat_deleted
+from shared.streams.redis import Streams
+from shared.telemetry.metrics import Metrics
+
+KIND: Final = "response"
+TRIES: Final = 5
+"""How often another request with the same key may be quicker."""
+
+
+class _Place(NamedTuple):
+    """Where a message goes: behind the response `previous`, else at the end of `chat_id`; into a new chat where both are None.
+
+    `path` are the turns before it, where the model is told them by the request; None where the worker tells it the chat.
+    """
+
+    chat_id: ChatId | None = None
+    previous: ResponseRow | None = None
+    path: Sequence[ResponseRow] | None = None
+
+
+async def ask(
+    database: Database,
+    streams: Streams,
+    jobs: JobSender,
+    metrics: Metrics,
+    limits: Limits,
+    user_id: UserId,
+    body: NewResponse,
+    given: GivenInput,
+    key: str | None,
+) -> Turn:
+    """Accept a request for a response. Its stream may be read from now on. `given` is the input that `read` has read.
+
+    Raises:
+        ParameterNotSupported: the model can't do what is asked for, or a tool is of a kind that is not supported.
+        ResponseNotFound, ConversationNotFound: what the request refers to is absent, or another user's.
+        CortexAIError: as `turns.accept.accept`, `accept_branch` and `accept_completion`.
+
+    """
+    with _refusing():
+        parameters = body.parameters()
+    check_message(given.text, body.model, limits)
+    _check(parameters, body.model, limits)
+    place = await _find_place(database, user_id, body, given)
+    if place.path is not None:
+        told = [*messages_of(place.path), *given.messages]
+        if len(told) > MAX_MESSAGES or sum(len(message.content) for message in told) > MAX_TEXT_CHARS:
+            raise InvalidInput("input: with what came before, it is too long", field="input")
+        parameters = parameters.model_copy(update={"messages": tuple(told)})
+    # A hidden chat's message has no text.
+    items = given.items if given.items is not None or body.is_stored else [user_item(given.text)]
+    response = {"asked": body.told(), **({"input": items} if items is not None else {})}
+    if not body.is_stored:
+        completion = Completion(user_id, KIND, parameters, body.model, key, response)
+        return await accept_completion(database, jobs, limits, completion)
+    if place.previous is not None:
+        branch = Branch(
+            user_id,
+            place.previous.chat_id,
+            place.previous.assistant_message_id,
+            given.text,
+            model=body.model,
+            key=key,
+            parameters=parameters,
+            response=response,
+        )
+        return await accept_branch(database, streams, jobs, metrics, limits, branch)
+    chat_id, is_new = place.chat_id, False
+    if chat_id is None:
+        chat_id, is_new = await _new_chat(database, streams, user_id, key)
+    turn = NewTurn(user_id, chat_id, given.text, model=body.model, key=key, parameters=parameters, response=response)
+    try:
+        return await accept(database, streams, jobs, metrics, limits, turn)
+    except CortexAIError:
+        if is_new:
+            async with database.connect() as db:
+                is_deleted = await queries.delete_unused(db, user_id, chat_id)
+            if is_deleted:
+                streams.feed.tell(user_id, chat_deleted(chat_id))
+        raise
+
+
+def read(body: NewResponse) -> GivenInput:
+    """The input of a request, which asks for nothing that is not supported.
+
+    Raises:
+        InvalidInput: the input can't be used.
+        ParameterNotSupported: something is asked for that is not supported.
+
+    """
+    body.insist_on_supported()
+    with _refusing():
+        return read_input(body.input)
+
+
+@contextmanager
+def _refusing() -> Iterator[None]:
+    """Refuse what is out of the bounds of the parameters' types."""
+    try:
+        yield
+    except ValidationError as error:
+        found = error.errors()[0]
+        field = ".".join(str(part) for part in found["loc"])
+        raise InvalidInput(f"{field}: {found['msg'].removeprefix('Value error, ')}", field=field) from error
+
+
+def _check(parameters: Parameters, model: str, limits: Limits) -> None:
+    """Refuse what the model can't do, by this door's names of the parameters."""
+    names = {"reasoning_effort": "reasoning.effort", "response_format": "text.format"}
+    try:
+        check_parameters(parameters, model, limits)
+    except ParameterNotSupported as error:
+        field = error.field or ""
+        if field not in names:
+            raise
+        raise ParameterNotSupported(names[field], error.message.removeprefix(f"{field}: ")) from error
+
+
+async def _find_place(database: Database, user_id: UserId, body: NewResponse, given: GivenInput) -> _Place:
+    """Where the message goes, with the turns before it where the request has to tell them.
+
+    The worker tells a chat's texts by itself, with its memory. It does not tell what is no text of the user's or the
+    assistant's: then, and where nothing is kept, the request brings everything along.
+    """
+    previous, chat_id = None, None
+    async with database.connect() as db:
+        if body.previous_response_id is not None:
+            previous = await queries.find_response(db, user_id, generation_of(body.previous_response_id))
+            if previous.is_hidden:
+                raise ResponseNotFound
+            chat_id = previous.chat_id
+        elif body.conversation_id is not None:
+            chat_id = (await queries.find_conversation(db, user_id, chat_of(body.conversation_id))).id
+        is_rich = not given.is_plain or not body.is_stored
+        if chat_id is None:
+            return _Place(path=() if is_rich else None)
+        if not is_rich:
+            is_rich = await queries.has_rich_input(db, chat_id)
+        if not is_rich:
+            return _Place(chat_id, previous)
+        path = await queries.list_path(db, chat_id, previous.assistant_message_id if previous else None)
+    return _Place(chat_id, previous, path)
+
+
+async def _new_chat(database: Database, streams: Streams, user_id: UserId, key: str | None) -> tuple[ChatId, bool]:
+    """A chat for the response, and whether it was made now. A request that is repeated with its key gets the same chat."""
+    name = f"{KIND} {hashlib.sha256(key.encode()).hexdigest()}" if key else None
+    async with database.connect() as db:
+        for _ in range(TRIES):
+            if name is not None and (found := await queries.find_named(db, user_id, name)):
+                return found, False
+            made = await queries.add_conversation(db, user_id, None, name)
+            if made is not None:
+                streams.feed.tell(user_id, chat_created(made.id, None, made.created_at, temporary=False))
+                return made.id, True
+    raise TooBusy

@@ -1,0 +1,103 @@
+"""From answers to requests for approval to decisions on operations. The answer that asked goes on: it is the same response."""
+
+import asyncio
+from collections.abc import Collection, Mapping
+from typing import Final, NamedTuple
+
+from sqlalchemy import select
+from sqlalchemy.orm import aliased
+
+from shared.database.engine import Connection, Database
+from shared.database.tables import Generation, Operation
+from shared.errors import ApprovalNotPending, OperationNotFound, OperationNotPending
+from shared.ids import GenerationId, OperationId, UserId
+from shared.jobs.sender import JobSender
+from shared.operations.decisions import approve, refuse
+from shared.operations.telling import tell
+from shared.operations.wanted import AWAITS_PERSON
+from shared.states import GenerationStatus
+from shared.streams.feed.publisher import FeedPublisher
+
+PAUSED_WITHIN: Final = 5.0
+"""Seconds for which a generation that has proposed something is looked at, until it waits."""
+LOOK_EVERY: Final = 0.02
+
+
+class Asked(NamedTuple):
+    """An operation that an answer has proposed."""
+
+    id: OperationId
+    generation_id: GenerationId
+    digest: str
+
+
+async def find_asked(db: Connection, user_id: UserId, operation_ids: Collection[OperationId]) -> list[Asked]:
+    """These operations, decided or not: another device may have been quicker.
+
+    Raises:
+        ApprovalNotPending: no answer of the user's has proposed one of them, or not the same answer has proposed all of them.
+
+    """
+    statement = select(Operation.id, Operation.generation_id, Operation.digest).where(
+        Operation.user_id == user_id,
+        Operation.id.in_(operation_ids),
+        Operation.generation_id.is_not(None),
+        Operation.call_id.is_not(None),
+    )
+    found = [Asked._make(row) for row in await db.execute(statement)]
+    if len(found) < len(operation_ids) or len({one.generation_id for one in found}) != 1:
+        raise ApprovalNotPending
+    return found
+
+
+async def decide(
+    database: Database,
+    jobs: JobSender,
+    feed: FeedPublisher,
+    user_id: UserId,
+    asked: Collection[Asked],
+    decisions: Mapping[OperationId, bool],
+    by: str,
+) -> None:
+    """Decide each operation, in a transaction of its own. What was decided otherwise meanwhile stays so.
+
+    OpenAI's protocol has no place for the digest of the preview that the person saw. A preview never changes, so the operation's
+    id names it as well. `by` is the kind of the credential.
+
+    Raises:
+        TokenInvalid: the account is gone.
+
+    """
+    for one in asked:
+        try:
+            async with database.begin() as db:
+                if decisions[one.id]:
+                    moved = await approve(db, user_id, one.id, one.digest, by)
+                else:
+                    moved = await refuse(db, user_id, one.id, by)
+        except (OperationNotPending, OperationNotFound):
+            continue
+        tell(jobs, feed, moved)
+
+
+async def awaits_person(database: Database, operation_ids: Collection[OperationId]) -> bool:
+    """Whether a person has to decide one of these before the answer goes on.
+
+    The log tells of a proposal before the generation's row says that it waits. So the row is looked at until it does: whoever
+    asks about the response then is told the same.
+    """
+    asking = aliased(Generation)  # AWAITS_PERSON looks at generations too
+    statement = (
+        select(asking.status)
+        .join(Operation, Operation.generation_id == asking.id)
+        .where(Operation.id.in_(operation_ids), AWAITS_PERSON)
+        .limit(1)
+    )
+    clock = asyncio.get_running_loop()
+    give_up_at = clock.time() + PAUSED_WITHIN
+    while True:
+        async with database.connect() as db:
+            status = (await db.execute(statement)).scalar_one_or_none()
+        if status is None or status == GenerationStatus.AWAITING_APPROVAL or clock.time() > give_up_at:
+            return status is not None
+        await asyncio.sleep(LOOK_EVERY)

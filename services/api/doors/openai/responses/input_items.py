@@ -1,0 +1,178 @@
+"""The items that a request has as its input: read, and as messages for the model. Pure.
+
+Items that a client copies from an output are accepted: a client may keep the conversation itself.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple
+
+from services.api.doors.openai.responses.events import Json
+from services.api.doors.openai.responses.ids import operation_of
+from services.api.doors.openai.responses.objects import user_item
+from shared.errors import InvalidInput, ParameterNotSupported
+from shared.generations.parameters import MAX_MESSAGES, GivenCall, GivenMessage
+from shared.ids import OperationId
+
+ROLES: Final = frozenset({"user", "assistant", "system", "developer"})
+_TEXTS: Final = frozenset({"input_text", "output_text", "text", "summary_text"})
+_PASSED_OVER: Final = frozenset({"reasoning", "web_search_call", "mcp_list_tools", "mcp_approval_request"})
+"""Items of outputs that tell the model nothing: no model gets its reasoning again, and an answer says what it found."""
+
+
+class GivenInput(NamedTuple):
+    """A request's input. `text` is what the user says, "" where nothing is said.
+
+    `items` are all of it, to be told again; None where the user's message has all of it. `messages` are for the model.
+    `decisions` are answers to requests for approval: then the input is about these alone, whatever stands before them.
+    """
+
+    text: str
+    items: list[Json] | None
+    messages: tuple[GivenMessage, ...]
+    decisions: dict[OperationId, bool]
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the input is one text of the user's."""
+        return self.items is None
+
+
+def read_input(given: str | Sequence[Any], field: str = "input") -> GivenInput:
+    """What a request's input says.
+
+    Raises:
+        InvalidInput: an item is none that there is, or lacks something.
+        ParameterNotSupported: an item, or a part of one, is of a kind that is not taken here.
+
+    """
+    if isinstance(given, str):
+        given = [user_item(given)]
+    if not given:
+        raise InvalidInput(f"{field}: must not be empty", field=field)
+    if len(given) > MAX_MESSAGES:
+        raise InvalidInput(f"{field}: must have at most {MAX_MESSAGES} items", field=field)
+    items: list[Json] = []
+    messages: list[GivenMessage] = []
+    decisions: dict[OperationId, bool] = {}
+    for number, item in enumerate(given):
+        at = f"{field}[{number}]"
+        if not isinstance(item, dict):
+            raise InvalidInput(f"{at}: must be an object", field=at)
+        kind = item.get("type", "message" if "role" in item else None)
+        if kind == "mcp_approval_response":
+            decisions |= _read_decision(item, at)
+            continue
+        read, told = _read_item(kind, item, at)
+        items.append(read)
+        messages += told
+    if decisions and not (isinstance(given[-1], dict) and given[-1].get("type") == "mcp_approval_response"):
+        raise ParameterNotSupported(field, "nothing may come behind answers to requests for approval")
+    said = [message.content for message in messages if message.role == "user"]
+    is_plain = len(items) == 1 and len(said) == 1 and len(messages) == 1
+    text = said[-1] if said else "\n\n".join(one.content for one in messages if one.role == "tool")
+    return GivenInput(text, None if is_plain else items, tuple(messages), decisions)
+
+
+def _read_decision(item: Json, at: str) -> dict[OperationId, bool]:
+    operation_id = operation_of(_text_of(item, "approval_request_id", at))
+    if operation_id is None:
+        where = f"{at}.approval_request_id"
+        raise InvalidInput(f"{where}: must be the id of a request for approval", field=where)
+    if not isinstance(item.get("approve"), bool):
+        raise InvalidInput(f"{at}.approve: must be true or false", field=f"{at}.approve")
+    return {operation_id: item["approve"]}
+
+
+def _read_item(kind: object, item: Json, at: str) -> tuple[Json, list[GivenMessage]]:
+    """An item as it is told again, and as messages for the model."""
+    match kind:
+        case "message":
+            return _read_message(item, at)
+        case "function_call":
+            name, arguments = _text_of(item, "name", at), _text_of(item, "arguments", at)
+            call = GivenCall(id=_text_of(item, "call_id", at), name=name, arguments=arguments)
+            read = {
+                "type": "function_call",
+                "id": _id_of(item, f"fc_{call.id}"),
+                "call_id": call.id,
+                "name": name,
+                "arguments": arguments,
+                "status": "completed",
+            }
+            return read, [GivenMessage(role="assistant", calls=(call,))]
+        case "function_call_output":
+            call_id, output = _text_of(item, "call_id", at), _content_of(item.get("output"), f"{at}.output")
+            read = {
+                "type": "function_call_output",
+                "id": _id_of(item, f"fco_{call_id}"),
+                "call_id": call_id,
+                "output": output,
+                "status": "completed",
+            }
+            return read, [GivenMessage(role="tool", content=output, call_id=call_id)]
+        case "mcp_call":
+            return _read_own_call(item, at)
+        case str() if kind in _PASSED_OVER:
+            return {**item, "type": kind}, []
+        case str():
+            raise ParameterNotSupported(f"{at}.type", f"items of type {kind[:40]!r} are not taken here")
+        case _:
+            raise InvalidInput(f"{at}.type: must be there", field=f"{at}.type")
+
+
+def _read_message(item: Json, at: str) -> tuple[Json, list[GivenMessage]]:
+    role = item.get("role")
+    if role not in ROLES:
+        raise InvalidInput(f"{at}.role: must be one of {', '.join(sorted(ROLES))}", field=f"{at}.role")
+    content = _content_of(item.get("content"), f"{at}.content")
+    kind = "output_text" if role == "assistant" else "input_text"
+    part: Json = {"type": kind, "text": content}
+    if role == "assistant":
+        part |= {"annotations": [], "logprobs": []}
+    read = {"type": "message", "status": "completed", "role": role, "content": [part]}
+    return read, [GivenMessage(role="system" if role == "developer" else role, content=content)]
+
+
+def _read_own_call(item: Json, at: str) -> tuple[Json, list[GivenMessage]]:
+    """A call of this service's tools that an earlier answer made, with what the call gave."""
+    name, arguments = _text_of(item, "name", at), _text_of(item, "arguments", at)
+    call = GivenCall(id=_id_of(item, f"call_{at}"), name=name, arguments=arguments)
+    output = item.get("output")
+    told = output if isinstance(output, str) else "This call gave nothing."
+    return {**item, "type": "mcp_call"}, [
+        GivenMessage(role="assistant", calls=(call,)),
+        GivenMessage(role="tool", content=told, call_id=call.id),
+    ]
+
+
+def _content_of(content: object, at: str) -> str:
+    """The text of a content: a text, or parts of text."""
+    if isinstance(content, str):
+        return content
+    if not isinstance(content, list):
+        raise InvalidInput(f"{at}: must be a text or a list of parts", field=at)
+    texts: list[str] = []
+    for number, part in enumerate(content):
+        where = f"{at}[{number}]"
+        kind = part.get("type") if isinstance(part, dict) else None
+        if kind in _TEXTS:
+            texts.append(_text_of(part, "text", where))
+        elif kind == "refusal":
+            texts.append(_text_of(part, "refusal", where))
+        elif isinstance(kind, str):
+            raise ParameterNotSupported(f"{where}.type", f"parts of type {kind[:40]!r} are not taken here; send text")
+        else:
+            raise InvalidInput(f"{where}.type: must be there", field=f"{where}.type")
+    return "".join(texts)
+
+
+def _text_of(item: Json, name: str, at: str) -> str:
+    value = item.get(name)
+    if not isinstance(value, str):
+        raise InvalidInput(f"{at}.{name}: must be a text", field=f"{at}.{name}")
+    return value
+
+
+def _id_of(item: Json, default: str) -> str:
+    given = item.get("id")
+    return given if isinstance(given, str) and given else default

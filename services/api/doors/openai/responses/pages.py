@@ -1,0 +1,32 @@
+"""Pages of items, as OpenAI's clients turn them. Pure."""
+
+from collections.abc import Sequence
+
+from services.api.doors.openai.responses.events import Json
+from shared.errors import CursorInvalid
+
+
+def item_page(items: Sequence[Json], after: str | None, limit: int) -> Json:
+    """The page of these items behind the one with the id `after`.
+
+    Raises:
+        CursorInvalid: there is no such item.
+
+    """
+    begin = 0
+    if after is not None:
+        begin = next((number for number, item in enumerate(items, 1) if item.get("id") == after), 0)
+        if not begin:
+            raise CursorInvalid
+    return listed(items[begin : begin + limit], has_more=len(items) > begin + limit)
+
+
+def listed(items: Sequence[Json], *, has_more: bool) -> Json:
+    """Items as a list."""
+    return {
+        "object": "list",
+        "data": list(items),
+        "first_id": items[0].get("id") if items else None,
+        "last_id": items[-1].get("id") if items else None,
+        "has_more": has_more,
+    }

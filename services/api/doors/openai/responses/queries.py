@@ -1,0 +1,291 @@
+"""Responses and conversations in the database. Ownership is in the WHERE clause: what belongs to another user is not found."""
+
+from datetime import datetime
+from typing import Any, Final, NamedTuple
+
+from sqlalchemy import ColumnElement, Select, case, delete, literal, select, update
+from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.orm import aliased
+
+from services.api.doors.openai.responses.events import Json
+from services.api.doors.openai.responses.objects import ResponseRow, ended_output, input_items
+from services.api.message_pages import Place, page_of
+from services.api.versions.queries import DeletedTurn, delete_turn, lock_chat, read_tree
+from shared.database.engine import Connection
+from shared.database.ownership import CHAT_IS_THERE, owned_by
+from shared.database.tables import Chat, Generation, Message, User
+from shared.errors import ChatNotFound, ConversationNotFound, MessageNotFound, ResponseNotFound, TokenInvalid
+from shared.generations.cancel import DeletedGenerations, delete_generations
+from shared.generations.outcome import Outcome
+from shared.generations.parameters import MAX_MESSAGES
+from shared.ids import ChatId, GenerationId, MessageId, UserId
+from shared.protocol.message_parts import MessagePart
+from shared.states import TERMINAL
+
+MAX_TURNS: Final = MAX_MESSAGES // 2 + 1
+"""More than a request may tell a model of."""
+_Question: Final = aliased(Message)
+_COLUMNS: Final = (
+    Generation.id,
+    Generation.chat_id,
+    Generation.user_message_id,
+    Generation.assistant_message_id,
+    Generation.status,
+    Generation.model,
+    Generation.usage,
+    Generation.finish_reason,
+    Generation.error_code,
+    Generation.error_message,
+    Generation.created_at,
+    Generation.finished_at,
+    Generation.response,
+    _Question.content,
+    Message.content,
+    Message.parts,
+    Chat.is_hidden,
+)
+
+
+class ConversationRow(NamedTuple):
+    """A chat as a conversation."""
+
+    id: ChatId
+    created_at: datetime
+    metadata: dict[str, str] | None
+
+
+_CONVERSATION: Final = (Chat.id, Chat.created_at, Chat.client_metadata)
+
+
+def _responses(*which: ColumnElement[bool]) -> Select[Any]:
+    return (
+        select(*_COLUMNS)
+        .join(Message, Message.id == Generation.assistant_message_id)
+        .join(_Question, _Question.id == Generation.user_message_id)
+        .join(Chat, Chat.id == Generation.chat_id)
+        .where(*which)
+    )
+
+
+async def find_response(db: Connection, user_id: UserId, generation_id: GenerationId | None) -> ResponseRow:
+    """One response.
+
+    Raises:
+        ResponseNotFound: absent, or another user's.
+
+    """
+    if generation_id is None:
+        raise ResponseNotFound
+    mine = (Generation.id == generation_id, Generation.user_id == user_id, CHAT_IS_THERE)
+    row = (await db.execute(_responses(*mine))).one_or_none()
+    if row is None:
+        raise ResponseNotFound
+    return ResponseRow._make(row)
+
+
+async def find_conversation(db: Connection, user_id: UserId, chat_id: ChatId | None) -> ConversationRow:
+    """One conversation.
+
+    Raises:
+        ConversationNotFound: absent, or another user's.
+
+    """
+    if chat_id is None:
+        raise ConversationNotFound
+    row = (await db.execute(select(*_CONVERSATION).where(Chat.id == chat_id, owned_by(user_id)))).one_or_none()
+    if row is None:
+        raise ConversationNotFound
+    return ConversationRow._make(row)
+
+
+async def add_conversation(
+    db: Connection, user_id: UserId, metadata: Json | None, client_id: str | None = None
+) -> ConversationRow | None:
+    """Make a chat. None where the user has one that a client calls by `client_id`.
+
+    Raises:
+        TokenInvalid: the account was deleted after its request was let in.
+
+    """
+    made_of = select(
+        User.id, literal(client_id, Chat.client_id.type), literal(metadata, Chat.client_metadata.type)
+    ).where(User.id == user_id)
+    statement = (
+        upsert(Chat)
+        .from_select(["user_id", "client_id", "client_metadata"], made_of)
+        .on_conflict_do_nothing(index_elements=[Chat.user_id, Chat.client_id], index_where=Chat.client_id.is_not(None))
+        .returning(*_CONVERSATION)
+    )
+    row = (await db.execute(statement)).one_or_none()
+    if row is not None:
+        return ConversationRow._make(row)
+    if (await db.execute(select(User.id).where(User.id == user_id))).one_or_none() is None:
+        raise TokenInvalid
+    return None
+
+
+async def find_named(db: Connection, user_id: UserId, client_id: str) -> ChatId | None:
+    """The user's chat that a client calls by this name."""
+    found = await db.execute(select(Chat.id).where(Chat.client_id == client_id, owned_by(user_id)))
+    chat_id = found.scalar_one_or_none()
+    return None if chat_id is None else ChatId(chat_id)
+
+
+async def delete_unused(db: Connection, user_id: UserId, chat_id: ChatId) -> bool:
+    """Delete a chat in which nothing was ever said, or nothing is left. Returns whether that was so."""
+    has_messages = select(Message.id).where(Message.chat_id == Chat.id).exists()
+    unused = delete(Chat).where(Chat.id == chat_id, owned_by(user_id), ~has_messages)
+    return (await db.execute(unused.returning(Chat.id))).one_or_none() is not None
+
+
+async def change_conversation(
+    db: Connection, user_id: UserId, chat_id: ChatId | None, metadata: Json
+) -> ConversationRow:
+    """Give a conversation other metadata.
+
+    Raises:
+        ConversationNotFound: absent, or another user's.
+
+    """
+    if chat_id is None:
+        raise ConversationNotFound
+    changed = update(Chat).where(Chat.id == chat_id, owned_by(user_id)).values(client_metadata=metadata)
+    row = (await db.execute(changed.returning(*_CONVERSATION))).one_or_none()
+    if row is None:
+        raise ConversationNotFound
+    return ConversationRow._make(row)
+
+
+class ConversationMessage(NamedTuple):
+    """A message of a conversation's active path, with what its items are made of.
+
+    `input` are the items of the request, of a user's message; None where its content has all of them.
+    """
+
+    id: MessageId
+    role: str
+    position: int
+    content: str
+    parts: list[MessagePart] | None
+    status: str | None
+    finish_reason: str | None
+    error_code: str | None
+    error_message: str | None
+    input: list[Json] | None
+
+    @property
+    def items(self) -> list[Json]:
+        """The message's items. A reply has none before its answer is over."""
+        if self.role == "user":
+            return input_items(self.id, self.input, self.content)
+        if self.status not in TERMINAL:
+            return []
+        outcome = Outcome.from_row(self.status, self.finish_reason, self.error_code, self.error_message, None)
+        return ended_output(self.id, self.content, self.parts, outcome)
+
+
+async def list_conversation(
+    db: Connection, user_id: UserId, chat_id: ChatId, place: Place
+) -> tuple[list[ConversationMessage], bool]:
+    """A page of the messages of a conversation's active path, by position; and whether there are more in the page's direction."""
+    page = page_of(user_id, chat_id, place).subquery()
+    answering = aliased(Generation)
+    asked = (
+        select(answering.response["input"])
+        .where(answering.user_message_id == Message.id)
+        .order_by(answering.created_at.desc())
+        .limit(1)
+        .scalar_subquery()
+    )
+    statement = (
+        select(
+            page.c.candidates,
+            Message.id,
+            Message.role,
+            Message.position,
+            Message.content,
+            Message.parts,
+            Generation.status,
+            Generation.finish_reason,
+            Generation.error_code,
+            Generation.error_message,
+            case((Message.role == "user", asked)),
+        )
+        .join(page, page.c.id == Message.id)
+        .outerjoin(Generation, Generation.assistant_message_id == Message.id)
+        .order_by(Message.position)
+    )
+    found = (await db.execute(statement)).all()
+    goes_on = bool(found) and found[0].candidates > len(found)
+    return [ConversationMessage._make(tuple(row)[1:]) for row in found], goes_on
+
+
+async def find_position(db: Connection, user_id: UserId, chat_id: ChatId, message_id: MessageId) -> int | None:
+    """The position of a message of the user's chat; None where the chat has none of this id."""
+    statement = (
+        select(Message.position)
+        .join(Chat, Chat.id == Message.chat_id)
+        .where(Message.id == message_id, Chat.id == chat_id, owned_by(user_id))
+    )
+    return (await db.execute(statement)).scalar_one_or_none()
+
+
+async def list_path(db: Connection, chat_id: ChatId, reply_id: MessageId | None) -> list[ResponseRow]:
+    """The turns from a chat's beginning to a reply, or along the active path; the last MAX_TURNS of them.
+
+    The chat is known to be the user's.
+    """
+    tree = await read_tree(db, chat_id)
+    node = tree.find(reply_id) if reply_id is not None else None
+    positions = tree.path_to(node.position) if node else [each.position for each in tree.active()]
+    replies = [tree.nodes[position].id for position in positions if not tree.nodes[position].is_user][-MAX_TURNS:]
+    statement = _responses(Message.id.in_(replies)).order_by(Message.position)
+    return [ResponseRow._make(row) for row in await db.execute(statement)]
+
+
+async def has_rich_input(db: Connection, chat_id: ChatId) -> bool:
+    """Whether a request of a chat, which is known to be the user's, brought more than a text of the user's."""
+    rich = select(Generation.id).where(Generation.chat_id == chat_id, Generation.response.has_key("input")).limit(1)
+    return (await db.execute(rich)).one_or_none() is not None
+
+
+async def delete_turn_of(
+    db: Connection, user_id: UserId, row: ResponseRow, kept: int
+) -> tuple[DeletedGenerations, DeletedTurn | None]:
+    """Delete a response with its input, and its chat where nothing else is in there. Needs a transaction.
+
+    Returns its generations, and what the deletion changed in the chat; None where the chat is gone.
+
+    Raises:
+        ResponseNotFound: it was deleted a moment ago.
+        TurnNotLast: other turns follow.
+
+    """
+    if row.is_hidden:
+        generations = await delete_generations(db, Generation.chat_id == row.chat_id)
+        await db.execute(delete(Chat).where(Chat.id == row.chat_id, Chat.user_id == user_id))
+        return generations, None
+    try:
+        deleted = await delete_turn(db, user_id, row.chat_id, row.assistant_message_id, kept)
+    except (ChatNotFound, MessageNotFound) as error:
+        raise ResponseNotFound from error
+    is_gone = await delete_unused(db, user_id, row.chat_id)
+    return deleted.generations, None if is_gone else deleted
+
+
+async def delete_conversation(db: Connection, user_id: UserId, chat_id: ChatId | None) -> DeletedGenerations:
+    """Delete a conversation with all that belongs to it. Needs a transaction. Returns its generations.
+
+    Raises:
+        ConversationNotFound: absent, or another user's.
+
+    """
+    if chat_id is None:
+        raise ConversationNotFound
+    try:
+        await lock_chat(db, user_id, chat_id)
+    except ChatNotFound as error:
+        raise ConversationNotFound from error
+    generations = await delete_generations(db, Generation.chat_id == chat_id)
+    await db.execute(delete(Chat).where(Chat.id == chat_id))
+    return generations

@@ -1,0 +1,314 @@
+"""Bodies of the routes for responses and conversations. Source: docs/protocol.md, "Responses"."""
+
+from collections.abc import Container
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+
+from services.api.doors.openai.responses.events import SERVER_LABEL, WEB_SEARCH, Json
+from services.api.fields import Body, Flag, Storable, Text
+from shared.errors import ParameterNotSupported
+from shared.generations.parameters import (
+    MAX_TOOLS,
+    ClientTool,
+    JsonObject,
+    MaxTokens,
+    NamedTool,
+    Parameters,
+    Penalty,
+    ResponseFormat,
+    Temperature,
+    ToolChoice,
+    TopP,
+)
+from shared.generations.parameters import Storable as StorableJson
+
+MAX_METADATA: Final = 16
+OWN_TOOLS: Final = (
+    WEB_SEARCH, "search_history", "chats_search", "chats_delete", "chat_rename", "db_sources", "db_schema", "db_query",
+    "db_propose_write", "current_time",
+)  # fmt: skip
+"""This service's tools, by the names by which models know them. A worker offers those that the setting TOOLS names."""
+_WEB_SEARCHES: Final = frozenset(
+    {"web_search", "web_search_2025_08_26", "web_search_preview", "web_search_preview_2025_03_11"}
+)
+_INCLUDABLE: Final = frozenset(
+    {"web_search_call.action.sources", "reasoning.encrypted_content", "web_search_call.results"}
+)
+"""What a request may ask to be included. The sources are told anyway, and reasoning is not encrypted."""
+
+_UNSUPPORTED: Final = ("prompt", "moderation", "context_management", "max_tool_calls")
+_EFFORTS: Final = frozenset({None, "low", "medium", "high"})
+_NO_SUMMARIES: Final = "no summaries are made here; leave it out, or send auto"
+
+
+def _few(metadata: dict[str, str]) -> dict[str, str]:
+    if len(metadata) > MAX_METADATA:
+        raise ValueError(f"must have at most {MAX_METADATA} members")
+    return metadata
+
+
+Metadata = Annotated[
+    dict[
+        Annotated[str, StringConstraints(max_length=64), Storable],
+        Annotated[str, StringConstraints(max_length=512), Storable],
+    ],
+    AfterValidator(_few),
+]
+ShortText = Annotated[str, StringConstraints(max_length=512), Storable]
+
+
+class Reasoning(Body):
+    """How much the model is to think. A `summary` is not made: reasoning is told as it is, where the model tells it."""
+
+    effort: Literal["none", "minimal", "low", "medium", "high", "xhigh"] | None = None
+    summary: Literal["auto", "concise", "detailed"] | None = None
+
+
+class TextFormat(BaseModel):
+    """The form of the answer's text."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+    type: Literal["text", "json_object", "json_schema"] = "text"
+    name: Text | None = None
+    description: Text | None = None
+    json_schema: JsonObject | None = Field(default=None, alias="schema")
+    strict: bool | None = None
+
+
+class TextOptions(Body):
+    """Options of the answer's text."""
+
+    format: TextFormat | None = None
+    verbosity: Literal["low", "medium", "high"] | None = None
+
+
+class ConversationRef(Body):
+    """A conversation, by its id."""
+
+    id: ShortText
+
+
+class StreamOptions(Body):
+    """Options of the stream. No obfuscation is ever sent."""
+
+    include_obfuscation: Flag | None = None
+
+
+class NewResponse(Body):
+    """A request for a response. What is not supported is refused, by the parameter's name.
+
+    `input` is a text, or items. The answer belongs to `conversation`; or it follows `previous_response_id`, in its conversation,
+    instead of what followed that one before; or to a conversation of its own. With `store: false` there is none.
+    """
+
+    model: Annotated[str, StringConstraints(max_length=200), Storable]
+    input: Text | Annotated[list[Any], StorableJson]
+    instructions: Text | None = None
+    previous_response_id: ShortText | None = None
+    conversation: ShortText | ConversationRef | None = None
+    metadata: Metadata | None = None
+    store: Flag | None = None
+    stream: Flag | None = None
+    stream_options: StreamOptions | None = None
+    background: Flag | None = None
+    max_output_tokens: MaxTokens | None = None
+    temperature: Temperature | None = None
+    top_p: TopP | None = None
+    presence_penalty: Penalty | None = None
+    frequency_penalty: Penalty | None = None
+    reasoning: Reasoning | None = None
+    text: TextOptions | None = None
+    tools: Annotated[list[JsonObject], Field(max_length=MAX_TOOLS)] | None = None
+    tool_choice: Literal["none", "auto", "required"] | JsonObject | None = None
+    parallel_tool_calls: Flag | None = None
+    truncation: Literal["auto", "disabled"] | None = None
+    include: list[str] | None = None
+    top_logprobs: int | None = None
+    max_tool_calls: int | None = None
+    service_tier: str | None = None
+    prompt: Any = None
+    moderation: Any = None
+    context_management: Any = None
+    user: ShortText | None = None
+    safety_identifier: ShortText | None = None
+    prompt_cache_key: ShortText | None = None
+    prompt_cache_retention: ShortText | None = None
+
+    @property
+    def conversation_id(self) -> str | None:
+        """The conversation's id."""
+        return self.conversation.id if isinstance(self.conversation, ConversationRef) else self.conversation
+
+    @property
+    def is_stored(self) -> bool:
+        """Whether the response is kept."""
+        return self.store is not False
+
+    def insist_on_supported(self) -> None:
+        """Refuse what would change the answer and is not supported.
+
+        Raises:
+            ParameterNotSupported: this is so; the error names the parameter.
+
+        """
+        if self.previous_response_id is not None and self.conversation is not None:
+            raise ParameterNotSupported("conversation", "can't go with previous_response_id")
+        if self.background and not self.is_stored:
+            raise ParameterNotSupported("background", "needs store: true")
+        for number, included in enumerate(self.include or ()):
+            if included not in _INCLUDABLE:
+                raise ParameterNotSupported(f"include[{number}]", f"must be one of {', '.join(sorted(_INCLUDABLE))}")
+        checked: tuple[tuple[str, Any, Container[Any], str], ...] = (
+            *((name, getattr(self, name), {None}, "is not supported here") for name in _UNSUPPORTED),
+            ("top_logprobs", self.top_logprobs, {None, 0}, "is not supported here"),
+            ("service_tier", self.service_tier, {None, "auto", "default"}, "must be auto or default"),
+            ("text.verbosity", self.text and self.text.verbosity, {None, "medium"}, "is not supported here"),
+            ("reasoning.effort", self.reasoning and self.reasoning.effort, _EFFORTS, "must be low, medium or high"),
+            ("reasoning.summary", self.reasoning and self.reasoning.summary, {None, "auto"}, _NO_SUMMARIES),
+        )
+        for name, value, taken, why in checked:
+            if isinstance(value, list | dict) or value not in taken:
+                raise ParameterNotSupported(name, why)
+
+    def parameters(self) -> Parameters:
+        """What is asked of the model, without what the conversation says.
+
+        Raises:
+            ParameterNotSupported: a tool, or the choice of one, is of a kind that is not taken here.
+            ValidationError: a tool or a format is out of its bounds.
+
+        """
+        own, theirs = _read_tools(self.tools or [])
+        effort = self.reasoning.effort if self.reasoning else None
+        return Parameters.model_validate(
+            {
+                "instructions": self.instructions,
+                "own_tools": own,
+                "tools": theirs,
+                "tool_choice": _read_choice(self.tool_choice, own, theirs),
+                "parallel_tool_calls": self.parallel_tool_calls,
+                "temperature": self.temperature,
+                "top_p": self.top_p,
+                "max_output_tokens": self.max_output_tokens,
+                "presence_penalty": self.presence_penalty,
+                "frequency_penalty": self.frequency_penalty,
+                "response_format": _read_format(self.text.format if self.text else None),
+                "reasoning_effort": effort,
+            }
+        )
+
+    def told(self) -> Json:
+        """What a response says of this request again: what it named."""
+        names = {
+            "model", "instructions", "previous_response_id", "metadata", "store", "background", "max_output_tokens",
+            "temperature", "top_p", "presence_penalty", "frequency_penalty", "tool_choice", "parallel_tool_calls",
+            "truncation", "user", "safety_identifier", "prompt_cache_key",
+        }  # fmt: skip
+        told = self.model_dump(mode="json", include=names, exclude_none=True)
+        if self.tools:
+            told["tools"] = [_told_tool(tool) for tool in self.tools]
+        if self.reasoning is not None:
+            told["reasoning"] = {"effort": self.reasoning.effort, "summary": self.reasoning.summary}
+        if self.text is not None and self.text.format is not None:
+            told["text"] = {"format": _told_format(self.text.format)}
+        return told
+
+
+def _read_tools(tools: list[Json]) -> tuple[tuple[str, ...], tuple[ClientTool, ...]]:
+    """The names of our tools that are on offer, and the client's tools."""
+    own: dict[str, None] = {}
+    theirs: list[ClientTool] = []
+    for number, tool in enumerate(tools):
+        at = f"tools[{number}]"
+        match tool.get("type"):
+            case "function" if tool.get("name") in OWN_TOOLS and "parameters" not in tool:
+                own[tool["name"]] = None
+            case "function":
+                given = {
+                    name: tool[name]
+                    for name in ("name", "description", "parameters", "strict")
+                    if tool.get(name) is not None
+                }
+                theirs.append(ClientTool.model_validate(given))
+            case str(kind) if kind in _WEB_SEARCHES:
+                own[WEB_SEARCH] = None
+            case "mcp":
+                own |= dict.fromkeys(_read_server(tool, at))
+            case kind:
+                raise ParameterNotSupported(f"{at}.type", f"tools of type {str(kind)[:40]!r} are not supported here")
+    names = [*own, *(tool.name for tool in theirs)]
+    if len(set(names)) < len(names):
+        raise ParameterNotSupported("tools", "must have each name only once")
+    return tuple(own), tuple(theirs)
+
+
+def _read_server(tool: Json, at: str) -> list[str]:
+    """The names of our tools that a request names as those of a server."""
+    if tool.get("server_label") != SERVER_LABEL or tool.get("server_url") or tool.get("connector_id"):
+        raise ParameterNotSupported(
+            f"{at}.server_label", f"must be {SERVER_LABEL}: other servers are not supported here"
+        )
+    allowed = tool.get("allowed_tools")
+    names = allowed.get("tool_names") if isinstance(allowed, dict) else allowed
+    if names is None:
+        return list(OWN_TOOLS)
+    if not isinstance(names, list) or not all(name in OWN_TOOLS for name in names):
+        raise ParameterNotSupported(f"{at}.allowed_tools", f"may name only {', '.join(OWN_TOOLS)}")
+    if tool.get("require_approval") == "never" and {"db_propose_write", "chats_delete"} & set(names):
+        raise ParameterNotSupported(f"{at}.require_approval", "changes are made only once a person has approved them")
+    return names
+
+
+def _read_choice(
+    choice: str | Json | None, own: tuple[str, ...], theirs: tuple[ClientTool, ...]
+) -> ToolChoice | NamedTool | None:
+    match choice:
+        case None | "auto" | "none" | "required":
+            return choice
+        case {"type": "function" | "mcp", "name": str(name)} if name in {*own, *(tool.name for tool in theirs)}:
+            return NamedTool(name=name)
+        case {"type": str(kind)} if kind in _WEB_SEARCHES and WEB_SEARCH in own:
+            return NamedTool(name=WEB_SEARCH)
+        case _:
+            raise ParameterNotSupported("tool_choice", "must be none, auto, required, or one of the tools")
+
+
+def _read_format(given: TextFormat | None) -> ResponseFormat | None:
+    if given is None or given.type == "text":
+        return None
+    fields = given.model_dump(exclude_none=True)
+    return ResponseFormat.model_validate(fields)
+
+
+def _told_format(given: TextFormat) -> Json:
+    if given.type != "json_schema":
+        return {"type": given.type}
+    return {
+        "type": given.type,
+        "name": given.name,
+        "description": given.description,
+        "schema": given.json_schema,
+        "strict": bool(given.strict),
+    }
+
+
+def _told_tool(tool: Json) -> Json:
+    """A tool as it is told again: functions have all of their members."""
+    if tool.get("type") != "function":
+        return tool
+    return {"description": None, "parameters": None, "strict": None, **tool}
+
+
+class NewConversation(Body):
+    """A conversation to make. Items can't be given: the first response has them."""
+
+    metadata: Metadata | None = None
+    items: list[Any] | None = None
+
+
+class ConversationChange(Body):
+    """What a conversation's metadata are to be."""
+
+    metadata: Metadata

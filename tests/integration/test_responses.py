@@ -1,0 +1,510 @@
+"""`/v1/responses`: asked for, followed from any place, looked at, cancelled, deleted. Over HTTP, with a worker."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from itertools import pairwise
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pytest
+from redis import Redis
+
+from tests.conftest import NewSystem
+from tests.doubles import groq_control
+from tests.support.api_keys import by_key, made_key
+from tests.support.clients import NO_TLS, Client, numbered
+from tests.support.openai_events import Json, ResponseReader
+from tests.support.system import System, eventually
+
+OPENING = ["response.created", "response.in_progress", "response.output_item.added", "response.content_part.added"]
+CLOSING = [
+    "response.output_text.done",
+    "response.content_part.done",
+    "response.output_item.done",
+    "response.completed",
+]
+
+
+@pytest.fixture(scope="module")
+async def system(new_system: NewSystem) -> AsyncIterator[System]:
+    made = new_system(TOOLS="web_search,current_time,chats_delete", MESSAGES_PER_MINUTE="0")
+    yield made
+    made.end()
+
+
+@pytest.fixture(scope="module")
+async def url(system: System) -> str:
+    _, started = await system.start_api()
+    await system.start_worker()
+    return started
+
+
+@pytest.fixture
+async def user(url: str) -> AsyncIterator[Client]:
+    async with httpx.AsyncClient(base_url=url, verify=NO_TLS, timeout=30) as opened:
+        made = Client(opened)
+        await made.sign_up()
+        yield made
+
+
+@pytest.fixture
+async def http(user: Client, url: str) -> AsyncIterator[httpx.AsyncClient]:
+    """A program with an API key."""
+    key = (await made_key(user, "chat"))["key"]
+    async with httpx.AsyncClient(base_url=url, verify=NO_TLS, timeout=30, headers=by_key(key)) as opened:
+        yield opened
+
+
+def asked(content: str = "[[tokens=5]]", **more: Any) -> Json:  # noqa: ANN401
+    return {"model": "double", "input": content, **more}
+
+
+async def created(http: httpx.AsyncClient, content: str = "[[tokens=5]]", **more: Any) -> Json:  # noqa: ANN401
+    answered = await http.post("/v1/responses", json=asked(content, **more))
+    assert answered.status_code == 200, answered.text
+    made: Json = answered.json()
+    return made
+
+
+def text_of(response: Json) -> str:
+    return "".join(part["text"] for item in response["output"] if item["type"] == "message" for part in item["content"])
+
+
+async def test_a_response_comes_whole(http: httpx.AsyncClient) -> None:
+    response = await created(http, metadata={"a": "b"}, instructions="Be brief.", temperature=0.5)
+    assert response["status"] == "completed"
+    assert text_of(response) == numbered(5)
+    assert (response["object"], response["model"], response["error"]) == ("response", "double", None)
+    assert (response["metadata"], response["instructions"], response["temperature"]) == ({"a": "b"}, "Be brief.", 0.5)
+    assert response["usage"]["total_tokens"] > 0
+    assert response["usage"]["output_tokens"] == 5
+    assert (await http.get(f"/v1/responses/{response['id']}")).json() == response
+
+
+async def test_a_response_comes_as_events(http: httpx.AsyncClient) -> None:
+    reader = ResponseReader(http)
+    await reader.ask(asked())
+    types = [event["type"] for event in reader.events]
+    assert types[:4] == OPENING
+    assert types[-4:] == CLOSING
+    assert set(types[4:-4]) == {"response.output_text.delta"}
+    numbers = [event["sequence_number"] for event in reader.events]
+    assert numbers[:2] == [0, 1]
+    assert all(before < after for before, after in pairwise(numbers))
+    assert reader.text == text_of(reader.final) == numbered(5)
+    assert reader.final == (await http.get(f"/v1/responses/{reader.id}")).json()
+
+
+async def test_a_stream_resumes_behind_any_number_live_and_from_the_row(
+    http: httpx.AsyncClient, system: System, groq_url: str
+) -> None:
+    gate = uuid4().hex
+    first = ResponseReader(http)
+    await first.ask(asked(f"[[tokens=200 hold={gate} after=100]]"), until=60)
+    other = ResponseReader(http, id=first.id, number=first.number)
+    await groq_control.release(groq_url, gate)
+    await other.resume()
+    assert first.text + other.text == numbered(200)
+    whole = ResponseReader(http, id=first.id)
+    await whole.resume()
+    assert [*first.events, *other.events] == whole.events
+    with Redis.from_url(system.valkey.url) as redis:
+        redis.flushall()
+    late = ResponseReader(http, id=first.id)
+    await late.resume()
+    assert late.events == whole.events
+    for number in (0, 1, 2, 5, 17, 33, 40, 555, late.number):
+        assert number is not None
+        rest = ResponseReader(http, id=first.id, number=number)
+        await rest.resume()
+        assert rest.done
+        had = numbered(200)[: max(0, number - 5)]
+        assert had + rest.text == numbered(200)
+        assert all(event["sequence_number"] > number for event in rest.events)
+
+
+async def test_a_response_in_the_background_is_told_at_once(http: httpx.AsyncClient, groq_url: str) -> None:
+    gate = uuid4().hex
+    response = await created(http, f"[[tokens=5 hold={gate}]]", background=True)
+    assert response["status"] in {"queued", "in_progress"}
+    assert response["background"] is True
+    await groq_control.release(groq_url, gate)
+    reader = ResponseReader(http, id=response["id"])
+    await reader.resume()
+    assert text_of(reader.final) == numbered(5)
+
+
+async def test_a_response_follows_another_and_branches(http: httpx.AsyncClient) -> None:
+    first = await created(http, "One [[tokens=1]]")
+    second = await created(http, "Two [[tokens=2]]", previous_response_id=first["id"])
+    other = await created(http, "Three [[tokens=3]]", previous_response_id=first["id"])
+    assert first["conversation"] == second["conversation"] == other["conversation"]
+    assert second["previous_response_id"] == first["id"]
+    conversation = first["conversation"]["id"]
+    items = (await http.get(f"/v1/conversations/{conversation}/items", params={"order": "asc"})).json()
+    said = [item["content"][0]["text"] for item in items["data"]]
+    assert said == ["One [[tokens=1]]", numbered(1), "Three [[tokens=3]]", numbered(3)]
+    back = await created(http, "Four [[tokens=1]]", previous_response_id=second["id"])
+    items = (await http.get(f"/v1/conversations/{conversation}/items", params={"order": "asc"})).json()
+    said = [item["content"][0]["text"] for item in items["data"]]
+    assert said[2:5] == ["Two [[tokens=2]]", numbered(2), "Four [[tokens=1]]"]
+    assert text_of(back) == numbered(1)
+
+
+async def test_a_cancelled_response_keeps_what_was_streamed(http: httpx.AsyncClient, groq_url: str) -> None:
+    gate = uuid4().hex
+    reader = ResponseReader(http)
+    await reader.ask(asked(f"[[tokens=50 hold={gate} after=10]]"), until=20)
+    cancelled = (await http.post(f"/v1/responses/{reader.id}/cancel")).json()
+    assert cancelled["status"] == "cancelled"
+    assert cancelled["receipt"]["status"] == "cancelled"
+    assert cancelled["receipt"]["sequence"]
+    await reader.resume()
+    assert reader.final["status"] == "cancelled"
+    assert reader.text == text_of(reader.final) == text_of(cancelled)
+    assert reader.final["output"][0]["status"] == "incomplete"
+    again = (await http.post(f"/v1/responses/{reader.id}/cancel")).json()
+    assert again == cancelled
+    await groq_control.release(groq_url, gate)
+
+
+async def test_an_answer_that_fails_ends_with_its_error(http: httpx.AsyncClient) -> None:
+    reader = ResponseReader(http)
+    await reader.ask(asked("[[fault=401]]"))
+    assert reader.events[-1]["type"] == "response.failed"
+    assert reader.final["error"]["code"] == "model_auth_failed"
+
+
+async def test_a_long_answer_is_incomplete(http: httpx.AsyncClient) -> None:
+    response = await created(http, "[[tokens=3 fault=length after=2]]")
+    assert (response["status"], response["incomplete_details"]) == ("incomplete", {"reason": "max_output_tokens"})
+
+
+async def test_reasoning_is_an_item_of_its_own(http: httpx.AsyncClient) -> None:
+    response = await created(http, "[[tokens=3 reasoning=4]]")
+    kinds = [item["type"] for item in response["output"]]
+    assert kinds == ["reasoning", "message"]
+    assert response["output"][0]["content"][0]["text"]
+    assert text_of(response) == numbered(3)
+
+
+async def test_a_response_is_deleted(http: httpx.AsyncClient) -> None:
+    first = await created(http)
+    second = await created(http, previous_response_id=first["id"])
+    refused = await http.delete(f"/v1/responses/{first['id']}")
+    assert (refused.status_code, refused.json()["error"]["code"]) == (409, "turn_not_last")
+    for response in (second, first):
+        deleted = (await http.delete(f"/v1/responses/{response['id']}")).json()
+        assert deleted == {"id": response["id"], "object": "response", "deleted": True}
+        assert (await http.get(f"/v1/responses/{response['id']}")).status_code == 404
+    assert (await http.get(f"/v1/conversations/{first['conversation']['id']}")).status_code == 404
+
+
+async def test_input_items_are_told_again(http: httpx.AsyncClient) -> None:
+    history = [
+        {"role": "developer", "content": "Be brief."},
+        {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "Hi."}]},
+        {"role": "assistant", "content": [{"type": "output_text", "text": "Hello."}]},
+        {"role": "user", "content": "[[tokens=2]]"},
+    ]
+    response = await created(http, input=history)
+    assert text_of(response) == numbered(2)
+    path = f"/v1/responses/{response['id']}/input_items"
+    items = (await http.get(path, params={"order": "asc"})).json()
+    assert [(item["role"], item["content"][0]["text"]) for item in items["data"]] == [
+        ("developer", "Be brief."),
+        ("user", "Hi."),
+        ("assistant", "Hello."),
+        ("user", "[[tokens=2]]"),
+    ]
+    page = (await http.get(path, params={"limit": 3})).json()
+    assert (page["has_more"], len(page["data"])) == (True, 3)
+    rest = (await http.get(path, params={"after": page["last_id"]})).json()
+    assert (rest["has_more"], rest["data"]) == (False, items["data"][:1])
+
+
+async def test_the_model_is_told_what_the_input_has(http: httpx.AsyncClient, groq_url: str) -> None:
+    mark = uuid4().hex
+    first = await created(
+        http,
+        instructions="Speak Latin.",
+        input=[
+            {"role": "user", "content": f"Hi {mark}."},
+            {"role": "assistant", "content": "Salve."},
+            {"role": "user", "content": "[[tokens=1]]"},
+        ],
+    )
+    await created(http, f"More {mark} [[tokens=1]]", previous_response_id=first["id"], instructions="Speak Greek.")
+    *_, captured = await groq_control.requests(groq_url)
+    request = captured["body"]
+    told = [(message["role"], message["content"]) for message in request["messages"]]
+    assert told == [
+        ("system", "Speak Greek."),
+        ("user", f"Hi {mark}."),
+        ("assistant", "Salve."),
+        ("user", "[[tokens=1]]"),
+        ("assistant", numbered(1)),
+        ("user", f"More {mark} [[tokens=1]]"),
+    ]
+
+
+WEATHER = {"type": "function", "name": "weather", "parameters": {"type": "object", "properties": {"query": {}}}}
+
+
+async def test_a_call_of_a_clients_tool_is_returned_and_its_output_taken(
+    http: httpx.AsyncClient, groq_url: str
+) -> None:
+    reader = ResponseReader(http)
+    await reader.ask(asked("[[tokens=2 tool=weather query=Rome]]", tools=[WEATHER]))
+    (call,) = [item for item in reader.final["output"] if item["type"] == "function_call"]
+    assert (reader.final["status"], call["name"], call["status"]) == ("completed", "weather", "completed")
+    assert call["arguments"] == '{"query":"Rome"}'
+    types = [event["type"] for event in reader.events]
+    assert "response.function_call_arguments.done" in types
+    output = {"type": "function_call_output", "call_id": call["call_id"], "output": "Sunny."}
+    second = await created(http, input=[output], previous_response_id=reader.id, tools=[WEATHER])
+    assert second["status"] == "completed", second
+    *_, captured = await groq_control.requests(groq_url)
+    request = captured["body"]
+    roles = [message["role"] for message in request["messages"]]
+    assert roles[-3:] == ["user", "assistant", "tool"]
+    assert request["messages"][-1]["content"] == "Sunny."
+    assert request["messages"][-2]["tool_calls"][0]["id"] == call["call_id"]
+
+
+async def test_a_response_that_is_not_stored_is_in_no_conversation(http: httpx.AsyncClient, user: Client) -> None:
+    response = await created(http, store=False)
+    assert (response["store"], response["conversation"], text_of(response)) == (False, None, numbered(5))
+    assert (await user.http.get("/api/chats")).json() == []
+    refused = await http.post("/v1/responses", json=asked(previous_response_id=response["id"]))
+    assert refused.status_code == 404
+
+
+async def test_a_repeated_request_gets_the_same_response(http: httpx.AsyncClient, user: Client) -> None:
+    key = {"Idempotency-Key": uuid4().hex}
+    first, second = [(await http.post("/v1/responses", json=asked(), headers=key)).json() for _ in range(2)]
+    assert first == second
+    assert len((await user.http.get("/api/chats")).json()) == 1
+    reused = await http.post("/v1/responses", json=asked("Another."), headers=key)
+    assert reused.json()["error"]["code"] == "idempotency_key_reused"
+
+
+async def test_what_belongs_to_another_user_is_not_there(http: httpx.AsyncClient, url: str) -> None:
+    response = await created(http)
+    conversation = response["conversation"]["id"]
+    async with httpx.AsyncClient(base_url=url, verify=NO_TLS) as opened:
+        other = Client(opened)
+        await other.sign_up()
+        for method, path in (
+            ("GET", f"/v1/responses/{response['id']}"),
+            ("GET", f"/v1/responses/{response['id']}?stream=true"),
+            ("DELETE", f"/v1/responses/{response['id']}"),
+            ("POST", f"/v1/responses/{response['id']}/cancel"),
+            ("GET", f"/v1/responses/{response['id']}/input_items"),
+            ("GET", f"/v1/conversations/{conversation}"),
+            ("GET", f"/v1/conversations/{conversation}/items"),
+            ("DELETE", f"/v1/conversations/{conversation}"),
+        ):
+            answered = await opened.request(method, path)
+            assert answered.status_code == 404, (method, path)
+            assert answered.json()["error"]["type"] == "invalid_request_error"
+        changed = await opened.post(f"/v1/conversations/{conversation}", json={"metadata": {}})
+        assert changed.status_code == 404
+        for body in (asked(previous_response_id=response["id"]), asked(conversation=conversation)):
+            assert (await opened.post("/v1/responses", json=body)).status_code == 404
+
+
+REFUSED = [
+    ({"input": [{"role": "user", "content": [{"type": "input_image", "image_url": "x"}]}]}, "input[0].content[0].type"),
+    ({"input": [{"type": "computer_call_output"}]}, "input[0].type"),
+    ({"input": []}, "input"),
+    ({"input": [{"role": "robot", "content": "x"}]}, "input[0].role"),
+    ({"tools": [{"type": "code_interpreter"}]}, "tools[0].type"),
+    ({"tools": [{"type": "mcp", "server_label": "other", "server_url": "https://e.org"}]}, "tools[0].server_label"),
+    ({"tool_choice": {"type": "function", "name": "none_such"}}, "tool_choice"),
+    ({"text": {"verbosity": "low"}}, "text.verbosity"),
+    ({"reasoning": {"summary": "detailed"}}, "reasoning.summary"),
+    ({"reasoning": {"effort": "low"}}, "reasoning.effort"),
+    ({"top_logprobs": 3}, "top_logprobs"),
+    ({"prompt": {"id": "p"}}, "prompt"),
+    ({"max_tool_calls": 3}, "max_tool_calls"),
+    ({"service_tier": "flex"}, "service_tier"),
+    ({"include": ["message.output_text.logprobs"]}, "include[0]"),
+    ({"background": True, "store": False}, "background"),
+    ({"temperature": 3}, "temperature"),
+    ({"wishes": 1}, "wishes"),
+    ({"metadata": {str(number): "" for number in range(17)}}, "metadata"),
+    ({"previous_response_id": "resp_x", "conversation": "conv_1"}, "conversation"),
+]
+
+
+@pytest.mark.parametrize(("more", "param"), REFUSED)
+async def test_what_is_not_supported_is_refused_by_name(http: httpx.AsyncClient, more: Json, param: str) -> None:
+    refused = await http.post("/v1/responses", json={**asked(), **more})
+    assert refused.status_code == 400, refused.text
+    assert refused.json()["error"]["param"] == param
+    assert refused.json()["error"]["message"]
+
+
+async def test_a_request_without_a_model_is_refused(http: httpx.AsyncClient) -> None:
+    refused = await http.post("/v1/responses", json={"input": "Hi."})
+    assert (refused.status_code, refused.json()["error"]["param"]) == (400, "model")
+
+
+async def test_a_conversation_has_what_was_said_in_it(http: httpx.AsyncClient, user: Client) -> None:
+    conversation = (await http.post("/v1/conversations", json={"metadata": {"a": "b"}})).json()
+    assert conversation["object"] == "conversation"
+    assert (await http.get(f"/v1/conversations/{conversation['id']}")).json() == conversation
+    changed = (await http.post(f"/v1/conversations/{conversation['id']}", json={"metadata": {"c": "d"}})).json()
+    assert changed == {**conversation, "metadata": {"c": "d"}}
+    responses = [await created(http, f"[[tokens={n}]]", conversation=conversation["id"]) for n in (1, 2, 3)]
+    path = f"/v1/conversations/{conversation['id']}/items"
+    whole = (await http.get(path, params={"order": "asc"})).json()["data"]
+    texts = [item["content"][0]["text"] for item in whole]
+    assert texts == ["[[tokens=1]]", numbered(1), "[[tokens=2]]", numbered(2), "[[tokens=3]]", numbered(3)]
+    assert whole[1] == responses[0]["output"][0]
+    for order in ("asc", "desc"):
+        paged, after = list[Json](), None
+        while True:
+            query = {"order": order, "limit": 2, **({"after": after} if after else {})}
+            page = (await http.get(path, params=query)).json()
+            paged += page["data"]
+            after = page["last_id"]
+            if not page["has_more"]:
+                break
+        assert paged == (whole if order == "asc" else whole[::-1])
+    assert (await user.http.get("/api/chats")).json()[0]["id"] == int(conversation["id"].removeprefix("conv_"))
+    deleted = (await http.delete(f"/v1/conversations/{conversation['id']}")).json()
+    assert deleted == {"id": conversation["id"], "object": "conversation.deleted", "deleted": True}
+    for gone in (f"/v1/conversations/{conversation['id']}", f"/v1/responses/{responses[0]['id']}"):
+        assert (await http.get(gone)).status_code == 404
+
+
+async def test_two_requests_in_one_conversation_do_not_mix(http: httpx.AsyncClient, groq_url: str) -> None:
+    gate = uuid4().hex
+    response = await created(http, f"[[tokens=5 hold={gate}]]", background=True)
+    refused = await http.post("/v1/responses", json=asked(conversation=response["conversation"]["id"]))
+    assert (refused.status_code, refused.json()["error"]["code"]) == (409, "generation_in_progress")
+    await groq_control.release(groq_url, gate)
+
+
+async def test_an_answer_of_another_door_is_a_response_too(http: httpx.AsyncClient, user: Client) -> None:
+    chat = await user.new_chat()
+    accepted = (await user.post_async(chat, "[[tokens=4]]")).raise_for_status().json()
+    reader = ResponseReader(http, id=f"resp_{accepted['generation']['id'].replace('-', '')}")
+    await reader.resume()
+    assert text_of(reader.final) == numbered(4)
+    assert reader.final["conversation"] == {"id": f"conv_{chat}"}
+
+
+async def test_many_read_one_response_at_once(http: httpx.AsyncClient) -> None:
+    first = ResponseReader(http)
+    await first.ask(asked("[[tokens=100 rate=200]]"), until=5)
+    others = [ResponseReader(http, id=first.id) for _ in range(10)]
+    await asyncio.gather(*(other.resume() for other in others))
+    assert all(other.events == others[0].events for other in others)
+    assert others[0].text == numbered(100)
+
+
+OWN_TOOLS = [{"type": "mcp", "server_label": "cortexai", "allowed_tools": ["chats_delete"]}]
+
+
+async def asked_to_delete(user: Client, groq_url: str) -> tuple[int, Json]:
+    """A chat, and a request whose answer proposes to delete that."""
+    chat, mark = await user.new_chat(), uuid4().hex
+    await groq_control.script(groq_url, "tool=chats_delete after=2", marker=mark, arguments={"chats": [chat]})
+    return chat, asked(f"{mark} [[tokens=4]]", tools=OWN_TOOLS)
+
+
+def answer_to(response: Json, *, approve: bool, **more: Any) -> Json:  # noqa: ANN401
+    (request,) = [item for item in response["output"] if item["type"] == "mcp_approval_request"]
+    answer = {"type": "mcp_approval_response", "approval_request_id": request["id"], "approve": approve}
+    return asked(previous_response_id=response["id"], **more) | {"input": [answer]}
+
+
+@pytest.mark.parametrize("approve", [True, False])
+async def test_a_response_that_asks_for_approval_ends_and_goes_on(
+    http: httpx.AsyncClient, user: Client, groq_url: str, *, approve: bool
+) -> None:
+    chat, request = await asked_to_delete(user, groq_url)
+    first = ResponseReader(http)
+    await first.ask(request)
+    asked_for = first.final
+    assert (asked_for["status"], asked_for["incomplete_details"]) == ("incomplete", {"reason": "approval_required"})
+    assert [item["type"] for item in asked_for["output"]] == ["message", "mcp_call", "mcp_approval_request"]
+    assert (await http.get(f"/v1/responses/{first.id}")).json()["incomplete_details"] == {"reason": "approval_required"}
+    waiting = ResponseReader(http, id=first.id)
+    await waiting.resume()
+    assert waiting.events == first.events
+
+    second = ResponseReader(http)
+    await second.ask(answer_to(asked_for, approve=approve))
+    assert second.id == first.id
+    assert [event["sequence_number"] for event in second.events[:2]] == [0, 1]
+    assert second.events[0]["response"]["output"] == asked_for["output"]
+    assert second.final["status"] == "completed"
+    assert [item["type"] for item in second.final["output"]] == [
+        "message",
+        "mcp_call",
+        "mcp_approval_request",
+        "message",
+    ]
+    call = second.final["output"][1]
+    assert call["status"] == ("completed" if approve else "failed")
+    assert call["approval_request_id"] == second.final["output"][2]["id"]
+    chats = [one["id"] for one in (await user.http.get("/api/chats")).json()]
+    assert (chat in chats) is not approve
+
+    whole = ResponseReader(http, id=first.id)
+    await whole.resume()
+    assert whole.events == [*first.events[:-1], *second.events[2:]]
+    rest = ResponseReader(http, id=first.id, number=first.number)
+    await rest.resume()
+    assert rest.events == second.events[2:]
+
+
+async def test_a_decision_without_a_stream_waits_for_the_end(
+    http: httpx.AsyncClient, user: Client, groq_url: str
+) -> None:
+    _, request = await asked_to_delete(user, groq_url)
+    asked_for = (await http.post("/v1/responses", json=request)).json()
+    assert asked_for["incomplete_details"] == {"reason": "approval_required"}
+    answered = (await http.post("/v1/responses", json=answer_to(asked_for, approve=True))).json()
+    assert (answered["id"], answered["status"]) == (asked_for["id"], "completed")
+    again = (await http.post("/v1/responses", json=answer_to(asked_for, approve=True))).json()
+    assert again == answered
+
+
+async def test_what_nobody_asked_for_can_not_be_approved(http: httpx.AsyncClient) -> None:
+    response = await created(http)
+    answer = {"type": "mcp_approval_response", "approval_request_id": f"mcpr_{uuid4().hex}", "approve": True}
+    refused = await http.post("/v1/responses", json=asked(previous_response_id=response["id"]) | {"input": [answer]})
+    assert (refused.status_code, refused.json()["error"]["code"]) == (409, "approval_not_pending")
+
+
+async def test_our_own_tools_are_on_offer_where_they_are_asked_for(http: httpx.AsyncClient, groq_url: str) -> None:
+    mark = uuid4().hex
+    await groq_control.script(groq_url, "tool=current_time", marker=mark, arguments={"time_zone": "UTC"})
+    named = {"type": "function", "name": "current_time"}
+    response = await created(http, f"{mark} [[tokens=2]]", tools=[named])
+    assert [item["type"] for item in response["output"]] == ["mcp_call", "message"]
+    assert response["output"][0]["status"] == "completed", response["output"][0]
+    *_, captured = await groq_control.requests(groq_url, containing=mark, ended=2)
+    offered = [tool["function"]["name"] for tool in captured["body"]["tools"]]
+    assert offered == ["current_time"]
+
+
+@pytest.mark.parametrize("store", [True, False])
+async def test_who_leaves_stops_what_is_not_stored(
+    http: httpx.AsyncClient, system: System, groq_url: str, *, store: bool
+) -> None:
+    gate = uuid4().hex
+    reader = ResponseReader(http)
+    await reader.ask(asked(f"[[tokens=50 hold={gate} after=10]]", store=store), until=10)
+    if store:
+        assert (await http.get(f"/v1/responses/{reader.id}")).json()["status"] == "in_progress"
+    else:
+        ended = ("generations", "id = %s AND status = 'cancelled'", reader.id.removeprefix("resp_"))
+        await eventually(lambda: system.count(*ended) == 1)
+    await groq_control.release(groq_url, gate)
