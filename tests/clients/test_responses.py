@@ -87,5 +87,26 @@ async def test_a_conversation_is_listed(do: Do) -> None:
     assert await do("conversation", question) == [question, numbered(2)] * 2
 
 
+async def test_langchain_streams_responses(do: Do, program: Program) -> None:
+    if program.command[1].endswith(".py"):
+        assert await do("langchain", "Hello [[tokens=20]]") == numbered(20)
+
+
+@pytest.mark.parametrize("provider", ["openai", "open-responses"])
+async def test_the_ai_sdks_providers_stream_and_call_tools(
+    program: Program, api: str, key: str, worker: Worker, database_url: str, groq_url: str, provider: str
+) -> None:
+    if "node-newest" not in str(program.folder):
+        return
+    mark = uuid4().hex
+    await groq_control.script(groq_url, "tool=weather", marker=mark, arguments={"city": "Rome"})
+    await groq_control.script(groq_url, marker=mark, reply="Clear in Rome.")
+    shutil.copy(PROGRAMS / "ai_sdk.mjs", program.folder)
+    asking = Program((program.command[0], "ai_sdk.mjs"), program.folder)
+    async with answer_queued(worker, database_url):
+        told = json.loads("".join(await asking.run(api, key, provider, mark)))
+    assert told == [numbered(30), "stop", True, "Clear in Rome.", 2]
+
+
 async def test_a_refusal_names_the_parameter(do: Do) -> None:
     assert await do("error") == [400, "max_tool_calls"]

@@ -104,6 +104,17 @@ def error(client: OpenAI, question: str) -> Any:  # noqa: ANN401
     return None
 
 
+def langchain(client: OpenAI, question: str) -> Any:  # noqa: ANN401
+    """LangChain's model over responses."""
+    # It takes a second, which the other things need not wait for.
+    from langchain_openai import ChatOpenAI  # type: ignore[import-not-found] # noqa: PLC0415
+
+    model = ChatOpenAI(base_url=str(client.base_url), api_key=client.api_key, model=MODEL, use_responses_api=True)
+    chunks = list(model.stream(question))
+    texts = [part["text"] for chunk in chunks for part in chunk.content_blocks if part["type"] == "text"]
+    return "".join(texts)
+
+
 def main() -> None:
     """Do it."""
     url, key, what, question = sys.argv[1:5]
