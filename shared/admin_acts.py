@@ -1,10 +1,10 @@
-"""Acts of admins: what somebody with the role `admin`, or an operator by a command, has done to an account.
+"""Acts of admins: what somebody with the role `admin`, or an operator by a command, has done to an account, or to an invite.
 
 An act is written in the transaction that does what it tells. It names users by their ids alone, so that it can be kept when they
 are gone.
 """
 
-from typing import Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 from sqlalchemy import Insert, insert
 
@@ -20,6 +20,8 @@ Act = Literal[
     "admin.made",
     "admin.removed",
     "second_factor.reset",
+    "invite.made",
+    "invite.removed",
 ]
 ActCredential = Literal["session", "api_key", "command"]
 
@@ -30,6 +32,10 @@ class Actor(NamedTuple):
     user_id: UserId | None
     credential: ActCredential
     credential_id: int | None
+
+
+OPERATOR: Final = Actor(None, "command", None)
+"""Whoever runs a command."""
 
 
 def record(actor: Actor, act: Act, subject_id: UserId | None, **details: int | bool | str | None) -> Insert:

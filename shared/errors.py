@@ -72,6 +72,7 @@ CortexAIError
 │   ├── OperationNotFound
 │   ├── ProviderNotFound
 │   ├── IdentityNotFound
+│   ├── InviteNotFound
 │   ├── ApiKeyNotFound
 │   └── UserNotFound
 ├── Conflict
@@ -79,6 +80,7 @@ CortexAIError
 │   ├── EmailTaken
 │   ├── EmailAlreadyVerified
 │   ├── TooManyKeys
+│   ├── TooManyInvites
 │   ├── SecondFactorOff
 │   ├── SecondFactorAbsent
 │   ├── SecondFactorPresent
@@ -658,6 +660,12 @@ class ProviderNotFound(NotFound):
     code = "provider_not_found"
 
 
+class InviteNotFound(NotFound):
+    """There is no such invite: it was used or removed, or has ended."""
+
+    code = "invite_not_found"
+
+
 class IdentityNotFound(NotFound):
     """There is no such identity."""
 
@@ -729,6 +737,12 @@ class IdentityTaken(Conflict):
     """This identity is linked to another account."""
 
     code = "identity_taken"
+
+
+class TooManyInvites(Conflict):
+    """There are as many invites as there may be; remove one first."""
+
+    code = "too_many_invites"
 
 
 class TooManyIdentities(Conflict):

@@ -26,6 +26,7 @@ from services.api.accounts import router as accounts
 from services.api.accounts import second_factor_router as second_factors
 from services.api.accounts import sessions_router as sessions
 from services.api.admin import acts_router as acts
+from services.api.admin import invites_router as invites
 from services.api.admin import users_router as users
 from services.api.allowed_hosts import AllowedHosts
 from services.api.auth.access_tokens import AccessTokens
@@ -148,6 +149,7 @@ def create_app(settings: Settings, metrics: Metrics | None = None) -> FastAPI:
         audit.router,
         usage.router,
         users.router,
+        invites.router,
         acts.router,
     ):
         app.include_router(router, responses={503: {"description": "database_unavailable"}})
@@ -271,6 +273,8 @@ async def _open_resources(settings: Settings, metrics: Metrics) -> AsyncIterator
             mails=MailLimit(tries, to_address=settings.mails_per_hour, of_network=settings.mails_per_hour_of_network),
             has_mail=settings.mail_from is not None,
             signup_mode=settings.signup_mode,
+            invite_lifetime=timedelta(days=settings.invite_days),
+            public_url=settings.public_url,
         )
 
 

@@ -43,6 +43,7 @@ class Resources:
     one. `reauthenticate_after` is how long
     somebody who has proved the password need not prove it again. `mails` bounds the mails that are asked for; `has_mail`: they
     are really sent. `password_login`: passwords are taken. `oidc` has the providers by which people log in.
+    `public_url` is the page's address, without a slash at its end; None where the operator has not told.
     """
 
     limits: Limits
@@ -78,3 +79,5 @@ class Resources:
     mails: MailLimit
     has_mail: bool
     signup_mode: SignupMode
+    invite_lifetime: timedelta
+    public_url: str | None

@@ -16,6 +16,7 @@ from services.launcher.migrations import first_line
 from services.launcher.program import LOOPBACK
 from shared.accounts.invites import NewInvite, make_invite
 from shared.accounts.links import url_of
+from shared.admin_acts import OPERATOR
 from shared.database.engine import open_database
 from shared.errors import SettingsInvalid
 from shared.settings import AccountSettings
@@ -56,7 +57,7 @@ async def _make(database_url: str, address: str, settings: AccountSettings) -> N
     try:
         async with database.begin() as db:
             by_mail = settings.mail_from is not None
-            return await make_invite(db, lifetime, email=address, created_by=None, by_mail=by_mail)
+            return await make_invite(db, OPERATOR, lifetime, email=address, by_mail=by_mail)
     finally:
         await database.dispose()
 

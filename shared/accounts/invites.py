@@ -7,9 +7,9 @@ from sqlalchemy import ColumnElement, delete, func, insert, or_, select
 
 from shared.accounts.links import add_link, ends_after, hash_token
 from shared.accounts.mails import add_mail
+from shared.admin_acts import Actor, record
 from shared.database.engine import Connection
 from shared.database.tables import AccountInvite, AccountLink
-from shared.ids import UserId
 
 
 class NewInvite(NamedTuple):
@@ -32,20 +32,34 @@ class UsedInvite(NamedTuple):
 
 
 async def make_invite(
-    db: Connection, lifetime: timedelta, *, email: str | None, created_by: UserId | None, by_mail: bool
+    db: Connection, actor: Actor, lifetime: timedelta, *, email: str | None, by_mail: bool
 ) -> NewInvite:
-    """Make an invite. Needs a transaction.
+    """Make an invite, and note the act. Needs a transaction.
 
     `email` is the only address that may use it, None for any. `by_mail`: mail a link there too, where an address is named.
     The mailed link has a token of its own: who comes with that one reads mail at the address, who comes with the other
     need not.
     """
-    values = {"email": email, "created_by": created_by, "expires_at": ends_after(lifetime)}
+    values = {"email": email, "created_by": actor.user_id, "expires_at": ends_after(lifetime)}
     made = insert(AccountInvite).values(values).returning(AccountInvite.id, AccountInvite.expires_at)
     invite_id, expires_at = (await db.execute(made)).one()
     token = await add_link(db, "invite", expires_at, mailed_to=None, invite_id=invite_id)
     mail_id = await add_mail(db, "invite", email, invite_id=invite_id) if by_mail and email is not None else None
+    bound, mailed = email is not None, mail_id is not None
+    await db.execute(record(actor, "invite.made", None, invite=invite_id, bound=bound, mailed=mailed))
     return NewInvite(invite_id, token, expires_at, mail_id)
+
+
+async def remove_invite(db: Connection, actor: Actor, invite_id: int) -> bool:
+    """Take an invite back, with its links and the mail that waits, and note the act. False where there is none.
+
+    Needs a transaction.
+    """
+    removed = delete(AccountInvite).where(AccountInvite.id == invite_id).returning(AccountInvite.id)
+    if (await db.execute(removed)).one_or_none() is None:
+        return False
+    await db.execute(record(actor, "invite.removed", None, invite=invite_id))
+    return True
 
 
 async def is_good(db: Connection, token: str, email: str) -> bool:

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Final, Literal, Self
 from pydantic import Field, Strict, field_validator, model_validator
 from pydantic_core import PydanticKnownError
 
+from services.api.accounts.schemas import Email
 from services.api.fields import Body, Flag, View
 from shared.admin_acts import ActCredential
 
@@ -51,11 +52,38 @@ class UserChange(Body):
         return self
 
 
+class InviteWanted(Body):
+    """Whom an admin invites. `email` is the only address that may use the invite; null for any."""
+
+    email: Email | None = None
+
+
+class AdminInvite(View):
+    """An invite that nobody has used. `created_by` is the admin who has made it; null for a command, and for who is gone."""
+
+    id: int
+    email: str | None
+    created_at: datetime
+    expires_at: datetime
+    created_by: int | None
+    created_by_email: str | None
+
+
+class NewAdminInvite(View):
+    """An invite that was just made. `link` is told here alone. `mailed`: another link of the invite goes to the address."""
+
+    id: int
+    email: str | None
+    expires_at: datetime
+    link: str
+    mailed: bool
+
+
 class AdminAct(View):
-    """Something that an admin, or an operator by a command, has done to an account.
+    """Something that an admin, or an operator by a command, has done to an account, or to an invite.
 
     Ids are of users, addresses those that they have now: null for a command, and for an account that is gone. `credential_id`
-    is the id of the session or of the API key; null for a command.
+    is the id of the session or of the API key; null for a command. `subject_id` is null for an invite.
     """
 
     id: int

@@ -23,6 +23,7 @@ from tests.support.turns import execute, wait_for_waiters
 
 USERS: Final = "/api/admin/users"
 ACTS: Final = "/api/admin/acts"
+INVITES: Final = "/api/admin/invites"
 ROUTES: Final = [(method, path) for method, path in SECURED if path.startswith("/api/admin/")]
 MEMBERS: Final = {
     *("id", "email", "role", "created_at", "email_verified"),
@@ -56,6 +57,8 @@ def test_there_are_these_routes() -> None:
         f"POST {USERS}/{{id}}/end-sessions",
         f"GET {USERS}/{{id}}/usage",
         f"GET {ACTS}",
+        *(f"{method} {INVITES}" for method in ("GET", "POST")),
+        f"DELETE {INVITES}/{{id}}",
     }
 
 

@@ -12,6 +12,7 @@ import pytest
 from services.launcher.cli import run
 from services.launcher.embedded.valkey import EmbeddedValkey
 from shared.accounts.invites import NewInvite, make_invite
+from shared.admin_acts import OPERATOR
 from shared.database.engine import open_database
 from tests.conftest import settings_for
 from tests.doubles.smtp import MailServer, run_mail_server
@@ -55,7 +56,7 @@ async def invited(
     database = open_database(as_app(database_url), pool_size=1)
     try:
         async with database.begin() as db:
-            return await make_invite(db, lifetime, email=email, created_by=None, by_mail=by_mail)
+            return await make_invite(db, OPERATOR, lifetime, email=email, by_mail=by_mail)
     finally:
         await database.dispose()
 
@@ -157,6 +158,10 @@ async def test_an_operator_invites_somebody(
     assert await asyncio.to_thread(run, command) == 0
     assert "is mailed there too" in capsys.readouterr().out
     assert deployed.waiting() == [("invite", email)]
+    noted = execute(
+        deployed.database_url, "SELECT act, credential, details - 'invite' FROM admin_acts ORDER BY id DESC LIMIT 2"
+    )
+    assert noted == [("invite.made", "command", {"bound": True, "mailed": mailed}) for mailed in (True, False)]
     await deployed.deliver()
     assert (await deployed.sign_up(email, link.partition("=")[2])).status_code == 201
     assert await asyncio.to_thread(run, ["invite", "nobody", "--data-dir", str(tmp_path)]) == 2

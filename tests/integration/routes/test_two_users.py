@@ -153,6 +153,11 @@ async def furnished(client: Client, database_url: str, source: Source, word: str
         "INSERT INTO oidc_identities (user_id, issuer, subject) VALUES (%s, 'https://login.example', %s) RETURNING id",
         *(me, word),
     )
+    ((invite,),) = execute(
+        database_url,
+        "INSERT INTO account_invites (created_by, expires_at) VALUES (%s, now() + interval '1 day') RETURNING id",
+        me,
+    )
     ids = {
         "user": me,
         "chat": chat,
@@ -165,6 +170,7 @@ async def furnished(client: Client, database_url: str, source: Source, word: str
         "source": source_id,
         "api_key": api_key,
         "identity": identity,
+        "invite": invite,
         "segment": segment,
         "fact": facts[0][0],
         "shared_fact": facts[1][0],
