@@ -16,6 +16,9 @@ from shared.urls import read_url
 MAX_PROVIDERS: Final = 20
 MAX_NAME_CHARS: Final = 60
 DEFAULT_SCOPES: Final = "openid email profile"
+WELL_KNOWN: Final = "/.well-known/openid-configuration"
+MAX_DOCUMENT_BYTES: Final = 256 * 1024
+"""Of one answer of a provider's. The largest known documents have some 20 KB."""
 LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "[::1]"})
 _ID: Final = re.compile("[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?")
 _SCOPES: Final = re.compile(r"[!#-\[\]-~]+( [!#-\[\]-~]+)*")
@@ -59,6 +62,11 @@ def read_providers(text: str) -> tuple[OidcProvider, ...]:
         if len({getattr(provider, name) for provider in providers}) < len(providers):
             raise ValueError(f"must not have the same {name} twice")
     return providers
+
+
+def document_of(issuer: str) -> str:
+    """The address of an issuer's document (OpenID Connect Discovery 1.0, section 4)."""
+    return issuer.rstrip("/") + WELL_KNOWN
 
 
 def insist_on_tls(url: str) -> None:

@@ -193,7 +193,7 @@ def model(settings: Settings) -> Finding:
     known = _models(base, settings.groq_api_key.get_secret_value() if settings.groq_api_key is not None else "")
     if isinstance(known, Finding):
         return known
-    where = _shown(base)
+    where = shown(base)
     named = {
         "GROQ_MODEL": (settings.groq_model,),
         "GROQ_MODELS": settings.groq_models,
@@ -214,12 +214,12 @@ def _few(names: set[str]) -> str:
 
 def _models(base: str, key: str) -> set[str] | Finding:
     """The names of the endpoint's models, or what keeps us from knowing them."""
-    where = _shown(base)
+    where = shown(base)
     request = urllib.request.Request(  # noqa: S310 — the caller has checked the scheme
         f"{base}/openai/v1/models", headers={"Authorization": f"Bearer {key}", "User-Agent": "cortexai"}
     )
     try:
-        with _opener(base).open(request, timeout=ANSWER_SECONDS) as answer:
+        with opener(base).open(request, timeout=ANSWER_SECONDS) as answer:
             return {str(entry["id"]) for entry in json.loads(answer.read(MAX_ANSWER_BYTES))["data"]}
     except urllib.error.HTTPError as error:
         with error:
@@ -237,7 +237,7 @@ def _models(base: str, key: str) -> set[str] | Finding:
         return Finding("model", "wrong", f"{where} does not answer as Groq does", "check GROQ_BASE_URL")
 
 
-def _shown(base: str) -> str:
+def shown(base: str) -> str:
     """Scheme, host and port of an address: a path may be a secret."""
     parts = urlsplit(base)
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
@@ -250,7 +250,7 @@ class _NoRedirects(urllib.request.HTTPRedirectHandler):
         """Say that there is no request to come (urllib.request)."""
 
 
-def _opener(base: str) -> urllib.request.OpenerDirector:
+def opener(base: str) -> urllib.request.OpenerDirector:
     """Without redirects, by the workers' proxy, and without one for this machine's own endpoints."""
     parts = urlsplit(base)
     way = find_way(base) if parts.hostname not in {"localhost", "127.0.0.1", "::1"} else Way(None)

@@ -17,6 +17,7 @@ from services.launcher.embedded.postgres import EmbeddedPostgres
 from services.launcher.embedded.valkey import EmbeddedValkey
 from services.launcher.errors import PackagesMissing
 from services.launcher.key_checks import signing_keys
+from services.launcher.login_checks import mail, providers
 from services.launcher.program import LOOPBACK
 from services.launcher.source_checks import source_rights
 from services.launcher.up import require_packages
@@ -79,6 +80,8 @@ def examine(directory: Path) -> Iterator[Finding]:
         yield from checks.proxy(settings)
         yield checks.model(settings)
     yield checks.web_search(settings)
+    yield mail(settings)
+    yield from providers(settings)
     yield from checks.data_sources(settings)
     if given.database_url is not None or addresses.database_url is not None:
         yield from source_rights(settings)

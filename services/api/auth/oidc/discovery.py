@@ -7,7 +7,6 @@ from typing import Any, Final
 from services.api.auth.oidc.fetching import AnswerUnusable
 from shared.oidc_providers import insist_on_tls
 
-WELL_KNOWN: Final = "/.well-known/openid-configuration"
 MAX_URL_CHARS: Final = 2048
 
 
@@ -26,11 +25,6 @@ class Metadata:
     names_itself: bool
     takes_claims: bool
     secret_in_body: bool
-
-
-def document_of(issuer: str) -> str:
-    """The address of an issuer's document (section 4)."""
-    return issuer.rstrip("/") + WELL_KNOWN
 
 
 def read_metadata(document: Mapping[str, Any], issuer: str) -> Metadata:

@@ -12,13 +12,11 @@ import httpx2
 from authlib.integrations.httpx_client import AsyncOAuth2Client
 
 from shared.errors import ProviderUnavailable
-from shared.oidc_providers import OidcProvider
+from shared.oidc_providers import MAX_DOCUMENT_BYTES, OidcProvider
 from shared.telemetry.logs import get_logger
 
 log = get_logger(__name__)
 
-MAX_BYTES: Final = 256 * 1024
-"""Of one answer. The largest known documents have some 20 KB."""
 WITHIN: Final = 5.0
 """Seconds for one request, from its beginning to the last byte of its answer."""
 CONNECT_WITHIN: Final = 3.0
@@ -45,7 +43,7 @@ FAILURES: Final = (httpx2.HTTPError, httpx2.InvalidURL, TimeoutError, OSError, V
 
 
 class _Bounded(httpx2.AsyncByteStream):
-    """A body of at most MAX_BYTES."""
+    """A body of at most MAX_DOCUMENT_BYTES."""
 
     def __init__(self, stream: httpx2.AsyncByteStream) -> None:
         self._stream = stream
@@ -54,7 +52,7 @@ class _Bounded(httpx2.AsyncByteStream):
         taken = 0
         async for chunk in self._stream:
             taken += len(chunk)
-            if taken > MAX_BYTES:
+            if taken > MAX_DOCUMENT_BYTES:
                 raise AnswerUnusable("too_large")
             yield chunk
 

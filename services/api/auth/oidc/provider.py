@@ -10,7 +10,7 @@ from authlib.integrations.base_client import OAuthError
 from joserfc.jwk import KeySet
 
 from services.api.auth.fair_queue import FairQueue
-from services.api.auth.oidc.discovery import Metadata, document_of, read_metadata
+from services.api.auth.oidc.discovery import Metadata, read_metadata
 from services.api.auth.oidc.fetching import (
     FAILURES,
     MAX_CONNECTIONS,
@@ -23,7 +23,7 @@ from services.api.auth.oidc.fetching import (
 from services.api.auth.oidc.id_tokens import Identity, UnknownKey, read_email, read_identity, read_keys, verify
 from services.api.auth.oidc.login_states import LoginState
 from shared.errors import IdentityInvalid, IdentityNotFresh, ProviderUnavailable
-from shared.oidc_providers import OidcProvider
+from shared.oidc_providers import OidcProvider, document_of
 from shared.telemetry.logs import get_logger
 
 log = get_logger(__name__)
