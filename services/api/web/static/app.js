@@ -9,10 +9,10 @@ import { readFeed } from "./feed.js";
 import { passFeedEvent } from "./feed_events.js";
 import { panelOf } from "./places.js";
 import { takeLink } from "./links.js";
-import { findAccount, onSession, signOut, takeLoginError } from "./session.js";
+import { findAccount, onSession, signOut, takeProvidersAnswer } from "./session.js";
 import { toast } from "./toast.js";
 import { isHidden, onVisibility } from "./visibility.js";
-import { errorWords, exceptionWords } from "./words.js";
+import { errorWords, exceptionWords, providerWords } from "./words.js";
 import { showReset, showVerify } from "./views/account_links.js";
 import { Shell } from "./views/shell.js";
 import { showSignIn } from "./views/sign_in.js";
@@ -269,11 +269,12 @@ function openLink({ kind, token }) {
 }
 
 async function start() {
-  const refusal = takeLoginError();
+  const { refusal, done } = takeProvidersAnswer();
   const account = await waitForAccount(root);
   if (account) {
     enter(account);
     if (refusal !== null) toast(errorWords(refusal));
+    else if (done !== null) toast(providerWords(done));
   } else showSignIn(root, enter, { refusal });
 }
 

@@ -6,6 +6,7 @@ import { Audit } from "./views/audit.js";
 import { Changes } from "./views/changes.js";
 import { Database } from "./views/database.js";
 import { Databases } from "./views/databases.js";
+import { Invites } from "./views/invites.js";
 import { ChatMemory, SharedMemory } from "./views/memory.js";
 import { Sessions } from "./views/sessions.js";
 import { Trash } from "./views/trash.js";
@@ -32,6 +33,7 @@ export function panelOf(place, { titleOf, account, onAccount }) {
 
 function usersPanel(part, account) {
   if (part === "acts") return { panel: new AdminActs(), title: "What admins did" };
+  if (part === "invites") return { panel: new Invites(), title: "Invites" };
   return Number(part) > 0 ? { panel: new User(Number(part), account), title: "User" } : { panel: new Users(), title: "Users" };
 }
 

@@ -52,15 +52,33 @@ export async function findOptions() {
 
 /** The address that leads to a provider, and from there back to this place of the page. */
 export function loginAddress(provider) {
-  const place = `/${location.hash}`;
-  return below(`/api/auth/oidc/${provider}/login?return_to=${encodeURIComponent(place.length > LONGEST_PLACE ? "/" : place)}`);
+  return below(`/api/auth/oidc/${provider}/login?return_to=${encodeURIComponent(thisPlace())}`);
 }
 
-/** Why the way back from a provider has led to nothing: a code, once; null where nothing is to be told. */
-export function takeLoginError() {
-  const code = new URLSearchParams(location.search).get("oidc_error");
-  if (code !== null) history.replaceState(null, "", location.pathname + location.hash);
-  return code;
+/**
+ * Leaves the page for a provider, who leads back to this place: `kind` is `link`, so that the identity there belongs to the
+ * account, or `reauthenticate`, so that who is signed in proves it. Throws as `call` does.
+ */
+export async function goToProvider(provider, kind) {
+  const { url } = await call("POST", `/api/auth/oidc/${provider}/${kind}`, { body: { return_to: thisPlace(`?oidc_done=${kind}`) } });
+  location.assign(url);
+}
+
+function thisPlace(query = "") {
+  const place = `/${query}${location.hash}`;
+  return place.length > LONGEST_PLACE ? `/${query}` : place;
+}
+
+/**
+ * What has come of the way to a provider, once, as `{refusal, done}`: a code that says why it has led to nothing, or what
+ * it was taken for. Both are null where nothing is to be told.
+ */
+export function takeProvidersAnswer() {
+  const told = new URLSearchParams(location.search);
+  const refusal = told.get("oidc_error");
+  const done = refusal === null ? told.get("oidc_done") : null;
+  if (refusal !== null || done !== null) history.replaceState(null, "", location.pathname + location.hash);
+  return { refusal, done };
 }
 
 /** Has a link mailed that sets a new password, if an account has this address. */

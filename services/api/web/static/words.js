@@ -26,6 +26,7 @@ const ERRORS = {
   identity_not_linked: "There is an account with your e-mail address already. Sign in to it with its password, and verify the address or link the provider there.",
   identity_taken: "This identity belongs to another account.",
   invite_invalid: "This invite has ended, was used already, or is for another e-mail address.",
+  invite_not_found: "This invite was used, or is not there any more.",
   invite_required: "An account is made here by invite. Open the link of yours.",
   key_not_found: "This key is not there any more.",
   last_way_in: "Without this you could not sign in any more.",
@@ -74,6 +75,7 @@ const ERRORS = {
   too_many_generations: "Too many of your answers are being written at once. Wait for one of them.",
   too_many_streams: "Too many answers are being read at once, in all your windows. Close one of them.",
   too_many_identities: "You have as many identities as are allowed. Remove one first.",
+  too_many_invites: "There are as many invites as are allowed. Take one back first.",
   too_many_keys: "You have as many keys as are allowed. Delete one first.",
   too_many_mails: "Too many mails were asked for. Look into your mail, also among the spam, or try again later.",
   too_many_operations: "Too many changes wait for your decision. Decide some of them first.",
@@ -87,6 +89,11 @@ const ERRORS = {
 /** An error in words. An error without a known code says what the server says. */
 export function errorWords(code, fallback) {
   return ERRORS[code] ?? (fallback || "Something went wrong.");
+}
+
+/** What was done on the way to a provider and back. */
+export function providerWords(done) {
+  return done === "link" ? "The provider is linked to your account." : "You have proved who you are. Repeat now what you wanted to do.";
 }
 
 /** What an exception says to a person. */

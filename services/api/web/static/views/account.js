@@ -10,6 +10,7 @@ import { exceptionWords } from "../words.js";
 import { accountNav, accountSection } from "./account_parts.js";
 import { actionForm } from "./action_form.js";
 import { formField } from "./form_field.js";
+import { Identities } from "./identities.js";
 import { LivePanel } from "./live_panel.js";
 import { passwordSection } from "./password_section.js";
 import { withRecentAuthentication } from "./reauthentication.js";
@@ -40,7 +41,7 @@ export class Account extends LivePanel {
     if (account === null || this.signal.aborted) return; // the page is left, or will be
     this.#account = account;
     if (this.#sections.length === 0) {
-      this.#sections = [emailSection(this), timeZoneSection(this), passwordSection(this), new SecondFactor(this), deletion(this)];
+      this.#sections = [emailSection(this), timeZoneSection(this), passwordSection(this), new SecondFactor(this), new Identities(this), deletion(this)];
       this.element.append(accountNav("#/account"), ...this.#sections.map((section) => section.element));
     }
     for (const section of this.#sections) section.show(account);

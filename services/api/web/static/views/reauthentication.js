@@ -1,9 +1,12 @@
-// What needs a recent authentication: the person proves the password again, and the action goes on. Source: docs/protocol.md, Signing in.
+// What needs a recent authentication: the person proves the password again, and the action goes on; or goes to a provider. Source: docs/protocol.md, Signing in.
 
 import { Refused, Unreachable, call } from "../api.js";
 import { askForm } from "../dialogs.js";
 import { el } from "../dom.js";
-import { findAccount, hasPassword, signOut } from "../session.js";
+import { findAccount, findOptions, goToProvider, hasPassword } from "../session.js";
+import { toast } from "../toast.js";
+import { visible } from "../visible.js";
+import { exceptionWords } from "../words.js";
 import { codeField, formField, tellFields, usernameOf } from "./form_field.js";
 
 /**
@@ -17,7 +20,7 @@ export async function withRecentAuthentication(action) {
     } catch (error) {
       if (!(error instanceof Refused) || error.code !== "reauthentication_required") throw error;
       const account = await findAccount();
-      if (account === null || !(await (hasPassword(account) ? askPassword(account) : askToSignIn()))) return undefined;
+      if (account === null || !(await (hasPassword(account) ? askPassword(account) : askProvider()))) return undefined;
     }
   }
 }
@@ -45,9 +48,32 @@ function askPassword(account) {
   return askForm({ title: "Is it you?", content: [el("p", {}, "You signed in a while ago. Prove again who you are, and what you asked for goes on."), usernameOf(account), password.element, code.element, general], yes: "Go on", act });
 }
 
-/** An account without a password proves who it is where it signs in. What was asked for has to be asked for again. */
-async function askToSignIn() {
-  const sure = await askForm({ title: "Sign in again first", content: [el("p", {}, "You signed in too long ago for this. Sign out and in again, then repeat what you wanted to do.")], yes: "Sign out" });
-  if (sure) await signOut();
-  return false;
+/**
+ * An account without a password proves who it is at a provider that is linked to it. The page is left for that, and comes
+ * back to this place: what was asked for has to be asked for again.
+ */
+async function askProvider() {
+  const [identities, { providers }] = await Promise.all([call("GET", "/api/auth/identities"), findOptions()]);
+  const linked = providers.filter(({ id }) => identities.some(({ provider }) => provider === id));
+  if (linked.length === 0) {
+    toast("No provider that is linked to your account is there any more. Tell the operator.");
+    return false;
+  }
+  const choice = el("select", {}, ...linked.map(({ id, name }) => el("option", { value: id }, visible(name))));
+  const field = formField({ id: "proof-provider", label: "Provider", control: choice });
+  field.element.hidden = linked.length === 1;
+  const general = el("p", { class: "form-error", role: "alert" });
+  const act = async () => {
+    general.textContent = "";
+    try {
+      await goToProvider(choice.value, "reauthenticate");
+    } catch (error) {
+      if (!(error instanceof Refused || error instanceof Unreachable)) throw error;
+      general.textContent = exceptionWords(error);
+    }
+    return false; // the page is being left, or something is wrong
+  };
+  const words = "You signed in a while ago. Prove again who you are: your provider asks you, and leads you back here. Then repeat what you wanted to do.";
+  const yes = linked.length === 1 ? `Continue with ${visible(linked[0].name)}` : "Continue";
+  return askForm({ title: "Is it you?", content: [el("p", {}, words), field.element, general], yes, act });
 }

@@ -19,13 +19,17 @@ const ACTS = {
   "admin.made": "made an admin",
   "admin.removed": "no admin any more",
   "second_factor.reset": "freed of the second factor",
+  "invite.made": "made",
+  "invite.removed": "taken back",
 };
+/** What is told otherwise of these than as a name and a value. */
+const OF_INVITES = { __proto__: null, bound: "for one address", mailed: "with a mail" };
 const CREDENTIALS = { __proto__: null, session: "", api_key: ", by an API key", command: ", by a command" };
 
-/** The links to the two views of admins. */
-function usersNav(place) {
+/** The links to the views of admins. */
+export function usersNav(place) {
   const link = (href, words) => el("a", { href, "aria-current": href === place ? "page" : null }, words);
-  return el("nav", { class: "tabs", "aria-label": "Users" }, link("#/users", "Users"), link("#/users/acts", "What admins did"));
+  return el("nav", { class: "tabs", "aria-label": "Users" }, link("#/users", "Users"), link("#/users/invites", "Invites"), link("#/users/acts", "What admins did"));
 }
 
 export class Users extends LivePanel {
@@ -55,7 +59,7 @@ export class AdminActs extends LivePanel {
 
   constructor() {
     super();
-    this.element.append(usersNav("#/users/acts"), el("p", { class: "lead" }, "What admins, and operators by commands, have done to accounts."), this.#list.element);
+    this.element.append(usersNav("#/users/acts"), el("p", { class: "lead" }, "What admins, and operators by commands, have done to accounts and invites."), this.#list.element);
   }
 
   readAll() {
@@ -91,17 +95,20 @@ export function userWords(user) {
 
 function actItem(act) {
   const who = (email, id) => (email === null ? `User ${id ?? "unknown"}` : visible(email));
+  const isOfInvite = act.act.startsWith("invite.");
+  const subject = isOfInvite ? visible(`Invite ${act.details.invite ?? ""}`) : who(act.subject_email, act.subject_id);
   const actor = act.actor_id === null ? "An operator" : who(act.actor_email, act.actor_id);
   const details = detailWords(act);
   return el(
     "li",
     { class: "account-item" },
-    el("div", {}, el("p", { class: "item-name" }, el("span", {}, el("bdi", {}, who(act.subject_email, act.subject_id)), ` ${ACTS[act.act] ?? visible(act.act)}`)), el("p", { class: "hint" }, el("bdi", {}, actor), `${CREDENTIALS[act.credential] ?? ""} · ${moment(act.at)}${details && ` · ${details}`}`)),
+    el("div", {}, el("p", { class: "item-name" }, el("span", {}, el("bdi", {}, subject), ` ${ACTS[act.act] ?? visible(act.act)}`)), el("p", { class: "hint" }, el("bdi", {}, actor), `${CREDENTIALS[act.credential] ?? ""} · ${moment(act.at)}${details && ` · ${details}`}`)),
   );
 }
 
 function detailWords({ act, details }) {
   const tokens = (number) => (number === null ? "what all have" : `${count(number)} tokens a day`);
   if (act === "user.quota_set") return `${tokens(details.after)}; before: ${tokens(details.before)}`;
+  if (act.startsWith("invite.")) return Object.keys(OF_INVITES).filter((name) => details[name]).map((name) => OF_INVITES[name]).join(", ");
   return visible(Object.entries(details).map(([name, value]) => `${name}: ${value}`).join(", "));
 }
