@@ -37,6 +37,7 @@ def routes() -> Iterator[tuple[str, str]]:
                     provider="acme",
                     identity_id=1,
                     model="double",
+                    invite_id=1,
                     session_id=1,
                     user_id=1,
                     chat_name="x",

@@ -43,6 +43,7 @@ def secured_routes() -> list[tuple[str, str]]:
                 provider="acme",
                 identity_id=1,
                 model="double",
+                invite_id=1,
                 session_id=1,
                 user_id=1,
             ),
