@@ -488,6 +488,12 @@ class OriginNotAllowed(Forbidden):
     code = "origin_not_allowed"
 
 
+class LoginFromElsewhere(Forbidden):
+    """A page of another site has begun this login; open this system's page, and log in there."""
+
+    code = "login_from_elsewhere"
+
+
 class CookieNeedsHttps(Forbidden):
     """No session cookie is set over plain HTTP; use HTTPS, or localhost, or have the operator set COOKIES_OVER_HTTP."""
 

@@ -14,7 +14,7 @@ depends_on = None
 
 _KINDS = (
     "'verify_email', 'reset_password', 'invite', 'password_changed', 'password_reset', 'email_changed', "
-    "'second_factor_on', 'second_factor_off'"
+    "'second_factor_on', 'second_factor_off', 'identity_linked', 'identity_removed'"
 )
 
 

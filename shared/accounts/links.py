@@ -10,6 +10,7 @@ from typing import Final, Literal, NamedTuple
 
 from sqlalchemy import ColumnElement, Interval, cast, delete, func, insert, literal, select
 
+from shared.accounts.account_state import MAY_LOG_IN
 from shared.database.engine import Connection
 from shared.database.tables import AccountLink, User
 from shared.ids import UserId
@@ -79,7 +80,7 @@ async def find_link(db: Connection, token: str, purpose: LinkPurpose) -> FoundLi
     statement = (
         select(User.id, User.email, User.password_hash, AccountLink.mailed_to)
         .join(User, User.id == AccountLink.user_id)
-        .where(*_is(token, purpose), User.disabled_at.is_(None))
+        .where(*_is(token, purpose), MAY_LOG_IN)
     )
     row = (await db.execute(statement)).one_or_none()
     return FoundLink._make(row) if row else None

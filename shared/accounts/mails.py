@@ -12,7 +12,15 @@ from shared.database.engine import Connection
 from shared.database.tables import LINK_PURPOSES, AccountLink, AccountMail, User
 from shared.ids import UserId
 
-Notice = Literal["password_changed", "password_reset", "email_changed", "second_factor_on", "second_factor_off"]
+Notice = Literal[
+    "password_changed",
+    "password_reset",
+    "email_changed",
+    "second_factor_on",
+    "second_factor_off",
+    "identity_linked",
+    "identity_removed",
+]
 """What the owner of an account is told of."""
 MailKind = LinkPurpose | Notice
 WITH_LINK: Final[tuple[str, ...]] = LINK_PURPOSES

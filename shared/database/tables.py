@@ -35,6 +35,7 @@ MAX_ACT_DETAILS = 2000
 LINK_PURPOSES = ("verify_email", "reset_password", "invite")
 MAIL_KINDS = (
     *LINK_PURPOSES, "password_changed", "password_reset", "email_changed", "second_factor_on", "second_factor_off",
+    "identity_linked", "identity_removed",
 )  # fmt: skip
 OPERATION_KINDS = ("write", "undo", "delete_chats", "restore_chats", "tool_call")
 OPERATION_STATUSES = ("proposed", "approved", "committed", "refused", "stale", "expired", "failed")

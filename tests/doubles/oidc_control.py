@@ -18,8 +18,8 @@ async def control(issuer: str, **settings: Any) -> Told:  # noqa: ANN401 - as `P
     """Change how the provider is.
 
     `discovery` and `keys` are `down`, `slow`, `huge`, `page`, `elsewhere`, or "" for as they should be. `document` changes what
-    discovery says; null takes a field away. `rotate` makes the provider sign with another key. `reset` makes all be as in the
-    beginning.
+    discovery says; null takes a field away. `token` has in `is` what is given for a code in place of a token. `rotate` makes
+    the provider sign with another key. `reset` makes all be as in the beginning.
     """
     told: Told = await asyncio.to_thread(call, issuer, "POST", "/control", settings)
     return told

@@ -2,21 +2,29 @@
 
 import asyncio
 import json
+import ssl
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
+import psycopg
 import pytest
 
+from services.api.auth.oidc.login_states import LoginState
+from services.api.auth.oidc.provider import Provider
 from services.launcher.program import free_port
+from shared.errors import ProviderUnavailable
+from shared.oidc_providers import OidcProvider
 from tests.conftest import NewSystem
+from tests.doubles.oidc.server import CLIENT_ID
 from tests.doubles.oidc_control import control
 from tests.doubles.process import start_oidc_double
 from tests.support.clients import NO_TLS, PASSWORD, refusal_of
 from tests.support.oidc import follow, go, log_in, log_in_there, new_email, providers
 from tests.support.signed_in import Browser
 from tests.support.system import System
+from tests.support.turns import wait_for_waiters
 
 PAGE = "text/html,application/xhtml+xml,*/*;q=0.8"
 STATE_COOKIE = "__Host-cortexai-oidc"
@@ -237,6 +245,22 @@ async def test_a_disabled_user_is_kept_out(browser: Browser, make_browser: MakeB
     assert SESSION_COOKIE not in stranger.cookies
 
 
+async def test_nobody_gets_by_a_provider_into_an_account_that_the_operator_has_locked(
+    browser: Browser, make_browser: MakeBrowser, system: System
+) -> None:
+    email = await with_password(make_browser(), system, verified=True)
+    lock = "UPDATE users SET password_hash = '!' WHERE email = %s"
+    system.ask(lock, email)
+    assert refusal_of(await log_in(browser, email=email)) == (403, "account_disabled")
+    assert system.count("oidc_identities", "user_id = (SELECT id FROM users WHERE email = %s)", email) == 0
+    system.ask("UPDATE users SET password_hash = NULL WHERE email = %s", email)
+    assert (await log_in(browser, email=email)).status_code == 303
+    system.ask(lock, email)
+    stranger = make_browser()
+    assert refusal_of(await log_in(stranger, email=email)) == (403, "account_disabled")
+    assert SESSION_COOKIE not in stranger.cookies
+
+
 # --- who has begun it ----------------------------------------------------------------------------------------------------
 
 
@@ -305,6 +329,7 @@ async def test_who_is_refused_at_the_provider_comes_back_to_the_page(browser: Br
     "target",
     [
         *("https://evil.example/", "//evil.example", "/\\evil.example", "\\\\evil.example", "javascript:alert(1)"),
+        *("/..", "/../other", "/a/..?b#c", "/a/%2E%2e/../other", "/.%2e/other"),
         *("", "evil", "/a\r\nSet-Cookie: a=b", "/a b", "/\tevil", "/" + "a" * 600, "@evil.example", "/ä"),
     ],
 )
@@ -323,6 +348,21 @@ async def test_a_host_that_the_request_names_leads_nobody_there(browser: Browser
     assert answer.status_code == 303
     await log_in_there(answer.headers["location"], email=new_email())
     assert (await control(acme))["asked"]["redirect_uri"].startswith(api)
+
+
+async def test_no_page_of_another_site_logs_anybody_in(browser: Browser, api: str) -> None:
+    """Else it could put people into an account of its own choice: their browser is known to the provider, maybe as another."""
+    path = "/api/auth/oidc/acme/login"
+    sent = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"}
+    assert refusal_of(await browser.get(path, headers=sent)) == (403, "login_from_elsewhere")
+    answer = await browser.get(path, headers={**sent, "Accept": PAGE})
+    assert answer.headers["location"] == f"{api}/?oidc_error=login_from_elsewhere"
+    assert STATE_COOKIE not in browser.cookies
+    for own in ("same-origin", "same-site", "none"):
+        assert (await browser.get(path, headers={"Sec-Fetch-Site": own})).status_code == 303
+    # Whoever has begun here comes back from another site.
+    back = await log_in_there(await go(browser), email=new_email())
+    assert (await browser.get(back, headers=sent)).status_code == 303
 
 
 async def test_a_provider_that_is_not_there_is_not_found(browser: Browser) -> None:
@@ -369,6 +409,19 @@ async def test_an_answer_that_is_none_is_told_and_the_api_goes_on(browser: Brows
     assert (await log_in(browser, email=new_email())).status_code == 303
     page = await log_in(browser, faults=faults, accept=PAGE, email=new_email())
     assert page.headers["location"] == f"{api}/?oidc_error=provider_unavailable"
+
+
+@pytest.mark.parametrize(
+    "token",
+    [
+        *([], [7], "text", 5, None, {}, {"error": ["x"]}),
+        *({"access_token": "x", "expires_in": []}, {"access_token": "x", "expires_at": {}}),
+    ],
+)
+async def test_a_token_that_is_none_is_no_fault_of_ours(browser: Browser, acme: str, token: object) -> None:
+    await control(acme, token={"is": token})
+    answer = await log_in(browser, email=new_email())
+    assert refusal_of(answer) in {(401, "identity_invalid"), (503, "provider_unavailable")}
 
 
 async def test_a_slow_provider_holds_up_nobody_else_and_no_connection_of_the_database(
@@ -429,12 +482,28 @@ async def test_an_api_starts_and_serves_while_its_provider_is_out_of_order(
         assert (await http.get("/readyz")).status_code == 200
         options = (await http.get("/api/auth/options")).json()
         assert [each["id"] for each in options["providers"]] == ["acme", "other"]
-        await control(acme, reset=True)
-        async with asyncio.timeout(20):
-            # The time in which nobody asks the provider again ends without an event.
-            while (await stranger.get("/api/auth/oidc/acme/login")).status_code != 303:  # noqa: ASYNC110
-                await asyncio.sleep(0.1)
     system.kill(system.running[-1])
+
+
+async def test_a_provider_that_is_well_again_is_asked_once_its_pause_is_over(acme: str) -> None:
+    now = 1000.0
+    settings = OidcProvider(id="acme", name="Acme", issuer=acme, client_id=CLIENT_ID)
+    provider = Provider(
+        settings, "https://chat.example.com/", leeway=10, tls=ssl.create_default_context(), clock=lambda: now
+    )
+    state = LoginState("acme", "login", "/")
+    await control(acme, discovery="page")
+    try:
+        with pytest.raises(ProviderUnavailable):
+            await provider.address_for(state)
+        await control(acme, reset=True)
+        with pytest.raises(ProviderUnavailable):
+            await provider.address_for(state)
+        assert (await control(acme))["counts"] == {}
+        now += 1
+        assert (await provider.address_for(state)).startswith(f"{acme}/authorize?")
+    finally:
+        await provider.close()
 
 
 @pytest.mark.parametrize(
@@ -495,6 +564,80 @@ async def test_linking_needs_a_recent_authentication_and_the_session_that_began_
     system.ask("UPDATE sessions SET authenticated_at = now() - interval '1 hour'")
     answer = await browser.post("/api/auth/oidc/acme/link", json={})
     assert refusal_of(answer) == (403, "reauthentication_required")
+
+
+async def test_nobody_links_whose_session_is_ended_meanwhile(
+    browser: Browser, make_browser: MakeBrowser, system: System
+) -> None:
+    await browser.sign_up()
+    await browser.log_in()
+    thief = make_browser()
+    thief.cookies = dict(browser.cookies)
+    url = (await thief.post("/api/auth/oidc/acme/link", json={})).json()["url"]
+    back = await log_in_there(url, sub="thief")
+    with psycopg.connect(system.database_url) as other:
+        # As another password is set: the account first, then its sessions.
+        other.execute("SELECT FROM users WHERE email = %s FOR UPDATE", [browser.email])
+        linking = asyncio.create_task(thief.get(back))
+        await asyncio.to_thread(wait_for_waiters, other, 1)
+        other.execute("DELETE FROM sessions WHERE user_id = (SELECT id FROM users WHERE email = %s)", [browser.email])
+    assert refusal_of(await linking) == (401, "session_invalid")
+    assert system.count("oidc_identities", "subject = 'thief'") == 0
+
+
+async def test_an_identity_that_is_taken_away_meanwhile_begins_no_session(
+    browser: Browser, make_browser: MakeBrowser, system: System
+) -> None:
+    await log_in(browser, email=new_email(), sub="lost")
+    thief = make_browser()
+    back = await log_in_there(await go(thief), sub="lost")
+    owner = [(await me(browser))["id"]]
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+    with psycopg.connect(system.database_url, autocommit=True) as look, psycopg.connect(system.database_url) as remover:
+
+        def remove() -> None:
+            with remover:
+                remover.execute("UPDATE users SET credentials_version = credentials_version + 1 WHERE id = %s", owner)
+                remover.execute("DELETE FROM oidc_identities WHERE user_id = %s", owner)
+
+        def is_done_or_waits() -> None:
+            while not removing.done() and look.execute(waiting).fetchone() != (2,):
+                pass
+
+        with psycopg.connect(system.database_url) as other:
+            # Who reads credentials reads of the second factor too, and waits here: the identity has been found by then.
+            other.execute("LOCK TABLE second_factors IN ACCESS EXCLUSIVE MODE")
+            logging_in = asyncio.create_task(thief.get(back))
+            await asyncio.to_thread(wait_for_waiters, look, 1)
+            removing = asyncio.create_task(asyncio.to_thread(remove))
+            await asyncio.to_thread(is_done_or_waits)
+        await removing
+        answer = await logging_in
+    assert refusal_of(answer) == (401, "credentials_invalid")
+    assert SESSION_COOKIE not in thief.cookies
+
+
+async def test_the_owner_is_told_of_identities_that_come_and_go(
+    browser: Browser, make_browser: MakeBrowser, system: System
+) -> None:
+    def told(email: str) -> list[tuple[object, ...]]:
+        return system.ask(
+            "SELECT kind FROM account_mails WHERE address = %s AND kind LIKE 'identity%%' ORDER BY id", email
+        )
+
+    email = await with_password(make_browser(), system, verified=True)
+    await log_in(browser, email=email)
+    assert told(email) == [("identity_linked",)]
+    await log_in(browser, email=email)
+    await follow(browser, "link", "other", sub="told")
+    await follow(browser, "link", "other", sub="told")  # once more changes nothing
+    assert told(email) == [("identity_linked",)] * 2
+    identity = (await browser.get("/api/auth/identities")).json()[1]
+    assert (await browser.send("DELETE", f"/api/auth/identities/{identity['id']}")).status_code == 204
+    assert told(email) == [*[("identity_linked",)] * 2, ("identity_removed",)]
+    newcomer, email = make_browser(), new_email()
+    await log_in(newcomer, email=email)
+    assert told(email) == []
 
 
 async def test_an_identity_is_taken_away_but_not_the_last_way_in(
@@ -617,6 +760,23 @@ async def test_a_provider_makes_no_account_where_nobody_may_sign_up(
         assert refusal_of(await log_in(stranger, email=other, sub=other)) == (403, code)
         assert (await log_in(stranger, email=known, sub=known)).status_code == 303  # has an account
         assert (await me(stranger))["email"] == known
+
+
+async def test_another_tab_that_has_just_linked_the_identity_makes_nobody_a_newcomer(
+    system: System, browser: Browser
+) -> None:
+    email = await with_password(browser, system, verified=True)
+    url = await started(system, SIGNUP_MODE="closed")
+    async with httpx.AsyncClient(base_url=url, verify=NO_TLS, timeout=30) as http:
+        tabs = [Browser(http), Browser(http)]
+        ways = [await log_in_there(await go(tab), email=email) for tab in tabs]
+        with psycopg.connect(system.database_url) as other:
+            other.execute("SELECT FROM users WHERE email = %s FOR UPDATE", [email])
+            answers = asyncio.gather(*(tab.get(way) for tab, way in zip(tabs, ways, strict=True)))
+            await asyncio.to_thread(wait_for_waiters, other, 2)
+        assert [answer.status_code for answer in await answers] == [303, 303]
+    system.kill(system.running[-1])
+    assert system.count("oidc_identities", "user_id = (SELECT id FROM users WHERE email = %s)", email) == 1
 
 
 async def test_the_options_tell_no_secret(browser: Browser, acme: str) -> None:

@@ -7,20 +7,14 @@ from typing import Final, NamedTuple
 from sqlalchemy import delete, exists, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
+from shared.accounts.mails import add_mail
 from shared.database.engine import Connection
-from shared.database.tables import OidcIdentity, SecondFactor, Session, User
-from shared.errors import IdentityNotFound, IdentityTaken, LastWayIn, TokenInvalid, TooManyIdentities
+from shared.database.tables import OidcIdentity, Session, User
+from shared.errors import IdentityNotFound, IdentityTaken, LastWayIn, SessionInvalid, TokenInvalid, TooManyIdentities
 from shared.ids import UserId
 
 MAX_IDENTITIES: Final = 20
 """How many identities an account may have."""
-
-
-class KnownUser(NamedTuple):
-    """The user of an identity. `is_disabled`: an admin keeps the user out."""
-
-    id: UserId
-    is_disabled: bool
 
 
 class OwnerOfAddress(NamedTuple):
@@ -28,8 +22,6 @@ class OwnerOfAddress(NamedTuple):
 
     id: UserId
     is_verified: bool
-    is_disabled: bool
-    has_second_factor: bool
 
 
 class OwnIdentity(NamedTuple):
@@ -41,22 +33,24 @@ class OwnIdentity(NamedTuple):
     last_used_at: datetime
 
 
-async def use_identity(db: Connection, issuer: str, subject: str) -> KnownUser | None:
-    """The user of an identity, with a note that it was used now; None where nobody has it."""
+async def use_identity(db: Connection, issuer: str, subject: str) -> UserId | None:
+    """The user of an identity, with a note that it was used now; None where nobody has it.
+
+    Who takes the identity away waits for the end of the transaction in which this is done.
+    """
     used = (
         update(OidcIdentity)
-        .where(OidcIdentity.issuer == issuer, OidcIdentity.subject == subject, OidcIdentity.user_id == User.id)
+        .where(OidcIdentity.issuer == issuer, OidcIdentity.subject == subject)
         .values(last_used_at=func.now())
-        .returning(User.id, User.disabled_at.is_not(None))
+        .returning(OidcIdentity.user_id)
     )
-    row = (await db.execute(used)).one_or_none()
-    return KnownUser._make(row) if row else None
+    user_id = await db.scalar(used)
+    return None if user_id is None else UserId(user_id)
 
 
 async def lock_owner_of_address(db: Connection, email: str) -> OwnerOfAddress | None:
     """The account with this address, in upper or lower case, locked; None where there is none. Needs a transaction."""
-    factor = exists().where(SecondFactor.user_id == User.id, SecondFactor.confirmed_at.is_not(None))
-    columns = User.id, User.email_verified_at.is_not(None), User.disabled_at.is_not(None), factor
+    columns = User.id, User.email_verified_at.is_not(None)
     statement = select(*columns).where(func.lower(User.email) == func.lower(email)).with_for_update(key_share=True)
     row = (await db.execute(statement)).one_or_none()
     return OwnerOfAddress._make(row) if row else None
@@ -76,25 +70,33 @@ async def add_identity(db: Connection, user_id: UserId, issuer: str, subject: st
     return await db.scalar(added) is not None
 
 
-async def link_identity(db: Connection, user_id: UserId, issuer: str, subject: str) -> None:
-    """Link an identity to the account of somebody who is logged in. Needs a transaction.
+async def link_identity(db: Connection, user_id: UserId, session_id: int, issuer: str, subject: str) -> int | None:
+    """Link an identity to the account of somebody who is logged in by this session. Needs a transaction.
+
+    Returns the mail that tells the owner; None where the identity was linked already, and nothing changes.
 
     Raises:
+        SessionInvalid: the session has ended.
         TokenInvalid: the account is gone.
         TooManyIdentities: it has MAX_IDENTITIES already.
         IdentityTaken: the identity is another account's.
 
     """
-    owner = select(User.id).where(User.id == user_id).with_for_update(key_share=True)
-    if (await db.execute(owner)).one_or_none() is None:
+    # The lock comes first: who ends the session of a thief, by another password say, has the lock until the session is gone.
+    owner = select(User.email).where(User.id == user_id).with_for_update(key_share=True)
+    if (email := await db.scalar(owner)) is None:
         raise TokenInvalid
+    if not await goes_on(db, user_id, session_id):
+        raise SessionInvalid
     if not await add_identity(db, user_id, issuer, subject):
         named = OidcIdentity.issuer == issuer, OidcIdentity.subject == subject
         if await db.scalar(select(OidcIdentity.user_id).where(*named)) != user_id:
             raise IdentityTaken
+        return None
     counted = select(func.count()).select_from(OidcIdentity).where(OidcIdentity.user_id == user_id)
     if (await db.execute(counted)).scalar_one() > MAX_IDENTITIES:
         raise TooManyIdentities
+    return await add_mail(db, "identity_linked", email, user_id=user_id)
 
 
 async def list_identities(db: Connection, user_id: UserId) -> list[OwnIdentity]:

@@ -6,9 +6,9 @@ from typing import Final, NamedTuple
 
 from sqlalchemy import Interval, cast, delete, func, insert, literal, select, update
 
-from services.api.auth.account_state import MAY_LOG_IN
 from services.api.auth.key_format import SHOWN_CHARS
 from services.api.auth.sessions import hash_token
+from shared.accounts.account_state import MAY_LOG_IN
 from shared.database.engine import Connection
 from shared.database.tables import ApiKey, User
 from shared.errors import ApiKeyNotFound, TokenInvalid, TooManyKeys

@@ -1,22 +1,24 @@
 """Logging in by an OpenID provider: the way there, and the way back. Source: OpenID Connect Core 1.0, section 3.1; RFC 9700.
 
-Both are addresses that a browser opens. Where it asks for a page, it is answered by a way to one, also when it is refused.
+A browser opens both in its window. Where it asks for a page, it is led to one, also when it is refused. To link an identity or
+to prove one again, the page asks for the way there by POST.
 """
 
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from http import HTTPStatus
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, NamedTuple
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import RedirectResponse
 
-from services.api.accounts.company_login import find_or_make_account
 from services.api.accounts.identity_queries import goes_on, link_identity, use_identity
 from services.api.accounts.logins import begin_cookie_session
 from services.api.accounts.oidc_schemas import ProviderAddress, ProviderId, ReturnTarget, ReturnTo
+from services.api.accounts.provider_login import find_or_make_account
 from services.api.auth.oidc.login_states import LoginState
-from services.api.auth.oidc.provider import Provider, known_error
+from services.api.auth.oidc.provider import Identified, Provider, known_error
+from services.api.auth.origin_check import refuse_other_sites
 from services.api.auth.principal import Principal
 from services.api.auth.sessions import note_authentication
 from services.api.bodies import JsonRoute
@@ -45,7 +47,7 @@ SEE_OTHER: Final = HTTPStatus.SEE_OTHER
 _LONG_AGO: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _THERE: Final[dict[int | str, dict[str, Any]]] = {
     303: {"description": "to the provider"},
-    403: {"description": "cookie_needs_https"},
+    403: {"description": "login_from_elsewhere, cookie_needs_https"},
     404: {"description": "provider_not_found"},
     503: {"description": "database_unavailable, provider_unavailable"},
 }
@@ -77,6 +79,7 @@ async def go_to_provider(
     state = LoginState(provider, "login", return_to)
 
     async def go() -> Response:
+        refuse_other_sites(request)
         url = await _begun(request, response := Response(), resources, state)
         return RedirectResponse(url, SEE_OTHER, headers=_cookies_of(response))
 
@@ -106,7 +109,7 @@ async def come_back(
             log.info("provider_refused", provider=provider, error=known_error(error))
             raise ProviderRefused
         response = RedirectResponse(resources.oidc.public_url + begun.return_to, SEE_OTHER)
-        await _PURPOSES[begun.purpose](request, response, resources, asked, begun, code, network)
+        await _PURPOSES[begun.purpose](_Back(request, response, resources, asked, begun, code, network))
         return response
 
     answer = await _or_page(request, resources, begun.return_to if begun else "/", finish)
@@ -179,56 +182,47 @@ def _begun_here(request: Request, resources: Resources, provider: str, told: str
     return begun if begun is not None and (begun.state, begun.provider) == (told, provider) else None
 
 
-async def _log_in(
-    request: Request,
-    response: Response,
-    resources: Resources,
-    provider: Provider,
-    state: LoginState,
-    code: str,
-    network: str,
-) -> None:
-    resources.cookies.insist_on_transport(request)
-    identified = await provider.identify(code, state, network)
-    found = await find_or_make_account(resources, provider, identified, network)
+class _Back(NamedTuple):
+    """A browser that has come back from a provider, with a code for who it is. `response` gets the cookies."""
+
+    request: Request
+    response: Response
+    resources: Resources
+    provider: Provider
+    state: LoginState
+    code: str
+    network: str
+
+    async def identify(self) -> Identified:
+        """Whom the provider has identified, as `Provider.identify` says."""
+        return await self.provider.identify(self.code, self.state, self.network)
+
+
+async def _log_in(back: _Back) -> None:
+    back.resources.cookies.insist_on_transport(back.request)
+    identified = await back.identify()
+    found = await find_or_make_account(back.resources, back.provider, identified, back.network)
     # A provider that knows the browser asks for nothing. So only what it says tells when the person has proved something.
     told = identified.identity.auth_time
     proved = _LONG_AGO if told is None else datetime.fromtimestamp(told, UTC)
-    await begin_cookie_session(request, response, resources, found, authenticated_at=proved)
+    await begin_cookie_session(back.request, back.response, back.resources, found, authenticated_at=proved)
 
 
-async def _link(
-    _request: Request,
-    _response: Response,
-    resources: Resources,
-    provider: Provider,
-    state: LoginState,
-    code: str,
-    network: str,
-) -> None:
-    identity = (await provider.identify(code, state, network)).identity
-    user_id, session_id = _who(state)
-    async with resources.database.begin() as db:
-        if not await goes_on(db, user_id, session_id):
-            raise SessionInvalid
-        await link_identity(db, user_id, identity.issuer, identity.subject)
-    log.info("identity_linked", user_id=user_id, provider=state.provider, how="by_user")
+async def _link(back: _Back) -> None:
+    identity = (await back.identify()).identity
+    user_id, session_id = _who(back.state)
+    async with back.resources.database.begin() as db:
+        mail_id = await link_identity(db, user_id, session_id, identity.issuer, identity.subject)
+    if mail_id is not None:
+        back.resources.jobs.mail(mail_id)
+        log.info("identity_linked", user_id=user_id, provider=back.state.provider, how="by_user")
 
 
-async def _prove(
-    _request: Request,
-    _response: Response,
-    resources: Resources,
-    provider: Provider,
-    state: LoginState,
-    code: str,
-    network: str,
-) -> None:
-    identity = (await provider.identify(code, state, network)).identity
-    user_id, session_id = _who(state)
-    async with resources.database.begin() as db:
-        known = await use_identity(db, identity.issuer, identity.subject)
-        if known is None or known.id != user_id:
+async def _prove(back: _Back) -> None:
+    identity = (await back.identify()).identity
+    user_id, session_id = _who(back.state)
+    async with back.resources.database.begin() as db:
+        if await use_identity(db, identity.issuer, identity.subject) != user_id:
             raise IdentityMismatch
         if not await goes_on(db, user_id, session_id):
             raise SessionInvalid

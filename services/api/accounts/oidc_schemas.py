@@ -1,17 +1,34 @@
 """Bodies of the routes about OpenID providers."""
 
+import re
 from datetime import datetime
 from typing import Annotated, Final
 
-from pydantic import StringConstraints
+from pydantic import AfterValidator, StringConstraints
 
 from services.api.fields import Body, View
 from shared.settings import SignupMode
 
 MAX_RETURN_CHARS: Final = 512
 
-ReturnTo = Annotated[str, StringConstraints(max_length=MAX_RETURN_CHARS, pattern=r"^/([!-.0-\[\]-~][!-\[\]-~]*)?$")]
-"""A path below PUBLIC_URL, with a query and a fragment. Never another host: not `//host`, `/\\host`, or `https://host`."""
+
+_UP: Final = re.compile(r"/(\.|%2e){2}(?![^/])", re.IGNORECASE)
+
+
+def _stays_below(value: str) -> str:
+    if _UP.search(re.split("[?#]", value, maxsplit=1)[0]):
+        raise ValueError("must not have a segment `..`")
+    return value
+
+
+ReturnTo = Annotated[
+    str,
+    StringConstraints(max_length=MAX_RETURN_CHARS, pattern=r"^/([!-.0-\[\]-~][!-\[\]-~]*)?$"),
+    AfterValidator(_stays_below),
+]
+"""A path below PUBLIC_URL, with a query and a fragment. Never another host: not `//host`, `/\\host`, or `https://host`. And
+nothing beside PUBLIC_URL: no segment `..`, however spelled.
+"""
 ProviderId = Annotated[str, StringConstraints(max_length=32)]
 
 

@@ -3,24 +3,23 @@
 from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
-from sqlalchemy import Interval, cast, delete, exists, func, literal, or_, select, update
+from sqlalchemy import Interval, cast, delete, func, literal, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import IntegrityError
 
-from services.api.auth.account_state import MAY_LOG_IN
+from shared.accounts.account_state import HAS_SECOND_FACTOR, MAY_LOG_IN
 from shared.accounts.mails import forget_mails
 from shared.database.engine import Connection, allow_long_statements
-from shared.database.tables import Chat, Generation, RecoveryCode, SecondFactor, User
+from shared.database.tables import Chat, Generation, RecoveryCode, User
 from shared.errors import CredentialsInvalid, EmailTaken, TokenInvalid
 from shared.generations.cancel import DeletedGenerations, delete_generations
 from shared.ids import GenerationId, UserId
 
 _NEW: Final = (User.id, User.email, User.email_verified_at.is_not(None), User.created_at, User.time_zone, User.role)
-_HAS_SECOND_FACTOR: Final = exists().where(SecondFactor.user_id == User.id, SecondFactor.confirmed_at.is_not(None))
 _CODES_LEFT: Final = (
     select(func.count()).select_from(RecoveryCode).where(RecoveryCode.user_id == User.id).correlate(User)
 ).scalar_subquery()
-_ACCOUNT: Final = (*_NEW, _HAS_SECOND_FACTOR, _CODES_LEFT, User.password_hash.is_not(None))
+_ACCOUNT: Final = (*_NEW, HAS_SECOND_FACTOR, _CODES_LEFT, User.password_hash.is_not(None))
 
 
 class AccountRow(NamedTuple):
@@ -52,7 +51,7 @@ class Credentials(NamedTuple):
 
 
 _CREDENTIALS: Final = (
-    *(User.id, User.password_hash, User.email, User.credentials_version, _HAS_SECOND_FACTOR),
+    *(User.id, User.password_hash, User.email, User.credentials_version, HAS_SECOND_FACTOR),
     MAY_LOG_IN.label("may_log_in"),
 )
 

@@ -6,8 +6,8 @@ from typing import Any, Final, NamedTuple
 from sqlalchemy import select
 from sqlalchemy.orm import aliased
 
-from services.api.auth.account_state import IS_ADMIN, MAY_LOG_IN
 from services.api.auth.principal import Principal
+from shared.accounts.account_state import IS_ADMIN, MAY_LOG_IN
 from shared.admin_acts import Actor
 from shared.database.engine import Connection
 from shared.database.tables import AdminAct, User

@@ -11,7 +11,6 @@ from starlette.requests import HTTPConnection
 
 from services.api.auth.access_tokens import AccessTokens
 from services.api.auth.account_lookup import AccountLookup
-from services.api.auth.account_state import MAY_LOG_IN
 from services.api.auth.key_format import PREFIX
 from services.api.auth.key_lookup import KeyLookup
 from services.api.auth.principal import KeyScope, Principal
@@ -19,6 +18,7 @@ from services.api.auth.session_cookies import SessionCookies
 from services.api.auth.session_lookup import SessionLookup
 from services.api.auth.sessions import SessionRow, hash_token
 from services.api.auth.stream_tickets import PARAMETER, StreamTickets
+from shared.accounts.account_state import MAY_LOG_IN
 from shared.database.engine import Connection
 from shared.database.tables import User
 from shared.errors import (

@@ -4,7 +4,7 @@ from collections.abc import Collection
 
 from starlette.requests import HTTPConnection
 
-from shared.errors import OriginNotAllowed
+from shared.errors import LoginFromElsewhere, OriginNotAllowed
 from shared.origins import read_origin
 
 
@@ -31,6 +31,19 @@ def insist_on_origin(request: HTTPConnection, listed: Collection[str]) -> None:
     origin = _normal(origins[0]) if len(origins) == 1 else None
     if origin is None or (origin != own_origin(request) and origin not in listed):
         raise OriginNotAllowed
+
+
+def refuse_other_sites(request: HTTPConnection) -> None:
+    """Refuse a browser that a page of another site has sent here. Others, and those who are no browsers, say nothing of it.
+
+    For what a browser opens by GET, without an Origin. Source: Fetch Metadata Request Headers (W3C), `Sec-Fetch-Site`.
+
+    Raises:
+        LoginFromElsewhere: it was.
+
+    """
+    if "cross-site" in request.headers.getlist("sec-fetch-site"):
+        raise LoginFromElsewhere
 
 
 def _normal(text: str) -> str | None:

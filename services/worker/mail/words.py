@@ -84,6 +84,20 @@ If this was not you, ask the people who run this service at once: mail to this a
 {_NOT_YOU}
 """,
     ),
+    "identity_linked": (
+        "A way to sign in was added",
+        f"""An identity at a provider was linked to your account on {{at}}: whoever signs in there gets into your account.
+
+{_NOT_YOU} Take the identity away, too.
+""",
+    ),
+    "identity_removed": (
+        "A way to sign in was removed",
+        f"""An identity at a provider was taken away from your account on {{at}}, and no longer gets into your account.
+
+{_NOT_YOU}
+""",
+    ),
 }
 
 

@@ -159,6 +159,8 @@ class Provider:
         body = {"access_token": access_token, "token_type": "Bearer", "expires_in": 300}
         if "no_id_token" not in faults:
             body["id_token"] = signed(faults, claims, key=self.key, kid=self.kid, secret=CLIENT_SECRET)
+        if strange := self.settings.get("token"):
+            return JSONResponse(strange["is"])
         if "huge" in faults:
             body["filling"] = "x" * HUGE_BYTES
         if "slow" in faults:

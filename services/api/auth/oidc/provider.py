@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from ssl import SSLContext
 from typing import Any, Final
@@ -15,6 +17,7 @@ from services.api.auth.oidc.fetching import (
     FAILURES,
     MAX_CONNECTIONS,
     WITHIN,
+    AnswerUnusable,
     CachedDocument,
     get_json,
     open_client,
@@ -58,18 +61,28 @@ class Provider:
     """A provider, asked by the authorization code flow with PKCE (RFC 7636).
 
     `redirect_uri` is where it sends people back to: each provider has its own (RFC 9700, section 4.4). `leeway` is how far
-    clocks may differ, in seconds. `tls` says whose certificates are good.
+    clocks may differ, in seconds. `tls` says whose certificates are good. `clock` counts seconds.
 
     What the provider says of itself, and its keys, are kept for a while.
     """
 
-    def __init__(self, settings: OidcProvider, redirect_uri: str, *, leeway: int, tls: SSLContext) -> None:
+    def __init__(
+        self,
+        settings: OidcProvider,
+        redirect_uri: str,
+        *,
+        leeway: int,
+        tls: SSLContext,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.settings = settings
         self._leeway = leeway
         self._redirect_uri = redirect_uri
         self._client = open_client(settings, redirect_uri, tls)
-        self._metadata = CachedDocument(f"{settings.id} metadata", self._fetch_metadata, fresh_for=METADATA_FRESH_FOR)
-        self._keys = CachedDocument(f"{settings.id} keys", self._fetch_keys, fresh_for=KEYS_FRESH_FOR)
+        self._metadata = CachedDocument(
+            f"{settings.id} metadata", self._fetch_metadata, fresh_for=METADATA_FRESH_FOR, clock=clock
+        )
+        self._keys = CachedDocument(f"{settings.id} keys", self._fetch_keys, fresh_for=KEYS_FRESH_FOR, clock=clock)
         self._turns = FairQueue(MAX_CONNECTIONS)
 
     async def close(self) -> None:
@@ -167,7 +180,7 @@ class Provider:
         method = "client_secret_post" if metadata.secret_in_body else "client_secret_basic"
         try:
             async with asyncio.timeout(WITHIN):
-                token: dict[str, Any] = await self._client.fetch_token(
+                token: object = await self._client.fetch_token(
                     metadata.token_endpoint,
                     grant_type="authorization_code",
                     code=code,
@@ -177,10 +190,16 @@ class Provider:
                 )
         except OAuthError as error:
             raise IdentityInvalid(known_error(error.error)) from error
-        except FAILURES as error:
+        except (
+            *FAILURES,
+            TypeError,
+            AttributeError,
+        ) as error:  # the latter two: authlib's, of an answer that is no token
             raise self._unavailable("token", error) from error
         finally:
             self._client.token = None  # nobody else's requests may carry it
+        if not isinstance(token, dict):
+            raise self._unavailable("token", AnswerUnusable("no_token"))
         return token
 
     async def _verify(self, id_token: str) -> Any:  # noqa: ANN401 - joserfc's

@@ -31,6 +31,7 @@ const ERRORS = {
   key_not_found: "This key is not there any more.",
   last_way_in: "Without this you could not sign in any more.",
   link_invalid: "This link has ended, or was used already. Ask for another one.",
+  login_from_elsewhere: "Another site has begun this sign-in. If you want to sign in, do so here.",
   login_state_invalid: "This sign-in was not begun in this browser, or took too long. Try again.",
   memory_changed: "The memory has changed in the meantime. Here is the newest one.",
   memory_too_large: "The memory has no room for this. Shorten or forget something first.",
