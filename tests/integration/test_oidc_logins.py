@@ -415,7 +415,7 @@ async def test_an_answer_that_is_none_is_told_and_the_api_goes_on(browser: Brows
     "token",
     [
         *([], [7], "text", 5, None, {}, {"error": ["x"]}),
-        *({"access_token": "x", "expires_in": []}, {"access_token": "x", "expires_at": {}}),
+        *({"access_token": "x", "expires_in": [1]}, {"access_token": "x", "expires_at": {}}),
     ],
 )
 async def test_a_token_that_is_none_is_no_fault_of_ours(browser: Browser, acme: str, token: object) -> None:

@@ -17,7 +17,6 @@ from services.api.auth.oidc.fetching import (
     FAILURES,
     MAX_CONNECTIONS,
     WITHIN,
-    AnswerUnusable,
     CachedDocument,
     get_json,
     open_client,
@@ -42,6 +41,8 @@ KNOWN_ERRORS: Final = frozenset(
     }
 )
 """What a log may repeat of what a provider says (RFC 6749, section 5.2; OpenID Connect Core, section 3.1.2.6)."""
+_STRANGE_TOKENS: Final = (TypeError, AttributeError, OverflowError)
+"""How authlib fails at the time until which a token is good, where that is no number."""
 
 
 def known_error(told: object) -> str:
@@ -180,7 +181,7 @@ class Provider:
         method = "client_secret_post" if metadata.secret_in_body else "client_secret_basic"
         try:
             async with asyncio.timeout(WITHIN):
-                token: object = await self._client.fetch_token(
+                token: dict[str, Any] = await self._client.fetch_token(
                     metadata.token_endpoint,
                     grant_type="authorization_code",
                     code=code,
@@ -190,16 +191,10 @@ class Provider:
                 )
         except OAuthError as error:
             raise IdentityInvalid(known_error(error.error)) from error
-        except (
-            *FAILURES,
-            TypeError,
-            AttributeError,
-        ) as error:  # the latter two: authlib's, of an answer that is no token
+        except (*FAILURES, *_STRANGE_TOKENS) as error:
             raise self._unavailable("token", error) from error
         finally:
             self._client.token = None  # nobody else's requests may carry it
-        if not isinstance(token, dict):
-            raise self._unavailable("token", AnswerUnusable("no_token"))
         return token
 
     async def _verify(self, id_token: str) -> Any:  # noqa: ANN401 - joserfc's
