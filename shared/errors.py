@@ -44,6 +44,7 @@ CortexAIError
 │   └── CredentialsInvalid
 ├── Forbidden             known who asks, but not like this
 │   ├── OriginNotAllowed
+│   ├── LoginFromElsewhere
 │   ├── CookieNeedsHttps
 │   ├── CredentialNotAllowed
 │   ├── ScopeMissing
