@@ -43,7 +43,8 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_account_invites")),
         if_not_exists=True,
     )
-    op.create_index("ix_account_invites_created_by", "account_invites", ["created_by"], if_not_exists=True)
+    for column in ("created_by", "expires_at"):
+        op.create_index(f"ix_account_invites_{column}", "account_invites", [column], if_not_exists=True)
     commit()
     op.create_table(
         "account_links",
@@ -89,8 +90,10 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_account_mails")),
         if_not_exists=True,
     )
-    for column in ("user_id", "invite_id", "due_at"):
+    for column in ("user_id", "invite_id", "created_at", "due_at"):
         op.create_index(f"ix_account_mails_{column}", "account_mails", [column], if_not_exists=True)
+    address = sa.text("lower(address)")
+    op.create_index("ix_account_mails_address_lower", "account_mails", [address], if_not_exists=True)
 
 
 def downgrade() -> None:

@@ -25,7 +25,7 @@ from services.worker.look_up.backfill import Backfill
 from services.worker.look_up.port import HistoryIndex
 from services.worker.look_up.postgres import PostgresIndex
 from services.worker.mail.null import NullMailer
-from services.worker.mail.outbox import Outbox
+from services.worker.mail.outbox import AT_ONCE, Outbox
 from services.worker.mail.smtp import SmtpMailer
 from services.worker.models.capabilities import ModelCatalog
 from services.worker.models.groq.client import CONNECT_TIMEOUT, GroqModel
@@ -291,6 +291,7 @@ def _outbox(settings: Settings, database: Database, jobs: JobSender) -> Outbox:
             "invite": timedelta(days=settings.invite_days),
         },
         lease=timedelta(seconds=settings.smtp_timeout_seconds + settings.lease_seconds),
+        at_once=min(AT_ONCE, max(1, settings.worker_concurrency // 2)),
     )
 
 

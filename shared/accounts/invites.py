@@ -5,8 +5,9 @@ from typing import NamedTuple
 
 from sqlalchemy import ColumnElement, delete, func, insert, or_, select
 
-from shared.accounts.links import add_link, ends_after, hash_token
+from shared.accounts.links import add_link, ends_after
 from shared.accounts.mails import add_mail
+from shared.accounts.tokens import hash_token
 from shared.admin_acts import Actor, record
 from shared.database.engine import Connection
 from shared.database.tables import AccountInvite, AccountLink

@@ -3,14 +3,14 @@
 The database's clock says when a link ends.
 """
 
-import hashlib
 import secrets
 from datetime import datetime, timedelta
 from typing import Final, Literal, NamedTuple
 
 from sqlalchemy import ColumnElement, Interval, cast, delete, func, insert, literal, select
 
-from shared.accounts.account_state import MAY_LOG_IN
+from shared.accounts.state import MAY_LOG_IN
+from shared.accounts.tokens import hash_token
 from shared.database.engine import Connection
 from shared.database.tables import AccountLink, User
 from shared.ids import UserId
@@ -26,22 +26,20 @@ PLACES: Final[dict[LinkPurpose, str]] = {
 
 
 class FoundLink(NamedTuple):
-    """A link that is good, and the account to which it belongs. `mailed_to` is None where the link was shown."""
+    """A link that is good, and the account to which it belongs.
+
+    `password_hash` is None for an account without a password. `mailed_to` is None where the link was shown.
+    """
 
     user_id: UserId
     email: str
-    password_hash: str
+    password_hash: str | None
     mailed_to: str | None
 
 
 def url_of(public_url: str, purpose: LinkPurpose, token: str) -> str:
     """A link as a person opens it. `public_url` is the page's address, without a slash at its end."""
     return f"{public_url}/{PLACES[purpose]}{token}"
-
-
-def hash_token(token: str) -> bytes:
-    """What is kept of a token. No salt and no slow hash: 256 random bits can't be guessed."""
-    return hashlib.sha256(token.encode()).digest()
 
 
 def ends_after(lifetime: timedelta) -> ColumnElement[datetime]:

@@ -5,7 +5,7 @@ A worker makes the link when it sends the mail. So nothing in the database opens
 
 from typing import Final, Literal
 
-from sqlalchemy import delete, func, insert, or_, select
+from sqlalchemy import delete, func, insert, literal, or_, select
 
 from shared.accounts.links import LinkPurpose
 from shared.database.engine import Connection
@@ -38,6 +38,22 @@ async def add_mail(
     return int((await db.execute(insert(AccountMail).values(values).returning(AccountMail.id))).scalar_one())
 
 
+async def add_notice(db: Connection, kind: Notice, user_id: UserId) -> int | None:
+    """Have the owner of an account told. Returns the mail's id; None where nobody has verified the address.
+
+    Such an address may be a stranger's: who has made the account could have mail sent there without end.
+    """
+    columns = literal(kind), User.id, User.email
+    verified = select(*columns).where(User.id == user_id, User.email_verified_at.is_not(None))
+    added = insert(AccountMail).from_select(["kind", "user_id", "address"], verified).returning(AccountMail.id)
+    return (await db.execute(added)).scalar_one_or_none()
+
+
+async def drop_mail(db: Connection, mail_id: int) -> None:
+    """Have a mail not sent after all."""
+    await db.execute(delete(AccountMail).where(AccountMail.id == mail_id))
+
+
 async def void_links(db: Connection, user_id: UserId, *purposes: Literal["verify_email", "reset_password"]) -> None:
     """End the links of a user's, those too that wait to be mailed. Needs a transaction that has locked the user's row.
 
@@ -52,9 +68,10 @@ async def void_links(db: Connection, user_id: UserId, *purposes: Literal["verify
     await db.execute(delete(AccountLink).where(AccountLink.user_id == user_id, AccountLink.purpose.in_(ended)))
 
 
-async def forget_mails(db: Connection, user_id: UserId) -> None:
-    """Delete the mails to a user's address that name no user, before the user's row is deleted, with which the others go."""
-    address = select(func.lower(User.email)).where(User.id == user_id).scalar_subquery()
-    await db.execute(
-        delete(AccountMail).where(AccountMail.user_id.is_(None), func.lower(AccountMail.address) == address)
-    )
+async def forget_mails(db: Connection, address: str) -> None:
+    """Delete the mails to the address of a user whose row was just deleted, with which went the mails that name the user.
+
+    Not before: a worker that makes a link locks the user before the mail.
+    """
+    to_address = AccountMail.user_id.is_(None), func.lower(AccountMail.address) == func.lower(address)
+    await db.execute(delete(AccountMail).where(*to_address))

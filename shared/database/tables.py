@@ -230,7 +230,10 @@ class AccountInvite(Base):
     """
 
     __tablename__ = "account_invites"
-    __table_args__ = (Index("ix_account_invites_created_by", "created_by"),)
+    __table_args__ = (
+        Index("ix_account_invites_created_by", "created_by"),
+        Index("ix_account_invites_expires_at", "expires_at"),
+    )
 
     id: Mapped[int] = mapped_column(Identity(always=True), primary_key=True)
     email: Mapped[str | None]
@@ -279,7 +282,9 @@ class AccountMail(Base):
         CheckConstraint(_one_of("kind", MAIL_KINDS), name="kind"),
         Index("ix_account_mails_user_id", "user_id"),
         Index("ix_account_mails_invite_id", "invite_id"),
+        Index("ix_account_mails_created_at", "created_at"),
         Index("ix_account_mails_due_at", "due_at"),
+        Index("ix_account_mails_address_lower", sql("lower(address)")),
     )
 
     id: Mapped[int] = mapped_column(Identity(always=True), primary_key=True)

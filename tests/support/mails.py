@@ -54,7 +54,7 @@ class Deployment:
         await self.deliver()
         if verified:
             link = await self.server.mail(browser.email, "Confirm")
-            assert (await self.post("verify-email", token=link.token)).status_code == 204
+            assert (await self.verify(browser, link.token)).status_code == 204
         return browser
 
     async def ask_for_reset(self, email: str) -> Taken:
@@ -64,6 +64,10 @@ class Deployment:
         await self.deliver()
         return (await self.server.mails(email, before + 1, subject="Set a new password"))[-1]
 
+    async def verify(self, browser: Browser, token: str) -> httpx.Response:
+        """Try to verify the address of who is logged in."""
+        return await browser.post("/api/auth/verify-email", json={"token": token})
+
     async def reset(self, token: str, password: str = NEW_PASSWORD) -> httpx.Response:
         """Try to set a new password."""
         return await self.post("password/reset", token=token, password=password)
@@ -71,6 +75,12 @@ class Deployment:
     async def post(self, path: str, **body: Any) -> httpx.Response:  # noqa: ANN401
         """Ask as somebody who is not logged in."""
         return await self.http.post(f"/api/auth/{path}", json=body)
+
+    async def ask(self, network: str, email: str) -> httpx.Response:
+        """Ask for a link that sets a new password, from a network."""
+        return await self.http.post(
+            "/api/auth/password/forgot", json={"email": email}, headers={"X-Forwarded-For": network}
+        )
 
     async def sign_up(self, email: str = "", invite: str | None = None) -> httpx.Response:
         """Try to make an account."""

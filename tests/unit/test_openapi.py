@@ -91,7 +91,7 @@ def test_what_takes_a_body_can_say_that_it_is_too_large_or_wrong(document: dict[
         ("GET /readyz", {200, 503}),
         ("POST /api/auth/signup", {201, 403, 409, 422, 429, 503}),
         ("GET /api/auth/options", {200, 503}),
-        ("POST /api/auth/verify-email", {204, 422, 503}),
+        ("POST /api/auth/verify-email", {204, 401, 403, 422, 503}),
         ("POST /api/auth/verify-email/send", {202, 401, 403, 409, 429, 503}),
         ("POST /api/auth/password/forgot", {202, 403, 422, 429, 503}),
         ("POST /api/auth/password/reset", {204, 403, 422, 503}),

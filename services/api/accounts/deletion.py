@@ -43,10 +43,11 @@ async def note_deletion(resources: Resources, user_id: UserId) -> None:
         log.warning("deletion_not_noted", error=error.code)
 
 
-async def delete_rows(db: Connection, user_id: UserId) -> DeletedAccount:
-    """Delete the rows of an account. Needs a transaction."""
+async def delete_rows(db: Connection, user_id: UserId) -> DeletedAccount | None:
+    """Delete the rows of an account. Needs a transaction. None where they are gone already."""
     sandbox = await find_sandbox(db, user_id)
-    return DeletedAccount(await delete_account(db, user_id), sandbox)
+    generations = await delete_account(db, user_id)
+    return None if generations is None else DeletedAccount(generations, sandbox)
 
 
 async def end_account(resources: Resources, user_id: UserId, deleted: DeletedAccount) -> None:

@@ -7,8 +7,8 @@ from typing import Final, NamedTuple
 from sqlalchemy import Interval, cast, delete, func, insert, literal, select, update
 
 from services.api.auth.key_format import SHOWN_CHARS
-from services.api.auth.sessions import hash_token
-from shared.accounts.account_state import MAY_LOG_IN
+from shared.accounts.state import MAY_LOG_IN
+from shared.accounts.tokens import hash_token
 from shared.database.engine import Connection
 from shared.database.tables import ApiKey, User
 from shared.errors import ApiKeyNotFound, TokenInvalid, TooManyKeys

@@ -8,9 +8,10 @@ from services.api.accounts.queries import Credentials, lock_account
 from services.api.accounts.schemas import Account, Token
 from services.api.auth.access_tokens import AccessTokens
 from services.api.auth.rotation import Granted, begin_tokens
-from services.api.auth.sessions import SessionClient, add_session, end_sessions, hash_token, new_token
+from services.api.auth.sessions import SessionClient, add_session, end_sessions, new_token
 from services.api.networks import UNKNOWN, network_of_client, wide_network_of
 from services.api.resources import Resources
+from shared.accounts.tokens import hash_token
 from shared.errors import TokenInvalid
 
 

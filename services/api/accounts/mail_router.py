@@ -24,14 +24,22 @@ _LIMITED: Final[dict[int | str, dict[str, Any]]] = {429: {"description": "too_ma
 _BY_LINK: Final[dict[int | str, dict[str, Any]]] = {422: {"description": "validation_failed, link_invalid"}}
 
 
-@router.post("/verify-email", status_code=status.HTTP_204_NO_CONTENT, responses=_BY_LINK)
-async def use_verification_link(body: LinkGiven, resources: AppResources) -> None:
-    """Verify the e-mail address of an account, by the token of a link that was mailed there. Each link is good once."""
+@router.post(
+    "/verify-email",
+    status_code=status.HTTP_204_NO_CONTENT,
+    responses=_BY_LINK | {403: {"description": "origin_not_allowed, credential_not_allowed"}},
+)
+async def use_verification_link(body: LinkGiven, principal: SessionPrincipal, resources: AppResources) -> None:
+    """Verify the e-mail address of your account, by the token of a link that was mailed there. Each link is good once.
+
+    Who reads the mail and who is logged in have to be one person: else somebody could make an account with a stranger's
+    address, and have the stranger verify it.
+    """
     async with resources.database.begin() as db:
         found = await find_link(db, body.token, "verify_email")
         if found is None:
             raise LinkInvalid
-        await verify_email(db, found, body.token)
+        await verify_email(db, principal.user_id, found, body.token)
 
 
 @router.post(
@@ -93,8 +101,8 @@ async def ask_for_reset_link(body: EmailGiven, resources: AppResources, network:
 async def use_reset_link(body: PasswordReset, resources: AppResources, network: ClientNetwork) -> None:
     """Set a new password, by the token of a link that was mailed. Each link is good once.
 
-    All sessions of the account end. The second factor stays: the next login asks for its code. The account's address is
-    verified by this.
+    All sessions of the account end. The account's address is verified by this. Where it was verified before, the second factor
+    stays: the next login asks for its code. Else the second factor, the API keys and the identities at providers go.
     """
     async with resources.database.connect() as db:
         found = await find_link(db, body.token, "reset_password")

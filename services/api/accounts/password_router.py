@@ -15,7 +15,7 @@ from services.api.auth.sessions import end_other_sessions, note_authentication
 from services.api.bodies import JsonRoute
 from services.api.dependencies import AppResources, ClientNetwork, SessionPrincipal
 from services.api.resources import Resources
-from shared.accounts.mails import add_mail, void_links
+from shared.accounts.mails import add_notice, void_links
 from shared.errors import CodeMismatch, PasswordMismatch, PasswordUnchanged, ReauthenticationRequired
 
 router = APIRouter(route_class=JsonRoute, prefix="/api/auth", tags=["auth"])
@@ -62,8 +62,9 @@ async def change_password(
             raise PasswordMismatch  # another request has changed it meanwhile
         await end_other_sessions(db, principal.user_id, principal.session_id)
         await void_links(db, principal.user_id)
-        mail_id = await add_mail(db, "password_changed", found.email, user_id=principal.user_id)
-    resources.jobs.mail(mail_id)
+        mail_id = await add_notice(db, "password_changed", principal.user_id)
+    if mail_id is not None:
+        resources.jobs.mail(mail_id)
 
 
 @router.post(

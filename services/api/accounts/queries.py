@@ -7,8 +7,8 @@ from sqlalchemy import Interval, cast, delete, func, literal, or_, select, updat
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import IntegrityError
 
-from shared.accounts.account_state import HAS_SECOND_FACTOR, MAY_LOG_IN
 from shared.accounts.mails import forget_mails
+from shared.accounts.state import HAS_SECOND_FACTOR, MAY_LOG_IN
 from shared.database.engine import Connection, allow_long_statements
 from shared.database.tables import Chat, Generation, RecoveryCode, User
 from shared.errors import CredentialsInvalid, EmailTaken, TokenInvalid
@@ -109,7 +109,14 @@ async def void_logins_under_way(db: Connection, user_id: UserId) -> None:
     await db.execute(update(User).where(User.id == user_id).values(credentials_version=version))
 
 
-async def change_email(db: Connection, user_id: UserId, email: str) -> str | None:
+class AddressBefore(NamedTuple):
+    """The address that an account had. `is_verified`: its user has shown to read mail there."""
+
+    email: str
+    is_verified: bool
+
+
+async def change_email(db: Connection, user_id: UserId, email: str) -> AddressBefore | None:
     """Set the account's e-mail address, which nobody has verified then. Needs a transaction, which an error ends.
 
     Returns the address before; None where the account has this address already, and nothing changes.
@@ -119,10 +126,12 @@ async def change_email(db: Connection, user_id: UserId, email: str) -> str | Non
         TokenInvalid: the account was deleted after its request was let in.
 
     """
-    before = await db.scalar(select(User.email).where(User.id == user_id).with_for_update(key_share=True))
-    if before is None:
+    columns = User.email, User.email_verified_at.is_not(None)
+    row = (await db.execute(select(*columns).where(User.id == user_id).with_for_update(key_share=True))).one_or_none()
+    if row is None:
         raise TokenInvalid
-    if before == email:
+    before = AddressBefore._make(row)
+    if before.email == email:
         return None
     try:
         await db.execute(update(User).where(User.id == user_id).values(email=email, email_verified_at=None))
@@ -174,18 +183,20 @@ async def set_time_zone(db: Connection, user_id: UserId, time_zone: str | None) 
     await db.execute(update(User).where(User.id == user_id).values(time_zone=time_zone))
 
 
-async def delete_account(db: Connection, user_id: UserId) -> DeletedGenerations:
+async def delete_account(db: Connection, user_id: UserId) -> DeletedGenerations | None:
     """Delete an account with everything that belongs to it. Needs a transaction.
 
-    Returns its generations.
+    Returns its generations; None where the account is gone already.
     """
     # Accepting a message locks its chat, then its user. The same order here avoids deadlocks.
     await allow_long_statements(db)
     await db.execute(select(Chat.id).where(Chat.user_id == user_id).order_by(Chat.id).with_for_update())
-    await forget_mails(db, user_id)
-    deleted = await delete_generations(db, Generation.user_id == user_id)
-    await db.execute(delete(User).where(User.id == user_id))
-    return deleted
+    generations = await delete_generations(db, Generation.user_id == user_id)
+    email = await db.scalar(delete(User).where(User.id == user_id).returning(User.email))
+    if email is None:
+        return None
+    await forget_mails(db, email)
+    return generations
 
 
 async def find_with_logs(db: Connection, user_id: UserId, kept_for: timedelta) -> list[GenerationId]:

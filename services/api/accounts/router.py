@@ -12,7 +12,7 @@ from services.api.accounts.password_check import account_key
 from services.api.accounts.password_login import TAKES_PASSWORDS
 from services.api.accounts.queries import change_email, find_account, set_time_zone
 from services.api.accounts.schemas import Account, AccountChange, Login, Signup, Token
-from services.api.accounts.signing_up import insist_on_invite, make_account
+from services.api.accounts.signing_up import insist_on_invite, make_account, send_or_drop
 from services.api.auth.new_passwords import check_new_password
 from services.api.bodies import JsonRoute
 from services.api.dependencies import AppResources, ClientNetwork, CurrentPrincipal, SessionPrincipal
@@ -23,7 +23,7 @@ router = APIRouter(route_class=JsonRoute, prefix="/api/auth", tags=["auth"])
 
 OF_STRANGERS: Final = (
     *("/api/auth/login", "/api/auth/logout", "/api/auth/refresh", "/api/auth/signup"),
-    *("/api/auth/password/forgot", "/api/auth/password/reset", "/api/auth/verify-email"),
+    *("/api/auth/password/forgot", "/api/auth/password/reset"),
 )
 """Paths that take bodies of anybody."""
 MAX_BODY_BYTES: Final = 64 * 1024
@@ -48,7 +48,7 @@ _BUSY: Final[dict[int | str, dict[str, Any]]] = {503: {"description": "database_
     },
 )
 async def signup(body: Signup, resources: AppResources, network: ClientNetwork) -> Account:
-    """Make an account. A link that verifies its address is mailed there."""
+    """Make an account. A link that verifies its address is mailed there, unless too many mails went there this hour."""
     await insist_on_invite(resources, body)
     await check_new_password(body.password, body.email)
     async with resources.passwords.hasher(network, body.email) as hasher:
@@ -57,7 +57,7 @@ async def signup(body: Signup, resources: AppResources, network: ClientNetwork) 
     async with resources.database.begin() as db:
         row, mail_id = await make_account(db, body, password_hash)
     if mail_id is not None:
-        resources.jobs.mail(mail_id)
+        await send_or_drop(resources, mail_id, row.email, network)
     await resources.tries.known.remember(account_key(row.id), network)
     return Account.model_validate(row)
 
@@ -117,7 +117,7 @@ async def change_me(
     """Set the account's time zone, or its e-mail address. The date that a model is told is the date in that zone.
 
     The address is what the account is logged in with, so that needs a recent authentication. A link that verifies the new
-    address is mailed there, and the old one is told.
+    address is mailed there, and the old one is told if the user had verified it.
     """
     mails = list[int]()
     if body.email is not None:
@@ -128,7 +128,8 @@ async def change_me(
             await set_time_zone(db, principal.user_id, body.time_zone)
         if body.email is not None and (before := await change_email(db, principal.user_id, body.email)):
             await void_links(db, principal.user_id)
-            mails.append(await add_mail(db, "email_changed", before, user_id=principal.user_id))
+            if before.is_verified:
+                mails.append(await add_mail(db, "email_changed", before.email, user_id=principal.user_id))
             mails.append(await add_mail(db, "verify_email", body.email, user_id=principal.user_id))
         row = await find_account(db, principal.user_id)
     for mail_id in mails:
@@ -148,6 +149,7 @@ async def delete_me(
     await note_deletion(resources, principal.user_id)
     async with resources.database.begin() as db:
         deleted = await delete_rows(db, principal.user_id)
-    await end_account(resources, principal.user_id, deleted)
+    if deleted is not None:
+        await end_account(resources, principal.user_id, deleted)
     if principal.credential == "session":
         resources.cookies.clear(request, response)

@@ -13,10 +13,8 @@ from services.api.auth.totp import new_secret, uri_of
 from services.api.bodies import JsonRoute
 from services.api.dependencies import AppResources, ClientNetwork
 from services.api.reauthentication import RecentlyAuthenticated
-from shared.accounts.mails import Notice, add_mail
-from shared.database.engine import Connection
+from shared.accounts.mails import add_notice
 from shared.errors import CodeMismatch, SecondFactorAbsent
-from shared.ids import UserId
 
 router = APIRouter(route_class=JsonRoute, prefix="/api/auth/second-factor", tags=["auth"])
 
@@ -58,8 +56,9 @@ async def confirm_second_factor(
         await void_logins_under_way(db, principal.user_id)
         codes = await confirm(resources, db, principal.user_id, body.code)
         await end_other_sessions(db, principal.user_id, principal.session_id)
-        mail_id = await _add_notice(db, "second_factor_on", principal.user_id)
-    resources.jobs.mail(mail_id)
+        mail_id = await add_notice(db, "second_factor_on", principal.user_id)
+    if mail_id is not None:
+        resources.jobs.mail(mail_id)
     return RecoveryCodes(recovery_codes=codes)
 
 
@@ -86,8 +85,9 @@ async def delete_second_factor(
         await void_logins_under_way(db, principal.user_id)
         await delete_factor(db, principal.user_id)
         await end_other_sessions(db, principal.user_id, principal.session_id)
-        mail_id = await _add_notice(db, "second_factor_off", principal.user_id)
-    resources.jobs.mail(mail_id)
+        mail_id = await add_notice(db, "second_factor_off", principal.user_id)
+    if mail_id is not None:
+        resources.jobs.mail(mail_id)
 
 
 @router.post(
@@ -102,8 +102,3 @@ async def renew_recovery_codes(principal: RecentlyAuthenticated, resources: AppR
             raise SecondFactorAbsent
         codes = await make_recovery_codes(db, principal.user_id)
     return RecoveryCodes(recovery_codes=codes)
-
-
-async def _add_notice(db: Connection, kind: Notice, user_id: UserId) -> int:
-    """Have the owner told by mail."""
-    return await add_mail(db, kind, (await find_account(db, user_id)).email, user_id=user_id)

@@ -4,9 +4,9 @@ from services.api.accounts.queries import AccountRow, add_user
 from services.api.accounts.schemas import Signup
 from services.api.resources import Resources
 from shared.accounts import invites
-from shared.accounts.mails import add_mail
+from shared.accounts.mails import add_mail, drop_mail
 from shared.database.engine import Connection
-from shared.errors import InviteInvalid, InviteRequired, SignupClosed
+from shared.errors import InviteInvalid, InviteRequired, SignupClosed, TooManyMails
 
 
 async def insist_on_invite(resources: Resources, body: Signup) -> None:
@@ -42,6 +42,21 @@ async def make_account(db: Connection, body: Signup, password_hash: str) -> tupl
         is_verified = used.proves_address
     row = await add_user(db, body.email, password_hash, is_verified=is_verified)
     return row, None if is_verified else await add_mail(db, "verify_email", row.email, user_id=row.id)
+
+
+async def send_or_drop(resources: Resources, mail_id: int, email: str, network: str) -> None:
+    """Have the mail of a new account sent, if it is not one too many of those that are asked for.
+
+    The account is there in any case, so only now is the mail counted: who is refused uses up nobody's count. An account can be
+    made, deleted and made again, and the address be a stranger's.
+    """
+    try:
+        await resources.mails.take(network, email)
+    except TooManyMails:
+        async with resources.database.connect() as db:
+            await drop_mail(db, mail_id)
+    else:
+        resources.jobs.mail(mail_id)
 
 
 def insist_on_open_signup(resources: Resources, invite: str | None = None) -> None:

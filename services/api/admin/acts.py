@@ -7,7 +7,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import aliased
 
 from services.api.auth.principal import Principal
-from shared.accounts.account_state import IS_ADMIN, MAY_LOG_IN
+from shared.accounts.state import IS_ADMIN, MAY_LOG_IN
 from shared.admin_acts import Actor
 from shared.database.engine import Connection
 from shared.database.tables import AdminAct, User

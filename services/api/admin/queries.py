@@ -118,17 +118,19 @@ async def end_sessions(db: Connection, actor: Actor, user_id: UserId) -> None:
     await find_user(db, user_id)
     await void_logins_under_way(db, user_id)
     sessions = await end_other_sessions(db, user_id, None)
-    await db.execute(record(actor, "user.sessions_ended", user_id, sessions=sessions))
+    if sessions:
+        await db.execute(record(actor, "user.sessions_ended", user_id, sessions=sessions))
 
 
 async def delete_user(db: Connection, actor: Actor, user_id: UserId) -> DeletedAccount:
     """Delete a user's account as its owner would. Needs a transaction. Returns the generations that were open.
 
     Raises:
-        UserNotFound: there is no such user.
+        UserNotFound: there is no such user, or somebody else has deleted the account a moment ago.
 
     """
-    await find_user(db, user_id)
     deleted = await delete_rows(db, user_id)
+    if deleted is None:
+        raise UserNotFound
     await db.execute(record(actor, "user.deleted", user_id))
     return deleted

@@ -24,7 +24,7 @@ from sqlalchemy import (
 
 from services.api.auth.principal import KeyScope, granted
 from services.api.auth.use_notes import NOTE_EVERY
-from shared.accounts.account_state import IS_ADMIN, MAY_LOG_IN
+from shared.accounts.state import IS_ADMIN, MAY_LOG_IN
 from shared.database.engine import Connection
 from shared.database.tables import ApiKey, User
 from shared.ids import UserId

@@ -16,9 +16,10 @@ from services.api.auth.key_lookup import KeyLookup
 from services.api.auth.principal import KeyScope, Principal
 from services.api.auth.session_cookies import SessionCookies
 from services.api.auth.session_lookup import SessionLookup
-from services.api.auth.sessions import SessionRow, hash_token
+from services.api.auth.sessions import SessionRow
 from services.api.auth.stream_tickets import PARAMETER, StreamTickets
-from shared.accounts.account_state import MAY_LOG_IN
+from shared.accounts.state import MAY_LOG_IN
+from shared.accounts.tokens import hash_token
 from shared.database.engine import Connection
 from shared.database.tables import User
 from shared.errors import (

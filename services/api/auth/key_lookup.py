@@ -5,8 +5,8 @@ from collections.abc import Collection
 from services.api.auth.api_keys import KeyRow, find_keys, find_live_keys, note_uses
 from services.api.auth.batched_lookup import BatchedLookup
 from services.api.auth.key_format import is_key
-from services.api.auth.sessions import hash_token
 from services.api.auth.use_notes import UseNotes
+from shared.accounts.tokens import hash_token
 from shared.database.engine import Database
 from shared.errors import KeyInvalid
 

@@ -19,23 +19,28 @@ class MailLimit:
 
     def __init__(self, tries: TriesInRedis, *, to_address: int, of_network: int) -> None:
         self._tries = tries
-        self._limits = (to_address, of_network)
+        self._to_address = to_address
+        self._of_network = of_network
         self._local = LocalCounts(WINDOW)
         self._shared = SharedCounts(tries)
 
     async def take(self, network: str, address: str) -> None:
-        """Count a mail.
+        """Count a mail: for the network, and for the address only if the network is not over its count.
+
+        So a network can use up no more of the counts of others' addresses than its own count.
 
         Raises:
             TooManyMails: there were too many this hour.
 
         """
-        names = self._tries.name("mails_address", address.lower()), self._tries.name("mails_network", network)
-        limits = {name: limit for name, limit in zip(names, self._limits, strict=True) if limit}
-        if not limits:
+        await self._take(self._tries.name("mails_network", network), self._of_network)
+        await self._take(self._tries.name("mails_address", address.lower()), self._to_address)
+
+    async def _take(self, name: str, limit: int) -> None:
+        if not limit:
             return
-        here = [self._local.add(name) for name in limits]
-        counts = await self._shared.add(dict.fromkeys(limits, WINDOW)) or here
-        over = [count.left for count, limit in zip(counts, limits.values(), strict=True) if count.number > limit]
-        if over:
-            raise TooManyMails(ceil(max(over)))
+        here = self._local.add(name)
+        found = await self._shared.add({name: WINDOW})
+        count = here if found is None else found[0]
+        if count.number > limit:
+            raise TooManyMails(ceil(count.left))

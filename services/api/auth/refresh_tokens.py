@@ -13,7 +13,7 @@ from cryptography.fernet import Fernet
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from services.api.auth.sessions import hash_token
+from shared.accounts.tokens import hash_token
 
 PREFIX: Final = "crt_"
 FAMILY_BYTES: Final = 24

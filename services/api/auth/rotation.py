@@ -15,7 +15,7 @@ from sqlalchemy.orm import aliased
 
 from services.api.auth.refresh_tokens import RefreshToken, new_family
 from services.api.auth.sessions import Lifetimes, NewSession, SessionClient, add_session, renew_session
-from shared.accounts.account_state import MAY_LOG_IN
+from shared.accounts.state import MAY_LOG_IN
 from shared.database.engine import Connection
 from shared.database.tables import RefreshToken as TokenRow
 from shared.database.tables import Session, User

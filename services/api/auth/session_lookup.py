@@ -10,9 +10,9 @@ from services.api.auth.sessions import (
     extend_sessions,
     find_sessions,
     find_sessions_by_id,
-    hash_token,
 )
 from services.api.auth.use_notes import UseNotes
+from shared.accounts.tokens import hash_token
 from shared.database.engine import Connection, Database
 from shared.ids import UserId
 

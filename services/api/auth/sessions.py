@@ -3,7 +3,6 @@
 The database's clock says when a session ends.
 """
 
-import hashlib
 import re
 import secrets
 from collections.abc import Collection, Sequence
@@ -30,7 +29,8 @@ from sqlalchemy import (
 )
 
 from services.api.auth.use_notes import NOTE_EVERY
-from shared.accounts.account_state import IS_ADMIN, MAY_LOG_IN
+from shared.accounts.state import IS_ADMIN, MAY_LOG_IN
+from shared.accounts.tokens import hash_token
 from shared.database.engine import Connection
 from shared.database.tables import Session, User
 from shared.errors import SessionNotFound
@@ -112,11 +112,6 @@ _LIST: Final = (
 def new_token() -> str:
     """A session's token: 256 random bits."""
     return secrets.token_urlsafe(TOKEN_BYTES)
-
-
-def hash_token(token: str) -> bytes:
-    """What is kept of a token. No salt and no slow hash: so many random bits can't be guessed."""
-    return hashlib.sha256(token.encode()).digest()
 
 
 async def find_sessions(db: Connection, token_hashes: Collection[bytes]) -> dict[bytes, SessionRow]:

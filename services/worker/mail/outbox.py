@@ -9,12 +9,13 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final, NamedTuple, cast
 
-from sqlalchemy import ColumnElement, Executable, Interval, delete, func, literal, select, update
+from sqlalchemy import BigInteger, ColumnElement, Executable, Interval, delete, func, literal, select, update
 from sqlalchemy import cast as cast_sql
 
 from services.worker.mail.port import Mail, Mailer
 from shared.accounts.links import LinkPurpose, add_link, ends_after, url_of
 from shared.accounts.mails import WITH_LINK, MailKind
+from shared.accounts.state import HAS_PASSWORD, MAY_LOG_IN
 from shared.database.engine import Connection, Database
 from shared.database.tables import AccountInvite, AccountLink, AccountMail, User
 from shared.errors import MailDeferred, MailRefused
@@ -25,7 +26,9 @@ from shared.telemetry.logs import get_logger
 log = get_logger(__name__)
 
 AT_ONCE: Final = 16
-"""Mails that a process sends at a time. The rest waits for the sweep: a server that hangs must not hold all threads."""
+"""Mails that a process sends at a time, at most. The rest waits for the sweep."""
+MAX_RESET_LINKS: Final = 5
+"""Links of an account's that set a password. Who has so many needs no other: so no spelling of an address gets more mails."""
 FIRST_PAUSE: Final = timedelta(seconds=15)
 LONGEST_PAUSE: Final = timedelta(minutes=30)
 MAX_ATTEMPTS: Final = 20
@@ -35,16 +38,18 @@ UNTAKEN_AFTER: Final = timedelta(seconds=5)
 AGAIN_AFTER: Final = timedelta(seconds=10)
 BATCH: Final = 100
 OLD_BATCH: Final = 1000
-HASH_OF_OURS: Final = "$bcrypt-sha256$%"
-"""An account whose hash is none has been locked by the operator. No mail opens it."""
 
 
 class Recipient(NamedTuple):
-    """Who gets a mail. `user_id` is None for somebody who is invited; `expires_at` is then the invite's."""
+    """Who gets a mail. `user_id` is None for somebody who is invited.
+
+    `expires_at` is then the invite's, and `left` is how long that is from now, in seconds.
+    """
 
     user_id: UserId | None
     address: str
     expires_at: datetime | None = None
+    left: int | None = None
 
 
 class Claim(NamedTuple):
@@ -68,7 +73,8 @@ class Outbox:
     """Sends the mails that wait.
 
     `public_url` is the page's address; None where nothing is really sent, so that no links are made. `lifetimes` is how long
-    links are good. `lease` is how long nobody else tries a mail that somebody tries: longer than a try takes.
+    links are good. `lease` is how long nobody else tries a mail that somebody tries: longer than a try takes. `at_once`: how many
+    mails are sent at a time.
     """
 
     database: Database
@@ -77,11 +83,12 @@ class Outbox:
     public_url: str | None
     lifetimes: dict[LinkPurpose, timedelta]
     lease: timedelta
+    at_once: int = AT_ONCE
     _sending: set[int] = field(default_factory=set)
 
     async def send(self, mail_id: int) -> None:
         """Try to send a mail. Returns at once where somebody else does, or the mail is gone, or too many are being sent."""
-        if mail_id in self._sending or len(self._sending) >= AT_ONCE:
+        if mail_id in self._sending or len(self._sending) >= self.at_once:
             return
         self._sending.add(mail_id)
         try:
@@ -136,11 +143,15 @@ class Outbox:
                 log.warning("mail_given_up", kind=row.kind, user_id=found.user_id, attempt=attempt - 1)
             return None
         recipient = Recipient._make(found)
+        if row.kind == "reset_password" and attempt == 1 and await _has_enough_links(db, recipient):
+            await db.execute(delete(AccountMail).where(AccountMail.id == mail_id))
+            log.info("mail_not_needed", kind=row.kind, user_id=recipient.user_id)
+            return None
         link = await self._make_link(db, row, recipient) if row.kind in WITH_LINK else None
-        lasts = self.lifetimes.get(cast("LinkPurpose", row.kind), timedelta())
-        mail = Mail(
-            mail_id, row.kind, recipient.user_id, recipient.address, link, int(lasts.total_seconds()), row.created_at
-        )
+        lasts = recipient.left
+        if lasts is None:
+            lasts = int(self.lifetimes.get(cast("LinkPurpose", row.kind), timedelta()).total_seconds())
+        mail = Mail(mail_id, row.kind, recipient.user_id, recipient.address, link, lasts, row.created_at)
         return Claim(mail, attempt)
 
     async def _make_link(self, db: Connection, row: _Row, recipient: Recipient) -> str | None:
@@ -198,21 +209,28 @@ def _recipient_of(row: _Row) -> Executable:
 
     The lock waits for whoever changes the account, and makes them wait: they end all links, the one too that is made here.
     """
-    nobody, no_end = literal(None).label("user_id"), literal(None).label("expires_at")
+    nobody = literal(None).label("user_id")
     if row.kind == "invite":
         good = AccountInvite.id == row.invite_id, AccountInvite.expires_at > func.now()
-        found = select(nobody, literal(row.address).label("address"), AccountInvite.expires_at).where(*good)
+        left = cast_sql(func.extract("epoch", AccountInvite.expires_at - func.now()), BigInteger)
+        found = select(nobody, literal(row.address).label("address"), AccountInvite.expires_at, left).where(*good)
         return found.with_for_update(read=True)
-    user = select(User.id.label("user_id"), User.email.label("address"), no_end)
-    may_log_in = User.disabled_at.is_(None), User.password_hash.like(HASH_OF_OURS)
-    if row.kind == "reset_password":
-        user = user.where(func.lower(User.email) == func.lower(row.address), *may_log_in)
-    elif row.kind == "verify_email":
-        user = user.where(User.id == row.user_id, User.email == row.address, User.email_verified_at.is_(None))
+    user = select(User.id.label("user_id"), User.email.label("address"))
+    if row.kind == "reset_password":  # one by one, since the account's links are counted
+        user = user.where(func.lower(User.email) == func.lower(row.address), MAY_LOG_IN, HAS_PASSWORD)
+        return user.with_for_update(key_share=True)
+    if row.kind == "verify_email":
+        unverified = User.email == row.address, User.email_verified_at.is_(None)
+        user = user.where(User.id == row.user_id, *unverified, MAY_LOG_IN)
     else:
-        user = select(User.id.label("user_id"), literal(row.address).label("address"), no_end)
-        user = user.where(User.id == row.user_id)
+        user = select(User.id.label("user_id"), literal(row.address).label("address")).where(User.id == row.user_id)
     return user.with_for_update(read=True)
+
+
+async def _has_enough_links(db: Connection, recipient: Recipient) -> bool:
+    good = AccountLink.purpose == "reset_password", AccountLink.expires_at > func.now()
+    links = select(func.count()).select_from(AccountLink).where(AccountLink.user_id == recipient.user_id, *good)
+    return (await db.execute(links)).scalar_one() >= MAX_RESET_LINKS
 
 
 async def _delete_ended(db: Connection) -> None:

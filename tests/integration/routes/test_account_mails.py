@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 from uuid import uuid4
 
 import httpx
@@ -12,7 +13,11 @@ from cryptography.fernet import Fernet
 from sqlalchemy import Engine, event
 from structlog.contextvars import get_contextvars
 
+from services.api.accounts import mail_router, queries
 from services.launcher.embedded.valkey import EmbeddedValkey
+from services.worker.mail.outbox import MAX_RESET_LINKS
+from shared.database.engine import Connection
+from shared.generations.cancel import DeletedGenerations
 from tests.doubles.smtp import MailServer, run_mail_server
 from tests.support.clients import PASSWORD, refusal_of
 from tests.support.mails import NEW_PASSWORD, PAGE, Deployment, deployment_with_mail
@@ -20,6 +25,10 @@ from tests.support.signed_in import Browser
 from tests.support.turns import execute
 
 INVALID = (422, "link_invalid")
+ADDRESS = 2
+"""Mails an hour to an address, where mails are limited."""
+NETWORK = 6
+"""Likewise of a network."""
 
 
 @pytest.fixture(scope="module")
@@ -41,8 +50,8 @@ async def deployed(database_url: str, valkey: EmbeddedValkey, server: MailServer
 async def limited(
     make_database: Callable[[], str], valkey: EmbeddedValkey, server: MailServer
 ) -> AsyncIterator[Deployment]:
-    """A deployment that mails twice an hour to an address, and four times for a network."""
-    limits = {"mails_per_hour": 2, "mails_per_hour_of_network": 4, "redis_prefix": f"{uuid4().hex}:"}
+    """A deployment that limits mails."""
+    limits = {"mails_per_hour": ADDRESS, "mails_per_hour_of_network": NETWORK, "redis_prefix": f"{uuid4().hex}:"}
     async with deployment_with_mail(make_database(), valkey.url, server, **limits) as running:
         yield running
 
@@ -74,10 +83,10 @@ async def test_a_new_account_is_mailed_a_link_that_verifies_its_address(deployed
     assert (await me(browser))["email_verified"] is False
     mail = await deployed.server.mail(browser.email)
     assert mail.link.startswith(f"{PAGE}/#/verify?token=")
-    verified = await deployed.post("verify-email", token=mail.token)
+    verified = await deployed.verify(browser, mail.token)
     assert (verified.status_code, verified.content) == (204, b"")
     assert (await me(browser))["email_verified"] is True
-    assert refusal_of(await deployed.post("verify-email", token=mail.token)) == INVALID
+    assert refusal_of(await deployed.verify(browser, mail.token)) == INVALID
 
 
 async def test_a_link_is_asked_for_again_and_each_is_good_until_one_is_used(deployed: Deployment) -> None:
@@ -85,8 +94,8 @@ async def test_a_link_is_asked_for_again_and_each_is_good_until_one_is_used(depl
     assert (await browser.post("/api/auth/verify-email/send")).status_code == 202
     await deployed.deliver()
     first, second = await deployed.server.mails(browser.email, 2)
-    assert (await deployed.post("verify-email", token=first.token)).status_code == 204
-    assert refusal_of(await deployed.post("verify-email", token=second.token)) == INVALID
+    assert (await deployed.verify(browser, first.token)).status_code == 204
+    assert refusal_of(await deployed.verify(browser, second.token)) == INVALID
     assert refusal_of(await browser.post("/api/auth/verify-email/send")) == (409, "email_already_verified")
 
 
@@ -101,7 +110,7 @@ async def test_another_address_has_to_be_verified_and_ends_the_links_of_the_one_
     told = await deployed.server.mail(before, "address was changed")
     assert after not in told.text
     link = await deployed.server.mail(after)
-    assert (await deployed.post("verify-email", token=link.token)).status_code == 204
+    assert (await deployed.verify(browser, link.token)).status_code == 204
     assert (await me(browser))["email_verified"] is True
 
 
@@ -121,7 +130,7 @@ async def test_a_link_of_an_address_that_the_account_had_verifies_no_other_one(d
         "UPDATE users SET email = %s WHERE email = %s",
         *(f"{uuid4().hex}@example.com", browser.email),
     )
-    assert refusal_of(await deployed.post("verify-email", token=token)) == INVALID
+    assert refusal_of(await deployed.verify(browser, token)) == INVALID
     assert (await me(browser))["email_verified"] is False
 
 
@@ -154,7 +163,7 @@ async def test_of_many_who_use_a_link_at_once_one_sets_the_password(deployed: De
 
 
 async def test_the_second_factor_stays_after_a_reset(deployed: Deployment) -> None:
-    browser = await deployed.new_user()
+    browser = await deployed.new_user(verified=True)
     secret = (await browser.post("/api/auth/second-factor")).json()["secret"]
     code = {"code": pyotp.TOTP(secret).now()}
     recovery = (await browser.post("/api/auth/second-factor/confirm", json=code)).json()["recovery_codes"]
@@ -189,8 +198,7 @@ async def test_a_password_that_can_not_be_taken_does_not_use_the_link_up(
 
 
 async def test_a_change_of_the_password_ends_all_links_those_too_that_wait_and_is_told(deployed: Deployment) -> None:
-    browser = await deployed.new_user()
-    verify = (await deployed.server.mail(browser.email)).token
+    browser = await deployed.new_user(verified=True)
     reset = (await deployed.ask_for_reset(browser.email)).token
     assert (await deployed.post("password/forgot", email=browser.email.upper())).status_code == 202
     body = {"current_password": PASSWORD, "new_password": NEW_PASSWORD}
@@ -202,7 +210,124 @@ async def test_a_change_of_the_password_ends_all_links_those_too_that_wait_and_i
     await deployed.deliver()
     await deployed.server.mail(browser.email, "password was changed")
     assert refusal_of(await deployed.reset(reset)) == INVALID
-    assert refusal_of(await deployed.post("verify-email", token=verify)) == INVALID
+
+
+async def test_a_change_of_the_password_ends_the_links_that_verify_too(deployed: Deployment) -> None:
+    browser = await deployed.new_user()
+    verify = (await deployed.server.mail(browser.email)).token
+    body = {"current_password": PASSWORD, "new_password": NEW_PASSWORD}
+    assert (await browser.post("/api/auth/password", json=body)).status_code == 204
+    assert refusal_of(await deployed.verify(browser, verify)) == INVALID
+
+
+async def test_nobody_verifies_an_address_but_who_is_logged_in_to_its_account(
+    deployed: Deployment, http: httpx.AsyncClient
+) -> None:
+    """Who owns the address of somebody else's account and opens the link makes nothing of that account trusted."""
+    strangers, owner = await deployed.new_user(), await deployed.new_user()
+    link = await deployed.server.mail(strangers.email)
+    assert refusal_of(await deployed.post("verify-email", token=link.token)) == (401, "unauthenticated")
+    assert refusal_of(await deployed.verify(owner, link.token)) == INVALID
+    assert (await me(strangers))["email_verified"] is False
+    assert (await deployed.verify(strangers, link.token)).status_code == 204
+
+
+async def test_a_reset_throws_out_who_made_the_account_with_a_strangers_address(deployed: Deployment) -> None:
+    """Nobody had shown to read mail there: identities, API keys and the second factor go, and the owner gets in."""
+    stranger = await deployed.new_user()
+    secret = (await stranger.post("/api/auth/second-factor")).json()["secret"]
+    (await stranger.post("/api/auth/second-factor/confirm", json={"code": pyotp.TOTP(secret).now()})).raise_for_status()
+    made = await stranger.post("/api/auth/keys", json={"name": "mine", "scopes": ["chat"]})
+    key = {"Authorization": f"Bearer {made.json()['key']}"}
+    of_user = "user_id = (SELECT id FROM users WHERE email = %s)"
+    identity = (
+        "INSERT INTO oidc_identities (user_id, issuer, subject) SELECT id, 'x', email FROM users WHERE email = %s"
+    )
+    execute(deployed.database_url, identity, stranger.email)
+    assert (await deployed.http.get("/api/auth/me", headers=key)).status_code == 200
+    assert (await deployed.reset((await deployed.ask_for_reset(stranger.email)).token)).status_code == 204
+    assert refusal_of(await deployed.http.get("/api/auth/me", headers=key)) == (401, "key_invalid")
+    for table in ("oidc_identities", "api_keys", "second_factors", "recovery_codes"):
+        assert execute(deployed.database_url, f"SELECT 1 FROM {table} WHERE {of_user}", stranger.email) == []  # noqa: S608
+    assert not await stranger.is_logged_in()
+    owner = Browser(deployed.http)
+    assert (await owner.log_in(stranger.email, password=NEW_PASSWORD)).status_code == 200
+
+
+async def test_a_reset_leaves_the_keys_and_identities_of_an_owner_who_had_verified_the_address(
+    deployed: Deployment,
+) -> None:
+    browser = await deployed.new_user(verified=True)
+    (await browser.post("/api/auth/keys", json={"name": "mine", "scopes": ["chat"]})).raise_for_status()
+    identity = (
+        "INSERT INTO oidc_identities (user_id, issuer, subject) SELECT id, 'x', email FROM users WHERE email = %s"
+    )
+    execute(deployed.database_url, identity, browser.email)
+    assert (await deployed.reset((await deployed.ask_for_reset(browser.email)).token)).status_code == 204
+    of_user = "user_id = (SELECT id FROM users WHERE email = %s)"
+    for table in ("oidc_identities", "api_keys"):
+        assert execute(deployed.database_url, f"SELECT 1 FROM {table} WHERE {of_user}", browser.email) == [(1,)]  # noqa: S608
+
+
+async def test_nobody_has_mails_sent_to_an_address_that_is_not_verified_by_changing_things(
+    deployed: Deployment,
+) -> None:
+    browser = await deployed.new_user()
+    for old, new in ((PASSWORD, NEW_PASSWORD), (NEW_PASSWORD, PASSWORD)):
+        body = {"current_password": old, "new_password": new}
+        assert (await browser.post("/api/auth/password", json=body)).status_code == 204
+    secret = (await browser.post("/api/auth/second-factor")).json()["secret"]
+    (await browser.post("/api/auth/second-factor/confirm", json={"code": pyotp.TOTP(secret).now()})).raise_for_status()
+    after = f"{uuid4().hex}@example.com"
+    (await browser.send("PATCH", "/api/auth/me", json={"email": after})).raise_for_status()
+    assert deployed.waiting() == [("verify_email", after)]
+    await deployed.deliver()
+
+
+async def test_an_account_gets_so_many_links_that_set_a_password_and_no_more(deployed: Deployment) -> None:
+    """However the address is spelled: PostgreSQL takes more spellings for the same than the API's count does."""
+    browser = await deployed.new_user()
+    for _ in range(MAX_RESET_LINKS + 3):
+        assert (await deployed.post("password/forgot", email=browser.email)).status_code == 202
+    ids = execute(deployed.database_url, "SELECT id FROM account_mails")
+    await asyncio.gather(*(deployed.outbox.send(int(str(mail_id))) for (mail_id,) in ids))
+    assert deployed.waiting() == []
+    assert len(await deployed.server.mails(browser.email, subject="Set a new password")) == MAX_RESET_LINKS
+    execute(deployed.database_url, "DELETE FROM account_links WHERE purpose = 'reset_password'")
+    await deployed.ask_for_reset(browser.email)
+
+
+async def test_a_password_that_was_locked_while_a_reset_was_under_way_stays_locked(
+    deployed: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    browser = await deployed.new_user()
+    token = (await deployed.ask_for_reset(browser.email)).token
+    check = mail_router.check_new_password
+
+    async def lock_and_check(password: str, email: str) -> None:
+        execute(deployed.database_url, "UPDATE users SET password_hash = '!' WHERE email = %s", browser.email)
+        await check(password, email)
+
+    monkeypatch.setattr(mail_router, "check_new_password", lock_and_check)
+    assert refusal_of(await deployed.reset(token)) == INVALID
+    kept = "SELECT password_hash FROM users WHERE email = %s"
+    assert execute(deployed.database_url, kept, browser.email) == [("!",)]
+
+
+async def test_a_user_who_is_kept_out_is_mailed_no_link(deployed: Deployment) -> None:
+    browser = await deployed.new_user()
+    (await browser.post("/api/auth/verify-email/send")).raise_for_status()
+    execute(deployed.database_url, "UPDATE users SET disabled_at = now() WHERE email = %s", browser.email)
+    before = len(deployed.server.taken)
+    await deployed.deliver()
+    assert (len(deployed.server.taken), deployed.waiting()) == (before, [])
+
+
+async def test_an_address_that_a_release_before_has_changed_is_not_taken_for_verified(deployed: Deployment) -> None:
+    browser = await deployed.new_user(verified=True)
+    change = "UPDATE users SET email = %s WHERE email = %s"
+    execute(deployed.database_url, change, f"{uuid4().hex}@example.com", browser.email)
+    assert (await me(browser))["email_verified"] is False
 
 
 async def test_a_link_does_nothing_but_what_it_is_for(deployed: Deployment) -> None:
@@ -210,16 +335,17 @@ async def test_a_link_does_nothing_but_what_it_is_for(deployed: Deployment) -> N
     verify = (await deployed.server.mail(browser.email)).token
     reset = (await deployed.ask_for_reset(browser.email)).token
     assert refusal_of(await deployed.reset(verify)) == INVALID
-    assert refusal_of(await deployed.post("verify-email", token=reset)) == INVALID
+    assert refusal_of(await deployed.verify(browser, reset)) == INVALID
     refused = await deployed.sign_up(invite=verify)
     assert (refusal_of(refused), refused.json()["field"]) == ((422, "invite_invalid"), "invite")
-    assert (await deployed.post("verify-email", token=verify)).status_code == 204
+    assert (await deployed.verify(browser, verify)).status_code == 204
     assert (await deployed.reset(reset)).status_code == 204
 
 
 @pytest.mark.parametrize("token", ["x", "x" * 43, "\u00e4", "crt_" + "x" * 75])
 async def test_a_token_of_nobody_is_refused_by_name(deployed: Deployment, token: str) -> None:
-    for refused in (await deployed.reset(token), await deployed.post("verify-email", token=token)):
+    browser = await deployed.new_user()
+    for refused in (await deployed.reset(token), await deployed.verify(browser, token)):
         assert (refusal_of(refused), refused.json()["field"]) == (INVALID, "token")
 
 
@@ -233,7 +359,7 @@ async def test_a_link_that_has_ended_is_refused(deployed: Deployment) -> None:
         ("verify_email", 24 * 60),
     ]
     execute(deployed.database_url, f"UPDATE account_links SET expires_at = now() WHERE {of_user}", browser.email)  # noqa: S608
-    assert refusal_of(await deployed.post("verify-email", token=tokens[0])) == INVALID
+    assert refusal_of(await deployed.verify(browser, tokens[0])) == INVALID
     assert refusal_of(await deployed.reset(tokens[1])) == INVALID
     await deployed.outbox.sweep()
     assert execute(deployed.database_url, f"SELECT 1 FROM account_links WHERE {of_user}", browser.email) == []  # noqa: S608
@@ -273,7 +399,6 @@ async def test_nobody_learns_from_a_forgotten_password_which_addresses_have_acco
 async def test_a_link_goes_to_the_address_that_the_account_has_and_not_to_the_one_that_was_typed(
     deployed: Deployment,
 ) -> None:
-    """PostgreSQL takes some letters for the same that mail servers do not."""
     browser = await deployed.new_user()
     assert (await deployed.post("password/forgot", email=browser.email.upper())).status_code == 202
     await deployed.deliver()
@@ -283,16 +408,44 @@ async def test_a_link_goes_to_the_address_that_the_account_has_and_not_to_the_on
 async def test_mails_are_limited_by_address_and_by_network_whether_or_not_there_is_an_account(
     limited: Deployment,
 ) -> None:
-    browser = Browser(limited.http)
-    await browser.sign_up()  # is limited by its own
+    browser, nobody = Browser(limited.http), f"{uuid4().hex}@example.com"
+    await browser.sign_up()  # its mail is one of those to the address
     (await browser.log_in()).raise_for_status()
-    statuses = [(await limited.post("password/forgot", email=browser.email)).status_code for _ in range(2)]
-    refused = await limited.post("password/forgot", email=browser.email.upper())
-    assert (statuses, refusal_of(refused)) == ([202, 202], (429, "too_many_mails"))
-    assert 3500 < int(refused.headers["Retry-After"]) <= 3600
+    for email, statuses in ((browser.email, [202]), (nobody, [202, 202])):
+        assert [(await limited.ask("203.0.113.7", email)).status_code for _ in statuses] == statuses
+        refused = await limited.ask("203.0.113.7", email.upper())
+        assert refusal_of(refused) == (429, "too_many_mails")
+        assert 3500 < int(refused.headers["Retry-After"]) <= 3600
     assert refusal_of(await browser.post("/api/auth/verify-email/send")) == (429, "too_many_mails")
-    nobody = f"{uuid4().hex}@example.com"
-    assert refusal_of(await limited.post("password/forgot", email=nobody)) == (429, "too_many_mails")
+    others = [await limited.ask("203.0.113.8", f"{uuid4().hex}@example.com") for _ in range(NETWORK + 1)]
+    assert [answer.status_code for answer in others] == [*[202] * NETWORK, 429]
+
+
+async def test_a_network_that_is_over_its_count_uses_up_no_count_of_an_address(limited: Deployment) -> None:
+    owner = f"{uuid4().hex}@example.com"
+    for _ in range(NETWORK):
+        assert (await limited.ask("203.0.113.9", f"{uuid4().hex}@example.com")).status_code == 202
+    for _ in range(ADDRESS + 1):
+        assert (await limited.ask("203.0.113.9", owner)).status_code == 429
+    assert (await limited.ask("203.0.113.10", owner)).status_code == 202
+
+
+async def test_an_account_that_is_made_again_and_again_has_no_more_mails_sent_than_may_be_asked_for(
+    limited: Deployment,
+) -> None:
+    browser, network = Browser(limited.http), {"headers": {"X-Forwarded-For": "203.0.113.11"}}
+    browser.email = f"{uuid4().hex}@example.com"
+    for _ in range(ADDRESS + 2):
+        body = {"email": browser.email, "password": PASSWORD}
+        assert (await browser.post("/api/auth/signup", json=body, **network)).status_code == 201
+        await limited.deliver()
+        (await browser.log_in()).raise_for_status()
+        assert (await browser.send("DELETE", "/api/auth/me")).status_code == 204
+    assert len(await limited.server.mails(browser.email, ADDRESS)) == ADDRESS
+    body = {"email": (await limited.new_user()).email, "password": PASSWORD}
+    for _ in range(ADDRESS):  # who is refused uses up nobody's count
+        assert refusal_of(await limited.http.post("/api/auth/signup", json=body, **network)) == (409, "email_taken")
+    assert (await limited.ask("203.0.113.12", body["email"])).status_code == 202
 
 
 async def test_asking_works_the_same_while_mail_is_off(http: httpx.AsyncClient, deployed: Deployment) -> None:
@@ -337,4 +490,25 @@ async def test_an_account_is_changed_and_deleted_while_its_mails_are_sent(deploy
         )
         assert deleted.status_code == 204
         assert execute(deployed.database_url, mailed, browser.email, email) == []
+    assert deployed.waiting() == []
+
+
+async def test_deleting_an_account_and_sending_its_mail_wait_for_each_other_in_one_order(
+    deployed: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The worker has the user and waits for nothing that the deletion has."""
+    browser = await deployed.new_user()
+    await deployed.post("password/forgot", email=browser.email)
+    ((mail_id,),) = execute(deployed.database_url, "SELECT id FROM account_mails")
+    sending = list[asyncio.Task[None]]()
+    delete = queries.delete_generations
+
+    async def send_and_delete(db: Connection, *which: Any) -> DeletedGenerations:
+        sending.append(asyncio.create_task(deployed.outbox.send(int(str(mail_id)))))
+        await asyncio.wait(sending, timeout=1)  # where the deletion has the mail already, it waits
+        return await delete(db, *which)
+
+    monkeypatch.setattr(queries, "delete_generations", send_and_delete)
+    assert (await browser.send("DELETE", "/api/auth/me")).status_code == 204
+    await sending[0]
     assert deployed.waiting() == []

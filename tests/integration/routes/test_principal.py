@@ -19,7 +19,6 @@ OPEN = {
     *("GET /api/auth/options", "GET /api/auth/oidc/{provider}/login", "GET /api/auth/oidc/{provider}/callback"),
     *("POST /api/auth/signup", "POST /api/auth/login", "POST /api/auth/refresh", "POST /api/auth/logout"),
     *("GET /api/auth/options", "POST /api/auth/password/forgot", "POST /api/auth/password/reset"),
-    "POST /api/auth/verify-email",
 }
 GENERATION = "0198c0de-0000-7000-8000-000000000001"
 

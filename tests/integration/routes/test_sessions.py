@@ -19,10 +19,10 @@ from services.api.auth.sessions import (
     add_session,
     extend_sessions,
     find_sessions,
-    hash_token,
     new_token,
 )
 from services.launcher.embedded.valkey import EmbeddedValkey
+from shared.accounts.tokens import hash_token
 from shared.database.engine import Database, open_database
 from shared.database_urls import to_sqlalchemy
 from shared.ids import UserId

@@ -259,13 +259,21 @@ function change(account) {
   if (account) enter(account);
 }
 
-/** Opens a link that was mailed or shown. What it does has nothing to do with who is signed in here. */
+/** Opens a link that was mailed or shown. */
 function openLink({ kind, token }) {
   if (page) leave();
   document.title = "CortexAI";
-  if (kind === "verify") showVerify(root, token, () => void start());
+  if (kind === "verify") void openVerification(token);
   else if (kind === "reset") showReset(root, token, (told) => { if (told) showSignIn(root, enter, { told }); else void start(); });
   else showSignIn(root, enter, { invite: token });
+}
+
+/** Verifying an address is for who is signed in to the account: others sign in first. */
+async function openVerification(token) {
+  const verify = (account) => showVerify(root, token, account, () => void start());
+  const account = await waitForAccount(root);
+  if (account) verify(account);
+  else showSignIn(root, verify, { told: "Sign in to confirm your e-mail address. If you sign in by a provider, open the link once more then." });
 }
 
 async function start() {

@@ -70,14 +70,14 @@ export function showReset(root, token, done) {
 }
 
 /**
- * Verifies an address, with the token of a mailed link. `done()` shows the page.
+ * Verifies the address of the account that is signed in, with the token of a mailed link. `done()` shows the page.
  *
  * A person presses the button: programs that look at mails open links, and would verify addresses for strangers.
  */
-export function showVerify(root, token, done) {
+export function showVerify(root, token, account, done) {
   const problem = problemLine();
   const title = el("h1", {}, "Confirm your e-mail address");
-  const lead = el("p", { class: "lead", role: "status" }, "Is this your mail, and your account?");
+  const lead = el("p", { class: "lead", role: "status" }, `You are signed in as ${account.email}. Is this your mail, and your account?`);
   const submit = el("button", { type: "submit", class: "button primary wide" }, "Confirm");
   const form = formOf(async () => {
     const isVerified = await works(() => call("POST", "/api/auth/verify-email", { body: { token } }), problem);
