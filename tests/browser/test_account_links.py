@@ -85,6 +85,26 @@ async def test_a_person_confirms_the_address_by_the_mailed_link(person: Person, 
     await expect(tab.composer).to_be_focused()
 
 
+async def test_who_is_not_signed_in_does_so_before_the_address_is_confirmed(person: Person, server: MailServer) -> None:
+    page = person.page
+    email = await page.locator(".account").inner_text()
+    link = (await server.mail(email)).link
+    await person.button("Sign out").click()
+    await expect(page.get_by_role("heading", name="Welcome back")).to_be_visible()
+    await page.goto(link)
+    await expect(page.get_by_text("Sign in to confirm your e-mail address.")).to_be_visible()
+    await clean(page)
+    await person.fill_in(email, PASSWORD)
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_text(f"You are signed in as {email}.")).to_be_visible()
+    await expect(person.button("Confirm")).to_be_focused()
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_text("Your e-mail address is confirmed.")).to_be_visible()
+    await page.keyboard.press("Enter")
+    await expect(person.composer).to_be_focused()
+    await expect(page.get_by_text("Send again")).to_be_hidden()
+
+
 async def test_a_forgotten_password_is_set_anew_with_the_keyboard_alone(person: Person, server: MailServer) -> None:
     page = person.page
     email = await page.locator(".account").inner_text()

@@ -142,7 +142,7 @@ class Outbox:
             if found is not None:
                 log.warning("mail_given_up", kind=row.kind, user_id=found.user_id, attempt=attempt - 1)
             return None
-        recipient = Recipient._make(found)
+        recipient = Recipient(*found)
         if row.kind == "reset_password" and attempt == 1 and await _has_enough_links(db, recipient):
             await db.execute(delete(AccountMail).where(AccountMail.id == mail_id))
             log.info("mail_not_needed", kind=row.kind, user_id=recipient.user_id)

@@ -3,21 +3,21 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
 from uuid import uuid4
 
 import httpx
 import pyotp
 import pytest
 from cryptography.fernet import Fernet
-from sqlalchemy import Engine, event
+from sqlalchemy import ColumnElement, Engine, event
 from structlog.contextvars import get_contextvars
 
 from services.api.accounts import mail_router, queries
+from services.api.auth.new_passwords import check_new_password
 from services.launcher.embedded.valkey import EmbeddedValkey
 from services.worker.mail.outbox import MAX_RESET_LINKS
 from shared.database.engine import Connection
-from shared.generations.cancel import DeletedGenerations
+from shared.generations.cancel import DeletedGenerations, delete_generations
 from tests.doubles.smtp import MailServer, run_mail_server
 from tests.support.clients import PASSWORD, refusal_of
 from tests.support.mails import NEW_PASSWORD, PAGE, Deployment, deployment_with_mail
@@ -302,11 +302,10 @@ async def test_a_password_that_was_locked_while_a_reset_was_under_way_stays_lock
 ) -> None:
     browser = await deployed.new_user()
     token = (await deployed.ask_for_reset(browser.email)).token
-    check = mail_router.check_new_password
 
     async def lock_and_check(password: str, email: str) -> None:
         execute(deployed.database_url, "UPDATE users SET password_hash = '!' WHERE email = %s", browser.email)
-        await check(password, email)
+        await check_new_password(password, email)
 
     monkeypatch.setattr(mail_router, "check_new_password", lock_and_check)
     assert refusal_of(await deployed.reset(token)) == INVALID
@@ -433,18 +432,21 @@ async def test_a_network_that_is_over_its_count_uses_up_no_count_of_an_address(l
 async def test_an_account_that_is_made_again_and_again_has_no_more_mails_sent_than_may_be_asked_for(
     limited: Deployment,
 ) -> None:
-    browser, network = Browser(limited.http), {"headers": {"X-Forwarded-For": "203.0.113.11"}}
+    browser, network = Browser(limited.http), {"X-Forwarded-For": "203.0.113.11"}
     browser.email = f"{uuid4().hex}@example.com"
     for _ in range(ADDRESS + 2):
         body = {"email": browser.email, "password": PASSWORD}
-        assert (await browser.post("/api/auth/signup", json=body, **network)).status_code == 201
+        assert (await browser.post("/api/auth/signup", json=body, headers=network)).status_code == 201
         await limited.deliver()
         (await browser.log_in()).raise_for_status()
         assert (await browser.send("DELETE", "/api/auth/me")).status_code == 204
     assert len(await limited.server.mails(browser.email, ADDRESS)) == ADDRESS
     body = {"email": (await limited.new_user()).email, "password": PASSWORD}
     for _ in range(ADDRESS):  # who is refused uses up nobody's count
-        assert refusal_of(await limited.http.post("/api/auth/signup", json=body, **network)) == (409, "email_taken")
+        assert refusal_of(await limited.http.post("/api/auth/signup", json=body, headers=network)) == (
+            409,
+            "email_taken",
+        )
     assert (await limited.ask("203.0.113.12", body["email"])).status_code == 202
 
 
@@ -501,12 +503,11 @@ async def test_deleting_an_account_and_sending_its_mail_wait_for_each_other_in_o
     await deployed.post("password/forgot", email=browser.email)
     ((mail_id,),) = execute(deployed.database_url, "SELECT id FROM account_mails")
     sending = list[asyncio.Task[None]]()
-    delete = queries.delete_generations
 
-    async def send_and_delete(db: Connection, *which: Any) -> DeletedGenerations:
+    async def send_and_delete(db: Connection, *which: ColumnElement[bool]) -> DeletedGenerations:
         sending.append(asyncio.create_task(deployed.outbox.send(int(str(mail_id)))))
         await asyncio.wait(sending, timeout=1)  # where the deletion has the mail already, it waits
-        return await delete(db, *which)
+        return await delete_generations(db, *which)
 
     monkeypatch.setattr(queries, "delete_generations", send_and_delete)
     assert (await browser.send("DELETE", "/api/auth/me")).status_code == 204

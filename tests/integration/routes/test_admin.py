@@ -11,8 +11,12 @@ import psycopg
 import pytest
 from psycopg import errors
 
+from services.api.accounts.deletion import DeletedAccount, delete_rows
+from services.api.admin import queries
 from services.launcher.admins import remove_admin
 from services.launcher.cli import run
+from shared.database.engine import Connection
+from shared.ids import UserId
 from tests.integration.routes.test_principal import SECURED, endless, refusal_in
 from tests.support.admins import Person, acts_on, new_admin, new_person
 from tests.support.api_keys import by_key, made_key
@@ -260,6 +264,27 @@ async def test_a_users_sessions_are_ended_and_nothing_else(
     assert acts_on(database_url, person.id) == [("user.sessions_ended", admin.id, "session", {"sessions": 2})]
     version = "SELECT credentials_version FROM users WHERE id = %s"
     assert execute(database_url, version, person.id) == [(1,)]  # which no login that was checked before has
+
+
+async def test_where_no_session_ends_there_is_no_act(admin: Person, person: Person, database_url: str) -> None:
+    for _ in range(2):
+        assert (await admin.client.http.post(f"{person.path}/end-sessions")).status_code == 204
+    assert acts_on(database_url, person.id) == [("user.sessions_ended", admin.id, "session", {"sessions": 1})]
+
+
+async def test_of_two_who_delete_a_user_at_once_one_has_done_so(
+    admin: Person, person: Person, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    both = asyncio.Barrier(2)
+
+    async def meet_and_delete(db: Connection, user_id: UserId) -> DeletedAccount | None:
+        await both.wait()
+        return await delete_rows(db, user_id)
+
+    monkeypatch.setattr(queries, "delete_rows", meet_and_delete)
+    answers = await asyncio.gather(*(admin.client.http.delete(person.path) for _ in range(2)))
+    assert sorted(answer.status_code for answer in answers) == [204, 404]
+    assert acts_on(database_url, person.id) == [("user.deleted", admin.id, "session", {})]
 
 
 async def test_a_user_is_deleted_and_the_act_stays(

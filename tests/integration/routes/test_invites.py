@@ -116,13 +116,21 @@ async def test_an_invite_stays_where_the_account_was_not_made(deployed: Deployme
     assert (await deployed.sign_up(email, second.token)).status_code == 201
 
 
-async def test_an_invite_that_has_ended_is_refused_and_goes(deployed: Deployment) -> None:
+@pytest.mark.parametrize(("table", "column"), [("account_invites", "id"), ("account_links", "invite_id")])
+async def test_an_invite_that_has_ended_is_refused_and_goes(deployed: Deployment, table: str, column: str) -> None:
     made = await invited(deployed.database_url, None)
-    for table in ("account_invites", "account_links"):
-        execute(deployed.database_url, f"UPDATE {table} SET expires_at = now()")  # noqa: S608 - a name of ours
-        assert refusal_of(await deployed.sign_up(invite=made.token)) == INVALID
+    end = f"UPDATE {table} SET expires_at = now() WHERE {column} = %s"  # noqa: S608 - names of ours
+    execute(deployed.database_url, end, made.id)
+    assert refusal_of(await deployed.sign_up(invite=made.token)) == INVALID
     await deployed.outbox.sweep()
-    assert execute(deployed.database_url, "SELECT 1 FROM account_invites") == []
+    assert execute(deployed.database_url, f"SELECT 1 FROM {table} WHERE {column} = %s", made.id) == []  # noqa: S608
+
+
+async def test_an_invites_mail_says_how_long_the_invite_is_good_still(deployed: Deployment) -> None:
+    email = new_email()
+    await invited(deployed.database_url, email, by_mail=True, lifetime=timedelta(hours=5, minutes=1))
+    await deployed.deliver()
+    assert "for 5 hours" in (await deployed.server.mail(email, "invited")).text
 
 
 async def test_who_comes_by_the_mailed_link_has_shown_to_read_mail_there(deployed: Deployment) -> None:
@@ -137,7 +145,7 @@ async def test_who_comes_by_the_mailed_link_has_shown_to_read_mail_there(deploye
         signed_up = await deployed.sign_up(email, mail.token if email == by_mail else shown.token)
         assert signed_up.json()["email_verified"] is (email == by_mail)
         other = shown.token if email == by_mail else mail.token
-        assert refusal_of(await deployed.sign_up(new_email(), other)) == INVALID
+        assert refusal_of(await deployed.sign_up(email, other)) == INVALID
     assert [address for _, address in deployed.waiting()] == [by_hand]
 
 
