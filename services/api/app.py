@@ -270,7 +270,9 @@ async def _open_resources(settings: Settings, metrics: Metrics) -> AsyncIterator
             reauthenticate_after=timedelta(seconds=settings.reauthenticate_after_seconds),
             password_login=settings.password_login,
             oidc=await stack.enter_async_context(_open_oidc(settings, LoginStates(tries, secret, others))),
-            mails=MailLimit(tries, to_address=settings.mails_per_hour, of_network=settings.mails_per_hour_of_network),
+            mail_limit=MailLimit(
+                tries, to_address=settings.mails_per_hour, of_network=settings.mails_per_hour_of_network
+            ),
             has_mail=settings.mail_from is not None,
             signup_mode=settings.signup_mode,
             invite_lifetime=timedelta(days=settings.invite_days),

@@ -40,10 +40,10 @@ class Resources:
     `data_sources` and `keyring` are None where the operator has given no keys.
     `left_tasks` goes on with what a request has begun whose client has left.
     `code_tries` counts wrong codes of second factors, as `tries` counts wrong passwords; `code_turns` has codes looked at one by
-    one. `reauthenticate_after` is how long
-    somebody who has proved the password need not prove it again. `mails` bounds the mails that are asked for; `has_mail`: they
-    are really sent. `password_login`: passwords are taken. `oidc` has the providers by which people log in.
-    `public_url` is the page's address, without a slash at its end; None where the operator has not told.
+    one. `reauthenticate_after` is how long somebody who has proved the password need not prove it again. `mail_limit` bounds the
+    mails that are asked for; `has_mail`: they are really sent. `password_login`: passwords are taken. `oidc` has the providers
+    by which people log in. `signup_mode`: who may make an account. `public_url` is the page's address, without a slash at its
+    end; None where the operator has not told.
     """
 
     limits: Limits
@@ -76,7 +76,7 @@ class Resources:
     reauthenticate_after: timedelta
     password_login: bool
     oidc: OidcLogins
-    mails: MailLimit
+    mail_limit: MailLimit
     has_mail: bool
     signup_mode: SignupMode
     invite_lifetime: timedelta

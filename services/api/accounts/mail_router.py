@@ -59,7 +59,7 @@ async def send_verification_link(
         account = await find_account(db, principal.user_id)
     if account.email_verified:
         raise EmailAlreadyVerified
-    await resources.mails.take(network, account.email)
+    await resources.mail_limit.take(network, account.email)
     async with resources.database.begin() as db:
         mail_id = await add_mail(db, "verify_email", account.email, user_id=principal.user_id)
     resources.jobs.mail(mail_id)
@@ -78,7 +78,7 @@ async def ask_for_reset_link(body: EmailGiven, resources: AppResources, network:
     The same is done for every address: whether an account has it, the worker looks. So neither the answer nor the time that
     it takes tells.
     """
-    await resources.mails.take(network, body.email)
+    await resources.mail_limit.take(network, body.email)
     async with resources.database.begin() as db:
         mail_id = await add_mail(db, "reset_password", body.email)
     resources.jobs.mail(mail_id)

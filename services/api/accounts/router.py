@@ -122,7 +122,7 @@ async def change_me(
     mails = list[int]()
     if body.email is not None:
         await insist_on_recent_authentication(principal, resources)
-        await resources.mails.take(network, body.email)
+        await resources.mail_limit.take(network, body.email)
     async with resources.database.begin() as db:
         if "time_zone" in body.model_fields_set:
             await set_time_zone(db, principal.user_id, body.time_zone)

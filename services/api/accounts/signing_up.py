@@ -51,7 +51,7 @@ async def send_or_drop(resources: Resources, mail_id: int, email: str, network: 
     made, deleted and made again, and the address be a stranger's.
     """
     try:
-        await resources.mails.take(network, email)
+        await resources.mail_limit.take(network, email)
     except TooManyMails:
         async with resources.database.connect() as db:
             await drop_mail(db, mail_id)

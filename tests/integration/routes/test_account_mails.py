@@ -1,8 +1,10 @@
 """Verifying an address, setting a forgotten password anew, and what the owner of an account is told by mail."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from uuid import uuid4
 
 import httpx
@@ -25,6 +27,8 @@ from tests.support.signed_in import Browser
 from tests.support.turns import execute
 
 INVALID = (422, "link_invalid")
+OPERATIONS = Path(__file__).parents[3] / "docs" / "operations.md"
+SQL = re.compile(r"^```sql\n(.*?)^```", re.DOTALL | re.MULTILINE)
 ADDRESS = 2
 """Mails an hour to an address, where mails are limited."""
 NETWORK = 6
@@ -311,6 +315,23 @@ async def test_a_password_that_was_locked_while_a_reset_was_under_way_stays_lock
     assert refusal_of(await deployed.reset(token)) == INVALID
     kept = "SELECT password_hash FROM users WHERE email = %s"
     assert execute(deployed.database_url, kept, browser.email) == [("!",)]
+
+
+async def test_the_statements_that_lock_an_account_close_it(deployed: Deployment) -> None:
+    """Those that docs/operations.md names: `disabled_at` is what every way in asks, that by a provider too."""
+    browser = await deployed.new_user(verified=True)
+    made = await browser.post("/api/auth/keys", json={"name": "mine", "scopes": ["chat"]})
+    reset = await deployed.ask_for_reset(browser.email)
+    (block,) = [each for each in SQL.findall(OPERATIONS.read_text()) if "UPDATE users SET disabled_at" in each]
+    for statement in block.replace("somebody@example.com", browser.email).strip().split(";\n"):
+        execute(deployed.database_url, statement)
+    assert not await browser.is_logged_in()
+    by_key = {"Authorization": f"Bearer {made.json()['key']}"}
+    assert refusal_of(await deployed.http.get("/api/auth/me", headers=by_key)) == (401, "key_invalid")
+    assert refusal_of(await browser.log_in()) == (401, "credentials_invalid")
+    assert refusal_of(await deployed.reset(reset.token)) == INVALID
+    is_disabled = "SELECT disabled_at IS NOT NULL FROM users WHERE email = %s"
+    assert execute(deployed.database_url, is_disabled, browser.email) == [(True,)]
 
 
 async def test_a_user_who_is_kept_out_is_mailed_no_link(deployed: Deployment) -> None:
