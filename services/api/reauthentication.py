@@ -11,6 +11,7 @@ from services.api.auth.principal import Principal
 from services.api.auth.sessions import is_recently_authenticated
 from services.api.dependencies import LOGGED_IN, AdminPrincipal, AppResources, SessionPrincipal
 from services.api.resources import Resources
+from shared.database.engine import Connection
 from shared.errors import ReauthenticationRequired
 
 
@@ -54,10 +55,17 @@ async def insist_on_recent_authentication(principal: Principal, resources: Resou
         ReauthenticationRequired: as `recently_authenticated`.
 
     """
-    if principal.session_id is not None:
-        async with resources.database.connect() as db:
-            if await is_recently_authenticated(
-                db, principal.user_id, principal.session_id, resources.reauthenticate_after
-            ):
-                return
-    raise ReauthenticationRequired
+    async with resources.database.connect() as db:
+        await insist_on_it_still(db, principal, resources)
+
+
+async def insist_on_it_still(db: Connection, principal: Principal, resources: Resources) -> None:
+    """Once more, in a transaction that has locked the user: the session may have ended while this request was waiting.
+
+    Raises:
+        ReauthenticationRequired: as `recently_authenticated`.
+
+    """
+    session_id, within = principal.session_id, resources.reauthenticate_after
+    if session_id is None or not await is_recently_authenticated(db, principal.user_id, session_id, within):
+        raise ReauthenticationRequired

@@ -12,7 +12,7 @@ from services.api.auth.principal import Principal
 from services.api.bodies import JsonRoute
 from services.api.dependencies import AppResources, SessionPrincipal
 from services.api.fields import BigIntId
-from services.api.reauthentication import RecentlyAuthenticated
+from services.api.reauthentication import RecentlyAuthenticated, insist_on_it_still
 from shared.errors import ScopeNotAllowed
 
 router = APIRouter(route_class=JsonRoute, prefix="/api/auth/keys", tags=["auth"])
@@ -34,6 +34,7 @@ async def make_key(body: NewKey, principal: RecentlyAuthenticated, resources: Ap
     lifetime = None if body.expires_in_days is None else timedelta(days=body.expires_in_days)
     async with resources.database.begin() as db:
         row = await add_key(db, principal.user_id, key, name=body.name, scopes=body.scopes, lifetime=lifetime)
+        await insist_on_it_still(db, principal, resources)
     return MadeKey(**row._asdict(), key=key)
 
 

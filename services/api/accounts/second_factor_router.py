@@ -12,7 +12,7 @@ from services.api.auth.sessions import end_other_sessions
 from services.api.auth.totp import new_secret, uri_of
 from services.api.bodies import JsonRoute
 from services.api.dependencies import AppResources, ClientNetwork
-from services.api.reauthentication import RecentlyAuthenticated
+from services.api.reauthentication import RecentlyAuthenticated, insist_on_it_still
 from shared.accounts.mails import add_notice
 from shared.errors import CodeMismatch, SecondFactorAbsent
 
@@ -54,6 +54,7 @@ async def confirm_second_factor(
     """
     async with resources.database.begin() as db:
         await void_logins_under_way(db, principal.user_id)
+        await insist_on_it_still(db, principal, resources)
         codes = await confirm(resources, db, principal.user_id, body.code)
         await end_other_sessions(db, principal.user_id, principal.session_id)
         mail_id = await add_notice(db, "second_factor_on", principal.user_id)

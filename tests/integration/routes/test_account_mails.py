@@ -8,6 +8,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import httpx
+import psycopg
 import pyotp
 import pytest
 from cryptography.fernet import Fernet
@@ -24,7 +25,7 @@ from tests.doubles.smtp import MailServer, run_mail_server
 from tests.support.clients import PASSWORD, refusal_of
 from tests.support.mails import NEW_PASSWORD, PAGE, Deployment, deployment_with_mail
 from tests.support.signed_in import Browser
-from tests.support.turns import execute
+from tests.support.turns import execute, wait_for_waiters
 
 INVALID = (422, "link_invalid")
 OPERATIONS = Path(__file__).parents[3] / "docs" / "operations.md"
@@ -256,6 +257,26 @@ async def test_a_reset_throws_out_who_made_the_account_with_a_strangers_address(
     assert not await stranger.is_logged_in()
     owner = Browser(deployed.http)
     assert (await owner.log_in(stranger.email, password=NEW_PASSWORD)).status_code == 200
+
+
+@pytest.mark.parametrize("what", ["key", "factor"])
+async def test_what_waits_while_the_session_ends_is_not_made(deployed: Deployment, what: str) -> None:
+    """Else a stranger who asks all the time for API keys could have one made behind a reset."""
+    browser = await deployed.new_user()
+    path, body = "/api/auth/keys", {"name": "mine", "scopes": ["chat"]}
+    if what == "factor":
+        secret = (await browser.post("/api/auth/second-factor")).json()["secret"]
+        path, body = "/api/auth/second-factor/confirm", {"code": pyotp.TOTP(secret).now()}
+    of_user = "user_id = (SELECT id FROM users WHERE email = %s)"
+    url = deployed.database_url
+    with psycopg.connect(url) as holding, psycopg.connect(url, autocommit=True) as watching:
+        holding.execute("SELECT 1 FROM users WHERE email = %s FOR UPDATE", [browser.email])
+        asked = asyncio.create_task(browser.post(path, json=body))
+        await asyncio.to_thread(wait_for_waiters, watching, 1)
+        holding.execute(f"DELETE FROM sessions WHERE {of_user}".encode(), [browser.email])  # noqa: S608 - ours
+    assert refusal_of(await asked) == (403, "reauthentication_required")
+    for made in ("api_keys WHERE", "second_factors WHERE confirmed_at IS NOT NULL AND"):
+        assert execute(url, f"SELECT 1 FROM {made} {of_user}", browser.email) == []  # noqa: S608
 
 
 async def test_a_reset_leaves_the_keys_and_identities_of_an_owner_who_had_verified_the_address(
