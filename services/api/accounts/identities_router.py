@@ -10,7 +10,7 @@ from services.api.auth.sessions import end_other_sessions
 from services.api.dependencies import AppResources, SessionPrincipal
 from services.api.fields import BigIntId
 from services.api.reauthentication import RecentlyAuthenticated
-from shared.accounts.mails import add_mail
+from shared.accounts.mails import add_notice
 
 router = APIRouter(prefix="/api/auth/identities", tags=["auth"])
 
@@ -51,5 +51,6 @@ async def delete_identity(identity_id: BigIntId, principal: RecentlyAuthenticate
         has_password = resources.password_login and rounds_of(found.password_hash) is not None
         await remove_identity(db, principal.user_id, identity_id, has_password=has_password, issuers=issuers)
         await end_other_sessions(db, principal.user_id, principal.session_id)
-        mail_id = await add_mail(db, "identity_removed", found.email, user_id=principal.user_id)
-    resources.jobs.mail(mail_id)
+        mail_id = await add_notice(db, "identity_removed", principal.user_id)
+    if mail_id is not None:
+        resources.jobs.mail(mail_id)

@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 from sqlalchemy import delete, exists, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
-from shared.accounts.mails import add_mail
+from shared.accounts.mails import add_notice
 from shared.database.engine import Connection
 from shared.database.tables import OidcIdentity, Session, User
 from shared.errors import IdentityNotFound, IdentityTaken, LastWayIn, SessionInvalid, TokenInvalid, TooManyIdentities
@@ -73,7 +73,8 @@ async def add_identity(db: Connection, user_id: UserId, issuer: str, subject: st
 async def link_identity(db: Connection, user_id: UserId, session_id: int, issuer: str, subject: str) -> int | None:
     """Link an identity to the account of somebody who is logged in by this session. Needs a transaction.
 
-    Returns the mail that tells the owner; None where the identity was linked already, and nothing changes.
+    Returns the mail that tells the owner; None where nobody has verified the address, or the identity was linked already and
+    nothing changes.
 
     Raises:
         SessionInvalid: the session has ended.
@@ -83,8 +84,8 @@ async def link_identity(db: Connection, user_id: UserId, session_id: int, issuer
 
     """
     # The lock comes first: who ends the session of a thief, by another password say, has the lock until the session is gone.
-    owner = select(User.email).where(User.id == user_id).with_for_update(key_share=True)
-    if (email := await db.scalar(owner)) is None:
+    owner = select(User.id).where(User.id == user_id).with_for_update(key_share=True)
+    if await db.scalar(owner) is None:
         raise TokenInvalid
     if not await goes_on(db, user_id, session_id):
         raise SessionInvalid
@@ -96,7 +97,7 @@ async def link_identity(db: Connection, user_id: UserId, session_id: int, issuer
     counted = select(func.count()).select_from(OidcIdentity).where(OidcIdentity.user_id == user_id)
     if (await db.execute(counted)).scalar_one() > MAX_IDENTITIES:
         raise TooManyIdentities
-    return await add_mail(db, "identity_linked", email, user_id=user_id)
+    return await add_notice(db, "identity_linked", user_id)
 
 
 async def list_identities(db: Connection, user_id: UserId) -> list[OwnIdentity]:

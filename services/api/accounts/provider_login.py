@@ -17,7 +17,7 @@ from services.api.auth.oidc.id_tokens import Identity
 from services.api.auth.oidc.provider import Identified, Provider
 from services.api.auth.passwords import rounds_of
 from services.api.resources import Resources
-from shared.accounts.mails import add_mail
+from shared.accounts.mails import add_notice
 from shared.database.engine import Connection
 from shared.errors import AccountDisabled, CredentialsInvalid, IdentityEmailUnverified, IdentityNotLinked
 from shared.telemetry.logs import get_logger
@@ -119,8 +119,9 @@ async def _link(resources: Resources, provider: Provider, identity: Identity, em
             raise IdentityNotLinked
         if not await add_identity(db, account.id, identity.issuer, identity.subject):
             return None
-        mail_id = await add_mail(db, "identity_linked", account.email, user_id=account.id)
-    resources.jobs.mail(mail_id)
+        mail_id = await add_notice(db, "identity_linked", account.id)
+    if mail_id is not None:
+        resources.jobs.mail(mail_id)
     log.info("identity_linked", user_id=account.id, provider=provider.settings.id, how="by_address")
     return account
 

@@ -71,7 +71,7 @@ async def invite(
     email = body.email if body else None
     by_mail = resources.has_mail and email is not None
     if by_mail and email is not None:
-        await resources.mails.take(network, email)
+        await resources.mail_limit.take(network, email)
     async with resources.database.begin() as db:
         actor = await lock_actor(db, admin)
         if await count_invites(db) >= MAX_INVITES:
