@@ -4,6 +4,7 @@ A door maps its own names to these, with the types below for their bounds. The w
 message asks for nothing: its row has NULL.
 """
 
+import math
 import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal, Self
@@ -20,19 +21,26 @@ MAX_NAME_CHARS: Final = 64
 MAX_ID_CHARS: Final = 256
 MAX_DEPTH: Final = 64
 """How deeply JSON of a client's may nest."""
+MIN_INTEGER: Final = -(2**63)
+MAX_INTEGER: Final = 2**64 - 1
+"""Integers of a client's JSON. No more can be sent to a model: its request is written by a library that knows 64 bits."""
 _UNSTORABLE: Final = re.compile("[\0\ud800-\udfff]")
 
 Json = dict[str, Any]
 
 
 def check_storable(value: Any, depth: int = 0) -> Any:  # noqa: ANN401 - any JSON
-    """Refuse texts that PostgreSQL can't store, and JSON that nests too deeply."""
+    """Refuse what PostgreSQL can't store or a model can't be sent: such texts and numbers, and JSON that nests too deeply."""
     if depth > MAX_DEPTH:
         raise ValueError(f"must not nest more than {MAX_DEPTH} deep")
     match value:
         case str():
             if _UNSTORABLE.search(value):
                 raise ValueError("must not contain the NUL character, nor half a surrogate pair")
+        case int() if not MIN_INTEGER <= value <= MAX_INTEGER:
+            raise ValueError("must not have an integer of more than 64 bits")
+        case float() if not math.isfinite(value):  # 1e400 is read as infinity
+            raise ValueError("must not have a number as large as this")
         case list():
             for item in value:
                 check_storable(item, depth + 1)

@@ -282,6 +282,16 @@ async def test_a_context_that_is_too_long_fails_and_teaches_nothing(
     assert worker.attempts.answer_loop.models.learned.contexts == {}
 
 
+async def test_a_request_that_can_not_be_read_again_fails_at_once(
+    database: Database, limits: Limits, user: UserId, worker: Worker, database_url: str
+) -> None:
+    turn = await accept_completion(database, Noted(), limits, Completion(user, "chat", asked("Hello.")))
+    execute(database_url, """UPDATE generations SET parameters = '{"messages": []}'""")
+    await worker.attempts.run(turn.generation_id)
+    outcome = execute(database_url, "SELECT status, error_code, attempt FROM generations")
+    assert outcome == [("failed", "model_rejected", 1)]
+
+
 @pytest.mark.parametrize("faults", ["fault=400", "fault=400 code=tool_use_failed"])
 async def test_no_answer_is_made_without_the_tools_that_the_request_has(
     database: Database, limits: Limits, user: UserId, worker: Worker, groq_url: str, database_url: str, faults: str

@@ -11,10 +11,17 @@ from redis import Redis
 
 from services.launcher.embedded.valkey import EmbeddedValkey
 from services.worker.app import groq_model, model_catalog
-from services.worker.models.port import ChatModel, ModelChunk, ModelMessage, ModelRequest, RetryNotice
+from services.worker.models.port import (
+    ChatModel,
+    ModelChunk,
+    ModelMessage,
+    ModelRequest,
+    RetryNotice,
+    ToolDescription,
+)
 from services.worker.models.retry import RetryingModel
 from services.worker.runtime import Worker
-from shared.errors import ModelUnavailable
+from shared.errors import ModelRejected, ModelUnavailable
 from shared.settings import Settings
 from shared.streams.names import log_key
 from tests.conftest import settings_for
@@ -201,6 +208,17 @@ async def test_a_model_thinks_as_hard_as_the_setting_says_where_it_knows_efforts
     await model.aclose()
     asked = await groq_control.requests(groq_url, containing=words, ended=3)
     assert [one["body"].get("reasoning_effort") for one in asked] == ["high", "low", None]
+
+
+async def test_a_request_that_can_not_be_written_is_rejected(
+    database_url: str, valkey: EmbeddedValkey, groq_url: str
+) -> None:
+    settings = settings_for(database_url, valkey.url, groq_url)
+    model = groq_model(settings, model_catalog(settings))
+    tool = ToolDescription("count", "Counts.", {"maximum": 2**64})
+    with pytest.raises(ModelRejected):
+        await ask_whole(model, ModelRequest("double", [ModelMessage("user", "Hello")], (tool,)))
+    await model.aclose()
 
 
 async def test_a_connection_that_is_not_accepted_in_time_is_tried_again(

@@ -163,6 +163,11 @@ async def test_an_answer_that_fails_ends_the_stream_with_an_error(client: Client
     assert (refused.status_code, refused.json()["error"]["code"]) == (502, "model_auth_failed")
 
 
+def with_bound(most: int) -> dict[str, Any]:
+    """A tool whose argument has a bound."""
+    return {"type": "function", "function": {"name": "count", "parameters": {"maximum": most}}}
+
+
 @pytest.mark.parametrize(
     ("body", "status", "param", "code"),
     [
@@ -200,6 +205,7 @@ async def test_an_answer_that_fails_ends_the_stream_with_an_error(client: Client
             "validation_failed",
         ),
         (asking("a\0"), 400, "messages.0.content", "validation_failed"),
+        (asking("a", tools=[with_bound(2**64)]), 400, "tools.0.function.parameters", "validation_failed"),
     ],
     ids=lambda value: json.dumps(value)[:60] if isinstance(value, dict) else None,
 )

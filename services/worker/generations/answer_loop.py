@@ -7,6 +7,9 @@ from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
 from functools import partial
+from typing import Final
+
+from pydantic import ValidationError
 
 from services.worker.generations.asking import WayOfAsking
 from services.worker.generations.context import Context
@@ -39,7 +42,7 @@ from services.worker.tools.port import ChatContext
 from services.worker.tools.toolset import Toolset
 from shared.background import run_together
 from shared.database.engine import Database
-from shared.errors import ModelError, ModelToolCallFailed, PromptTooLong
+from shared.errors import ModelError, ModelRejected, ModelToolCallFailed, PromptTooLong
 from shared.generations.claim import Claimed
 from shared.generations.parameters import Parameters
 from shared.ids import ChatId
@@ -48,6 +51,8 @@ from shared.telemetry.logs import get_logger
 from shared.telemetry.metrics import Metrics
 
 log = get_logger(__name__)
+
+UNREADABLE: Final = "What this request asks of the language model can't be read. Send another request."
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +118,7 @@ class AnswerLoop:
         """
         model = self.models.choose(claimed.model)
         bounds = self.models.with_fallback(model)
-        parameters = Parameters.from_row(claimed.parameters)
+        parameters = _asked_for(claimed)
 
         # 4.1 Show what is saved. What the user took back is told to no model.
         steps = load(claimed.steps)
@@ -325,6 +330,20 @@ def _leave_to_client(reply: Reply, step: Step) -> None:
     calls = [call for call in step.calls if call.by_client and call.id not in reply.transcript.tools]
     reply.write_all([call_frame(call) for call in calls])
     reply.finish_reason = "tool-calls"
+
+
+def _asked_for(claimed: Claimed) -> Parameters:
+    """What the request asks of the model.
+
+    Raises:
+        ModelRejected: the row has what can't be read. Another attempt could not read it either.
+
+    """
+    try:
+        return Parameters.from_row(claimed.parameters)
+    except ValidationError as error:
+        log.warning("parameters_unreadable", errors=error.error_count())
+        raise ModelRejected(UNREADABLE) from None
 
 
 def _of_client(parameters: Parameters) -> tuple[ToolDescription, ...]:

@@ -13,11 +13,13 @@ import orjson
 from services.worker.models.groq.body import Body
 from services.worker.models.groq.reader import AnswerReader, Chunk
 from services.worker.models.groq.refusals import failure_of_response
+from shared.errors import ModelRejected
 from shared.telemetry.logs import get_logger
 
 log = get_logger(__name__)
 
 MAX_REFUSAL_BYTES: Final = 64 * 1024
+UNSENDABLE: Final = "The request has something that can't be sent to the language model. Send other words."
 REFUSAL_WITHIN: Final = 2.0
 """Seconds to wait for the body of a refusal."""
 OPENS_IN_REASONING: Final = ("deepseek-r1", "qwq", "-thinking", "r1-1776")
@@ -60,11 +62,14 @@ class Completions:
         `is_whole`: nobody reads the answer while it comes, so that it may come at its end.
 
         Raises:
-            ModelError: the endpoint refused.
+            ModelError: the endpoint refused, or the request can't be written as JSON.
             aiohttp.ClientError: the endpoint can't be reached.
 
         """
-        body = orjson.dumps({name: value for name, value in parameters.items() if value is not None})
+        try:
+            body = orjson.dumps({name: value for name, value in parameters.items() if value is not None})
+        except TypeError as error:  # an integer of more than 64 bits, half a surrogate pair: no try would mend that
+            raise ModelRejected(UNSENDABLE) from error
         request = self._http.post(self._url, data=body, headers=self._headers, allow_redirects=False)
         response = await call.enter_async_context(request)
         if response.status != HTTPStatus.OK:
