@@ -215,8 +215,8 @@ class ContentTooLong(InvalidInput):
 
     code = "content_too_long"
 
-    def __init__(self, limit: int) -> None:
-        super().__init__(f"content: must have at most {limit} characters", field="content")
+    def __init__(self, limit: int, field: str = "content") -> None:
+        super().__init__(f"{field}: must have at most {limit} characters", field=field)
 
 
 class MemoryTooLarge(InvalidInput):

@@ -18,7 +18,7 @@ from services.worker.generations.steps import dump, new_step
 from services.worker.models.port import ToolCall
 from services.worker.runtime import Worker
 from shared.database.engine import Database, open_database
-from shared.errors import IdempotencyKeyReused, ModelNotOffered, ParameterNotSupported, TooManyGenerations
+from shared.errors import IdempotencyKeyReused, ModelNotOffered, ParameterNotSupported, TokenInvalid, TooManyGenerations
 from shared.generations.parameters import (
     ClientTool,
     GivenCall,
@@ -280,6 +280,11 @@ async def test_a_context_that_is_too_long_fails_and_teaches_nothing(
     await worker.attempts.run(turn.generation_id)
     assert execute(database_url, "SELECT status, error_code FROM generations") == [("failed", "prompt_too_long")]
     assert worker.attempts.answer_loop.models.learned.contexts == {}
+
+
+async def test_who_deleted_the_account_meanwhile_is_not_let_in(database: Database, limits: Limits) -> None:
+    with pytest.raises(TokenInvalid):
+        await accept_completion(database, Noted(), limits, Completion(UserId(2**40), "chat", asked("Hello.")))
 
 
 async def test_a_request_that_can_not_be_read_again_fails_at_once(

@@ -315,11 +315,28 @@ async def test_what_belongs_to_another_user_is_not_there(http: httpx.AsyncClient
             assert (await opened.post("/v1/responses", json=body)).status_code == 404
 
 
+def call_of(call_id: str) -> Json:
+    return {"type": "function_call", "call_id": call_id, "name": "weather", "arguments": "{}"}
+
+
+def output_of(call_id: str, output: str = "Sunny.") -> Json:
+    return {"type": "function_call_output", "call_id": call_id, "output": output}
+
+
 REFUSED = [
     ({"input": [{"role": "user", "content": [{"type": "input_image", "image_url": "x"}]}]}, "input[0].content[0].type"),
     ({"input": [{"type": "computer_call_output"}]}, "input[0].type"),
     ({"input": []}, "input"),
     ({"input": [{"role": "robot", "content": "x"}]}, "input[0].role"),
+    ({"input": [{"role": ["user"], "content": "x"}]}, "input[0].role"),
+    ({"input": [{"role": "user", "content": [{"type": ["text"], "text": "x"}]}]}, "input[0].content[0].type"),
+    ({"input": [{"type": "reasoning", "summary": []}]}, "input"),
+    ({"input": [{"role": "user", "content": "x"}, output_of("none_such")]}, "input[1].call_id"),
+    ({"input": [output_of("later"), call_of("later")]}, "input[0].call_id"),
+    ({"input": [*(call_of(f"c{number}") for number in range(129))]}, "input"),
+    ({"input": "x" * 40_000}, "input"),
+    ({"tools": [{"type": "function", "name": "f", "parameters": {"maximum": 2**64}}]}, "tools.0"),
+    ({"text": {"format": {"type": "json_schema", "schema": {"maximum": 2**64}}}}, "text.format.schema"),
     ({"tools": [{"type": "code_interpreter"}]}, "tools[0].type"),
     ({"tools": [{"type": "mcp", "server_label": "other", "server_url": "https://e.org"}]}, "tools[0].server_label"),
     ({"tool_choice": {"type": "function", "name": "none_such"}}, "tool_choice"),
@@ -345,6 +362,89 @@ async def test_what_is_not_supported_is_refused_by_name(http: httpx.AsyncClient,
     assert refused.status_code == 400, refused.text
     assert refused.json()["error"]["param"] == param
     assert refused.json()["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    "member",
+    [
+        '"tools": [{"type": "function", "name": "f", "parameters": {"maximum": 1e400}}]',
+        '"tools": [{"type": "web_search", "x": -1e400}]',
+        '"tool_choice": {"type": "function", "name": "f", "x": 1e400}',
+        '"input": [{"type": "reasoning", "x": 1e400}, {"role": "user", "content": "Hi."}]',
+    ],
+)
+async def test_a_number_without_bounds_is_refused(http: httpx.AsyncClient, member: str) -> None:
+    said = "" if member.startswith('"input"') else '"input": "Hi.", '
+    headers = {"Content-Type": "application/json"}
+    refused = await http.post("/v1/responses", content=f'{{"model": "double", {said}{member}}}', headers=headers)
+    assert (refused.status_code, refused.json()["error"]["code"]) == (400, "validation_failed"), refused.text
+
+
+async def test_calls_that_were_made_at_once_are_told_as_one_message(http: httpx.AsyncClient, groq_url: str) -> None:
+    mark = uuid4().hex
+    history = [
+        {"role": "user", "content": "Weather?"},
+        {"role": "assistant", "content": "I look."},
+        call_of("c1"),
+        {"type": "reasoning", "id": "r", "summary": []},
+        call_of("c2"),
+        {"role": "assistant", "content": "And wait."},
+        output_of("c2", "Rain."),
+        {"role": "user", "content": f"{mark} [[tokens=1]]"},
+        output_of("c1"),
+        output_of("c1", "Snow."),
+    ]
+    response = await created(http, input=history, tools=[WEATHER])
+    assert response["status"] == "completed", response
+    (request,) = await groq_control.requests(groq_url, containing=mark, ended=1)
+    told = request["body"]["messages"]
+    assert [message["role"] for message in told] == ["user", "assistant", "tool", "tool", "user"]
+    assert told[1]["content"] == "I look.\n\nAnd wait."
+    assert [call["id"] for call in told[1]["tool_calls"]] == ["c1", "c2"]
+    assert [(one["tool_call_id"], one["content"]) for one in told[2:4]] == [("c2", "Rain."), ("c1", "Snow.")]
+
+
+async def test_a_result_of_no_call_harms_no_conversation(http: httpx.AsyncClient) -> None:
+    conversation = (await http.post("/v1/conversations", json={})).json()["id"]
+    refused = await http.post("/v1/responses", json=asked(input=[output_of("none_such")], conversation=conversation))
+    error = refused.json()["error"]
+    assert (refused.status_code, error["param"]) == (400, "input[0].call_id")
+    after = await created(http, "[[tokens=1]]", conversation=conversation)
+    assert after["status"] == "completed"
+
+
+async def test_long_results_of_calls_are_taken(http: httpx.AsyncClient) -> None:
+    first = await created(http, "[[tokens=2 tool=weather query=Rome]]", tools=[WEATHER])
+    (call,) = [item for item in first["output"] if item["type"] == "function_call"]
+    output = output_of(call["call_id"], "x" * 40_000)
+    second = await created(http, input=[output], previous_response_id=first["id"], tools=[WEATHER])
+    assert second["status"] == "completed", second
+
+
+@pytest.mark.parametrize("more", [{}, {"store": False}], ids=["stored", "not stored"])
+async def test_a_repeated_request_in_a_conversation_that_has_items_gets_the_same_response(
+    http: httpx.AsyncClient, more: Json
+) -> None:
+    conversation, other = [(await http.post("/v1/conversations", json={})).json()["id"] for _ in range(2)]
+    items = [{"role": "developer", "content": "Be brief."}, {"role": "user", "content": "[[tokens=2]]"}]
+    key = {"Idempotency-Key": uuid4().hex}
+    body = asked(input=items, conversation=conversation, **more)
+    first = (await http.post("/v1/responses", json=body, headers=key)).json()
+    await created(http, "[[tokens=1]]", conversation=conversation)
+    second = (await http.post("/v1/responses", json=body, headers=key)).json()
+    assert first == second
+    elsewhere = await http.post("/v1/responses", json={**body, "conversation": other}, headers=key)
+    assert elsewhere.json()["error"]["code"] == "idempotency_key_reused"
+
+
+async def test_a_plain_request_is_repeated_after_its_conversation_got_items(http: httpx.AsyncClient) -> None:
+    first = await created(http, "[[tokens=1]]")
+    key = {"Idempotency-Key": uuid4().hex}
+    body = asked("[[tokens=2]]", conversation=first["conversation"]["id"])
+    second = (await http.post("/v1/responses", json=body, headers=key)).json()
+    items = [{"role": "developer", "content": "Be brief."}, {"role": "user", "content": "[[tokens=1]]"}]
+    await created(http, input=items, conversation=first["conversation"]["id"])
+    assert (await http.post("/v1/responses", json=body, headers=key)).json() == second
 
 
 async def test_a_request_without_a_model_is_refused(http: httpx.AsyncClient) -> None:

@@ -452,6 +452,16 @@ async def test_a_directive_that_makes_no_sense_is_refused(model: ChatGroq, direc
         ({"messages": [{"role": "robot", "content": "x"}]}, "'messages.0'"),
         ({"messages": [{"role": "user", "content": None}]}, "'messages.0.content'"),
         ({"messages": [{"role": "tool", "tool_call_id": "nobody", "content": "x"}]}, "tool_call_id"),
+        (
+            {
+                "messages": [
+                    {"role": "assistant", "tool_calls": [{"id": "c1"}]},
+                    {"role": "assistant", "tool_calls": [{"id": "c2"}]},
+                    {"role": "tool", "tool_call_id": "c1", "content": "x"},
+                ]
+            },
+            "tool_call_id",
+        ),
         ({"model": ""}, "'model'"),
         ({"temperature": 3}, "'temperature'"),
         ({"max_tokens": 0}, "'max_tokens'"),

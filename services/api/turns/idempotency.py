@@ -21,7 +21,8 @@ def hashed_key(new: NewTurn | Edit | Regeneration | Branch | Completion) -> Key 
 
     Another chat, text, way of queueing, model or time zone is another message, and so is another version of one.
 
-    What a message does not name is not in its hash, so that the release before finds the same message.
+    What a message does not name is not in its hash, so that the release before finds the same message. The messages that are
+    told before a response are not either: they come from the conversation, which has more of them when the request is repeated.
     """
     if new.key is None:
         return None
@@ -29,8 +30,9 @@ def hashed_key(new: NewTurn | Edit | Regeneration | Branch | Completion) -> Key 
     if new.time_zone:
         named.append({"time_zone": new.time_zone})
     if new.parameters is not None:
-        named.append({"parameters": new.parameters.to_row()})
-    if not isinstance(new, Edit | Regeneration) and new.response is not None:
+        sent = new.parameters if new.response is None else new.parameters.model_copy(update={"messages": None})
+        named.append({"parameters": sent.to_row()})
+    if new.response is not None:  # which has the input
         named.append({"response": new.response})
     match new:
         case NewTurn():

@@ -28,13 +28,14 @@ from services.api.versions.tree import Node
 from shared import usage
 from shared.database.engine import Connection
 from shared.database.ownership import NOT_IN_TRASH
-from shared.database.tables import Chat, Generation, Message
+from shared.database.tables import Chat, Generation, Message, User
 from shared.errors import (
     ChatNotFound,
     CortexAIError,
     GenerationInProgress,
     QueueFull,
     QuotaExceeded,
+    TokenInvalid,
     TooManyGenerations,
 )
 from shared.ids import ChatId, GenerationId, MessageId, UserId, new_generation_id
@@ -221,9 +222,20 @@ async def open_turn(
 
 
 async def add_hidden_chat(db: Connection, user_id: UserId) -> ChatId:
-    """A chat for one answer, which no list has. It has a title, so that none is made for it."""
-    hidden = insert(Chat).values(user_id=user_id, title="", title_by="user", is_temporary=True, is_hidden=True)
-    return ChatId((await db.execute(hidden.returning(Chat.id))).scalar_one())
+    """A chat for one answer, which no list has. It has a title, so that none is made for it.
+
+    Raises:
+        TokenInvalid: the account was deleted after its request was let in.
+
+    """
+    made_of = select(User.id, literal(""), literal("user"), literal(value=True), literal(value=True))
+    hidden = insert(Chat).from_select(
+        ["user_id", "title", "title_by", "is_temporary", "is_hidden"], made_of.where(User.id == user_id)
+    )
+    chat_id = (await db.execute(hidden.returning(Chat.id))).scalar_one_or_none()
+    if chat_id is None:
+        raise TokenInvalid
+    return ChatId(chat_id)
 
 
 async def open_reply(db: Connection, new: Regeneration, question: Node, key: Key | None, bounds: Bounds) -> Turn | None:

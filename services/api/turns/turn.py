@@ -111,7 +111,8 @@ class Branch:
 class Completion:
     """A request that brings its whole context along, in its `parameters`. A hidden chat of its own has it, with an empty message.
 
-    `kind` is the door's word for such requests: a key that was used for one kind is used for another. The rest is as in NewTurn.
+    `kind` is the door's word for such requests, with the conversation that is told before, if any: a key that was used for one
+    kind is used for another. The rest is as in NewTurn.
     """
 
     first_status: ClassVar[GenerationStatus] = GenerationStatus.QUEUED

@@ -152,9 +152,10 @@ def _check_messages(messages: object) -> None:
         if not isinstance(message, dict) or message.get("role") not in ROLES:
             raise RequestInvalid(f"'messages.{at}' : discriminator property 'role' has invalid value")
         if message["role"] == "tool" and message.get("tool_call_id") not in called:
-            raise RequestInvalid(f"'messages.{at}.tool_call_id' : does not answer a tool call before it")
+            raise RequestInvalid(f"'messages.{at}.tool_call_id' : does not answer a tool call right before it")
         calls = message.get("tool_calls") or ()
-        called.update(call["id"] for call in calls)
+        if message["role"] != "tool":
+            called = {call["id"] for call in calls}
         _check_content(at, message.get("content"), optional=message["role"] == "assistant" and bool(calls))
 
 

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 from pydantic import ValidationError
 
 from services.api.doors.openai.responses import queries
-from services.api.doors.openai.responses.context import messages_of
+from services.api.doors.openai.responses.context import in_order, messages_of
 from services.api.doors.openai.responses.ids import chat_of, generation_of
 from services.api.doors.openai.responses.input_items import GivenInput, read_input
 from services.api.doors.openai.responses.objects import ResponseRow, user_item
@@ -20,8 +20,8 @@ from services.api.turns.limits import check_message, check_parameters
 from services.api.turns.new_versions import accept_branch
 from services.api.turns.turn import Branch, Completion, NewTurn, Turn
 from shared.database.engine import Database
-from shared.errors import CortexAIError, InvalidInput, ParameterNotSupported, ResponseNotFound, TooBusy
-from shared.generations.parameters import MAX_MESSAGES, MAX_TEXT_CHARS, Parameters
+from shared.errors import ContentTooLong, CortexAIError, InvalidInput, ParameterNotSupported, ResponseNotFound, TooBusy
+from shared.generations.parameters import MAX_CALLS, MAX_MESSAGES, MAX_TEXT_CHARS, GivenMessage, Parameters
 from shared.ids import ChatId, UserId
 from shared.jobs.sender import JobSender
 from shared.protocol.feed_events import chat_created, chat_deleted
@@ -65,26 +65,32 @@ async def ask(
     """
     with _refusing():
         parameters = body.parameters()
-    check_message(given.text, body.model, limits)
+    if len(given.text) > limits.message_chars:
+        raise ContentTooLong(limits.message_chars, "input")
+    check_message("", body.model, limits)
     _check(parameters, body.model, limits)
+    if not given.messages:
+        raise InvalidInput("input: must have something that the model can be told", field="input")
     place = await _find_place(database, user_id, body, given)
     if place.path is not None:
-        told = [*messages_of(place.path), *given.messages]
-        if len(told) > MAX_MESSAGES or sum(len(message.content) for message in told) > MAX_TEXT_CHARS:
-            raise InvalidInput("input: with what came before, it is too long", field="input")
-        parameters = parameters.model_copy(update={"messages": tuple(told)})
+        told = _told(place.path, given)
+        with _refusing():
+            parameters = Parameters.model_validate({**dict(parameters), "messages": told})
+    # Other doors show the conversation too: there, results of calls stand for what the user says.
+    content = given.text or given.results[: limits.message_chars]
     # A hidden chat's message has no text.
     items = given.items if given.items is not None or body.is_stored else [user_item(given.text)]
     response = {"asked": body.told(), **({"input": items} if items is not None else {})}
     if not body.is_stored:
-        completion = Completion(user_id, KIND, parameters, body.model, key, response)
+        kind = KIND if place.chat_id is None else f"{KIND} in {place.chat_id}"
+        completion = Completion(user_id, kind, parameters, body.model, key, response)
         return await accept_completion(database, jobs, limits, completion)
     if place.previous is not None:
         branch = Branch(
             user_id,
             place.previous.chat_id,
             place.previous.assistant_message_id,
-            given.text,
+            content,
             model=body.model,
             key=key,
             parameters=parameters,
@@ -94,7 +100,7 @@ async def ask(
     chat_id, is_new = place.chat_id, False
     if chat_id is None:
         chat_id, is_new = await _new_chat(database, streams, user_id, key)
-    turn = NewTurn(user_id, chat_id, given.text, model=body.model, key=key, parameters=parameters, response=response)
+    turn = NewTurn(user_id, chat_id, content, model=body.model, key=key, parameters=parameters, response=response)
     try:
         return await accept(database, streams, jobs, metrics, limits, turn)
     except CortexAIError:
@@ -104,6 +110,27 @@ async def ask(
             if is_deleted:
                 streams.feed.tell(user_id, chat_deleted(chat_id))
         raise
+
+
+def _told(path: Sequence[ResponseRow], given: GivenInput) -> list[GivenMessage]:
+    """What the model is told: what was said in these turns, and the input.
+
+    Raises:
+        InvalidInput: that is too long, or the input has a result of a call that nobody made.
+
+    """
+    before = messages_of(path)
+    made = {call.id for message in before for call in message.calls}
+    for call_id, field in given.awaited.items():
+        if call_id not in made:
+            raise InvalidInput(f"{field}: must name a call that was made before", field=field)
+    told = [*before, *given.messages]
+    if len(told) > MAX_MESSAGES or sum(len(message.content) for message in told) > MAX_TEXT_CHARS:
+        raise InvalidInput("input: with what came before, it is too long", field="input")
+    try:
+        return in_order(told)
+    except ValidationError as error:
+        raise InvalidInput(f"input: must have at most {MAX_CALLS} calls at once", field="input") from error
 
 
 def read(body: NewResponse) -> GivenInput:

@@ -23,3 +23,27 @@ def messages_of(path: Iterable[ResponseRow]) -> list[GivenMessage]:
         if row.content or calls:
             told.append(GivenMessage(role="assistant", content=row.content, calls=calls))
     return told
+
+
+def in_order(messages: Iterable[GivenMessage]) -> list[GivenMessage]:
+    """The messages as models take them: calls of one answer are one message, and their results stand right behind.
+
+    A result of a call that is not there is left out: with it, no model would take the conversation any more. Of two results of
+    one call, the later one is told.
+    """
+    groups: list[list[GivenMessage]] = []
+    of_call: dict[str, list[GivenMessage]] = {}
+    for message in messages:
+        if message.role == "tool":
+            if (group := of_call.get(message.call_id)) is not None:
+                group[:] = [*(one for one in group if one.call_id != message.call_id), message]
+            continue
+        last = groups[-1] if groups else []
+        if message.role == "assistant" and len(last) == 1 and last[0].role == "assistant":
+            content = "\n\n".join(each.content for each in (*last, message) if each.content)
+            last[0] = GivenMessage(role="assistant", content=content, calls=(*last[0].calls, *message.calls))
+        else:
+            last = [message]
+            groups.append(last)
+        of_call |= {call.id: last for call in message.calls}
+    return [message for group in groups for message in group]

@@ -22,6 +22,9 @@ _PASSED_OVER: Final = frozenset({"reasoning", "web_search_call", "mcp_list_tools
 class GivenInput(NamedTuple):
     """A request's input. `text` is what the user says, "" where nothing is said.
 
+    `results` is what the results of calls say. `awaited` are the calls that results are of and that the input itself does not
+    have, with the members that name them.
+
     `items` are all of it, to be told again; None where the user's message has all of it. `messages` are for the model.
     `decisions` are answers to requests for approval: then the input is about these alone, whatever stands before them.
     """
@@ -30,6 +33,8 @@ class GivenInput(NamedTuple):
     items: list[Json] | None
     messages: tuple[GivenMessage, ...]
     decisions: dict[OperationId, bool]
+    results: str
+    awaited: dict[str, str]
 
     @property
     def is_plain(self) -> bool:
@@ -54,6 +59,8 @@ def read_input(given: str | Sequence[Any], field: str = "input") -> GivenInput:
     items: list[Json] = []
     messages: list[GivenMessage] = []
     decisions: dict[OperationId, bool] = {}
+    called: set[str] = set()
+    awaited: dict[str, str] = {}
     for number, item in enumerate(given):
         at = f"{field}[{number}]"
         if not isinstance(item, dict):
@@ -65,12 +72,17 @@ def read_input(given: str | Sequence[Any], field: str = "input") -> GivenInput:
         read, told = _read_item(kind, item, at)
         items.append(read)
         messages += told
+        for message in told:
+            called.update(call.id for call in message.calls)
+            if message.role == "tool" and message.call_id not in called:
+                awaited.setdefault(message.call_id, f"{at}.call_id")
     if decisions and not (isinstance(given[-1], dict) and given[-1].get("type") == "mcp_approval_response"):
         raise ParameterNotSupported(field, "nothing may come behind answers to requests for approval")
     said = [message.content for message in messages if message.role == "user"]
     is_plain = len(items) == 1 and len(said) == 1 and len(messages) == 1
-    text = said[-1] if said else "\n\n".join(one.content for one in messages if one.role == "tool")
-    return GivenInput(text, None if is_plain else items, tuple(messages), decisions)
+    text = said[-1] if said else ""
+    results = "\n\n".join(one.content for one in messages if one.role == "tool")
+    return GivenInput(text, None if is_plain else items, tuple(messages), decisions, results, awaited)
 
 
 def _read_decision(item: Json, at: str) -> dict[OperationId, bool]:
@@ -122,7 +134,7 @@ def _read_item(kind: object, item: Json, at: str) -> tuple[Json, list[GivenMessa
 
 def _read_message(item: Json, at: str) -> tuple[Json, list[GivenMessage]]:
     role = item.get("role")
-    if role not in ROLES:
+    if not isinstance(role, str) or role not in ROLES:
         raise InvalidInput(f"{at}.role: must be one of {', '.join(sorted(ROLES))}", field=f"{at}.role")
     content = _content_of(item.get("content"), f"{at}.content")
     kind = "output_text" if role == "assistant" else "input_text"
@@ -155,7 +167,7 @@ def _content_of(content: object, at: str) -> str:
     for number, part in enumerate(content):
         where = f"{at}[{number}]"
         kind = part.get("type") if isinstance(part, dict) else None
-        if kind in _TEXTS:
+        if isinstance(kind, str) and kind in _TEXTS:
             texts.append(_text_of(part, "text", where))
         elif kind == "refusal":
             texts.append(_text_of(part, "refusal", where))
