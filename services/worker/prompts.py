@@ -23,7 +23,6 @@ _MEMORY: Final = (
 )
 
 # What stands in a conversation where something is missing. In brackets, since the model reads it between what was said.
-BROKEN_OFF: Final = "[This answer was broken off here.]"
 NOT_ANSWERED: Final = "[The message above got no answer.]"
 CUT: Final = "[The rest of this message is left out: it is too long.]"
 SUMMARIZED_QUESTION: Final = "[The record has the message to which this is the answer.]"

@@ -2,13 +2,16 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Self, cast
+from typing import Final, Self, cast
 
 from shared.errors import CortexAIError
 from shared.protocol import frames
 from shared.protocol.frames import ErrorData, FinishReason, Frame
 from shared.states import GenerationStatus
 from shared.token_usage import TokenUsage
+
+BROKEN_OFF: Final = "[This answer was broken off here.]"
+"""What models are told behind an answer that failed or was stopped."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -192,6 +192,17 @@ async def without_forgotten(db: Connection, shared: Iterable[SharedFact]) -> lis
     ]
 
 
+_TAKEN_BACK: Final = select(MemoryFact.forgotten_position, MemoryFact.value, MemoryFact.quote).where(
+    MemoryFact.chat_id == bindparam("chat"), MemoryFact.forgotten_at.is_not(None), MemoryFact.replaced_by.is_(None)
+)
+
+
+async def read_taken_back(db: Connection, chat_id: ChatId) -> list[tuple[int, str]]:
+    """What the user took back in a chat, each with the position up to which its messages are told without this."""
+    found = await db.execute(_TAKEN_BACK, {"chat": chat_id})
+    return [(row.forgotten_position or 0, row.value or row.quote) for row in found if row.value or row.quote]
+
+
 async def read_masks(db: Connection, chat_ids: Collection[int]) -> dict[int, Mask]:
     """What masks the texts of each of these chats, for the chats that were asked to forget something."""
     values: dict[int, list[str]] = {}

@@ -7,8 +7,8 @@ from uuid import uuid4
 import pytest
 from redis import Redis
 
-from services.worker.prompts import BROKEN_OFF
 from services.worker.runtime import Worker
+from shared.generations.outcome import BROKEN_OFF
 from shared.settings import Settings
 from shared.streams.names import log_key
 from tests.doubles import groq_control

@@ -6,8 +6,8 @@ from uuid import UUID, uuid4
 
 import httpx
 
-from services.worker.prompts import BROKEN_OFF
 from services.worker.runtime import Worker
+from shared.generations.outcome import BROKEN_OFF
 from shared.ids import GenerationId
 from tests.doubles import groq_control
 from tests.support.clients import Client, numbered, text_of, types_of

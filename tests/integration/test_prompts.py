@@ -10,8 +10,8 @@ import httpx
 import pytest
 
 from services.launcher.embedded.valkey import EmbeddedValkey
-from services.worker.prompts import BROKEN_OFF
 from services.worker.runtime import Worker
+from shared.generations.outcome import BROKEN_OFF
 from shared.ids import GenerationId
 from shared.settings import Settings
 from tests.conftest import settings_for

@@ -10,12 +10,14 @@ import httpx
 import pytest
 from redis import Redis
 
+from shared.generations.outcome import BROKEN_OFF
 from tests.conftest import NewSystem
 from tests.doubles import groq_control
 from tests.support.api_keys import by_key, made_key
 from tests.support.clients import NO_TLS, Client, numbered
 from tests.support.openai_events import Json, ResponseReader
 from tests.support.system import System, eventually
+from tests.support.turns import execute
 
 OPENING = ["response.created", "response.in_progress", "response.output_item.added", "response.content_part.added"]
 CLOSING = [
@@ -411,6 +413,52 @@ async def test_a_result_of_no_call_harms_no_conversation(http: httpx.AsyncClient
     assert (refused.status_code, error["param"]) == (400, "input[0].call_id")
     after = await created(http, "[[tokens=1]]", conversation=conversation)
     assert after["status"] == "completed"
+
+
+@pytest.mark.parametrize("store", [True, False])
+async def test_what_the_user_took_back_is_told_no_more(
+    http: httpx.AsyncClient, system: System, groq_url: str, store: bool
+) -> None:
+    mark = uuid4().hex
+    items = [
+        {"role": "developer", "content": "Be brief."},
+        {**call_of("c"), "arguments": '{"query": "Fernhill", "code": 90210}'},
+        output_of("c", "Fernhill, 90210: sunny."),
+        {"role": "user", "content": "I live in Fernhill. [[tokens=1]]"},
+    ]
+    first = await created(http, input=items, tools=[WEATHER])
+    chat = int(first["conversation"]["id"].removeprefix("conv_"))
+    forgotten = """INSERT INTO memory_facts (user_id, chat_id, position, kind, value, text, source, forgotten_at,
+        forgotten_position, forgotten_by) SELECT user_id, id, 1, 'identity', %s, 'x', 'user', now(), 1, 'user'
+        FROM chats WHERE id = %s"""
+    for value in ("Fernhill", "90210"):
+        execute(system.database_url or system.env["DATABASE_URL"], forgotten, value, chat)
+    said = f"Fernhill {mark} [[tokens=1]]"
+    await created(http, said, previous_response_id=first["id"], tools=[WEATHER], store=store)
+    (request,) = await groq_control.requests(groq_url, containing=mark, ended=1)
+    told = request["body"]["messages"]
+    assert [one["content"] for one in told if one["content"]] == [
+        "Be brief.",
+        "[forgotten], [forgotten]: sunny.",
+        "I live in [forgotten]. [[tokens=1]]",
+        numbered(1),
+        said,
+    ]
+    assert told[1]["tool_calls"][0]["function"]["arguments"] == "{}"
+
+
+async def test_an_answer_that_was_stopped_is_told_as_one(http: httpx.AsyncClient, groq_url: str) -> None:
+    mark, gate = uuid4().hex, uuid4().hex
+    said = f"[[tokens=50 hold={gate} after=10]]"
+    reader = ResponseReader(http)
+    await reader.ask(
+        asked(input=[{"role": "developer", "content": "Be brief."}, {"role": "user", "content": said}]), until=20
+    )
+    stopped = (await http.post(f"/v1/responses/{reader.id}/cancel")).json()
+    await groq_control.release(groq_url, gate)
+    await created(http, f"{mark} [[tokens=1]]", previous_response_id=reader.id)
+    (request,) = await groq_control.requests(groq_url, containing=mark, ended=1)
+    assert request["body"]["messages"][2]["content"] == f"{text_of(stopped)}\n\n{BROKEN_OFF}"
 
 
 async def test_long_results_of_calls_are_taken(http: httpx.AsyncClient) -> None:

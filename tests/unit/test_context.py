@@ -27,6 +27,7 @@ from services.worker.models.port import ModelMessage
 from services.worker.models.tokens import LARGE, SMALL, Vocabulary, count_text, count_tokens
 from services.worker.prompts import Page, Today
 from services.worker.tools.port import Source, ToolFailure, ToolResult
+from shared.generations.outcome import BROKEN_OFF
 from shared.memory.chat_memory import ChatMemory
 from shared.memory.facts import KINDS
 from shared.states import MessageStatus
@@ -323,7 +324,7 @@ def test_a_question_that_is_asked_again_after_a_failure_is_told_once() -> None:
 
 def test_an_answer_that_failed_or_was_stopped_is_kept_and_marked() -> None:
     for status in ("failed", "cancelled"):
-        assert read_message("assistant", "It is", status).content == f"It is\n\n{prompts.BROKEN_OFF}"
+        assert read_message("assistant", "It is", status).content == f"It is\n\n{BROKEN_OFF}"
     assert read_message("assistant", "It is so.", "completed").content == "It is so."
 
 

@@ -10,10 +10,11 @@ from sqlalchemy import BigInteger, bindparam, func, select
 from services.worker.generations.steps import found_pages, load
 from services.worker.look_up.port import FoundMessage
 from services.worker.models.port import ModelMessage
-from services.worker.prompts import BROKEN_OFF, Page
+from services.worker.prompts import Page
 from shared.database.engine import Connection
 from shared.database.tables import Generation, Message
 from shared.generations.claim import Claimed
+from shared.generations.outcome import BROKEN_OFF
 from shared.memory.chat_memory import ChatMemory, read_memory
 from shared.memory.masking import Mask
 from shared.states import MessageStatus

@@ -1,5 +1,6 @@
 """From a request for a response to a turn: where its message goes, and what the model is told besides."""
 
+import asyncio
 import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -11,7 +12,7 @@ from services.api.doors.openai.responses import queries
 from services.api.doors.openai.responses.context import in_order, messages_of
 from services.api.doors.openai.responses.ids import chat_of, generation_of
 from services.api.doors.openai.responses.input_items import GivenInput, read_input
-from services.api.doors.openai.responses.objects import ResponseRow, user_item
+from services.api.doors.openai.responses.objects import PlacedTurn, ResponseRow, user_item
 from services.api.doors.openai.responses.schemas import NewResponse
 from services.api.limits import Limits
 from services.api.turns.accept import accept
@@ -24,6 +25,7 @@ from shared.errors import ContentTooLong, CortexAIError, InvalidInput, Parameter
 from shared.generations.parameters import MAX_CALLS, MAX_MESSAGES, MAX_TEXT_CHARS, GivenMessage, Parameters
 from shared.ids import ChatId, UserId
 from shared.jobs.sender import JobSender
+from shared.memory.chat_memory import read_taken_back
 from shared.protocol.feed_events import chat_created, chat_deleted
 from shared.streams.redis import Streams
 from shared.telemetry.metrics import Metrics
@@ -37,11 +39,13 @@ class _Place(NamedTuple):
     """Where a message goes: behind the response `previous`, else at the end of `chat_id`; into a new chat where both are None.
 
     `path` are the turns before it, where the model is told them by the request; None where the worker tells it the chat.
+    `taken_back` is what the user took back in them.
     """
 
     chat_id: ChatId | None = None
     previous: ResponseRow | None = None
-    path: Sequence[ResponseRow] | None = None
+    path: Sequence[PlacedTurn] | None = None
+    taken_back: Sequence[tuple[int, str]] = ()
 
 
 async def ask(
@@ -72,10 +76,7 @@ async def ask(
     if not given.messages:
         raise InvalidInput("input: must have something that the model can be told", field="input")
     place = await _find_place(database, user_id, body, given)
-    if place.path is not None:
-        told = _told(place.path, given)
-        with _refusing():
-            parameters = Parameters.model_validate({**dict(parameters), "messages": told})
+    parameters = await _with_context(parameters, place, given)
     # Other doors show the conversation too: there, results of calls stand for what the user says.
     content = given.text or given.results[: limits.message_chars]
     # A hidden chat's message has no text.
@@ -112,14 +113,26 @@ async def ask(
         raise
 
 
-def _told(path: Sequence[ResponseRow], given: GivenInput) -> list[GivenMessage]:
+async def _with_context(parameters: Parameters, place: _Place, given: GivenInput) -> Parameters:
+    """The parameters with all that the model is told, where the request has to tell it. Raises as `_told`."""
+    if place.path is None:
+        return parameters
+    if place.taken_back:  # to mask long texts takes a while
+        told = await asyncio.to_thread(_told, place.path, place.taken_back, given)
+    else:
+        told = _told(place.path, (), given)
+    with _refusing():
+        return Parameters.model_validate({**dict(parameters), "messages": told})
+
+
+def _told(path: Sequence[PlacedTurn], taken_back: Sequence[tuple[int, str]], given: GivenInput) -> list[GivenMessage]:
     """What the model is told: what was said in these turns, and the input.
 
     Raises:
         InvalidInput: that is too long, or the input has a result of a call that nobody made.
 
     """
-    before = messages_of(path)
+    before = messages_of(path, taken_back)
     made = {call.id for message in before for call in message.calls}
     for call_id, field in given.awaited.items():
         if call_id not in made:
@@ -192,7 +205,8 @@ async def _find_place(database: Database, user_id: UserId, body: NewResponse, gi
         if not is_rich:
             return _Place(chat_id, previous)
         path = await queries.list_path(db, chat_id, previous.assistant_message_id if previous else None)
-    return _Place(chat_id, previous, path)
+        taken_back = await read_taken_back(db, chat_id)
+    return _Place(chat_id, previous, path, taken_back)
 
 
 async def _new_chat(database: Database, streams: Streams, user_id: UserId, key: str | None) -> tuple[ChatId, bool]:

@@ -1,28 +1,70 @@
 """The turns before a request as messages for the model, where the request has to tell them. Pure."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from services.api.doors.openai.responses.input_items import read_input
-from services.api.doors.openai.responses.objects import ResponseRow
+from services.api.doors.openai.responses.objects import PlacedTurn
+from shared.generations.outcome import BROKEN_OFF
 from shared.generations.parameters import GivenCall, GivenMessage
+from shared.memory.masking import Mask
 from shared.protocol.message_parts import plain_parts
+from shared.states import GenerationStatus
 
 
-def messages_of(path: Iterable[ResponseRow]) -> list[GivenMessage]:
-    """What was said in these turns, with the calls that clients were asked to make. An answer that said nothing is left out."""
+def messages_of(path: Iterable[PlacedTurn], taken_back: Collection[tuple[int, str]] = ()) -> list[GivenMessage]:
+    """What was said in these turns, with the calls that clients were asked to make. An answer that said nothing is left out.
+
+    `taken_back` is what the user took back, with the positions up to which it is masked. An answer that is not whole says so.
+    """
     told: list[GivenMessage] = []
-    for row in path:
+    for row, asked_at, replied_at in path:
         given = (row.response or {}).get("input")
-        told += read_input(row.question if given is None else given).messages if given or row.question else ()
+        read = read_input(row.question if given is None else given).messages if given or row.question else ()
+        told += _masked(read, asked_at, taken_back)
         calls = tuple(
             GivenCall(id=part["toolCallId"], name=part["toolName"], arguments=json.dumps(part["input"]))
             for part in row.parts or plain_parts(row.content)
             if part["type"] == "dynamic-tool" and not part.get("providerExecuted", True)
         )
-        if row.content or calls:
-            told.append(GivenMessage(role="assistant", content=row.content, calls=calls))
+        content = row.content
+        if content and row.status != GenerationStatus.COMPLETED:
+            content = f"{content}\n\n{BROKEN_OFF}"
+        if content or calls:
+            told += _masked([GivenMessage(role="assistant", content=content, calls=calls)], replied_at, taken_back)
     return told
+
+
+def _masked(
+    messages: Iterable[GivenMessage], position: int, taken_back: Collection[tuple[int, str]]
+) -> Iterable[GivenMessage]:
+    """The messages of this position without what the user took back later than it was said."""
+    values = [value for until, value in taken_back if until >= position]
+    if not values:
+        return messages
+    mask = Mask(values)
+    return [
+        message.model_copy(
+            update={
+                "content": mask(message.content),
+                "calls": tuple(
+                    call.model_copy(update={"arguments": _masked_arguments(call.arguments, mask)})
+                    for call in message.calls
+                ),
+            }
+        )
+        for message in messages
+    ]
+
+
+def _masked_arguments(arguments: str, mask: Mask) -> str:
+    """The arguments without what `mask` masks; none where they are no JSON then, as where a number is masked."""
+    masked = mask(arguments)
+    try:
+        json.loads(masked)
+    except ValueError:
+        return "{}"
+    return masked
 
 
 def in_order(messages: Iterable[GivenMessage]) -> list[GivenMessage]:

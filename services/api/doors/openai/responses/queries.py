@@ -8,7 +8,7 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import aliased
 
 from services.api.doors.openai.responses.events import Json
-from services.api.doors.openai.responses.objects import ResponseRow, ended_output, input_items
+from services.api.doors.openai.responses.objects import PlacedTurn, ResponseRow, ended_output, input_items
 from services.api.message_pages import Place, page_of
 from services.api.versions.queries import DeletedTurn, delete_turn, lock_chat, read_tree
 from shared.database.engine import Connection
@@ -230,7 +230,7 @@ async def find_position(db: Connection, user_id: UserId, chat_id: ChatId, messag
     return (await db.execute(statement)).scalar_one_or_none()
 
 
-async def list_path(db: Connection, chat_id: ChatId, reply_id: MessageId | None) -> list[ResponseRow]:
+async def list_path(db: Connection, chat_id: ChatId, reply_id: MessageId | None) -> list[PlacedTurn]:
     """The turns from a chat's beginning to a reply, or along the active path; the last MAX_TURNS of them.
 
     The chat is known to be the user's.
@@ -239,8 +239,9 @@ async def list_path(db: Connection, chat_id: ChatId, reply_id: MessageId | None)
     node = tree.find(reply_id) if reply_id is not None else None
     positions = tree.path_to(node.position) if node else [each.position for each in tree.active()]
     replies = [tree.nodes[position].id for position in positions if not tree.nodes[position].is_user][-MAX_TURNS:]
-    statement = _responses(Message.id.in_(replies)).order_by(Message.position)
-    return [ResponseRow._make(row) for row in await db.execute(statement)]
+    places = (_Question.position, Message.position)
+    statement = _responses(Message.id.in_(replies)).add_columns(*places).order_by(Message.position)
+    return [PlacedTurn(ResponseRow._make(row[:-2]), *row[-2:]) for row in await db.execute(statement)]
 
 
 async def has_rich_input(db: Connection, chat_id: ChatId) -> bool:
