@@ -7,7 +7,6 @@ from typing import Annotated, Any, Final, Literal, NamedTuple, cast
 from fastapi import Depends, Request
 from fastapi.routing import iter_route_contexts
 from fastapi.security import APIKeyQuery, OAuth2PasswordBearer
-from starlette.datastructures import Headers
 from starlette.routing import BaseRoute
 from starlette.types import Scope
 
@@ -159,10 +158,10 @@ class TakesStreamSlot:
     """A dependency of a route that streams: one of the streams that a user may have open, until the response has ended.
 
     It is taken before the route does anything, so that a message whose answer can't be streamed is not accepted.
-    `is_needed` tells by a request's headers whether the response is a stream.
+    `is_needed` tells by a request, whose body was read by now, whether the response is waited for.
     """
 
-    is_needed: Callable[[Headers], bool] = lambda _headers: True
+    is_needed: Callable[[Request], bool] = lambda _request: True
 
     async def __call__(self, request: Request) -> AsyncIterator[None]:
         """Hold the slot.
@@ -171,7 +170,7 @@ class TakesStreamSlot:
             TooManyStreams: the user, or the network, has as many streams as it may.
 
         """
-        if not self.is_needed(request.headers):
+        if not self.is_needed(request):
             yield
             return
         slots: StreamSlots = request.state.resources.stream_slots

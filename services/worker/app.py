@@ -291,7 +291,7 @@ def _outbox(settings: Settings, database: Database, jobs: JobSender) -> Outbox:
             "invite": timedelta(days=settings.invite_days),
         },
         lease=timedelta(seconds=settings.smtp_timeout_seconds + settings.lease_seconds),
-        at_once=min(AT_ONCE, max(1, settings.worker_concurrency // 2)),
+        max_sending=min(AT_ONCE, max(1, settings.worker_concurrency // 2)),
     )
 
 

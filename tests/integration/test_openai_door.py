@@ -10,17 +10,21 @@ from uuid import UUID, uuid4
 import httpx
 import pytest
 from redis import Redis
+from sqlalchemy import Engine, event
 
+from services.api.doors.openai.responses import deciding
 from services.launcher.embedded.valkey import EmbeddedValkey
 from services.worker.runtime import Worker
-from shared.ids import GenerationId
+from shared.database.engine import open_database
+from shared.ids import GenerationId, UserId
 from shared.settings import Settings
 from shared.streams.names import log_key
 from tests.doubles import groq_control
 from tests.integration.conftest import serve
 from tests.support.clients import NO_TLS, Client, numbered
+from tests.support.operations import proposed
 from tests.support.queued import answer_queued, first_queued
-from tests.support.turns import execute
+from tests.support.turns import execute, post
 
 PATH = "/v1/chat/completions"
 WEATHER = {
@@ -206,6 +210,22 @@ def with_bound(most: int) -> dict[str, Any]:
         ),
         (asking("a\0"), 400, "messages.0.content", "validation_failed"),
         (asking("a", tools=[with_bound(2**64)]), 400, "tools.0.function.parameters", "validation_failed"),
+        (
+            asking(
+                "a",
+                messages=[
+                    {"role": "user", "content": "a"},
+                    {
+                        "role": "assistant",
+                        "tool_calls": [{"id": "1", "function": {"name": "weather", "arguments": "[1]"}}],
+                    },
+                    {"role": "tool", "content": "a", "tool_call_id": "1"},
+                ],
+            ),
+            400,
+            "messages.1.tool_calls.0.function.arguments",
+            "validation_failed",
+        ),
     ],
     ids=lambda value: json.dumps(value)[:60] if isinstance(value, dict) else None,
 )
@@ -282,6 +302,76 @@ async def test_too_many_answers_at_once_are_refused_with_a_time_to_wait(settings
             refused = await client.http.post(PATH, json=asking("c"))
             assert (refused.status_code, refused.json()["error"]["code"]) == (429, "rate_limit_exceeded")
             assert int(refused.headers["Retry-After"]) > 0
+
+
+async def test_a_look_at_a_response_takes_no_stream(settings: Settings) -> None:
+    async with (
+        serve(settings.model_copy(update={"user_max_streams": 1})) as url,
+        httpx.AsyncClient(base_url=url, verify=NO_TLS) as http,
+    ):
+        client = Client(http)
+        await client.sign_up()
+        async with streaming(client, asking("a")) as stream:
+            assert stream.status_code == 200
+            body = {"model": "double", "input": "b", "background": True}
+            made = await http.post("/v1/responses", json=body)
+            assert made.status_code == 200, made.text
+            path = f"/v1/responses/{made.json()['id']}"
+            assert (await http.get(path)).json()["status"] == "queued"
+            assert (await http.get(path, params={"stream": "false"})).status_code == 200
+            for refused in (
+                await http.get(path, params={"stream": "true"}),
+                await http.post("/v1/responses", json={**body, "stream": True}),
+            ):
+                assert refused.headers["X-Error-Code"] == "too_many_streams"
+
+
+async def test_an_answer_that_takes_too_long_is_not_asked_for_again(settings: Settings, database_url: str) -> None:
+    async with (
+        serve(settings.model_copy(update={"completion_wait_seconds": 1})) as url,
+        httpx.AsyncClient(base_url=url, verify=NO_TLS) as http,
+    ):
+        client = Client(http)
+        await client.sign_up()
+        late = await http.post(PATH, json=asking("a"))
+        assert (late.status_code, late.headers["X-Error-Code"]) == (503, "completion_timed_out")
+        assert late.headers["x-should-retry"] == "false"
+        await ended(database_url, "cancelled")
+        made = asyncio.create_task(http.post(PATH, json=asking("b"), headers={"Idempotency-Key": "b"}))
+        queued = await first_queued(database_url)
+        (await http.post(f"/api/generations/{queued}/cancel")).raise_for_status()
+        cancelled = await made
+        assert (cancelled.status_code, cancelled.headers["X-Error-Code"]) == (409, "cancelled")
+        assert cancelled.headers["x-should-retry"] == "false"
+
+
+async def test_a_row_that_is_behind_its_log_is_looked_at_more_and_more_seldom(
+    client: Client, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    posted = await post(client, "a")
+    ((user_id,),) = execute(database_url, "SELECT id FROM users")
+    database, looks = open_database(database_url, pool_size=1), list[str]()
+
+    def note(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        looks.append(statement)
+
+    monkeypatch.setattr(deciding, "PAUSED_WITHIN", 1.0)
+    event.listen(Engine, "before_cursor_execute", note)
+    try:
+        operation = await proposed(
+            database,
+            UserId(cast("int", user_id)),
+            chat_id=posted.chat_id,
+            generation_id=posted.generation_id,
+            call_id="c",
+        )
+        looks.clear()
+        assert await deciding.awaits_person(database, [operation.id])
+        looks = [statement for statement in looks if "generations" in statement]
+        assert 3 <= len(looks) <= 10
+    finally:
+        event.remove(Engine, "before_cursor_execute", note)
+        await database.dispose()
 
 
 async def test_the_models_are_those_on_offer(client: Client) -> None:

@@ -147,11 +147,13 @@ async def test_a_server_that_hangs_holds_so_many_mails_and_no_more(post: Post, s
     assert (len(server.taken), len(post.rows)) == (AT_ONCE, 3)
 
 
-@pytest.mark.parametrize(("concurrency", "at_once"), [(1, 1), (8, 4), (16, 8), (128, AT_ONCE)])
-async def test_a_server_that_hangs_leaves_half_of_the_threads_free(post: Post, concurrency: int, at_once: int) -> None:
+@pytest.mark.parametrize(("concurrency", "max_sending"), [(1, 1), (8, 4), (16, 8), (128, AT_ONCE)])
+async def test_a_server_that_hangs_leaves_half_of_the_threads_free(
+    post: Post, concurrency: int, max_sending: int
+) -> None:
     settings = post.settings.model_copy(update={"worker_concurrency": concurrency})
     async with open_worker_for(settings, post.noted) as worker:
-        assert worker.outbox.at_once == at_once
+        assert worker.outbox.max_sending == max_sending
 
 
 async def test_a_server_that_hangs_is_left_in_time_and_the_mail_tried_again(post: Post, server: MailServer) -> None:

@@ -20,6 +20,7 @@ from tests.support.system import System, eventually
 from tests.support.turns import execute
 
 OPENING = ["response.created", "response.in_progress", "response.output_item.added", "response.content_part.added"]
+WEATHER = {"type": "function", "name": "weather", "parameters": {"type": "object", "properties": {"query": {}}}}
 CLOSING = [
     "response.output_text.done",
     "response.content_part.done",
@@ -251,9 +252,6 @@ async def test_the_model_is_told_what_the_input_has(http: httpx.AsyncClient, gro
     ]
 
 
-WEATHER = {"type": "function", "name": "weather", "parameters": {"type": "object", "properties": {"query": {}}}}
-
-
 async def test_a_call_of_a_clients_tool_is_returned_and_its_output_taken(
     http: httpx.AsyncClient, groq_url: str
 ) -> None:
@@ -325,10 +323,26 @@ def output_of(call_id: str, output: str = "Sunny.") -> Json:
     return {"type": "function_call_output", "call_id": call_id, "output": output}
 
 
+CORTEXAI = {"type": "mcp", "server_label": "cortexai"}
+CALL = {"type": "function_call", "call_id": "c", "name": "weather", "arguments": "{}"}
+ANSWER = {"type": "mcp_approval_response", "approval_request_id": f"mcpr_{uuid4().hex}", "approve": True}
 REFUSED = [
     ({"input": [{"role": "user", "content": [{"type": "input_image", "image_url": "x"}]}]}, "input[0].content[0].type"),
     ({"input": [{"type": "computer_call_output"}]}, "input[0].type"),
     ({"input": []}, "input"),
+    ({"input": 5}, "input"),
+    ({"input": "a\0"}, "input"),
+    ({"input": [CALL | {"arguments": "[1]"}]}, "input[0].arguments"),
+    ({"input": [CALL | {"arguments": "{"}]}, "input[0].arguments"),
+    ({"input": [CALL | {"type": "mcp_call", "arguments": "1"}]}, "input[0].arguments"),
+    ({"input": [{"role": "user", "content": "a"}, CALL | {"name": "a b"}]}, "input[1].name"),
+    ({"input": [CALL | {"call_id": ""}]}, "input[0].call_id"),
+    ({"input": [{"role": "user", "content": "a"}, ANSWER]}, "input[0]"),
+    ({"input": [{"type": "mcp_approval_request"}, {"role": "user", "content": "a"}, ANSWER]}, "input[1]"),
+    ({"input": [ANSWER, {"role": "user", "content": "a"}]}, "input"),
+    ({"tool_choice": 5}, "tool_choice"),
+    ({"conversation": 5}, "conversation"),
+    ({"conversation": {"id": 5}}, "conversation.id"),
     ({"input": [{"role": "robot", "content": "x"}]}, "input[0].role"),
     ({"input": [{"role": ["user"], "content": "x"}]}, "input[0].role"),
     ({"input": [{"role": "user", "content": [{"type": ["text"], "text": "x"}]}]}, "input[0].content[0].type"),
@@ -341,7 +355,24 @@ REFUSED = [
     ({"text": {"format": {"type": "json_schema", "schema": {"maximum": 2**64}}}}, "text.format.schema"),
     ({"tools": [{"type": "code_interpreter"}]}, "tools[0].type"),
     ({"tools": [{"type": "mcp", "server_label": "other", "server_url": "https://e.org"}]}, "tools[0].server_label"),
+    ({"tools": [{"type": "web_search", "filters": {"allowed_domains": ["e.org"]}}]}, "tools[0].filters"),
+    ({"tools": [{"type": "web_search", "user_location": {"type": "approximate"}}]}, "tools[0].user_location"),
+    ({"tools": [{"type": "web_search", "search_context_size": "high"}]}, "tools[0].search_context_size"),
+    ({"tools": [{"type": "web_search", "wish": 1}]}, "tools[0].wish"),
+    ({"tools": [WEATHER | {"wish": 1}]}, "tools[0].wish"),
+    ({"tools": [WEATHER, {"type": "function"}]}, "tools[1].name"),
+    ({"tools": [CORTEXAI | {"require_approval": "never"}]}, "tools[0].require_approval"),
+    ({"tools": [CORTEXAI | {"require_approval": "always"}]}, "tools[0].require_approval"),
+    (
+        {"tools": [CORTEXAI | {"require_approval": {"never": {"tool_names": ["chats_delete"]}}}]},
+        "tools[0].require_approval",
+    ),
+    ({"tools": [CORTEXAI | {"authorization": "Bearer x"}]}, "tools[0].authorization"),
+    ({"tools": [CORTEXAI | {"allowed_tools": {"read_only": True}}]}, "tools[0].allowed_tools.read_only"),
     ({"tool_choice": {"type": "function", "name": "none_such"}}, "tool_choice"),
+    ({"tool_choice": "required"}, "tool_choice"),
+    ({"text": {"format": {"type": "json_schema", "name": "a"}}}, "text.format.schema"),
+    ({"text": {"format": {"type": "json_schema", "name": "a b", "schema": {}}}}, "text.format.name"),
     ({"text": {"verbosity": "low"}}, "text.verbosity"),
     ({"reasoning": {"summary": "detailed"}}, "reasoning.summary"),
     ({"reasoning": {"effort": "low"}}, "reasoning.effort"),
@@ -495,6 +526,33 @@ async def test_a_plain_request_is_repeated_after_its_conversation_got_items(http
     assert (await http.post("/v1/responses", json=body, headers=key)).json() == second
 
 
+async def test_what_asks_for_nothing_is_not_passed_on(http: httpx.AsyncClient, groq_url: str) -> None:
+    mark = uuid4().hex
+    await created(
+        http,
+        f"{mark} [[tokens=1]]",
+        presence_penalty=0,
+        frequency_penalty=0,
+        tools=[{"type": "function", "name": "bell"}],
+        tool_choice="auto",
+    )
+    *_, captured = await groq_control.requests(groq_url, containing=mark, ended=1)
+    assert not {"presence_penalty", "frequency_penalty"} & captured["body"].keys()
+    assert captured["body"]["tools"][0]["function"]["parameters"] == {"type": "object", "properties": {}}
+    await created(http, f"{mark} [[tokens=1]]", tool_choice="none", parallel_tool_calls=False)
+    *_, captured = await groq_control.requests(groq_url, containing=mark, ended=2)
+    assert not {"tool_choice", "parallel_tool_calls", "tools"} & captured["body"].keys()
+
+
+async def test_approvals_are_asked_for_as_they_happen(http: httpx.AsyncClient) -> None:
+    for tool in (
+        {"allowed_tools": ["chats_delete"], "require_approval": "always"},
+        {"allowed_tools": {"tool_names": ["current_time"]}, "require_approval": "never"},
+        {"require_approval": {"always": {"tool_names": ["chats_delete"]}, "never": {"tool_names": ["current_time"]}}},
+    ):
+        assert (await created(http, "[[tokens=1]]", tools=[CORTEXAI | tool]))["status"] == "completed"
+
+
 async def test_a_request_without_a_model_is_refused(http: httpx.AsyncClient) -> None:
     refused = await http.post("/v1/responses", json={"input": "Hi."})
     assert (refused.status_code, refused.json()["error"]["param"]) == (400, "model")
@@ -624,11 +682,45 @@ async def test_a_decision_without_a_stream_waits_for_the_end(
     assert again == answered
 
 
+async def test_a_page_of_items_may_end_at_a_request_for_approval(
+    http: httpx.AsyncClient, user: Client, groq_url: str
+) -> None:
+    _, request = await asked_to_delete(user, groq_url)
+    asked_for = (await http.post("/v1/responses", json=request)).json()
+    await http.post("/v1/responses", json=answer_to(asked_for, approve=False))
+    path = f"/v1/conversations/{asked_for['conversation']['id']}/items"
+    whole = [item["id"] for item in (await http.get(path, params={"order": "asc"})).json()["data"]]
+    assert any(item.startswith("mcpr_") for item in whole)
+    for order, expected in (("asc", whole), ("desc", whole[::-1])):
+        for number, item in enumerate(expected, 1):
+            page = await http.get(path, params={"order": order, "after": item})
+            assert [one["id"] for one in page.json()["data"]] == expected[number:]
+    unknown = await http.get(path, params={"after": f"mcpr_{uuid4().hex}"})
+    assert (unknown.status_code, unknown.json()["error"]["code"]) == (400, "cursor_invalid")
+
+
+async def test_a_decision_may_have_copies_before_it(http: httpx.AsyncClient, user: Client, groq_url: str) -> None:
+    _, request = await asked_to_delete(user, groq_url)
+    asked_for = (await http.post("/v1/responses", json=request)).json()
+    answer = answer_to(asked_for, approve=False)
+    copies = [{"role": "user", "content": request["input"]}, *asked_for["output"]]
+    answered = await http.post("/v1/responses", json={**answer, "input": [*copies, *answer["input"]]})
+    assert (answered.status_code, answered.json()["id"]) == (200, asked_for["id"]), answered.text
+
+
 async def test_what_nobody_asked_for_can_not_be_approved(http: httpx.AsyncClient) -> None:
     response = await created(http)
     answer = {"type": "mcp_approval_response", "approval_request_id": f"mcpr_{uuid4().hex}", "approve": True}
     refused = await http.post("/v1/responses", json=asked(previous_response_id=response["id"]) | {"input": [answer]})
     assert (refused.status_code, refused.json()["error"]["code"]) == (409, "approval_not_pending")
+
+
+async def test_a_conversation_without_a_users_text_has_no_title_yet(http: httpx.AsyncClient, user: Client) -> None:
+    first = await created(http, input=[{"role": "system", "content": "Begin [[tokens=1]]"}])
+    assert [chat["title"] for chat in (await user.http.get("/api/chats")).json()] == [None]
+    await created(http, "Two [[tokens=1]]", previous_response_id=first["id"])
+    (chat,) = (await user.http.get("/api/chats")).json()
+    assert chat["title"]
 
 
 async def test_our_own_tools_are_on_offer_where_they_are_asked_for(http: httpx.AsyncClient, groq_url: str) -> None:

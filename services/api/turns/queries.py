@@ -98,7 +98,10 @@ def _open_turn(*, is_asked_anew: bool) -> Any:  # noqa: ANN401 - likewise
             last_message_at=func.now(),
             updated_at=func.now(),
             title=func.coalesce(Chat.title, bindparam("first_title")),
-            title_by=case((Chat.title.is_(None), "message"), else_=Chat.title_by),
+            title_by=case(
+                (Chat.title.is_(None) & bindparam("first_title", type_=Text).is_not(None), "message"),
+                else_=Chat.title_by,
+            ),
         )
         .returning(Chat.id, Chat.user_id, Chat.last_position, slot.c.slot, Chat.title, Chat.title_by)
         .cte("chat")
@@ -215,7 +218,7 @@ async def open_turn(
             names the constraint, one of ACCEPTED_AT_ONCE.
 
     """
-    said = {"content": new.content, "first_title": title_of(new.content), "named": new.client_id}
+    said = {"content": new.content, "first_title": title_of(new.content) or None, "named": new.client_id}
     values = {**said, **_values_of(new, key, bounds)}
     row = (await db.execute(OPEN_TURN, values)).one_or_none()
     return _turn(row, new.content) if row else None

@@ -73,8 +73,8 @@ class Outbox:
     """Sends the mails that wait.
 
     `public_url` is the page's address; None where nothing is really sent, so that no links are made. `lifetimes` is how long
-    links are good. `lease` is how long nobody else tries a mail that somebody tries: longer than a try takes. `at_once`: how many
-    mails are sent at a time.
+    links are good. `lease` is how long nobody else tries a mail that somebody tries: longer than a try takes. `max_sending`: how
+    many mails are sent at a time.
     """
 
     database: Database
@@ -83,12 +83,12 @@ class Outbox:
     public_url: str | None
     lifetimes: dict[LinkPurpose, timedelta]
     lease: timedelta
-    at_once: int = AT_ONCE
+    max_sending: int = AT_ONCE
     _sending: set[int] = field(default_factory=set)
 
     async def send(self, mail_id: int) -> None:
         """Try to send a mail. Returns at once where somebody else does, or the mail is gone, or too many are being sent."""
-        if mail_id in self._sending or len(self._sending) >= self.at_once:
+        if mail_id in self._sending or len(self._sending) >= self.max_sending:
             return
         self._sending.add(mail_id)
         try:

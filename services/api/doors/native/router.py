@@ -39,7 +39,7 @@ _SSE: Final[dict[int | str, dict[str, Any]]] = {
     429: {"description": "too_many_streams"},
     503: {"description": "database_unavailable, streams_unavailable"},
 }
-_SLOT: Final = Depends(TakesStreamSlot(lambda headers: not wants_json(headers)))
+_SLOT: Final = Depends(TakesStreamSlot(lambda request: not wants_json(request.headers)))
 _TURN: Final[dict[int | str, dict[str, Any]]] = _SSE | {
     202: {"model": Accepted, "description": "With `Prefer: respond-async` or `Accept: application/json`."},
     404: {"description": "chat_not_found"},

@@ -2,14 +2,20 @@
 
 from typing import Any, Final
 
-from fastapi.exceptions import RequestValidationError
-
+from services.api.doors.openai.given import (
+    CHOICES,
+    client_tool,
+    insist_on_object,
+    insist_on_schema,
+    invalid,
+    read_choice,
+    read_penalty,
+)
 from services.api.doors.openai.schemas import ChatCompletion, Message, ToolCall
 from shared.errors import ParameterNotSupported, PartNotSupported
 from shared.generations import parameters as given
 from shared.generations.parameters import MAX_TEXT_CHARS, GivenCall, GivenMessage, NamedTool, Parameters, ToolChoice
 
-CHOICES: Final[dict[str, ToolChoice]] = {"none": "none", "auto": "auto", "required": "required"}
 SYSTEM: Final = frozenset({"system", "developer"})
 
 
@@ -23,23 +29,15 @@ def to_parameters(body: ChatCompletion) -> Parameters:
 
     """
     if body.stream_options is not None and not body.stream:
-        raise _invalid(("stream_options",), "must only be there where stream is true")
+        raise invalid(("stream_options",), "must only be there where stream is true")
     tools = [tool.function for tool in body.tools or ()]
     names = [tool.name for tool in tools]
     if len(set(names)) < len(names):
-        raise _invalid(("tools",), "must have each name only once")
+        raise invalid(("tools",), "must have each name only once")
     return Parameters(
         messages=_read_messages(body.messages),
         own_tools=(),
-        tools=tuple(
-            given.ClientTool(
-                name=tool.name,
-                description=tool.description or "",
-                parameters=tool.parameters or {"type": "object", "properties": {}},
-                strict=tool.strict,
-            )
-            for tool in tools
-        ),
+        tools=tuple(client_tool(tool.name, tool.description, tool.parameters, strict=tool.strict) for tool in tools),
         tool_choice=_read_choice(body.tool_choice, names),
         parallel_tool_calls=body.parallel_tool_calls if tools else None,
         temperature=body.temperature,
@@ -49,8 +47,8 @@ def to_parameters(body: ChatCompletion) -> Parameters:
         ),
         stop=tuple(body.stop or ()),
         seed=body.seed,
-        presence_penalty=body.presence_penalty or None,  # LibreChat sends zeros, which ask for nothing
-        frequency_penalty=body.frequency_penalty or None,
+        presence_penalty=read_penalty(body.presence_penalty),
+        frequency_penalty=read_penalty(body.frequency_penalty),
         response_format=_read_format(body),
         reasoning_effort=body.reasoning_effort,
     )
@@ -61,24 +59,27 @@ def _read_messages(messages: list[Message]) -> tuple[GivenMessage, ...]:
     called = set[str]()
     for index, message in enumerate(messages):
         at = ("messages", index)
-        calls = tuple(map(_read_call, message.tool_calls or ()))
+        calls = tuple(
+            _read_call(call, (*at, "tool_calls", number)) for number, call in enumerate(message.tool_calls or ())
+        )
         if calls and message.role != "assistant":
-            raise _invalid((*at, "tool_calls"), "must only be there in messages of the assistant")
+            raise invalid((*at, "tool_calls"), "must only be there in messages of the assistant")
         content = _text_of(message.content, (*at, "content"))
         if content is None and not calls and message.role != "assistant":
-            raise _invalid((*at, "content"), "must be a text")
+            raise invalid((*at, "content"), "must be a text")
         call_id = ""
         if message.role == "tool":
             call_id = message.tool_call_id or ""
             if call_id not in called:
-                raise _invalid((*at, "tool_call_id"), "must name a tool call of a message before")
+                raise invalid((*at, "tool_call_id"), "must name a tool call of a message before")
         called.update(call.id for call in calls)
         role = "system" if message.role == "developer" else message.role
         read.append(GivenMessage(role=role, content=content or "", calls=calls, call_id=call_id))
     return tuple(read)
 
 
-def _read_call(call: ToolCall) -> GivenCall:
+def _read_call(call: ToolCall, at: tuple[str | int, ...]) -> GivenCall:
+    insist_on_object(call.function.arguments, (*at, "function", "arguments"))
     return GivenCall(id=call.id, name=call.function.name, arguments=call.function.arguments)
 
 
@@ -92,25 +93,25 @@ def _text_of(content: Any, at: tuple[str | int, ...]) -> str | None:  # noqa: AN
         case list():
             text = "\n".join(_part(part, (*at, number)) for number, part in enumerate(content))
         case _:
-            raise _invalid(at, "must be a text, or a list of parts")
+            raise invalid(at, "must be a text, or a list of parts")
     if len(text) > MAX_TEXT_CHARS:
-        raise _invalid(at, f"must have at most {MAX_TEXT_CHARS} characters")
+        raise invalid(at, f"must have at most {MAX_TEXT_CHARS} characters")
     try:
         given.check_storable(text)
     except ValueError as error:
-        raise _invalid(at, str(error)) from None
+        raise invalid(at, str(error)) from None
     return text
 
 
 def _part(part: Any, at: tuple[str | int, ...]) -> str:  # noqa: ANN401 - any JSON
     if not isinstance(part, dict) or not isinstance(part.get("type"), str):
-        raise _invalid(at, "must be a part with a type")
+        raise invalid(at, "must be a part with a type")
     field = "refusal" if part["type"] == "refusal" else "text"
     if part["type"] not in {"text", "refusal"}:
         kind = "file" if part["type"] in {"image_url", "input_audio", "file"} else "other"
         raise PartNotSupported(".".join(map(str, at)), kind)
     if not isinstance(part.get(field), str):
-        raise _invalid((*at, field), "must be a text")
+        raise invalid((*at, field), "must be a text")
     return str(part[field])
 
 
@@ -120,12 +121,10 @@ def _read_choice(choice: Any, names: list[str]) -> ToolChoice | NamedTool | None
         case None:
             return None
         case str() if choice in CHOICES:
-            if not names and choice == "required":
-                raise _invalid(("tool_choice",), "must not be required where there are no tools")
-            return CHOICES[choice] if names else None
+            return read_choice(choice, names)
         case {"type": "function", "function": {"name": str() as name}}:
             if name not in names:
-                raise _invalid(("tool_choice",), "must name one of the tools")
+                raise invalid(("tool_choice",), "must name one of the tools")
             return NamedTool(name=name)
         case _:
             raise ParameterNotSupported("tool_choice", "must be none, auto, required, or name a function")
@@ -135,19 +134,13 @@ def _read_format(body: ChatCompletion) -> given.ResponseFormat | None:
     asked = body.response_format
     if asked is None or asked.type == "text":
         return None
-    if asked.type == "json_object":
-        return given.ResponseFormat(type="json_object")
-    schema = asked.json_schema
-    if schema is None or schema.schema_ is None:
-        raise _invalid(("response_format", "json_schema"), "must be there, with a schema")
-    return given.ResponseFormat(
-        type="json_schema",
-        name=schema.name,
-        description=schema.description,
-        json_schema=schema.schema_,
-        strict=schema.strict,
-    )
-
-
-def _invalid(location: tuple[str | int, ...], message: str) -> RequestValidationError:
-    return RequestValidationError([{"type": "value_error", "loc": ("body", *location), "msg": message}])
+    form, schema = given.ResponseFormat(type=asked.type), asked.json_schema
+    if asked.type == "json_schema" and schema is not None:
+        form = given.ResponseFormat(
+            type="json_schema",
+            name=schema.name,
+            description=schema.description,
+            json_schema=schema.schema_,
+            strict=schema.strict,
+        )
+    return insist_on_schema(form, ("response_format", "json_schema"))

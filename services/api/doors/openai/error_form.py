@@ -34,6 +34,8 @@ OTHER_STATUSES: Final = {
 }
 """The statuses that OpenAI gives to what we answer otherwise, by our code or our status."""
 OF_QUOTA: Final = "quota_exceeded"
+NOT_AGAIN: Final = frozenset({OF_QUOTA, "cancelled", "completion_timed_out", "worker_lost"})
+"""After these, OpenAI's clients would ask again at once, by their statuses: for nothing, or for a whole answer more."""
 UNKNOWN_FIELD: Final = "extra_forbidden"
 CONTENT: Final = {
     "application/json": {
@@ -65,8 +67,8 @@ def respond(failure: Failure) -> Response:
         code, message = "unknown_parameter", f"{failure.field}: is not known here"
     error = member(code, message, status, failure.field)
     headers = {**failure.headers, CODE_HEADER: failure.code}
-    if failure.code == OF_QUOTA:
-        headers["x-should-retry"] = "false"  # OpenAI's clients would ask again at once
+    if failure.code in NOT_AGAIN:
+        headers["x-should-retry"] = "false"
     return Response(json.dumps({"error": error}), int(status), headers, media_type="application/json")
 
 

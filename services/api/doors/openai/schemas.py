@@ -28,7 +28,7 @@ MAX_IGNORED_CHARS: Final = 1_000
 NO: Final = (False,)
 
 
-def _only(*allowed: object, why: str) -> BeforeValidator:
+def only(*allowed: object, why: str) -> BeforeValidator:
     """Takes these values alone, and null. `why` says what the matter is with others."""
 
     def check(value: object) -> object:
@@ -74,8 +74,8 @@ class Message(BaseModel):
     name: Ignored = None
     tool_calls: Annotated[list[ToolCall], Field(max_length=MAX_CALLS)] | None = None
     tool_call_id: CallId | None = None
-    audio: Annotated[Any, _only(why="answers have no audio")] = None
-    function_call: Annotated[Any, _only(why="send tool_calls instead")] = None
+    audio: Annotated[Any, only(why="answers have no audio")] = None
+    function_call: Annotated[Any, only(why="send tool_calls instead")] = None
 
 
 class Function(Strict):
@@ -155,18 +155,18 @@ class ChatCompletion(Strict):
     response_format: ResponseFormat | None = None
     reasoning_effort: Effort | None = None
 
-    n: Annotated[Any, _only(1, why="must be 1: one answer is made")] = None
-    logprobs: Annotated[Any, _only(*NO, why="no probabilities are known here")] = None
-    top_logprobs: Annotated[Any, _only(0, why="no probabilities are known here")] = None
-    logit_bias: Annotated[Any, _only({}, why="can't be passed on to the models here")] = None
-    modalities: Annotated[Any, _only(["text"], why="answers are text")] = None
-    audio: Annotated[Any, _only(why="answers have no audio")] = None
-    prediction: Annotated[Any, _only(why="can't be passed on to the models here")] = None
-    web_search_options: Annotated[Any, _only(why="the web is not searched for completions")] = None
-    functions: Annotated[Any, _only([], why="send tools instead")] = None
-    function_call: Annotated[Any, _only("none", "auto", why="send tool_choice instead")] = None
-    verbosity: Annotated[Any, _only("medium", why="must be medium: it can't be passed on")] = None
-    store: Annotated[Any, _only(*NO, why="must be false: completions are not kept")] = None
+    n: Annotated[Any, only(1, why="must be 1: one answer is made")] = None
+    logprobs: Annotated[Any, only(*NO, why="no probabilities are known here")] = None
+    top_logprobs: Annotated[Any, only(0, why="no probabilities are known here")] = None
+    logit_bias: Annotated[Any, only({}, why="can't be passed on to the models here")] = None
+    modalities: Annotated[Any, only(["text"], why="answers are text")] = None
+    audio: Annotated[Any, only(why="answers have no audio")] = None
+    prediction: Annotated[Any, only(why="can't be passed on to the models here")] = None
+    web_search_options: Annotated[Any, only(why="the web is not searched for completions")] = None
+    functions: Annotated[Any, only([], why="send tools instead")] = None
+    function_call: Annotated[Any, only("none", "auto", why="send tool_choice instead")] = None
+    verbosity: Annotated[Any, only("medium", why="must be medium: it can't be passed on")] = None
+    store: Annotated[Any, only(*NO, why="must be false: completions are not kept")] = None
 
     user: Ignored = None
     metadata: JsonObject | None = None

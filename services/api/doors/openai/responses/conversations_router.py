@@ -8,16 +8,16 @@ from services.api.bodies import JsonRoute
 from services.api.dependencies import AppResources, CurrentPrincipal
 from services.api.doors.openai.responses import queries
 from services.api.doors.openai.responses.events import Json
-from services.api.doors.openai.responses.ids import chat_of, conversation_id, message_of
+from services.api.doors.openai.responses.ids import chat_of, conversation_id, message_of, operation_of
 from services.api.doors.openai.responses.pages import item_page, listed
 from services.api.doors.openai.responses.queries import ConversationRow
 from services.api.doors.openai.responses.schemas import ConversationChange, NewConversation
 from services.api.fields import Digits
 from services.api.generations.cancellation import end_deleted
 from services.api.message_pages import Place
-from shared.database.engine import Database
+from shared.database.engine import Connection, Database
 from shared.errors import ChatNotFound, CursorInvalid, ParameterNotSupported
-from shared.ids import ChatId, UserId
+from shared.ids import ChatId, MessageId, UserId
 from shared.protocol.feed_events import chat_created, chat_deleted
 
 router = APIRouter(route_class=JsonRoute, prefix="/v1/conversations", tags=["Conversations"])
@@ -94,7 +94,7 @@ async def _items(
     place, items = Place(forwards=is_rising), list[Json]()
     async with database.connect() as db:
         if after is not None:
-            message_id = message_of(after)
+            message_id = await _find_message(db, user_id, after)
             position = await queries.find_position(db, user_id, chat_id, message_id) if message_id else None
             if position is None:
                 raise CursorInvalid
@@ -115,6 +115,12 @@ async def _items(
             place = (
                 Place(after=messages[-1].position, forwards=True) if is_rising else Place(before=messages[0].position)
             )
+
+
+async def _find_message(db: Connection, user_id: UserId, item_id: str) -> MessageId | None:
+    """The message that has an item. A request for approval has an operation's id, and no message's."""
+    operation_id = operation_of(item_id)
+    return message_of(item_id) if operation_id is None else await queries.find_asking(db, user_id, operation_id)
 
 
 def _view(row: ConversationRow) -> Json:

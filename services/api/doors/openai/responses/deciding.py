@@ -20,7 +20,9 @@ from shared.streams.feed.publisher import FeedPublisher
 
 PAUSED_WITHIN: Final = 5.0
 """Seconds for which a generation that has proposed something is looked at, until it waits."""
-LOOK_EVERY: Final = 0.02
+LOOK_FIRST: Final = 0.02
+LOOK_LAST: Final = 0.5
+"""Seconds between two looks, at first and at most: the row is a moment behind the log, or its worker is in trouble."""
 
 
 class Asked(NamedTuple):
@@ -94,10 +96,11 @@ async def awaits_person(database: Database, operation_ids: Collection[OperationI
         .limit(1)
     )
     clock = asyncio.get_running_loop()
-    give_up_at = clock.time() + PAUSED_WITHIN
+    give_up_at, pause = clock.time() + PAUSED_WITHIN, LOOK_FIRST
     while True:
         async with database.connect() as db:
             status = (await db.execute(statement)).scalar_one_or_none()
         if status is None or status == GenerationStatus.AWAITING_APPROVAL or clock.time() > give_up_at:
             return status is not None
-        await asyncio.sleep(LOOK_EVERY)
+        await asyncio.sleep(pause)
+        pause = min(2 * pause, LOOK_LAST)

@@ -6,9 +6,11 @@ Items that a client copies from an output are accepted: a client may keep the co
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
+from services.api.doors.openai.given import insist_on_object
 from services.api.doors.openai.responses.events import Json
 from services.api.doors.openai.responses.ids import operation_of
 from services.api.doors.openai.responses.objects import user_item
+from services.api.doors.openai.responses.refusals import naming
 from shared.errors import InvalidInput, ParameterNotSupported
 from shared.generations.parameters import MAX_MESSAGES, GivenCall, GivenMessage
 from shared.ids import OperationId
@@ -19,6 +21,10 @@ _PASSED_OVER: Final = frozenset({"reasoning", "web_search_call", "mcp_list_tools
 """Items of outputs that tell the model nothing: no model gets its reasoning again, and an answer says what it found."""
 
 
+_NAMES: Final = {"function_call": {"id": "call_id"}, "function_call_output": {"content": "output"}}
+"""The items' names of what a message for the model has, by the type of the item."""
+
+
 class GivenInput(NamedTuple):
     """A request's input. `text` is what the user says, "" where nothing is said.
 
@@ -26,7 +32,7 @@ class GivenInput(NamedTuple):
     have, with the members that name them.
 
     `items` are all of it, to be told again; None where the user's message has all of it. `messages` are for the model.
-    `decisions` are answers to requests for approval: then the input is about these alone, whatever stands before them.
+    `decisions` are answers to requests for approval: then the input is about these alone, and before them are copies only.
     """
 
     text: str
@@ -47,6 +53,7 @@ def read_input(given: str | Sequence[Any], field: str = "input") -> GivenInput:
 
     Raises:
         InvalidInput: an item is none that there is, or lacks something.
+        RequestValidationError: the arguments of a call are no JSON object.
         ParameterNotSupported: an item, or a part of one, is of a kind that is not taken here.
 
     """
@@ -59,8 +66,7 @@ def read_input(given: str | Sequence[Any], field: str = "input") -> GivenInput:
     items: list[Json] = []
     messages: list[GivenMessage] = []
     decisions: dict[OperationId, bool] = {}
-    called: set[str] = set()
-    awaited: dict[str, str] = {}
+    places: list[tuple[GivenMessage, str]] = []
     for number, item in enumerate(given):
         at = f"{field}[{number}]"
         if not isinstance(item, dict):
@@ -69,20 +75,49 @@ def read_input(given: str | Sequence[Any], field: str = "input") -> GivenInput:
         if kind == "mcp_approval_response":
             decisions |= _read_decision(item, at)
             continue
-        read, told = _read_item(kind, item, at)
+        with naming(at, _NAMES.get(str(kind), {})):
+            read, told = _read_item(kind, item, at)
         items.append(read)
         messages += told
-        for message in told:
-            called.update(call.id for call in message.calls)
-            if message.role == "tool" and message.call_id not in called:
-                awaited.setdefault(message.call_id, f"{at}.call_id")
-    if decisions and not (isinstance(given[-1], dict) and given[-1].get("type") == "mcp_approval_response"):
-        raise ParameterNotSupported(field, "nothing may come behind answers to requests for approval")
+        places += [(message, at) for message in told]
+    if decisions:
+        _insist_on_copies(given, field)
     said = [message.content for message in messages if message.role == "user"]
     is_plain = len(items) == 1 and len(said) == 1 and len(messages) == 1
     text = said[-1] if said else ""
     results = "\n\n".join(one.content for one in messages if one.role == "tool")
-    return GivenInput(text, None if is_plain else items, tuple(messages), decisions, results, awaited)
+    return GivenInput(text, None if is_plain else items, tuple(messages), decisions, results, _awaited(places))
+
+
+def _awaited(told: Sequence[tuple[GivenMessage, str]]) -> dict[str, str]:
+    """The calls of which the input has a result and no call, each with the place that names the call first."""
+    called: set[str] = set()
+    awaited: dict[str, str] = {}
+    for message, at in told:
+        called.update(call.id for call in message.calls)
+        if message.role == "tool" and message.call_id not in called:
+            awaited.setdefault(message.call_id, f"{at}.call_id")
+    return awaited
+
+
+def _insist_on_copies(given: Sequence[Any], field: str) -> None:
+    """Refuse what stands beside a client's answers to requests for approval: nobody would read that.
+
+    A client that keeps the conversation sends copies, up to the requests that it answers. The response that goes on has these.
+
+    Raises:
+        ParameterNotSupported: there is such an item.
+
+    """
+    if not (isinstance(given[-1], dict) and given[-1].get("type") == "mcp_approval_response"):
+        raise ParameterNotSupported(field, "nothing may come behind answers to requests for approval")
+    requests = [number for number, item in enumerate(given) if item.get("type") == "mcp_approval_request"]
+    begin = requests[-1] + 1 if requests else 0
+    for number, item in enumerate(given[begin:], begin):
+        is_said = item.get("type") == "function_call_output" or item.get("role", "assistant") != "assistant"
+        if item.get("type") != "mcp_approval_response" and (is_said or not requests):
+            why = "can't go with answers to requests for approval; send it when the response is over"
+            raise ParameterNotSupported(f"{field}[{number}]", why)
 
 
 def _read_decision(item: Json, at: str) -> dict[OperationId, bool]:
@@ -102,6 +137,7 @@ def _read_item(kind: object, item: Json, at: str) -> tuple[Json, list[GivenMessa
             return _read_message(item, at)
         case "function_call":
             name, arguments = _text_of(item, "name", at), _text_of(item, "arguments", at)
+            insist_on_object(arguments, (f"{at}.arguments",))
             call = GivenCall(id=_text_of(item, "call_id", at), name=name, arguments=arguments)
             read = {
                 "type": "function_call",
@@ -148,6 +184,7 @@ def _read_message(item: Json, at: str) -> tuple[Json, list[GivenMessage]]:
 def _read_own_call(item: Json, at: str) -> tuple[Json, list[GivenMessage]]:
     """A call of this service's tools that an earlier answer made, with what the call gave."""
     name, arguments = _text_of(item, "name", at), _text_of(item, "arguments", at)
+    insist_on_object(arguments, (f"{at}.arguments",))
     call = GivenCall(id=_id_of(item, f"call_{at}"), name=name, arguments=arguments)
     output = item.get("output")
     told = output if isinstance(output, str) else "This call gave nothing."

@@ -13,12 +13,12 @@ from services.api.message_pages import Place, page_of
 from services.api.versions.queries import DeletedTurn, delete_turn, lock_chat, read_tree
 from shared.database.engine import Connection
 from shared.database.ownership import CHAT_IS_THERE, owned_by
-from shared.database.tables import Chat, Generation, Message, User
+from shared.database.tables import Chat, Generation, Message, Operation, User
 from shared.errors import ChatNotFound, ConversationNotFound, MessageNotFound, ResponseNotFound, TokenInvalid
 from shared.generations.cancel import DeletedGenerations, delete_generations
 from shared.generations.outcome import Outcome
 from shared.generations.parameters import MAX_MESSAGES
-from shared.ids import ChatId, GenerationId, MessageId, UserId
+from shared.ids import ChatId, GenerationId, MessageId, OperationId, UserId
 from shared.protocol.message_parts import MessagePart
 from shared.states import TERMINAL
 
@@ -228,6 +228,17 @@ async def find_position(db: Connection, user_id: UserId, chat_id: ChatId, messag
         .where(Message.id == message_id, Chat.id == chat_id, owned_by(user_id))
     )
     return (await db.execute(statement)).scalar_one_or_none()
+
+
+async def find_asking(db: Connection, user_id: UserId, operation_id: OperationId) -> MessageId | None:
+    """The reply that asked for the approval of an operation; None where none of the user's did."""
+    statement = (
+        select(Generation.assistant_message_id)
+        .join(Operation, Operation.generation_id == Generation.id)
+        .where(Operation.id == operation_id, Generation.user_id == user_id)
+    )
+    message_id = (await db.execute(statement)).scalar_one_or_none()
+    return None if message_id is None else MessageId(message_id)
 
 
 async def list_path(db: Connection, chat_id: ChatId, reply_id: MessageId | None) -> list[PlacedTurn]:

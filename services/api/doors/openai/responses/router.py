@@ -9,7 +9,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from structlog.contextvars import bind_contextvars
 
 from services.api.auth.principal import Principal
-from services.api.bodies import JsonRoute
+from services.api.bodies import JsonRequest, JsonRoute
 from services.api.dependencies import AppResources, CurrentPrincipal, TakesStreamSlot
 from services.api.doors.headers import IdempotencyKey
 from services.api.doors.openai.responses import queries
@@ -43,6 +43,8 @@ from shared.streams.port import BEGINNING
 router = APIRouter(route_class=JsonRoute, prefix="/v1/responses", tags=["Responses"])
 
 MAX_NUMBER: Final = 2**53
+_NO: Final = frozenset({"", "0", "false", "f", "no", "n", "off"})
+"""How a query says no; FastAPI reads it in any case of letters."""
 _NOT_FOUND: Final[dict[int | str, dict[str, Any]]] = {404: {"description": "response_not_found"}}
 _RESPONSE: Final[dict[int | str, dict[str, Any]]] = {
     200: {
@@ -54,10 +56,21 @@ _RESPONSE: Final[dict[int | str, dict[str, Any]]] = {
 }
 
 
+def _asks_for_events(request: Request) -> bool:
+    """Whether a GET of a response asks for its stream. A look at the response is no stream."""
+    return request.query_params.get("stream", "").lower() not in _NO
+
+
+def _is_waited_for(request: Request) -> bool:
+    """Whether the request for a response is held until its end. With `background` alone, it is answered at once."""
+    body = request.read if isinstance(request, JsonRequest) else None
+    return not (isinstance(body, dict) and body.get("background") is True and body.get("stream") is not True)
+
+
 @router.post(
     "",
     response_class=Response,
-    dependencies=[Depends(TakesStreamSlot())],
+    dependencies=[Depends(TakesStreamSlot(_is_waited_for))],
     responses=_RESPONSE
     | {
         400: {
@@ -152,7 +165,7 @@ async def _decide(
 @router.get(
     "/{response_id}",
     response_class=Response,
-    dependencies=[Depends(TakesStreamSlot())],
+    dependencies=[Depends(TakesStreamSlot(_asks_for_events))],
     responses=_RESPONSE | _NOT_FOUND,
 )
 async def get_response(

@@ -3,35 +3,28 @@
 from collections.abc import Container
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
-from services.api.doors.openai.responses.events import SERVER_LABEL, WEB_SEARCH, Json
+from services.api.doors.openai.given import CHOICES, insist_on_schema, read_penalty
+from services.api.doors.openai.responses.events import Json
+from services.api.doors.openai.responses.tools import read_choice, read_tools
 from services.api.fields import Body, Flag, Storable, Text
 from shared.errors import ParameterNotSupported
 from shared.generations.parameters import (
     MAX_TOOLS,
-    ClientTool,
     JsonObject,
+    LongText,
     MaxTokens,
-    NamedTool,
+    Name,
     Parameters,
     Penalty,
     ResponseFormat,
     Temperature,
-    ToolChoice,
     TopP,
+    check_storable,
 )
-from shared.generations.parameters import Storable as StorableJson
 
 MAX_METADATA: Final = 16
-OWN_TOOLS: Final = (
-    WEB_SEARCH, "search_history", "chats_search", "chats_delete", "chat_rename", "db_sources", "db_schema", "db_query",
-    "db_propose_write", "current_time",
-)  # fmt: skip
-"""This service's tools, by the names by which models know them. A worker offers those that the setting TOOLS names."""
-_WEB_SEARCHES: Final = frozenset(
-    {"web_search", "web_search_2025_08_26", "web_search_preview", "web_search_preview_2025_03_11"}
-)
 _INCLUDABLE: Final = frozenset(
     {"web_search_call.action.sources", "reasoning.encrypted_content", "web_search_call.results"}
 )
@@ -71,8 +64,8 @@ class TextFormat(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
     type: Literal["text", "json_object", "json_schema"] = "text"
-    name: Text | None = None
-    description: Text | None = None
+    name: Name | None = None
+    description: LongText | None = None
     json_schema: JsonObject | None = Field(default=None, alias="schema")
     strict: bool | None = None
 
@@ -96,6 +89,29 @@ class StreamOptions(Body):
     include_obfuscation: Flag | None = None
 
 
+def _text_or_items(value: object) -> object:
+    """Comes before the union, whose errors would name pydantic's branches."""
+    if isinstance(value, str | list):
+        return check_storable(value)
+    raise ValueError("must be a text or a list of items")
+
+
+def _choice(value: object) -> object:
+    """Likewise."""
+    if not (value is None or isinstance(value, dict) or (isinstance(value, str) and value in CHOICES)):
+        raise ValueError("must be none, auto, required, or one of the tools")
+    return check_storable(value)
+
+
+def _as_reference(value: object) -> object:
+    """Likewise."""
+    if isinstance(value, str):
+        return {"id": value}
+    if not (value is None or isinstance(value, dict)):
+        raise ValueError("must be the id of a conversation, or an object that has this")
+    return value
+
+
 class NewResponse(Body):
     """A request for a response. What is not supported is refused, by the parameter's name.
 
@@ -104,10 +120,12 @@ class NewResponse(Body):
     """
 
     model: Annotated[str, StringConstraints(max_length=200), Storable]
-    input: Text | Annotated[list[Any], StorableJson]
+    input: Annotated[str | list[Any], BeforeValidator(_text_or_items)]
     instructions: Text | None = None
     previous_response_id: ShortText | None = None
-    conversation: ShortText | ConversationRef | None = None
+    conversation: Annotated[
+        ConversationRef | None, BeforeValidator(_as_reference, json_schema_input_type=str | ConversationRef | None)
+    ] = None
     metadata: Metadata | None = None
     store: Flag | None = None
     stream: Flag | None = None
@@ -121,7 +139,7 @@ class NewResponse(Body):
     reasoning: Reasoning | None = None
     text: TextOptions | None = None
     tools: Annotated[list[JsonObject], Field(max_length=MAX_TOOLS)] | None = None
-    tool_choice: Literal["none", "auto", "required"] | JsonObject | None = None
+    tool_choice: Annotated[Literal["none", "auto", "required"] | dict[str, Any] | None, BeforeValidator(_choice)] = None
     parallel_tool_calls: Flag | None = None
     truncation: Literal["auto", "disabled"] | None = None
     include: list[str] | None = None
@@ -139,7 +157,7 @@ class NewResponse(Body):
     @property
     def conversation_id(self) -> str | None:
         """The conversation's id."""
-        return self.conversation.id if isinstance(self.conversation, ConversationRef) else self.conversation
+        return self.conversation.id if self.conversation else None
 
     @property
     def is_stored(self) -> bool:
@@ -176,24 +194,24 @@ class NewResponse(Body):
         """What is asked of the model, without what the conversation says.
 
         Raises:
-            ParameterNotSupported: a tool, or the choice of one, is of a kind that is not taken here.
-            ValidationError: a tool or a format is out of its bounds.
+            ParameterNotSupported, InvalidInput, RequestValidationError: a tool, the choice of one, or the form of the text is not
+                taken here.
 
         """
-        own, theirs = _read_tools(self.tools or [])
+        tools = read_tools(self.tools or [])
         effort = self.reasoning.effort if self.reasoning else None
         return Parameters.model_validate(
             {
                 "instructions": self.instructions,
-                "own_tools": own,
-                "tools": theirs,
-                "tool_choice": _read_choice(self.tool_choice, own, theirs),
-                "parallel_tool_calls": self.parallel_tool_calls,
+                "own_tools": tools.own,
+                "tools": tools.theirs,
+                "tool_choice": read_choice(self.tool_choice, tools),
+                "parallel_tool_calls": self.parallel_tool_calls if tools.names else None,
                 "temperature": self.temperature,
                 "top_p": self.top_p,
                 "max_output_tokens": self.max_output_tokens,
-                "presence_penalty": self.presence_penalty,
-                "frequency_penalty": self.frequency_penalty,
+                "presence_penalty": read_penalty(self.presence_penalty),
+                "frequency_penalty": read_penalty(self.frequency_penalty),
                 "response_format": _read_format(self.text.format if self.text else None),
                 "reasoning_effort": effort,
             }
@@ -216,70 +234,11 @@ class NewResponse(Body):
         return told
 
 
-def _read_tools(tools: list[Json]) -> tuple[tuple[str, ...], tuple[ClientTool, ...]]:
-    """The names of our tools that are on offer, and the client's tools."""
-    own: dict[str, None] = {}
-    theirs: list[ClientTool] = []
-    for number, tool in enumerate(tools):
-        at = f"tools[{number}]"
-        match tool.get("type"):
-            case "function" if tool.get("name") in OWN_TOOLS and "parameters" not in tool:
-                own[tool["name"]] = None
-            case "function":
-                given = {
-                    name: tool[name]
-                    for name in ("name", "description", "parameters", "strict")
-                    if tool.get(name) is not None
-                }
-                theirs.append(ClientTool.model_validate(given))
-            case str(kind) if kind in _WEB_SEARCHES:
-                own[WEB_SEARCH] = None
-            case "mcp":
-                own |= dict.fromkeys(_read_server(tool, at))
-            case kind:
-                raise ParameterNotSupported(f"{at}.type", f"tools of type {str(kind)[:40]!r} are not supported here")
-    names = [*own, *(tool.name for tool in theirs)]
-    if len(set(names)) < len(names):
-        raise ParameterNotSupported("tools", "must have each name only once")
-    return tuple(own), tuple(theirs)
-
-
-def _read_server(tool: Json, at: str) -> list[str]:
-    """The names of our tools that a request names as those of a server."""
-    if tool.get("server_label") != SERVER_LABEL or tool.get("server_url") or tool.get("connector_id"):
-        raise ParameterNotSupported(
-            f"{at}.server_label", f"must be {SERVER_LABEL}: other servers are not supported here"
-        )
-    allowed = tool.get("allowed_tools")
-    names = allowed.get("tool_names") if isinstance(allowed, dict) else allowed
-    if names is None:
-        return list(OWN_TOOLS)
-    if not isinstance(names, list) or not all(name in OWN_TOOLS for name in names):
-        raise ParameterNotSupported(f"{at}.allowed_tools", f"may name only {', '.join(OWN_TOOLS)}")
-    if tool.get("require_approval") == "never" and {"db_propose_write", "chats_delete"} & set(names):
-        raise ParameterNotSupported(f"{at}.require_approval", "changes are made only once a person has approved them")
-    return names
-
-
-def _read_choice(
-    choice: str | Json | None, own: tuple[str, ...], theirs: tuple[ClientTool, ...]
-) -> ToolChoice | NamedTool | None:
-    match choice:
-        case None | "auto" | "none" | "required":
-            return choice
-        case {"type": "function" | "mcp", "name": str(name)} if name in {*own, *(tool.name for tool in theirs)}:
-            return NamedTool(name=name)
-        case {"type": str(kind)} if kind in _WEB_SEARCHES and WEB_SEARCH in own:
-            return NamedTool(name=WEB_SEARCH)
-        case _:
-            raise ParameterNotSupported("tool_choice", "must be none, auto, required, or one of the tools")
-
-
 def _read_format(given: TextFormat | None) -> ResponseFormat | None:
     if given is None or given.type == "text":
         return None
-    fields = given.model_dump(exclude_none=True)
-    return ResponseFormat.model_validate(fields)
+    form = ResponseFormat.model_validate(given.model_dump(exclude_none=True))
+    return insist_on_schema(form, ("text", "format", "schema"))
 
 
 def _told_format(given: TextFormat) -> Json:
