@@ -80,13 +80,25 @@ async def test_the_walk_through_the_sandbox_runs_and_prints_what_the_page_says(
         assert is_as_said(output, said), f"{commands}\n{output}"
 
 
+def commands_of_the_readme(url: str, path: str) -> list[str]:
+    """Those that sign up at this API, and those that ask at a path."""
+    signing_up, *_ = (commands for commands, _ in blocks("README.md", "Try it") if commands.startswith("API="))
+    (commands,) = (commands for commands, _ in blocks("README.md", "Try it") if path in commands)
+    return [signing_up.replace("http://127.0.0.1:8000", url).partition("curl -s -X POST")[0], commands]
+
+
+async def test_the_commands_of_the_readme_ask_as_clients_of_openai_do(started: tuple[System, str]) -> None:
+    tool("curl")
+    _, output = await printed(commands_of_the_readme(started[1], "/v1/responses"))
+    streamed, _, response = output.partition("data: [DONE]")
+    assert '"object":"chat.completion.chunk"' in streamed
+    assert '"status":"completed"' in response
+
+
 async def test_the_commands_of_the_readme_make_a_sandbox_and_propose_a_change(started: tuple[System, str]) -> None:
     tool("curl")
     system, url = started
-    signing_up, *_ = (commands for commands, _ in blocks("README.md", "Try it") if commands.startswith("API="))
-    signing_up = signing_up.replace("http://127.0.0.1:8000", url).partition("curl -s -X POST")[0]
-    (commands,) = (commands for commands, _ in blocks("README.md", "Try it") if "/api/data-sources/" in commands)
-    _, output = await printed([signing_up, commands])
+    _, output = await printed(commands_of_the_readme(url, "/api/data-sources/"))
     assert '"kind":"sandbox"' in output
     assert '"rows":[["Tent small","108.00"],["Tent medium","120.00"]]' in output
     assert '"status":"proposed"' in output
