@@ -112,9 +112,7 @@ class Page {
     this.sidebar.account = account;
   }
 
-  get #place() {
-    return location.hash || "#/";
-  }
+  get #place() { return location.hash || "#/"; }
 
   #go(hash) {
     if (this.#place === hash) void this.#open();
