@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.api.doors.openai.responses.events import FOR_REASONING, Event, ResponseEvents, events_of
+from services.api.doors.openai.responses.events import FOR_REASONING, Event, ResponseEvents, events_of, output_of
 from shared.generations.outcome import Outcome
 from shared.ids import ChatId, GenerationId, MessageId
 from shared.protocol import frames
@@ -210,6 +210,12 @@ def test_a_log_that_lost_its_end_and_was_caught_up_has_the_same_events(
     caught_up = [*left, START, *catch_up_parts(transcript, parts), *story[1].frames()]
     if read(map(encode, caught_up)).rendered() == whole.rendered():
         assert _events(caught_up) == _events(written)
+
+
+@given(STORIES, CUTS)
+def test_items_that_are_made_without_deltas_are_the_same(story: Story, lengths: list[int]) -> None:
+    written = _log(story, lengths)
+    assert output_of(REPLY, written) == events_of(REPLY, written)[1].output
 
 
 @given(STORIES, CUTS)

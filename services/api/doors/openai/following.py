@@ -54,6 +54,7 @@ async def _frames(stream: Saved | Live) -> AsyncGenerator[bytes | None, None]:
     if isinstance(stream, Saved):
         for entry in stream.entries:
             yield entry.frame
+            await asyncio.sleep(0)  # a long answer is made of its row in one go, and others have their turns between
         return
     async with aclosing(follow(stream.generation, stream.after)) as events:
         async for event in events:

@@ -122,13 +122,14 @@ class ResponseEvents:
     """Makes the events of one reply of its frames, which `take` gets in their order.
 
     `output` are all items so far, by index; those that are open as they began. `number` is the last number of content.
-    `end` is how the answer ended; None before.
+    `end` is how the answer ended; None before. Without `with_deltas`, no deltas of text are made: for who needs `output` alone.
     """
 
     reply_id: int
     number: int = IN_PROGRESS
     output: list[Json] = field(default_factory=list)
     end: EndKind | None = None
+    with_deltas: bool = True
     _reasoning: _Text | None = None
     _message: _Text | None = None
     _held: list[str] = field(default_factory=list)
@@ -190,7 +191,8 @@ class ResponseEvents:
             self._message = _Text(*self._new_item("msg"))
             events += self._begin_message(self._message)
         self._message.pieces.append(delta)
-        self._message.waiting += delta
+        if self.with_deltas:
+            self._message.waiting += delta
         return [*events, *self._tell_text(self._message)]
 
     def _begin_message(self, message: _Text) -> list[Event]:
@@ -467,4 +469,7 @@ def _error_of(outcome: ToolOutput | ToolError | None) -> Json:
 
 def output_of(reply_id: int, frames: Sequence[Frame]) -> list[Json]:
     """The output items of an answer, of all of its frames so far."""
-    return events_of(reply_id, frames)[1].output
+    maker = ResponseEvents(reply_id, with_deltas=False)
+    for frame in frames:
+        maker.take(frame)
+    return maker.output
