@@ -338,6 +338,7 @@ def _limits(settings: Settings) -> Limits:
         trash_days=settings.chat_trash_days,
         model_tools=settings.model_tools,
         completion_seconds=settings.completion_wait_seconds,
+        temperature=settings.model_temperature,
         proposals=Bounds(settings.operations_max_pending, timedelta(seconds=settings.operation_expire_seconds)),
     )
 

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from uuid import uuid4
 
 import pytest
-from playwright.async_api import Browser, Page, expect
+from playwright.async_api import Browser, Page, Route, expect
 
 from services.launcher.cli import run
 from services.launcher.program import free_port
@@ -133,6 +133,25 @@ async def test_a_forgotten_password_is_set_anew_with_the_keyboard_alone(person: 
     await person.fill_in(email, NEW_PASSWORD)
     await page.keyboard.press("Enter")
     await expect(person.composer).to_be_focused()
+
+
+async def test_a_link_that_is_opened_while_the_page_still_starts_stays(page: Page) -> None:
+    asked, go_on = asyncio.Event(), asyncio.Event()
+
+    async def hold(route: Route) -> None:
+        asked.set()
+        await go_on.wait()
+        await route.continue_()
+
+    await page.route("**/api/auth/me", hold)
+    await page.goto("/")
+    await asked.wait()
+    await page.goto(f"/#/reset?token={'x' * 43}")
+    await expect(page.get_by_label("New password")).to_be_visible()
+    async with page.expect_response("**/api/auth/me"):
+        go_on.set()
+    await page.get_by_label("New password").fill(NEW_PASSWORD)
+    await expect(page.get_by_role("button", name="Set the password")).to_be_visible()
 
 
 async def test_a_link_that_has_ended_says_so(stranger: Person) -> None:

@@ -47,7 +47,7 @@ async def test_what_applies_of_the_suite_passes(
     arguments = ["--base-url", f"{api}/v1", "--api-key", key, "--model", "double", "--filter", applies, "--json"]
     async with answer_queued(worker, database_url):
         told = json.loads("".join(await suite.run("-c", RUN, *arguments)))
-    assert told["summary"]["failed"] == 0, told
+    assert told["summary"]["failed"] == 0, json.dumps(told, indent=1)
     skipped = {result["id"] for result in told["results"] if result["status"] == "skipped"}
     assert skipped == {"reasoning-summary"}  # the suite skips that for models of other names than OpenAI's
     assert told["summary"]["passed"] == len(names - NOT_APPLICABLE) - 1

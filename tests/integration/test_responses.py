@@ -74,6 +74,16 @@ def text_of(response: Json) -> str:
     return "".join(part["text"] for item in response["output"] if item["type"] == "message" for part in item["content"])
 
 
+@pytest.mark.parametrize(("given", "told"), [({}, 0.7), ({"temperature": 0.5}, 0.5)])
+async def test_a_response_tells_the_temperature_that_the_model_was_asked_with(
+    http: httpx.AsyncClient, groq_url: str, given: dict[str, float], told: float
+) -> None:
+    mark = uuid4().hex
+    response = await created(http, input=f"tokens=1 {mark}", **given)
+    (request,) = await groq_control.requests(groq_url, containing=mark, ended=1)
+    assert response["temperature"] == request["body"]["temperature"] == told
+
+
 async def test_a_response_comes_whole(http: httpx.AsyncClient) -> None:
     response = await created(http, metadata={"a": "b"}, instructions="Be brief.", temperature=0.5)
     assert response["status"] == "completed"

@@ -67,6 +67,8 @@ async def ask(
         CortexAIError: as `turns.accept.accept`, `accept_branch` and `accept_completion`.
 
     """
+    if body.temperature is None:  # a response tells its temperature: the model is asked with the one that is told
+        body = body.model_copy(update={"temperature": limits.temperature})
     with _refusing():
         parameters = body.parameters()
     if len(given.text) > limits.message_chars:

@@ -25,7 +25,7 @@ DEFAULTS: Final[Mapping[str, Any]] = {
     "presence_penalty": 0.0,
     "frequency_penalty": 0.0,
     "top_logprobs": 0,
-    "temperature": None,  # as the operator has set it for all (MODEL_TEMPERATURE), which only workers know
+    "temperature": None,  # of a message that came through another door
     "reasoning": {"effort": None, "summary": None},
     "max_output_tokens": None,
     "max_tool_calls": None,
