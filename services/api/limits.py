@@ -14,8 +14,8 @@ class Limits:
     number of open generations of one user, `queue_depth` the number of queued generations of all users, `daily_tokens` the
     tokens of one user a day (UTC) who has no quota of their own, None for no limit. `offered_models` has at least one model,
     the default one first. `model_tools`: models may call tools. `completion_seconds` is how long an answer is waited for that
-    is not streamed. `temperature` is what the model is asked with where a request names none. `trash_days` is how long a chat stays in the trash. `proposals` are the bounds of operations that wait for
-    a decision.
+    is not streamed. `temperature` is what the model is asked with where a request names none. `trash_days` is how long a chat
+    stays in the trash. `proposals` are the bounds of operations that wait for a decision.
     """
 
     message_chars: int
