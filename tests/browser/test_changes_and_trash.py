@@ -92,7 +92,7 @@ async def test_all_that_wait_are_shown_though_their_list_has_pages_and_no_previe
     await expect(card(page, "Refused")).to_contain_text("orders: 2 rows")
 
 
-async def test_what_is_unfolded_stays_so_when_the_list_is_read_anew(person: Person, system: System) -> None:
+async def test_what_is_open_stays_so_when_the_list_is_read_anew(person: Person, system: System) -> None:
     page = person.page
     (operation,) = await propose_many(person, await make_sandbox(person), 1)
     await call(person, "POST", f"/api/operations/{operation}/refuse")

@@ -47,7 +47,7 @@ function run() {
   } finally {
     planned = false;
     const took = performance.now() - began;
-    // What takes long is done seldomer: at least three quarters of the time are the reader's.
+    // What takes long is done less often: at least three quarters of the time are the reader's.
     last = busy.size > 0 ? performance.now() - INTERVAL_MS + took : performance.now() + 3 * Math.max(0, took - BUDGET_MS);
     if (busy.size > 0) wake();
   }

@@ -31,18 +31,18 @@ export class ApiKeys extends LivePanel {
   #head = el("h2", { tabindex: "-1" }, "Your keys");
   /** The key that has just been made. */
   #made = el("div", { class: "made-key" });
-  #fold;
+  #details;
 
   /** `account` is whose keys they are: an admin may make keys that administer. */
   constructor(account) {
     super();
     const scopes = Object.keys(SCOPES).filter((scope) => scope !== "admin" || account.role === "admin");
-    this.#fold = el("details", { class: "fold connect make-key" }, el("summary", {}, icon("plus"), "Make a key"), this.#form(scopes));
+    this.#details = el("details", { class: "disclosure connect make-key" }, el("summary", {}, icon("plus"), "Make a key"), this.#form(scopes));
     this.element.append(
       accountNav("#/account/keys"),
       el("p", { class: "lead" }, "A program signs in with a key of its own, in place of your password. No key can change your account or make other keys."),
       this.#made,
-      this.#fold,
+      this.#details,
       this.#head,
       this.#none,
       this.#list,
@@ -81,7 +81,7 @@ export class ApiKeys extends LivePanel {
     const head = el("h2", { tabindex: "-1" }, "The key ", el("bdi", {}, `“${visible(name)}”`));
     const done = button("I have kept it", () => { this.#made.replaceChildren(); this.#head.focus(); }, { kind: "primary" });
     this.#made.replaceChildren(el("section", { class: "card setting is-new", "aria-label": "The new key" }, head, el("p", { class: "hint" }, "Copy it now: it is not shown again."), secretBox(key, "API key"), el("div", {}, done)));
-    this.#fold.open = false;
+    this.#details.open = false;
     head.focus();
   }
 

@@ -39,6 +39,6 @@ function entryItem({ number, at, action, subject, details, hash }) {
     "li",
     { value: String(number) },
     el("p", {}, el("strong", {}, ACTIONS[action] ?? visible(action)), " ", el("span", { class: "hint" }, `${moment(at)} · ${visible(subject)}`)),
-    el("details", { class: "fold" }, el("summary", {}, "Details"), el("div", { class: "tool-content" }, el("pre", { tabindex: "0", role: "group", "aria-label": `Details of entry ${number}` }, visible(JSON.stringify(details, null, 2))), el("p", { class: "hint hash" }, `Hash: ${hash}`))),
+    el("details", { class: "disclosure" }, el("summary", {}, "Details"), el("div", { class: "tool-content" }, el("pre", { tabindex: "0", role: "group", "aria-label": `Details of entry ${number}` }, visible(JSON.stringify(details, null, 2))), el("p", { class: "hint hash" }, `Hash: ${hash}`))),
   );
 }

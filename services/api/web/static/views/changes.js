@@ -96,7 +96,7 @@ export class Changes extends LivePanel {
     return undefined;
   }
 
-  /** The item of an operation. One that is shown already stays as it is, unfolded or not, with the status of now. */
+  /** The item of an operation. One that is shown already stays as it is, open or not, with the status of now. */
   #lineOf(operation) {
     if (operation.status === "proposed") return null;
     const known = this.#lines.get(operation.id);
@@ -106,14 +106,14 @@ export class Changes extends LivePanel {
   }
 }
 
-/** A line, and `tell`, which shows another status. Its card is made when it is unfolded, and is kept up to date until `signal` is aborted. */
+/** A line, and `tell`, which shows another status. Its card is made when it is opened, and is kept up to date until `signal` is aborted. */
 function operationLine(operation, signal) {
   let { status } = operation;
   const tag = el("span", { class: "tag" }, statusWords(status));
-  const unfold = () => { if (fold.open && fold.childElementCount === 1) fold.append(new OperationCard(operation.id, signal).element); };
-  const fold = el(
+  const showCard = () => { if (disclosure.open && disclosure.childElementCount === 1) disclosure.append(new OperationCard(operation.id, signal).element); };
+  const disclosure = el(
     "details",
-    { class: "fold", ontoggle: unfold },
+    { class: "disclosure", ontoggle: showCard },
     el("summary", {}, el("span", { class: "tool-name" }, kindWords(operation.kind)), el("bdi", { class: "tool-input" }, brief(operation.summary, 200)), el("span", { class: "hint" }, moment(operation.created_at)), tag),
   );
   const tell = (now) => {
@@ -121,5 +121,5 @@ function operationLine(operation, signal) {
     status = now;
     tag.textContent = statusWords(status);
   };
-  return { item: el("li", {}, fold), tell };
+  return { item: el("li", {}, disclosure), tell };
 }

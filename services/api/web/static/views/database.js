@@ -9,7 +9,7 @@ import { visible } from "../visible.js";
 import { exceptionWords } from "../words.js";
 import { changeBox, queryBox } from "./database_boxes.js";
 import { testResult } from "./database_test.js";
-import { tableFold } from "./database_tables.js";
+import { tableDetails } from "./database_tables.js";
 import { whereWords } from "./databases.js";
 import { LivePanel } from "./live_panel.js";
 import { moment } from "./operation_words.js";
@@ -88,7 +88,7 @@ export class Database extends LivePanel {
 
   #showTables({ tables, is_cut, read_at }) {
     this.#tablesNote.textContent = `${tables.length === 0 ? "The reader sees no tables. " : ""}As of ${moment(read_at)}.${is_cut ? " There are more tables than these." : ""}`;
-    this.#tables.replaceChildren(...tables.map((table) => tableFold(table, this.#openTables)));
+    this.#tables.replaceChildren(...tables.map((table) => tableDetails(table, this.#openTables)));
   }
 
   async #work(action, show) {

@@ -1,20 +1,20 @@
-// A table of a database, with its columns folded away.
+// A table of a database, whose columns are shown when it is opened.
 
 import { el, icon } from "../dom.js";
 import { visible } from "../visible.js";
 import { count } from "../words.js";
 
-/** The fold. `opened` keeps the names of tables that are unfolded, so that they stay so when the tables are shown anew. */
-export function tableFold(table, opened) {
+/** The `<details>` of a table. `opened` keeps the names of the open ones, so that they stay so when the tables are shown anew. */
+export function tableDetails(table, opened) {
   const name = `${table.schema}.${table.name}`;
   const notes = [table.kind !== "table" && table.kind, table.rows !== null && `about ${count(table.rows)} rows`].filter(Boolean).join(", ");
-  const fold = el(
+  const disclosure = el(
     "details",
-    { class: "fold", open: opened.has(name), ontoggle: () => (fold.open ? opened.add(name) : opened.delete(name)) },
+    { class: "disclosure", open: opened.has(name), ontoggle: () => (disclosure.open ? opened.add(name) : opened.delete(name)) },
     el("summary", {}, el("bdi", { class: "tool-name" }, visible(table.name)), el("span", { class: "hint" }, visible(notes))),
     el("div", { class: "tool-content" }, table.comment && el("p", { class: "hint" }, visible(table.comment)), columnTable(table)),
   );
-  return fold;
+  return disclosure;
 }
 
 function columnTable(table) {

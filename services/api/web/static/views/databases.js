@@ -18,7 +18,7 @@ export class Databases extends LivePanel {
 
   constructor() {
     super();
-    this.#connect = el("details", { class: "fold connect" }, el("summary", {}, icon("plus"), "Connect a database"), databaseForm(this));
+    this.#connect = el("details", { class: "disclosure connect" }, el("summary", {}, icon("plus"), "Connect a database"), databaseForm(this));
     onFeedEvent((event) => { if (event.type === "data_source.changed" || event.type === "resync") void this.readAll(); }, this.signal);
   }
 

@@ -5,7 +5,7 @@ import { visible } from "../visible.js";
 import { count, day, toolWords } from "../words.js";
 import { countWords } from "./operation_words.js";
 import { rowDiff } from "./row_diff.js";
-import { sqlFold } from "./sql_fold.js";
+import { sqlDetails } from "./sql_details.js";
 
 /** The elements that show it. */
 export function operationBody(operation) {
@@ -30,7 +30,7 @@ function changeBody({ status, preview, result, statement }) {
     el("p", { class: "operation-counts" }, el("strong", {}, visible(preview.table)), ": ", countWords(isDone ? (result?.counts ?? preview.counts) : preview.counts, isDone)),
     ...notes.filter(Boolean),
     rows.length > 0 && rowDiff({ ...preview, rows, set_at_commit: setAtCommit }),
-    statement && sqlFold(statement),
+    statement && sqlDetails(statement),
   ].filter(Boolean);
 }
 

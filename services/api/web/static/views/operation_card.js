@@ -79,7 +79,7 @@ export class OperationCard {
     this.element.setAttribute("aria-label", `${kindWords(kind)}: ${brief(operation.summary, 120)}`);
     this.#status.textContent = statusWords(status);
     const isDone = status === "committed";
-    // What is unfolded, or selected, stays so while only the status changes.
+    // What is open, or selected, stays so while only the status changes.
     if (before === null || before.digest !== operation.digest || isDone !== (before.status === "committed")) {
       this.#symbol.replaceChildren(icon(SYMBOLS[kind] ?? "tool"));
       this.#title.textContent = kindWords(kind);

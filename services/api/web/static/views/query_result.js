@@ -7,7 +7,7 @@ import { exceptionWords } from "../words.js";
 import { chart } from "./chart.js";
 import { watchRows } from "./row_changes.js";
 import { rowsTable } from "./rows_table.js";
-import { sqlFold } from "./sql_fold.js";
+import { sqlDetails } from "./sql_details.js";
 
 /** Whether this is what the tool `db_query` gives. A very large output may have lost its members. */
 export function isQueryResult(output) {
@@ -59,5 +59,5 @@ export function queryResult(result, signal, changes = watchRows(result, signal))
   changes.listener = () => { if (!again.disabled) tell(""); };
   tell("");
   show(result);
-  return el("section", { class: "query-result" }, purpose && el("p", { class: "purpose" }, el("bdi", {}, purpose)), note, body, sqlFold(result.sql));
+  return el("section", { class: "query-result" }, purpose && el("p", { class: "purpose" }, el("bdi", {}, purpose)), note, body, sqlDetails(result.sql));
 }

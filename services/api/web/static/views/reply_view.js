@@ -124,7 +124,7 @@ function textView(sources) {
 function reasoningView() {
   const body = el("div", { class: "markdown small" });
   const label = el("span");
-  const element = el("details", { class: "fold reasoning" }, el("summary", {}, icon("thought"), label), body);
+  const element = el("details", { class: "disclosure reasoning" }, el("summary", {}, icon("thought"), label), body);
   const update = (part) => { label.textContent = part.open ? "Reasoning …" : "Reasoning"; };
   return { element, stream: new MarkdownStream(body, () => []), update };
 }

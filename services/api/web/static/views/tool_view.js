@@ -1,4 +1,4 @@
-// A tool call: its name and state, and folded away what the tool was given and what it gave. A query's rows are in the open.
+// A tool call: its name and state; opened, what the tool was given and what it gave. A query's rows are in the open.
 
 import { el, icon } from "../dom.js";
 import { rendered } from "../scheduler.js";
@@ -12,8 +12,8 @@ export function toolView(signal) {
   const words = el("span", { class: "tool-input" });
   const state = el("span", { class: "tool-state" });
   const content = el("div", { class: "tool-content" });
-  const fold = el("details", { class: "fold tool" }, el("summary", {}, icon("tool"), name, words, state), content);
-  const element = el("div", { class: "tool-call" }, fold);
+  const disclosure = el("details", { class: "disclosure tool" }, el("summary", {}, icon("tool"), name, words, state), content);
+  const element = el("div", { class: "tool-call" }, disclosure);
   let output = null;
   let replaced = new AbortController();
   const update = (part, reply) => {
@@ -21,7 +21,7 @@ export function toolView(signal) {
     name.textContent = toolWords(part.name);
     words.textContent = visible(String(part.input?.query ?? part.input?.purpose ?? part.input?.summary ?? ""));
     state.textContent = now;
-    fold.dataset.state = now;
+    disclosure.dataset.state = now;
     if (part.name === "db_query" && now === "done" && isQueryResult(part.output)) {
       if (output === part.output) return;
       output = part.output;
