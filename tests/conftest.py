@@ -3,6 +3,7 @@
 import gc
 import os
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 from uuid import uuid4
@@ -152,6 +153,9 @@ class NewSystem(Protocol):
         ...
 
 
+Systems = Callable[[], AbstractContextManager[NewSystem]]
+
+
 @pytest.fixture(scope="session")
 def forks() -> Iterator[Forks]:
     """Starts processes of the system in a tenth of the time."""
@@ -161,26 +165,38 @@ def forks() -> Iterator[Forks]:
 
 
 @pytest.fixture(scope="session")
-def new_system(
+def systems(
     make_database: Callable[[], str], groq_url: str, forks: Forks, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[NewSystem]:
-    """Makes systems; what still runs of them at the end is killed."""
-    guard = Guard()
-    systems: list[System] = []
+) -> Systems:
+    """What makes systems, and ends at its own end what still runs of them: workers that nobody needs take time too."""
 
-    def make(**settings: str) -> System:
-        folder = tmp_path_factory.mktemp("system")
-        valkey = EmbeddedValkey(folder / "valkey")
-        valkey.start()
-        database_url = settings.pop("DATABASE_URL", "") or make_database()
-        env = environment(database_url, valkey.url, groq_url, SECRET, **settings)
-        systems.append(System(env, folder, guard, valkey, forks, database_url))
-        return systems[-1]
+    @contextmanager
+    def making() -> Iterator[NewSystem]:
+        guard = Guard()
+        made: list[System] = []
 
-    yield make
-    for system in systems:
-        system.end()
-    guard.close()
+        def make(**settings: str) -> System:
+            folder = tmp_path_factory.mktemp("system")
+            valkey = EmbeddedValkey(folder / "valkey")
+            valkey.start()
+            database_url = settings.pop("DATABASE_URL", "") or make_database()
+            env = environment(database_url, valkey.url, groq_url, SECRET, **settings)
+            made.append(System(env, folder, guard, valkey, forks, database_url))
+            return made[-1]
+
+        yield make
+        for system in made:
+            system.end()
+        guard.close()
+
+    return making
+
+
+@pytest.fixture(scope="module")
+def new_system(systems: Systems) -> Iterator[NewSystem]:
+    """Makes systems that last as long as the tests of a file."""
+    with systems() as make:
+        yield make
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from playwright.async_api import Browser, BrowserContext, Page, async_playwright
 
 from services.launcher.embedded.postgres import EmbeddedPostgres
 from shared.data_sources.sandbox.server import prepare
-from tests.conftest import NewSystem
+from tests.conftest import Systems
 from tests.support.chromium import Complaints, find_chromium, watched_context
 from tests.support.page import Person
 from tests.support.system import System
@@ -31,7 +31,7 @@ def chromium_path() -> str:
     return find_chromium(os.environ)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def browser(chromium_path: str) -> AsyncIterator[Browser]:
     """Chromium, without a window."""
     async with async_playwright() as playwright:
@@ -40,25 +40,29 @@ async def browser(chromium_path: str) -> AsyncIterator[Browser]:
         await launched.close()
 
 
-@pytest.fixture(scope="session")
-async def system(chromium_path: str, new_system: NewSystem, tavily_url: str, postgres: EmbeddedPostgres) -> System:
+@pytest.fixture(scope="package")
+async def system(
+    chromium_path: str, systems: Systems, tavily_url: str, postgres: EmbeddedPostgres
+) -> AsyncIterator[System]:
     """The system that the pages of all tests talk to. Without Chromium, it is not started."""
+    assert chromium_path
     sandboxes = postgres.url_of("sandbox")
     await prepare(sandboxes)
-    made = new_system(
-        TAVILY_API_KEY="tvly-test",
-        TAVILY_BASE_URL=tavily_url,
-        SUMMARY_CHUNK_MESSAGES="3",
-        DATA_SOURCE_KEYS=Fernet.generate_key().decode(),
-        DATA_SOURCE_HOSTS="127.0.0.1",
-        SANDBOX_DATABASE_URL=sandboxes,
-        TITLE_BY_MODEL="true",
-    )
-    await asyncio.gather(made.start_worker(), made.start_worker("summaries,maintenance"))
-    return made
+    with systems() as new_system:
+        made = new_system(
+            TAVILY_API_KEY="tvly-test",
+            TAVILY_BASE_URL=tavily_url,
+            SUMMARY_CHUNK_MESSAGES="3",
+            DATA_SOURCE_KEYS=Fernet.generate_key().decode(),
+            DATA_SOURCE_HOSTS="127.0.0.1",
+            SANDBOX_DATABASE_URL=sandboxes,
+            TITLE_BY_MODEL="true",
+        )
+        await asyncio.gather(made.start_worker(), made.start_worker("summaries,maintenance"))
+        yield made
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def api_url(system: System) -> str:
     """The system's API."""
     _, url = await system.start_api()

@@ -6,23 +6,24 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 
-from tests.conftest import NewSystem
+from tests.conftest import NewSystem, Systems
 from tests.support.clients import NO_TLS, Client
 from tests.support.system import System
 
 
-@pytest.fixture(scope="session")
-async def system(new_system: NewSystem) -> System:
+@pytest.fixture(scope="package")
+async def system(systems: Systems) -> AsyncIterator[System]:
     """The shared system, all of it running, and started as an operator starts it."""
-    made = new_system(TITLE_BY_MODEL="true")
-    made.forks = None
-    await asyncio.gather(
-        made.start_worker(), made.start_worker(), made.start_worker("summaries,maintenance"), made.start_worker("beat")
-    )
-    return made
+    with systems() as new_system:
+        made = new_system(TITLE_BY_MODEL="true")
+        made.forks = None
+        await asyncio.gather(
+            *(made.start_worker(queues) for queues in ("generations", "generations", "summaries,maintenance", "beat"))
+        )
+        yield made
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def api_url(system: System) -> str:
     """The shared system's API."""
     _, url = await system.start_api()
