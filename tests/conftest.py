@@ -4,6 +4,7 @@ import gc
 import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from itertools import count
 from pathlib import Path
 from typing import Any, Protocol
 from uuid import uuid4
@@ -24,13 +25,14 @@ from shared.database_timeouts import Timeouts
 from shared.settings import Settings
 from shared.telemetry.logs import configure_logging
 from tests.doubles.process import start_groq_double, start_tavily_double
-from tests.support.databases import APP, as_app, emptied, shape
+from tests.support.databases import APP, as_app, emptied, number_users, shape
 from tests.support.forks import Forks
 from tests.support.system import System, environment
 
 SECRET = "0f1e2d3c4b5a69788796a5b4c3d2e1f00f1e2d3c4b5a6978"
 TIMEOUTS = Timeouts(statement=60, lock=15, idle=300)
 TEMPLATE = "template_migrated"
+USER_IDS = count(100_000, 100_000)
 
 # The same examples on every run, so that a change is judged by what it changes. To look further:
 # pytest --hypothesis-profile=default
@@ -116,9 +118,11 @@ def new_shape(make_database: Callable[[], str], used_databases: list[str]) -> st
 def database_url(make_database: Callable[[], str], used_databases: list[str], new_shape: str) -> Iterator[str]:
     """An empty, migrated database of the test's own.
 
-    A new one is a copy of a thousand files, so the next test gets the one that this test has left, emptied.
+    A new one is a copy of a thousand files, so the next test gets the one that this test has left, emptied. Its users have ids
+    that no test before had: Redis, which all tests share, keeps for a while which users were deleted.
     """
     url = used_databases.pop() if used_databases else make_database()
+    number_users(url, next(USER_IDS))
     yield url
     if emptied(url, new_shape):
         used_databases.append(url)

@@ -28,14 +28,6 @@ from tests.support.turns import AGE, Noted, execute, open_worker_for, post
 EXPIRE = "UPDATE generations SET lease_expires_at = now() - interval '1 second' WHERE status = 'running'"
 
 
-@pytest.fixture(autouse=True)
-async def nobody_deleted(valkey: EmbeddedValkey) -> None:
-    """Databases of tests give the same ids to their users, and a feed takes nothing for a minute once its user is deleted."""
-    async with Redis.from_url(valkey.url) as redis:
-        async for key in redis.scan_iter(match="*cortexai:{user-*", count=1000):
-            await redis.delete(key)
-
-
 @pytest.fixture
 async def tab(client: Client) -> AsyncIterator[Tab]:
     """The user's tab, which is told everything."""

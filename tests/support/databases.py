@@ -84,3 +84,9 @@ def emptied(url: str, new: str) -> bool:
     except psycopg.Error:
         return False  # a test has refused connections, for example
     return True
+
+
+def number_users(url: str, before: int) -> None:
+    """Have the next users' ids begin behind this one."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("SELECT setval(pg_get_serial_sequence('users', 'id'), %s)", [before])
