@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from services.worker.models.groq.calls import said_calls
+from services.worker.models.groq.calls import MAX_NAME_CHARS, said_calls
 from services.worker.models.groq.reader import MAX_HELD_CHARS, AnswerReader, Chunk
 
 TOOLS = ("web_search", "current_time")
@@ -82,7 +82,7 @@ def test_a_piece_that_comes_again_and_again_costs_what_its_length_costs(piece: s
 
 def test_the_name_of_a_call_that_never_ends_is_not_waited_for() -> None:
     reader = AnswerReader(TOOLS)
-    for number in range(30_000):
+    for number in range(MAX_NAME_CHARS):
         call = {"index": 0, "function": {"name": f"and {number} "}}
         reader.read({"choices": [{"delta": {"tool_calls": [call]}}]})
     assert reader.is_over

@@ -12,6 +12,8 @@ from shared.protocol.encoding import clean
 
 MAX_ARGUMENTS_CHARS: Final = 200_000
 """Of all tool calls of an answer together, with their names."""
+MAX_NAME_CHARS: Final = 1_000
+"""Of one tool's name, with what some models leave beside it. Each piece of a name costs a look at all of the name."""
 MAX_ARGUMENTS_DEPTH: Final = 20
 MAX_CALL_DEPTH: Final = 3
 """A said call may stand in a list, or in an object that has one of the usual names."""
@@ -57,11 +59,13 @@ class ToolCallPieces:
         self._offered = offered
         self._calls: list[_Call] = []
         self._length = 0
+        self._longest_name = 0
 
     @property
     def is_full(self) -> bool:
         """Whether the calls have no end."""
-        return self._length > MAX_ARGUMENTS_CHARS or len(self._calls) > MAX_CALLS
+        is_long = self._length > MAX_ARGUMENTS_CHARS or self._longest_name > MAX_NAME_CHARS
+        return is_long or len(self._calls) > MAX_CALLS
 
     def add(self, pieces: object) -> None:
         """Take the pieces of one chunk, in whatever form."""
@@ -105,6 +109,7 @@ class ToolCallPieces:
             # A name may come in pieces, or anew and longer.
             whole = name if name.startswith(call.name) else call.name + name
             self._length += len(whole) - len(call.name)
+            self._longest_name = max(self._longest_name, len(whole))
             call.name = whole
         if is_object or not (arguments == call.arguments and call.is_whole):
             call.arguments = arguments if is_object else call.arguments + arguments
