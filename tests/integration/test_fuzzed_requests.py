@@ -16,7 +16,7 @@ from tests.integration.routes.conftest import NOBODY
 from tests.support.databases import as_app
 from tests.support.fuzzing import Amounts, fuzz
 
-AMOUNTS = Amounts(allowed=2, forbidden=0, mutations=14)
+AMOUNTS = Amounts(allowed=1, forbidden=0, mutations=8)
 """bench/fuzz.py makes far more, of all kinds."""
 
 
