@@ -76,7 +76,7 @@ def text_of(response: Json) -> str:
 
 @pytest.mark.parametrize(("given", "told"), [({}, 0.7), ({"temperature": 0.5}, 0.5)])
 async def test_a_response_tells_the_temperature_that_the_model_was_asked_with(
-    http: httpx.AsyncClient, groq_url: str, given: dict[str, float], told: float
+    http: httpx.AsyncClient, groq_url: str, given: Json, told: float
 ) -> None:
     mark = uuid4().hex
     response = await created(http, input=f"tokens=1 {mark}", **given)
