@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import httpx
 import pytest
 
 from services.worker.runtime import Worker
 from tests.clients.conftest import DOCUMENTED, HERE
 from tests.clients.programs import Program
 from tests.doubles import groq_control
-from tests.support.clients import Client, numbered
+from tests.support.clients import NO_TLS, Client, numbered
 from tests.support.queued import answer_queued
 from tests.support.tools import install_packages, made_once, run_tool, tool
 from tests.support.turns import execute
@@ -52,16 +53,29 @@ def program(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 
 @pytest.fixture
-def is_python(program: Program) -> bool:
-    """Whether the program is one of Python, which has LangChain too."""
-    return program.command[1].endswith(".py")
-
-
-@pytest.fixture
 async def key(client: Client) -> str:
     """An API key that may ask."""
     made = await client.http.post("/api/auth/keys", json={"name": "openai", "scopes": ["read", "chat"]})
     return str(made.json()["key"])
+
+
+@pytest.fixture
+async def poor_key(api: str, database_url: str) -> str:
+    """The key of another user, whose quota is used up."""
+    async with httpx.AsyncClient(base_url=api, verify=NO_TLS) as http:
+        poor = Client(http)
+        await poor.sign_up()
+        me = (await http.get("/api/auth/me")).json()["id"]
+        execute(database_url, "UPDATE users SET daily_tokens = 0 WHERE id = %s", me)
+        made = await http.post("/api/auth/keys", json={"name": "poor", "scopes": ["read", "chat"]})
+        return str(made.json()["key"])
+
+
+async def newest_status(database_url: str, status: str) -> None:
+    """Wait until the newest generation has this status."""
+    newest = "SELECT status FROM generations ORDER BY id DESC LIMIT 1"
+    while execute(database_url, newest) != [(status,)]:  # noqa: ASYNC110 - no event
+        await asyncio.sleep(0.05)
 
 
 @pytest.fixture
@@ -79,9 +93,11 @@ async def test_an_answer_is_streamed(do: Do) -> None:
     assert "".join(await do("stream", "Hello [[tokens=20]]")) == numbered(20)
 
 
-async def test_usage_is_told_behind_the_last_chunk(do: Do, database_url: str) -> None:
-    usage = await do("usage", "Hello [[tokens=5]]")
-    assert execute(database_url, "SELECT total_tokens FROM model_calls") == [(usage["total_tokens"],)]
+async def test_usage_is_told_behind_the_last_chunk_and_with_a_whole_answer(do: Do, database_url: str) -> None:
+    told = await do("usage", "Hello [[tokens=5]]")
+    counted = "SELECT prompt_tokens, completion_tokens, total_tokens FROM model_calls ORDER BY id"
+    assert [tuple(counts) for counts in told] == execute(database_url, counted)
+    assert {completion for _, completion, _ in told} == {5}
 
 
 async def test_a_tool_of_the_client_is_called_and_answered_with(do: Do, groq_url: str) -> None:
@@ -115,28 +131,20 @@ async def test_models_are_listed(do: Do) -> None:
     assert await do("models") == ["double"]
 
 
-async def test_errors_are_those_of_the_package(do: Do, *, is_python: bool) -> None:
-    refused = await do("error")
-    assert refused == ([400, "n", "validation_failed", "invalid_request_error"] if is_python else [400, refused[1]])
-    assert await do("wrong key") == [401, "invalid_api_key"]
-    assert (await do("failure", "Hello [[fault=401]]"))[1] == "model_auth_failed"
+async def test_errors_are_those_of_the_package(do: Do, poor_key: str) -> None:
+    too_long = "Hello [[fault=413 code=context_length_exceeded]]"
+    assert await do("refusals", json.dumps({"poor": poor_key, "too long": too_long})) == [
+        ["AuthenticationError", 401, "invalid_api_key", None],
+        ["NotFoundError", 404, "model_not_found", "model"],
+        ["BadRequestError", 400, "context_length_exceeded", None],
+        ["RateLimitError", 429, "insufficient_quota", None],
+        ["BadRequestError", 400, "validation_failed", "n"],
+        ["APIError", None, "context_length_exceeded", None],
+    ]
 
 
-async def test_who_leaves_stops_the_answer(do: Do, database_url: str) -> None:
+async def test_who_leaves_stops_the_answer_unless_it_has_a_key(do: Do, database_url: str) -> None:
     assert (await do("leave", "Hello [[tokens=100000 rate=50]]")).startswith("t1 ")
-    async with asyncio.timeout(10):
-        while execute(database_url, "SELECT status FROM generations") != [("cancelled",)]:  # noqa: ASYNC110 - no event
-            await asyncio.sleep(0.05)
-
-
-async def test_langchain_streams_calls_tools_and_parses(do: Do, groq_url: str, *, is_python: bool) -> None:
-    if not is_python:
-        return
-    text, tokens = await do("langchain stream", "Hello [[tokens=20]]")
-    assert (text, tokens > 20) == (numbered(20), True)
-    mark, answer = uuid4().hex, {"city": "Rome", "degrees": 30}
-    await groq_control.script(groq_url, "tool=weather", marker=mark, arguments={"city": "Rome"})
-    assert await do("langchain tools", mark) == [["weather", {"city": "Rome"}]]
-    mark = uuid4().hex
-    await groq_control.script(groq_url, marker=mark, reply=json.dumps(answer))
-    assert await do("langchain parse", mark) == answer
+    await asyncio.wait_for(newest_status(database_url, "cancelled"), 10)
+    assert (await do("leave with a key", "Hello [[tokens=30 rate=60]]")).startswith("t1 ")
+    await asyncio.wait_for(newest_status(database_url, "completed"), 10)

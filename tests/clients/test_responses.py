@@ -1,5 +1,6 @@
 """OpenAI's clients at `/v1/responses`, the newest and those of a year before: streams, resumptions, tools, conversations."""
 
+import asyncio
 import json
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -11,12 +12,13 @@ import pytest
 from services.worker.runtime import Worker
 from tests.clients.conftest import DOCUMENTED
 from tests.clients.programs import Program
-from tests.clients.test_openai import PROGRAMS, key, program
+from tests.clients.test_openai import PROGRAMS, key, newest_status, poor_key, program
 from tests.doubles import groq_control
 from tests.support.clients import numbered
 from tests.support.queued import answer_queued
+from tests.support.turns import execute
 
-__all__ = ["key", "program"]
+__all__ = ["key", "poor_key", "program"]
 
 Do = Callable[..., Awaitable[Any]]
 
@@ -87,26 +89,26 @@ async def test_a_conversation_is_listed(do: Do) -> None:
     assert await do("conversation", question) == [question, numbered(2)] * 2
 
 
-async def test_langchain_streams_responses(do: Do, program: Program) -> None:
-    if program.command[1].endswith(".py"):
-        assert await do("langchain", "Hello [[tokens=20]]") == numbered(20)
+async def test_usage_is_told_at_the_end_of_a_stream_and_of_a_whole_response(do: Do, database_url: str) -> None:
+    told = await do("usage", "Hello [[tokens=5]]")
+    counted = "SELECT prompt_tokens, completion_tokens, total_tokens FROM model_calls WHERE purpose = 'generation' ORDER BY id"
+    assert [tuple(counts) for counts in told] == execute(database_url, counted)
+    assert {completion for _, completion, _ in told} == {5}
 
 
-@pytest.mark.parametrize("provider", ["openai", "open-responses"])
-async def test_the_ai_sdks_providers_stream_and_call_tools(
-    program: Program, api: str, key: str, worker: Worker, database_url: str, groq_url: str, provider: str
-) -> None:
-    if "node-newest" not in str(program.folder):
-        return
-    mark = uuid4().hex
-    await groq_control.script(groq_url, "tool=weather", marker=mark, arguments={"city": "Rome"})
-    await groq_control.script(groq_url, marker=mark, reply="Clear in Rome.")
-    shutil.copy(PROGRAMS / "ai_sdk.mjs", program.folder)
-    asking = Program((program.command[0], "ai_sdk.mjs"), program.folder)
-    async with answer_queued(worker, database_url):
-        told = json.loads("".join(await asking.run(api, key, provider, mark)))
-    assert told == [numbered(30), "stop", True, "Clear in Rome.", 2]
+async def test_errors_are_those_of_the_package(do: Do, poor_key: str) -> None:
+    too_long = "Hello [[fault=413 code=context_length_exceeded]]"
+    assert await do("refusals", json.dumps({"poor": poor_key, "too long": too_long})) == [
+        ["AuthenticationError", 401, "invalid_api_key", None],
+        ["NotFoundError", 404, "model_not_found", "model"],
+        ["RateLimitError", 429, "insufficient_quota", None],
+        ["BadRequestError", 400, "validation_failed", "max_tool_calls"],
+        ["failed", "context_length_exceeded"],
+    ]
 
 
-async def test_a_refusal_names_the_parameter(do: Do) -> None:
-    assert await do("error") == [400, "max_tool_calls"]
+async def test_who_leaves_stops_a_response_only_where_it_is_not_stored(do: Do, database_url: str) -> None:
+    assert (await do("leave_unstored", "Hello [[tokens=100000 rate=50]]")).startswith("t")
+    await asyncio.wait_for(newest_status(database_url, "cancelled"), 10)
+    assert (await do("leave", "Hello [[tokens=30 rate=60]]")).startswith("t")
+    await asyncio.wait_for(newest_status(database_url, "completed"), 10)

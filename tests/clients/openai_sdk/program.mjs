@@ -14,14 +14,17 @@ const description = {
   },
 };
 
-const caught = async (doing) => {
+const refused = async (asking) => {
   try {
-    await doing();
+    const answer = await asking();
+    if (answer[Symbol.asyncIterator]) for await (const _ of answer);
   } catch (error) {
-    return [error.status ?? null, error.code];
+    return [error.constructor.name, error.status ?? null, error.code, error.param ?? null];
   }
   throw new Error("nothing was refused");
 };
+
+const counts = ({ prompt_tokens, completion_tokens, total_tokens }) => [prompt_tokens, completion_tokens, total_tokens];
 
 const things = {
   stream: async () => {
@@ -32,11 +35,18 @@ const things = {
   leave: async () => {
     for await (const piece of ask(client, model, question)) return piece;
   },
+  "leave with a key": async () => {
+    const headers = { "Idempotency-Key": "again" };
+    for await (const chunk of await client.chat.completions.create({ model, messages, stream: true }, { headers })) {
+      if (chunk.choices[0].delta.content) return chunk.choices[0].delta.content;
+    }
+  },
   usage: async () => {
     let last;
     const options = { model, messages, stream: true, stream_options: { include_usage: true } };
     for await (const chunk of await client.chat.completions.create(options)) last = chunk;
-    return last.usage;
+    const whole = await client.chat.completions.create({ model, messages });
+    return [counts(last.usage), counts(whole.usage)];
   },
   tools: () =>
     askWithTools(client, model, question, { weather: ({ city }) => ({ city, sky: "clear" }) }, [description]),
@@ -61,9 +71,23 @@ const things = {
     for await (const one of client.models.list()) ids.push(one.id);
     return ids;
   },
-  error: () => caught(() => client.chat.completions.create({ model, messages, n: 2 })),
-  "wrong key": () => caught(() => connect(url, "ck_wrong").models.list()),
-  failure: () => caught(things.stream),
+  refusals: async () => {
+    const { poor, "too long": long } = JSON.parse(question);
+    const asked = (more = {}, content = "Hello", by = key) => () =>
+      connect(url, by).chat.completions.create({ model, messages: [{ role: "user", content }], ...more });
+    const told = [];
+    for (const one of [
+      asked({}, "Hello", "ck_wrong"),
+      asked({ model: "gpt-9" }),
+      asked({}, long),
+      asked({}, "Hello", poor),
+      asked({ n: 2 }),
+      asked({ stream: true }, long),
+    ]) {
+      told.push(await refused(one));
+    }
+    return told;
+  },
 };
 
 process.stdout.write(JSON.stringify(await things[what]()));

@@ -49,11 +49,21 @@ def leave() -> object:
     return first
 
 
+def leave_with_a_key() -> object:
+    """The first piece of an answer that may be asked for again, after which the client leaves."""
+    headers = {"Idempotency-Key": "again"}
+    stream = client.chat.completions.create(model=MODEL, messages=MESSAGES, stream=True, extra_headers=headers)
+    with stream:
+        return next(chunk.choices[0].delta.content for chunk in stream if chunk.choices[0].delta.content)
+
+
 def usage() -> object:
-    """The counts behind the last chunk."""
+    """The counts behind the last chunk, and those of a whole answer."""
     options = {"include_usage": True}
     *_, last = client.chat.completions.create(model=MODEL, messages=MESSAGES, stream=True, stream_options=options)
-    return last.usage.model_dump(exclude_none=True)
+    whole = client.chat.completions.create(model=MODEL, messages=MESSAGES)
+    counted = [last.usage, whole.usage]
+    return [[counts.prompt_tokens, counts.completion_tokens, counts.total_tokens] for counts in counted]
 
 
 def tools() -> object:
@@ -82,71 +92,43 @@ def models() -> object:
     return [model.id for model in client.models.list()]
 
 
-def error() -> object:
+def refused(asking: Callable[[], object]) -> list[object]:
     """How a refusal is raised."""
     try:
-        client.chat.completions.create(model=MODEL, messages=MESSAGES, n=2)
-    except openai.BadRequestError as refusal:
-        return [refusal.status_code, refusal.param, refusal.code, refusal.type]
+        asking()
+    except openai.APIError as refusal:
+        status = getattr(refusal, "status_code", None)
+        return [type(refusal).__name__, status, refusal.code, refusal.param]
     raise AssertionError("nothing was refused")
 
 
-def wrong_key() -> object:
-    """How a wrong key is raised."""
-    try:
-        connect(URL, "ck_wrong").models.list()
-    except openai.AuthenticationError as refusal:
-        return [refusal.status_code, refusal.code]
-    raise AssertionError("nothing was refused")
+def refusals() -> object:
+    """How a wrong key, an unknown model, a long context, a used-up quota and others are raised."""
+    given = json.loads(QUESTION)
 
+    def asked(url_key: str = KEY, content: str = "Hello", **more: Any) -> Callable[[], object]:  # noqa: ANN401
+        body = {"model": MODEL, "messages": [{"role": "user", "content": content}], **more}
+        return lambda: list(connect(URL, url_key).chat.completions.create(**body))
 
-def failure() -> object:
-    """How an answer that fails in its stream is raised."""
-    try:
-        stream()
-    except openai.APIError as failed:
-        return [type(failed).__name__, failed.code]
-    raise AssertionError("nothing failed")
-
-
-def langchain() -> Any:  # noqa: ANN401 - the package is not among this project's
-    """LangChain's model over this API. The package takes seconds to load."""
-    from langchain_openai import ChatOpenAI  # type: ignore[import-not-found]  # noqa: PLC0415
-
-    return ChatOpenAI(base_url=f"{URL}/v1", api_key=KEY, model=MODEL, stream_usage=True)
-
-
-def langchain_stream() -> object:
-    """LangChain's answer from a stream, and its tokens."""
-    whole, *rest = langchain().stream(QUESTION)
-    for piece in rest:
-        whole += piece
-    return [whole.content, whole.usage_metadata["total_tokens"]]
-
-
-def langchain_tools() -> object:
-    """The tool calls that LangChain gets."""
-    return [[call["name"], call["args"]] for call in langchain().bind_tools([DESCRIPTION]).invoke(QUESTION).tool_calls]
-
-
-def langchain_parse() -> object:
-    """LangChain's answer in a form."""
-    return langchain().with_structured_output(Weather, method="json_schema").invoke(QUESTION).model_dump()
+    return [
+        refused(asked("ck_wrong")),
+        refused(asked(model="gpt-9")),
+        refused(asked(content=given["too long"])),
+        refused(asked(given["poor"])),
+        refused(asked(n=2)),
+        refused(asked(content=given["too long"], stream=True)),
+    ]
 
 
 THINGS: dict[str, Callable[[], object]] = {
     "stream": stream,
     "leave": leave,
+    "leave with a key": leave_with_a_key,
     "usage": usage,
     "tools": tools,
     "parse": parse,
     "helper": helper,
     "models": models,
-    "error": error,
-    "wrong key": wrong_key,
-    "failure": failure,
-    "langchain stream": langchain_stream,
-    "langchain tools": langchain_tools,
-    "langchain parse": langchain_parse,
+    "refusals": refusals,
 }
 sys.stdout.write(json.dumps(THINGS[WHAT]()))

@@ -83,13 +83,37 @@ const things = {
     }
     return texts;
   },
-  error: async () => {
-    try {
-      await client.responses.create({ model, input: question, max_tool_calls: 3 });
-    } catch (error) {
-      return [error.status, error.param];
-    }
-    return null;
+  usage: async () => {
+    let last;
+    for await (const event of await client.responses.create({ model, input: question, stream: true })) last = event;
+    const whole = await client.responses.create({ model, input: question });
+    const counted = [last.response.usage, whole.usage];
+    return counted.map(({ input_tokens, output_tokens, total_tokens }) => [input_tokens, output_tokens, total_tokens]);
+  },
+  leave: async () => {
+    for await (const piece of new Answer(client).ask(model, question)) return piece;
+  },
+  leave_unstored: async () => {
+    for await (const piece of new Answer(client).ask(model, question, { store: false })) return piece;
+  },
+  refusals: async () => {
+    const given = JSON.parse(question);
+    const refused = async (by, more = {}) => {
+      try {
+        await connect(url, by).responses.create({ model, input: "Hello", ...more });
+      } catch (error) {
+        return [error.constructor.name, error.status, error.code, error.param];
+      }
+      return null;
+    };
+    const failed = await client.responses.create({ model, input: given["too long"] });
+    return [
+      await refused("ck_wrong"),
+      await refused(key, { model: "gpt-9" }),
+      await refused(given.poor),
+      await refused(key, { max_tool_calls: 3 }),
+      [failed.status, failed.error?.code ?? null],
+    ];
   },
 };
 

@@ -95,24 +95,50 @@ def conversation(client: OpenAI, question: str) -> Any:  # noqa: ANN401
     return [item.content[0].text for item in items]
 
 
-def error(client: OpenAI, question: str) -> Any:  # noqa: ANN401
-    """How a refusal is raised."""
-    try:
-        client.responses.create(model=MODEL, input=question, max_tool_calls=3)
-    except openai.BadRequestError as refused:
-        return [refused.status_code, refused.param]
-    return None
+def usage(client: OpenAI, question: str) -> Any:  # noqa: ANN401
+    """The counts of a stream's last event, and those of a whole response."""
+    *_, last = client.responses.create(model=MODEL, input=question, stream=True)
+    whole = client.responses.create(model=MODEL, input=question)
+    counted = [last.response.usage, whole.usage]
+    return [[counts.input_tokens, counts.output_tokens, counts.total_tokens] for counts in counted]
 
 
-def langchain(client: OpenAI, question: str) -> Any:  # noqa: ANN401
-    """LangChain's model over responses."""
-    # It takes a second, which the other things need not wait for.
-    from langchain_openai import ChatOpenAI  # type: ignore[import-not-found] # noqa: PLC0415
+def leave(client: OpenAI, question: str) -> Any:  # noqa: ANN401
+    """The first piece of a response that is stored, after which the client leaves."""
+    return _left(client, question, store=True)
 
-    model = ChatOpenAI(base_url=str(client.base_url), api_key=client.api_key, model=MODEL, use_responses_api=True)
-    chunks = list(model.stream(question))
-    texts = [part["text"] for chunk in chunks for part in chunk.content_blocks if part["type"] == "text"]
-    return "".join(texts)
+
+def leave_unstored(client: OpenAI, question: str) -> Any:  # noqa: ANN401
+    """The first piece of a response that is not stored, after which the client leaves."""
+    return _left(client, question, store=False)
+
+
+def _left(client: OpenAI, question: str, *, store: bool) -> Any:  # noqa: ANN401
+    pieces = Answer(client).ask(MODEL, question, store=store)
+    first = next(pieces)
+    pieces.close()
+    return first
+
+
+def refusals(client: OpenAI, question: str) -> Any:  # noqa: ANN401
+    """How a wrong key, an unknown model, a used-up quota and others are raised, and how a failed response says why."""
+    given = json.loads(question)
+
+    def refused(key: str, **more: Any) -> Any:  # noqa: ANN401
+        try:
+            client.with_options(api_key=key).responses.create(**{"model": MODEL, "input": "Hello", **more})
+        except openai.APIStatusError as refusal:
+            return [type(refusal).__name__, refusal.status_code, refusal.code, refusal.param]
+        return None
+
+    failed = client.responses.create(model=MODEL, input=given["too long"])
+    return [
+        refused("ck_wrong"),
+        refused(client.api_key, model="gpt-9"),
+        refused(given["poor"]),
+        refused(client.api_key, max_tool_calls=3),
+        [failed.status, failed.error.code if failed.error else None],
+    ]
 
 
 def main() -> None:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
+from services.api.doors.openai.error_form import KNOWN_CODES
 from services.api.doors.openai.responses.events import Json, output_of
 from services.api.doors.openai.responses.ids import conversation_id, input_item_id, response_id
 from shared.generations.outcome import Outcome
@@ -154,7 +155,7 @@ def present(row: ResponseRow, output: Sequence[Json] | None = None) -> Json:
         "status": status,
         "completed_at": int(row.finished_at.timestamp()) if row.finished_at and status == "completed" else None,
         "model": row.model or response["model"],
-        "error": row.outcome.error,
+        "error": _error(row.outcome),
         "incomplete_details": {"reason": reason} if reason else None,
     }
 
@@ -178,6 +179,12 @@ def _ended(row: ResponseRow) -> tuple[str, str | None]:
             return "incomplete", "content_filter"
         case status, _:
             return str(status), None
+
+
+def _error(outcome: Outcome) -> Json | None:
+    """Why a response failed, with OpenAI's code where OpenAI has one: its clients look at the code, as at those of refusals."""
+    error = outcome.error
+    return None if error is None else {**error, "code": KNOWN_CODES.get(error["code"], error["code"])}
 
 
 def _usage(kept: Mapping[str, int] | None) -> Json | None:
