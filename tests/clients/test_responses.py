@@ -102,7 +102,7 @@ async def test_errors_are_those_of_the_package(do: Do, poor_key: str) -> None:
         ["AuthenticationError", 401, "invalid_api_key", None],
         ["NotFoundError", 404, "model_not_found", "model"],
         ["RateLimitError", 429, "insufficient_quota", None],
-        ["BadRequestError", 400, "validation_failed", "max_tool_calls"],
+        ["BadRequestError", 400, "unsupported_parameter", "max_tool_calls"],
         ["failed", "context_length_exceeded"],
     ]
 
