@@ -18,8 +18,10 @@ import uvloop
 from chaos_faults import EVERY, Faults
 from chaos_load import Load
 from chaos_readers import SILENCE_SECONDS
+from chaos_response_verdict import judge_responses
+from chaos_responses import Responses, summary
 from chaos_system import ChaosSystem
-from chaos_verdict import Verdict, judge, print_verdict
+from chaos_verdict import Verdict, blame, judge, print_verdict
 
 from tests.doubles.process import start_groq_double
 
@@ -68,8 +70,11 @@ async def _run(options: argparse.Namespace, folder: Path, groq_url: str) -> Verd
 async def _storm(options: argparse.Namespace, load: Load, faults: Faults) -> Verdict:
     """Load and faults together, then quiet, then the reckoning."""
     until = time.monotonic() + options.minutes * 60
-    users = [asyncio.create_task(load.user(until)) for _ in range(options.users)]
-    reporting = asyncio.create_task(_report(load, faults))
+    responses = Responses(load)
+    at_responses = round(options.users * options.responses)
+    kinds = [responses.user] * at_responses + [load.user] * (options.users - at_responses)
+    users = [asyncio.create_task(user(until)) for user in kinds]
+    reporting = asyncio.create_task(_report(load, responses, faults))
     try:
         await faults.run(options.minutes * 60)
         _, late = await asyncio.wait(users, timeout=SETTLE_SECONDS)
@@ -78,20 +83,25 @@ async def _storm(options: argparse.Namespace, load: Load, faults: Faults) -> Ver
         for task in users:
             with suppress(asyncio.CancelledError):
                 await task
-        return await judge(load, faults)
+        verdict = await judge(load, faults)
+        await judge_responses(verdict, responses, faults.system)
+        blame(verdict, [*load.silences(), *responses.silences()], faults)
+        return verdict
     finally:
         reporting.cancel()
 
 
-async def _report(load: Load, faults: Faults) -> None:
+async def _report(load: Load, responses: Responses, faults: Faults) -> None:
     begin = time.monotonic()
     while True:
         await asyncio.sleep(REPORT_SECONDS)
         over = sum(bool(turn.views) and turn.views[0].done for turn in load.turns)
         wrong = sum(len(view.wrong) for turn in load.turns for view in turn.views)
+        of_responses = ", ".join(f"{count} {name}" for name, count in summary(responses).items())
         kinds = ", ".join(f"{kind} {count}" for kind, count in Counter(k for k, _, _ in faults.happened).items())
         print(
-            f"{time.monotonic() - begin:6.0f} s: {len(load.turns)} accepted, {over} answered, {wrong} wrong; {kinds}",
+            f"{time.monotonic() - begin:6.0f} s: {len(load.turns)} accepted, {over} answered, {wrong} wrong; "
+            f"responses: {of_responses}; {kinds}",
             flush=True,
         )
 
@@ -102,6 +112,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--only", action="append", choices=EVERY, help="only faults of this kind; may be repeated")
     parser.add_argument("--every", type=float, help="mean seconds between two faults of a kind")
     parser.add_argument("--users", type=int, default=12, help="users, each with one conversation at a time")
+    parser.add_argument("--responses", type=float, default=1 / 3, help="the share of users who ask at /v1/responses")
     parser.add_argument("--seed", type=int, default=1, help="of the load and of the faults' schedule")
     parser.add_argument(
         "--manners", action="store_true", help="the model thinks first, refuses prefill, repeats itself and breaks off"

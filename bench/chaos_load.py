@@ -66,7 +66,7 @@ class Load:
 
     async def user(self, until: float) -> None:
         """One user's session, until a monotonic time. Every turn is read to its end."""
-        token = await self._sign_up()
+        token = await self.sign_up()
         chats = [await self._new_chat(token) for _ in range(CHATS_PER_USER)]
         asked = dict.fromkeys(chats, 0)
         while time.monotonic() < until:
@@ -89,11 +89,19 @@ class Load:
         await asyncio.gather(*work)
 
     def _turn(self, chat: int, token: str, on_conflict: str = "reject") -> Turn:
+        tokens, content = self.message()
+        return Turn(chat, token, tokens, {"content": content, "on_conflict": on_conflict})
+
+    def message(self) -> tuple[int, str]:
+        """How many tokens the answer has to have, and a message that says so."""
         tokens, rate = self.rng.randint(20, 120), self.rng.randint(15, 50)
         manners = f" {self._manners(tokens)}" if self.has_manners else ""
         # Each message is another conversation for the double, whose faults happen once in each.
-        body = {"content": f"{uuid.uuid4().hex} [[tokens={tokens} rate={rate}{manners}]]", "on_conflict": on_conflict}
-        return Turn(chat, token, tokens, body)
+        return tokens, f"{uuid.uuid4().hex} [[tokens={tokens} rate={rate}{manners}]]"
+
+    def any_url(self) -> str:
+        """The URL of one of the APIs."""
+        return self.rng.choice(self.urls)
 
     def _manners(self, tokens: int) -> str:
         """A model that thinks first, refuses prefill, repeats itself when it is told to go on, and may break off."""
@@ -130,7 +138,7 @@ class Load:
                 headers["Prefer"] = "respond-async"
             if view.event_id:
                 headers["Last-Event-ID"] = view.event_id
-            url = self.rng.choice(self.urls) + path
+            url = self.any_url() + path
             try:
                 async with self.http.post(url, json=turn.body, headers=headers) as response:
                     if await self._answered(turn, view, response):
@@ -168,7 +176,7 @@ class Load:
         await asyncio.sleep(self.rng.uniform(0.2, 3))
         while turn.generation_id and turn.receipt is None:
             try:
-                url = f"{self.rng.choice(self.urls)}/api/generations/{turn.generation_id}/cancel"
+                url = f"{self.any_url()}/api/generations/{turn.generation_id}/cancel"
                 async with self.http.post(url, headers=turn.headers) as response:
                     if response.status == 200:
                         turn.receipt = await response.json()
@@ -190,7 +198,7 @@ class Load:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         while True:
             try:
-                url = self.rng.choice(self.urls) + path
+                url = self.any_url() + path
                 async with self.http.request(method, url, json=body, headers=headers) as response:
                     answer = await response.read()
                     if response.status // 100 == 2:
@@ -203,7 +211,8 @@ class Load:
                 pass
             await asyncio.sleep(RETRY_SECONDS)
 
-    async def _sign_up(self) -> str:
+    async def sign_up(self) -> str:
+        """A new user's token."""
         account = {"email": f"{uuid.uuid4().hex}@example.com", "password": PASSWORD}
         await self.ask("POST", "/api/auth/signup", body=account)
         token: str = (await self.ask("POST", "/api/auth/login", body=account))["access_token"]
@@ -212,3 +221,7 @@ class Load:
     async def _new_chat(self, token: str) -> int:
         chat_id: int = (await self.ask("POST", "/api/chats", token, {}))["id"]
         return chat_id
+
+    def silences(self) -> list[tuple[float, float]]:
+        """When the first readers had nothing to read, from and to."""
+        return [gap for turn in self.turns for view in turn.views[:1] for gap in view.gaps]

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -25,6 +26,10 @@ class Verdict:
     connections: int = 0
     resets: int = 0
     tokens: int = 0
+    responses: int = 0
+    responses_ended: Counter[str] = field(default_factory=Counter)
+    responses_readers: int = 0
+    responses_connections: int = 0
     faults: Counter[str] = field(default_factory=Counter)
     refusals: dict[int, int] = field(default_factory=dict)
     lost: list[str] = field(default_factory=list)
@@ -58,7 +63,6 @@ async def judge(load: Load, faults: Faults) -> Verdict:
         messages = {message["id"]: message for message in said}
         for turn in turns:
             await _judge_turn(verdict, load, turn, messages)
-    _blame(verdict, load, faults)
     return verdict
 
 
@@ -120,15 +124,14 @@ def _judge_receipt(verdict: Verdict, name: str, turn: Turn, generation: dict[str
         verdict.mismatched.append(f"{name}: receipt {turn.receipt['status']}")
 
 
-def _blame(verdict: Verdict, load: Load, faults: Faults) -> None:
+def blame(verdict: Verdict, silences: Iterable[tuple[float, float]], faults: Faults) -> None:
     """Ascribe each silence of a reader to the faults that it overlaps."""
-    for turn in load.turns:
-        for begin, end in (gap for view in turn.views[:1] for gap in view.gaps):
-            blamed = {kind for kind, at, mended in faults.happened if at >= begin - BEFORE and at <= end}
-            for kind in blamed or {"none"}:
-                verdict.recovery.setdefault(kind, []).append(end - begin)
-            if blamed:
-                verdict.recovery.setdefault("any", []).append(end - begin)
+    for begin, end in silences:
+        blamed = {kind for kind, at, mended in faults.happened if at >= begin - BEFORE and at <= end}
+        for kind in blamed or {"none"}:
+            verdict.recovery.setdefault(kind, []).append(end - begin)
+        if blamed:
+            verdict.recovery.setdefault("any", []).append(end - begin)
 
 
 def print_verdict(verdict: Verdict) -> None:
@@ -141,6 +144,10 @@ def print_verdict(verdict: Verdict) -> None:
         "connections": verdict.connections,
         "told to begin anew": verdict.resets,
         "tokens": verdict.tokens,
+        "responses accepted": verdict.responses,
+        "responses ended": ", ".join(f"{status} {count}" for status, count in verdict.responses_ended.most_common()),
+        "readers of responses": verdict.responses_readers,
+        "connections of these": verdict.responses_connections,
         **{f"fault: {kind}": count for kind, count in verdict.faults.most_common()},
         "lost": len(verdict.lost),
         "doubled": len(verdict.doubled),
