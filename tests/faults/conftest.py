@@ -3,8 +3,11 @@
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
+from cryptography.fernet import Fernet
 
+from services.launcher.embedded.postgres import EmbeddedPostgres
 from tests.conftest import NewSystem
+from tests.support.interrupted import Stage, open_stage
 from tests.support.readers import User, user_of
 from tests.support.system import System
 
@@ -23,3 +26,18 @@ async def user(system: System) -> AsyncIterator[User]:
     _, url = await system.start_api()
     async with user_of(url) as made:
         yield made
+
+
+@pytest.fixture
+async def stage(new_system: NewSystem, postgres: EmbeddedPostgres, groq_url: str) -> AsyncIterator[Stage]:
+    """A system whose database has gates, and a user with a sandbox."""
+    sandboxes = postgres.url_of("sandbox")
+    system = new_system(
+        LEASE_SECONDS="3",
+        SWEEP_INTERVAL_SECONDS="0.5",
+        DATA_SOURCE_KEYS=Fernet.generate_key().decode(),
+        SANDBOX_DATABASE_URL=sandboxes,
+    )
+    async with open_stage(system, groq_url, sandboxes) as made:
+        yield made
+    system.end()

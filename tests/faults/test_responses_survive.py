@@ -2,7 +2,6 @@
 
 import asyncio
 import random
-import shutil
 from itertools import pairwise
 from uuid import uuid4
 
@@ -33,12 +32,6 @@ async def _read_on(reader: ResponseReader, events: int | None) -> None:
                 await asyncio.sleep(POLL)
 
 
-async def _lose_redis(system: System) -> None:
-    await asyncio.to_thread(system.valkey.kill)
-    shutil.rmtree(system.valkey.directory / "appendonlydir")
-    await asyncio.to_thread(system.valkey.start)
-
-
 async def test_a_response_that_is_cut_100_times_while_everything_dies_comes_once(system: System, groq_url: str) -> None:
     chance = random.Random(26)  # noqa: S311 - no secret
     port, gate = free_port(), uuid4().hex
@@ -61,10 +54,10 @@ async def test_a_response_that_is_cut_100_times_while_everything_dies_comes_once
         system.kill(api)
         api, _ = await system.start_api(PORT=str(port))
         await cut_often()
-        await _lose_redis(system)
+        await system.lose_redis()
         await cut_often()
         system.kill(worker)
-        await _lose_redis(system)
+        await system.lose_redis()
         worker = await system.start_worker()
         await cut_often()
         assert not reader.done
@@ -99,7 +92,7 @@ async def test_one_stream_goes_on_by_itself_though_redis_and_the_worker_die(syst
         asking = asyncio.create_task(reader.ask(asked))
         await eventually(lambda: len(reader.events) >= 50)
         system.kill(worker)
-        await _lose_redis(system)
+        await system.lose_redis()
         await system.start_worker()
         await groq_control.release(groq_url, gate)
         await asking

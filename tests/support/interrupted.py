@@ -142,6 +142,10 @@ class Stage:
                 await asyncio.sleep(0.01)
         return row[0]
 
+    async def at_gate(self, step: str) -> None:
+        """Wait until somebody waits at a step's gate."""
+        await self.until(_AT_GATE, GATES[step][0])
+
     async def _ask(self, model: str) -> Reader:
         """Ask in a chat that has a title: at the end of an answer, readers would wait for one that may be coming."""
         chat_id = (await self.user.send("POST", "/api/chats", json={"title": "Prices"})).json()["id"]
@@ -173,7 +177,7 @@ class Stage:
     async def _reach(self, episode: Episode, reader: Reader, model: str) -> None:
         """Wait until somebody is at the step."""
         if episode.step in GATES:
-            await self.until(_AT_GATE, GATES[episode.step][0])
+            await self.at_gate(episode.step)
         elif episode.step == "telling":
             await groq_control.requests(self.groq_url, containing=model, held=1, within=WITHIN)
         else:
@@ -182,12 +186,7 @@ class Stage:
 
     async def _kill(self, episode: Episode, gate: psycopg.AsyncConnection[Any]) -> None:
         """Kill the victim, open the gate, and let the leases end that the victim had."""
-        if episode.victim == "worker":
-            victim, self.worker = self.worker, await self.system.start_worker()
-            await asyncio.to_thread(self.system.kill, victim)
-        else:
-            await asyncio.to_thread(self.system.kill, self.api)
-            self.api, _ = await self.system.start_api(PORT=str(self.port))
+        await (self.replace_worker() if episode.victim == "worker" else self.replace_api())
         async with self.killed:
             self.kills += 1
             self.killed.notify_all()
@@ -196,8 +195,22 @@ class Stage:
             await self.db.execute(_SEVER.encode(), [number])
         await gate.execute("SELECT pg_advisory_unlock_all()")
         if episode.victim == "worker":
-            for table in ("generations", "operations"):
-                await self.db.execute(_EXPIRE.format(table).encode())
+            await self.expire_leases()
+
+    async def replace_worker(self) -> None:
+        """Kill the worker, after another one has been started. Its leases hold on."""
+        victim, self.worker = self.worker, await self.system.start_worker()
+        await asyncio.to_thread(self.system.kill, victim)
+
+    async def replace_api(self) -> None:
+        """Kill the API, and start another one at its port."""
+        await asyncio.to_thread(self.system.kill, self.api)
+        self.api, _ = await self.system.start_api(PORT=str(self.port))
+
+    async def expire_leases(self) -> None:
+        """Let all leases end."""
+        for table in ("generations", "operations"):
+            await self.db.execute(_EXPIRE.format(table).encode())
 
     async def _judge(self, episode: Episode, reader: Reader, before: float) -> list[str]:
         """What is wrong with an answer that has ended."""

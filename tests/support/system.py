@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -162,6 +163,12 @@ class System:
         for process in self.running:
             if process.poll() is None:
                 self.kill(process)
+
+    async def lose_redis(self) -> None:
+        """End Redis with kill -9, and start it again without its data."""
+        await asyncio.to_thread(self.valkey.kill)
+        shutil.rmtree(self.valkey.directory / "appendonlydir")
+        await asyncio.to_thread(self.valkey.start)
 
     def end(self) -> None:
         """End what still runs, Redis too."""

@@ -88,8 +88,11 @@ def answer(behaviour: Behaviour, prefill: str, reply: str | None) -> Iterator[st
 
 
 def numbered(count: int, prefill: str, *, stamp: bool) -> Iterator[str]:
-    """Yield what is missing of `t1 t2 … t<count> `; a token that the prefill cut is completed first."""
-    said, completion = _already_said(prefill, stamp=stamp)
+    """Yield what is missing of `t1 t2 … t<count> `; a token that the prefill cut is completed first.
+
+    A prefill may begin with the paragraph's break that separates an answer from what was said before a tool call.
+    """
+    said, completion = _already_said(prefill.lstrip("\n"), stamp=stamp)
     if completion and said < count:
         yield completion
         said += 1

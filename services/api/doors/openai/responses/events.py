@@ -14,12 +14,12 @@ the text's numbers stay the same where reasoning was lost together with its log.
 approval: for the event that says that the answer waits, which is told only while it does.
 """
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, NamedTuple
 from uuid import UUID
 
+from services.api.doors.openai.responses.json_texts import json_text
 from shared.ids import OperationId
 from shared.protocol.citations import citations_of
 from shared.protocol.frames import DataApproval, Frame, SourceUrl, ToolError, ToolInput, ToolOutput
@@ -420,7 +420,7 @@ def _text_part(text: str) -> Json:
 
 
 def _arguments_of(frame: ToolInput) -> str:
-    return json.dumps(frame["input"], ensure_ascii=False, separators=(",", ":"))
+    return json_text(frame["input"])
 
 
 def _called(call: _Call, status: str) -> Json:
@@ -459,7 +459,7 @@ def _output_of(outcome: ToolOutput | ToolError | None) -> str | None:
     if outcome is None or outcome["type"] == "tool-output-error":
         return None
     output = outcome["output"]
-    return output if isinstance(output, str) else json.dumps(output, ensure_ascii=False, separators=(",", ":"))
+    return output if isinstance(output, str) else json_text(output)
 
 
 def _error_of(outcome: ToolOutput | ToolError | None) -> Json:
