@@ -97,15 +97,16 @@ def _cpu(process: psutil.Process) -> float:
     return float(times.user + times.system)
 
 
-async def _chat(http: aiohttp.ClientSession, door: Door) -> int:
-    """A new chat for the native door; the others need none."""
-    if door != "native":
-        return 0
-    async with http.post("/api/chats", json={}) as response:
-        return int((await response.json())["id"])
+async def _chat(http: aiohttp.ClientSession, door: Door) -> str:
+    """A new chat, by the id that the door has for it. Completions need none."""
+    if door == "completions":
+        return ""
+    path = "/api/chats" if door == "native" else "/v1/conversations"
+    async with http.post(path, json={}) as response:
+        return str((await response.json())["id"])
 
 
-def _request(door: Door, chat: int, content: str) -> tuple[str, dict[str, Any]]:
+def _request(door: Door, chat: str, content: str) -> tuple[str, dict[str, Any]]:
     """The path and the body of a request for an answer."""
     match door:
         case "native":
@@ -114,10 +115,10 @@ def _request(door: Door, chat: int, content: str) -> tuple[str, dict[str, Any]]:
             messages = [{"role": "user", "content": content}]
             return "/v1/chat/completions", {"model": MODEL, "messages": messages, "stream": True}
         case "responses":
-            return "/v1/responses", {"model": MODEL, "input": content, "stream": True}
+            return "/v1/responses", {"model": MODEL, "input": content, "conversation": chat, "stream": True}
 
 
-async def _read(http: aiohttp.ClientSession, door: Door, chat: int, tokens: int, rate: int) -> tuple[float, bool]:
+async def _read(http: aiohttp.ClientSession, door: Door, chat: str, tokens: int, rate: int) -> tuple[float, bool]:
     """Seconds to the first token of an answer, and whether all of its tokens came."""
     path, body = _request(door, chat, f"[[tokens={tokens} rate={rate}]]")
     asked_at, took, read = time.perf_counter(), 0.0, b""

@@ -44,6 +44,7 @@ def shown_of(said: str, added: str, cuts: list[int], *, by_prefill: bool) -> str
         ("on the Seine, and it has about two million peop", ""),
         (SAID, ""),
         ("", ""),
+        ("Sure, here is the rest of the answer:\n\n", ""),
         (", and so on.", ", and so on."),
         (" and so on.", " and so on."),
     ],

@@ -127,7 +127,14 @@ class Seam:
             return self._pending
         if not at_end and (len(self._pending.strip()) < ENOUGH or self._may_be_preamble()):
             return None
+        if at_end and self._is_preamble_alone():
+            return ""  # all of the answer was said already
         return self._joined(self._pending)
+
+    def _is_preamble_alone(self) -> bool:
+        """Whether what is pending announces something in one line, and nothing follows."""
+        line = self._pending.strip()
+        return line.endswith(":") and "\n" not in line and len(line) < MAX_PREAMBLE and _PREAMBLE.match(line) is not None
 
     def _starts(self) -> list[tuple[int, int]]:
         """Where a repetition may begin in what is pending, each with the length of the shortest that counts there."""
