@@ -134,7 +134,9 @@ class Seam:
     def _is_preamble_alone(self) -> bool:
         """Whether what is pending announces something in one line, and nothing follows."""
         line = self._pending.strip()
-        return line.endswith(":") and "\n" not in line and len(line) < MAX_PREAMBLE and _PREAMBLE.match(line) is not None
+        return (
+            line.endswith(":") and "\n" not in line and len(line) < MAX_PREAMBLE and _PREAMBLE.match(line) is not None
+        )
 
     def _starts(self) -> list[tuple[int, int]]:
         """Where a repetition may begin in what is pending, each with the length of the shortest that counts there."""
