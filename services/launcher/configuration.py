@@ -106,15 +106,13 @@ def resolve(added: Mapping[str, str]) -> Settings:
     """The settings as the parts will see them.
 
     Raises:
-        SettingsInvalid: one of them is unusable, or mail is on without a mail server.
+        SettingsInvalid: one of them is unusable.
 
     """
-    settings = Settings.load(
+    return Settings.load(
         require=("groq_api_key", "jwt_secret_key"),
         **{name.lower(): value for name, value in added.items() if name.lower() in Settings.model_fields},
     )
-    _ = settings.smtp_server
-    return settings
 
 
 def whole_number(name: str, text: str) -> int:

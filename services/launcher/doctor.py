@@ -9,7 +9,7 @@ from typing import Final
 from rich.console import Console
 from rich.text import Text
 
-from services.launcher import checks
+from services.launcher import checks, installed
 from services.launcher.checks import Finding
 from services.launcher.configuration import Addresses, Given, additions, resolve
 from services.launcher.data_dir import Running, Secrets, is_held, nearest_existing, read_running, why_no_folder
@@ -69,9 +69,11 @@ def examine(directory: Path) -> Iterator[Finding]:
     yield from signing_keys(settings, is_made_later=found is None and given.jwt_secret_key is None)
     if found is not None:
         yield Finding("cortexai up", "ok", f"runs on {directory}, process {found[0].pid}")
-    else:
+    elif installed.has_all():
         yield from could_start(directory, given)
         yield checks.port(settings)
+    else:
+        yield Finding("cortexai up", "note", "does not run here, where one service is installed alone")
     if given.database_url is not None or addresses.database_url is not None:
         yield from checks.postgres(settings)
     if given.redis_url is not None or addresses.redis_url is not None:
@@ -80,7 +82,7 @@ def examine(directory: Path) -> Iterator[Finding]:
         yield from checks.proxy(settings)
         yield checks.model(settings)
     yield checks.web_search(settings)
-    yield mail(settings)
+    yield mail(settings, is_sent_here=installed.has_workers())
     yield from providers(settings)
     yield from checks.data_sources(settings)
     if given.database_url is not None or addresses.database_url is not None:

@@ -31,8 +31,14 @@ FAILURES: Final = (OSError, http.client.HTTPException, ValueError, RecursionErro
 Found = TypeVar("Found")
 
 
-def mail(settings: Settings) -> Finding:
-    """The mail server answers, and takes the login. No mail is sent."""
+def mail(settings: Settings, *, is_sent_here: bool = True) -> Finding:
+    """The mail server answers, and takes the login. No mail is sent.
+
+    Only who sends mail has the server's password. Where no worker can run, and no server is named, another container has it.
+    """
+    if settings.mail_from is not None and settings.smtp_url is None and not is_sent_here:
+        remedy = "ask the doctor where a worker runs, too"
+        return Finding("mail", "note", "on, and sent by workers: SMTP_URL is theirs alone", remedy)
     try:
         server = settings.smtp_server
     except SettingsInvalid as error:

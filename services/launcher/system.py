@@ -87,6 +87,7 @@ def compose(given: Given, data: DataDir, port: int | None) -> System:
         port=free_port() if port == 0 else port,
     )
     settings = resolve(added)
+    _ = settings.smtp_server  # the workers would not start without
     if obstacle := why_not_listen(settings.port, settings.host):
         raise PortTaken(f"port {settings.port} on {settings.host}: {obstacle}; set PORT, or use --port")
     flower_port = free_port(FLOWER_PORT)

@@ -6,13 +6,17 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
+from secrets import token_hex
 from subprocess import CompletedProcess
 from urllib.parse import quote
 
 import pytest
 
-from services.launcher import login_checks
+from services.launcher import installed, login_checks
+from services.launcher.checks import Finding
+from services.launcher.doctor import examine
 from services.launcher.login_checks import mail, providers
 from tests.conftest import settings_for
 from tests.doubles.oidc_control import control
@@ -23,6 +27,8 @@ from tests.unit.test_launcher_cli import cortexai
 
 FOR_MAIL = {"MAIL_FROM": "no-reply@example.com", "PUBLIC_URL": "https://chat.example.com"}
 NOBODY = "http://127.0.0.1:1"
+DEAD = "postgresql://nobody:nothing@127.0.0.1:1/none"
+DEAD_REDIS = "redis://127.0.0.1:1/0"
 
 
 @pytest.fixture(scope="module")
@@ -81,6 +87,38 @@ async def test_the_doctor_finds_a_mail_server_without_a_login_and_one_that_is_aw
     found = await examined(tmp_path, SMTP_URL="smtp://127.0.0.1:1?tls=none", **FOR_MAIL)
     assert "wrong mail: 127.0.0.1:1 can't be reached: Connection refused" in said(found, "mail")
     assert said(await examined(tmp_path), "mail").startswith("note mail: off")
+
+
+def examined_in(part: str, folder: Path, monkeypatch: pytest.MonkeyPatch, **settings: str) -> dict[str, Finding]:
+    """What the doctor finds where one service is installed alone, by what it is about."""
+    of_others = {"api": "aiosmtplib", "worker": "fastapi"}[part]
+    monkeypatch.setattr(installed, "find_spec", lambda name: None if name == of_others else find_spec(name))
+    for name, value in {"DATABASE_URL": DEAD, "REDIS_URL": DEAD_REDIS, **settings}.items():
+        monkeypatch.setenv(name, value)
+    return {finding.subject: finding for finding in examine(folder)}
+
+
+def test_the_doctor_asks_an_api_for_nothing_that_workers_alone_have(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither for the mail server nor for the model's key, which would be two secrets more where strangers come in."""
+    monkeypatch.delenv("GROQ_API_KEY", raising=False)
+    found = examined_in("api", tmp_path, monkeypatch, JWT_SECRET_KEY=token_hex(32), **FOR_MAIL)
+    assert found["settings"].state == "ok"
+    assert (found["mail"].state, found["cortexai up"].state) == ("note", "note")
+    assert "SMTP_URL" in found["mail"].detail
+    assert {each.subject for each in found.values() if each.state == "wrong"} == {"PostgreSQL", "Redis (REDIS_URL)"}
+
+
+def test_the_doctor_asks_a_worker_for_the_mail_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = examined_in("worker", tmp_path, monkeypatch, GROQ_BASE_URL=NOBODY, **FOR_MAIL)
+    assert (found["mail"].state, found["mail"].detail.startswith("SMTP_URL: is not set")) == ("wrong", True)
+
+
+def test_up_starts_no_workers_that_would_find_no_mail_server(tmp_path: Path) -> None:
+    found = cortexai(tmp_path, "up", PORT="0", **FOR_MAIL)
+    assert found.returncode != 0
+    assert "SMTP_URL: is not set, and MAIL_FROM is" in found.stdout + found.stderr
 
 
 async def test_a_mail_server_that_says_nothing_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
