@@ -2,6 +2,7 @@
 
 import sqlalchemy as sa
 from alembic import op
+from alembic.util import CommandError
 
 from migrations.steps import commit
 
@@ -9,6 +10,11 @@ revision = "0024"
 down_revision = "0023"
 branch_labels = None
 depends_on = None
+
+LEFT_OUT = (
+    "{count} accounts have no password, and the release before would let nobody into them: go back with the code alone,"
+    " or delete these accounts or lock them first (docs/operations.md, Providers)"
+)
 
 
 def upgrade() -> None:
@@ -33,7 +39,17 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Drop the table. Accounts without a password stay, locked: what takes its place is the hash of no password."""
+    """Drop the table, unless somebody would be locked out by that.
+
+    The release before takes no identity, and its accounts have passwords. So accounts without one would open to nobody.
+
+    Raises:
+        CommandError: there are such accounts. Nothing has changed.
+
+    """
+    op.execute("LOCK TABLE users IN SHARE ROW EXCLUSIVE MODE")  # so that no sign-up by a provider comes in between
+    (count,) = op.get_bind().execute(sa.text("SELECT count(*) FROM users WHERE password_hash IS NULL")).one()
+    if count:
+        raise CommandError(LEFT_OUT.format(count=count))
     op.drop_table("oidc_identities")
-    op.execute("UPDATE users SET password_hash = '!' WHERE password_hash IS NULL")
     op.alter_column("users", "password_hash", nullable=False)

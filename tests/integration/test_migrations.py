@@ -161,6 +161,23 @@ def test_a_downgrade_leaves_what_is_active_since_the_release_before_would_tell_a
         )
 
 
+def test_a_downgrade_locks_nobody_out_who_has_no_password(database_url: str) -> None:
+    config = alembic_config(database_url)
+    command.downgrade(config, "0024")
+    with psycopg.connect(database_url) as connection:
+        connection.execute("INSERT INTO users (email, password_hash) VALUES ('a', NULL), ('b', 'x')")
+        connection.execute("INSERT INTO oidc_identities (user_id, issuer, subject) SELECT id, 'i', email FROM users")
+    with pytest.raises(CommandError, match=r"^1 accounts have no password.*docs/operations\.md"):
+        command.downgrade(config, "0023")
+    assert revision_of(database_url) == "0024"
+    with psycopg.connect(database_url) as connection:
+        assert connection.execute("SELECT count(*) FROM oidc_identities").fetchone() == (2,)
+        assert connection.execute("SELECT password_hash FROM users ORDER BY email").fetchall() == [(None,), ("x",)]
+        connection.execute("UPDATE users SET password_hash = '!' WHERE password_hash IS NULL")
+    command.downgrade(config, "0023")
+    command.upgrade(config, "head")
+
+
 def test_the_person_of_a_session_from_before_has_proved_the_password_when_it_began(database_url: str) -> None:
     """And not at the time of the migration, which would let everybody do for a while what needs a proof."""
     config = alembic_config(database_url)
