@@ -490,7 +490,7 @@ class OriginNotAllowed(Forbidden):
 
 
 class LoginFromElsewhere(Forbidden):
-    """A page of another site has begun this login; open this system's page, and log in there."""
+    """Another page has begun this login, not one of this system's; open this system's page, and log in there."""
 
     code = "login_from_elsewhere"
 

@@ -1,6 +1,8 @@
 """Logging in by an OpenID provider: real API processes, a double of a provider, and a browser as far as that goes."""
 
 import asyncio
+import base64
+import hashlib
 import json
 import ssl
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -10,8 +12,9 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import psycopg
 import pytest
+from cryptography.fernet import Fernet
 
-from services.api.auth.oidc.login_states import LoginState
+from services.api.auth.oidc.login_states import LASTS, LoginState
 from services.api.auth.oidc.provider import Provider
 from services.launcher.program import free_port
 from shared.errors import ProviderUnavailable
@@ -358,16 +361,105 @@ async def test_no_page_of_another_site_logs_anybody_in(browser: Browser, api: st
     answer = await browser.get(path, headers={**sent, "Accept": PAGE})
     assert answer.headers["location"] == f"{api}/?oidc_error=login_from_elsewhere"
     assert STATE_COOKIE not in browser.cookies
-    for own in ("same-origin", "same-site", "none"):
+    for own in ("same-origin", "none"):
         assert (await browser.get(path, headers={"Sec-Fetch-Site": own})).status_code == 303
     # Whoever has begun here comes back from another site.
     back = await log_in_there(await go(browser), email=new_email())
     assert (await browser.get(back, headers=sent)).status_code == 303
 
 
+async def test_no_page_of_a_sibling_domain_logs_anybody_in_but_a_listed_one(system: System, browser: Browser) -> None:
+    listed = "https://app.example.com"
+    url = await started(system, BACKEND_CORS_ORIGINS=listed)
+    path = "/api/auth/oidc/acme/login"
+    others = [
+        *({}, {"Referer": "https://evil.example.com/"}, {"Referer": f"{listed}.evil.example.com/"}),
+        *({"Referer": "http://app.example.com/"}, {"Referer": "https://[/"}, {"Referer": "https://x@app.example.com/"}),
+    ]
+    async with httpx.AsyncClient(base_url=url, verify=NO_TLS, timeout=30) as http:
+        at_listed = Browser(http)
+        for sent in others:
+            answer = await at_listed.get(path, headers={"Sec-Fetch-Site": "same-site", **sent})
+            assert refusal_of(answer) == (403, "login_from_elsewhere"), sent
+        came = {"Referer": f"{listed}/"}
+        answer = await at_listed.get(path, headers={"Sec-Fetch-Site": "same-site", **came})
+        assert answer.status_code == 303
+        answer = await at_listed.get(path, headers={"Sec-Fetch-Site": "cross-site", **came})
+        assert refusal_of(answer) == (403, "login_from_elsewhere")
+    system.kill(system.running[-1])
+    answer = await browser.get(path, headers={"Sec-Fetch-Site": "same-site", **came})
+    assert refusal_of(answer) == (403, "login_from_elsewhere")  # where no origin is listed
+
+
 async def test_a_provider_that_is_not_there_is_not_found(browser: Browser) -> None:
     assert refusal_of(await browser.get("/api/auth/oidc/nobody/login")) == (404, "provider_not_found")
     assert refusal_of(await browser.get("/api/auth/oidc/nobody/callback")) == (400, "login_state_invalid")
+
+
+HOSTILE = ["a" * 201, "%00", "%0d%0aSet-Cookie:+a=b", "%ff", "%F0%9F%92%A9", "..%2f..%2f", "'%22%3Cscript%3E"]
+
+
+@pytest.mark.parametrize("name", ["state", "code", "iss", "error", "return_to", "nobody_knows"])
+@pytest.mark.parametrize("way", ["login", "callback"])
+async def test_hostile_parameters_are_refused_in_words_of_ours(
+    browser: Browser, system: System, way: str, name: str
+) -> None:
+    """Alone, behind a good state, and doubled. No value comes back, and no answer is a fault of ours."""
+    for text in [*HOSTILE, "b" * 5_000]:
+        for query in (f"{name}={text}", f"{name}={text}&{name}={text}", f"state=x&code=y&{name}={text}"):
+            answer = await browser.get(f"/api/auth/oidc/acme/{way}?{query}")
+            expected = {303, 422} if way == "login" else {400, 422}
+            assert answer.status_code in expected, (query[:80], answer.status_code)
+            assert answer.status_code == 303 or text not in answer.text
+            assert "a" not in browser.cookies
+
+
+@pytest.mark.parametrize("provider", ["%00", "%2e%2e", "acme%0d%0a", "ACME", "a" * 500, "acme;x=y", "%ff"])
+async def test_a_provider_of_no_name_is_not_found(browser: Browser, provider: str) -> None:
+    for way in ("login", "callback"):
+        answer = await browser.get(f"/api/auth/oidc/{provider}/{way}?state=x&code=y")
+        assert answer.status_code in {400, 404, 422}, answer.text
+    for way in ("link", "reauthenticate"):
+        answer = await browser.post(f"/api/auth/oidc/{provider}/{way}", json={})
+        assert answer.status_code in {401, 404, 422}, answer.text
+
+
+async def test_a_request_line_without_end_is_refused_and_costs_no_memory(api: str, system: System) -> None:
+    """A state of 10 MB."""
+    port = urlsplit(api).port
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(b"GET /api/auth/oidc/acme/callback?state=")
+    answered = asyncio.create_task(reader.read())
+    try:
+        for _ in range(160):
+            writer.write(b"a" * 65_536)
+            await writer.drain()
+        writer.write(b" HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
+        await writer.drain()
+    except ConnectionError:  # it has hung up long before
+        pass
+    finally:
+        writer.close()
+    try:
+        head = (await asyncio.wait_for(answered, 20)).split(b"\r\n", 1)[0]
+    except ConnectionError:
+        head = b""
+    assert head == b"" or head.split()[1].startswith(b"4"), head
+    async with httpx.AsyncClient(base_url=api, verify=NO_TLS) as http:
+        assert (await http.get("/readyz")).status_code == 200
+
+
+async def test_a_login_that_took_too_long_is_over(browser: Browser, system: System) -> None:
+    """The seal says when it was made, also to who keeps the cookie for longer than told."""
+    back = await log_in_there(await go(browser), email=new_email())
+    sealed = browser.cookies[STATE_COOKIE]
+    secret = b"cortexai oidc\0" + system.env["JWT_SECRET_KEY"].encode()
+    box = Fernet(base64.urlsafe_b64encode(hashlib.sha256(secret).digest()))
+    began = box.extract_timestamp(sealed)
+    browser.cookies[STATE_COOKIE] = box.encrypt_at_time(box.decrypt(sealed), began - LASTS - 1).decode()
+    assert refusal_of(await browser.get(back)) == (400, "login_state_invalid")
+    browser.cookies[STATE_COOKIE] = box.encrypt_at_time(box.decrypt(sealed), began - LASTS + 60).decode()
+    assert (await browser.get(back)).status_code == 303
 
 
 # --- what the provider says ----------------------------------------------------------------------------------------------

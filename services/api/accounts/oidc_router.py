@@ -18,7 +18,7 @@ from services.api.accounts.oidc_schemas import ProviderAddress, ProviderId, Retu
 from services.api.accounts.provider_login import find_or_make_account
 from services.api.auth.oidc.login_states import LoginState
 from services.api.auth.oidc.provider import Identified, Provider, known_error
-from services.api.auth.origin_check import refuse_other_sites
+from services.api.auth.origin_check import refuse_other_origins
 from services.api.auth.principal import Principal
 from services.api.auth.sessions import note_authentication
 from services.api.bodies import JsonRoute
@@ -79,7 +79,7 @@ async def go_to_provider(
     state = LoginState(provider, "login", return_to)
 
     async def go() -> Response:
-        refuse_other_sites(request)
+        refuse_other_origins(request, resources.cookies.origins)
         url = await _begun(request, response := Response(), resources, state)
         return RedirectResponse(url, SEE_OTHER, headers=_cookies_of(response))
 

@@ -1,6 +1,7 @@
 """Which page a request comes from. Source: the Fetch Standard (Origin), RFC 6454; OWASP on cross-site request forgery."""
 
 from collections.abc import Collection
+from urllib.parse import urlsplit
 
 from starlette.requests import HTTPConnection
 
@@ -33,17 +34,31 @@ def insist_on_origin(request: HTTPConnection, listed: Collection[str]) -> None:
         raise OriginNotAllowed
 
 
-def refuse_other_sites(request: HTTPConnection) -> None:
-    """Refuse a browser that a page of another site has sent here. Others, and those who are no browsers, say nothing of it.
+def refuse_other_origins(request: HTTPConnection, listed: Collection[str]) -> None:
+    """Refuse a browser that a page of another origin has sent here, unless the page's origin is one of the `listed` ones.
 
-    For what a browser opens by GET, without an Origin. Source: Fetch Metadata Request Headers (W3C), `Sec-Fetch-Site`.
+    For what a browser opens by GET, without an Origin. `same-site` is no better than `cross-site`: who can show a page under a
+    sibling domain, or on another port of localhost, is not who runs this one. A listed page of a sibling domain is known by its
+    Referer, which no page can give another origin. An address that was typed, a bookmark, and what is no browser come from no
+    page. Source: Fetch Metadata Request Headers (W3C), `Sec-Fetch-Site`.
 
     Raises:
         LoginFromElsewhere: it was.
 
     """
-    if "cross-site" in request.headers.getlist("sec-fetch-site"):
+    sites = set(request.headers.getlist("sec-fetch-site"))
+    if "cross-site" in sites or ("same-site" in sites and _referring(request) not in listed):
         raise LoginFromElsewhere
+
+
+def _referring(request: HTTPConnection) -> str | None:
+    """The origin of the page that the browser comes from, where it tells."""
+    told = request.headers.getlist("referer")
+    try:
+        parts = urlsplit(told[0]) if len(told) == 1 else None
+    except ValueError:
+        return None
+    return parts and _normal(f"{parts.scheme}://{parts.netloc}")
 
 
 def _normal(text: str) -> str | None:
