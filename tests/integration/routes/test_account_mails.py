@@ -21,9 +21,11 @@ from services.launcher.embedded.valkey import EmbeddedValkey
 from services.worker.mail.outbox import MAX_RESET_LINKS
 from shared.database.engine import Connection
 from shared.generations.cancel import DeletedGenerations, delete_generations
+from tests.doubles.process import start_oidc_double
 from tests.doubles.smtp import MailServer, run_mail_server
 from tests.support.clients import PASSWORD, refusal_of
 from tests.support.mails import NEW_PASSWORD, PAGE, Deployment, deployment_with_mail
+from tests.support.oidc import go, log_in_there, new_email, providers
 from tests.support.signed_in import Browser
 from tests.support.turns import execute, wait_for_waiters
 
@@ -49,6 +51,17 @@ async def deployed(database_url: str, valkey: EmbeddedValkey, server: MailServer
     keys = Fernet.generate_key().decode()
     async with deployment_with_mail(database_url, valkey.url, server, data_source_keys=keys) as running:
         yield running
+
+
+@pytest.fixture(scope="module")
+async def with_provider(
+    make_database: Callable[[], str], valkey: EmbeddedValkey, server: MailServer
+) -> AsyncIterator[Deployment]:
+    """A deployment at which people log in by a provider too."""
+    with start_oidc_double() as issuer:
+        more = {"redis_prefix": f"{uuid4().hex}:", "oidc_providers": providers(acme=issuer)}
+        async with deployment_with_mail(make_database(), valkey.url, server, **more) as running:
+            yield running
 
 
 @pytest.fixture(scope="module")
@@ -257,6 +270,50 @@ async def test_a_reset_throws_out_who_made_the_account_with_a_strangers_address(
     assert not await stranger.is_logged_in()
     owner = Browser(deployed.http)
     assert (await owner.log_in(stranger.email, password=NEW_PASSWORD)).status_code == 200
+
+
+async def way_back(browser: Browser, sub: str, email: str = "", *, way: str = "login") -> str:
+    """The path at which the browser comes back from the provider, where it has been as this person."""
+    if way == "login":
+        there = await go(browser)
+    else:
+        there = (await browser.post(f"/api/auth/oidc/acme/{way}", json={})).json()["url"]
+    return (await log_in_there(there, sub=sub, email=email or new_email())).removeprefix(PAGE)
+
+
+async def by_provider(browser: Browser, sub: str, email: str = "", *, way: str = "login") -> httpx.Response:
+    """Log in by the provider, or link an identity."""
+    return await browser.get(await way_back(browser, sub, email, way=way))
+
+
+async def test_who_waits_in_an_account_of_somebody_elses_address_has_nothing_once_its_owner_comes_by_a_provider(
+    with_provider: Deployment,
+) -> None:
+    """The provider vouches for the address, the account's user has not. So the owner reads mail first, and has it alone then."""
+    deployed = with_provider
+    stranger = await deployed.new_user()
+    made = await stranger.post("/api/auth/keys", json={"name": "mine", "scopes": ["chat"]})
+    key = {"Authorization": f"Bearer {made.json()['key']}"}
+    assert (await by_provider(stranger, "stranger", way="link")).status_code == 303
+    under_way = await way_back(stranger, "stranger-too", way="link")
+    owner = Browser(deployed.http)
+    assert refusal_of(await by_provider(owner, "owner", stranger.email)) == (409, "identity_not_linked")
+    assert not await owner.is_logged_in()
+    assert await stranger.is_logged_in()  # nothing has changed: nobody knows yet whose account this is
+
+    assert (await deployed.reset((await deployed.ask_for_reset(stranger.email)).token)).status_code == 204
+    assert (await by_provider(owner, "owner", stranger.email)).status_code == 303
+    assert (await me(owner))["email"] == stranger.email
+    assert len((await owner.get("/api/auth/identities")).json()) == 1
+
+    assert not await stranger.is_logged_in()
+    assert refusal_of(await stranger.get(under_way)) == (401, "session_invalid")  # a link that was under way
+    assert refusal_of(await stranger.log_in()) == (401, "credentials_invalid")
+    assert refusal_of(await deployed.http.get("/api/auth/me", headers=key)) == (401, "key_invalid")
+    elsewhere = Browser(deployed.http)
+    assert (await by_provider(elsewhere, "stranger")).status_code == 303
+    assert (await me(elsewhere))["id"] != (await me(owner))["id"]
+    assert len((await owner.get("/api/auth/identities")).json()) == 1
 
 
 @pytest.mark.parametrize("what", ["key", "factor"])
