@@ -412,6 +412,20 @@ async def test_the_statements_that_lock_an_account_close_it(deployed: Deployment
     assert execute(deployed.database_url, is_disabled, browser.email) == [(True,)]
 
 
+async def test_the_statements_that_mark_an_address_leave_nothing_to_who_made_the_account(deployed: Deployment) -> None:
+    """Those that docs/operations.md names for who waits in a stranger's account while passwords are off."""
+    stranger = await deployed.new_user()
+    made = await stranger.post("/api/auth/keys", json={"name": "mine", "scopes": ["chat"]})
+    (block,) = [each for each in SQL.findall(OPERATIONS.read_text()) if "email_verified_at = now()" in each]
+    with psycopg.connect(deployed.database_url, autocommit=True) as connection:
+        connection.execute(block.replace("ada@example.com", stranger.email).encode())
+    assert not await stranger.is_logged_in()
+    by_key = {"Authorization": f"Bearer {made.json()['key']}"}
+    assert refusal_of(await deployed.http.get("/api/auth/me", headers=by_key)) == (401, "key_invalid")
+    is_verified = "SELECT email_verified_at IS NOT NULL FROM users WHERE email = %s"
+    assert execute(deployed.database_url, is_verified, stranger.email) == [(True,)]
+
+
 async def test_a_user_who_is_kept_out_is_mailed_no_link(deployed: Deployment) -> None:
     browser = await deployed.new_user()
     (await browser.post("/api/auth/verify-email/send")).raise_for_status()
