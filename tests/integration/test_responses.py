@@ -536,6 +536,39 @@ async def test_a_plain_request_is_repeated_after_its_conversation_got_items(http
     assert (await http.post("/v1/responses", json=body, headers=key)).json() == second
 
 
+@pytest.mark.parametrize("place", ["conversation", "previous_response_id"])
+@pytest.mark.parametrize("store", [True, False])
+async def test_a_repeat_gets_its_first_response_though_its_conversation_is_too_long_now(
+    http: httpx.AsyncClient, system: System, place: str, store: bool
+) -> None:
+    items = [{"role": "developer", "content": "Be brief."}, {"role": "user", "content": "[[tokens=2]]"}]
+    first = await created(http, input=items)
+    named = first["conversation"]["id"] if place == "conversation" else first["id"]
+    key = {"Idempotency-Key": uuid4().hex}
+    body = asked(input=items, store=store, **{place: named})
+    second = (await http.post("/v1/responses", json=body, headers=key)).json()
+    assert second["status"] == "completed", second
+    database_url = system.database_url or system.env["DATABASE_URL"]
+    longer = "UPDATE messages SET content = repeat('x', 1999999) WHERE chat_id = %s AND position = 2"
+    execute(database_url, longer, int(first["conversation"]["id"].removeprefix("conv_")))
+    assert (await http.post("/v1/responses", json=body)).status_code == 400
+    repeated = await http.post("/v1/responses", json=body, headers=key)
+    assert (repeated.status_code, repeated.json()) == (200, second)
+    other = await http.post("/v1/responses", json=body | {"input": "Another."}, headers=key)
+    assert other.json()["error"]["code"] == "idempotency_key_reused"
+
+
+async def test_a_repeat_gets_its_first_response_though_its_conversation_is_gone(http: httpx.AsyncClient) -> None:
+    first = await created(http, "[[tokens=1]]")
+    conversation = first["conversation"]["id"]
+    key = {"Idempotency-Key": uuid4().hex}
+    body = asked("[[tokens=2]]", conversation=conversation, store=False)
+    second = (await http.post("/v1/responses", json=body, headers=key)).json()
+    assert (await http.delete(f"/v1/conversations/{conversation}")).status_code == 200
+    assert (await http.post("/v1/responses", json=body)).status_code == 404
+    assert (await http.post("/v1/responses", json=body, headers=key)).json() == second
+
+
 async def test_what_asks_for_nothing_is_not_passed_on(http: httpx.AsyncClient, groq_url: str) -> None:
     mark = uuid4().hex
     await created(

@@ -5,6 +5,8 @@ Of two requests with one key at the same time, a unique index lets one in; the o
 
 import hashlib
 import json
+from collections.abc import Mapping
+from typing import Any
 
 from sqlalchemy import select
 
@@ -13,6 +15,7 @@ from shared.database.engine import Connection
 from shared.database.ownership import CHAT_IS_THERE
 from shared.database.tables import Generation, Message
 from shared.errors import ChatNotFound, IdempotencyKeyReused
+from shared.generations.parameters import Parameters
 from shared.ids import GenerationId, MessageId, UserId
 
 
@@ -21,19 +24,17 @@ def hashed_key(new: NewTurn | Edit | Regeneration | Branch | Completion) -> Key 
 
     Another chat, text, way of queueing, model or time zone is another message, and so is another version of one.
 
-    What a message does not name is not in its hash, so that the release before finds the same message. The messages that are
-    told before a response are not either: they come from the conversation, which has more of them when the request is repeated.
+    What a message does not name is not in its hash, so that the release before finds the same message.
     """
     if new.key is None:
         return None
+    if new.sent is not None:
+        return sent_key(new.key, new.sent, new.parameters)
     named: list[object] = [new.model] if new.model else []
     if new.time_zone:
         named.append({"time_zone": new.time_zone})
     if new.parameters is not None:
-        sent = new.parameters if new.response is None else new.parameters.model_copy(update={"messages": None})
-        named.append({"parameters": sent.to_row()})
-    if new.response is not None:  # which has the input
-        named.append({"response": new.response})
+        named.append({"parameters": new.parameters.to_row()})
     match new:
         case NewTurn():
             said: list[object] = [new.chat_id, new.content]
@@ -45,8 +46,21 @@ def hashed_key(new: NewTurn | Edit | Regeneration | Branch | Completion) -> Key 
             said = [new.kind]
         case _:
             said = ["regenerate", new.chat_id, new.message_id]
-    message = json.dumps([*said, new.on_conflict, *named])
-    return Key(new.key, hashlib.sha256(message.encode()).hexdigest())
+    return _hashed(new.key, [*said, new.on_conflict, *named])
+
+
+def sent_key(key: str, sent: Mapping[str, Any], parameters: Parameters | None) -> Key:
+    """The key of a request with the hash of what its client sent: nothing needs to be looked up for it.
+
+    The messages that the model is told are no part of it. They come from the conversation too, which has more of them, or
+    others, when the request is repeated.
+    """
+    asked = parameters.model_copy(update={"messages": None}).to_row() if parameters is not None else None
+    return _hashed(key, ["sent", sent, asked])
+
+
+def _hashed(key: str, message: list[object]) -> Key:
+    return Key(key, hashlib.sha256(json.dumps(message).encode()).hexdigest())
 
 
 async def find_repeated(db: Connection, user_id: UserId, key: Key) -> Turn | None:

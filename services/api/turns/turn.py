@@ -21,7 +21,8 @@ class NewTurn:
     Without a `model`, the default model answers. `time_zone` is the user's for this message; None for the account's. `key` is
     the client's own for this message; None where the client has none. `client_id` is the client's name for the message, unique
     in the chat; None where the client gives it none. `parameters` is what is asked of the model; None for nothing. `response` is
-    what a response tells of its request again (`Generation.response`).
+    what a response tells of its request again (`Generation.response`). `sent` is what a request with a key is compared by, where
+    that is not what the message says: what it stands for may be another, or gone, when it is repeated.
     """
 
     is_hidden: ClassVar[bool] = False
@@ -36,6 +37,7 @@ class NewTurn:
     client_id: str | None = None
     parameters: Parameters | None = None
     response: dict[str, Any] | None = None
+    sent: dict[str, Any] | None = None
 
     @property
     def first_status(self) -> GenerationStatus:
@@ -50,6 +52,7 @@ class Regeneration:
     first_status: ClassVar[GenerationStatus] = GenerationStatus.QUEUED
     is_hidden: ClassVar[bool] = False
     response: ClassVar[None] = None
+    sent: ClassVar[None] = None
 
     user_id: UserId
     chat_id: ChatId
@@ -71,6 +74,7 @@ class Edit:
     first_status: ClassVar[GenerationStatus] = GenerationStatus.QUEUED
     is_hidden: ClassVar[bool] = False
     response: ClassVar[None] = None
+    sent: ClassVar[None] = None
 
     user_id: UserId
     chat_id: ChatId
@@ -105,14 +109,14 @@ class Branch:
     key: str | None = None
     parameters: Parameters | None = None
     response: dict[str, Any] | None = None
+    sent: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Completion:
     """A request that brings its whole context along, in its `parameters`. A hidden chat of its own has it, with an empty message.
 
-    `kind` is the door's word for such requests, with the conversation that is told before, if any: a key that was used for one
-    kind is used for another. The rest is as in NewTurn.
+    `kind` is the door's word for such requests: a key that was used for one kind is used for another. The rest is as in NewTurn.
     """
 
     first_status: ClassVar[GenerationStatus] = GenerationStatus.QUEUED
@@ -125,6 +129,7 @@ class Completion:
     model: str | None = None
     key: str | None = None
     response: dict[str, Any] | None = None
+    sent: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)

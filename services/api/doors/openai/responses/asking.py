@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from services.api.doors.openai.responses import queries
 from services.api.doors.openai.responses.context import in_order, messages_of
+from services.api.doors.openai.responses.events import Json
 from services.api.doors.openai.responses.ids import chat_of, generation_of
 from services.api.doors.openai.responses.input_items import GivenInput, read_input
 from services.api.doors.openai.responses.objects import PlacedTurn, ResponseRow, user_item
@@ -17,11 +18,21 @@ from services.api.doors.openai.responses.schemas import NewResponse
 from services.api.limits import Limits
 from services.api.turns.accept import accept
 from services.api.turns.completion import accept_completion
+from services.api.turns.idempotency import find_repeated, sent_key
 from services.api.turns.limits import check_message, check_parameters
 from services.api.turns.new_versions import accept_branch
-from services.api.turns.turn import Branch, Completion, NewTurn, Turn
+from services.api.turns.turn import Branch, Completion, Key, NewTurn, Turn
 from shared.database.engine import Database
-from shared.errors import ContentTooLong, CortexAIError, InvalidInput, ParameterNotSupported, ResponseNotFound, TooBusy
+from shared.errors import (
+    ChatNotFound,
+    ContentTooLong,
+    ConversationNotFound,
+    CortexAIError,
+    InvalidInput,
+    ParameterNotSupported,
+    ResponseNotFound,
+    TooBusy,
+)
 from shared.generations.parameters import MAX_CALLS, MAX_MESSAGES, MAX_TEXT_CHARS, GivenMessage, Parameters
 from shared.ids import ChatId, UserId
 from shared.jobs.sender import JobSender
@@ -67,16 +78,10 @@ async def ask(
         CortexAIError: as `turns.accept.accept`, `accept_branch` and `accept_completion`.
 
     """
-    if body.temperature is None:  # a response tells its temperature: the model is asked with the one that is told
-        body = body.model_copy(update={"temperature": limits.temperature})
-    with _refusing():
-        parameters = body.parameters()
-    if len(given.text) > limits.message_chars:
-        raise ContentTooLong(limits.message_chars, "input")
-    check_message("", body.model, limits)
-    _check(parameters, body.model, limits)
-    if not given.messages:
-        raise InvalidInput("input: must have something that the model can be told", field="input")
+    body, parameters = _checked(body, given, limits)
+    sent = _sent(body, given)
+    if key is not None and (repeated := await _find_repeated(database, user_id, sent_key(key, sent, parameters))):
+        return repeated
     place = await _find_place(database, user_id, body, given)
     parameters = await _with_context(parameters, place, given)
     # Other doors show the conversation too: there, results of calls stand for what the user says.
@@ -85,8 +90,7 @@ async def ask(
     items = given.items if given.items is not None or body.is_stored else [user_item(given.text)]
     response = {"asked": body.told(), **({"input": items} if items is not None else {})}
     if not body.is_stored:
-        kind = KIND if place.chat_id is None else f"{KIND} in {place.chat_id}"
-        completion = Completion(user_id, kind, parameters, body.model, key, response)
+        completion = Completion(user_id, KIND, parameters, body.model, key, response, sent)
         return await accept_completion(database, jobs, limits, completion)
     if place.previous is not None:
         branch = Branch(
@@ -98,12 +102,15 @@ async def ask(
             key=key,
             parameters=parameters,
             response=response,
+            sent=sent,
         )
         return await accept_branch(database, streams, jobs, metrics, limits, branch)
     chat_id, is_new = place.chat_id, False
     if chat_id is None:
         chat_id, is_new = await _new_chat(database, streams, user_id, key)
-    turn = NewTurn(user_id, chat_id, content, model=body.model, key=key, parameters=parameters, response=response)
+    turn = NewTurn(
+        user_id, chat_id, content, model=body.model, key=key, parameters=parameters, response=response, sent=sent
+    )
     try:
         return await accept(database, streams, jobs, metrics, limits, turn)
     except CortexAIError:
@@ -113,6 +120,50 @@ async def ask(
             if is_deleted:
                 streams.feed.tell(user_id, chat_deleted(chat_id))
         raise
+
+
+def _checked(body: NewResponse, given: GivenInput, limits: Limits) -> tuple[NewResponse, Parameters]:
+    """The request as it is answered, and what it asks of the model besides its context.
+
+    Raises:
+        ParameterNotSupported, InvalidInput, ModelNotOffered: as `ask`, for what needs no look into the database.
+
+    """
+    if body.temperature is None:  # a response tells its temperature: the model is asked with the one that is told
+        body = body.model_copy(update={"temperature": limits.temperature})
+    with _refusing():
+        parameters = body.parameters()
+    if len(given.text) > limits.message_chars:
+        raise ContentTooLong(limits.message_chars, "input")
+    check_message("", body.model, limits)
+    _check(parameters, body.model, limits)
+    if not given.messages:
+        raise InvalidInput("input: must have something that the model can be told", field="input")
+    return body, parameters
+
+
+def _sent(body: NewResponse, given: GivenInput) -> Json:
+    """What the client sent, by which a repeated request is compared: by the names that it has for what it refers to.
+
+    What they name may be another, or gone, when the request is repeated.
+    """
+    said = given.text if given.items is None else given.items
+    return {"asked": body.told(), "conversation": body.conversation_id, "input": said}
+
+
+async def _find_repeated(database: Database, user_id: UserId, key: Key) -> Turn | None:
+    """The turn that was accepted with this key. Looked up before what the request refers to.
+
+    Raises:
+        IdempotencyKeyReused: the key was used before, with another request.
+        ConversationNotFound: its conversation is in the trash.
+
+    """
+    async with database.connect() as db:
+        try:
+            return await find_repeated(db, user_id, key)
+        except ChatNotFound:
+            raise ConversationNotFound from None
 
 
 async def _with_context(parameters: Parameters, place: _Place, given: GivenInput) -> Parameters:
