@@ -15,6 +15,7 @@ from tests.conftest import NewSystem
 from tests.doubles import groq_control
 from tests.support.api_keys import by_key, made_key
 from tests.support.clients import NO_TLS, Client, numbered
+from tests.support.feeds import ready_tab
 from tests.support.openai_events import Json, ResponseReader
 from tests.support.system import System, eventually
 from tests.support.turns import execute
@@ -281,6 +282,24 @@ async def test_a_call_of_a_clients_tool_is_returned_and_its_output_taken(
     assert roles[-3:] == ["user", "assistant", "tool"]
     assert request["messages"][-1]["content"] == "Sunny."
     assert request["messages"][-2]["tool_calls"][0]["id"] == call["call_id"]
+
+
+async def test_a_request_that_is_refused_leaves_no_chat_behind(
+    http: httpx.AsyncClient, user: Client, system: System
+) -> None:
+    mine = (await user.http.get("/api/auth/me")).json()["id"]
+    database_url = system.database_url or system.env["DATABASE_URL"]
+    async with ready_tab(user) as tab:
+        execute(database_url, "UPDATE users SET daily_tokens = 0 WHERE id = %s", mine)
+        refused = await http.post("/v1/responses", json=asked(), headers={"Idempotency-Key": uuid4().hex})
+        assert refused.json()["error"]["code"] == "insufficient_quota"
+        assert system.count("chats", "user_id = %s", mine) == 0
+        execute(database_url, "UPDATE users SET daily_tokens = NULL WHERE id = %s", mine)
+        response = await created(http)
+        first, second = await tab.next(), await tab.next()
+    chat = int(response["conversation"]["id"].removeprefix("conv_"))
+    assert [one.part["type"] for one in (first, second)] == ["chat.created", "message.accepted"]
+    assert first.part["chat_id"] == second.part["chat_id"] == chat
 
 
 async def test_a_response_that_is_not_stored_is_in_no_conversation(http: httpx.AsyncClient, user: Client) -> None:

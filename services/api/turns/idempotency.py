@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import select
 
-from services.api.turns.turn import Branch, Completion, Edit, Key, NewTurn, Regeneration, Turn
+from services.api.turns.turn import Branch, Completion, Edit, Key, NewTurn, Opening, Regeneration, Turn
 from shared.database.engine import Connection
 from shared.database.ownership import CHAT_IS_THERE
 from shared.database.tables import Generation, Message
@@ -19,7 +19,7 @@ from shared.generations.parameters import Parameters
 from shared.ids import GenerationId, MessageId, UserId
 
 
-def hashed_key(new: NewTurn | Edit | Regeneration | Branch | Completion) -> Key | None:
+def hashed_key(new: NewTurn | Opening | Edit | Regeneration | Branch | Completion) -> Key | None:
     """The message's key with the hash of the message; None where it has no key.
 
     Another chat, text, way of queueing, model or time zone is another message, and so is another version of one.
@@ -38,6 +38,8 @@ def hashed_key(new: NewTurn | Edit | Regeneration | Branch | Completion) -> Key 
     match new:
         case NewTurn():
             said: list[object] = [new.chat_id, new.content]
+        case Opening():
+            said = ["open", new.content]
         case Edit():
             said = ["edit", new.chat_id, new.message_id, new.content]
         case Branch():

@@ -1,6 +1,7 @@
 """Turns in the database: a message gets a position, an empty reply and a generation, or is refused for a reason."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any, Final, NamedTuple
 
 from sqlalchemy import (
@@ -222,6 +223,20 @@ async def open_turn(
     values = {**said, **_values_of(new, key, bounds)}
     row = (await db.execute(OPEN_TURN, values)).one_or_none()
     return _turn(row, new.content) if row else None
+
+
+async def add_chat(db: Connection, user_id: UserId) -> tuple[ChatId, datetime]:
+    """A chat for a message that begins it, and when it was made.
+
+    Raises:
+        TokenInvalid: the account was deleted after its request was let in.
+
+    """
+    made = insert(Chat).from_select(["user_id"], select(User.id).where(User.id == user_id))
+    row = (await db.execute(made.returning(Chat.id, Chat.created_at))).one_or_none()
+    if row is None:
+        raise TokenInvalid
+    return ChatId(row.id), row.created_at
 
 
 async def add_hidden_chat(db: Connection, user_id: UserId) -> ChatId:

@@ -113,6 +113,35 @@ class Branch:
 
 
 @dataclass(frozen=True, slots=True)
+class Opening:
+    """A message that begins a chat, which is made with it. The rest is as in NewTurn."""
+
+    on_conflict: ClassVar[OnConflict] = "reject"
+    time_zone: ClassVar[None] = None
+
+    user_id: UserId
+    content: str
+    model: str | None = None
+    key: str | None = None
+    parameters: Parameters | None = None
+    response: dict[str, Any] | None = None
+    sent: dict[str, Any] | None = None
+
+    def into(self, chat_id: ChatId) -> NewTurn:
+        """The message, for a chat that was made a moment ago, in the same transaction."""
+        return NewTurn(
+            self.user_id,
+            chat_id,
+            self.content,
+            model=self.model,
+            key=self.key,
+            parameters=self.parameters,
+            response=self.response,
+            sent=self.sent,
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Completion:
     """A request that brings its whole context along, in its `parameters`. A hidden chat of its own has it, with an empty message.
 

@@ -1,7 +1,6 @@
 """From a request for a response to a turn: where its message goes, and what the model is told besides."""
 
 import asyncio
-import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final, NamedTuple
@@ -21,29 +20,25 @@ from services.api.turns.completion import accept_completion
 from services.api.turns.idempotency import find_repeated, sent_key
 from services.api.turns.limits import check_message, check_parameters
 from services.api.turns.new_versions import accept_branch
-from services.api.turns.turn import Branch, Completion, Key, NewTurn, Turn
+from services.api.turns.opening import accept_opening
+from services.api.turns.turn import Branch, Completion, Key, NewTurn, Opening, Turn
 from shared.database.engine import Database
 from shared.errors import (
     ChatNotFound,
     ContentTooLong,
     ConversationNotFound,
-    CortexAIError,
     InvalidInput,
     ParameterNotSupported,
     ResponseNotFound,
-    TooBusy,
 )
 from shared.generations.parameters import MAX_CALLS, MAX_MESSAGES, MAX_TEXT_CHARS, GivenMessage, Parameters
 from shared.ids import ChatId, UserId
 from shared.jobs.sender import JobSender
 from shared.memory.chat_memory import read_taken_back
-from shared.protocol.feed_events import chat_created, chat_deleted
 from shared.streams.redis import Streams
 from shared.telemetry.metrics import Metrics
 
 KIND: Final = "response"
-TRIES: Final = 5
-"""How often another request with the same key may be quicker."""
 
 
 class _Place(NamedTuple):
@@ -75,7 +70,7 @@ async def ask(
     Raises:
         ParameterNotSupported: the model can't do what is asked for, or a tool is of a kind that is not supported.
         ResponseNotFound, ConversationNotFound: what the request refers to is absent, or another user's.
-        CortexAIError: as `turns.accept.accept`, `accept_branch` and `accept_completion`.
+        CortexAIError: as `turns.accept.accept`, `accept_branch`, `accept_opening` and `accept_completion`.
 
     """
     body, parameters = _checked(body, given, limits)
@@ -105,21 +100,13 @@ async def ask(
             sent=sent,
         )
         return await accept_branch(database, streams, jobs, metrics, limits, branch)
-    chat_id, is_new = place.chat_id, False
-    if chat_id is None:
-        chat_id, is_new = await _new_chat(database, streams, user_id, key)
+    if place.chat_id is None:
+        opening = Opening(user_id, content, body.model, key, parameters, response, sent)
+        return await accept_opening(database, streams.feed, jobs, limits, opening)
     turn = NewTurn(
-        user_id, chat_id, content, model=body.model, key=key, parameters=parameters, response=response, sent=sent
+        user_id, place.chat_id, content, model=body.model, key=key, parameters=parameters, response=response, sent=sent
     )
-    try:
-        return await accept(database, streams, jobs, metrics, limits, turn)
-    except CortexAIError:
-        if is_new:
-            async with database.connect() as db:
-                is_deleted = await queries.delete_unused(db, user_id, chat_id)
-            if is_deleted:
-                streams.feed.tell(user_id, chat_deleted(chat_id))
-        raise
+    return await accept(database, streams, jobs, metrics, limits, turn)
 
 
 def _checked(body: NewResponse, given: GivenInput, limits: Limits) -> tuple[NewResponse, Parameters]:
@@ -260,17 +247,3 @@ async def _find_place(database: Database, user_id: UserId, body: NewResponse, gi
         path = await queries.list_path(db, chat_id, previous.assistant_message_id if previous else None)
         taken_back = await read_taken_back(db, chat_id)
     return _Place(chat_id, previous, path, taken_back)
-
-
-async def _new_chat(database: Database, streams: Streams, user_id: UserId, key: str | None) -> tuple[ChatId, bool]:
-    """A chat for the response, and whether it was made now. A request that is repeated with its key gets the same chat."""
-    name = f"{KIND} {hashlib.sha256(key.encode()).hexdigest()}" if key else None
-    async with database.connect() as db:
-        for _ in range(TRIES):
-            if name is not None and (found := await queries.find_named(db, user_id, name)):
-                return found, False
-            made = await queries.add_conversation(db, user_id, None, name)
-            if made is not None:
-                streams.feed.tell(user_id, chat_created(made.id, None, made.created_at, temporary=False))
-                return made.id, True
-    raise TooBusy

@@ -16,7 +16,7 @@ from services.api.fields import Digits
 from services.api.generations.cancellation import end_deleted
 from services.api.message_pages import Place
 from shared.database.engine import Connection, Database
-from shared.errors import ChatNotFound, CursorInvalid, ParameterNotSupported
+from shared.errors import CursorInvalid, ParameterNotSupported
 from shared.ids import ChatId, MessageId, UserId
 from shared.protocol.feed_events import chat_created, chat_deleted
 
@@ -35,8 +35,6 @@ async def create_conversation(
         raise ParameterNotSupported("items", "send the items with the first response")
     async with resources.database.connect() as db:
         row = await queries.add_conversation(db, principal.user_id, body.metadata)
-    if row is None:
-        raise ChatNotFound  # it has no name, so no other chat can be in its way
     created = chat_created(row.id, None, row.created_at, temporary=False)
     resources.streams.feed.tell(principal.user_id, created)
     return _view(row)

@@ -3,8 +3,7 @@
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import ColumnElement, Select, case, delete, literal, select, update
-from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy import ColumnElement, Select, case, delete, insert, literal, select, update
 from sqlalchemy.orm import aliased
 
 from services.api.doors.openai.responses.events import Json
@@ -98,37 +97,19 @@ async def find_conversation(db: Connection, user_id: UserId, chat_id: ChatId | N
     return ConversationRow._make(row)
 
 
-async def add_conversation(
-    db: Connection, user_id: UserId, metadata: Json | None, client_id: str | None = None
-) -> ConversationRow | None:
-    """Make a chat. None where the user has one that a client calls by `client_id`.
+async def add_conversation(db: Connection, user_id: UserId, metadata: Json | None) -> ConversationRow:
+    """Make a chat.
 
     Raises:
         TokenInvalid: the account was deleted after its request was let in.
 
     """
-    made_of = select(
-        User.id, literal(client_id, Chat.client_id.type), literal(metadata, Chat.client_metadata.type)
-    ).where(User.id == user_id)
-    statement = (
-        upsert(Chat)
-        .from_select(["user_id", "client_id", "client_metadata"], made_of)
-        .on_conflict_do_nothing(index_elements=[Chat.user_id, Chat.client_id], index_where=Chat.client_id.is_not(None))
-        .returning(*_CONVERSATION)
-    )
-    row = (await db.execute(statement)).one_or_none()
-    if row is not None:
-        return ConversationRow._make(row)
-    if (await db.execute(select(User.id).where(User.id == user_id))).one_or_none() is None:
+    made_of = select(User.id, literal(metadata, Chat.client_metadata.type)).where(User.id == user_id)
+    made = insert(Chat).from_select(["user_id", "client_metadata"], made_of).returning(*_CONVERSATION)
+    row = (await db.execute(made)).one_or_none()
+    if row is None:
         raise TokenInvalid
-    return None
-
-
-async def find_named(db: Connection, user_id: UserId, client_id: str) -> ChatId | None:
-    """The user's chat that a client calls by this name."""
-    found = await db.execute(select(Chat.id).where(Chat.client_id == client_id, owned_by(user_id)))
-    chat_id = found.scalar_one_or_none()
-    return None if chat_id is None else ChatId(chat_id)
+    return ConversationRow._make(row)
 
 
 async def delete_unused(db: Connection, user_id: UserId, chat_id: ChatId) -> bool:
