@@ -666,7 +666,8 @@ class Operation(Base):
     `preview` is what the person is shown; whoever approves names its `digest`. `before_images` is what an undo needs, encrypted.
     `xid` is the transaction on the data source that commits the operation, noted before it commits.
     `lease_expires_at`: until then, a worker commits the operation; `attempt` counts the workers that tried.
-    `generation_id` and `call_id` name the tool call that proposed the operation; NULL where a person did.
+    `generation_id` and `call_id` name the tool call that proposed the operation; NULL where a person did. `chat_id` is NULL where
+    the call was made in a hidden chat too.
     """
 
     __tablename__ = "operations"

@@ -47,7 +47,8 @@ class ToolCall(NamedTuple):
 class Proposal:
     """What is proposed. `digest` is that of what the preview shows.
 
-    `chat_id`, `generation_id` and `call_id` name the tool call that proposes; None where a person does. `undo_of` is the
+    `chat_id`, `generation_id` and `call_id` name the tool call that proposes; None where a person does. A hidden chat is not
+    noted with the operation. `undo_of` is the
     operation that this one undoes. `writer_url` is where the preview was made, encrypted, as in the data source's row.
     """
 
@@ -92,6 +93,8 @@ async def propose(db: Connection, user_id: UserId, proposal: Proposal, bounds: B
     waiting = select(func.count()).where(Operation.user_id == user_id, PENDING)
     if (await db.execute(waiting)).scalar_one() >= bounds.pending:
         raise TooManyOperations
+    # A hidden chat can't be opened, so nobody is told of it.
+    shown_in = select(Chat.id).where(Chat.id == proposal.chat_id, ~Chat.is_hidden).scalar_subquery()
     statement = (
         insert(Operation)
         .values(
@@ -106,7 +109,7 @@ async def propose(db: Connection, user_id: UserId, proposal: Proposal, bounds: B
             data_source_id=proposal.data_source_id,
             undo_of=proposal.undo_of,
             expires_at=from_now(bounds.expire_after),
-            chat_id=proposal.chat_id,
+            chat_id=shown_in,
             generation_id=proposal.generation_id,
             call_id=proposal.call_id,
         )

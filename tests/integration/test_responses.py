@@ -744,6 +744,23 @@ async def test_a_decision_without_a_stream_waits_for_the_end(
     assert again == answered
 
 
+async def test_what_a_hidden_chat_proposes_is_listed_without_the_chat_and_decided_here(
+    http: httpx.AsyncClient, user: Client, groq_url: str
+) -> None:
+    chat, request = await asked_to_delete(user, groq_url)
+    async with ready_tab(user) as tab:
+        asked_for = (await http.post("/v1/responses", json=request | {"store": False})).json()
+        assert asked_for["incomplete_details"] == {"reason": "approval_required"}
+        *_, told = await tab.until("operation.changed", status="proposed")
+    (listed,) = (await user.http.get("/api/operations", params={"status": "proposed"})).json()
+    assert told.part["operation_id"] == listed["id"]
+    assert told.part["chat_id"] is listed["chat_id"] is None
+    assert (await user.http.get(f"/api/generations/{listed['generation_id']}")).status_code == 200
+    answered = (await http.post("/v1/responses", json=answer_to(asked_for, approve=True, store=False))).json()
+    assert (answered["id"], answered["status"]) == (asked_for["id"], "completed")
+    assert chat not in [one["id"] for one in (await user.http.get("/api/chats")).json()]
+
+
 async def test_a_page_of_items_may_end_at_a_request_for_approval(
     http: httpx.AsyncClient, user: Client, groq_url: str
 ) -> None:
