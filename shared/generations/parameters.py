@@ -127,7 +127,8 @@ class ResponseFormat(_Part):
 class Parameters(_Part):
     """What a request asks of the model. None, and an empty tuple, ask for nothing: then the service's own default holds.
 
-    `messages` are the whole context: nothing of the chat, its memory, or this service's system prompt is told then.
+    `messages` are the whole context: nothing of the chat, its memory, or this service's system prompt is told then. With
+    `continues_chat`, what was said before in the chat is told in front of them (told_path.py).
     `instructions` are told besides the system prompt, or before `messages`. `own_tools` are the names of this service's tools
     on offer; None for all that are on offer in the chat. `tools` are the client's. `max_output_tokens` bounds the text and the
     reasoning; the service's own bound holds too.
@@ -135,6 +136,7 @@ class Parameters(_Part):
 
     instructions: LongText | None = None
     messages: Annotated[tuple[GivenMessage, ...], Field(min_length=1, max_length=MAX_MESSAGES)] | None = None
+    continues_chat: bool = False
     own_tools: Annotated[tuple[Name, ...], Field(max_length=MAX_TOOLS)] | None = None
     tools: Annotated[tuple[ClientTool, ...], Field(max_length=MAX_TOOLS)] = ()
     tool_choice: ToolChoice | NamedTool | None = None
@@ -151,7 +153,7 @@ class Parameters(_Part):
 
     @property
     def is_whole_context(self) -> bool:
-        """Whether the request brings the whole context along."""
+        """Whether the model is told these messages, and neither the chat's memory nor the service's own prompt."""
         return self.messages is not None
 
     @property

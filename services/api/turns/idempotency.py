@@ -57,7 +57,11 @@ def sent_key(key: str, sent: Mapping[str, Any], parameters: Parameters | None) -
     The messages that the model is told are no part of it. They come from the conversation too, which has more of them, or
     others, when the request is repeated.
     """
-    asked = parameters.model_copy(update={"messages": None}).to_row() if parameters is not None else None
+    asked = (
+        parameters.model_copy(update={"messages": None, "continues_chat": False}).to_row()
+        if parameters is not None
+        else None
+    )
     return _hashed(key, ["sent", sent, asked])
 
 

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from services.worker.generations.asking import WayOfAsking
 from services.worker.generations.context import Context
 from services.worker.generations.earlier_messages import look_up, scope_of, with_found
+from services.worker.generations.given_context import with_earlier
 from services.worker.generations.history import ChatHistory, load_history, without_forgotten
 from services.worker.generations.prompt_size import Prompt, PromptSize, today_in
 from services.worker.generations.reply import Reply
@@ -118,7 +119,7 @@ class AnswerLoop:
         """
         model = self.models.choose(claimed.model)
         bounds = self.models.with_fallback(model)
-        parameters = _asked_for(claimed)
+        parameters = await with_earlier(_asked_for(claimed), history.earlier)
 
         # 4.1 Show what is saved. What the user took back is told to no model.
         steps = load(claimed.steps)

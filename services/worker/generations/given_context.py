@@ -1,5 +1,6 @@
-"""The prompt of a request that brings its whole context along: its messages as they are, and nothing of the chat. Pure."""
+"""The prompt of a request whose messages are told as they are, and nothing else of the chat. Pure, but for its threads."""
 
+import asyncio
 import json
 from collections.abc import Sequence
 from typing import Any
@@ -7,7 +8,26 @@ from typing import Any
 from services.worker.generations.context import Context
 from services.worker.models.port import ModelMessage, ToolCall
 from services.worker.models.tokens import Vocabulary, count_tokens
+from shared.errors import PromptTooLong
 from shared.generations.parameters import GivenCall, GivenMessage, Parameters
+from shared.generations.told_path import Earlier, tell_all
+
+
+async def with_earlier(parameters: Parameters, earlier: Earlier | None) -> Parameters:
+    """The parameters with what was said before the request. None is there where the request brings the whole context.
+
+    Raises:
+        PromptTooLong: that is more than a model is told of.
+
+    """
+    if earlier is None:
+        return parameters
+    own = parameters.messages or ()
+    # To mask long texts takes a while.
+    told = await asyncio.to_thread(tell_all, earlier, own) if earlier.taken_back else tell_all(earlier, own)
+    if told is None:
+        raise PromptTooLong
+    return parameters.model_copy(update={"messages": tuple(told)})
 
 
 def given_context(parameters: Parameters, after: Sequence[ModelMessage], vocabulary: Vocabulary) -> Context:

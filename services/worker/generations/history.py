@@ -15,6 +15,8 @@ from shared.database.engine import Connection
 from shared.database.tables import Generation, Message
 from shared.generations.claim import Claimed
 from shared.generations.outcome import BROKEN_OFF
+from shared.generations.path_rows import load_earlier
+from shared.generations.told_path import Earlier
 from shared.memory.chat_memory import ChatMemory, read_memory
 from shared.memory.masking import Mask
 from shared.states import MessageStatus
@@ -36,7 +38,8 @@ class ChatHistory:
     Answers that failed or were stopped say that they were broken off. `positions` are those of the messages. `pages` are pages
     of earlier searches, those of the newest answer first. `unread` is how many more messages than MAX_MESSAGES are after the
     watermark; the oldest are missing here. `looked_up` are messages up to the watermark that bear on the question, the best
-    first.
+    first. `earlier` is what was said before a request that the model is told with the conversation's items; of such a chat,
+    nothing else is read.
     """
 
     memory: ChatMemory
@@ -45,6 +48,7 @@ class ChatHistory:
     unread: int = 0
     pages: tuple[Page, ...] = ()
     looked_up: tuple[FoundMessage, ...] = ()
+    earlier: Earlier | None = None
 
     @property
     def question(self) -> str:
@@ -95,7 +99,7 @@ async def load_history(db: Connection, claimed: Claimed) -> ChatHistory:
     memory still says which messages the memory covers.
     """
     if claimed.parameters is not None and claimed.parameters.get("messages"):
-        return ChatHistory(ChatMemory(), [])  # the request brings its whole context along
+        return ChatHistory(ChatMemory(), [], earlier=await _load_earlier(db, claimed))
     chat_id, question = claimed.chat_id, claimed.user_message_id
     memory = await read_memory(db, chat_id) or ChatMemory()
     values = {"chat": chat_id, "question": question, "watermark": memory.watermark}
@@ -112,6 +116,14 @@ async def load_history(db: Connection, claimed: Claimed) -> ChatHistory:
         pages.setdefault(page.url, page)
     positions = tuple(row.position for row in said)
     return ChatHistory(memory, history, positions, unread=unread, pages=tuple(pages.values())[:MAX_PAGES])
+
+
+async def _load_earlier(db: Connection, claimed: Claimed) -> Earlier | None:
+    """What was said before the question; None where the request brings the whole context along."""
+    if not (claimed.parameters and claimed.parameters.get("continues_chat")):
+        return None
+    asked_at = select(Message.position).where(Message.id == claimed.user_message_id).scalar_subquery()
+    return await load_earlier(db, claimed.chat_id, ~Message.replaced, Message.position < asked_at)
 
 
 async def without_forgotten(history: ChatHistory) -> ChatHistory:

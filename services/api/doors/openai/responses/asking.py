@@ -1,18 +1,17 @@
 """From a request for a response to a turn: where its message goes, and what the model is told besides."""
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final, NamedTuple
 
 from pydantic import ValidationError
 
 from services.api.doors.openai.responses import queries
-from services.api.doors.openai.responses.context import in_order, messages_of
 from services.api.doors.openai.responses.events import Json
 from services.api.doors.openai.responses.ids import chat_of, generation_of
 from services.api.doors.openai.responses.input_items import GivenInput, read_input
-from services.api.doors.openai.responses.objects import PlacedTurn, ResponseRow, user_item
+from services.api.doors.openai.responses.objects import ResponseRow, user_item
 from services.api.doors.openai.responses.schemas import NewResponse
 from services.api.limits import Limits
 from services.api.turns.accept import accept
@@ -31,10 +30,10 @@ from shared.errors import (
     ParameterNotSupported,
     ResponseNotFound,
 )
-from shared.generations.parameters import MAX_CALLS, MAX_MESSAGES, MAX_TEXT_CHARS, GivenMessage, Parameters
+from shared.generations.parameters import MAX_CALLS, GivenMessage, Parameters
+from shared.generations.told_path import Earlier, has_too_many_calls, made_calls, tell_all, unanswered
 from shared.ids import ChatId, UserId
 from shared.jobs.sender import JobSender
-from shared.memory.chat_memory import read_taken_back
 from shared.streams.redis import Streams
 from shared.telemetry.metrics import Metrics
 
@@ -44,14 +43,12 @@ KIND: Final = "response"
 class _Place(NamedTuple):
     """Where a message goes: behind the response `previous`, else at the end of `chat_id`; into a new chat where both are None.
 
-    `path` are the turns before it, where the model is told them by the request; None where the worker tells it the chat.
-    `taken_back` is what the user took back in them.
+    `earlier` is what was said before it, where the model is told the items; None where the worker tells the chat by itself.
     """
 
     chat_id: ChatId | None = None
     previous: ResponseRow | None = None
-    path: Sequence[PlacedTurn] | None = None
-    taken_back: Sequence[tuple[int, str]] = ()
+    earlier: Earlier | None = None
 
 
 async def ask(
@@ -78,7 +75,7 @@ async def ask(
     if key is not None and (repeated := await _find_repeated(database, user_id, sent_key(key, sent, parameters))):
         return repeated
     place = await _find_place(database, user_id, body, given)
-    parameters = await _with_context(parameters, place, given)
+    parameters = await _with_context(parameters, place, body, given, limits)
     # Other doors show the conversation too: there, results of calls stand for what the user says.
     content = given.text or given.results[: limits.message_chars]
     # A hidden chat's message has no text.
@@ -153,37 +150,47 @@ async def _find_repeated(database: Database, user_id: UserId, key: Key) -> Turn 
             raise ConversationNotFound from None
 
 
-async def _with_context(parameters: Parameters, place: _Place, given: GivenInput) -> Parameters:
-    """The parameters with all that the model is told, where the request has to tell it. Raises as `_told`."""
-    if place.path is None:
-        return parameters
-    if place.taken_back:  # to mask long texts takes a while
-        told = await asyncio.to_thread(_told, place.path, place.taken_back, given)
-    else:
-        told = _told(place.path, (), given)
-    with _refusing():
-        return Parameters.model_validate({**dict(parameters), "messages": told})
+async def _with_context(
+    parameters: Parameters, place: _Place, body: NewResponse, given: GivenInput, limits: Limits
+) -> Parameters:
+    """The parameters with the messages that the model is told, where it is told items.
 
-
-def _told(path: Sequence[PlacedTurn], taken_back: Sequence[tuple[int, str]], given: GivenInput) -> list[GivenMessage]:
-    """What the model is told: what was said in these turns, and the input.
+    A stored response keeps its own input alone: its worker puts what came before in front of it (told_path.py). One that is not
+    stored is in no conversation, so it keeps all that it is told for as long as it lives.
 
     Raises:
-        InvalidInput: that is too long, or the input has a result of a call that nobody made.
+        InvalidInput: there is too much to tell, a result of a call that nobody made, or a call without its result.
+        ParameterNotSupported: the model can't call tools, and what it is told has calls.
 
     """
-    before = messages_of(path, taken_back)
-    made = {call.id for message in before for call in message.calls}
+    if place.earlier is None:
+        return parameters
+    if place.earlier.taken_back:  # to mask long texts takes a while
+        told = await asyncio.to_thread(_told, place.earlier, given)
+    else:
+        told = _told(place.earlier, given)
+    with _refusing():
+        whole = Parameters.model_validate({**dict(parameters), "messages": told})
+        own = Parameters.model_validate({**dict(parameters), "messages": given.messages, "continues_chat": True})
+    _check(whole, body.model, limits)
+    return own if body.is_stored else whole
+
+
+def _told(earlier: Earlier, given: GivenInput) -> list[GivenMessage]:
+    """What the model is told: what was said before, and the input. Raises as `_with_context`."""
+    made = made_calls(earlier.path)
     for call_id, field in given.awaited.items():
-        if call_id not in made:
+        if call_id not in made and not earlier.is_too_long:
             raise InvalidInput(f"{field}: must name a call that was made before", field=field)
-    told = [*before, *given.messages]
-    if len(told) > MAX_MESSAGES or sum(len(message.content) for message in told) > MAX_TEXT_CHARS:
+    told = tell_all(earlier, given.messages)
+    if told is None:
         raise InvalidInput("input: with what came before, it is too long", field="input")
-    try:
-        return in_order(told)
-    except ValidationError as error:
-        raise InvalidInput(f"input: must have at most {MAX_CALLS} calls at once", field="input") from error
+    if has_too_many_calls(told):
+        raise InvalidInput(f"input: must have at most {MAX_CALLS} calls at once", field="input")
+    if (waiting := unanswered(told)) is not None:
+        why = f"no output was found for the function call {waiting}; send a function_call_output"
+        raise InvalidInput(f"input: {why}", field="input")
+    return told
 
 
 def read(body: NewResponse) -> GivenInput:
@@ -239,11 +246,7 @@ async def _find_place(database: Database, user_id: UserId, body: NewResponse, gi
             chat_id = (await queries.find_conversation(db, user_id, chat_of(body.conversation_id))).id
         is_rich = not given.is_plain or not body.is_stored
         if chat_id is None:
-            return _Place(path=() if is_rich else None)
-        if not is_rich:
-            is_rich = await queries.has_rich_input(db, chat_id)
-        if not is_rich:
+            return _Place(earlier=Earlier() if is_rich else None)
+        if not is_rich and not await queries.has_rich_input(db, chat_id):
             return _Place(chat_id, previous)
-        path = await queries.list_path(db, chat_id, previous.assistant_message_id if previous else None)
-        taken_back = await read_taken_back(db, chat_id)
-    return _Place(chat_id, previous, path, taken_back)
+        return _Place(chat_id, previous, await queries.load_path(db, chat_id, previous))

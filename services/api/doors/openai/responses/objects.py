@@ -85,14 +85,6 @@ class ResponseRow(NamedTuple):
         return input_items(self.user_message_id, (self.response or {}).get("input"), self.question)
 
 
-class PlacedTurn(NamedTuple):
-    """A response, with the positions of the user's message and of the reply."""
-
-    row: ResponseRow
-    asked_at: int
-    replied_at: int
-
-
 def input_items(message_id: MessageId, given: Sequence[Json] | None, text: str) -> list[Json]:
     """The items of a user's message, with their ids. `given` are those of the request; None where the text is all of it."""
     items = [user_item(text)] if given is None else given

@@ -3,11 +3,12 @@
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import ColumnElement, Select, case, delete, insert, literal, select, update
+from sqlalchemy import BigInteger, ColumnElement, Select, bindparam, case, delete, func, insert, literal, select, update
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import aliased
 
 from services.api.doors.openai.responses.events import Json
-from services.api.doors.openai.responses.objects import PlacedTurn, ResponseRow, ended_output, input_items
+from services.api.doors.openai.responses.objects import ResponseRow, ended_output, input_items
 from services.api.message_pages import Place, page_of
 from services.api.versions.queries import DeletedTurn, delete_turn, lock_chat, read_tree
 from shared.database.engine import Connection
@@ -16,13 +17,12 @@ from shared.database.tables import Chat, Generation, Message, Operation, User
 from shared.errors import ChatNotFound, ConversationNotFound, MessageNotFound, ResponseNotFound, TokenInvalid
 from shared.generations.cancel import DeletedGenerations, delete_generations
 from shared.generations.outcome import Outcome
-from shared.generations.parameters import MAX_MESSAGES
+from shared.generations.path_rows import load_earlier
+from shared.generations.told_path import Earlier
 from shared.ids import ChatId, GenerationId, MessageId, OperationId, UserId
 from shared.protocol.message_parts import MessagePart
 from shared.states import TERMINAL
 
-MAX_TURNS: Final = MAX_MESSAGES // 2 + 1
-"""More than a request may tell a model of."""
 _Question: Final = aliased(Message)
 _COLUMNS: Final = (
     Generation.id,
@@ -173,7 +173,7 @@ async def list_conversation(
     answering = aliased(Generation)
     asked = (
         select(answering.response["input"])
-        .where(answering.user_message_id == Message.id)
+        .where(answering.user_message_id == Message.id, answering.response.has_key("input"))
         .order_by(answering.created_at.desc())
         .limit(1)
         .scalar_subquery()
@@ -222,18 +222,15 @@ async def find_asking(db: Connection, user_id: UserId, operation_id: OperationId
     return None if message_id is None else MessageId(message_id)
 
 
-async def list_path(db: Connection, chat_id: ChatId, reply_id: MessageId | None) -> list[PlacedTurn]:
-    """The turns from a chat's beginning to a reply, or along the active path; the last MAX_TURNS of them.
-
-    The chat is known to be the user's.
-    """
+async def load_path(db: Connection, chat_id: ChatId, previous: ResponseRow | None) -> Earlier:
+    """What was said from a chat's beginning to a response, or along the active path. The chat is known to be the user's."""
+    if previous is None:
+        return await load_earlier(db, chat_id, ~Message.replaced)
     tree = await read_tree(db, chat_id)
-    node = tree.find(reply_id) if reply_id is not None else None
-    positions = tree.path_to(node.position) if node else [each.position for each in tree.active()]
-    replies = [tree.nodes[position].id for position in positions if not tree.nodes[position].is_user][-MAX_TURNS:]
-    places = (_Question.position, Message.position)
-    statement = _responses(Message.id.in_(replies)).add_columns(*places).order_by(Message.position)
-    return [PlacedTurn(ResponseRow._make(row[:-2]), *row[-2:]) for row in await db.execute(statement)]
+    node = tree.find(previous.assistant_message_id)
+    positions = tree.path_to(node.position) if node else []
+    is_on_path = Message.position == func.any(bindparam(None, positions, type_=ARRAY(BigInteger), unique=True))
+    return await load_earlier(db, chat_id, is_on_path)
 
 
 async def has_rich_input(db: Connection, chat_id: ChatId) -> bool:
