@@ -2,5 +2,5 @@
 
 from typing import Final
 
-HEAD: Final = "0026"
+HEAD: Final = "0027"
 """The newest revision, which this code was written for. Revisions are numbers, so that they can be compared."""

@@ -67,6 +67,7 @@ CortexAIError
 │   ├── GenerationNotFound
 │   ├── ResponseNotFound
 │   ├── ConversationNotFound
+│   ├── ItemNotFound
 │   ├── SessionNotFound
 │   ├── DataSourcesOff
 │   ├── DataSourceNotFound
@@ -99,6 +100,8 @@ CortexAIError
 │   ├── EffectChanged
 │   ├── OutcomeUnknown
 │   ├── TurnNotLast
+│   ├── ItemNotDeletable
+│   ├── ItemsChanged
 │   └── GenerationInProgress
 ├── TooMany               more than this user may have
 │   ├── TooManyGenerations
@@ -631,6 +634,16 @@ class ConversationNotFound(NotFound):
     code = "conversation_not_found"
 
 
+class ItemNotFound(NotFound):
+    """There is no such item."""
+
+    code = "item_not_found"
+
+    def __init__(self, field: str | None = None) -> None:
+        super().__init__(f"{field}: names no item" if field else None)
+        self.field = field
+
+
 class SessionNotFound(NotFound):
     """There is no such session."""
 
@@ -824,6 +837,18 @@ class TurnNotLast(Conflict):
     """Only the last turn of the chat can be deleted."""
 
     code = "turn_not_last"
+
+
+class ItemNotDeletable(Conflict):
+    """This item is part of a response: delete the response."""
+
+    code = "item_not_deletable"
+
+
+class ItemsChanged(Conflict):
+    """The conversation's items have changed meanwhile; ask again."""
+
+    code = "items_changed"
 
 
 class GenerationInProgress(Conflict):

@@ -23,11 +23,12 @@ class Place(NamedTuple):
 
 NEWEST: Final = Place()
 
-_SIZE: Final = (
+SIZE: Final = (
     func.octet_length(Message.content)
     + func.coalesce(func.octet_length(cast(Message.parts, Text)), 0)
     + func.coalesce(func.octet_length(cast(Message.sources, Text)), 0)
 )
+"""The bytes of a message, as MAX_BYTES counts them."""
 
 
 def page_of(
@@ -38,7 +39,7 @@ def page_of(
     No rows where the chat is absent, or another user's.
     """
     order: ColumnElement[int] = Message.position.asc() if place.forwards else Message.position.desc()
-    found = select(Message.id, Message.position, _SIZE.label("size")).join(Chat, Chat.id == Message.chat_id)
+    found = select(Message.id, Message.position, SIZE.label("size")).join(Chat, Chat.id == Message.chat_id)
     found = found.where(Chat.id == chat_id, owned_by(user_id), Message.position > place.after)
     if place.before is not None:
         found = found.where(Message.position < place.before)

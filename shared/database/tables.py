@@ -505,6 +505,17 @@ class MemoryFact(Base):
     changed_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 
+class ConversationItem(Base):
+    """An item that a client of OpenAI's has added to a conversation, until a response takes it as the beginning of its input."""
+
+    __tablename__ = "conversation_items"
+    __table_args__ = (Index("ix_conversation_items_chat_id", "chat_id", "id"),)
+
+    id: Mapped[int] = mapped_column(Identity(always=True), primary_key=True)
+    chat_id: Mapped[int] = mapped_column(ForeignKey("chats.id", ondelete="CASCADE"))
+    item: Mapped[dict[str, Any]]
+
+
 class Generation(Base):
     """The making of one reply. This row is the queue; a job in the broker only wakes a worker.
 
@@ -521,7 +532,7 @@ class Generation(Base):
     credential, and `at`, in seconds since 1970. NULL where none had.
     `parameters` is what the request asked of the model (shared/generations/parameters.py); NULL for an ordinary message.
     `response` is what a request for a response said, to be told again: `asked`, and `input` where the user's message lacks
-    some of it. NULL for messages of other doors.
+    some of it; `added` are the ids of its first items, which had waited in the conversation. NULL for messages of other doors.
     `parameters_attempt` is the attempt of a worker that knows parameters: one of the release before can't claim what has some.
     """
 

@@ -189,3 +189,223 @@ async def test_a_call_without_its_output_is_refused_until_the_output_comes(http:
     assert "none_such_output" in own["message"]
     second = await created(http, [output_of(call["call_id"]), says("Well? [[tokens=1]]")], **place)
     await created(http, "[[tokens=1]]", previous_response_id=second["id"])
+
+
+def words(items: list[Json]) -> list[str]:
+    return [item["content"][0]["text"] if item["type"] == "message" else item["type"] for item in items]
+
+
+async def listed(http: httpx.AsyncClient, conversation: str, order: str = "asc", **query: Any) -> list[Json]:  # noqa: ANN401
+    found = await http.get(f"/v1/conversations/{conversation}/items", params={"order": order, "limit": 100, **query})
+    assert found.status_code == 200, found.text
+    items: list[Json] = found.json()["data"]
+    return items
+
+
+async def begun(http: httpx.AsyncClient, *items: Json) -> str:
+    """A conversation that is made with these items."""
+    made = await http.post("/v1/conversations", json={"items": list(items)})
+    assert made.status_code == 200, made.text
+    conversation: str = made.json()["id"]
+    return conversation
+
+
+async def add(http: httpx.AsyncClient, conversation: str, *items: Json) -> list[Json]:
+    added = await http.post(f"/v1/conversations/{conversation}/items", json={"items": list(items)})
+    assert added.status_code == 200, added.text
+    told: Json = added.json()
+    assert (told["object"], told["has_more"], len(told["data"])) == ("list", False, len(items))
+    assert (told["first_id"], told["last_id"]) == (told["data"][0]["id"], told["data"][-1]["id"])
+    return list(told["data"])
+
+
+async def test_items_wait_for_the_next_response_and_are_taken_once(http: httpx.AsyncClient, groq_url: str) -> None:
+    first, second = uuid4().hex, uuid4().hex
+    conversation = await begun(http, BRIEF)
+    added = await add(http, conversation, says("One."), {"role": "assistant", "content": "Two."})
+    waiting = await listed(http, conversation)
+    assert words(waiting) == ["Be brief.", "One.", "Two."]
+    assert waiting[1:] == added
+    response = await created(http, f"{first} [[tokens=2]]", conversation=conversation)
+    said = ["Be brief.", "One.", "Two.", f"{first} [[tokens=2]]"]
+    assert [content for _, content in await told(groq_url, first)] == said
+    await add(http, conversation, says("Three."))
+    await created(http, f"{second} [[tokens=1]]", conversation=conversation)
+    said += [numbered(2), "Three.", f"{second} [[tokens=1]]"]
+    assert [content for _, content in await told(groq_url, second)] == said
+    now = await listed(http, conversation)
+    assert words(now) == [*said, numbered(1)]
+    assert now[:3] == waiting
+    given = await http.get(f"/v1/responses/{response['id']}/input_items", params={"order": "asc"})
+    assert given.json()["data"] == now[:4]
+
+
+async def test_items_that_wait_are_told_and_kept_where_nothing_is_stored(
+    http: httpx.AsyncClient, groq_url: str
+) -> None:
+    mark = uuid4().hex
+    conversation = await begun(http, BRIEF)
+    await created(http, f"{mark} [[tokens=1]]", conversation=conversation, store=False)
+    assert [content for _, content in await told(groq_url, mark)] == ["Be brief.", f"{mark} [[tokens=1]]"]
+    assert words(await listed(http, conversation)) == ["Be brief."]
+
+
+async def test_a_request_that_is_refused_takes_no_items(http: httpx.AsyncClient, groq_url: str) -> None:
+    gate = uuid4().hex
+    conversation = await begun(http, BRIEF)
+    body = asked(f"[[tokens=1 hold={gate}]]", conversation=conversation, background=True)
+    response = (await http.post("/v1/responses", json=body)).json()
+    await add(http, conversation, says("Later."))
+    assert (await refused(http, "Now.", 409, conversation=conversation))["code"] == "generation_in_progress"
+    assert words(await listed(http, conversation))[-1] == "Later."
+    await groq_control.release(groq_url, gate)
+    await ResponseReader(http, id=response["id"]).resume()
+
+
+async def test_a_repeat_takes_nothing_more(http: httpx.AsyncClient) -> None:
+    conversation, key = await begun(http, BRIEF), {"Idempotency-Key": uuid4().hex}
+    first = (await http.post("/v1/responses", json=asked(conversation=conversation), headers=key)).json()
+    await add(http, conversation, says("Later."))
+    again = (await http.post("/v1/responses", json=asked(conversation=conversation), headers=key)).json()
+    assert again == first
+    assert words(await listed(http, conversation))[-1] == "Later."
+
+
+async def test_items_of_the_path_and_those_that_wait_come_in_pages(http: httpx.AsyncClient) -> None:
+    conversation = await begun(http, BRIEF)
+    await created(http, "[[tokens=1]]", conversation=conversation)
+    await add(http, conversation, says("One."), says("Two."), says("Three."))
+    whole = await listed(http, conversation)
+    assert words(whole) == ["Be brief.", "[[tokens=1]]", numbered(1), "One.", "Two.", "Three."]
+    for order, expected in (("asc", whole), ("desc", whole[::-1])):
+        for number in range(len(expected)):
+            query = {"order": order, "limit": "2", **({"after": expected[number - 1]["id"]} if number else {})}
+            page = (await http.get(f"/v1/conversations/{conversation}/items", params=query)).json()
+            assert page["data"] == expected[number : number + 2]
+            assert page["has_more"] is (number + 2 < len(expected))
+    unknown = await http.get(f"/v1/conversations/{conversation}/items", params={"after": "added_1_1"})
+    assert unknown.json()["error"]["code"] == "cursor_invalid"
+
+
+async def test_an_item_is_looked_at_and_deleted_while_it_waits(http: httpx.AsyncClient) -> None:
+    conversation = await begun(http, BRIEF)
+    one, two = await add(http, conversation, says("One."), says("Two."))
+    path = f"/v1/conversations/{conversation}"
+    deleted = await http.delete(f"{path}/items/{one['id']}")
+    assert deleted.json() == (await http.get(path)).json()
+    assert words(await listed(http, conversation)) == ["Be brief.", "Two."]
+    await created(http, "[[tokens=1]]", conversation=conversation)
+    for item in await listed(http, conversation):
+        assert (await http.get(f"{path}/items/{item['id']}")).json() == item
+        kept = await http.delete(f"{path}/items/{item['id']}")
+        assert (kept.status_code, kept.json()["error"]["code"]) == (409, "item_not_deletable")
+    other = await begun(http)
+    for gone in (f"{path}/items/{one['id']}", f"/v1/conversations/{other}/items/{two['id']}", f"{path}/items/msg_1"):
+        for method in ("GET", "DELETE"):
+            absent = await http.request(method, gone)
+            assert (absent.status_code, absent.json()["error"]["code"]) == (404, "item_not_found")
+
+
+async def test_a_call_that_waits_needs_its_output(http: httpx.AsyncClient) -> None:
+    conversation = await begun(http, call_of("c1"))
+    error = await refused(http, "[[tokens=1]]", conversation=conversation, tools=[WEATHER])
+    assert "c1" in error["message"]
+    added = await add(http, conversation, output_of("c1"))
+    await created(http, "[[tokens=1]]", conversation=conversation, tools=[WEATHER])
+    assert added[0] in await listed(http, conversation)
+
+
+async def test_a_conversation_outlives_its_responses_where_items_wait(http: httpx.AsyncClient) -> None:
+    conversation = await begun(http)
+    response = await created(http, conversation=conversation)
+    await add(http, conversation, says("One."))
+    assert (await http.delete(f"/v1/responses/{response['id']}")).status_code == 200
+    assert words(await listed(http, conversation)) == ["One."]
+
+
+@pytest.mark.parametrize(
+    ("items", "param"),
+    [
+        ([], "items"),
+        ([BRIEF] * 21, "items"),
+        ("x", "items"),
+        ([BRIEF, {"role": "robot", "content": "x"}], "items[1].role"),
+        ([says("a\0")], "items"),
+        ([{"type": "item_reference", "id": "msg_1"}], "items[0].type"),
+        ([{"type": "mcp_approval_response", "approval_request_id": "mcpr_1", "approve": True}], "items[0].type"),
+        ([output_of("none_such")], "items[0].call_id"),
+    ],
+)
+async def test_items_that_can_not_be_added_are_refused_by_their_place(
+    http: httpx.AsyncClient, items: object, param: str
+) -> None:
+    conversation = await begun(http)
+    answered = await http.post(f"/v1/conversations/{conversation}/items", json={"items": items})
+    assert (answered.status_code, answered.json()["error"]["param"]) == (400, param), answered.text
+    assert await listed(http, conversation) == []
+
+
+async def test_no_more_than_so_much_waits(http: httpx.AsyncClient) -> None:
+    conversation = await begun(http)
+    for _ in range(5):
+        await add(http, conversation, *[BRIEF] * 20)
+    path = f"/v1/conversations/{conversation}/items"
+    full = await http.post(path, json={"items": [BRIEF]})
+    assert (full.status_code, full.json()["error"]["param"]) == (400, "items")
+    assert len(await listed(http, conversation)) == 100
+
+
+def refers(item: Json) -> Json:
+    return {"type": "item_reference", "id": item["id"]}
+
+
+async def test_an_input_goes_on_with_items_that_it_refers_to(http: httpx.AsyncClient, groq_url: str) -> None:
+    mark = uuid4().hex
+    first = await created(http, "[[tokens=2 tool=weather query=Rome]]", tools=[WEATHER])
+    (call,) = [item for item in first["output"] if item["type"] == "function_call"]
+    (waits,) = await add(http, await begun(http), says("It waits."))
+    given = [refers(waits), {"id": call["id"]}, output_of(call["call_id"]), says(f"{mark} [[tokens=1]]")]
+    key = {"Idempotency-Key": uuid4().hex}
+    body = asked(given, tools=[WEATHER])
+    second = (await http.post("/v1/responses", json=body, headers=key)).json()
+    assert second["status"] == "completed", second
+    assert await told(groq_url, mark) == [
+        ("user", "It waits."),
+        ("assistant", ""),
+        ("tool", "Sunny."),
+        ("user", f"{mark} [[tokens=1]]"),
+    ]
+    assert words(await listed(http, second["conversation"]["id"]))[:4] == [
+        "It waits.",
+        "function_call",
+        "function_call_output",
+        f"{mark} [[tokens=1]]",
+    ]
+    assert (await http.delete(f"/v1/responses/{first['id']}")).status_code == 200
+    assert (await http.post("/v1/responses", json=body, headers=key)).json() == second
+    error = await refused(http, given, 404, tools=[WEATHER])
+    assert (error["code"], error["param"]) == ("item_not_found", "input[1].id")
+
+
+async def test_a_reference_to_what_is_told_anyway_is_refused(http: httpx.AsyncClient) -> None:
+    conversation = await begun(http, BRIEF)
+    (waits,) = await listed(http, conversation)
+    response = await created(http, [says("One."), says("Two. [[tokens=1]]")], conversation=conversation)
+    (added,) = await add(http, conversation, says("Three."))
+    for item in (waits, response["output"][0], added):
+        error = await refused(http, [refers(item), says("Now.")], conversation=conversation)
+        assert error["param"] == "input[0].id"
+
+
+async def test_what_another_has_can_not_be_referred_to(http: httpx.AsyncClient, url: str) -> None:
+    conversation = await begun(http, BRIEF)
+    await created(http, "[[tokens=1]]", conversation=conversation)
+    (waits,) = await add(http, conversation, says("One."))
+    hidden = await created(http, "[[tokens=1]]", store=False)
+    items = await listed(http, conversation)
+    async with logged_in(url) as other:
+        missing = await refused(other.http, [{"type": "item_reference", "id": "msg_900000001"}], 404)
+        assert missing["param"] == "input[0].id"
+        for item in [*items, waits, hidden["output"][0]]:
+            assert await refused(other.http, [refers(item)], 404) == missing
+    assert await refused(http, [refers(hidden["output"][0])], 404) == missing

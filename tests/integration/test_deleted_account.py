@@ -165,6 +165,8 @@ async def chats(client: Client, worker: Worker, marker: str, groq_url: str, data
         said.raise_for_status()
     ((generation,),) = execute(database_url, "SELECT id FROM generations WHERE status = 'queued'")
     await worker.attempts.run(GenerationId(UUID(str(generation))))
+    waits = {"items": [{"role": "user", "content": f"{marker} waits"}]}
+    (await client.http.post("/v1/conversations", json=waits)).raise_for_status()
     return chat
 
 

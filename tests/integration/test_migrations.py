@@ -125,6 +125,7 @@ def _wait_for_a_waiter(url: str) -> None:
         ("0023", "0024"),
         ("0024", "0025"),
         ("0025", "0026"),
+        ("0026", "0027"),
     ],
 )
 def test_a_migration_that_broke_off_behind_its_transaction_can_be_done_again(

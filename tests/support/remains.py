@@ -15,6 +15,7 @@ GOES: Final = frozenset(
         "api_keys",
         "audit_log",
         "chats",
+        "conversation_items",
         "data_sources",
         "generations",
         "memory_facts",

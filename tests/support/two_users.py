@@ -34,6 +34,7 @@ MISSING: Final[Ids] = {
     "reply_text": "900000004",
     "response": f"resp_{NEVER.replace('-', '')}",
     "conversation": "conv_900000001",
+    "item": "added_900000001_900000002",
     "approval": f"mcpr_{NEVER.replace('-', '')}",
 }
 
@@ -119,6 +120,7 @@ PATHS: Final = {
     "chat_name": "name",
     "response_id": "response",
     "conversation_id": "conversation",
+    "item_id": "item",
 }
 """What the parameters of paths are the ids of."""
 NOW: Final = {"Prefer": "respond-async"}
@@ -229,6 +231,8 @@ TRIES: Final[Mapping[str, tuple[Try, ...]]] = {
         Try(
             {**RESPONSE, "conversation": {"id": "{conversation}"}, "store": False, "background": False, "stream": True}
         ),
+        Try({**RESPONSE, "input": [{"type": "item_reference", "id": "{item}"}]}),
+        Try({**RESPONSE, "input": [{"type": "item_reference", "id": "msg_{reply}_0"}]}, alike=True),
         Try({**RESPONSE, "input": [ANSWERED]}, alike=True),
         Try({**RESPONSE, "input": [ANSWERED], "previous_response_id": "{response}"}, alike=True),
     ),
@@ -240,6 +244,9 @@ TRIES: Final[Mapping[str, tuple[Try, ...]]] = {
     "POST /v1/conversations/{conversation_id}": (Try({"metadata": {"word": "mine"}}),),
     "DELETE /v1/conversations/{conversation_id}": (Try(),),
     "GET /v1/conversations/{conversation_id}/items": (Try(), Try(params={"after": "msg_{reply}_0"})),
+    "POST /v1/conversations/{conversation_id}/items": (Try({"items": [{"role": "user", "content": "Mine."}]}),),
+    "GET /v1/conversations/{conversation_id}/items/{item_id}": (Try(),),
+    "DELETE /v1/conversations/{conversation_id}/items/{item_id}": (Try(),),
 }
 """By route. What is tried with the ids of another must be answered as with ids of nothing."""
 

@@ -15,7 +15,7 @@ from services.api.turns.turn import Branch, Edit, Key, NewTurn, Turn
 from services.api.versions.queries import lock_chat
 from shared.database.engine import Database
 from shared.database.tables import Generation
-from shared.errors import MessageNameTaken, TooBusy
+from shared.errors import CortexAIError, MessageNameTaken, TooBusy
 from shared.generations.cancel import cancel
 from shared.generations.turn_order import QueuedGeneration, promote, send
 from shared.ids import ChatId, UserId
@@ -41,6 +41,7 @@ async def accept(
         ContentTooLong: see `limits`.
         ModelNotOffered, ParameterNotSupported: see `limits`.
         ChatNotFound: absent, or another user's.
+        ItemsChanged: the items that the message takes have changed meanwhile.
         GenerationInProgress: the chat is generating, and `on_conflict` is "reject".
         IdempotencyKeyReused: the key was used before, with another message.
         MessageNameTaken: another message of the chat has the client's name for this one.
@@ -61,9 +62,7 @@ async def accept(
         try:
             if new.on_conflict == "interrupt":
                 return await _interrupt(database, streams, jobs, metrics, new, hashed, bounds)
-            async with database.connect() as db:
-                turn = await queries.open_turn(db, new, hashed, bounds)
-                refusal = await queries.why_refused(db, new, bounds) if turn is None else None
+            turn, refusal = await _open(database, new, hashed, bounds)
         except IntegrityError as error:
             if (violated := queries.violated(error)) not in queries.ACCEPTED_AT_ONCE:
                 raise
@@ -84,6 +83,21 @@ async def accept(
 async def _find_repeated(database: Database, user_id: UserId, key: Key) -> Turn | None:
     async with database.connect() as db:
         return await find_repeated(db, user_id, key)
+
+
+async def _open(
+    database: Database, new: NewTurn, key: Key | None, bounds: Bounds
+) -> tuple[Turn | None, CortexAIError | None]:
+    """Open the turn, or find out why not. One that takes items opens in the transaction in which they are taken."""
+    if not new.takes:
+        async with database.connect() as db:
+            turn = await queries.open_turn(db, new, key, bounds)
+            return turn, await queries.why_refused(db, new, bounds) if turn is None else None
+    async with database.begin() as db:
+        turn = await queries.open_turn(db, new, key, bounds)
+        if turn is not None:
+            await queries.take_items(db, new.chat_id, new.takes)
+        return turn, await queries.why_refused(db, new, bounds) if turn is None else None
 
 
 async def _interrupt(

@@ -1,6 +1,6 @@
 """Turns in the database: a message gets a position, an empty reply and a generation, or is refused for a reason."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
@@ -11,6 +11,7 @@ from sqlalchemy import (
     Text,
     bindparam,
     case,
+    delete,
     exists,
     func,
     insert,
@@ -29,11 +30,12 @@ from services.api.versions.tree import Node
 from shared import usage
 from shared.database.engine import Connection
 from shared.database.ownership import NOT_IN_TRASH
-from shared.database.tables import Chat, Generation, Message, User
+from shared.database.tables import Chat, ConversationItem, Generation, Message, User
 from shared.errors import (
     ChatNotFound,
     CortexAIError,
     GenerationInProgress,
+    ItemsChanged,
     QueueFull,
     QuotaExceeded,
     TokenInvalid,
@@ -223,6 +225,19 @@ async def open_turn(
     values = {**said, **_values_of(new, key, bounds)}
     row = (await db.execute(OPEN_TURN, values)).one_or_none()
     return _turn(row, new.content) if row else None
+
+
+async def take_items(db: Connection, chat_id: ChatId, numbers: Collection[int]) -> None:
+    """Let these items of a chat wait no more. Needs the transaction that accepts the message which has them.
+
+    Raises:
+        ItemsChanged: one was deleted, or taken, a moment ago.
+
+    """
+    is_taken = (ConversationItem.chat_id == chat_id) & ConversationItem.id.in_(numbers)
+    taken = (await db.execute(delete(ConversationItem).where(is_taken).returning(ConversationItem.id))).all()
+    if len(taken) < len(numbers):
+        raise ItemsChanged
 
 
 async def add_chat(db: Connection, user_id: UserId) -> tuple[ChatId, datetime]:

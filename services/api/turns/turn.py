@@ -22,7 +22,8 @@ class NewTurn:
     the client's own for this message; None where the client has none. `client_id` is the client's name for the message, unique
     in the chat; None where the client gives it none. `parameters` is what is asked of the model; None for nothing. `response` is
     what a response tells of its request again (`Generation.response`). `sent` is what a request with a key is compared by, where
-    that is not what the message says: what it stands for may be another, or gone, when it is repeated.
+    that is not what the message says: what it stands for may be another, or gone, when it is repeated. `takes` are the numbers
+    of the items (tables.ConversationItem) that are part of the message from now on, and wait no more.
     """
 
     is_hidden: ClassVar[bool] = False
@@ -38,6 +39,7 @@ class NewTurn:
     parameters: Parameters | None = None
     response: dict[str, Any] | None = None
     sent: dict[str, Any] | None = None
+    takes: tuple[int, ...] = ()
 
     @property
     def first_status(self) -> GenerationStatus:

@@ -30,6 +30,7 @@ DIFFERS: Final = {"date", "x-request-id", "content-length"}
 OWNED: Final = (
     ("users", "id = {user}"),
     ("chats", "user_id = {user}"),
+    ("conversation_items", "chat_id IN (SELECT id FROM chats WHERE user_id = {user})"),
     ("messages", "chat_id IN (SELECT id FROM chats WHERE user_id = {user})"),
     (
         "message_terms",
@@ -124,8 +125,10 @@ async def furnished(client: Client, database_url: str, source: Source, word: str
     key = f"key-{word}"
     posted = (await client.post_async(chat, f"{word} message", headers={**NOW, "Idempotency-Key": key})).json()
     generation = posted["generation"]
-    made = await client.http.post("/v1/conversations", json={"metadata": {"word": word}})
+    waits = {"role": "user", "content": f"{word} waits"}
+    made = await client.http.post("/v1/conversations", json={"metadata": {"word": word}, "items": [waits]})
     conversation = made.raise_for_status().json()["id"]
+    (item,) = (await client.http.get(f"/v1/conversations/{conversation}/items")).json()["data"]
     asked = {"model": "double", "input": f"{word} asked", "background": True}
     response = (await client.http.post("/v1/responses", json=asked)).raise_for_status().json()["id"]
     body = {"name": f"{word} base", "reader_url": source.reader_url, "writer_url": source.writer_url}
@@ -182,6 +185,7 @@ async def furnished(client: Client, database_url: str, source: Source, word: str
         "reply_text": str(generation["assistant_message_id"]),
         "response": response,
         "conversation": conversation,
+        "item": item["id"],
         "approval": f"mcpr_{operation.id.hex}",
     }
     return Person(client, me, ids)

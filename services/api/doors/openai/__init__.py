@@ -4,11 +4,11 @@ from fastapi import APIRouter
 
 from services.api.doors.door import Door
 from services.api.doors.openai import error_form, router
-from services.api.doors.openai.responses import conversations_router
+from services.api.doors.openai.responses import conversations_router, items_router
 from services.api.doors.openai.responses import router as responses_router
 
 ROUTER = APIRouter()
-for part in (router.router, responses_router.router, conversations_router.router):
+for part in (router.router, responses_router.router, conversations_router.router, items_router.router):
     ROUTER.include_router(part)
 
 DOOR = Door(

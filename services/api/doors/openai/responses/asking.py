@@ -1,17 +1,18 @@
 """From a request for a response to a turn: where its message goes, and what the model is told besides."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Final, NamedTuple
 
 from pydantic import ValidationError
 
-from services.api.doors.openai.responses import queries
+from services.api.doors.openai.responses import item_queries, queries
 from services.api.doors.openai.responses.events import Json
 from services.api.doors.openai.responses.ids import chat_of, generation_of
-from services.api.doors.openai.responses.input_items import GivenInput, read_input
-from services.api.doors.openai.responses.objects import ResponseRow, user_item
+from services.api.doors.openai.responses.input_items import GivenInput, read_input, with_added
+from services.api.doors.openai.responses.item_queries import FoundItem, WaitingItem
+from services.api.doors.openai.responses.objects import ResponseRow
 from services.api.doors.openai.responses.schemas import NewResponse
 from services.api.limits import Limits
 from services.api.turns.accept import accept
@@ -21,12 +22,13 @@ from services.api.turns.limits import check_message, check_parameters
 from services.api.turns.new_versions import accept_branch
 from services.api.turns.opening import accept_opening
 from services.api.turns.turn import Branch, Completion, Key, NewTurn, Opening, Turn
-from shared.database.engine import Database
+from shared.database.engine import Connection, Database
 from shared.errors import (
     ChatNotFound,
     ContentTooLong,
     ConversationNotFound,
     InvalidInput,
+    ItemNotFound,
     ParameterNotSupported,
     ResponseNotFound,
 )
@@ -38,17 +40,21 @@ from shared.streams.redis import Streams
 from shared.telemetry.metrics import Metrics
 
 KIND: Final = "response"
+MAX_REFERENCES: Final = 500
+"""Of one input."""
 
 
 class _Place(NamedTuple):
     """Where a message goes: behind the response `previous`, else at the end of `chat_id`; into a new chat where both are None.
 
     `earlier` is what was said before it, where the model is told the items; None where the worker tells the chat by itself.
+    `waiting` are the items that the message takes as the beginning of its input.
     """
 
     chat_id: ChatId | None = None
     previous: ResponseRow | None = None
     earlier: Earlier | None = None
+    waiting: Sequence[WaitingItem] = ()
 
 
 async def ask(
@@ -66,7 +72,8 @@ async def ask(
 
     Raises:
         ParameterNotSupported: the model can't do what is asked for, or a tool is of a kind that is not supported.
-        ResponseNotFound, ConversationNotFound: what the request refers to is absent, or another user's.
+        ResponseNotFound, ConversationNotFound, ItemNotFound: what the request refers to is absent, or another user's.
+        ItemsChanged: the items that waited have changed meanwhile.
         CortexAIError: as `turns.accept.accept`, `accept_branch`, `accept_opening` and `accept_completion`.
 
     """
@@ -74,13 +81,15 @@ async def ask(
     sent = _sent(body, given)
     if key is not None and (repeated := await _find_repeated(database, user_id, sent_key(key, sent, parameters))):
         return repeated
-    place = await _find_place(database, user_id, body, given)
+    place, given = await _find_place(database, user_id, body, given, limits)
     parameters = await _with_context(parameters, place, body, given, limits)
     # Other doors show the conversation too: there, results of calls stand for what the user says.
     content = given.text or given.results[: limits.message_chars]
-    # A hidden chat's message has no text.
-    items = given.items if given.items is not None or body.is_stored else [user_item(given.text)]
-    response = {"asked": body.told(), **({"input": items} if items is not None else {})}
+    response: Json = {"asked": body.told()}
+    if not (given.is_plain and body.is_stored):  # a hidden chat's message has no text
+        response["input"] = given.all_items
+    if place.waiting and body.is_stored:
+        response["added"] = [one.item["id"] for one in place.waiting]
     if not body.is_stored:
         completion = Completion(user_id, KIND, parameters, body.model, key, response, sent)
         return await accept_completion(database, jobs, limits, completion)
@@ -101,7 +110,15 @@ async def ask(
         opening = Opening(user_id, content, body.model, key, parameters, response, sent)
         return await accept_opening(database, streams.feed, jobs, limits, opening)
     turn = NewTurn(
-        user_id, place.chat_id, content, model=body.model, key=key, parameters=parameters, response=response, sent=sent
+        user_id,
+        place.chat_id,
+        content,
+        model=body.model,
+        key=key,
+        parameters=parameters,
+        response=response,
+        sent=sent,
+        takes=tuple(one.number for one in place.waiting),
     )
     return await accept(database, streams, jobs, metrics, limits, turn)
 
@@ -117,13 +134,19 @@ def _checked(body: NewResponse, given: GivenInput, limits: Limits) -> tuple[NewR
         body = body.model_copy(update={"temperature": limits.temperature})
     with _refusing():
         parameters = body.parameters()
-    if len(given.text) > limits.message_chars:
-        raise ContentTooLong(limits.message_chars, "input")
+    if not given.references:
+        _insist_on_words(given, limits)
     check_message("", body.model, limits)
     _check(parameters, body.model, limits)
+    return body, parameters
+
+
+def _insist_on_words(given: GivenInput, limits: Limits) -> None:
+    """Refuse an input that says nothing, or too much at once."""
+    if len(given.text) > limits.message_chars:
+        raise ContentTooLong(limits.message_chars, "input")
     if not given.messages:
         raise InvalidInput("input: must have something that the model can be told", field="input")
-    return body, parameters
 
 
 def _sent(body: NewResponse, given: GivenInput) -> Json:
@@ -229,13 +252,15 @@ def _check(parameters: Parameters, model: str, limits: Limits) -> None:
         raise ParameterNotSupported(names[field], error.message.removeprefix(f"{field}: ")) from error
 
 
-async def _find_place(database: Database, user_id: UserId, body: NewResponse, given: GivenInput) -> _Place:
-    """Where the message goes, with the turns before it where the request has to tell them.
+async def _find_place(
+    database: Database, user_id: UserId, body: NewResponse, given: GivenInput, limits: Limits
+) -> tuple[_Place, GivenInput]:
+    """Where the message goes, with the turns before it where the request has to tell them; and all of its input.
 
     The worker tells a chat's texts by itself, with its memory. It does not tell what is no text of the user's or the
-    assistant's: then, and where nothing is kept, the request brings everything along.
+    assistant's: then, and where nothing is kept, the model is told the items.
     """
-    previous, chat_id = None, None
+    previous, chat_id, waiting = None, None, list[WaitingItem]()
     async with database.connect() as db:
         if body.previous_response_id is not None:
             previous = await queries.find_response(db, user_id, generation_of(body.previous_response_id))
@@ -244,9 +269,54 @@ async def _find_place(database: Database, user_id: UserId, body: NewResponse, gi
             chat_id = previous.chat_id
         elif body.conversation_id is not None:
             chat_id = (await queries.find_conversation(db, user_id, chat_of(body.conversation_id))).id
-        is_rich = not given.is_plain or not body.is_stored
+            waiting = await item_queries.list_waiting(db, chat_id)
+        found = await _find_referred(db, user_id, given)
+        is_plain = given.is_plain and body.is_stored and not waiting
         if chat_id is None:
-            return _Place(earlier=Earlier() if is_rich else None)
-        if not is_rich and not await queries.has_rich_input(db, chat_id):
-            return _Place(chat_id, previous)
-        return _Place(chat_id, previous, await queries.load_path(db, chat_id, previous))
+            place = _Place(earlier=None if is_plain else Earlier())
+        elif is_plain and not await queries.has_rich_input(db, chat_id):
+            place = _Place(chat_id, previous)
+        else:
+            place = _Place(chat_id, previous, await queries.load_path(db, chat_id, previous), waiting)
+    if found:
+        given = _with_referred(given, found, place)
+        _insist_on_words(given, limits)
+    return place, with_added([one.item for one in waiting], given)
+
+
+async def _find_referred(db: Connection, user_id: UserId, given: GivenInput) -> dict[str, FoundItem]:
+    """The items that an input refers to.
+
+    Raises:
+        ItemNotFound: one is absent, or another user's; the error names its place.
+        InvalidInput: they are too many, or too long.
+
+    """
+    if not given.references:
+        return {}
+    if len(given.references) > MAX_REFERENCES:
+        raise InvalidInput(f"input: may refer to at most {MAX_REFERENCES} items", field="input")
+    found = await item_queries.find_items(db, user_id, set(given.references.values()))
+    for number, item_id in given.references.items():
+        if item_id not in found:
+            raise ItemNotFound(f"input[{number}].id")
+    return found
+
+
+def _with_referred(given: GivenInput, found: Mapping[str, FoundItem], place: _Place) -> GivenInput:
+    """The input with the items that it refers to in the places of the references.
+
+    Raises:
+        InvalidInput: the model is told one of them anyway, or the input with them can't be used.
+
+    """
+    items = list(given.all_items)
+    told = {message.position for message in place.earlier.path} if place.earlier else set[int]()
+    for number, item_id in given.references.items():
+        item, chat_id, position = found[item_id]
+        if chat_id == place.chat_id and (position in told or (position is None and place.waiting)):
+            field = f"input[{number}].id"
+            raise InvalidInput(f"{field}: names an item that is told anyway, since it stands before", field=field)
+        items[number] = item
+    with _refusing():
+        return read_input(items)

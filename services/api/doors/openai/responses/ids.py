@@ -9,6 +9,7 @@ from shared.ids import MAX_BIGINT, ChatId, GenerationId, MessageId, OperationId
 _RESPONSE: Final = re.compile(r"resp_([0-9a-f]{32})", re.ASCII)
 _CONVERSATION: Final = re.compile(r"conv_([1-9][0-9]{0,18})", re.ASCII)
 _ITEM: Final = re.compile(r"[a-z]{2,4}_([1-9][0-9]{0,18})(?:_[0-9]{1,4})?", re.ASCII)
+_ADDED: Final = re.compile(r"added_([1-9][0-9]{0,18})_([1-9][0-9]{0,18})", re.ASCII)
 _APPROVAL: Final = re.compile(r"mcpr_([0-9a-f]{32})", re.ASCII)
 
 
@@ -25,6 +26,19 @@ def conversation_id(chat_id: int) -> str:
 def input_item_id(message_id: MessageId, number: int) -> str:
     """The id of an item that a user's message was given as, by its number from 0."""
     return f"msg_{message_id}" if number == 0 else f"in_{message_id}_{number}"
+
+
+def added_id(chat_id: int, number: int) -> str:
+    """The id of an item that was added to a conversation. A response that takes the item lets it keep the id."""
+    return f"added_{chat_id}_{number}"
+
+
+def added_of(text: str) -> tuple[ChatId, int] | None:
+    """The chat to which an item was added, and its number; None where the text is no such id."""
+    found = _ADDED.fullmatch(text)
+    if not found or max(int(found[1]), int(found[2])) > MAX_BIGINT:
+        return None
+    return ChatId(int(found[1])), int(found[2])
 
 
 def generation_of(text: str) -> GenerationId | None:

@@ -33,6 +33,8 @@ class GivenInput(NamedTuple):
 
     `items` are all of it, to be told again; None where the user's message has all of it. `messages` are for the model.
     `decisions` are answers to requests for approval: then the input is about these alone, and before them are copies only.
+    `references` are the ids of items that the input goes on with, by their numbers in it: read again with these items in their
+    places, it says more.
     """
 
     text: str
@@ -41,11 +43,17 @@ class GivenInput(NamedTuple):
     decisions: dict[OperationId, bool]
     results: str
     awaited: dict[str, str]
+    references: dict[int, str]
 
     @property
     def is_plain(self) -> bool:
         """Whether the input is one text of the user's."""
         return self.items is None
+
+    @property
+    def all_items(self) -> list[Json]:
+        """All of the input as items."""
+        return [user_item(self.text)] if self.items is None else self.items
 
 
 def read_input(given: str | Sequence[Any], field: str = "input") -> GivenInput:
@@ -67,6 +75,7 @@ def read_input(given: str | Sequence[Any], field: str = "input") -> GivenInput:
     messages: list[GivenMessage] = []
     decisions: dict[OperationId, bool] = {}
     places: list[tuple[GivenMessage, str]] = []
+    references: dict[int, str] = {}
     for number, item in enumerate(given):
         at = f"{field}[{number}]"
         if not isinstance(item, dict):
@@ -74,6 +83,10 @@ def read_input(given: str | Sequence[Any], field: str = "input") -> GivenInput:
         kind = item.get("type", "message" if "role" in item else None)
         if kind == "mcp_approval_response":
             decisions |= _read_decision(item, at)
+            continue
+        if is_reference(item):
+            references[number] = _text_of(item, "id", at)
+            items.append({"type": "item_reference", "id": item["id"]})
             continue
         with naming(at, _NAMES.get(str(kind), {})):
             read, told = _read_item(kind, item, at)
@@ -86,7 +99,45 @@ def read_input(given: str | Sequence[Any], field: str = "input") -> GivenInput:
     is_plain = len(items) == 1 and len(said) == 1 and len(messages) == 1
     text = said[-1] if said else ""
     results = "\n\n".join(one.content for one in messages if one.role == "tool")
-    return GivenInput(text, None if is_plain else items, tuple(messages), decisions, results, _awaited(places))
+    return GivenInput(
+        text, None if is_plain else items, tuple(messages), decisions, results, _awaited(places), references
+    )
+
+
+def read_added(given: Sequence[Any]) -> GivenInput:
+    """The items that are added to a conversation.
+
+    Raises:
+        InvalidInput, RequestValidationError, ParameterNotSupported: as `read_input`; or one says nothing by itself.
+
+    """
+    for number, item in enumerate(given):
+        kind = item.get("type") if isinstance(item, dict) else None
+        if kind == "mcp_approval_response" or (isinstance(item, dict) and is_reference(item)):
+            raise ParameterNotSupported(f"items[{number}].type", "can't be added to a conversation")
+    return read_input(given, "items")
+
+
+def is_reference(item: Json) -> bool:
+    """Whether an item of an input stands for another one, by its id. Then it may lack its type."""
+    kind = item.get("type")
+    return kind == "item_reference" or (kind is None and "id" in item and "role" not in item)
+
+
+def with_added(before: Sequence[Json], given: GivenInput) -> GivenInput:
+    """An input with the items in front of it that had waited in its conversation. Its text is what it says itself.
+
+    A result among those of a call that is gone is told to no model.
+    """
+    if not before:
+        return given
+    added = read_input(before, "conversation")
+    called = {call.id for message in added.messages for call in message.calls}
+    return given._replace(
+        items=[*added.all_items, *given.all_items],
+        messages=(*added.messages, *given.messages),
+        awaited={call_id: at for call_id, at in given.awaited.items() if call_id not in called},
+    )
 
 
 def _awaited(told: Sequence[tuple[GivenMessage, str]]) -> dict[str, str]:
@@ -111,13 +162,20 @@ def _insist_on_copies(given: Sequence[Any], field: str) -> None:
     """
     if not (isinstance(given[-1], dict) and given[-1].get("type") == "mcp_approval_response"):
         raise ParameterNotSupported(field, "nothing may come behind answers to requests for approval")
-    requests = [number for number, item in enumerate(given) if item.get("type") == "mcp_approval_request"]
+    requests = [number for number, item in enumerate(given) if _is_request(item)]
     begin = requests[-1] + 1 if requests else 0
     for number, item in enumerate(given[begin:], begin):
         is_said = item.get("type") == "function_call_output" or item.get("role", "assistant") != "assistant"
         if item.get("type") != "mcp_approval_response" and (is_said or not requests):
             why = "can't go with answers to requests for approval; send it when the response is over"
             raise ParameterNotSupported(f"{field}[{number}]", why)
+
+
+def _is_request(item: Json) -> bool:
+    """Whether an item is a request for approval, or refers to one."""
+    if is_reference(item):
+        return operation_of(str(item.get("id"))) is not None
+    return item.get("type") == "mcp_approval_request"
 
 
 def _read_decision(item: Json, at: str) -> dict[OperationId, bool]:

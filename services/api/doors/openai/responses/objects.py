@@ -82,13 +82,24 @@ class ResponseRow(NamedTuple):
     @property
     def input(self) -> list[Json]:
         """The items of the request, with their ids."""
-        return input_items(self.user_message_id, (self.response or {}).get("input"), self.question)
+        return input_items(self.user_message_id, self.response, self.question)
 
 
-def input_items(message_id: MessageId, given: Sequence[Json] | None, text: str) -> list[Json]:
-    """The items of a user's message, with their ids. `given` are those of the request; None where the text is all of it."""
-    items = [user_item(text)] if given is None else given
-    return [{**item, "id": input_item_id(message_id, number)} for number, item in enumerate(items)]
+class ConversationRow(NamedTuple):
+    """A chat as a conversation."""
+
+    id: ChatId
+    created_at: datetime
+    metadata: dict[str, str] | None
+
+
+def input_items(message_id: MessageId, response: Mapping[str, Any] | None, text: str) -> list[Json]:
+    """The items of a user's message, with their ids. `response` has those of the request; else the text is all of it."""
+    given = (response or {}).get("input")
+    items: Sequence[Json] = [user_item(text)] if given is None else given
+    ids: list[str] = (response or {}).get("added", [])
+    ids = [*ids, *(input_item_id(message_id, number) for number in range(len(ids), len(items)))]
+    return [{**item, "id": name} for item, name in zip(items, ids, strict=True)]
 
 
 def user_item(text: str) -> Json:
@@ -159,6 +170,16 @@ def paused(response: Json, output: Sequence[Json]) -> Json:
         "status": "incomplete",
         "incomplete_details": {"reason": APPROVAL_REQUIRED},
         "output": list(output),
+    }
+
+
+def present_conversation(row: ConversationRow) -> Json:
+    """A conversation."""
+    return {
+        "id": conversation_id(row.id),
+        "object": "conversation",
+        "created_at": int(row.created_at.timestamp()),
+        "metadata": row.metadata or {},
     }
 
 

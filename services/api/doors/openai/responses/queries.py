@@ -1,6 +1,5 @@
 """Responses and conversations in the database. Ownership is in the WHERE clause: what belongs to another user is not found."""
 
-from datetime import datetime
 from typing import Any, Final, NamedTuple
 
 from sqlalchemy import BigInteger, ColumnElement, Select, bindparam, case, delete, func, insert, literal, select, update
@@ -8,18 +7,18 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import aliased
 
 from services.api.doors.openai.responses.events import Json
-from services.api.doors.openai.responses.objects import ResponseRow, ended_output, input_items
+from services.api.doors.openai.responses.objects import ConversationRow, ResponseRow, ended_output, input_items
 from services.api.message_pages import Place, page_of
 from services.api.versions.queries import DeletedTurn, delete_turn, lock_chat, read_tree
 from shared.database.engine import Connection
 from shared.database.ownership import CHAT_IS_THERE, owned_by
-from shared.database.tables import Chat, Generation, Message, Operation, User
+from shared.database.tables import Chat, ConversationItem, Generation, Message, User
 from shared.errors import ChatNotFound, ConversationNotFound, MessageNotFound, ResponseNotFound, TokenInvalid
 from shared.generations.cancel import DeletedGenerations, delete_generations
 from shared.generations.outcome import Outcome
 from shared.generations.path_rows import load_earlier
 from shared.generations.told_path import Earlier
-from shared.ids import ChatId, GenerationId, MessageId, OperationId, UserId
+from shared.ids import ChatId, GenerationId, MessageId, UserId
 from shared.protocol.message_parts import MessagePart
 from shared.states import TERMINAL
 
@@ -43,14 +42,6 @@ _COLUMNS: Final = (
     Message.parts,
     Chat.is_hidden,
 )
-
-
-class ConversationRow(NamedTuple):
-    """A chat as a conversation."""
-
-    id: ChatId
-    created_at: datetime
-    metadata: dict[str, str] | None
 
 
 _CONVERSATION: Final = (Chat.id, Chat.created_at, Chat.client_metadata)
@@ -113,9 +104,10 @@ async def add_conversation(db: Connection, user_id: UserId, metadata: Json | Non
 
 
 async def delete_unused(db: Connection, user_id: UserId, chat_id: ChatId) -> bool:
-    """Delete a chat in which nothing was ever said, or nothing is left. Returns whether that was so."""
+    """Delete a chat in which nothing was ever said, or nothing is left, and nothing waits. Returns whether that was so."""
     has_messages = select(Message.id).where(Message.chat_id == Chat.id).exists()
-    unused = delete(Chat).where(Chat.id == chat_id, owned_by(user_id), ~has_messages)
+    has_items = select(ConversationItem.id).where(ConversationItem.chat_id == Chat.id).exists()
+    unused = delete(Chat).where(Chat.id == chat_id, owned_by(user_id), ~has_messages, ~has_items)
     return (await db.execute(unused.returning(Chat.id))).one_or_none() is not None
 
 
@@ -140,7 +132,7 @@ async def change_conversation(
 class ConversationMessage(NamedTuple):
     """A message of a conversation's active path, with what its items are made of.
 
-    `input` are the items of the request, of a user's message; None where its content has all of them.
+    `response` is that of the request, of a user's message (`Generation.response`); None where its content has all of it.
     """
 
     id: MessageId
@@ -152,13 +144,13 @@ class ConversationMessage(NamedTuple):
     finish_reason: str | None
     error_code: str | None
     error_message: str | None
-    input: list[Json] | None
+    response: dict[str, Any] | None
 
     @property
     def items(self) -> list[Json]:
         """The message's items. A reply has none before its answer is over."""
         if self.role == "user":
-            return input_items(self.id, self.input, self.content)
+            return input_items(self.id, self.response, self.content)
         if self.status not in TERMINAL:
             return []
         outcome = Outcome.from_row(self.status, self.finish_reason, self.error_code, self.error_message, None)
@@ -170,17 +162,31 @@ async def list_conversation(
 ) -> tuple[list[ConversationMessage], bool]:
     """A page of the messages of a conversation's active path, by position; and whether there are more in the page's direction."""
     page = page_of(user_id, chat_id, place).subquery()
+    statement = _messages().add_columns(page.c.candidates).join(page, page.c.id == Message.id)
+    found = (await db.execute(statement)).all()
+    goes_on = bool(found) and found[0].candidates > len(found)
+    return [ConversationMessage._make(tuple(row)[1:-1]) for row in found], goes_on
+
+
+async def messages_by(db: Connection, *which: ColumnElement[bool]) -> list[tuple[ChatId, ConversationMessage]]:
+    """Messages with their chats, by conditions on Message and Chat."""
+    statement = _messages().join(Chat, Chat.id == Message.chat_id).where(*which)
+    return [(ChatId(row[0]), ConversationMessage._make(tuple(row)[1:])) for row in await db.execute(statement)]
+
+
+def _messages() -> Select[*tuple[Any, ...]]:
+    """The chats of messages and what a ConversationMessage has, by position."""
     answering = aliased(Generation)
     asked = (
-        select(answering.response["input"])
+        select(answering.response.op("-")("asked"))
         .where(answering.user_message_id == Message.id, answering.response.has_key("input"))
         .order_by(answering.created_at.desc())
         .limit(1)
         .scalar_subquery()
     )
-    statement = (
+    return (
         select(
-            page.c.candidates,
+            Message.chat_id,
             Message.id,
             Message.role,
             Message.position,
@@ -192,34 +198,9 @@ async def list_conversation(
             Generation.error_message,
             case((Message.role == "user", asked)),
         )
-        .join(page, page.c.id == Message.id)
         .outerjoin(Generation, Generation.assistant_message_id == Message.id)
         .order_by(Message.position)
     )
-    found = (await db.execute(statement)).all()
-    goes_on = bool(found) and found[0].candidates > len(found)
-    return [ConversationMessage._make(tuple(row)[1:]) for row in found], goes_on
-
-
-async def find_position(db: Connection, user_id: UserId, chat_id: ChatId, message_id: MessageId) -> int | None:
-    """The position of a message of the user's chat; None where the chat has none of this id."""
-    statement = (
-        select(Message.position)
-        .join(Chat, Chat.id == Message.chat_id)
-        .where(Message.id == message_id, Chat.id == chat_id, owned_by(user_id))
-    )
-    return (await db.execute(statement)).scalar_one_or_none()
-
-
-async def find_asking(db: Connection, user_id: UserId, operation_id: OperationId) -> MessageId | None:
-    """The reply that asked for the approval of an operation; None where none of the user's did."""
-    statement = (
-        select(Generation.assistant_message_id)
-        .join(Operation, Operation.generation_id == Generation.id)
-        .where(Operation.id == operation_id, Generation.user_id == user_id)
-    )
-    message_id = (await db.execute(statement)).scalar_one_or_none()
-    return None if message_id is None else MessageId(message_id)
 
 
 async def load_path(db: Connection, chat_id: ChatId, previous: ResponseRow | None) -> Earlier:

@@ -25,6 +25,8 @@ from shared.generations.parameters import (
 )
 
 MAX_METADATA: Final = 16
+MAX_ITEMS: Final = 20
+"""So many items are added at a time."""
 _INCLUDABLE: Final = frozenset(
     {"web_search_call.action.sources", "reasoning.encrypted_content", "web_search_call.results"}
 )
@@ -261,10 +263,16 @@ def _told_tool(tool: Json) -> Json:
 
 
 class NewConversation(Body):
-    """A conversation to make. Items can't be given: the first response has them."""
+    """A conversation to make, with items that its first response takes."""
 
     metadata: Metadata | None = None
-    items: list[Any] | None = None
+    items: Annotated[list[Any], Field(max_length=MAX_ITEMS), AfterValidator(check_storable)] | None = None
+
+
+class NewItems(Body):
+    """Items to add to a conversation."""
+
+    items: Annotated[list[Any], Field(min_length=1, max_length=MAX_ITEMS), AfterValidator(check_storable)]
 
 
 class ConversationChange(Body):
