@@ -96,6 +96,17 @@ async def test_usage_is_told_at_the_end_of_a_stream_and_of_a_whole_response(do: 
     assert {completion for _, completion, _ in told} == {5}
 
 
+async def test_items_are_added_deleted_taken_and_referred_to(do: Do) -> None:
+    question = "Hello [[tokens=2]]"
+    assert await do("items", question) == [
+        True,
+        True,
+        ["Be brief.", "Hi.", question, numbered(2)],
+        ["Hi.", question],
+        "item_not_deletable",
+    ]
+
+
 async def test_errors_are_those_of_the_package(do: Do, poor_key: str) -> None:
     too_long = "Hello [[fault=413 code=context_length_exceeded]]"
     assert await do("refusals", json.dumps({"poor": poor_key, "too long": too_long})) == [

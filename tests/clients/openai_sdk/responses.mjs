@@ -115,6 +115,33 @@ const things = {
       [failed.status, failed.error?.code ?? null],
     ];
   },
+  items: async () => {
+    const brief = { type: "message", role: "developer", content: "Be brief." };
+    const said = { type: "message", role: "user", content: "Hi." };
+    const made = await client.conversations.create({ items: [brief] });
+    const added = await client.conversations.items.create(made.id, { items: [said, said] });
+    const [first, second] = added.data;
+    const at = { conversation_id: made.id };
+    const same = (await client.conversations.items.retrieve(first.id, at)).content[0].text === "Hi.";
+    const left = (await client.conversations.items.delete(second.id, at)).id === made.id;
+    await client.responses.create({ model, input: question, conversation: made.id });
+    const texts = [];
+    for await (const item of client.conversations.items.list(made.id, { order: "asc" })) {
+      texts.push(item.content[0].text);
+    }
+    const refers = [{ type: "item_reference", id: first.id }, { role: "user", content: question }];
+    const response = await client.responses.create({ model, input: refers });
+    const told = [];
+    for await (const item of client.responses.inputItems.list(response.id, { order: "asc" })) {
+      told.push(item.content[0].text);
+    }
+    try {
+      await client.conversations.items.delete(first.id, at);
+    } catch (error) {
+      return [same, left, texts, told, error.code];
+    }
+    return "deleted";
+  },
 };
 
 process.stdout.write(JSON.stringify((await things[what]()) ?? null));

@@ -103,6 +103,27 @@ def usage(client: OpenAI, question: str) -> Any:  # noqa: ANN401
     return [[counts.input_tokens, counts.output_tokens, counts.total_tokens] for counts in counted]
 
 
+def items(client: OpenAI, question: str) -> Any:  # noqa: ANN401
+    """What becomes of items that are added to a conversation; and an answer that goes on with one by its id."""
+    brief: Any = {"type": "message", "role": "developer", "content": "Be brief."}
+    said: Any = {"type": "message", "role": "user", "content": "Hi."}
+    made = client.conversations.create(items=[brief])
+    added = client.conversations.items.create(made.id, items=[said, said])
+    first, second = added.data
+    same = client.conversations.items.retrieve(first.id, conversation_id=made.id) == first
+    left = client.conversations.items.delete(second.id, conversation_id=made.id).id == made.id
+    client.responses.create(model=MODEL, input=question, conversation=made.id)
+    texts = [item.content[0].text for item in client.conversations.items.list(made.id, order="asc")]
+    refers: Any = [{"type": "item_reference", "id": first.id}, {"role": "user", "content": question}]
+    response = client.responses.create(model=MODEL, input=refers)
+    told = [item.content[0].text for item in client.responses.input_items.list(response.id, order="asc")]
+    try:
+        client.conversations.items.delete(first.id, conversation_id=made.id)
+    except openai.ConflictError as refused:
+        return [same, left, texts, told, refused.code]
+    return "deleted"
+
+
 def leave(client: OpenAI, question: str) -> Any:  # noqa: ANN401
     """The first piece of a response that is stored, after which the client leaves."""
     return _left(client, question, store=True)
