@@ -343,6 +343,9 @@ async def test_items_that_can_not_be_added_are_refused_by_their_place(
     answered = await http.post(f"/v1/conversations/{conversation}/items", json={"items": items})
     assert (answered.status_code, answered.json()["error"]["param"]) == (400, param), answered.text
     assert await listed(http, conversation) == []
+    if items:
+        made = await http.post("/v1/conversations", json={"items": items})
+        assert (made.status_code, made.json()["error"]["param"]) == (400, param), made.text
 
 
 async def test_no_more_than_so_much_waits(http: httpx.AsyncClient) -> None:

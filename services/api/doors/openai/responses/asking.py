@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from services.api.doors.openai.responses import item_queries, queries
 from services.api.doors.openai.responses.events import Json
 from services.api.doors.openai.responses.ids import chat_of, generation_of
-from services.api.doors.openai.responses.input_items import GivenInput, read_input, with_added
+from services.api.doors.openai.responses.input_items import GivenInput, insist_on_calls, read_input, with_added
 from services.api.doors.openai.responses.item_queries import FoundItem, WaitingItem
 from services.api.doors.openai.responses.objects import ResponseRow
 from services.api.doors.openai.responses.schemas import NewResponse
@@ -201,10 +201,8 @@ async def _with_context(
 
 def _told(earlier: Earlier, given: GivenInput) -> list[GivenMessage]:
     """What the model is told: what was said before, and the input. Raises as `_with_context`."""
-    made = made_calls(earlier.path)
-    for call_id, field in given.awaited.items():
-        if call_id not in made and not earlier.is_too_long:
-            raise InvalidInput(f"{field}: must name a call that was made before", field=field)
+    if not earlier.is_too_long:
+        insist_on_calls(given, made_calls(earlier.path))
     told = tell_all(earlier, given.messages)
     if told is None:
         raise InvalidInput("input: with what came before, it is too long", field="input")

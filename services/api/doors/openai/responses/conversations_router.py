@@ -9,7 +9,7 @@ from services.api.dependencies import AppResources, CurrentPrincipal
 from services.api.doors.openai.responses import queries
 from services.api.doors.openai.responses.events import Json
 from services.api.doors.openai.responses.ids import chat_of
-from services.api.doors.openai.responses.input_items import read_added
+from services.api.doors.openai.responses.input_items import insist_on_calls, read_added
 from services.api.doors.openai.responses.item_queries import add_items
 from services.api.doors.openai.responses.objects import present_conversation
 from services.api.doors.openai.responses.schemas import ConversationChange, NewConversation
@@ -27,11 +27,13 @@ async def create_conversation(
 ) -> Json:
     """Make a conversation. Its items wait for its first response."""
     body, mine = body or NewConversation(), principal.user_id
-    items = read_added(body.items).all_items if body.items else None
+    given = read_added(body.items) if body.items else None
+    if given is not None:
+        insist_on_calls(given, ())
     async with resources.database.begin() as db:
         row = await queries.add_conversation(db, mine, body.metadata)
-        if items:
-            await add_items(db, mine, row.id, items)
+        if given is not None:
+            await add_items(db, mine, row.id, given.all_items)
     resources.streams.feed.tell(mine, chat_created(row.id, None, row.created_at, temporary=False))
     return present_conversation(row)
 

@@ -3,7 +3,7 @@
 Items that a client copies from an output are accepted: a client may keep the conversation itself.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Final, NamedTuple
 
 from services.api.doors.openai.given import insist_on_object
@@ -116,6 +116,18 @@ def read_added(given: Sequence[Any]) -> GivenInput:
         if kind == "mcp_approval_response" or (isinstance(item, dict) and is_reference(item)):
             raise ParameterNotSupported(f"items[{number}].type", "can't be added to a conversation")
     return read_input(given, "items")
+
+
+def insist_on_calls(given: GivenInput, made: Collection[str]) -> None:
+    """Refuse a result of a call that is neither in the input nor one of these, which were made before.
+
+    Raises:
+        InvalidInput: there is one; the error names its place.
+
+    """
+    for call_id, field in given.awaited.items():
+        if call_id not in made:
+            raise InvalidInput(f"{field}: must name a call that was made before", field=field)
 
 
 def is_reference(item: Json) -> bool:

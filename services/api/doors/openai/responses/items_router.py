@@ -9,14 +9,14 @@ from services.api.dependencies import AppResources, CurrentPrincipal
 from services.api.doors.openai.responses import item_queries, queries
 from services.api.doors.openai.responses.events import Json
 from services.api.doors.openai.responses.ids import chat_of
-from services.api.doors.openai.responses.input_items import GivenInput, read_added, read_input
+from services.api.doors.openai.responses.input_items import GivenInput, insist_on_calls, read_added, read_input
 from services.api.doors.openai.responses.objects import present_conversation
 from services.api.doors.openai.responses.pages import item_page, listed
 from services.api.doors.openai.responses.schemas import NewItems
 from services.api.fields import Digits
 from services.api.message_pages import Place
 from shared.database.engine import Connection
-from shared.errors import CursorInvalid, InvalidInput, ItemNotDeletable, ItemNotFound
+from shared.errors import CursorInvalid, ItemNotDeletable, ItemNotFound
 from shared.generations.told_path import made_calls
 from shared.ids import ChatId, UserId
 
@@ -92,19 +92,11 @@ async def delete_item(conversation_id: str, item_id: str, principal: CurrentPrin
 
 
 async def _insist_on_calls(db: Connection, chat_id: ChatId, given: GivenInput) -> None:
-    """Refuse a result of a call that nobody has made in the conversation.
-
-    Raises:
-        InvalidInput: there is one; the error names its place.
-
-    """
+    """Refuse a result of a call that nobody has made in the conversation. Raises as `insist_on_calls`."""
     waiting = [one.item for one in await item_queries.list_waiting(db, chat_id)]
     added = read_input(waiting, "conversation").messages if waiting else ()
     earlier = await queries.load_path(db, chat_id, None)
-    made = made_calls(earlier.path) | {call.id for message in added for call in message.calls}
-    for call_id, field in given.awaited.items():
-        if call_id not in made:
-            raise InvalidInput(f"{field}: must name a call that was made before", field=field)
+    insist_on_calls(given, made_calls(earlier.path) | {call.id for message in added for call in message.calls})
 
 
 async def _said(
