@@ -8,11 +8,11 @@ from typing import Final, NamedTuple
 from pydantic import ValidationError
 
 from services.api.doors.openai.responses import item_queries, queries
-from services.api.doors.openai.responses.events import Json
 from services.api.doors.openai.responses.ids import chat_of, generation_of
 from services.api.doors.openai.responses.input_items import GivenInput, insist_on_calls, read_input, with_added
 from services.api.doors.openai.responses.item_queries import FoundItem, WaitingItem
 from services.api.doors.openai.responses.objects import ResponseRow
+from services.api.doors.openai.responses.output_items import Json
 from services.api.doors.openai.responses.schemas import NewResponse
 from services.api.limits import Limits
 from services.api.turns.accept import accept

@@ -7,11 +7,11 @@ from fastapi import APIRouter
 from services.api.bodies import JsonRoute
 from services.api.dependencies import AppResources, CurrentPrincipal
 from services.api.doors.openai.responses import queries
-from services.api.doors.openai.responses.events import Json
 from services.api.doors.openai.responses.ids import chat_of
 from services.api.doors.openai.responses.input_items import insist_on_calls, read_added
 from services.api.doors.openai.responses.item_queries import add_items
 from services.api.doors.openai.responses.objects import present_conversation
+from services.api.doors.openai.responses.output_items import Json
 from services.api.doors.openai.responses.schemas import ConversationChange, NewConversation
 from services.api.generations.cancellation import end_deleted
 from shared.protocol.feed_events import chat_created, chat_deleted

@@ -3,8 +3,9 @@
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 
-from services.api.doors.openai.responses.events import CREATED, IN_PROGRESS, Event, Json
+from services.api.doors.openai.responses.events import CREATED, IN_PROGRESS, Event
 from services.api.doors.openai.responses.objects import paused, terminal_type
+from services.api.doors.openai.responses.output_items import Json
 from services.api.doors.openai.responses.told import GoesOn, Over, Paused, Telling, Told
 from services.api.streaming.follow import Quiet
 from shared.protocol import encoding

@@ -16,19 +16,26 @@ approval: for the event that says that the answer waits, which is told only whil
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
 from uuid import UUID
 
-from services.api.doors.openai.responses.json_texts import json_text
+from services.api.doors.openai.responses.output_items import (
+    SERVER_LABEL,
+    WEB_SEARCH,
+    Call,
+    Item,
+    Json,
+    Text,
+    approval_id,
+    arguments_of,
+    call_item,
+    prefix_of,
+    text_part,
+)
 from shared.ids import OperationId
 from shared.protocol.citations import citations_of
 from shared.protocol.frames import DataApproval, Frame, SourceUrl, ToolError, ToolInput, ToolOutput
 
-Json = dict[str, Any]
-
-SERVER_LABEL: Final = "cortexai"
-"""The name of this service's tools other than the web search, as of a server of the Model Context Protocol."""
-WEB_SEARCH: Final = "web_search"
 CREATED: Final = 0
 IN_PROGRESS: Final = 1
 FOR_PAUSE: Final = 1
@@ -67,48 +74,6 @@ class Event(NamedTuple):
         return {"type": self.type, "sequence_number": self.number, **self.body, **delta}
 
 
-@dataclass(slots=True)
-class _Item:
-    """An output item that is open."""
-
-    index: int
-    id: str
-
-    def at(self, **more: Any) -> Json:  # noqa: ANN401 - any JSON
-        """What an event about the item begins with."""
-        return {"item_id": self.id, "output_index": self.index, **more}
-
-
-@dataclass(slots=True)
-class _Text(_Item):
-    """A message or reasoning whose text is coming. So many characters of it are `told`."""
-
-    pieces: list[str] = field(default_factory=list)
-    waiting: str = ""
-    told: int = 0
-
-    @property
-    def text(self) -> str:
-        """The text so far."""
-        return "".join(self.pieces)
-
-
-@dataclass(slots=True)
-class _Call(_Item):
-    """A tool call of the newest step, and what has become of it. `approval` is the operation that it proposed."""
-
-    frame: ToolInput
-    outcome: ToolOutput | ToolError | None = None
-    urls: list[str] = field(default_factory=list)
-    approval: str | None = None
-    is_decided: bool = False
-
-    @property
-    def is_by_client(self) -> bool:
-        """Whether the client makes the call."""
-        return not self.frame["providerExecuted"]
-
-
 def _next_cut(told: int) -> int:
     """Where the delta ends that begins behind so many characters of a text. The first characters come at once."""
     if told < _SINGLE_UNTIL:
@@ -130,10 +95,10 @@ class ResponseEvents:
     output: list[Json] = field(default_factory=list)
     end: EndKind | None = None
     with_deltas: bool = True
-    _reasoning: _Text | None = None
-    _message: _Text | None = None
+    _reasoning: Text | None = None
+    _message: Text | None = None
     _held: list[str] = field(default_factory=list)
-    _calls: list[_Call] = field(default_factory=list)
+    _calls: list[Call] = field(default_factory=list)
     _sources: list[SourceUrl] = field(default_factory=list)
     _items: int = 0
 
@@ -188,21 +153,21 @@ class ResponseEvents:
         if self._message is None:
             events += [*self._end_calls(), *self._end_reasoning()]
             self.number += FOR_REASONING
-            self._message = _Text(*self._new_item("msg"))
+            self._message = Text(*self._new_item("msg"))
             events += self._begin_message(self._message)
         self._message.pieces.append(delta)
         if self.with_deltas:
             self._message.waiting += delta
         return [*events, *self._tell_text(self._message)]
 
-    def _begin_message(self, message: _Text) -> list[Event]:
+    def _begin_message(self, message: Text) -> list[Event]:
         item = {"type": "message", "id": message.id, "status": "in_progress", "role": "assistant", "content": []}
         return [
             self._added(message, item),
-            self._event("response.content_part.added", message.at(content_index=0, part=_text_part(""))),
+            self._event("response.content_part.added", message.at(content_index=0, part=text_part(""))),
         ]
 
-    def _tell_text(self, message: _Text, *, is_whole: bool = False) -> list[Event]:
+    def _tell_text(self, message: Text, *, is_whole: bool = False) -> list[Event]:
         """The deltas that are complete; those that are not, too, where the text is whole."""
         events: list[Event] = []
         begin, waiting = 0, message.waiting
@@ -226,7 +191,7 @@ class ResponseEvents:
         for number, annotation in enumerate(cited):
             told = message.at(content_index=0, annotation_index=number, annotation=annotation)
             events.append(self._event("response.output_text.annotation.added", told))
-        part = {**_text_part(text), "annotations": cited}
+        part = {**text_part(text), "annotations": cited}
         item = {
             "type": "message",
             "id": message.id,
@@ -268,7 +233,7 @@ class ResponseEvents:
         return events
 
     def _begin_reasoning(self) -> list[Event]:
-        self._reasoning = _Text(*self._new_item("rs", is_counted=False))
+        self._reasoning = Text(*self._new_item("rs", is_counted=False))
         item = {"type": "reasoning", "id": self._reasoning.id, "status": "in_progress", "summary": [], "content": []}
         self.output[self._reasoning.index] = item
         body = {"output_index": self._reasoning.index, "item": item}
@@ -297,11 +262,11 @@ class ResponseEvents:
         events = [*self._end_message(), *self._end_reasoning()]
         if not self._calls:
             self.number += FOR_REASONING
-        call = _Call(*self._new_item(_prefix(frame)), frame)
+        call = Call(*self._new_item(prefix_of(frame)), frame)
         self._calls.append(call)
-        events.append(self._added(call, _called(call, "in_progress")))
+        events.append(self._added(call, call_item(call, "in_progress")))
         if call.is_by_client:
-            return [*events, *self._arguments(call, "function_call"), self._done(call, _called(call, "completed"))]
+            return [*events, *self._arguments(call, "function_call"), self._done(call, call_item(call, "completed"))]
         if frame["toolName"] == WEB_SEARCH:
             events.append(self._event("response.web_search_call.in_progress", call.at()))
             events.append(self._event("response.web_search_call.searching", call.at()))
@@ -310,8 +275,8 @@ class ResponseEvents:
             events += self._arguments(call, "mcp_call")
         return events
 
-    def _arguments(self, call: _Call, kind: str) -> list[Event]:
-        arguments = _arguments_of(call.frame)
+    def _arguments(self, call: Call, kind: str) -> list[Event]:
+        arguments = arguments_of(call.frame)
         # One delta, which counts as one: whoever has a part of it has none of it.
         return [
             self._event(f"response.{kind}_arguments.delta", call.at(delta=arguments)),
@@ -340,19 +305,19 @@ class ResponseEvents:
         if call.approval is not None:
             return []
         call.approval = frame["id"]
-        request = _Item(self._new_item("mcpr")[0], approval_id(frame["id"]))
+        request = Item(self._new_item("mcpr")[0], approval_id(frame["id"]))
         item = {
             "type": "mcp_approval_request",
             "id": request.id,
             "server_label": SERVER_LABEL,
             "name": call.frame["toolName"],
-            "arguments": _arguments_of(call.frame),
+            "arguments": arguments_of(call.frame),
         }
         events = [self._added(request, item), self._done(request, item)]
         self.number += FOR_PAUSE
         return events
 
-    def _find_call(self, call_id: str) -> _Call | None:
+    def _find_call(self, call_id: str) -> Call | None:
         return next((call for call in self._calls if call.frame["toolCallId"] == call_id), None)
 
     def _end_calls(self) -> list[Event]:
@@ -368,7 +333,7 @@ class ResponseEvents:
                     events.append(self._event("response.web_search_call.completed", call.at()))
             else:
                 events.append(self._event(f"response.mcp_call.{status}", call.at()))
-            events.append(self._done(call, _called(call, status)))
+            events.append(self._done(call, call_item(call, status)))
         self._calls = []
         return events
 
@@ -389,11 +354,11 @@ class ResponseEvents:
         self.number += 1
         return Event(self.number, kind, body)
 
-    def _added(self, at: _Item, item: Json) -> Event:
+    def _added(self, at: Item, item: Json) -> Event:
         self.output[at.index] = item
         return self._event("response.output_item.added", {"output_index": at.index, "item": item})
 
-    def _done(self, at: _Item, item: Json) -> Event:
+    def _done(self, at: Item, item: Json) -> Event:
         self.output[at.index] = item
         return self._event("response.output_item.done", {"output_index": at.index, "item": item})
 
@@ -402,69 +367,6 @@ def events_of(reply_id: int, frames: Iterable[Frame]) -> tuple[list[Event], Resp
     """All events of these frames, and their maker behind them."""
     maker = ResponseEvents(reply_id)
     return [event for frame in frames for event in maker.take(frame)], maker
-
-
-def approval_id(operation_id: str) -> str:
-    """The id of the request that a person decides about an operation."""
-    return f"mcpr_{operation_id.replace('-', '')}"
-
-
-def _prefix(frame: ToolInput) -> str:
-    if not frame["providerExecuted"]:
-        return "fc"
-    return "ws" if frame["toolName"] == WEB_SEARCH else "mcp"
-
-
-def _text_part(text: str) -> Json:
-    return {"type": "output_text", "text": text, "annotations": [], "logprobs": []}
-
-
-def _arguments_of(frame: ToolInput) -> str:
-    return json_text(frame["input"])
-
-
-def _called(call: _Call, status: str) -> Json:
-    """The item of a tool call."""
-    frame = call.frame
-    if call.is_by_client:
-        arguments = _arguments_of(frame) if status == "completed" else ""
-        return {
-            "type": "function_call",
-            "id": call.id,
-            "call_id": frame["toolCallId"],
-            "name": frame["toolName"],
-            "arguments": arguments,
-            "status": status,
-        }
-    if frame["toolName"] == WEB_SEARCH:
-        query = frame["input"].get("query")
-        action: Json = {"type": "search", "query": query if isinstance(query, str) else ""}
-        if status != "in_progress":
-            action["sources"] = [{"type": "url", "url": url} for url in call.urls]
-        return {"type": "web_search_call", "id": call.id, "status": status, "action": action}
-    return {
-        "type": "mcp_call",
-        "id": call.id,
-        "server_label": SERVER_LABEL,
-        "name": frame["toolName"],
-        "arguments": _arguments_of(frame) if status != "in_progress" else "",
-        "status": status,
-        "approval_request_id": approval_id(call.approval) if call.approval else None,
-        "output": _output_of(call.outcome),
-        "error": _error_of(call.outcome) if status == "failed" else None,
-    }
-
-
-def _output_of(outcome: ToolOutput | ToolError | None) -> str | None:
-    if outcome is None or outcome["type"] == "tool-output-error":
-        return None
-    output = outcome["output"]
-    return output if isinstance(output, str) else json_text(output)
-
-
-def _error_of(outcome: ToolOutput | ToolError | None) -> Json:
-    text = outcome["errorText"] if outcome is not None and outcome["type"] == "tool-output-error" else ""
-    return {"type": "mcp_tool_execution_error", "content": [{"type": "text", "text": text}]}
 
 
 def output_of(reply_id: int, frames: Sequence[Frame]) -> list[Json]:

@@ -7,9 +7,9 @@ from collections.abc import Collection, Sequence
 from typing import Any, Final, NamedTuple
 
 from services.api.doors.openai.given import insist_on_object
-from services.api.doors.openai.responses.events import Json
 from services.api.doors.openai.responses.ids import operation_of
 from services.api.doors.openai.responses.objects import user_item
+from services.api.doors.openai.responses.output_items import Json
 from services.api.doors.openai.responses.refusals import naming
 from shared.errors import InvalidInput, ParameterNotSupported
 from shared.generations.parameters import MAX_MESSAGES, GivenCall, GivenMessage

@@ -6,8 +6,8 @@ from typing import Any, Final, NamedTuple
 from sqlalchemy import BigInteger, ColumnElement, Text, and_, bindparam, cast, delete, func, insert, or_, select
 from sqlalchemy.dialects.postgresql import ARRAY
 
-from services.api.doors.openai.responses.events import Json
 from services.api.doors.openai.responses.ids import added_id, added_of, message_of, operation_of
+from services.api.doors.openai.responses.output_items import Json
 from services.api.doors.openai.responses.queries import messages_by
 from services.api.message_pages import SIZE
 from services.api.versions.queries import lock_chat

@@ -7,10 +7,10 @@ from fastapi import APIRouter, Query
 from services.api.bodies import JsonRoute
 from services.api.dependencies import AppResources, CurrentPrincipal
 from services.api.doors.openai.responses import item_queries, queries
-from services.api.doors.openai.responses.events import Json
 from services.api.doors.openai.responses.ids import chat_of
 from services.api.doors.openai.responses.input_items import GivenInput, insist_on_calls, read_added, read_input
 from services.api.doors.openai.responses.objects import present_conversation
+from services.api.doors.openai.responses.output_items import Json
 from services.api.doors.openai.responses.pages import item_page, listed
 from services.api.doors.openai.responses.schemas import NewItems
 from services.api.fields import Digits

@@ -5,8 +5,9 @@ from datetime import datetime
 from typing import Any, Final, NamedTuple
 
 from services.api.doors.openai.error_form import KNOWN_CODES
-from services.api.doors.openai.responses.events import Json, output_of
+from services.api.doors.openai.responses.events import output_of
 from services.api.doors.openai.responses.ids import conversation_id, input_item_id, response_id
+from services.api.doors.openai.responses.output_items import Json
 from shared.generations.outcome import Outcome
 from shared.ids import ChatId, GenerationId, MessageId
 from shared.protocol.catch_up import parts_to_frames

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from services.api.doors.openai.responses.events import Json
+from services.api.doors.openai.responses.output_items import Json
 from shared.errors import CursorInvalid
 
 

@@ -6,8 +6,8 @@ from sqlalchemy import BigInteger, ColumnElement, Select, bindparam, case, delet
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import aliased
 
-from services.api.doors.openai.responses.events import Json
 from services.api.doors.openai.responses.objects import ConversationRow, ResponseRow, ended_output, input_items
+from services.api.doors.openai.responses.output_items import Json
 from services.api.message_pages import Place, page_of
 from services.api.versions.queries import DeletedTurn, delete_turn, lock_chat, read_tree
 from shared.database.engine import Connection

@@ -16,10 +16,11 @@ from services.api.doors.openai.responses import queries
 from services.api.doors.openai.responses.asking import ask, read
 from services.api.doors.openai.responses.deciding import awaits_person, decide, find_asked
 from services.api.doors.openai.responses.encoder import BEFORE_ALL, encode
-from services.api.doors.openai.responses.events import IN_PROGRESS, Json, approval_id
+from services.api.doors.openai.responses.events import IN_PROGRESS
 from services.api.doors.openai.responses.ids import generation_of
 from services.api.doors.openai.responses.ids import response_id as response_id_of
 from services.api.doors.openai.responses.objects import ResponseRow, begun, paused, present
+from services.api.doors.openai.responses.output_items import Json, approval_id
 from services.api.doors.openai.responses.pages import item_page
 from services.api.doors.openai.responses.schemas import NewResponse
 from services.api.doors.openai.responses.told import Over, Paused, Reader, Telling, tell

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
 from services.api.doors.openai.given import CHOICES, insist_on_schema, read_penalty
-from services.api.doors.openai.responses.events import Json
+from services.api.doors.openai.responses.output_items import Json
 from services.api.doors.openai.responses.tools import read_choice, read_tools
 from services.api.fields import Body, Flag, Storable, Text
 from shared.errors import ParameterNotSupported

@@ -10,7 +10,8 @@ from contextlib import aclosing
 from typing import NamedTuple
 
 from services.api.doors.openai.following import AGAIN, QUIET, Resume, frames_of
-from services.api.doors.openai.responses.events import IN_PROGRESS, EndKind, Event, Json, ResponseEvents
+from services.api.doors.openai.responses.events import IN_PROGRESS, EndKind, Event, ResponseEvents
+from services.api.doors.openai.responses.output_items import Json
 from services.api.streaming.follow import Quiet, StreamCut
 from services.api.streaming.resume import Live, Saved
 from shared.ids import MessageId, OperationId

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Final, Literal, NamedTuple
 
 from services.api.doors.openai.given import CHOICES, client_tool
 from services.api.doors.openai.given import read_choice as read_mode
-from services.api.doors.openai.responses.events import SERVER_LABEL, WEB_SEARCH, Json
+from services.api.doors.openai.responses.output_items import SERVER_LABEL, WEB_SEARCH, Json
 from services.api.doors.openai.responses.refusals import naming
 from services.api.doors.openai.schemas import NO, Ignored, Strict, only
 from services.api.fields import Flag

@@ -5,7 +5,7 @@ from contextlib import aclosing
 
 from starlette.requests import Request
 
-from services.api.doors.openai.responses.events import Json
+from services.api.doors.openai.responses.output_items import Json
 from services.api.doors.openai.responses.told import Over, Paused, Telling
 from services.api.doors.openai.whole import wait_while_asked
 from services.api.streaming.follow import StreamCut
