@@ -3,14 +3,19 @@
 uvloop looks a name up inside of `create_connection`. When the time for connecting is up before there is an answer,
 uvloop leaves the look-up without cancelling it; a late failure then is an error that nobody retrieves. Names are slow
 to fail exactly when a server is away: its name goes with its container.
+
+uvloop also has an error of its own for who writes to a connection that was lost a moment ago. Here, it is the one that all
+such losses have, after which the command is tried again.
 """
 
 import asyncio
 import socket
+from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any
 
 from redis.asyncio.connection import Connection, SSLConnection
+from redis.exceptions import ConnectionError as ConnectionLost
 
 
 class NamedConnection(Connection):
@@ -32,6 +37,18 @@ class NamedConnection(Connection):
 
     def _connection_arguments(self) -> dict[str, Any]:
         return {**super()._connection_arguments(), "host": self._address}
+
+    async def send_packed_command(self, command: bytes | str | Iterable[bytes], check_health: bool = True) -> None:
+        """Send a command.
+
+        Raises:
+            ConnectionLost: the connection was lost.
+
+        """
+        try:
+            await super().send_packed_command(command, check_health)
+        except RuntimeError as error:
+            raise ConnectionLost(str(error)) from error
 
 
 class NamedTLSConnection(NamedConnection, SSLConnection):

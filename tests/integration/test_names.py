@@ -1,8 +1,16 @@
-"""Redis by a name that can't be found."""
+"""Redis by a name that can't be found, and over a connection that was just lost: what uvloop makes of these."""
 
+import asyncio
 import os
 import subprocess
 import sys
+
+import pytest
+import uvloop
+from redis.exceptions import ConnectionError as ConnectionLost
+
+from services.launcher.embedded.valkey import EmbeddedValkey
+from shared.streams.redis import connect
 
 LOOK_UP_AND_LEAVE = """
 import asyncio, gc, logging, uvloop
@@ -34,3 +42,16 @@ def test_a_name_that_is_not_found_in_time_leaves_no_error_behind() -> None:
         command = [sys.executable, "-c", LOOK_UP_AND_LEAVE.format(steps=steps)]
         done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
         assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+async def test_a_connection_that_was_lost_a_moment_ago_is_made_anew(valkey: EmbeddedValkey) -> None:
+    async def lose() -> None:
+        async with connect(valkey.url, connections=1) as redis:
+            lost = await redis.connection_pool.get_connection()  # type: ignore[no-untyped-call]
+            lost._writer.transport.abort()
+            with pytest.raises(ConnectionLost):
+                await lost.send_command("PING", check_health=False)
+            await redis.connection_pool.release(lost)
+            assert await redis.ping()
+
+    await asyncio.to_thread(uvloop.run, lose())
