@@ -84,7 +84,7 @@ async def _storm(options: argparse.Namespace, load: Load, faults: Faults) -> Ver
             with suppress(asyncio.CancelledError):
                 await task
         verdict = await judge(load, faults)
-        await judge_responses(verdict, responses, faults.system)
+        await judge_responses(verdict, responses, faults)
         blame(verdict, [*load.silences(), *responses.silences()], faults)
         return verdict
     finally:

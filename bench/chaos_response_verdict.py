@@ -8,10 +8,10 @@ from typing import Any, Final
 from uuid import UUID
 
 import psycopg
+from chaos_faults import Faults
 from chaos_readers import RETRY_SECONDS
 from chaos_response_readers import Json, ResponseView, text_of, without_reasoning
 from chaos_responses import FAILURES, OVER, Asked, Responses
-from chaos_system import ChaosSystem
 from chaos_verdict import STUCK_SECONDS, Verdict
 
 UNSTORED_SECONDS: Final = 600.0
@@ -24,8 +24,9 @@ FROM generations WHERE generations.response IS NOT NULL
 """
 
 
-async def judge_responses(verdict: Verdict, responses: Responses, system: ChaosSystem) -> None:
+async def judge_responses(verdict: Verdict, responses: Responses, faults: Faults) -> None:
     """Compare everything that was asked for at this door. The system is whole again; in here, Redis loses its data."""
+    system = faults.system
     accepted = [asked for asked in responses.asked if asked.response_id]
     verdict.responses = len(accepted)
     for asked in responses.asked:
@@ -48,7 +49,21 @@ async def judge_responses(verdict: Verdict, responses: Responses, system: ChaosS
             continue
         if asked.row not in (None, row):
             verdict.mismatched.append(f"{asked.response_id}: GET {row}, before {asked.row}")
-        _judge_response(verdict, asked, row, generation)
+        cut_short = row["status"] == "cancelled" and _lost_its_end(asked, row, faults)
+        verdict.responses_cut_short += cut_short
+        _judge_response(verdict, asked, row, generation, cut_short=cut_short)
+
+
+def _lost_its_end(asked: Asked, row: Json, faults: Faults) -> bool:
+    """Whether the last characters of a cancelled answer went with Redis's data (docs/protocol.md, "Two crashes at once").
+
+    Its row has the beginning of what its first reader got then, and Redis lost its data while that one read.
+    """
+    first = asked.views[0] if asked.views else None
+    if first is None or first.text == text_of(row) or not first.text.startswith(text_of(row)):
+        return False
+    wipes = [(begin, end) for kind, begin, end in faults.happened if kind == "Redis kill -9 and wipe"]
+    return any(begin <= first.last_at and end >= asked.began for begin, end in wipes)
 
 
 async def _look(responses: Responses, asked: Asked) -> tuple[Json, Json | None]:
@@ -107,8 +122,10 @@ async def _read_again(verdict: Verdict, responses: Responses, there: Sequence[As
     await asyncio.gather(*map(one, there))
 
 
-def _judge_response(verdict: Verdict, asked: Asked, row: Json, generation: Json | None) -> None:
-    """Everything that was told about a response, against its row."""
+def _judge_response(
+    verdict: Verdict, asked: Asked, row: Json, generation: Json | None, *, cut_short: bool = False
+) -> None:
+    """Everything that was told about a response, against its row. One that is `cut_short` has less text than readers got."""
     name = f"{asked.response_id} ({row['status']})"
     verdict.responses_ended[row["error"]["code"] if row["error"] else row["status"]] += 1
     text, whole = text_of(row), "".join(f"t{number} " for number in range(1, asked.tokens + 1))
@@ -118,7 +135,7 @@ def _judge_response(verdict: Verdict, asked: Asked, row: Json, generation: Json 
     elif not whole.startswith(text):
         verdict.doubled.append(f"{name}: saved …{text[-60:]!r}, not the beginning of the answer")
     for view in asked.views:
-        _judge_view(verdict, name, view, row)
+        _judge_view(verdict, name, view, row, cut_short=cut_short)
     for line in asked.wrong:
         _note(verdict, name, line)
     for told in asked.whole:
@@ -131,16 +148,17 @@ def _judge_response(verdict: Verdict, asked: Asked, row: Json, generation: Json 
             verdict.mismatched.append(f"{name}: receipt {got}, generation {expected}")
 
 
-def _judge_view(verdict: Verdict, name: str, view: ResponseView, row: Json) -> None:
+def _judge_view(verdict: Verdict, name: str, view: ResponseView, row: Json, *, cut_short: bool) -> None:
     """Deltas, terminal event and row have one text; the terminal event has the whole response."""
     verdict.responses_readers += 1
     verdict.responses_connections += view.connections
     for line in view.wrong:
-        _note(verdict, name, line)
+        if not (cut_short and line.startswith("mismatched: number ")):
+            _note(verdict, name, line)
     if not view.done:
         verdict.stuck.append(f"{name}: a reader at {view.number}")
         return
-    if view.text != text_of(row):
+    if view.text != text_of(row) and not (cut_short and view.text.startswith(text_of(row))):
         verdict.mismatched.append(f"{name}: read …{view.text[-40:]!r}, GET …{text_of(row)[-40:]!r}")
     kind = row["status"] if row["status"] in {"completed", "failed"} else "incomplete"
     if view.terminal and view.terminal != f"response.{kind}":

@@ -26,7 +26,8 @@ FAILURES: Final = (aiohttp.ClientError, TimeoutError, OSError)
 class Asked:
     """A request for a response, which is accepted once `response_id` is known.
 
-    `whole` are the finished responses that came as one, `row` is what the finished response was when its first reader had it.
+    `began` is when it was made, in monotonic seconds. `whole` are the finished responses that came as one, `row` is what the
+    finished response was when its first reader had it.
     """
 
     token: str
@@ -40,6 +41,7 @@ class Asked:
     row: Json | None = None
     receipt: Json | None = None
     is_refused: bool = False
+    began: float = field(default_factory=time.monotonic)
     wrong: list[str] = field(default_factory=list)
 
     @property

@@ -30,6 +30,7 @@ class Verdict:
     responses_ended: Counter[str] = field(default_factory=Counter)
     responses_readers: int = 0
     responses_connections: int = 0
+    responses_cut_short: int = 0
     faults: Counter[str] = field(default_factory=Counter)
     refusals: dict[int, int] = field(default_factory=dict)
     lost: list[str] = field(default_factory=list)
@@ -148,6 +149,7 @@ def print_verdict(verdict: Verdict) -> None:
         "responses ended": ", ".join(f"{status} {count}" for status, count in verdict.responses_ended.most_common()),
         "readers of responses": verdict.responses_readers,
         "connections of these": verdict.responses_connections,
+        "cancelled while Redis lost the end": verdict.responses_cut_short,
         **{f"fault: {kind}": count for kind, count in verdict.faults.most_common()},
         "lost": len(verdict.lost),
         "doubled": len(verdict.doubled),

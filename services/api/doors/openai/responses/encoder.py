@@ -29,13 +29,15 @@ async def encode(
 ) -> AsyncGenerator[bytes, None]:
     """The body of a response's stream past a number; None where it begins when `GoesOn` is told.
 
-    `find_end` is asked for the whole response once it is over. `leave` is called when the client leaves before.
+    `find_end` is asked for the whole response once it is over. `leave` is called when the client leaves before. The terminal
+    event always comes, but to who had it. Where the client has more than there is now, it comes behind that: a cancelled answer
+    has lost its last characters where Redis lost them.
 
     Raises:
         StreamCut: as `tell`.
 
     """
-    is_over = False
+    is_over, sent = False, after
     try:
         # A comment, so that there are bytes at once.
         yield encoding.PING + (b"" if after is None else _opening(begun, after))
@@ -43,6 +45,7 @@ async def encode(
             async for one in told:
                 match one:
                     case Told():
+                        sent = one.events[-1].number
                         yield b"".join(map(encode_event, one.events))
                     case Quiet():
                         yield encoding.PING
@@ -50,10 +53,10 @@ async def encode(
                         yield _opening({**begun, "output": output}, BEFORE_ALL)
                     case Paused(number, output):
                         is_over = True
-                        yield _end(number, paused(begun, output), after)
+                        yield _end(_number_of_end(number, after, sent), paused(begun, output))
                     case Over():
                         is_over, response = True, await find_end(one)
-                        yield _end(one.number, response, after)
+                        yield _end(_number_of_end(one.number, after, sent), response)
     finally:
         if not is_over:
             leave()
@@ -67,6 +70,14 @@ def _opening(begun: Json, after: int) -> bytes:
     return b"".join(encode_event(event) for event in events if event.number > after)
 
 
-def _end(number: int, response: Json, after: int | None) -> bytes:
-    event = Event(number, terminal_type(response["status"]), {"response": response})
-    return (encode_event(event) if after is None or number > after else b"") + encoding.DONE
+def _number_of_end(number: int, after: int | None, sent: int | None) -> int | None:
+    """The number of the last event, behind all that was `sent` and that the client has; None for who has it already."""
+    if number == after == sent:
+        return None
+    return number if sent is None else max(number, sent + 1)
+
+
+def _end(number: int | None, response: Json) -> bytes:
+    if number is None:
+        return encoding.DONE
+    return encode_event(Event(number, terminal_type(response["status"]), {"response": response})) + encoding.DONE
