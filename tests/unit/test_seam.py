@@ -44,13 +44,34 @@ def shown_of(said: str, added: str, cuts: list[int], *, by_prefill: bool) -> str
         ("on the Seine, and it has about two million peop", ""),
         (SAID, ""),
         ("", ""),
-        ("Sure, here is the rest of the answer:\n\n", ""),
         (", and so on.", ", and so on."),
         (" and so on.", " and so on."),
     ],
 )
 def test_a_repetition_is_never_shown(added: str, shown: str, size: int) -> None:
     assert joined(SAID, added, size=size) == (shown, False)
+
+
+@pytest.mark.parametrize(
+    ("said", "added", "is_whole", "shown"),
+    [
+        (SAID, "Sure, here is the rest of the answer:\n\n", True, ""),
+        (f"{SAID}le.", "Here's the continuation:", True, ""),
+        (SAID, "Sure, here is the rest of the answer:\n\n", False, "Sure, here is the rest of the answer:\n\n"),
+        (
+            "I can help. ",
+            "Let me look up the weather in Rome first:",
+            True,
+            "Let me look up the weather in Rome first:",
+        ),
+        ("try:\n    f()\n", "Finally:", True, "Finally:"),
+        ("我来", "查一下天气:", True, "查一下天气:"),
+        ("In short", "Newton's second law is F = m a:", True, "Newton's second law is F = m a:"),
+    ],
+)
+def test_an_announcement_of_nothing_is_not_shown(said: str, added: str, is_whole: bool, shown: str) -> None:
+    seam = Seam(said, by_prefill=False)
+    assert "".join(map(seam.add, added)) + seam.end(is_whole=is_whole) == shown
 
 
 @pytest.mark.parametrize(

@@ -316,10 +316,10 @@ class AnswerLoop:
                 reply.add(chunk, seam)
                 calls = chunk.calls or calls
                 if reply.transcript.length + reply.reasoning_chars >= self.max_reply_chars:
-                    reply.end_seam(seam)
                     reply.finish_reason = "length"
+                    reply.end_seam(seam)
                     return ()
-        reply.end_seam(seam)
+        reply.end_seam(seam, calls_tools=bool(calls))
         if any(call.arguments is None and call.name in request.parameters.client_tools for call in calls):
             raise ModelToolCallFailed  # the client would call its tool with other arguments than the model's
         return calls if request.tools else ()

@@ -113,10 +113,10 @@ class Reply:
             self._write_behind(seam, chunk.text if seam is None else seam.add(chunk.text))
         self.check_quota()
 
-    def end_seam(self, seam: Seam | None) -> None:
+    def end_seam(self, seam: Seam | None, *, calls_tools: bool = False) -> None:
         """Write the text that still waits in the seam."""
         if seam is not None:
-            self._write_behind(seam, seam.end())
+            self._write_behind(seam, seam.end(is_whole=self.finish_reason == "stop" and not calls_tools))
 
     def _write_behind(self, seam: Seam | None, text: str) -> None:
         """Write text. The first text that does not go on from what is there begins a new paragraph."""

@@ -39,6 +39,12 @@ MAX_PREAMBLE: Final = 200
 
 _PREAMBLE: Final = re.compile(r"\s*[*_#>]{0,3}\s*[^\W\d_a-z]")
 """How a preamble begins: with a capital letter, perhaps marked."""
+_ANNOUNCEMENT: Final = re.compile(
+    r"(?:sure|ok|okay|of course|certainly|absolutely|continuing|here(?:['\u2019]s| is| are)|(?:let me|i(?:['\u2019]ll| will)) continue)"
+    r"\b[^\n]{0,180}:",
+    re.IGNORECASE,
+)
+"""One line that only says that something follows. Other lines that end with a colon may be what the answer says."""
 _PREAMBLE_END: Final = re.compile(r"(?:[:!…][*_\"'“”„«»]{0,3}(?P<gap>\s+)|\s[\"'“„«])[>*_…\s]*")
 _SENTENCE_END: Final = re.compile(r"[.!?…。:;\uff01\uff1f\uff1a\uff1b][\"'”\u2019»)\]*_`]*\s*$|\n\s*$")
 _SPACELESS: Final = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]")
@@ -87,8 +93,15 @@ class Seam:
         self._looked_at = len(self._pending)
         return self._apart(self._show(at_end=False))
 
-    def end(self) -> str:
-        """What is to be shown when nothing more comes."""
+    def end(self, *, is_whole: bool = False) -> str:
+        """What is to be shown when nothing more comes. `is_whole`: the model has ended its answer, and calls no tool."""
+        if (
+            not self._is_decided
+            and is_whole
+            and not self._by_prefill
+            and _ANNOUNCEMENT.fullmatch(self._pending.strip())
+        ):
+            self._is_decided, self._pending = True, ""  # all of the answer was said already
         return "" if self._is_decided else self._apart(self._show(at_end=True))
 
     def _apart(self, text: str) -> str:
@@ -127,16 +140,7 @@ class Seam:
             return self._pending
         if not at_end and (len(self._pending.strip()) < ENOUGH or self._may_be_preamble()):
             return None
-        if at_end and self._is_preamble_alone():
-            return ""  # all of the answer was said already
         return self._joined(self._pending)
-
-    def _is_preamble_alone(self) -> bool:
-        """Whether what is pending announces something in one line, and nothing follows."""
-        line = self._pending.strip()
-        return (
-            line.endswith(":") and "\n" not in line and len(line) < MAX_PREAMBLE and _PREAMBLE.match(line) is not None
-        )
 
     def _starts(self) -> list[tuple[int, int]]:
         """Where a repetition may begin in what is pending, each with the length of the shortest that counts there."""
