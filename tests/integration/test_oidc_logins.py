@@ -7,7 +7,7 @@ import json
 import ssl
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, unquote_plus, urlsplit
 
 import httpx
 import psycopg
@@ -412,7 +412,7 @@ async def test_hostile_parameters_are_refused_in_words_of_ours(
             answer = await browser.get(f"/api/auth/oidc/acme/{way}?{query}")
             expected = {303, 422} if way == "login" else {400, 422}
             assert answer.status_code in expected, (query[:80], answer.status_code)
-            assert answer.status_code == 303 or text not in answer.text
+            assert answer.status_code == 303 or all(said not in answer.text for said in (text, unquote_plus(text)))
             assert "a" not in browser.cookies
             if len(text) == TOO_LONG and name in READ[way]:
                 assert refusal_of(answer) == (422, "validation_failed")
@@ -428,7 +428,7 @@ async def test_a_provider_of_no_name_is_not_found(browser: Browser, provider: st
         assert answer.status_code in {401, 404, 422}, answer.text
 
 
-async def test_a_request_line_without_end_is_refused_and_costs_no_memory(api: str, system: System) -> None:
+async def test_a_request_line_without_end_is_refused_and_others_are_answered(api: str, system: System) -> None:
     """A state of 10 MB."""
     port = urlsplit(api).port
     reader, writer = await asyncio.open_connection("127.0.0.1", port)

@@ -35,11 +35,13 @@ def insist_on_origin(request: HTTPConnection, listed: Collection[str]) -> None:
 
 
 def refuse_other_origins(request: HTTPConnection, listed: Collection[str]) -> None:
-    """Refuse a browser that a page of another origin has sent here, unless the page's origin is one of the `listed` ones.
+    """Refuse a browser that a page of another site or of a sibling domain has sent here.
+
+    A page of a sibling domain whose origin is `listed`, and which tells it, may.
 
     For what a browser opens by GET, without an Origin. `same-site` is no better than `cross-site`: who can show a page under a
-    sibling domain, or on another port of localhost, is not who runs this one. A listed page of a sibling domain is known by its
-    Referer, which no page can give another origin. An address that was typed, a bookmark, and what is no browser come from no
+    sibling domain, or on another port of localhost, is not who runs this one. A listed page is known by its Referer, which no
+    page can give another origin. An address that was typed, a bookmark, and what is no browser come from no
     page. Source: Fetch Metadata Request Headers (W3C), `Sec-Fetch-Site`.
 
     Raises:

@@ -55,10 +55,10 @@ def sent_key(key: str, sent: Mapping[str, Any], parameters: Parameters | None) -
     """The key of a request with the hash of what its client sent: nothing needs to be looked up for it.
 
     The messages that the model is told are no part of it. They come from the conversation too, which has more of them, or
-    others, when the request is repeated.
+    others, when the request is repeated. The temperature is a setting's where the client sent none.
     """
     asked = (
-        parameters.model_copy(update={"messages": None, "continues_chat": False}).to_row()
+        parameters.model_copy(update={"messages": None, "continues_chat": False, "temperature": None}).to_row()
         if parameters is not None
         else None
     )

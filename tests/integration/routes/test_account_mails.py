@@ -422,6 +422,7 @@ async def test_the_statements_that_mark_an_address_leave_nothing_to_who_made_the
     assert not await stranger.is_logged_in()
     by_key = {"Authorization": f"Bearer {made.json()['key']}"}
     assert refusal_of(await deployed.http.get("/api/auth/me", headers=by_key)) == (401, "key_invalid")
+    assert refusal_of(await stranger.log_in()) == (401, "credentials_invalid")
     is_verified = "SELECT email_verified_at IS NOT NULL FROM users WHERE email = %s"
     assert execute(deployed.database_url, is_verified, stranger.email) == [(True,)]
 

@@ -77,10 +77,13 @@ async def ask(
         CortexAIError: as `turns.accept.accept`, `accept_branch`, `accept_opening` and `accept_completion`.
 
     """
-    body, parameters = _checked(body, given, limits)
+    parameters = _checked(body, given, limits)
     sent = _sent(body, given)
     if key is not None and (repeated := await _find_repeated(database, user_id, sent_key(key, sent, parameters))):
         return repeated
+    if body.temperature is None:  # a response tells its temperature, so the model is asked with the one that is told
+        body = body.model_copy(update={"temperature": limits.temperature})
+        parameters = parameters.model_copy(update={"temperature": limits.temperature})
     place, given = await _find_place(database, user_id, body, given, limits)
     parameters = await _with_context(parameters, place, body, given, limits)
     # Other doors show the conversation too: there, results of calls stand for what the user says.
@@ -123,22 +126,20 @@ async def ask(
     return await accept(database, streams, jobs, metrics, limits, turn)
 
 
-def _checked(body: NewResponse, given: GivenInput, limits: Limits) -> tuple[NewResponse, Parameters]:
-    """The request as it is answered, and what it asks of the model besides its context.
+def _checked(body: NewResponse, given: GivenInput, limits: Limits) -> Parameters:
+    """What a request asks of the model besides its context.
 
     Raises:
         ParameterNotSupported, InvalidInput, ModelNotOffered: as `ask`, for what needs no look into the database.
 
     """
-    if body.temperature is None:  # a response tells its temperature: the model is asked with the one that is told
-        body = body.model_copy(update={"temperature": limits.temperature})
     with _refusing():
         parameters = body.parameters()
     if not given.references:
         _insist_on_words(given, limits)
     check_message("", body.model, limits)
     _check(parameters, body.model, limits)
-    return body, parameters
+    return parameters
 
 
 def _insist_on_words(given: GivenInput, limits: Limits) -> None:
