@@ -40,7 +40,8 @@ MAX_PREAMBLE: Final = 200
 _PREAMBLE: Final = re.compile(r"\s*[*_#>]{0,3}\s*[^\W\d_a-z]")
 """How a preamble begins: with a capital letter, perhaps marked."""
 _ANNOUNCEMENT: Final = re.compile(
-    r"(?:sure|ok|okay|of course|certainly|absolutely|continuing|here(?:['\u2019]s| is| are)|(?:let me|i(?:['\u2019]ll| will)) continue)"
+    r"(?:sure|ok|okay|of course|certainly|absolutely|continuing|here(?:['\u2019]s| is| are)"
+    r"|(?:let me|i(?:['\u2019]ll| will)) continue)"
     r"\b[^\n]{0,180}:",
     re.IGNORECASE,
 )
