@@ -15,6 +15,8 @@ const root = document.getElementById("app");
 let page = null;
 /** Is aborted when something else is to be shown: who still waits for the account then shows nothing. */
 let showing = new AbortController();
+/** What a link opened is on the page. Its token is nowhere else any more. */
+let isLinkOpen = false;
 
 /** Something else is to be shown. Returns the signal that tells when that is over. */
 function show() {
@@ -22,6 +24,7 @@ function show() {
   showing = new AbortController();
   page?.leave();
   page = null;
+  isLinkOpen = false;
   return showing.signal;
 }
 
@@ -51,11 +54,13 @@ function openLink({ kind, token }) {
   if (kind === "verify") void openVerification(token);
   else if (kind === "reset") openReset(token);
   else openInvite(token);
+  isLinkOpen = true;
 }
 
 function openReset(token) {
   show();
   showReset(root, token, (told) => {
+    isLinkOpen = false;
     if (told) showSignIn(root, enter, { told });
     else void start();
   });
@@ -97,7 +102,7 @@ onSignedOut(() => { if (page) leave(); });
 onSession((id) => {
   if (id === (page?.account.id ?? null)) return;
   if (page) leave();
-  if (id !== null) void start();
+  if (id !== null && !isLinkOpen) void start();
 });
 const opened = takeLink();
 if (opened) openLink(opened);
