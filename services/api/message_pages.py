@@ -32,14 +32,20 @@ SIZE: Final = (
 
 
 def page_of(
-    user_id: UserId, chat_id: ChatId, place: Place, limit: int = MAX_MESSAGES, *, with_replaced: bool = False
+    user_id: UserId,
+    chat_id: ChatId,
+    place: Place,
+    limit: int = MAX_MESSAGES,
+    *,
+    with_replaced: bool = False,
+    size: ColumnElement[int] = SIZE,
 ) -> Select[tuple[int, int]]:
     """The ids of a page's messages, each with the number of messages that there could be: more of them, where it goes on.
 
-    No rows where the chat is absent, or another user's.
+    `size` is what a message counts as, in bytes. No rows where the chat is absent, or another user's.
     """
     order: ColumnElement[int] = Message.position.asc() if place.forwards else Message.position.desc()
-    found = select(Message.id, Message.position, SIZE.label("size")).join(Chat, Chat.id == Message.chat_id)
+    found = select(Message.id, Message.position, size.label("size")).join(Chat, Chat.id == Message.chat_id)
     found = found.where(Chat.id == chat_id, owned_by(user_id), Message.position > place.after)
     if place.before is not None:
         found = found.where(Message.position < place.before)

@@ -1,17 +1,21 @@
 """What a conversation has beside plain texts: how much of it is kept and told, its items, references to them. Over HTTP."""
 
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 from uuid import uuid4
 
 import httpx
 import pytest
 
-from shared.database.engine import open_database
+from services.api.doors.openai.responses import item_queries, queries
+from services.api.message_pages import Place
+from shared.database.engine import Connection, open_database
 from shared.database.tables import Message
+from shared.database_urls import to_sqlalchemy
 from shared.generations.path_rows import load_earlier
 from shared.generations.told_path import Earlier
-from shared.ids import ChatId
+from shared.ids import ChatId, UserId
 from tests.conftest import NewSystem
 from tests.doubles import groq_control
 from tests.support.api_keys import by_key, made_key
@@ -27,7 +31,7 @@ BRIEF = {"role": "developer", "content": "Be brief."}
 
 @pytest.fixture(scope="module")
 async def system(new_system: NewSystem) -> AsyncIterator[System]:
-    made = new_system(MESSAGES_PER_MINUTE="0")
+    made = new_system(USER_MESSAGES_PER_MINUTE="0")
     yield made
     made.end()
 
@@ -412,3 +416,64 @@ async def test_what_another_has_can_not_be_referred_to(http: httpx.AsyncClient, 
         for item in [*items, waits, hidden["output"][0]]:
             assert await refused(other.http, [refers(item)], 404) == missing
     assert await refused(http, [refers(hidden["output"][0])], 404) == missing
+
+
+@asynccontextmanager
+async def connected(url: str) -> AsyncIterator[Connection]:
+    database = open_database(to_sqlalchemy(url), pool_size=1)
+    try:
+        async with database.connect() as db:
+            yield db
+    finally:
+        await database.dispose()
+
+
+def owner_of(url: str, chat: int) -> UserId:
+    ((owner,),) = execute(url, "SELECT user_id FROM chats WHERE id = %s", chat)
+    return UserId(int(str(owner)))
+
+
+def large(chars: int = 900_000) -> Json:
+    """An item that no model is told."""
+    return {"type": "reasoning", "summary": [], "kept": "a" * chars}
+
+
+async def test_an_input_names_each_item_once_and_only_so_many(http: httpx.AsyncClient) -> None:
+    (waits,) = await add(http, await begun(http), large())
+    error = await refused(http, [refers(waits), refers(waits), says("Now.")])
+    assert error["param"] == "input[1].id"
+    error = await refused(http, [{"id": f"msg_{number}"} for number in range(1, 102)])
+    assert (error["param"], "at most 100" in error["message"]) == ("input", True)
+
+
+async def test_what_an_input_refers_to_is_bounded_together(http: httpx.AsyncClient, database_url: str) -> None:
+    waiting = [(await add(http, await begun(http), large()))[0] for _ in range(3)]
+    error = await refused(http, [*map(refers, waiting), says("Now.")])
+    assert error["param"] == "input"
+    conversation = await begun(http)
+    for _ in range(5):
+        await created(http, [large(), says("[[tokens=1]]")], conversation=conversation)
+    chat = int(conversation.removeprefix("conv_"))
+    found = execute(database_url, "SELECT id FROM messages WHERE chat_id = %s AND role = 'user'", chat)
+    for ids in ([f"msg_{one}" for (one,) in found[:3]], [f"in_{one}_1" for (one,) in found]):
+        error = await refused(http, [*({"id": one} for one in ids), says("Now.")])
+        assert (error["param"], "too long" in error["message"]) == ("input", True)
+    await created(http, [{"id": f"in_{found[0][0]}_1"}, {"id": f"msg_{found[1][0]}"}, says("[[tokens=1]]")])
+    owner = owner_of(database_url, chat)
+    async with connected(database_url) as db:
+        for place in (Place(), Place(forwards=True)):
+            messages, goes_on = await queries.list_conversation(db, owner, ChatId(chat), place, 100)
+            assert (sum(message.role == "user" for message in messages), goes_on) == (1, True)
+    assert len(await listed(http, conversation)) == 15
+
+
+async def test_many_items_are_looked_for_at_once(http: httpx.AsyncClient, database_url: str) -> None:
+    conversation = await begun(http, says("One."))
+    (waits,) = await listed(http, conversation)
+    await created(http, "[[tokens=1]]", conversation=conversation)
+    chat = int(conversation.removeprefix("conv_"))
+    owner = owner_of(database_url, chat)
+    named = [f"added_{chat}_{number}" for number in range(10**9, 10**9 + 5_000)]
+    async with connected(database_url) as db:
+        found = await item_queries.find_items(db, owner, [*named, waits["id"]])
+    assert list(found) == [waits["id"]]

@@ -1,6 +1,7 @@
 """From a request for a response to a turn: where its message goes, and what the model is told besides."""
 
 import asyncio
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Final, NamedTuple
@@ -32,7 +33,7 @@ from shared.errors import (
     ParameterNotSupported,
     ResponseNotFound,
 )
-from shared.generations.parameters import MAX_CALLS, GivenMessage, Parameters
+from shared.generations.parameters import MAX_CALLS, MAX_TEXT_CHARS, GivenMessage, Parameters
 from shared.generations.told_path import Earlier, has_too_many_calls, made_calls, tell_all, unanswered
 from shared.ids import ChatId, UserId
 from shared.jobs.sender import JobSender
@@ -40,7 +41,7 @@ from shared.streams.redis import Streams
 from shared.telemetry.metrics import Metrics
 
 KIND: Final = "response"
-MAX_REFERENCES: Final = 500
+MAX_REFERENCES: Final = 100
 """Of one input."""
 
 
@@ -288,17 +289,25 @@ async def _find_referred(db: Connection, user_id: UserId, given: GivenInput) -> 
 
     Raises:
         ItemNotFound: one is absent, or another user's; the error names its place.
-        InvalidInput: they are too many, or too long.
+        InvalidInput: they are too many or too long, or one is named twice.
 
     """
     if not given.references:
         return {}
     if len(given.references) > MAX_REFERENCES:
         raise InvalidInput(f"input: may refer to at most {MAX_REFERENCES} items", field="input")
-    found = await item_queries.find_items(db, user_id, set(given.references.values()))
+    wanted = set[str]()
+    for number, item_id in given.references.items():
+        if item_id in wanted:
+            raise InvalidInput(f"input[{number}].id: names an item that is named before", field=f"input[{number}].id")
+        wanted.add(item_id)
+    found, chars = await item_queries.find_items(db, user_id, wanted), 0
     for number, item_id in given.references.items():
         if item_id not in found:
             raise ItemNotFound(f"input[{number}].id")
+        chars += len(json.dumps(found[item_id].item, ensure_ascii=False))
+        if chars > MAX_TEXT_CHARS:
+            raise item_queries.refer_to_too_much()
     return found
 
 

@@ -3,13 +3,12 @@
 from collections.abc import Collection, Sequence
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import BigInteger, ColumnElement, Text, and_, bindparam, cast, delete, func, insert, or_, select
+from sqlalchemy import BigInteger, ColumnElement, Text, bindparam, cast, delete, func, insert, select
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from services.api.doors.openai.responses.ids import added_id, added_of, message_of, operation_of
 from services.api.doors.openai.responses.output_items import Json
-from services.api.doors.openai.responses.queries import messages_by
-from services.api.message_pages import SIZE
+from services.api.doors.openai.responses.queries import ITEMS_SIZE, messages_by
 from services.api.versions.queries import lock_chat
 from shared.database.engine import Connection
 from shared.database.ownership import owned_by
@@ -20,8 +19,9 @@ from shared.ids import ChatId, MessageId, UserId
 
 MAX_WAITING: Final = 100
 """So many items of a conversation wait at most."""
-MAX_FOUND_BYTES: Final = 8_000_000
-"""Of the messages whose items one request refers to, as they are saved."""
+MAX_FOUND_BYTES: Final = 4_000_000
+"""Of the messages whose items one request refers to, all of their items counted. One message alone may have more."""
+_CHARS: Final = func.length(cast(ConversationItem.item, Text))
 
 
 class WaitingItem(NamedTuple):
@@ -60,7 +60,7 @@ async def add_items(db: Connection, user_id: UserId, chat_id: ChatId, items: Seq
         raise ConversationNotFound from error
     adding = insert(ConversationItem).returning(ConversationItem.id, sort_by_parameter_order=True)
     numbers = (await db.execute(adding, [{"chat_id": chat_id, "item": item} for item in items])).scalars().all()
-    size = func.coalesce(func.sum(func.length(cast(ConversationItem.item, Text))), 0)
+    size = func.coalesce(func.sum(_CHARS), 0)
     waiting = select(func.count(), size).where(ConversationItem.chat_id == chat_id)
     count, chars = (await db.execute(waiting)).one()
     if count > MAX_WAITING:
@@ -86,7 +86,7 @@ async def find_items(
     """The user's items by their ids, of one chat or of any. What is absent, or another user's, is not among them.
 
     Raises:
-        InvalidInput: the messages that have them are too large to be read at once.
+        InvalidInput: what has them is too large to be read at once, which one item never is.
 
     """
     mine: list[ColumnElement[bool]] = [owned_by(user_id)]
@@ -97,14 +97,20 @@ async def find_items(
     if not message_ids:
         return found
     which = _is_one_of(Message.id, message_ids)
-    size = select(func.coalesce(func.sum(SIZE), 0)).join(Chat, Chat.id == Message.chat_id).where(which, *mine)
-    if (await db.execute(size)).scalar_one() > MAX_FOUND_BYTES:
-        raise InvalidInput("input: the items that it refers to are too long", field="input")
+    sizes = select(func.count(), func.coalesce(func.sum(ITEMS_SIZE), 0)).select_from(Message).join(Chat)
+    count, size = (await db.execute(sizes.where(which, *mine))).one()
+    if count > 1 and size > MAX_FOUND_BYTES:
+        raise refer_to_too_much()
     wanted = set(item_ids)
     for of_chat, message in await messages_by(db, which, *mine):
         items = {item["id"]: item for item in message.items}
         found |= {one: FoundItem(items[one], of_chat, message.position) for one in wanted & items.keys()}
     return found
+
+
+def refer_to_too_much() -> InvalidInput:
+    """The refusal of an input whose references stand for too much."""
+    return InvalidInput("input: the items that it refers to are too long", field="input")
 
 
 async def _find_waiting(
@@ -113,11 +119,12 @@ async def _find_waiting(
     numbers = [added[1] for one in item_ids if (added := added_of(one)) is not None]
     if not numbers:
         return {}
-    statement = (
-        select(ConversationItem.id, ConversationItem.chat_id, ConversationItem.item)
-        .join(Chat, Chat.id == ConversationItem.chat_id)
-        .where(_is_one_of(ConversationItem.id, numbers), *mine)
-    )
+    which = (_is_one_of(ConversationItem.id, numbers), *mine)
+    size = select(func.coalesce(func.sum(_CHARS), 0)).select_from(ConversationItem).join(Chat).where(*which)
+    if (await db.execute(size)).scalar_one() > MAX_TEXT_CHARS:
+        raise refer_to_too_much()
+    columns = (ConversationItem.id, ConversationItem.chat_id, ConversationItem.item)
+    statement = select(*columns).join(Chat, Chat.id == ConversationItem.chat_id).where(*which)
     rows = [(added_id(row.chat_id, row.id), row) for row in await db.execute(statement)]
     return {name: FoundItem({**row.item, "id": name}, ChatId(row.chat_id), None) for name, row in rows}
 
@@ -133,10 +140,12 @@ async def _find_messages(
         found += map(MessageId, (await db.execute(asking.where(Operation.id.in_(operations)))).scalars())
     taken = [(added[0], one) for one in item_ids if (added := added_of(one)) is not None]
     if taken:
-        of_chat = [
-            and_(Generation.chat_id == chat_id, Generation.response["added"].has_key(one)) for chat_id, one in taken
-        ]
-        asked = select(Generation.user_message_id).join(Chat, Chat.id == Generation.chat_id).where(or_(*of_chat), *mine)
+        # One condition for all: a row's response is read once, however many items are looked for.
+        names = bindparam(None, [one for _, one in taken], type_=ARRAY(Text), unique=True)
+        is_taken = Generation.response["added"].has_any(names)
+        in_chats = _is_one_of(Generation.chat_id, list({chat_id for chat_id, _ in taken}))
+        asked = select(Generation.user_message_id).join(Chat, Chat.id == Generation.chat_id)
+        asked = asked.where(in_chats, is_taken, *mine)
         found += map(MessageId, (await db.execute(asked)).scalars())
     return found
 

@@ -118,7 +118,7 @@ async def _said(
         place = Place(after=at - 1, forwards=True) if is_rising else Place(before=at + 1)
     wanted = after
     while True:
-        messages, goes_on = await queries.list_conversation(db, user_id, chat_id, place)
+        messages, goes_on = await queries.list_conversation(db, user_id, chat_id, place, count - len(items) + 1)
         for message in messages if is_rising else messages[::-1]:
             own = message.items if is_rising else message.items[::-1]
             if wanted is not None:

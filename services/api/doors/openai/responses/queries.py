@@ -1,14 +1,29 @@
 """Responses and conversations in the database. Ownership is in the WHERE clause: what belongs to another user is not found."""
 
+from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import BigInteger, ColumnElement, Select, bindparam, case, delete, func, insert, literal, select, update
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Select,
+    Text,
+    bindparam,
+    case,
+    cast,
+    delete,
+    func,
+    insert,
+    literal,
+    select,
+    update,
+)
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import aliased
 
 from services.api.doors.openai.responses.objects import ConversationRow, ResponseRow, ended_output, input_items
 from services.api.doors.openai.responses.output_items import Json
-from services.api.message_pages import Place, page_of
+from services.api.message_pages import MAX_MESSAGES, SIZE, Place, page_of
 from services.api.versions.queries import DeletedTurn, delete_turn, lock_chat, read_tree
 from shared.database.engine import Connection
 from shared.database.ownership import CHAT_IS_THERE, owned_by
@@ -157,11 +172,33 @@ class ConversationMessage(NamedTuple):
         return ended_output(self.id, self.content, self.parts, outcome)
 
 
+def _of_request(wanted: Callable[[Any], ColumnElement[Any]]) -> ColumnElement[Any]:
+    """Of the newest request that a user's message stands for, what is `wanted` of its response; NULL where it has no items."""
+    asking = aliased(Generation)
+    return (
+        select(wanted(asking.response))
+        .where(asking.user_message_id == Message.id, asking.response.has_key("input"))
+        .order_by(asking.created_at.desc())
+        .limit(1)
+        .correlate(Message)
+        .scalar_subquery()
+    )
+
+
+ITEMS_SIZE: Final = SIZE + func.coalesce(
+    _of_request(lambda response: func.octet_length(cast(response["input"], Text))), 0
+)
+"""The bytes of a message with the items of its request."""
+
+
 async def list_conversation(
-    db: Connection, user_id: UserId, chat_id: ChatId, place: Place
+    db: Connection, user_id: UserId, chat_id: ChatId, place: Place, limit: int
 ) -> tuple[list[ConversationMessage], bool]:
-    """A page of the messages of a conversation's active path, by position; and whether there are more in the page's direction."""
-    page = page_of(user_id, chat_id, place).subquery()
+    """A page of the messages of a conversation's active path, by position; and whether there are more in the page's direction.
+
+    It has at most `limit` messages, and with their items no more bytes than a page of messages, but one message at least.
+    """
+    page = page_of(user_id, chat_id, place, min(limit, MAX_MESSAGES), size=ITEMS_SIZE).subquery()
     statement = _messages().add_columns(page.c.candidates).join(page, page.c.id == Message.id)
     found = (await db.execute(statement)).all()
     goes_on = bool(found) and found[0].candidates > len(found)
@@ -176,14 +213,7 @@ async def messages_by(db: Connection, *which: ColumnElement[bool]) -> list[tuple
 
 def _messages() -> Select[*tuple[Any, ...]]:
     """The chats of messages and what a ConversationMessage has, by position."""
-    answering = aliased(Generation)
-    asked = (
-        select(answering.response.op("-")("asked"))
-        .where(answering.user_message_id == Message.id, answering.response.has_key("input"))
-        .order_by(answering.created_at.desc())
-        .limit(1)
-        .scalar_subquery()
-    )
+    asked = _of_request(lambda response: response.op("-")("asked"))
     return (
         select(
             Message.chat_id,
