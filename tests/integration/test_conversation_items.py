@@ -291,6 +291,17 @@ async def test_items_of_the_path_and_those_that_wait_come_in_pages(http: httpx.A
     assert unknown.json()["error"]["code"] == "cursor_invalid"
 
 
+@pytest.mark.parametrize("order", ["asc", "desc"])
+async def test_pages_end_with_the_last_item_where_all_wait(http: httpx.AsyncClient, order: str) -> None:
+    conversation = await begun(http, says("0"), says("1"), says("2"), says("3"), says("4"))
+    got, query, has_more = list[str](), {"order": order, "limit": "2"}, True
+    while has_more:
+        page = (await http.get(f"/v1/conversations/{conversation}/items", params=query)).json()
+        got += words(page["data"])
+        query["after"], has_more = page["last_id"], page["has_more"]
+    assert got == sorted("01234", reverse=order == "desc")
+
+
 async def test_an_item_is_looked_at_and_deleted_while_it_waits(http: httpx.AsyncClient) -> None:
     conversation = await begun(http, BRIEF)
     one, two = await add(http, conversation, says("One."), says("Two."))

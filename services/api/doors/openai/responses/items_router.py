@@ -45,7 +45,7 @@ async def list_items(
         if after is not None and any(item["id"] == after for item in waiting):
             if order == "asc":
                 return item_page(waiting, after, limit)
-            page, after = item_page(waiting[::-1], after, limit)["data"], None
+            page, after = item_page(waiting[::-1], after, limit + 1)["data"], None
         else:
             page = waiting[::-1] if order == "desc" and after is None else []
         if len(page) <= limit:
