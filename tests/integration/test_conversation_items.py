@@ -78,6 +78,11 @@ def output_of(call_id: str, output: str = "Sunny.") -> Json:
     return {"type": "function_call_output", "call_id": call_id, "output": output}
 
 
+def large(chars: int = 900_000) -> Json:
+    """An item that no model is told."""
+    return {"type": "reasoning", "summary": [], "kept": "a" * chars}
+
+
 async def created(http: httpx.AsyncClient, given: object = "[[tokens=1]]", **more: Any) -> Json:  # noqa: ANN401
     answered = await http.post("/v1/responses", json=asked(given, **more))
     assert answered.status_code == 200, answered.text
@@ -287,7 +292,7 @@ async def test_items_of_the_path_and_those_that_wait_come_in_pages(http: httpx.A
             page = (await http.get(f"/v1/conversations/{conversation}/items", params=query)).json()
             assert page["data"] == expected[number : number + 2]
             assert page["has_more"] is (number + 2 < len(expected))
-    unknown = await http.get(f"/v1/conversations/{conversation}/items", params={"after": "added_1_1"})
+    unknown = await http.get(f"/v1/conversations/{conversation}/items", params={"after": "added_1_900000001"})
     assert unknown.json()["error"]["code"] == "cursor_invalid"
 
 
@@ -373,6 +378,26 @@ async def test_no_more_than_so_much_waits(http: httpx.AsyncClient) -> None:
     assert len(await listed(http, conversation)) == 100
 
 
+async def test_no_more_characters_wait_than_a_model_may_be_told(http: httpx.AsyncClient) -> None:
+    conversation = await begun(http, large())
+    await add(http, conversation, large())
+    full = await http.post(f"/v1/conversations/{conversation}/items", json={"items": [large()]})
+    assert (full.status_code, full.json()["error"]["param"]) == (400, "items")
+    assert len(await listed(http, conversation)) == 2
+
+
+async def test_items_are_added_as_often_as_messages_are_sent(system: System) -> None:
+    _, url = await system.start_api(USER_MESSAGES_PER_MINUTE="2")
+    async with logged_in(url) as client:
+        key = by_key((await made_key(client, "chat"))["key"])
+        made = await client.http.post("/v1/conversations", json={"items": [BRIEF]}, headers=key)
+        items = f"/v1/conversations/{made.json()['id']}/items"
+        for path, statuses in ((items, [200, 429]), ("/v1/conversations", [429])):
+            answers = [await client.http.post(path, json={"items": [BRIEF]}, headers=key) for _ in statuses]
+            assert [answer.status_code for answer in answers] == statuses
+            assert answers[-1].json()["error"]["code"] == "rate_limit_exceeded"
+
+
 def refers(item: Json) -> Json:
     return {"type": "item_reference", "id": item["id"]}
 
@@ -444,11 +469,6 @@ def owner_of(url: str, chat: int) -> UserId:
     return UserId(int(str(owner)))
 
 
-def large(chars: int = 900_000) -> Json:
-    """An item that no model is told."""
-    return {"type": "reasoning", "summary": [], "kept": "a" * chars}
-
-
 async def test_an_input_names_each_item_once_and_only_so_many(http: httpx.AsyncClient) -> None:
     (waits,) = await add(http, await begun(http), large())
     error = await refused(http, [refers(waits), refers(waits), says("Now.")])
@@ -479,7 +499,7 @@ async def test_what_an_input_refers_to_is_bounded_together(http: httpx.AsyncClie
 
 
 async def test_many_items_are_looked_for_at_once(http: httpx.AsyncClient, database_url: str) -> None:
-    conversation = await begun(http, says("One."))
+    conversation = await begun(http, large())
     (waits,) = await listed(http, conversation)
     await created(http, "[[tokens=1]]", conversation=conversation)
     chat = int(conversation.removeprefix("conv_"))

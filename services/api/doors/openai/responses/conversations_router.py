@@ -21,11 +21,12 @@ router = APIRouter(route_class=JsonRoute, prefix="/v1/conversations", tags=["Con
 _NOT_FOUND: Final[dict[int | str, dict[str, Any]]] = {404: {"description": "conversation_not_found"}}
 
 
-@router.post("")
+@router.post("", responses={429: {"description": "too_many_requests"}})
 async def create_conversation(
     principal: CurrentPrincipal, resources: AppResources, body: NewConversation | None = None
 ) -> Json:
     """Make a conversation. Its items wait for its first response."""
+    resources.message_rate.take(principal.user_id)
     body, mine = body or NewConversation(), principal.user_id
     given = read_added(body.items) if body.items else None
     if given is not None:

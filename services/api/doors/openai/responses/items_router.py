@@ -55,9 +55,10 @@ async def list_items(
     return listed(page[:limit], has_more=len(page) > limit)
 
 
-@router.post("", responses=_NOT_FOUND)
+@router.post("", responses=_NOT_FOUND | {429: {"description": "too_many_requests"}})
 async def add_items(conversation_id: str, body: NewItems, principal: CurrentPrincipal, resources: AppResources) -> Json:
     """Add items to a conversation. They wait until its next response takes them as the beginning of its input."""
+    resources.message_rate.take(principal.user_id)
     given = read_added(body.items)
     mine, chat_id = principal.user_id, chat_of(conversation_id)
     async with resources.database.begin() as db:
