@@ -1,11 +1,13 @@
 """What a conversation has beside plain texts: how much of it is kept and told, its items, references to them. Over HTTP."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 from uuid import uuid4
 
 import httpx
+import psycopg
 import pytest
 
 from services.api.doors.openai.responses import item_queries, queries
@@ -508,3 +510,25 @@ async def test_many_items_are_looked_for_at_once(http: httpx.AsyncClient, databa
     async with connected(database_url) as db:
         found = await item_queries.find_items(db, owner, [*named, waits["id"]])
     assert list(found) == [waits["id"]]
+
+
+async def test_a_turn_that_goes_while_a_request_waits_for_it_is_a_conflict(
+    http: httpx.AsyncClient, database_url: str
+) -> None:
+    first = await created(http, [BRIEF, says("One [[tokens=1]]")])
+    named = {"conversation": first["conversation"]["id"], "tools": [WEATHER]}
+    second = await created(http, "[[tokens=2 tool=weather query=Rome]]", **named)
+    (call,) = [item for item in second["output"] if item["type"] == "function_call"]
+    chat = chat_of(first)
+    blocked = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+    async with await psycopg.AsyncConnection.connect(database_url) as other:
+        await other.execute("SELECT id FROM chats WHERE id = %s FOR UPDATE", [chat])  # as the deletion of a turn does
+        posting = asyncio.create_task(http.post("/v1/responses", json=asked([output_of(call["call_id"])], **named)))
+        while execute(database_url, blocked) == [(0,)]:
+            assert not posting.done()
+            await asyncio.sleep(0.01)
+        await other.execute("DELETE FROM generations WHERE id = %s", [second["id"].removeprefix("resp_")])
+        await other.execute("DELETE FROM messages WHERE chat_id = %s AND position > 2", [chat])
+    answered = await posting
+    assert (answered.status_code, answered.json()["error"]["code"]) == (409, "items_changed"), answered.text
+    await created(http, "Three. [[tokens=1]]", **named)

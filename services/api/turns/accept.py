@@ -15,7 +15,7 @@ from services.api.turns.turn import Branch, Edit, Key, NewTurn, Turn
 from services.api.versions.queries import lock_chat
 from shared.database.engine import Database
 from shared.database.tables import Generation
-from shared.errors import CortexAIError, MessageNameTaken, TooBusy
+from shared.errors import CortexAIError, ItemsChanged, MessageNameTaken, TooBusy
 from shared.generations.cancel import cancel
 from shared.generations.turn_order import QueuedGeneration, promote, send
 from shared.ids import ChatId, UserId
@@ -41,7 +41,7 @@ async def accept(
         ContentTooLong: see `limits`.
         ModelNotOffered, ParameterNotSupported: see `limits`.
         ChatNotFound: absent, or another user's.
-        ItemsChanged: the items that the message takes have changed meanwhile.
+        ItemsChanged: the items that the message takes, or the path that it follows, have changed meanwhile.
         GenerationInProgress: the chat is generating, and `on_conflict` is "reject".
         IdempotencyKeyReused: the key was used before, with another message.
         MessageNameTaken: another message of the chat has the client's name for this one.
@@ -88,16 +88,23 @@ async def _find_repeated(database: Database, user_id: UserId, key: Key) -> Turn 
 async def _open(
     database: Database, new: NewTurn, key: Key | None, bounds: Bounds
 ) -> tuple[Turn | None, CortexAIError | None]:
-    """Open the turn, or find out why not. One that takes items opens in the transaction in which they are taken."""
-    if not new.takes:
+    """Open the turn, or find out why not. What it takes and follows is compared in the transaction that opens it."""
+    if not new.takes and new.follows is None:
         async with database.connect() as db:
             turn = await queries.open_turn(db, new, key, bounds)
             return turn, await queries.why_refused(db, new, bounds) if turn is None else None
-    async with database.begin() as db:
-        turn = await queries.open_turn(db, new, key, bounds)
-        if turn is not None:
-            await queries.take_items(db, new.chat_id, new.takes)
-        return turn, await queries.why_refused(db, new, bounds) if turn is None else None
+    try:
+        async with database.begin() as db:
+            turn = await queries.open_turn(db, new, key, bounds)
+            if turn is None:
+                return None, await queries.why_refused(db, new, bounds)
+            if new.takes:
+                await queries.take_items(db, new.chat_id, new.takes)
+            if new.follows is not None:
+                await queries.insist_on_end(db, new.chat_id, turn, new.follows)
+            return turn, None
+    except ItemsChanged as error:
+        return None, error
 
 
 async def _interrupt(

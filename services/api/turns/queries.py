@@ -240,6 +240,19 @@ async def take_items(db: Connection, chat_id: ChatId, numbers: Collection[int]) 
         raise ItemsChanged
 
 
+async def insist_on_end(db: Connection, chat_id: ChatId, turn: Turn, position: int) -> None:
+    """Refuse a turn, which was opened in this transaction, where the path before it does not end at the position; 0 for none.
+
+    Raises:
+        ItemsChanged: turns were added, deleted or replaced a moment ago.
+
+    """
+    before = Message.id.not_in((turn.user_message_id, turn.assistant_message_id))
+    end = select(func.max(Message.position)).where(Message.chat_id == chat_id, ~Message.replaced, before)
+    if ((await db.execute(end)).scalar_one() or 0) != position:
+        raise ItemsChanged
+
+
 async def add_chat(db: Connection, user_id: UserId) -> tuple[ChatId, datetime]:
     """A chat for a message that begins it, and when it was made.
 

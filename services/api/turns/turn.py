@@ -23,7 +23,9 @@ class NewTurn:
     in the chat; None where the client gives it none. `parameters` is what is asked of the model; None for nothing. `response` is
     what a response tells of its request again (`Generation.response`). `sent` is what a request with a key is compared by, where
     that is not what the message says: what it stands for may be another, or gone, when it is repeated. `takes` are the numbers
-    of the items (tables.ConversationItem) that are part of the message from now on, and wait no more.
+    of the items (tables.ConversationItem) that are part of the message from now on, and wait no more. `follows` is the position
+    of the last message of the path that was looked at, 0 for none: the message is refused where the path ends elsewhere; None
+    where that does not matter. No message that interrupts has `takes` or `follows`.
     """
 
     is_hidden: ClassVar[bool] = False
@@ -40,6 +42,7 @@ class NewTurn:
     response: dict[str, Any] | None = None
     sent: dict[str, Any] | None = None
     takes: tuple[int, ...] = ()
+    follows: int | None = None
 
     @property
     def first_status(self) -> GenerationStatus:

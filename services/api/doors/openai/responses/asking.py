@@ -57,6 +57,13 @@ class _Place(NamedTuple):
     earlier: Earlier | None = None
     waiting: Sequence[WaitingItem] = ()
 
+    @property
+    def end(self) -> int | None:
+        """The position of the last message of `earlier`, 0 where that has none; None where `earlier` is None."""
+        if self.earlier is None:
+            return None
+        return self.earlier.path[-1].position if self.earlier.path else 0
+
 
 async def ask(
     database: Database,
@@ -74,7 +81,7 @@ async def ask(
     Raises:
         ParameterNotSupported: the model can't do what is asked for, or a tool is of a kind that is not supported.
         ResponseNotFound, ConversationNotFound, ItemNotFound: what the request refers to is absent, or another user's.
-        ItemsChanged: the items that waited have changed meanwhile.
+        ItemsChanged: the items that waited, or the turns that the model is told, have changed meanwhile.
         CortexAIError: as `turns.accept.accept`, `accept_branch`, `accept_opening` and `accept_completion`.
 
     """
@@ -123,6 +130,7 @@ async def ask(
         response=response,
         sent=sent,
         takes=tuple(one.number for one in place.waiting),
+        follows=place.end,
     )
     return await accept(database, streams, jobs, metrics, limits, turn)
 

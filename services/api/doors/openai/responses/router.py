@@ -79,7 +79,7 @@ def _is_waited_for(request: Request) -> bool:
             "idempotency_key_reused"
         },
         404: {"description": "model_not_offered, response_not_found, conversation_not_found"},
-        409: {"description": "generation_in_progress, approval_not_pending"},
+        409: {"description": "generation_in_progress, approval_not_pending, items_changed"},
         429: {"description": "too_many_generations, too_many_requests, too_many_streams, quota_exceeded"},
         503: {"description": "queue_full, too_busy, completion_timed_out, database_unavailable, streams_unavailable"},
     },
