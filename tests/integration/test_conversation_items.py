@@ -532,3 +532,13 @@ async def test_a_turn_that_goes_while_a_request_waits_for_it_is_a_conflict(
     answered = await posting
     assert (answered.status_code, answered.json()["error"]["code"]) == (409, "items_changed"), answered.text
     await created(http, "Three. [[tokens=1]]", **named)
+
+
+async def test_a_result_is_added_to_what_is_too_long_to_be_looked_at(
+    http: httpx.AsyncClient, database_url: str
+) -> None:
+    response = await created(http, "[[tokens=2 tool=weather query=Rome]]", tools=[WEATHER])
+    (call,) = [item for item in response["output"] if item["type"] == "function_call"]
+    longer = "UPDATE messages SET content = repeat('a', 2000001) WHERE chat_id = %s AND role = 'assistant' RETURNING 1"
+    execute(database_url, longer, chat_of(response))
+    await add(http, response["conversation"]["id"], output_of(call["call_id"]))

@@ -97,6 +97,8 @@ async def _insist_on_calls(db: Connection, chat_id: ChatId, given: GivenInput) -
     waiting = [one.item for one in await item_queries.list_waiting(db, chat_id)]
     added = read_input(waiting, "conversation").messages if waiting else ()
     earlier = await queries.load_path(db, chat_id, None)
+    if earlier.is_too_long:  # no response is told it, which says so
+        return
     insist_on_calls(given, made_calls(earlier.path) | {call.id for message in added for call in message.calls})
 
 
