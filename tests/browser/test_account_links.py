@@ -157,7 +157,9 @@ async def test_a_link_that_is_opened_while_the_page_still_starts_stays(page: Pag
 async def test_a_link_stays_open_when_somebody_signs_in_in_another_tab(page: Page, api_url: str) -> None:
     await page.goto(f"/#/reset?token={'x' * 43}")
     await page.get_by_label("New password").fill(NEW_PASSWORD)
-    await page.evaluate("heard = new Promise((hear) => { new BroadcastChannel('cortexai-session').onmessage = hear; }); null")
+    await page.evaluate(
+        "heard = new Promise((hear) => { new BroadcastChannel('cortexai-session').onmessage = hear; }); null"
+    )
     other = Person(await page.context.new_page(), api_url)
     await other.sign_up()
     await page.evaluate("heard")

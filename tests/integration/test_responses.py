@@ -32,7 +32,7 @@ CLOSING = [
 
 @pytest.fixture(scope="module")
 async def system(new_system: NewSystem) -> AsyncIterator[System]:
-    made = new_system(TOOLS="web_search,current_time,chats_delete", MESSAGES_PER_MINUTE="0")
+    made = new_system(TOOLS="web_search,current_time,chats_delete", USER_MESSAGES_PER_MINUTE="0")
     yield made
     made.end()
 
