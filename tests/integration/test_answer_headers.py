@@ -41,7 +41,9 @@ def routes() -> Iterator[tuple[str, str]]:
                     session_id=1,
                     user_id=1,
                     chat_name="x",
-                    **dict.fromkeys(("generation_id", "operation_id", "response_id", "conversation_id"), "x"),
+                    **dict.fromkeys(
+                        ("generation_id", "operation_id", "response_id", "conversation_id", "item_id"), "x"
+                    ),
                 ),
             )
 

@@ -38,6 +38,7 @@ def secured_routes() -> list[tuple[str, str]]:
                 operation_id=GENERATION,
                 response_id="resp_x",
                 conversation_id="conv_x",
+                item_id="added_1_1",
                 key_id=1,
                 provider="acme",
                 identity_id=1,
