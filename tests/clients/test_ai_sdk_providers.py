@@ -1,6 +1,5 @@
 """The AI SDK's providers for OpenAI's doors: all that each does, in one program each."""
 
-import asyncio
 import json
 import shutil
 from uuid import uuid4
@@ -9,9 +8,10 @@ import pytest
 
 from services.worker.runtime import Worker
 from tests.clients.programs import Program
-from tests.clients.test_openai import PROGRAMS, key, newest_status, poor_key, program
+from tests.clients.test_openai import PROGRAMS, key, poor_key, program
 from tests.doubles import groq_control
 from tests.support.clients import numbered
+from tests.support.ends import newest_end
 from tests.support.queued import answer_queued
 from tests.support.turns import execute
 
@@ -43,7 +43,7 @@ async def test_the_ai_sdks_providers_do_what_they_do_at_openais(
     asking = Program((program.command[0], "ai_sdk.mjs"), program.folder)
     async with answer_queued(worker, database_url):
         told = json.loads("".join(await asking.run(api, key, provider, json.dumps(questions))))
-        await asyncio.wait_for(newest_status(database_url, end), 10)
+        assert await newest_end(api, key, database_url) == end
     counted = "SELECT prompt_tokens, completion_tokens, total_tokens FROM model_calls ORDER BY id LIMIT 1"
     assert told["stream"] == [numbered(30), "stop", list(execute(database_url, counted)[0])]
     assert (told["tools"], told["parse"]) == (["Clear in Rome.", 2], form)

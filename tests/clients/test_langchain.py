@@ -1,6 +1,5 @@
 """LangChain's package for OpenAI, the newest and one of a year before, at both doors: all that it does, in one program each."""
 
-import asyncio
 import json
 import shutil
 from uuid import uuid4
@@ -10,9 +9,10 @@ import pytest
 from services.worker.runtime import Worker
 from tests.clients.conftest import DOCUMENTED
 from tests.clients.programs import Program
-from tests.clients.test_openai import PROGRAMS, key, newest_status, poor_key, program
+from tests.clients.test_openai import PROGRAMS, key, poor_key, program
 from tests.doubles import groq_control
 from tests.support.clients import numbered
+from tests.support.ends import newest_end
 from tests.support.queued import answer_queued
 from tests.support.turns import execute
 
@@ -51,7 +51,7 @@ async def test_langchain_does_at_both_doors_what_it_does_at_openais(
     asking = Program((program.command[0], "over_langchain.py"), program.folder)
     async with answer_queued(worker, database_url):
         told = json.loads("".join(await asking.run(api, key, door, json.dumps(questions))))
-        await asyncio.wait_for(newest_status(database_url, end), 10)
+        assert await newest_end(api, key, database_url) == end
     counted = "SELECT prompt_tokens, completion_tokens, total_tokens FROM model_calls ORDER BY id LIMIT 1"
     assert told["usage"] == list(execute(database_url, counted)[0])
     assert "".join(told["stream"]) == numbered(20)

@@ -3,7 +3,6 @@
 LibreChat itself is in no registry, and needs MongoDB. What it calls besides the engine is `GET /v1/models`.
 """
 
-import asyncio
 import json
 import shutil
 from collections.abc import Awaitable, Callable
@@ -19,9 +18,9 @@ from tests.clients.programs import Program
 from tests.clients.test_openai import key
 from tests.doubles import groq_control
 from tests.support.clients import numbered
+from tests.support.ends import newest_end
 from tests.support.queued import answer_queued
 from tests.support.tools import install_packages, made_once, tool
-from tests.support.turns import execute
 
 __all__ = ["key"]
 
@@ -89,9 +88,7 @@ async def test_librechat_is_told_why_there_is_no_answer(do: Do) -> None:
     assert refused == [[401, "invalid_api_key"], [404, "model_not_found"], [None, "context_length_exceeded"]]
 
 
-async def test_what_librechat_stops_ends_as_cancelled(do: Do, database_url: str) -> None:
+async def test_what_librechat_stops_ends_as_cancelled(do: Do, api: str, key: str, database_url: str) -> None:
     (said,) = await do(("stop", "Hello [[tokens=100000 rate=50]]"))
     assert said[0]["text"].startswith("t1 ")
-    async with asyncio.timeout(10):
-        while execute(database_url, "SELECT status FROM generations") != [("cancelled",)]:  # noqa: ASYNC110 - no event
-            await asyncio.sleep(0.05)
+    assert await newest_end(api, key, database_url) == "cancelled"

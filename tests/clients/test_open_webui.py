@@ -4,7 +4,6 @@ Its whole package is too large for a test. The bodies and headers below were rec
 open_webui/main.py, utils/middleware.py and routers/tasks.py give to it.
 """
 
-import asyncio
 import json
 from collections.abc import AsyncIterator
 from typing import Any, Final
@@ -17,6 +16,7 @@ from services.worker.runtime import Worker
 from tests.clients.test_openai import key
 from tests.doubles import groq_control
 from tests.support.clients import NO_TLS, numbered
+from tests.support.ends import newest_end
 from tests.support.queued import answer_queued
 from tests.support.turns import execute
 
@@ -141,13 +141,11 @@ async def test_routes_that_are_not_here_answer_in_openais_form(http: httpx.Async
     assert set(refused.json()["error"]) == {"message", "type", "param", "code"}
 
 
-async def test_who_stops_the_answer_cancels_it(http: httpx.AsyncClient, database_url: str) -> None:
+async def test_who_stops_the_answer_cancels_it(http: httpx.AsyncClient, api: str, key: str, database_url: str) -> None:
     messages = [{"role": "user", "content": "Hello [[tokens=100000 rate=50]]"}]
     body = {"stream": True, "model": "double", "messages": messages}
     async with http.stream("POST", COMPLETIONS, json=body) as response:
         async for line in response.aiter_lines():
             if "t1 " in line:
                 break
-    async with asyncio.timeout(10):
-        while execute(database_url, "SELECT status FROM generations") != [("cancelled",)]:  # noqa: ASYNC110 - no event
-            await asyncio.sleep(0.05)
+    assert await newest_end(api, key, database_url) == "cancelled"

@@ -1,6 +1,5 @@
 """OpenAI's clients as their registries have them, the newest and those of a year before: each does all that this API takes."""
 
-import asyncio
 import json
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -16,6 +15,7 @@ from tests.clients.conftest import DOCUMENTED, HERE
 from tests.clients.programs import Program
 from tests.doubles import groq_control
 from tests.support.clients import NO_TLS, Client, numbered
+from tests.support.ends import newest_end
 from tests.support.queued import answer_queued
 from tests.support.tools import install_packages, made_once, run_tool, tool
 from tests.support.turns import execute
@@ -69,13 +69,6 @@ async def poor_key(api: str, database_url: str) -> str:
         execute(database_url, "UPDATE users SET daily_tokens = 0 WHERE id = %s", me)
         made = await http.post("/api/auth/keys", json={"name": "poor", "scopes": ["read", "chat"]})
         return str(made.json()["key"])
-
-
-async def newest_status(database_url: str, status: str) -> None:
-    """Wait until the newest generation has this status."""
-    newest = "SELECT status FROM generations ORDER BY id DESC LIMIT 1"
-    while execute(database_url, newest) != [(status,)]:  # noqa: ASYNC110 - no event
-        await asyncio.sleep(0.05)
 
 
 @pytest.fixture
@@ -143,8 +136,8 @@ async def test_errors_are_those_of_the_package(do: Do, poor_key: str) -> None:
     ]
 
 
-async def test_who_leaves_stops_the_answer_unless_it_has_a_key(do: Do, database_url: str) -> None:
+async def test_who_leaves_stops_the_answer_unless_it_has_a_key(do: Do, api: str, key: str, database_url: str) -> None:
     assert (await do("leave", "Hello [[tokens=100000 rate=50]]")).startswith("t1 ")
-    await asyncio.wait_for(newest_status(database_url, "cancelled"), 10)
+    assert await newest_end(api, key, database_url) == "cancelled"
     assert (await do("leave with a key", "Hello [[tokens=30 rate=60]]")).startswith("t1 ")
-    await asyncio.wait_for(newest_status(database_url, "completed"), 10)
+    assert await newest_end(api, key, database_url) == "completed"

@@ -1,6 +1,5 @@
 """OpenAI's clients at `/v1/responses`, the newest and those of a year before: streams, resumptions, tools, conversations."""
 
-import asyncio
 import json
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -12,9 +11,10 @@ import pytest
 from services.worker.runtime import Worker
 from tests.clients.conftest import DOCUMENTED
 from tests.clients.programs import Program
-from tests.clients.test_openai import PROGRAMS, key, newest_status, poor_key, program
+from tests.clients.test_openai import PROGRAMS, key, poor_key, program
 from tests.doubles import groq_control
 from tests.support.clients import numbered
+from tests.support.ends import newest_end
 from tests.support.queued import answer_queued
 from tests.support.turns import execute
 
@@ -118,8 +118,10 @@ async def test_errors_are_those_of_the_package(do: Do, poor_key: str) -> None:
     ]
 
 
-async def test_who_leaves_stops_a_response_only_where_it_is_not_stored(do: Do, database_url: str) -> None:
+async def test_who_leaves_stops_a_response_only_where_it_is_not_stored(
+    do: Do, api: str, key: str, database_url: str
+) -> None:
     assert (await do("leave_unstored", "Hello [[tokens=100000 rate=50]]")).startswith("t")
-    await asyncio.wait_for(newest_status(database_url, "cancelled"), 10)
+    assert await newest_end(api, key, database_url) == "cancelled"
     assert (await do("leave", "Hello [[tokens=30 rate=60]]")).startswith("t")
-    await asyncio.wait_for(newest_status(database_url, "completed"), 10)
+    assert await newest_end(api, key, database_url) == "completed"

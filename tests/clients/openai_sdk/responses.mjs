@@ -54,11 +54,9 @@ const things = {
   tools: () =>
     askWithTools(client, model, question, { weather: ({ city }) => ({ city, sky: "clear" }) }, [description]),
   background: async () => {
-    let response = await client.responses.create({ model, input: question, background: true });
-    while (["queued", "in_progress"].includes(response.status)) {
-      await new Promise((resolve) => setTimeout(resolve, 100));
-      response = await client.responses.retrieve(response.id);
-    }
+    const { id } = await client.responses.create({ model, input: question, background: true });
+    for await (const _ of await client.responses.retrieve(id, { stream: true }));
+    const response = await client.responses.retrieve(id);
     return [response.status, response.output_text];
   },
   cancel: async () => {

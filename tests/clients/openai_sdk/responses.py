@@ -2,7 +2,6 @@
 
 import json
 import sys
-import time
 from itertools import islice
 from typing import Any
 
@@ -68,9 +67,9 @@ def tools(client: OpenAI, question: str) -> Any:  # noqa: ANN401
 def background(client: OpenAI, question: str) -> Any:  # noqa: ANN401
     """An answer that is asked for and looked at later."""
     response = client.responses.create(model=MODEL, input=question, background=True)
-    while response.status in {"queued", "in_progress"}:
-        time.sleep(0.1)
-        response = client.responses.retrieve(response.id)
+    for _ in client.responses.retrieve(response.id, stream=True):
+        pass  # until it is over
+    response = client.responses.retrieve(response.id)
     return [response.status, response.output_text]
 
 
