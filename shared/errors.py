@@ -593,9 +593,13 @@ class TicketMismatch(Forbidden):
 
 
 class NotFound(CortexAIError):
-    """There is no such thing."""
+    """There is no such thing. `field` is the part of the request's body that names the thing."""
 
     code = "not_found"
+
+    def __init__(self, message: str | None = None, *, field: str | None = None) -> None:
+        super().__init__(message)
+        self.field = field
 
 
 class ChatNotFound(NotFound):
@@ -638,10 +642,6 @@ class ItemNotFound(NotFound):
     """There is no such item."""
 
     code = "item_not_found"
-
-    def __init__(self, field: str | None = None) -> None:
-        super().__init__(f"{field}: names no item" if field else None)
-        self.field = field
 
 
 class SessionNotFound(NotFound):

@@ -48,8 +48,8 @@ class Proposal:
     """What is proposed. `digest` is that of what the preview shows.
 
     `chat_id`, `generation_id` and `call_id` name the tool call that proposes; None where a person does. A hidden chat is not
-    noted with the operation. `undo_of` is the
-    operation that this one undoes. `writer_url` is where the preview was made, encrypted, as in the data source's row.
+    noted with the operation. `undo_of` is the operation that this one undoes. `writer_url` is where the preview was made,
+    encrypted, as in the data source's row.
     """
 
     kind: str

@@ -85,6 +85,17 @@ async def test_a_response_tells_the_temperature_that_the_model_was_asked_with(
     assert response["temperature"] == request["body"]["temperature"] == told
 
 
+@pytest.mark.parametrize(
+    ("parameter", "named"),
+    [("previous_response_id", "resp_" + "0" * 32), ("previous_response_id", "x"), ("conversation", "conv_1")],
+)
+async def test_what_a_request_refers_to_and_is_not_there_is_named(
+    http: httpx.AsyncClient, parameter: str, named: str
+) -> None:
+    refused = await http.post("/v1/responses", json=asked(**{parameter: named}))
+    assert (refused.status_code, refused.json()["error"]["param"]) == (404, parameter)
+
+
 async def test_a_response_comes_whole(http: httpx.AsyncClient) -> None:
     response = await created(http, metadata={"a": "b"}, instructions="Be brief.", temperature=0.5)
     assert response["status"] == "completed"

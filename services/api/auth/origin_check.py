@@ -41,8 +41,8 @@ def refuse_other_origins(request: HTTPConnection, listed: Collection[str]) -> No
 
     For what a browser opens by GET, without an Origin. `same-site` is no better than `cross-site`: who can show a page under a
     sibling domain, or on another port of localhost, is not who runs this one. A listed page is known by its Referer, which no
-    page can give another origin. An address that was typed, a bookmark, and what is no browser come from no
-    page. Source: Fetch Metadata Request Headers (W3C), `Sec-Fetch-Site`.
+    page can give another origin. An address that was typed, a bookmark, and what is no browser come from no page.
+    Source: Fetch Metadata Request Headers (W3C), `Sec-Fetch-Site`.
 
     Raises:
         LoginFromElsewhere: it was.

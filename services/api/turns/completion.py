@@ -1,16 +1,14 @@
 """Accepting a request that brings its whole context along: it becomes a turn in a hidden chat of its own."""
 
-from sqlalchemy.exc import IntegrityError
-
 from services.api.limits import Limits
 from services.api.turns import queries
-from services.api.turns.accept import TRIES
-from services.api.turns.idempotency import find_repeated, hashed_key
+from services.api.turns.idempotency import hashed_key
 from services.api.turns.limits import check_message, check_parameters
+from services.api.turns.new_chats import open_once
 from services.api.turns.queries import Bounds
 from services.api.turns.turn import Completion, Key, OpenedCompletion, Turn
 from shared.database.engine import Connection, Database
-from shared.errors import CortexAIError, TooBusy
+from shared.errors import TooBusy
 from shared.jobs.sender import JobSender
 
 
@@ -28,26 +26,12 @@ async def accept_completion(database: Database, jobs: JobSender, limits: Limits,
     """
     check_message("", new.model, limits)
     check_parameters(new.parameters, new.model, limits)
-    key = hashed_key(new)
     bounds = Bounds(limits.live_generations, limits.queue_depth, limits.daily_tokens)
-    for _ in range(TRIES):
-        if key is not None and (repeated := await _find_repeated(database, new, key)):
-            return repeated
-        try:
-            async with database.begin() as db:
-                turn = await _open(db, new, key, bounds)
-        except IntegrityError as error:
-            if queries.violated(error) not in queries.ACCEPTED_AT_ONCE:
-                raise
-        except CortexAIError:
-            # What is in the way may be the same request, which was accepted a moment ago.
-            if key is not None and (repeated := await _find_repeated(database, new, key)):
-                return repeated
-            raise
-        else:
-            jobs.generate(turn.generation_id)
-            return turn
-    raise TooBusy
+    key = hashed_key(new)
+    turn = await open_once(database, new.user_id, key, lambda db: _open(db, new, key, bounds))
+    if not turn.is_repeated:
+        jobs.generate(turn.generation_id)
+    return turn
 
 
 async def _open(db: Connection, new: Completion, key: Key | None, bounds: Bounds) -> Turn:
@@ -58,8 +42,3 @@ async def _open(db: Connection, new: Completion, key: Key | None, bounds: Bounds
     if turn is None:
         raise await queries.why_refused(db, opened, bounds) or TooBusy()
     return turn
-
-
-async def _find_repeated(database: Database, new: Completion, key: Key) -> Turn | None:
-    async with database.connect() as db:
-        return await find_repeated(db, new.user_id, key)

@@ -3,17 +3,16 @@
 from datetime import datetime
 from typing import NamedTuple
 
-from sqlalchemy.exc import IntegrityError
-
 from services.api.limits import Limits
 from services.api.turns import queries
-from services.api.turns.accept import TRIES, tell_accepted
-from services.api.turns.idempotency import find_repeated, hashed_key
+from services.api.turns.accept import tell_accepted
+from services.api.turns.idempotency import hashed_key
 from services.api.turns.limits import check_message, check_parameters
+from services.api.turns.new_chats import open_once
 from services.api.turns.queries import Bounds
 from services.api.turns.turn import Key, NewTurn, Opening, Turn
 from shared.database.engine import Connection, Database
-from shared.errors import CortexAIError, TooBusy
+from shared.errors import TooBusy
 from shared.jobs.sender import JobSender
 from shared.protocol.feed_events import chat_created
 from shared.streams.feed.publisher import FeedPublisher
@@ -42,29 +41,15 @@ async def accept_opening(
     check_message(new.content, new.model, limits)
     if new.parameters is not None:
         check_parameters(new.parameters, new.model, limits)
-    key = hashed_key(new)
     bounds = Bounds(limits.live_generations, limits.queue_depth, limits.daily_tokens)
-    for _ in range(TRIES):
-        if key is not None and (repeated := await _find_repeated(database, new, key)):
-            return repeated
-        try:
-            async with database.begin() as db:
-                opened = await _open(db, new, key, bounds)
-        except IntegrityError as error:
-            if queries.violated(error) not in queries.ACCEPTED_AT_ONCE:
-                raise
-        except CortexAIError:
-            # What is in the way may be the same request, which was accepted a moment ago.
-            if key is not None and (repeated := await _find_repeated(database, new, key)):
-                return repeated
-            raise
-        else:
-            created = chat_created(opened.new.chat_id, None, opened.made_at, temporary=False)
-            feed.tell(new.user_id, created)
-            tell_accepted(feed, opened.new, opened.turn)
-            jobs.generate(opened.turn.generation_id)
-            return opened.turn
-    raise TooBusy
+    key = hashed_key(new)
+    opened = await open_once(database, new.user_id, key, lambda db: _open(db, new, key, bounds))
+    if isinstance(opened, Turn):
+        return opened
+    feed.tell(new.user_id, chat_created(opened.new.chat_id, None, opened.made_at, temporary=False))
+    tell_accepted(feed, opened.new, opened.turn)
+    jobs.generate(opened.turn.generation_id)
+    return opened.turn
 
 
 async def _open(db: Connection, new: Opening, key: Key | None, bounds: Bounds) -> _Opened:
@@ -75,8 +60,3 @@ async def _open(db: Connection, new: Opening, key: Key | None, bounds: Bounds) -
     if turn is None:
         raise await queries.why_refused(db, opened, bounds) or TooBusy()
     return _Opened(made_at, opened, turn)
-
-
-async def _find_repeated(database: Database, new: Opening, key: Key) -> Turn | None:
-    async with database.connect() as db:
-        return await find_repeated(db, new.user_id, key)

@@ -31,3 +31,14 @@ def naming(at: str, names: Mapping[str, str] = MappingProxyType({})) -> Iterator
         if found["type"] in _OTHER:
             raise ParameterNotSupported(field, why) from None
         raise InvalidInput(f"{field}: {why}", field=field) from None
+
+
+@contextmanager
+def refusing() -> Iterator[None]:
+    """Refuse what is out of the bounds of the parameters' types, by its place in them. Raises InvalidInput."""
+    try:
+        yield
+    except ValidationError as error:
+        found = error.errors()[0]
+        field = ".".join(str(part) for part in found["loc"])
+        raise InvalidInput(f"{field}: {found['msg'].removeprefix('Value error, ')}", field=field) from error
