@@ -51,6 +51,12 @@ def test_its_lines_are_short_but_for_tables(page: Path) -> None:
     assert [line for line in lines if len(line) > MAX_LINE and not line.lstrip().startswith("|")] == []
 
 
+def test_its_tables_are_tables(page: Path) -> None:
+    """A row whose lines were wrapped is text, with bars in it."""
+    text = [line for line in prose(page).splitlines() if not line.lstrip().startswith("|")]
+    assert [line for line in text if re.search(r"\|-+\||\| \|", CODE.sub("", line))] == []
+
+
 def test_the_files_that_it_names_exist(page: Path) -> None:
     named = [code for code in CODE.findall(prose(page)) if code.startswith(TOP) and not re.search(r"[<*… ]", code)]
     assert [name for name in named if not (ROOT / name).exists()] == []
