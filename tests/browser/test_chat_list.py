@@ -54,6 +54,19 @@ async def test_several_chats_are_gone_between(person: Person) -> None:
     await expect(person.chats.locator("[aria-current=page]")).to_have_count(1)
 
 
+async def test_what_is_typed_right_after_new_chat_is_said_there(person: Person) -> None:
+    await person.ask("One [[tokens=3]]")
+    await person.page.evaluate("""() => {
+        [...document.querySelectorAll("button")].find((one) => one.textContent === "New chat").click();
+        const input = document.querySelector("#composer-input");
+        input.value = "Two [[tokens=4]]";
+        input.dispatchEvent(new KeyboardEvent("keydown", {key: "Enter", bubbles: true}));
+    }""")
+    await expect(person.chats).to_have_count(2)
+    await expect(person.questions).to_have_text(["You saidTwo [[tokens=4]]"])
+    await expect(person.answers.locator(".markdown")).to_have_text(["t1 t2 t3 t4"])
+
+
 async def test_a_temporary_chat_stands_apart(person: Person) -> None:
     await person.page.get_by_label("Temporary chat").check()
     await person.ask("Secret [[tokens=3]]")

@@ -105,7 +105,7 @@ async def test_what_could_not_be_read_is_read_again(person: Person) -> None:
 @pytest.mark.parametrize(
     ("place", "path", "shown"),
     [
-        ("memory", "**/api/memory", "Share between my chats"),
+        ("memory", "**/api/memory", "Nothing yet."),
         ("usage", "**/api/usage?*", "The last 30 days"),
         ("trash", "**/api/trash?*", "The trash is empty."),
         ("databases", "**/api/data-sources", "Try a sandbox"),

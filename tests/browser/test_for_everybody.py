@@ -1,10 +1,11 @@
 """With a keyboard, with a screen reader, on a phone, in the dark."""
 
+import asyncio
 from importlib import resources
 from typing import Any, Literal
 
 import pytest
-from playwright.async_api import Page, expect
+from playwright.async_api import Page, Route, expect
 
 from tests.doubles import groq_control
 from tests.support.page import Person
@@ -100,6 +101,24 @@ async def test_everything_is_reached_with_the_keyboard(person: Person) -> None:
     assert [name for name in names if name.startswith("Delete “")]
     await page.keyboard.press("Enter")
     await expect(person.composer).to_be_focused()
+
+
+async def test_the_focus_stays_at_an_answer_that_is_known_better_a_moment_later(person: Person) -> None:
+    held = asyncio.Event()
+
+    async def hold(route: Route) -> None:
+        await held.wait()
+        await route.continue_()
+
+    async with person.page.expect_request("**/messages?after=*"):  # the versions of the answer that has ended
+        await person.page.route("**/messages?after=*", hold)
+        answer = await person.ask("Hello [[tokens=3]]")
+    again = person.button("Answer again", within=answer)
+    await again.focus()
+    async with person.page.expect_response("**/messages?after=*"):
+        held.set()
+    await person.page.evaluate("new Promise(requestAnimationFrame)")
+    await expect(again).to_be_focused()
 
 
 async def test_a_finished_answer_is_told_to_a_screen_reader_once_it_is_whole(person: Person, groq_url: str) -> None:

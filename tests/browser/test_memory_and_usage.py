@@ -1,8 +1,11 @@
 """What is remembered, and what was used, on pages of their own."""
 
-from playwright.async_api import expect
+import asyncio
+from collections.abc import Awaitable
 
-from tests.support.page import Person
+from playwright.async_api import Page, Route, expect
+
+from tests.support.page import Person, pass_event
 
 
 async def test_what_chats_share_is_switched_on_added_corrected_pinned_and_forgotten(person: Person) -> None:
@@ -27,6 +30,56 @@ async def test_what_chats_share_is_switched_on_added_corrected_pinned_and_forgot
     await page.get_by_role("dialog").get_by_role("button", name="Forget").click()
     await expect(fact).to_have_count(0)
     await expect(page.get_by_text("Nothing yet.")).to_be_visible()
+
+
+async def test_the_focus_stays_while_what_is_remembered_is_shown_anew(person: Person) -> None:
+    page = person.page
+    await page.get_by_role("link", name="Memory", exact=True).click()
+    sharing = page.get_by_role("switch", name="Share between my chats")
+    await _change(page, sharing.press("Space"))
+    await expect(sharing).to_be_checked()
+    await expect(sharing).to_be_focused()
+    for text in ("I am a sailor.", "I am a diver."):
+        await page.get_by_label("Something to remember").fill(text)
+        await _change(page, person.button("Add").press("Enter"))
+        await expect(page.get_by_role("listitem").filter(has_text=text)).to_be_visible()
+        await expect(person.button("Add")).to_be_focused()
+    fact = page.get_by_role("listitem").filter(has_text="I am a sailor.")
+    await _change(page, person.button("Pin “I am a sailor.”").press("Enter"))
+    await expect(person.button("Unpin “I am a sailor.”")).to_be_focused()
+    await fact.get_by_role("button", name="Forget").press("Enter")
+    await _change(page, page.get_by_role("dialog").get_by_role("button", name="Forget").press("Enter"))
+    await expect(fact).to_have_count(0)
+    await expect(page.get_by_role("heading", name="What is remembered")).to_be_focused()
+
+
+async def test_of_two_answers_about_the_memory_the_newer_one_stays(person: Person) -> None:
+    page = person.page
+    await page.get_by_role("link", name="Memory", exact=True).click()
+    await expect(page.get_by_text("Nothing yet.")).to_be_visible()
+    held = asyncio.Event()
+
+    async def hold(route: Route) -> None:
+        response = await route.fetch()
+        await held.wait()
+        await route.fulfill(response=response)
+
+    await page.route("**/api/memory", hold, times=1)
+    async with page.expect_request("**/api/memory"):
+        await pass_event(page, {"type": "memory.changed"})
+    await page.get_by_label("Something to remember").fill("I am a sailor.")
+    await person.button("Add").click()
+    async with page.expect_response(lambda response: response.request.method == "PATCH"):
+        held.set()
+    await expect(page.get_by_text("you wrote it")).to_be_visible()
+    await page.evaluate("new Promise(requestAnimationFrame)")
+    await expect(page.get_by_text("you wrote it")).to_be_visible()
+
+
+async def _change(page: Page, action: Awaitable[None]) -> None:
+    """Do what changes the memory, and wait until the page has the answer."""
+    async with page.expect_response(lambda response: response.request.method == "PATCH"):
+        await action
 
 
 async def test_the_memory_of_a_chat_is_seen_and_corrected(person: Person) -> None:

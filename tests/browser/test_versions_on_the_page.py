@@ -42,6 +42,22 @@ async def test_a_message_is_edited_and_the_chat_goes_on_from_there(person: Perso
     await expect(person.answers.nth(1).locator(".markdown")).to_have_text("t1 t2 t3 t4")
 
 
+async def test_who_uses_a_keyboard_stays_at_the_versions_that_they_step_through(person: Person, groq_url: str) -> None:
+    for number in (1, 2, 3):
+        await groq_control.script(groq_url, reply=f"Reply number {number}", marker="step", purpose="answer")
+    answer = await person.ask("step")
+    for number in (2, 3):
+        await person.button("Answer again", within=answer).press("Enter")
+        await expect(answer.get_by_label(f"Version {number} of {number}")).to_be_visible()
+        await expect(person.composer).to_be_focused()
+    await person.button("Version before", within=answer).press("Enter")
+    await expect(answer.locator(".markdown")).to_have_text("Reply number 2")
+    await expect(person.button("Version before", within=answer)).to_be_focused()
+    await person.page.keyboard.press("Enter")
+    await expect(answer.locator(".markdown")).to_have_text("Reply number 1")
+    await expect(person.button("Next version", within=answer)).to_be_focused()
+
+
 async def test_an_edit_that_was_not_meant_is_taken_back_with_escape(person: Person) -> None:
     await person.ask("First [[tokens=3]]")
     question = person.questions.first

@@ -83,9 +83,8 @@ class Person:
 
     async def ask(self, text: str) -> Locator:
         """Send a message, and wait until its answer is over. Returns the answer."""
-        before = await self.answers.count()
-        await self.say(text)
-        answer = self.answers.nth(before)
+        await self.say(text)  # the page shows the message and an empty answer at once
+        answer = self.answers.nth(await self.answers.count() - 1)
         await expect(self.button("Copy message", within=answer)).to_be_visible(timeout=20_000)
         return answer
 

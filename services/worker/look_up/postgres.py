@@ -19,7 +19,8 @@ from shared.memory.masking import Mask
 BEFORE_SHARE: Final = 0.3
 """What a term counts that only the message before the question has."""
 MAX_ASKED: Final = 24
-"""So many terms of a question are looked for: those with digits or marks first, then the longest."""
+"""So many terms of a question are looked for: whole words before pieces and stems, those with digits or marks first, then the
+longest. The pieces of one long id would else leave no room for words."""
 MAX_ASKED_BEFORE: Final = 12
 QUESTION_CHARS: Final = 2_000
 """Of a longer question, the beginning and the end of so many characters are read: there people say what they want."""
@@ -163,7 +164,7 @@ def _foremost(question: str, most: int) -> dict[str, float]:
     if len(question) > 2 * QUESTION_CHARS:
         question = f"{question[:QUESTION_CHARS]} {question[-QUESTION_CHARS:]}"
     terms = distinct_terms(question)
-    ranked = sorted(terms, key=lambda term: (term.isalpha(), -terms[term], -len(term)))
+    ranked = sorted(terms, key=lambda term: (-terms[term], term.isalpha(), -len(term)))
     return {term: terms[term] for term in ranked[:most]}
 
 

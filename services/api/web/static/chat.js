@@ -29,7 +29,8 @@ export class Chat {
   /**
    * `id` is null for a chat that its first message makes, with `make()`. `list` gets the messages' elements. What is said
    * is sent also after the chat was closed, until `left` is aborted. Listeners: `made(chat)`, `read(chat)`, `changed()`
-   * after any change of the messages, `titled(title)`, `gone()` when the chat does not exist, `failed(words)`.
+   * after any change of the messages, `titled(title)`, `gone()` when the chat does not exist, `failed(words)`,
+   * `unfocused()` when what had the focus is gone.
    */
   constructor(id, list, { make, left, listeners }) {
     this.id = id;
@@ -189,6 +190,8 @@ export class Chat {
       shown.unshift(before ?? this.#viewOf(message));
     }
     this.#views = [...kept, ...shown];
+    const focused = document.activeElement;
+    const left = [...known.values()].find((view) => view.element.contains(focused) && !shown.includes(view));
     for (const view of known.values()) {
       if (!shown.includes(view)) view.close();
     }
@@ -200,6 +203,13 @@ export class Chat {
     }
     this.#followLive();
     this.#listeners.changed();
+    if (left) this.#passFocus(left, focused.ariaLabel);
+  }
+
+  /** Another version stands where a message with the focus was: who uses a keyboard goes on from there. */
+  #passFocus(left, name) {
+    const successor = this.#views.find((view) => view.message.versions?.includes(left.message.id));
+    if (!successor?.takeFocus(name)) this.#listeners.unfocused();
   }
 
   /** Follows the answer that is being written. Those behind it have no connection until their turn comes. */

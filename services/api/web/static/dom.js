@@ -45,3 +45,13 @@ export function button(words, onclick, { kind = "plain", symbol = null, ...attri
 export function setIcon(buttonElement, name) {
   buttonElement.querySelector("use").setAttribute("href", `${SPRITE}#${name}`);
 }
+
+/** Makes `items` the children of `list`. An item that stays in its place keeps its focus and its selection. */
+export function placeChildren(list, items) {
+  for (const child of [...list.children]) if (!items.includes(child)) child.remove();
+  let next = null;
+  for (const item of items.toReversed()) {
+    if (item.parentNode !== list || item.nextSibling !== next) list.insertBefore(item, next);
+    next = item;
+  }
+}

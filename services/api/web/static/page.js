@@ -112,9 +112,10 @@ export class Page {
     return location.hash || "#/";
   }
 
+  /** Opens a place at once: a `hashchange` would come later, and what is typed meanwhile would be said in the chat before. */
   #go(hash) {
-    if (this.#place === hash) void this.#open();
-    else location.hash = hash;
+    if (this.#place !== hash) history.pushState(null, "", hash);
+    void this.#open();
   }
 
   /** Opens what the address names. */
@@ -180,13 +181,10 @@ export class Page {
       case "messages.changed":
         if (this.thread.chatId === event.chat_id) void this.thread.refresh(event.position);
         break;
-      case "memory.changed":
-        void this.#panel?.refresh?.();
-        break;
       case "account.deleted":
         this.#listeners.changed(null);
         break;
-      default: // generations tell of themselves in their own streams, and the views of databases have been told
+      default: // generations tell of themselves in their own streams, and other views have been told
     }
   }
 

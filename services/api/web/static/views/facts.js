@@ -1,19 +1,61 @@
 // Facts of a memory, each with what can be done with it: correct, pin, forget.
 
 import { confirm, askText } from "../dialogs.js";
-import { button, el, icon, iconButton } from "../dom.js";
+import { button, el, icon, iconButton, placeChildren } from "../dom.js";
 import { day, factKindWords, sourceWords } from "../words.js";
 
 /** What the API allows. */
 const FACT_CHARS = 200;
 
 /**
- * The list of facts. `edit(change)` sends one edit, as PATCH of the memory takes it. `where(fact)` says where a fact
- * comes from: an element, or null.
+ * A list of facts below a heading. `edit(change)` sends one edit, as PATCH of the memory takes it. `where(fact)` says where a
+ * fact comes from: an element or a text, or null or false.
  */
-export function factList(facts, { edit, where }) {
-  if (facts.length === 0) return el("p", { class: "hint" }, "Nothing yet.");
-  return el("ul", { class: "facts" }, ...facts.map((fact) => factItem(fact, edit, where)));
+export class FactList {
+  #head;
+  #list = el("ul", { class: "facts" });
+  #none = el("p", { class: "hint", hidden: true }, "Nothing yet.");
+  /** By the id of the fact: what is shown of it, as text, and its element. */
+  #shown = new Map();
+  #edit;
+  #where;
+
+  constructor(title, { edit, where }) {
+    this.#head = el("h2", { tabindex: "-1" }, title);
+    this.#edit = edit;
+    this.#where = where;
+  }
+
+  /** The heading first. */
+  get elements() {
+    return [this.#head, this.#none, this.#list];
+  }
+
+  /** Shows these facts. A fact that has not changed keeps its element. The focus stays at the same button, or near it. */
+  show(facts) {
+    const focused = this.#list.contains(document.activeElement) ? document.activeElement : null;
+    const before = this.#shown;
+    this.#shown = new Map(facts.map((fact) => [fact.id, this.#itemOf(fact, before.get(fact.id))]));
+    const next = focused && this.#successorOf(focused, before);
+    placeChildren(this.#list, [...this.#shown.values()].map(({ element }) => element));
+    this.#none.hidden = facts.length > 0;
+    if (focused && !this.#list.contains(document.activeElement)) (next ?? this.#head).focus();
+  }
+
+  #itemOf(fact, before) {
+    const text = JSON.stringify(fact);
+    return before?.text === text ? before : { text, element: factItem(fact, this.#edit, this.#where) };
+  }
+
+  /** The button that takes the place of a button of an item that is shown anew; undefined where there is none. */
+  #successorOf(focused, before) {
+    for (const [id, { element }] of before) {
+      if (!element.contains(focused)) continue;
+      const at = [...element.querySelectorAll("a, button")].indexOf(focused);
+      return this.#shown.get(id)?.element.querySelectorAll("a, button")[at];
+    }
+    return undefined;
+  }
 }
 
 function factItem(fact, edit, where) {
@@ -64,9 +106,9 @@ export function factForm(kinds, edit) {
   );
 }
 
-/** A button that deletes after a question. */
+/** A button that deletes after a question. Hidden, until there is something to delete. */
 export function deleteButton(words, question, action) {
   return button(words, async () => {
     if (await confirm({ title: words, text: question, yes: "Delete" })) await action();
-  }, { kind: "danger-quiet", symbol: "trash" });
+  }, { kind: "danger-quiet", symbol: "trash", hidden: true });
 }

@@ -2,7 +2,7 @@
 
 import { untilItWorks } from "../again.js";
 import { Refused, Unreachable, nextPage, readJson, send } from "../api.js";
-import { button, el } from "../dom.js";
+import { button, el, placeChildren } from "../dom.js";
 import { toast } from "../toast.js";
 import { exceptionWords } from "../words.js";
 
@@ -90,7 +90,7 @@ export class PagedList {
     try {
       const rows = await this.#panel.read(() => this.#read(path, shown, signal), undefined, signal);
       if (!rows) return;
-      place(this.#list, rows.map(this.#itemOf).filter(Boolean));
+      placeChildren(this.#list, rows.map(this.#itemOf).filter(Boolean));
       this.changed();
     } catch (error) {
       if (!signal.aborted) throw error;
@@ -131,15 +131,5 @@ export class PagedList {
     signal.throwIfAborted();
     this.#next = next;
     return rows;
-  }
-}
-
-/** Makes `items` the children of `list`. An item that stays in its place keeps its focus and its selection. */
-function place(list, items) {
-  for (const child of [...list.children]) if (!items.includes(child)) child.remove();
-  let next = null;
-  for (const item of items.toReversed()) {
-    if (item.parentNode !== list || item.nextSibling !== next) list.insertBefore(item, next);
-    next = item;
   }
 }

@@ -1,132 +1,188 @@
 // What the user's chats may tell each other, and what the model is told of one chat's beginning. Both can be corrected.
 
-import { Refused, Unreachable, call } from "../api.js";
-import { button, el } from "../dom.js";
+import { oneAtATime } from "../again.js";
+import { call } from "../api.js";
+import { button, el, icon, placeChildren } from "../dom.js";
+import { onFeedEvent } from "../feed_events.js";
 import { toast } from "../toast.js";
 import { exceptionWords } from "../words.js";
-import { deleteButton, factForm, factList } from "./facts.js";
+import { FactList, deleteButton, factForm } from "./facts.js";
+import { LivePanel } from "./live_panel.js";
 
 const SHARED_KINDS = ["preference", "identity", "instruction", "health"];
 const CHAT_KINDS = ["other", "preference", "identity", "instruction", "health", "decision", "relation", "date", "number", "place"];
 
-/** A panel of which all is read again after each change. */
-class Panel {
+/**
+ * A panel that shows all of a memory after each change. What can be used stays the same element: a change elsewhere may come
+ * while somebody types, or presses a button. `show(memory)` of each kind shows what was read.
+ */
+class MemoryPanel extends LivePanel {
+  #path;
+  /** Requests are made one after another: of two answers, the older one may come last. */
+  #line = Promise.resolve();
+  #isShown = false;
+
   constructor(path) {
-    this.path = path;
-    this.element = el("div", { class: "panel" });
+    super();
+    this.#path = path;
+    onFeedEvent((event) => {
+      // What somebody is writing is compared with what they saw, so that stays.
+      if ((event.type === "memory.changed" || event.type === "resync") && !this.isWriting) void this.readAll();
+    }, this.signal);
   }
 
-  /** Reads the memory. Returns its element. */
-  async load() {
-    this.#show(await call("GET", this.path));
-    return this.element;
+  /** Whether there is a text that is not saved, and that was written over what is shown. */
+  get isWriting() {
+    return false;
   }
 
-  /** Shows a memory. What is being written stays written: a change elsewhere may come while somebody types. */
-  #show(memory) {
-    const written = this.#written().map(({ id, value }) => [id, value]);
-    this.render(memory);
-    for (const [id, value] of written) {
-      const field = id && this.element.querySelector(`#${CSS.escape(id)}`);
-      if (!field || field.value === value) continue;
-      field.value = value;
-      field.dispatchEvent(new Event("input"));
-    }
-  }
+  readAll = oneAtATime(() => this.read(() => this.#request("GET"), (error) => {
+    if (this.#isShown) toast(exceptionWords(error));
+    else this.element.replaceChildren(el("p", { class: "notice", role: "status" }, icon("warning"), exceptionWords(error)));
+  }));
 
-  /** The fields in which there is something that is not saved. */
-  #written() {
-    return [...this.element.querySelectorAll("textarea, input[type=text]")].filter((field) => field.value !== field.defaultValue);
-  }
-
-  /** Something has changed elsewhere. Nobody loses what they are writing over it. */
-  async refresh() {
-    if (this.#written().length === 0) await this.#try(() => this.load());
-  }
-
-  /** Changes the memory. Returns whether that was done. */
+  /** Changes the memory by what `body()` returns when its turn has come. Returns whether that was done. */
   change(body) {
-    return this.#try(async () => this.#show(await call("PATCH", this.path, { body })));
+    return this.#do(() => this.#request("PATCH", body));
   }
 
   clear() {
-    return this.#try(async () => {
-      await call("DELETE", this.path);
-      await this.load();
+    return this.#do(async () => {
+      await this.#inTurn(() => call("DELETE", this.#path));
+      await this.readAll();
     });
   }
 
-  async #try(action) {
-    try {
-      await action();
-      return true;
-    } catch (error) {
-      if (!(error instanceof Refused || error instanceof Unreachable)) throw error;
-      if (error.status !== 401) toast(exceptionWords(error));
-      if (error.code === "memory_changed") await this.#try(() => this.load());
-      return false;
-    }
+  async #do(action) {
+    let isDone = true;
+    await this.attempt(action, (error) => {
+      isDone = false;
+      toast(exceptionWords(error));
+      if (error.code === "memory_changed") void this.readAll();
+    });
+    return isDone;
+  }
+
+  #request(method, body = () => undefined) {
+    return this.#inTurn(async () => {
+      const memory = await call(method, this.#path, { body: body() });
+      this.#isShown = true;
+      this.show(memory);
+    });
+  }
+
+  #inTurn(action) {
+    const turn = this.#line.then(action);
+    this.#line = turn.catch(() => {});
+    return turn;
   }
 }
 
 /** The memory that chats share. */
-export class SharedMemory extends Panel {
-  #edit = (change) => this.change({ facts: [change] });
-  #form = factForm(SHARED_KINDS, this.#edit); // stays while all around it is shown anew
+export class SharedMemory extends MemoryPanel {
+  #toggle = el("input", { type: "checkbox", id: "sharing", role: "switch", onchange: () => void this.#share() });
+  #edit = (change) => this.change(() => ({ facts: [change] }));
+  #facts = new FactList("What is remembered", { edit: this.#edit, where: (fact) => fact.chat_id !== null && el("span", {}, " · ", el("a", { href: `#/chats/${fact.chat_id}` }, fact.chat_title ?? "a chat")) });
+  #clear = deleteButton("Forget everything", "All these facts will be forgotten, in all chats.", () => this.clear());
 
   constructor() {
     super("/api/memory");
+    this.element.append(
+      el("p", { class: "lead" }, "What you said about yourself in one chat can be told in your other chats: who you are, what you like, and how you want to be answered."),
+      el("label", { class: "switch", for: "sharing" }, this.#toggle, el("span", {}, "Share between my chats")),
+      factForm(SHARED_KINDS, this.#edit),
+      ...this.#facts.elements,
+      this.#clear,
+    );
   }
 
-  render({ enabled, facts }) {
-    const toggle = el("input", { type: "checkbox", id: "sharing", role: "switch", onchange: () => this.change({ enabled: toggle.checked }) });
-    toggle.checked = enabled;
-    const edit = this.#edit;
-    this.element.replaceChildren(
-      el("p", { class: "lead" }, "What you said about yourself in one chat can be told in your other chats: who you are, what you like, and how you want to be answered."),
-      el("label", { class: "switch", for: "sharing" }, toggle, el("span", {}, "Share between my chats")),
-      this.#form,
-      el("h2", {}, "What is remembered"),
-      factList(facts, { edit, where: (fact) => fact.chat_id !== null && el("span", {}, " · ", el("a", { href: `#/chats/${fact.chat_id}` }, fact.chat_title ?? "a chat")) }),
-      facts.length > 0 ? deleteButton("Forget everything", "All these facts will be forgotten, in all chats.", () => this.clear()) : "",
-    );
+  show({ enabled, facts }) {
+    this.#toggle.checked = enabled;
+    this.#facts.show(facts);
+    this.#clear.hidden = facts.length === 0;
+  }
+
+  async #share() {
+    const enabled = this.#toggle.checked;
+    if (!(await this.change(() => ({ enabled })))) this.#toggle.checked = !enabled;
   }
 }
 
 /** The memory of one chat. */
-export class ChatMemory extends Panel {
+export class ChatMemory extends MemoryPanel {
   #version = 0;
-  #edit = (change) => this.change({ facts: [change], version: this.#version });
-  #form = factForm(CHAT_KINDS, this.#edit);
+  #edit = (change) => this.change(() => ({ facts: [change], version: this.#version }));
+  #covered = el("p");
+  /** SegmentFields by the ids of their segments. */
+  #fields = new Map();
+  #segments = el("div");
+  #facts = new FactList("Facts", { edit: this.#edit, where: (fact) => fact.position !== null && ` · message ${fact.position}` });
+  #clear = deleteButton("Delete this memory", "The memory will be made again from the messages. Facts that are pinned, or that you wrote, stay.", () => this.clear());
 
   constructor(chatId, title) {
     super(`/api/chats/${chatId}/memory`);
-    this.chatId = chatId;
-    this.title = title;
-  }
-
-  render({ segments, facts, watermark, pending, version }) {
-    this.#version = version;
-    const edit = this.#edit;
-    const covered = watermark === 0 ? "The model reads all messages of this chat in full, so there is no summary yet." : `The model is told these texts for the first ${watermark} messages, and reads the ${pending} newer ones in full.`;
-    this.element.replaceChildren(
-      el("p", { class: "breadcrumb" }, el("a", { href: `#/chats/${this.chatId}` }, "← Back to the chat")),
-      el("p", { class: "lead" }, this.title ?? ""),
-      el("p", {}, covered),
-      ...segments.map((segment) => this.#segment(segment)),
-      el("h2", {}, "Facts"),
-      this.#form,
-      factList(facts, { edit, where: (fact) => fact.position !== null && ` · message ${fact.position}` }),
-      segments.length > 0 || facts.length > 0 ? deleteButton("Delete this memory", "The memory will be made again from the messages. Facts that are pinned, or that you wrote, stay.", () => this.clear()) : "",
+    const [head, ...list] = this.#facts.elements;
+    this.element.append(
+      el("p", { class: "breadcrumb" }, el("a", { href: `#/chats/${chatId}` }, "← Back to the chat")),
+      el("p", { class: "lead" }, title ?? ""),
+      this.#covered,
+      this.#segments,
+      head,
+      factForm(CHAT_KINDS, this.#edit),
+      ...list,
+      this.#clear,
     );
   }
 
-  #segment(segment) {
-    const id = `segment-${segment.id}`;
-    const text = el("textarea", { id, rows: "4" });
-    text.defaultValue = segment.text;
-    const save = button("Save", () => this.change({ segments: [{ id: segment.id, text: text.value }], version: this.#version }), { kind: "plain", disabled: true });
-    text.addEventListener("input", () => { save.disabled = text.value === segment.text; });
-    return el("div", { class: "field segment" }, el("label", { for: id }, segment.last === 0 ? "Your own words" : `Messages ${segment.first} to ${segment.last}`), text, save);
+  get isWriting() {
+    return [...this.#fields.values()].some((field) => field.isWritten);
+  }
+
+  show({ segments, facts, watermark, pending, version }) {
+    this.#version = version;
+    this.#covered.textContent = watermark === 0 ? "The model reads all messages of this chat in full, so there is no summary yet." : `The model is told these texts for the first ${watermark} messages, and reads the ${pending} newer ones in full.`;
+    const before = this.#fields;
+    this.#fields = new Map(segments.map((segment) => [segment.id, before.get(segment.id) ?? this.#fieldOf(segment.id)]));
+    for (const segment of segments) this.#fields.get(segment.id).show(segment);
+    placeChildren(this.#segments, [...this.#fields.values()].map((field) => field.element));
+    this.#facts.show(facts);
+    this.#clear.hidden = segments.length === 0 && facts.length === 0;
+  }
+
+  #fieldOf(id) {
+    return new SegmentField(id, (text) => this.change(() => ({ segments: [{ id, text }], version: this.#version })));
+  }
+}
+
+/** The text of a segment, to be corrected. `save(text)` saves what was written. */
+class SegmentField {
+  #label;
+  #text;
+  #save;
+
+  constructor(id, save) {
+    const name = `segment-${id}`;
+    this.#label = el("label", { for: name });
+    this.#text = el("textarea", { id: name, rows: "4", oninput: () => this.#changed() });
+    this.#save = button("Save", () => void save(this.#text.value), { kind: "plain", disabled: true });
+    this.element = el("div", { class: "field segment" }, this.#label, this.#text, this.#save);
+  }
+
+  /** Whether there is a text that is not saved. */
+  get isWritten() {
+    return this.#text.value !== this.#text.defaultValue;
+  }
+
+  /** Shows the segment. What is being written stays. */
+  show({ first, last, text }) {
+    this.#label.textContent = last === 0 ? "Your own words" : `Messages ${first} to ${last}`;
+    const written = this.isWritten ? this.#text.value : text;
+    this.#text.defaultValue = text;
+    if (this.#text.value !== written) this.#text.value = written;
+    this.#changed();
+  }
+
+  #changed() {
+    this.#save.disabled = !this.isWritten;
   }
 }

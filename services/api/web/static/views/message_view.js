@@ -15,6 +15,10 @@ export class MessageView {
   /** How long to wait before the stream is read once more; null before the first time. */
   backoff = null;
   #actions;
+  /** The buttons stay the same elements: one of them may have the focus when the message is known better. */
+  #copy = iconButton("copy", "Copy message", () => copyText(this.text, this.#copy));
+  #change;
+  #versions = null;
   #footer = el("footer", { class: "message-actions" });
   #content;
   #closed = new AbortController();
@@ -27,6 +31,8 @@ export class MessageView {
       this.reply = isOpen(message) ? newReply() : savedReply(message);
       this.replyView = new ReplyView(this.reply, AbortSignal.any([signal, this.#closed.signal]));
     }
+    this.#change = isUser ? iconButton("edit", "Edit message", () => this.#edit()) : iconButton("again", "Answer again", () => this.#actions.regenerate(this));
+    this.#footer.append(this.#copy, this.#change);
     this.#content = isUser ? el("div", { class: "bubble" }, message.content) : this.replyView.element;
     this.element = el("article", { class: `message ${message.role}`, "aria-label": isUser ? "You" : "Assistant" }, el("h2", { class: "visually-hidden" }, isUser ? "You said" : "The assistant said"), this.#content, this.#footer);
     this.#showActions();
@@ -80,28 +86,43 @@ export class MessageView {
   }
 
   #showActions() {
-    this.#footer.replaceChildren();
-    this.#footer.hidden = this.isPending || this.message.id === null;
-    if (this.#footer.hidden) return;
-    const copy = iconButton("copy", "Copy message", () => copyText(this.text, copy));
-    const change = this.reply
-      ? iconButton("again", "Answer again", () => this.#actions.regenerate(this))
-      : iconButton("edit", "Edit message", () => this.#edit());
-    this.#footer.append(...[this.#versions(), copy, change].filter(Boolean));
+    const isEdited = this.#content.parentNode === null; // a form stands in its place
+    this.#footer.hidden = this.isPending || this.message.id === null || isEdited;
+    const versions = this.#versionsOf(this.message);
+    if (versions !== null && this.#versions?.isEqualNode(versions)) return;
+    const focused = this.#versions?.contains(document.activeElement) ? document.activeElement.ariaLabel : null;
+    this.#versions?.remove();
+    this.#versions = versions;
+    if (versions !== null) this.#footer.prepend(versions);
+    if (focused !== null) this.takeFocus(focused);
   }
 
-  #versions() {
-    const versions = this.message.versions ?? [];
+  #versionsOf({ id, versions = [] }) {
     if (versions.length < 2) return null;
-    const at = versions.indexOf(this.message.id);
-    const move = (to, name, label) => iconButton(name, label, () => this.#actions.choose(versions[to]), { disabled: to < 0 || to >= versions.length });
+    const at = versions.indexOf(id);
+    const step = (by, name, label) => iconButton(name, label, () => this.#choose(by), { disabled: versions[at + by] === undefined });
     return el(
       "span",
       { class: "versions", role: "group", "aria-label": "Versions" },
-      move(at - 1, "left", "Version before"),
+      step(-1, "left", "Version before"),
       el("span", { "aria-label": `Version ${at + 1} of ${versions.length}` }, `${at + 1} / ${versions.length}`),
-      move(at + 1, "right", "Next version"),
+      step(1, "right", "Next version"),
     );
+  }
+
+  /** Looked up at the click: the buttons stay while the message is known better. */
+  #choose(by) {
+    const { id, versions } = this.message;
+    this.#actions.choose(versions[versions.indexOf(id) + by]);
+  }
+
+  /** Puts the focus on the button of this name, or on the first one. Returns whether there is one. */
+  takeFocus(name) {
+    if (this.#footer.hidden) return false;
+    const buttons = [...this.#footer.querySelectorAll("button:enabled")];
+    const button = buttons.find((one) => one.ariaLabel === name) ?? buttons[0];
+    button.focus();
+    return true;
   }
 
   #edit() {

@@ -78,6 +78,10 @@ export class Thread {
       this.element.classList.remove("is-loading");
     }
     this.#changed();
+    this.#focusComposer();
+  }
+
+  #focusComposer() {
     // On a phone, the focus would open the keyboard over what is to be read.
     if (matchMedia("(hover: hover)").matches) this.composer.focus();
   }
@@ -110,6 +114,7 @@ export class Thread {
         titled: (title) => this.#listeners.titled(chat.id, title),
         gone: () => this.#listeners.gone(chat.id),
         failed: toast,
+        unfocused: () => this.#focusComposer(),
       },
     });
     this.#chat = chat;
