@@ -1,4 +1,7 @@
-"""A response proposes a change of a sandbox, and everything dies from then on: one response goes on, one change is made."""
+"""A response proposes a change of a sandbox, or takes items that waited, and everything dies from then on.
+
+One response goes on, one change is made, each item is told and listed once.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -176,3 +179,45 @@ async def test_a_decision_of_any_kind_lets_the_same_response_go_on(
     await reader.resume()
     assert await stage.price() == before + (decision == "committed")
     await _judge(stage, http, [*pieces, *reader.events], reader.final, decision)
+
+
+async def test_items_that_a_response_took_stay_in_its_conversation_once_whoever_dies(
+    stage: Stage, http: httpx.AsyncClient
+) -> None:
+    marker, gate = uuid4().hex, uuid4().hex
+    notes = [{"role": role, "content": f"{role} {marker}"} for role in ("developer", "user")]
+    (await http.post("/v1/conversations", json={"items": notes[:1]})).raise_for_status()  # another one's, left alone
+    made = await http.post("/v1/conversations", json={"items": notes[:1]})
+    items = f"/v1/conversations/{made.json()['id']}/items"
+    (await http.post(items, json={"items": notes[1:]})).raise_for_status()
+    waiting = [item["id"] for item in (await http.get(items, params={"order": "asc"})).json()["data"]]
+    said = f"{marker} [[tokens={CONTINUED} after=2 hold={gate}]]"
+    asked = {"model": "double", "input": said, "conversation": made.json()["id"]}
+    key = {"Idempotency-Key": uuid4().hex}
+
+    # Between two tokens. Who asked is not answered.
+    asking = asyncio.create_task(http.post("/v1/responses", json=asked, headers=key))
+    await groq_control.requests(stage.groq_url, containing=marker, held=1, within=WITHIN)
+    await stage.replace_worker()
+    await stage.expire_leases()
+    await stage.replace_api()
+    with pytest.raises(httpx.TransportError):
+        await asking
+    await stage.system.lose_redis()
+    await groq_control.release(stage.groq_url, gate)
+
+    answered = await http.post("/v1/responses", json=asked, headers=key, timeout=WITHIN)
+    assert answered.json()["output"][0]["content"][0]["text"] == numbered(CONTINUED)
+    listed = (await http.get(items, params={"order": "asc"})).json()["data"]
+    assert [item["id"] for item in listed[:2]] == waiting
+    assert [item["content"][0]["text"] for item in listed] == [
+        *(str(note["content"]) for note in notes),
+        said,
+        numbered(CONTINUED),
+    ]
+    assert stage.system.count("generations") == 1
+    requests = await groq_control.requests(stage.groq_url, containing=said)
+    assert len(requests) > 1
+    for request in requests:
+        told = [str(message["content"]) for message in request["body"]["messages"]]
+        assert [text for text in told if marker in text] == [*(note["content"] for note in notes), said]

@@ -115,7 +115,6 @@ def test_the_pieces_of_a_long_id_leave_room_for_words() -> None:
     assert {"brother", "d29d40b29bc84a1f826e6715d88c40bb", "18-04-27"} <= asked.keys()
 
 
-
 def test_what_was_said_before_the_question_counts_less() -> None:
     asked = asked_terms("his dog", "my brother's dog")
     assert 0 < asked["brother"] < asked["dog"] == 1
