@@ -1,4 +1,4 @@
-"""The API's composition root: settings become resources, routers become an application."""
+"""The API's composition root: settings become resources, routes become an application."""
 
 import asyncio
 import ssl
@@ -8,26 +8,13 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from datetime import timedelta
 from functools import partial
 from importlib.metadata import version
-from typing import Final, TypedDict
+from typing import TypedDict
 
 from fastapi import FastAPI
 from starlette.middleware.errors import ServerErrorMiddleware
 from starlette.middleware.exceptions import ExceptionMiddleware
 
-from services.api import docs, health
-from services.api.accounts import credentials_router as credentials
-from services.api.accounts import identities_router as identities
-from services.api.accounts import keys_router as keys_of_users
-from services.api.accounts import mail_router as mails_of_accounts
-from services.api.accounts import oidc_router as oidc
-from services.api.accounts import options_router as login_options
-from services.api.accounts import password_router as passwords_of_accounts
 from services.api.accounts import router as accounts
-from services.api.accounts import second_factor_router as second_factors
-from services.api.accounts import sessions_router as sessions
-from services.api.admin import acts_router as acts
-from services.api.admin import invites_router as invites
-from services.api.admin import users_router as users
 from services.api.allowed_hosts import AllowedHosts
 from services.api.auth.access_tokens import AccessTokens
 from services.api.auth.account_lookup import AccountLookup
@@ -49,35 +36,22 @@ from services.api.auth.signing_keys import SigningKeys
 from services.api.auth.signup_limit import SignupLimit
 from services.api.auth.stored_costs import StoredCosts, find_costs
 from services.api.auth.stream_tickets import StreamTickets
-from services.api.chats import router as chats
-from services.api.chats import search_router as chat_search
-from services.api.chats import trash_router as chat_trash
-from services.api.chats import versions_router as chat_versions
-from services.api.data_sources import router as data_sources
-from services.api.dependencies import SecuredRoutes
-from services.api.doors import ai_sdk, native, openai
+from services.api.doors import ai_sdk
 from services.api.doors.native.openapi import describe_errors
-from services.api.feed import router as feed
 from services.api.generations import queries
-from services.api.generations import router as generations
 from services.api.head_requests import HeadRequests
 from services.api.job_sender import open_job_sender
 from services.api.left_tasks import LeftTasks
 from services.api.limits import Limits
-from services.api.memory import router as memory
-from services.api.memory import shared_router as shared_memory
 from services.api.middleware import Authentication, BodyLimit, RequestLog
-from services.api.operations import audit_router as audit
-from services.api.operations import router as operations
 from services.api.origins import AllowedOrigins
 from services.api.problems.handlers import expected_errors, unexpected_error
 from services.api.queue_positions import QueuePositions
 from services.api.resources import Resources
+from services.api.routes import DOORS, make_routes
 from services.api.session_watch import SessionWatch
 from services.api.stream_slots import StreamLimits, StreamSlots
 from services.api.streaming.follow import StreamCut
-from services.api.usage import router as usage
-from services.api.web import router as web
 from shared import background
 from shared.data_sources.access import open_access
 from shared.database.engine import Database, open_database
@@ -94,9 +68,6 @@ from shared.telemetry.metrics import Metrics, NullMetrics
 
 log = get_logger(__name__)
 
-DOORS: Final = (native.DOOR, ai_sdk.DOOR, openai.DOOR)
-"""The front doors. A path belongs to the door with the longest prefix."""
-
 
 class LifespanState(TypedDict):
     """The state of the application, as every request has it."""
@@ -108,7 +79,9 @@ def create_app(settings: Settings, metrics: Metrics | None = None) -> FastAPI:
     """The application. It connects to nothing before it is started. Without `metrics`, nothing is measured."""
     forms = {door.prefix: door.error_form for door in DOORS}
     handlers = expected_errors(forms)
+    routes, secured = make_routes(docs_pages=settings.docs, web_page=settings.web_page)
     app = FastAPI(
+        routes=list(routes),
         title="CortexAI",
         version=version("cortexai"),
         summary="Chats whose answers are never lost.",
@@ -120,39 +93,6 @@ def create_app(settings: Settings, metrics: Metrics | None = None) -> FastAPI:
         redirect_slashes=False,  # a redirect would name the host that the request names
         exception_handlers=handlers,
     )
-    app.include_router(health.router)
-    if settings.docs:
-        app.include_router(docs.router)
-    app.include_router(web.make_router(page=settings.web_page))
-    for router in (
-        accounts.router,
-        credentials.router,
-        keys_of_users.router,
-        sessions.router,
-        passwords_of_accounts.router,
-        second_factors.router,
-        login_options.router,
-        oidc.router,
-        identities.router,
-        mails_of_accounts.router,
-        chats.router,
-        chat_versions.router,
-        chat_trash.router,
-        chat_search.router,
-        data_sources.router,
-        feed.router,
-        *(door.router for door in DOORS),
-        generations.router,
-        memory.router,
-        shared_memory.router,
-        operations.router,
-        audit.router,
-        usage.router,
-        users.router,
-        invites.router,
-        acts.router,
-    ):
-        app.include_router(router, responses={503: {"description": "database_unavailable"}})
     contents = {door.prefix: door.error_content for door in DOORS if door.error_content}
     describe_errors(app, contents, [door.prefix for door in DOORS if door.refuses_by_400])
     # From the innermost to the outermost.
@@ -164,7 +104,6 @@ def create_app(settings: Settings, metrics: Metrics | None = None) -> FastAPI:
             **dict.fromkeys(accounts.OF_STRANGERS, min(settings.max_body_bytes, accounts.MAX_BODY_BYTES)),
         },
     )
-    secured = SecuredRoutes(app.routes)
     app.add_middleware(Authentication, access=secured.access)
     app.add_middleware(HeadRequests, has_head=secured.has_head)
     app.add_middleware(AllowedHosts, listed=settings.allowed_hosts)
