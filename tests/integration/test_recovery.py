@@ -161,13 +161,13 @@ async def test_a_heartbeat_keeps_a_long_generation_its_workers(
 async def test_a_worker_that_lost_its_lease_stops_at_the_next_heartbeat(
     client: Client, worker: Worker, database_url: str, groq_url: str
 ) -> None:
-    leases = Leases(worker.attempts.database, lease=0.6)
+    leases = Leases(worker.attempts.database, lease=3)
     beating = asyncio.create_task(leases.beat())
     posted = await post(client, "Lost lease [[tokens=2 after=1 hold=lost-lease]]")
     making = asyncio.create_task(replace(worker.attempts, leases=leases).run(posted.generation_id))
     await groq_control.requests(groq_url, held=1)
     execute(database_url, "UPDATE generations SET attempt = attempt + 1")
-    await asyncio.wait_for(making, 5)
+    await asyncio.wait_for(making, 20)
     beating.cancel()
     (asked,) = await groq_control.requests(groq_url, containing="Lost lease", ended=1)
     assert asked["outcome"] == "abandoned"

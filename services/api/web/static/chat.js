@@ -4,6 +4,7 @@ import { untilItWorks } from "./again.js";
 import { Refused, Unreachable, call, newKey, nextPage, readJson, send } from "./api.js";
 import { announce } from "./announcer.js";
 import { Backoff, pause } from "./backoff.js";
+import { placeChildren } from "./dom.js";
 import { follow } from "./follow.js";
 import { OlderMessages } from "./older.js";
 import { exceptionWords } from "./words.js";
@@ -191,25 +192,14 @@ export class Chat {
     }
     this.#views = [...kept, ...shown];
     const focused = document.activeElement;
-    const left = [...known.values()].find((view) => view.element.contains(focused) && !shown.includes(view));
-    for (const view of known.values()) {
-      if (!shown.includes(view)) view.close();
-    }
-    let next = null;
-    for (const view of shown.toReversed()) {
-      // An element that stays in its place keeps its focus and its selection.
-      if (view.element.parentNode !== this.list || view.element.nextSibling !== next) this.list.insertBefore(view.element, next);
-      next = view.element;
-    }
+    const gone = [...known.values()].filter((view) => !shown.includes(view));
+    const left = gone.find((view) => view.element.contains(focused));
+    for (const view of gone) view.close();
+    placeChildren(this.list, this.#views.map((view) => view.element));
     this.#followLive();
     this.#listeners.changed();
-    if (left) this.#passFocus(left, focused.ariaLabel);
-  }
-
-  /** Another version stands where a message with the focus was: who uses a keyboard goes on from there. */
-  #passFocus(left, name) {
-    const successor = this.#views.find((view) => view.message.versions?.includes(left.message.id));
-    if (!successor?.takeFocus(name)) this.#listeners.unfocused();
+    // Who uses a keyboard goes on at the version that stands there now.
+    if (left && !this.#views.find((view) => view.message.versions?.includes(left.message.id))?.takeFocus(focused.ariaLabel)) this.#listeners.unfocused();
   }
 
   /** Follows the answer that is being written. Those behind it have no connection until their turn comes. */
