@@ -6,6 +6,7 @@ modules that it imports: they were imported before its environment was known.
 """
 
 import faulthandler
+import gc
 import json
 import os
 import runpy
@@ -23,7 +24,15 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-IMPORTED: Final = ("services.api.server", "services.worker.consumer", "services.worker.tasks")
+IMPORTED: Final = (
+    "services.api.server",
+    "services.worker.consumer",
+    "services.worker.tasks",
+    "services.worker.broker",
+    "shared.database_server",
+    # What Celery imports by name when a worker begins.
+    *("billiard.pool", "celery.app.control", "celery.apps.worker", "celery.fixups.django"),
+)
 OK: Final = b"ready\n"
 SIZE: Final = 1024 * 1024
 """Bytes. An order is its environment, most of all."""
@@ -191,6 +200,9 @@ def become(order: dict[str, Any]) -> None:
 if __name__ == "__main__":
     for name in IMPORTED:
         import_module(name)
+    import_module("services.api.routes").make_routes(docs_pages=True, web_page=True)
+    gc.collect()
+    gc.freeze()  # a fork that looked for garbage in all this would copy all this
     if threading.active_count() > 1:
         sys.exit("a process with threads can't be forked")
     become(serve(sys.argv[1]))
