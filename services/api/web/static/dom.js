@@ -48,7 +48,8 @@ export function setIcon(buttonElement, name) {
 
 /** Makes `items` the children of `list`. An item that stays in its place keeps its focus and its selection. */
 export function placeChildren(list, items) {
-  for (const child of [...list.children]) if (!items.includes(child)) child.remove();
+  const kept = new Set(items);
+  for (const child of [...list.children]) if (!kept.has(child)) child.remove();
   let next = null;
   for (const item of items.toReversed()) {
     if (item.parentNode !== list || item.nextSibling !== next) list.insertBefore(item, next);
