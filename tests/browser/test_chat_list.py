@@ -1,10 +1,8 @@
 """The list of chats: live titles, renaming, deleting, temporary chats."""
 
-import asyncio
+from playwright.async_api import expect
 
-from playwright.async_api import Route, expect
-
-from tests.support.page import Person
+from tests.support.page import Person, hold_next
 
 TELL = """([account, event]) => {
     const channel = new BroadcastChannel(`cortexai-feed-${account}`);
@@ -97,14 +95,7 @@ async def test_older_chats_keep_their_titles_and_places_whatever_is_told_meanwhi
     await expect(title).to_have_text("Chat 9")
     await person.button("Show older chats").click()
     await expect(person.button("Show older chats")).to_be_hidden()
-    held = asyncio.Event()
-
-    async def hold(route: Route) -> None:
-        response = await route.fetch()
-        await held.wait()
-        await route.fulfill(response=response)
-
-    await page.route("**/api/chats", hold, times=1)
+    held = await hold_next(page, "**/api/chats")
     async with page.expect_request("**/api/chats"):
         await tell(type="resync")
     await tell(type="chat.renamed", chat_id=made[60]["id"], title="Renamed")

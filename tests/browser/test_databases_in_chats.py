@@ -1,14 +1,13 @@
 """Databases in a chat: rows and charts of queries, and changes that a person decides."""
 
-import asyncio
 from uuid import uuid4
 
 import pytest
-from playwright.async_api import BrowserContext, Locator, Route, expect
+from playwright.async_api import BrowserContext, Locator, expect
 
 from tests.doubles import groq_control
 from tests.support.databases_on_page import CHANGE, ORDERS, ask_with_query, call, card, make_sandbox, propose, rows_of
-from tests.support.page import Person, pass_event
+from tests.support.page import Person, hold_next, pass_event
 
 STATUS = "SELECT status FROM orders WHERE id IN (1, 2) ORDER BY id"
 BY_CITY = "SELECT city, count(*) AS people, sum(id) AS ids FROM customers GROUP BY city ORDER BY city"
@@ -185,17 +184,10 @@ async def test_a_change_is_told_in_every_tab_and_marks_the_rows_that_are_shown(
 async def test_an_answer_that_comes_late_does_not_undo_a_decision(person: Person, sandbox: int) -> None:
     made = await call(person, "POST", f"/api/data-sources/{sandbox}/operations", {"sql": CHANGE})
     path, page = f"/api/operations/{made['id']}", person.page
-    late = asyncio.Event()
-
-    async def hold(route: Route) -> None:
-        response = await route.fetch()
-        await late.wait()
-        await route.fulfill(response=response)
-
     await page.goto("/#/changes")
     shown = card(page, "Waits for your decision")
     await expect(shown).to_contain_text("2 rows will be changed.")
-    await page.route(f"**{path}", hold, times=1)
+    late = await hold_next(page, f"**{path}")
     async with page.expect_request(f"**{path}"):
         await pass_event(page, {"type": "operation.changed", "operation_id": made["id"], "status": "approved"})
     await page.locator(".operation").evaluate(WATCH_STATUSES)

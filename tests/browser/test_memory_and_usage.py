@@ -1,11 +1,10 @@
 """What is remembered, and what was used, on pages of their own."""
 
-import asyncio
 from collections.abc import Awaitable
 
-from playwright.async_api import Page, Route, expect
+from playwright.async_api import Page, expect
 
-from tests.support.page import Person, pass_event
+from tests.support.page import Person, hold_next, pass_event
 
 
 async def test_what_chats_share_is_switched_on_added_corrected_pinned_and_forgotten(person: Person) -> None:
@@ -57,14 +56,7 @@ async def test_of_two_answers_about_the_memory_the_newer_one_stays(person: Perso
     page = person.page
     await page.get_by_role("link", name="Memory", exact=True).click()
     await expect(page.get_by_text("Nothing yet.")).to_be_visible()
-    held = asyncio.Event()
-
-    async def hold(route: Route) -> None:
-        response = await route.fetch()
-        await held.wait()
-        await route.fulfill(response=response)
-
-    await page.route("**/api/memory", hold, times=1)
+    held = await hold_next(page, "**/api/memory")
     async with page.expect_request("**/api/memory"):
         await pass_event(page, {"type": "memory.changed"})
     await page.get_by_label("Something to remember").fill("I am a sailor.")

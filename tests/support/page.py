@@ -1,5 +1,6 @@
 """The chat page as a person uses it: by what is read on it, not by what it is made of."""
 
+import asyncio
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -87,6 +88,19 @@ class Person:
         answer = self.answers.nth(await self.answers.count() - 1)
         await expect(self.button("Copy message", within=answer)).to_be_visible(timeout=20_000)
         return answer
+
+
+async def hold_next(page: Page, url: str) -> asyncio.Event:
+    """Have the page wait for what is answered to its next request of this kind, until the event is set."""
+    go_on = asyncio.Event()
+
+    async def hold(route: Route) -> None:
+        response = await route.fetch()
+        await go_on.wait()
+        await route.fulfill(response=response)
+
+    await page.route(url, hold, times=1)
+    return go_on
 
 
 async def refuse(route: Route, status: int, code: str) -> None:
