@@ -79,7 +79,7 @@ async def test_requests_do_not_wait_for_a_feed_whose_redis_does_not_answer(syste
             took.append(clock() - asked_at)
     finally:
         os.kill(system.valkey.pid or 0, signal.SIGCONT)
-    assert max(took) < 1
+    assert max(took) < 4  # whoever asked Redis would wait 5 s
 
 
 async def test_a_tab_whose_redis_is_flushed_is_told_so_with_the_next_event(system: System, user: User) -> None:

@@ -47,7 +47,7 @@ async def test_messages_are_accepted_in_time_though_redis_does_not_answer(system
             await asyncio.sleep(6 / len(chats))  # spread over the time that it is frozen
     finally:
         os.kill(system.valkey.pid or 0, signal.SIGCONT)
-    assert max(took) < 1
+    assert max(took) < 4  # whoever asked Redis would wait 5 s
     await eventually(lambda: system.count("generations", "status = 'completed'") == 31)
     assert system.count("messages", "content = %s", numbered(3)) == 30
 

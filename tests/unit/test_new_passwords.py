@@ -84,7 +84,7 @@ def test_the_list_is_read_quickly_and_takes_little_memory() -> None:
     """Without the package around it, which would rank all of its lists."""
     told = subprocess.run([sys.executable, "-c", COST], capture_output=True, text=True, check=True).stdout
     seconds, kept, is_whole = json.loads(told)
-    assert seconds < 0.5  # 12 ms on an idle machine
+    assert seconds < 2  # 12 ms on an idle machine
     assert kept < 2_000_000
     assert not is_whole
 
