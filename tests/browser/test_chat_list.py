@@ -10,6 +10,13 @@ TELL = """([account, event]) => {
     channel.close();
 }"""
 """Tells a page an event of the feed, as the tab does that reads the feed for all."""
+OPEN_AND_SAY = """(opener, text) => {
+    opener.click();
+    const input = document.querySelector("#composer-input");
+    input.value = text;
+    input.dispatchEvent(new KeyboardEvent("keydown", {key: "Enter", bubbles: true}));
+}"""
+"""Opens a place by a link or a button, and says something at once: sooner than the browser tells of the new hash."""
 
 
 async def test_a_chat_is_renamed_and_deleted(person: Person) -> None:
@@ -52,17 +59,23 @@ async def test_several_chats_are_gone_between(person: Person) -> None:
     await expect(person.chats.locator("[aria-current=page]")).to_have_count(1)
 
 
-async def test_what_is_typed_right_after_new_chat_is_said_there(person: Person) -> None:
+async def test_what_is_typed_right_after_another_chat_was_opened_is_said_there(person: Person) -> None:
     await person.ask("One [[tokens=3]]")
-    await person.page.evaluate("""() => {
-        [...document.querySelectorAll("button")].find((one) => one.textContent === "New chat").click();
-        const input = document.querySelector("#composer-input");
-        input.value = "Two [[tokens=4]]";
-        input.dispatchEvent(new KeyboardEvent("keydown", {key: "Enter", bubbles: true}));
-    }""")
+    await person.button("New chat").evaluate(OPEN_AND_SAY, "Two [[tokens=4]]")
     await expect(person.chats).to_have_count(2)
     await expect(person.questions).to_have_text(["You saidTwo [[tokens=4]]"])
     await expect(person.answers.locator(".markdown")).to_have_text(["t1 t2 t3 t4"])
+    await person.chats.nth(1).get_by_role("link").evaluate(OPEN_AND_SAY, "Three [[tokens=5]]")
+    await expect(person.questions).to_have_text(["You saidOne [[tokens=3]]", "You saidThree [[tokens=5]]"])
+    await expect(person.answers.locator(".markdown")).to_have_text(["t1 t2 t3", "t1 t2 t3 t4 t5"])
+
+
+async def test_a_place_opens_in_another_tab_where_that_is_asked_for(person: Person) -> None:
+    await person.ask("One [[tokens=3]]")
+    async with person.page.context.expect_page() as opened:
+        await person.page.get_by_role("link", name="Usage").click(modifiers=["Control"])
+    await expect((await opened.value).get_by_text("The last 30 days")).to_be_visible()
+    await expect(person.questions).to_have_count(1)
 
 
 async def test_a_temporary_chat_stands_apart(person: Person) -> None:

@@ -3,6 +3,7 @@
 import { onSignedOut } from "./api.js";
 import { closeDialogs } from "./dialogs.js";
 import { takeLink } from "./links.js";
+import { openLinksAtOnce } from "./navigation.js";
 import { Page } from "./page.js";
 import { onSession, takeProvidersAnswer } from "./session.js";
 import { toast } from "./toast.js";
@@ -104,6 +105,7 @@ onSession((id) => {
   if (page) leave();
   if (id !== null && !isLinkOpen) void start();
 });
+openLinksAtOnce();
 const opened = takeLink();
 if (opened) openLink(opened);
 else void start();

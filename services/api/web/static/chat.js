@@ -30,8 +30,7 @@ export class Chat {
   /**
    * `id` is null for a chat that its first message makes, with `make()`. `list` gets the messages' elements. What is said
    * is sent also after the chat was closed, until `left` is aborted. Listeners: `made(chat)`, `read(chat)`, `changed()`
-   * after any change of the messages, `titled(title)`, `gone()` when the chat does not exist, `failed(words)`,
-   * `unfocused()` when what had the focus is gone.
+   * after any change of the messages, `titled(title)`, `gone()` without such a chat, `failed(words)`, `unfocused()`.
    */
   constructor(id, list, { make, left, listeners }) {
     this.id = id;
@@ -199,7 +198,8 @@ export class Chat {
     this.#followLive();
     this.#listeners.changed();
     // Who uses a keyboard goes on at the version that stands there now.
-    if (left && !this.#views.find((view) => view.message.versions?.includes(left.message.id))?.takeFocus(focused.ariaLabel)) this.#listeners.unfocused();
+    const successor = left && this.#views.find((view) => view.message.versions?.includes(left.message.id));
+    if (left && !successor?.takeFocus(focused.ariaLabel)) this.#listeners.unfocused();
   }
 
   /** Follows the answer that is being written. Those behind it have no connection until their turn comes. */

@@ -7,6 +7,7 @@ import { askText, closeDialogs, confirm } from "./dialogs.js";
 import { el, iconButton } from "./dom.js";
 import { readFeed } from "./feed.js";
 import { passFeedEvent } from "./feed_events.js";
+import { goTo } from "./navigation.js";
 import { panelOf } from "./places.js";
 import { findAccount, signOut } from "./session.js";
 import { toast } from "./toast.js";
@@ -30,7 +31,7 @@ export class Page {
     this.#listeners = listeners;
     this.chats = new Chats(() => this.#showChats(), this.#left.signal);
     this.sidebar = new Sidebar({
-      newChat: () => this.#go("#/"),
+      newChat: () => goTo("#/"),
       rename: (chat) => this.#try(() => this.#rename(chat)),
       remove: (chat) => this.#try(() => this.#remove(chat)),
       more: () => this.#try(() => this.chats.more()),
@@ -112,12 +113,6 @@ export class Page {
     return location.hash || "#/";
   }
 
-  /** Opens a place at once: a `hashchange` would come later, and what is typed meanwhile would be said in the chat before. */
-  #go(hash) {
-    if (this.#place !== hash) history.pushState(null, "", hash);
-    void this.#open();
-  }
-
   /** Opens what the address names. */
   async #open() {
     this.shell.closeDrawer();
@@ -150,7 +145,7 @@ export class Page {
   #showPlace() {
     const [, kind, id] = this.#place.split("/");
     const chat = kind === "chats" ? this.chats.get(Number(id)) : null;
-    const tools = kind === "chats" ? [iconButton("memory", "Memory of this chat", () => this.#go(`#/chats/${id}/memory`))] : [];
+    const tools = kind === "chats" ? [iconButton("memory", "Memory of this chat", () => goTo(`#/chats/${id}/memory`))] : [];
     if (chat?.temporary) tools.unshift(el("span", { class: "tag" }, "Temporary"));
     this.shell.show(this.thread.element, kind === "chats" ? (chat?.title ?? "New chat") : "New chat", tools);
     this.sidebar.show(this.chats.list, this.#place, this.chats.hasMore);
@@ -199,7 +194,7 @@ export class Page {
   #gone(id) {
     this.chats.forget(id);
     const [, kind, open] = this.#place.split("/");
-    if (kind === "chats" && Number(open) === id) this.#go("#/");
+    if (kind === "chats" && Number(open) === id) goTo("#/");
   }
 
   async #rename(chat) {

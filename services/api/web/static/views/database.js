@@ -5,6 +5,7 @@ import { call } from "../api.js";
 import { confirm } from "../dialogs.js";
 import { button, el, icon } from "../dom.js";
 import { onFeedEvent } from "../feed_events.js";
+import { goTo } from "../navigation.js";
 import { visible } from "../visible.js";
 import { exceptionWords } from "../words.js";
 import { changeBox, queryBox } from "./database_boxes.js";
@@ -106,7 +107,7 @@ export class Database extends LivePanel {
     const text = `“${visible(this.#source.name)}” and its changes will be forgotten here. ${isSandbox ? "The sandbox is deleted with all of its rows." : "Nothing changes in the database itself."}`;
     if (!(await confirm({ title: "Delete this database?", text, yes: "Delete" }))) return;
     const done = await this.attempt(async () => { await call("DELETE", this.#path); return true; });
-    if (done && !this.signal.aborted) location.hash = "#/databases";
+    if (done && !this.signal.aborted) goTo("#/databases");
   }
 }
 

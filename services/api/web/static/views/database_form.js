@@ -2,6 +2,7 @@
 
 import { call } from "../api.js";
 import { el } from "../dom.js";
+import { goTo } from "../navigation.js";
 import { formField, tellFields } from "./form_field.js";
 
 const ADDRESS = "postgresql://user:password@host:5432/database";
@@ -34,7 +35,7 @@ export function databaseForm(panel) {
     submit.disabled = false;
     if (!made) return;
     form.reset(); // passwords stay nowhere
-    location.hash = `#/databases/${made.id}`;
+    goTo(`#/databases/${made.id}`);
   }
 
   return form;

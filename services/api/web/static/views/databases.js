@@ -4,6 +4,7 @@ import { oneAtATime } from "../again.js";
 import { call } from "../api.js";
 import { button, el, icon } from "../dom.js";
 import { onFeedEvent } from "../feed_events.js";
+import { goTo } from "../navigation.js";
 import { toast } from "../toast.js";
 import { visible } from "../visible.js";
 import { exceptionWords } from "../words.js";
@@ -45,7 +46,7 @@ export class Databases extends LivePanel {
     this.#sandbox.disabled = true;
     const made = await this.attempt(() => call("POST", "/api/data-sources/sandbox"));
     this.#sandbox.disabled = false;
-    if (made && !this.signal.aborted) location.hash = `#/databases/${made.id}`;
+    if (made && !this.signal.aborted) goTo(`#/databases/${made.id}`);
   }
 }
 

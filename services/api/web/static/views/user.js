@@ -5,6 +5,7 @@ import { announce } from "../announcer.js";
 import { call } from "../api.js";
 import { confirm } from "../dialogs.js";
 import { button, el, icon } from "../dom.js";
+import { goTo } from "../navigation.js";
 import { visible } from "../visible.js";
 import { exceptionWords } from "../words.js";
 import { accountSection } from "./account_parts.js";
@@ -96,7 +97,7 @@ export class User extends LivePanel {
     const text = "All chats, memories, databases and keys of this account are deleted at once. This can't be undone. To confirm, type the user's e-mail address.";
     if (!(await confirmByEmail({ title: "Delete this user?", text, label: "The user's e-mail address", email: this.#user.email, yes: "Delete for good" }))) return;
     const done = await this.#act(async () => { await call("DELETE", this.#path); return true; });
-    if (done && !this.signal.aborted) location.hash = "#/users";
+    if (done && !this.signal.aborted) goTo("#/users");
   }
 
   #act(action) {
