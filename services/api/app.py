@@ -94,7 +94,7 @@ def create_app(settings: Settings, metrics: Metrics | None = None) -> FastAPI:
         exception_handlers=handlers,
     )
     contents = {door.prefix: door.error_content for door in DOORS if door.error_content}
-    describe_errors(app, contents, [door.prefix for door in DOORS if door.refuses_by_400])
+    describe_errors(app, secured.access, contents, [door.prefix for door in DOORS if door.refuses_by_400])
     # From the innermost to the outermost.
     app.add_middleware(
         BodyLimit,

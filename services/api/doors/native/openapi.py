@@ -9,7 +9,7 @@ from fastapi import FastAPI
 from starlette.types import Scope
 
 from services.api.auth.session_cookies import SECURE_NAME
-from services.api.dependencies import Access, SecuredRoutes
+from services.api.dependencies import Access
 from services.api.doors.native.problem_json import MEDIA_TYPE, Problem
 from services.api.own_paths import HEALTH_PATHS
 
@@ -29,17 +29,25 @@ API_KEY: Final = {
 _REF: Final = "#/components/schemas/{model}"
 
 
-def describe_errors(app: FastAPI, others: Mapping[str, Mapping[str, Any]], bad_requests: Collection[str] = ()) -> None:
+def describe_errors(
+    app: FastAPI,
+    access: Callable[[Scope], Access | None],
+    others: Mapping[str, Mapping[str, Any]],
+    bad_requests: Collection[str] = (),
+) -> None:
     """Have the application's OpenAPI document describe the errors that it really answers with, session cookies and API keys.
 
-    `others` are the contents of the errors of other doors, by the beginnings of their paths. At paths that begin with one of
-    `bad_requests`, what does not fit its schema is 400.
+    `access` tells what a route asks for (`SecuredRoutes.access`). `others` are the contents of the errors of other doors, by
+    the beginnings of their paths. At paths that begin with one of `bad_requests`, what does not fit its schema is 400.
     """
-    app.openapi = _described(app, others, bad_requests)  # type: ignore[method-assign]
+    app.openapi = _described(app, access, others, bad_requests)  # type: ignore[method-assign]
 
 
 def _described(
-    app: FastAPI, others: Mapping[str, Mapping[str, Any]], bad_requests: Collection[str]
+    app: FastAPI,
+    access: Callable[[Scope], Access | None],
+    others: Mapping[str, Mapping[str, Any]],
+    bad_requests: Collection[str],
 ) -> Callable[[], dict[str, Any]]:
     plain, one_at_a_time = app.openapi, Lock()
 
@@ -47,7 +55,7 @@ def _described(
         with one_at_a_time:
             if app.openapi_schema is None:
                 # FastAPI keeps the document that it has made, so the changes are kept too.
-                _describe(plain(), others, SecuredRoutes(app.routes).access)
+                _describe(plain(), others, access)
                 _tell_bad_requests(plain(), bad_requests)
             return plain()
 
