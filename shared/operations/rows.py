@@ -54,10 +54,10 @@ class OperationRow(NamedTuple):
     @property
     def is_undoable(self) -> bool:
         """Whether the operation can be undone once it is committed, or now if it is."""
-        if self.kind == "tool_call" or self.undone_by is not None:
+        if self.kind == "tool_call" or self.undone_by is not None or not self.preview.get("is_undoable", True):
             return False
         if self.status in OPEN_OPERATIONS:
-            return bool(self.preview.get("is_undoable", True))
+            return True
         return self.status == "committed" and (self.has_images or self.data_source_id is None)
 
 

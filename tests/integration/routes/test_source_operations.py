@@ -181,6 +181,22 @@ async def test_the_address_stays_while_a_change_is_being_committed(
     (await owner.http.patch(f"/api/data-sources/{data_source}", json=moved)).raise_for_status()
 
 
+async def test_what_its_preview_calls_final_is_so_after_the_commit(
+    owner: Client, worker: Worker, source: Source, data_source: int
+) -> None:
+    with source.owner() as connection:
+        connection.execute("CREATE TABLE heirs (id int PRIMARY KEY, account int REFERENCES accounts ON DELETE CASCADE)")
+        connection.execute("INSERT INTO accounts VALUES (77, 7)")
+        connection.execute("INSERT INTO heirs VALUES (1, 77)")
+    proposal = await propose(owner, data_source, "DELETE FROM accounts WHERE id = 77")
+    assert (proposal["is_undoable"], proposal["preview"]["is_undoable"]) == (False, False)
+    done = await commit(owner, worker, proposal)
+    (listed, *_) = (await owner.http.get("/api/operations")).json()
+    assert [(one["status"], one["is_undoable"]) for one in (done, listed)] == [("committed", False)] * 2
+    undo = await owner.http.post(f"/api/operations/{done['id']}/undo")
+    assert refusal_of(undo) == (422, "not_undoable")
+
+
 async def test_a_change_is_never_done_or_undone_in_another_database(
     owner: Client, worker: Worker, source: Source, data_source: int
 ) -> None:
