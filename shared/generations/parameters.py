@@ -87,13 +87,15 @@ class GivenCall(_Part):
 class GivenMessage(_Part):
     """One message of the context that a request brings along.
 
-    `calls` are those of an assistant's message. `call_id` names the call that a tool's message answers.
+    `calls` are those of an assistant's message. `call_id` names the call that a tool's message answers. `may_have_rows`: the
+    message, or what is told with it, may quote rows of a user's database, which a tool gave in an earlier answer.
     """
 
     role: Literal["system", "user", "assistant", "tool"]
     content: LongText = ""
     calls: Annotated[tuple[GivenCall, ...], Field(max_length=MAX_CALLS)] = ()
     call_id: str = ""
+    may_have_rows: bool = False
 
 
 class ClientTool(_Part):

@@ -70,6 +70,11 @@ class _Asking:
     size: PromptSize
     parameters: Parameters
 
+    @property
+    def is_told_rows(self) -> bool:
+        """Whether the model may be told rows of a user's database, by the chat or by the items that its client brings along."""
+        return self.store.claimed.has_rows or any(one.may_have_rows for one in self.parameters.messages or ())
+
 
 @dataclass(frozen=True, slots=True)
 class AnswerLoop:
@@ -147,6 +152,7 @@ class AnswerLoop:
                 context = prompt.build(history, [], bounds, with_tools=way.with_tools)
 
         asking = _Asking(reply, store, history, chat, tools, prompt, way, size, parameters)
+        await _note_rows(asking)
         ready: Context | None = context  # counting a long prompt takes tens of milliseconds: once is enough
         while True:
             # 4.5 Call the tools that the newest step asks for. No call is made twice: its outcome is saved at once.
@@ -281,7 +287,7 @@ class AnswerLoop:
                 reply.write(call_frame(call), flush_now=True)
         if status := tools.status_of([call.name for call in calls]):
             reply.show_status({"status": status})
-        has_rows = asking.store.claimed.has_rows or any(call.has_rows for step in steps for call in step.calls)
+        has_rows = asking.is_told_rows or any(call.has_rows for step in steps for call in step.calls)
         maker = CallMaker(self.approvals, tools, asking.chat, has_rows=has_rows)
         await run_together(*map(maker.make, calls))
         await asking.store.save_steps(dump(steps), None, has_rows=any(call.has_rows for call in calls))
@@ -345,6 +351,12 @@ def _asked_for(claimed: Claimed) -> Parameters:
     except ValidationError as error:
         log.warning("parameters_unreadable", errors=error.error_count())
         raise ModelRejected(UNREADABLE) from None
+
+
+async def _note_rows(asking: _Asking) -> None:
+    """Have the chat remember rows that its model is told, before an answer quotes them. Raises as `ReplyStore.note_rows`."""
+    if asking.is_told_rows:
+        await asking.store.note_rows()
 
 
 def _of_client(parameters: Parameters) -> tuple[ToolDescription, ...]:

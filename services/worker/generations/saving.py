@@ -86,6 +86,20 @@ class ReplyStore:
 
         await self._save(write, call, in_transaction=True)
 
+    async def note_rows(self) -> None:
+        """Have the chat remember that it has rows of a user's database, if it does not yet.
+
+        Raises:
+            SQLAlchemyError: the database stays away.
+
+        """
+        if not self.claimed.has_rows:
+            await patiently(self._note_rows)
+
+    async def _note_rows(self) -> None:
+        async with self.database.connect() as db:
+            await db.execute(note_rows(self.claimed.chat_id))
+
     async def finish(
         self,
         outcome: Outcome,

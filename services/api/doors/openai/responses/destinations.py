@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 
 from services.api.doors.openai.responses import item_queries, queries
 from services.api.doors.openai.responses.ids import chat_of, generation_of
-from services.api.doors.openai.responses.input_items import GivenInput, read_input, with_added
+from services.api.doors.openai.responses.input_items import GivenInput, read_input, with_added, with_rows
 from services.api.doors.openai.responses.item_queries import FoundItem, WaitingItem
 from services.api.doors.openai.responses.objects import ResponseRow
 from services.api.doors.openai.responses.refusals import refusing
@@ -59,6 +59,9 @@ async def find_destination(
             chat_id = await _find_conversation(db, user_id, body.conversation_id)
             waiting = await item_queries.list_waiting(db, chat_id)
         found = await _find_referred(db, user_id, given)
+        # A chat remembers that it has rows. What comes from another chat has to bring that along.
+        others = {one.chat_id for one in found.values()} | ({chat_id} if chat_id and not body.is_stored else set())
+        has_rows = bool(others) and await queries.have_rows(db, others)
         is_plain = given.is_plain and body.is_stored and not waiting
         if chat_id is None:
             destination = Destination(earlier=None if is_plain else Earlier())
@@ -69,7 +72,8 @@ async def find_destination(
     if found:
         given = _with_referred(given, found, destination)
         insist_on_words(given, limits)
-    return destination, with_added([one.item for one in waiting], given)
+    given = with_added([one.item for one in waiting], given)
+    return destination, with_rows(given) if has_rows else given
 
 
 async def _find_previous(db: Connection, user_id: UserId, response_id: str) -> ResponseRow:

@@ -1,6 +1,6 @@
 """Responses and conversations in the database. Ownership is in the WHERE clause: what belongs to another user is not found."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, Final, NamedTuple
 
 from sqlalchemy import (
@@ -101,6 +101,12 @@ async def find_conversation(db: Connection, user_id: UserId, chat_id: ChatId | N
     if row is None:
         raise ConversationNotFound
     return ConversationRow._make(row)
+
+
+async def have_rows(db: Connection, chat_ids: Collection[ChatId]) -> bool:
+    """Whether one of these chats, which are known to be the user's, has rows of a user's database."""
+    found = select(Chat.id).where(Chat.id.in_(chat_ids), Chat.has_rows).limit(1)
+    return (await db.execute(found)).one_or_none() is not None
 
 
 async def add_conversation(db: Connection, user_id: UserId, metadata: Json | None) -> ConversationRow:
