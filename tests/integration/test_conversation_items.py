@@ -207,10 +207,17 @@ def words(items: list[Json]) -> list[str]:
 
 
 async def listed(http: httpx.AsyncClient, conversation: str, order: str = "asc", **query: Any) -> list[Json]:  # noqa: ANN401
-    found = await http.get(f"/v1/conversations/{conversation}/items", params={"order": order, "limit": 100, **query})
-    assert found.status_code == 200, found.text
-    items: list[Json] = found.json()["data"]
-    return items
+    """The items of one page; without a limit, those of all pages."""
+    path, items = f"/v1/conversations/{conversation}/items", list[Json]()
+    while True:
+        found = await http.get(path, params={"order": order, "limit": 100, **query})
+        assert found.status_code == 200, found.text
+        assert len(found.content) < 2_500_000
+        page: Json = found.json()
+        items += page["data"]
+        if "limit" in query or not page["has_more"]:
+            return items
+        query["after"] = page["last_id"]
 
 
 async def begun(http: httpx.AsyncClient, *items: Json) -> str:
@@ -498,6 +505,29 @@ async def test_what_an_input_refers_to_is_bounded_together(http: httpx.AsyncClie
             messages, goes_on = await queries.list_conversation(db, owner, ChatId(chat), place, 100)
             assert (sum(message.role == "user" for message in messages), goes_on) == (1, True)
     assert len(await listed(http, conversation)) == 15
+
+
+async def test_a_page_of_long_items_is_short(http: httpx.AsyncClient, database_url: str) -> None:
+    waiting = [large(600_000 + number) for number in range(3)]
+    conversation = await begun(http)
+    for number in range(3):
+        await created(http, [says(f"{number}"), says("[[tokens=1]]")], conversation=conversation)
+    chat = int(conversation.removeprefix("conv_"))
+    longer = "UPDATE messages SET content = repeat('\U0001f600', 200000) WHERE chat_id = %s AND role = 'assistant'"
+    execute(database_url, f"{longer} RETURNING 1", chat)
+    for item in waiting:
+        await add(http, conversation, item)
+    rising = await listed(http, conversation)
+    assert [item["type"] for item in rising] == ["message"] * 9 + ["reasoning"] * 3
+    assert await listed(http, conversation, "desc") == rising[::-1]
+    first = await http.get(f"/v1/conversations/{conversation}/items", params={"order": "desc", "limit": 100})
+    assert (len(first.json()["data"]), first.json()["has_more"]) == (1, True)
+    for order, expected in (("asc", rising), ("desc", rising[::-1])):
+        one_by_one: list[Json] = []
+        while len(one_by_one) < len(expected):
+            query = {"after": one_by_one[-1]["id"]} if one_by_one else {}
+            one_by_one += await listed(http, conversation, order, limit=1, **query)
+        assert one_by_one == expected
 
 
 async def test_many_items_are_looked_for_at_once(http: httpx.AsyncClient, database_url: str) -> None:

@@ -11,7 +11,7 @@ from services.api.doors.openai.responses.ids import chat_of
 from services.api.doors.openai.responses.input_items import GivenInput, insist_on_calls, read_added, read_input
 from services.api.doors.openai.responses.objects import present_conversation
 from services.api.doors.openai.responses.output_items import Json
-from services.api.doors.openai.responses.pages import item_page, listed
+from services.api.doors.openai.responses.pages import fitting, item_page, listed
 from services.api.doors.openai.responses.schemas import NewItems
 from services.api.fields import Digits
 from services.api.message_pages import Place
@@ -37,22 +37,29 @@ async def list_items(
     limit: Annotated[int, Query(ge=1, le=100), Digits] = 20,
     order: Literal["asc", "desc"] = "desc",
 ) -> Json:
-    """What was said in a conversation, input and output, and what waits: the last items first, unless `order` is `asc`."""
-    mine = principal.user_id
+    """What was said in a conversation, input and output, and what waits: the last items first, unless `order` is `asc`.
+
+    A page has fewer than `limit` items where they are long. `has_more` says whether others come.
+    """
+    mine, is_rising = principal.user_id, order == "asc"
     async with resources.database.connect() as db:
         chat_id = (await queries.find_conversation(db, mine, chat_of(conversation_id))).id
         waiting = [one.item for one in await item_queries.list_waiting(db, chat_id)]
-        if after is not None and any(item["id"] == after for item in waiting):
-            if order == "asc":
-                return item_page(waiting, after, limit)
-            page, after = item_page(waiting[::-1], after, limit + 1)["data"], None
+        if not is_rising:
+            waiting.reverse()
+        is_waiting = after is not None and any(item["id"] == after for item in waiting)
+        if is_waiting:
+            waiting, after = item_page(waiting, after, len(waiting))["data"], None
+        if is_rising:
+            page, goes_on = ([], False) if is_waiting else await _said(db, mine, chat_id, after, limit, is_rising=True)
+            page += [] if goes_on else waiting
         else:
-            page = waiting[::-1] if order == "desc" and after is None else []
-        if len(page) <= limit:
-            page += await _said(db, mine, chat_id, after, limit + 1 - len(page), is_rising=order == "asc")
-        if order == "asc":
-            page += waiting
-    return listed(page[:limit], has_more=len(page) > limit)
+            page, goes_on = waiting if after is None else [], True
+            if len(page) <= limit:
+                said, goes_on = await _said(db, mine, chat_id, after, max(1, limit - len(page)), is_rising=False)
+                page += said
+    shown = fitting(page[:limit])
+    return listed(shown, has_more=goes_on or len(page) > len(shown))
 
 
 @router.post("", responses=_NOT_FOUND | {429: {"description": "too_many_requests"}})
@@ -104,14 +111,16 @@ async def _insist_on_calls(db: Connection, chat_id: ChatId, given: GivenInput) -
 
 async def _said(
     db: Connection, user_id: UserId, chat_id: ChatId, after: str | None, count: int, *, is_rising: bool
-) -> list[Json]:
-    """At most so many items of the path, behind the one with the id `after`.
+) -> tuple[list[Json], bool]:
+    """At most so many items of the path, behind the one with the id `after`; and whether there are more.
+
+    They are of messages with no more bytes than a page of messages has: who asks for long items asks more often.
 
     Raises:
         CursorInvalid: the conversation has no such item.
 
     """
-    place, items = Place(forwards=is_rising), list[Json]()
+    place = Place(forwards=is_rising)
     if after is not None:
         found = (await item_queries.find_items(db, user_id, [after], chat_id)).get(after)
         if found is None or found.position is None:
@@ -119,17 +128,15 @@ async def _said(
         # The message that has the item may have others behind it.
         at = found.position
         place = Place(after=at - 1, forwards=True) if is_rising else Place(before=at + 1)
-    wanted = after
-    while True:
-        messages, goes_on = await queries.list_conversation(db, user_id, chat_id, place, count - len(items) + 1)
+    items, goes_on = list[Json](), True
+    while goes_on and not items:
+        messages, goes_on = await queries.list_conversation(db, user_id, chat_id, place, count + 1)
         for message in messages if is_rising else messages[::-1]:
             own = message.items if is_rising else message.items[::-1]
-            if wanted is not None:
-                own, wanted = item_page(own, wanted, len(own))["data"], None
+            if after is not None:
+                own, after = item_page(own, after, len(own))["data"], None
             items += own
-            if len(items) >= count:
-                return items[:count]
-        if not goes_on:
-            return items
-        at = messages[-1].position if is_rising else messages[0].position
-        place = Place(after=at, forwards=True) if is_rising else Place(before=at)
+        if messages:
+            at = messages[-1].position if is_rising else messages[0].position
+            place = Place(after=at, forwards=True) if is_rising else Place(before=at)
+    return items[:count], goes_on or len(items) > count

@@ -1,8 +1,10 @@
 """Pages of items, as OpenAI's clients turn them. Pure."""
 
+import json
 from collections.abc import Sequence
 
 from services.api.doors.openai.responses.output_items import Json
+from services.api.message_pages import MAX_BYTES
 from shared.errors import CursorInvalid
 
 
@@ -30,3 +32,13 @@ def listed(items: Sequence[Json], *, has_more: bool) -> Json:
         "last_id": items[-1].get("id") if items else None,
         "has_more": has_more,
     }
+
+
+def fitting(items: Sequence[Json]) -> Sequence[Json]:
+    """The first of the items, that together have no more bytes than a page of messages; the first one at least."""
+    size = 0
+    for number, item in enumerate(items):
+        size += len(json.dumps(item, ensure_ascii=False).encode())
+        if size > MAX_BYTES and number:
+            return items[:number]
+    return items
