@@ -28,7 +28,7 @@ class EventStream(EventSourceResponse):
 
 def event_stream(body: AsyncGenerator[bytes, None], headers: Mapping[str, str] = MappingProxyType({})) -> EventStream:
     """The response. Its pings are in the body, from one timer for all bodies."""
-    return EventStream(
+    response = EventStream(
         body,
         ping=0,
         send_timeout=SEND_TIMEOUT,
@@ -37,3 +37,5 @@ def event_stream(body: AsyncGenerator[bytes, None], headers: Mapping[str, str] =
             **headers,
         },
     )
+    del response.headers["connection"]  # whether the connection goes on is the server's to say
+    return response

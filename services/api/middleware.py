@@ -152,6 +152,10 @@ class RequestLog:
             await self.app(scope, receive, noted)
         except StreamCut as cut:
             log.warning("stream_cut", path=scope["path"], why=str(cut))
+        except Exception:
+            if not ended:
+                raise  # the server has to end the connection
+            # Else the answer says all, and the handler of unexpected errors has logged this. The server would once more.
         finally:
             write = log.debug if path in HEALTH_PATHS else log.info
             write(

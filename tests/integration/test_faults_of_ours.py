@@ -89,6 +89,7 @@ async def test_a_fault_is_told_with_all_that_other_answers_have(
         ]
         assert (logged["status"], logged["request_id"]) == (500, request_id)
         assert caplog.text.count("unexpected_error") == 1
+        assert "Exception in ASGI application" not in caplog.text  # the server has nothing to add
 
 
 async def test_a_fault_in_the_middle_of_a_body_breaks_it_off(

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 
+from services.api.answer_headers import PRIVATE
 from services.launcher.embedded.valkey import EmbeddedValkey
 from tests.conftest import settings_for
 from tests.integration.conftest import serve
@@ -112,6 +113,7 @@ async def test_what_others_might_read_otherwise_is_refused(api: str, name: str) 
         answer = await socket.answer()
         assert answer.status == status
         assert answer.headers["connection"] == "close"
+        assert {name.decode(): value.decode() for name, value in PRIVATE}.items() <= answer.headers.items()
         assert answer.problem["status"] == status
         assert await socket.rest() == b""
 

@@ -52,6 +52,7 @@ async def test_a_client_of_http_1_0_gets_a_stream_without_chunks(client: Client,
     ((head, body),) = await asking
     assert head.startswith(b"http/1.1 200")
     assert b"connection: close" in head
+    assert head.count(b"connection:") == 1
     assert body.startswith(b": open\nretry: 1000\n")
     assert body.endswith(b"data: [DONE]\n\n")
     parts = [json.loads(line[6:]) for line in body.split(b"\n") if line.startswith(b"data: {")]

@@ -12,6 +12,11 @@ def test_every_text_is_read_or_refused(text: str) -> None:
     read_by_all(text)
 
 
+def test_a_text_that_nobody_can_store_is_refused() -> None:
+    for text in ("\ud800", "\0"):
+        read_by_all(text)
+
+
 def test_each_text_of_a_body_has_a_reader() -> None:
     assert len(READERS) > 60
     assert {

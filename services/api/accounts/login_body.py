@@ -1,15 +1,15 @@
 """The credentials of a login: as JSON, or as a form of OAuth 2.0's password grant (RFC 6749, section 4.3.2)."""
 
+from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any, Final
+from urllib.parse import parse_qsl
 
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
-from starlette.datastructures import FormData
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
-from starlette.types import Message, Receive
 
 from services.api.accounts.schemas import Login
 from services.api.bodies import NotJson, is_json, read_json
@@ -32,9 +32,8 @@ _FORM: Final = {
         "code": {"type": "string"},
     },
 }
-_FIELDS_OF_FORM: Final = (("email", "username"), *((name, name) for name in ("password", "cookie", "code")))
+_FIELDS_OF_FORM: Final = {"username": "email", "password": "password", "cookie": "cookie", "code": "code"}
 _FLAGS: Final = {**dict.fromkeys(("true", "1", "on", "yes"), True), **dict.fromkeys(("false", "0", "off", "no"), False)}
-_PERCENT_ENCODED: Final = {byte: f"%{byte:02X}" for byte in range(0x80, 0x100)}
 LOGIN_BODY: Final[dict[str, Any]] = {
     "requestBody": {
         "required": True,
@@ -69,7 +68,7 @@ async def login_body(request: Request) -> Login:
     except HTTPException as error:
         if error.status_code != HTTPStatus.BAD_REQUEST:
             raise  # the body is too large
-        raise RequestValidationError([{"loc": ("body",), "type": "form_invalid", "msg": error.detail}]) from error
+        raise _form_invalid(error.detail) from error
     except NotJson as error:
         raise error.as_refusal() from None
     except ClientDisconnect as error:
@@ -77,28 +76,40 @@ async def login_body(request: Request) -> Login:
 
 
 async def _from_form(request: Request, kind: str) -> Login:
-    """Read a form. Starlette raises an HTTPException for one with too many or too large fields, or with files."""
-    # Starlette reads bytes of such a form that are not percent-encoded as Latin-1; here they are UTF-8 (WHATWG URL, section 5.1).
-    receive = _percent_encoding(request.receive) if kind == URLENCODED else request.receive
-    told = Request(request.scope, receive).form(max_files=0, max_fields=MAX_FIELDS, max_part_size=MAX_FIELD_BYTES)
-    async with told as form:
-        return Login.model_validate(_fields(form))
+    """Read a form. Starlette raises an HTTPException for one with too many or too large fields, or with files.
+
+    Raises:
+        RequestValidationError: a field is there twice, or the form is no UTF-8.
+
+    """
+    if kind == URLENCODED:
+        return Login.model_validate(_fields(_urlencoded(await request.body())))
+    async with request.form(max_files=0, max_fields=MAX_FIELDS, max_part_size=MAX_FIELD_BYTES) as form:
+        return Login.model_validate(_fields(form.multi_items()))
 
 
-def _fields(form: FormData) -> dict[str, Any]:
-    fields: dict[str, Any] = {to: form[name] for to, name in _FIELDS_OF_FORM if name in form}
+def _urlencoded(body: bytes) -> list[tuple[str, str]]:
+    """The fields of a form. Bytes that are not percent-encoded are UTF-8 too (WHATWG URL, section 5.1)."""
+    try:
+        return parse_qsl(body.decode(), keep_blank_values=True, errors="strict", max_num_fields=MAX_FIELDS)
+    except UnicodeError as error:
+        raise _form_invalid("The form is no UTF-8.") from error
+    except ValueError as error:
+        raise _form_invalid(f"Too many fields. Maximum number of fields is {MAX_FIELDS}.") from error
+
+
+def _form_invalid(why: str, field: str | None = None) -> RequestValidationError:
+    return RequestValidationError([{"loc": ("body", *([field] if field else [])), "type": "form_invalid", "msg": why}])
+
+
+def _fields(form: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    fields: dict[str, Any] = {}
+    for name, value in form:
+        if (known := _FIELDS_OF_FORM.get(name)) is None:
+            continue
+        if known in fields:
+            raise _form_invalid("must be there once", known)
+        fields[known] = value
     if "cookie" in fields:  # a form has texts alone
         fields["cookie"] = _FLAGS.get(str(fields["cookie"]).lower(), fields["cookie"])
     return fields
-
-
-def _percent_encoding(receive: Receive) -> Receive:
-    """Receive a body whose bytes are all ASCII."""
-
-    async def encoded() -> Message:
-        message = await receive()
-        if body := message.get("body"):
-            message = {**message, "body": body.decode("latin-1").translate(_PERCENT_ENCODED).encode("ascii")}
-        return message
-
-    return encoded

@@ -7,6 +7,7 @@ from fastapi import Request, Response
 from services.api.accounts.queries import Credentials, lock_account
 from services.api.accounts.schemas import Account, Token
 from services.api.auth.access_tokens import AccessTokens
+from services.api.auth.authenticate import authorization_of
 from services.api.auth.rotation import Granted, begin_tokens
 from services.api.auth.sessions import SessionClient, add_session, end_sessions, new_token
 from services.api.networks import UNKNOWN, network_of_client, wide_network_of
@@ -78,10 +79,10 @@ def token_of(granted: Granted, tokens: AccessTokens) -> Token:
 
 def named_session(request: Request, tokens: AccessTokens) -> int | None:
     """The session that a request's bearer token names; None for a request without one, or with one that is not valid."""
-    scheme, _, token = request.headers.get("authorization", "").partition(" ")
-    if scheme.lower() != "bearer":
-        return None
     try:
+        scheme, _, token = authorization_of(request).partition(" ")
+        if scheme.lower() != "bearer":
+            return None
         return tokens.read(token.strip()).session_id
     except TokenInvalid:
         return None

@@ -64,7 +64,7 @@ async def authenticate(
         OriginNotAllowed: the cookie comes with a request that another page may have made.
 
     """
-    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    scheme, _, token = authorization_of(request).partition(" ")
     if scheme.lower() == "bearer":
         if (token := token.strip()).startswith(PREFIX):
             return await _by_key(token, keys, scope)
@@ -76,6 +76,19 @@ async def authenticate(
             cookies.insist_on_origin(request)
         return await _by_session(presented, sessions)
     raise Unauthenticated
+
+
+def authorization_of(request: HTTPConnection) -> str:
+    """The header `Authorization`; "" where there is none.
+
+    Raises:
+        TokenInvalid: there are two. A proxy in front may have read the other one.
+
+    """
+    given = request.headers.getlist("authorization")
+    if len(given) > 1:
+        raise TokenInvalid
+    return given[0] if given else ""
 
 
 async def _by_access_token(

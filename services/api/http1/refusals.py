@@ -10,6 +10,8 @@ from functools import cached_property
 from http import HTTPStatus
 from typing import Final
 
+from services.api.answer_headers import PRIVATE
+
 
 @dataclass(frozen=True)
 class Refusal:
@@ -37,7 +39,7 @@ class Refusal:
             f"HTTP/1.1 {int(self.status)} {self.status.phrase}",
             "content-type: application/problem+json",
             f"content-length: {len(body)}",
-            "cache-control: no-store",
+            *(f"{name.decode()}: {value.decode()}" for name, value in PRIVATE),
             "connection: close",
             *([] if self.retry_after is None else [f"retry-after: {self.retry_after}"]),
         ]

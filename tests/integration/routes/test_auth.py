@@ -6,7 +6,7 @@ import time
 import unicodedata
 from collections.abc import AsyncIterator, Callable
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 from uuid import uuid4
 
 import httpx
@@ -203,6 +203,34 @@ async def test_a_form_that_can_not_be_read_is_422(http: httpx.AsyncClient, kind:
     response = await http.post("/api/auth/login", content=body, headers={"Content-Type": kind})
     assert response.status_code == 422, response.text
     assert response.json()["code"] == "validation_failed"
+
+
+@pytest.mark.parametrize("kind", ["application/x-www-form-urlencoded", "multipart/form-data; boundary=b"])
+async def test_a_field_that_is_there_twice_is_refused_by_name(http: httpx.AsyncClient, kind: str) -> None:
+    fields = [("username", address()), ("password", "wrong horse"), ("password", "correct horse")]
+    (await http.post("/api/auth/signup", json={"email": fields[0][1], "password": fields[2][1]})).raise_for_status()
+    part = '--b\r\nContent-Disposition: form-data; name="{}"\r\n\r\n{}\r\n'
+    parts = "".join(part.format(name, value) for name, value in fields) + "--b--\r\n"
+    body = urlencode(fields) if "urlencoded" in kind else parts
+    refused = await http.post("/api/auth/login", content=body, headers={"Content-Type": kind})
+    assert (refused.status_code, refused.json()["field"]) == (422, "password")
+
+
+@pytest.mark.parametrize("password", [b"abc%FFefgh123xx", b"abc\xfeefgh123xx", b"abc%C3"])
+async def test_a_form_that_is_no_utf_8_is_refused(http: httpx.AsyncClient, password: bytes) -> None:
+    kind = {"Content-Type": "application/x-www-form-urlencoded"}
+    refused = await http.post("/api/auth/login", content=b"username=a%40example.com&password=" + password, headers=kind)
+    assert (refused.status_code, refused.json()["errors"][0]["code"]) == (422, "form_invalid")
+
+
+async def test_two_credentials_are_none(connect: Callable[[], Client]) -> None:
+    client = connect()
+    await client.sign_up()
+    good = ("Authorization", client.http.headers.pop("Authorization"))
+    for given in ([good, ("Authorization", "Bearer bad")], [good, good]):
+        refused = await client.http.get("/api/auth/me", headers=given)
+        assert (refused.status_code, refused.json()["code"]) == (401, "token_invalid")
+    assert (await client.http.get("/api/auth/me", headers=[good])).status_code == 200
 
 
 @pytest.mark.parametrize("charset", ["utf-16", "unicode_escape", '"latin-1"', "utf-8; charset=unicode_escape"])

@@ -217,6 +217,7 @@ async def test_a_number_of_a_query_has_one_spelling(client: Client, chat: int, n
     for path, name in (
         ("/api/chats", "limit"),
         (f"/api/chats/{chat}/messages", "after"),
+        (f"/api/chats/{chat}/stream", "after"),
         ("/api/search?q=x", "limit"),
         ("/api/operations", "chat_id"),
         ("/api/operations", "limit"),

@@ -21,7 +21,7 @@ from services.api.doors.native.negotiation import prefers_async, wants_json
 from services.api.doors.native.responses import accepted_response
 from services.api.doors.native.schemas import Accepted, EditedMessage, NewMessage, NewVersion
 from services.api.doors.responses import nothing, stream_response
-from services.api.fields import BigIntId, Uuid
+from services.api.fields import BigIntId, Digits, Uuid
 from services.api.generations import queries
 from services.api.generations.queries import GenerationRow
 from services.api.resources import Resources
@@ -222,6 +222,7 @@ async def get_chat_stream(
     after: Annotated[
         int | None,
         Query(ge=0, le=MAX_BIGINT, description="The newest reply that the client has whole; 0 when it has none."),
+        Digits,
     ] = None,
     last_event_id: LastEventId = None,
 ) -> Response:

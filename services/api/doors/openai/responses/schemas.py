@@ -51,6 +51,8 @@ Metadata = Annotated[
     AfterValidator(_few),
 ]
 ShortText = Annotated[str, StringConstraints(max_length=512), Storable]
+Refused = Annotated[Any, AfterValidator(check_storable)]
+"""What is refused by its name, unless it is null."""
 
 
 class Reasoning(Body):
@@ -147,10 +149,10 @@ class NewResponse(Body):
     include: list[str] | None = None
     top_logprobs: int | None = None
     max_tool_calls: int | None = None
-    service_tier: str | None = None
-    prompt: Any = None
-    moderation: Any = None
-    context_management: Any = None
+    service_tier: ShortText | None = None
+    prompt: Refused = None
+    moderation: Refused = None
+    context_management: Refused = None
     user: ShortText | None = None
     safety_identifier: ShortText | None = None
     prompt_cache_key: ShortText | None = None
