@@ -32,7 +32,9 @@ CLOSING = [
 
 @pytest.fixture(scope="module")
 async def system(new_system: NewSystem) -> AsyncIterator[System]:
-    made = new_system(TOOLS="web_search,current_time,chats_delete", USER_MESSAGES_PER_MINUTE="0")
+    made = new_system(
+        TOOLS="web_search,current_time,chats_delete", USER_MESSAGES_PER_MINUTE="0", GROQ_MODELS="double,double-other"
+    )
     yield made
     made.end()
 
@@ -796,6 +798,50 @@ async def test_a_decision_may_have_copies_before_it(http: httpx.AsyncClient, use
     copies = [{"role": "user", "content": request["input"]}, *asked_for["output"]]
     answered = await http.post("/v1/responses", json={**answer, "input": [*copies, *answer["input"]]})
     assert (answered.status_code, answered.json()["id"]) == (200, asked_for["id"]), answered.text
+
+
+OTHERWISE: list[tuple[Json, int, str]] = [
+    ({"tools": [{"type": "file_search"}]}, 400, "tools[0].type"),
+    ({"tools": [*OWN_TOOLS, WEATHER]}, 400, "tools"),
+    ({"tool_choice": "none"}, 400, "tool_choice"),
+    ({"model": "none-such"}, 404, "model"),
+    ({"model": "double-other"}, 400, "model"),
+    ({"conversation": "conv_1", "previous_response_id": None}, 404, "conversation"),
+    ({"previous_response_id": f"resp_{uuid4().hex}"}, 404, "previous_response_id"),
+    ({"instructions": "Be long."}, 400, "instructions"),
+    ({"max_output_tokens": 6}, 400, "max_output_tokens"),
+    ({"temperature": 0.1}, 400, "temperature"),
+    ({"metadata": {"a": "c"}}, 400, "metadata"),
+    ({"store": False}, 400, "store"),
+    ({"text": {"format": {"type": "json_object"}}}, 400, "text.format"),
+    ({"prompt": {"id": "p"}}, 400, "prompt"),
+]
+
+
+async def test_a_decision_that_asks_for_something_else_decides_nothing(
+    http: httpx.AsyncClient, user: Client, groq_url: str
+) -> None:
+    _, request = await asked_to_delete(user, groq_url)
+    same: Json = {"instructions": "Be brief.", "metadata": {"a": "b"}, "max_output_tokens": 900, "temperature": 0.3}
+    asked_for = (await http.post("/v1/responses", json=request | same)).json()
+    for more, status, param in OTHERWISE:
+        refused = await http.post("/v1/responses", json=answer_to(asked_for, approve=True) | more)
+        assert (refused.status_code, refused.json()["error"]["param"]) == (status, param), refused.text
+    elsewhere = await created(http)
+    for other in (
+        {"previous_response_id": elsewhere["id"]},
+        {"previous_response_id": None, "conversation": elsewhere["conversation"]["id"]},
+    ):
+        refused = await http.post("/v1/responses", json=answer_to(asked_for, approve=True) | other)
+        assert (refused.status_code, refused.json()["error"]["code"]) == (409, "approval_not_pending")
+    (listed,) = (await user.http.get("/api/operations")).json()
+    assert listed["status"] == "proposed"
+
+    sent_again: Json = {**same, "tools": OWN_TOOLS, "tool_choice": "auto", "parallel_tool_calls": True, "store": True}
+    of_conversation: Json = {"previous_response_id": None, "conversation": asked_for["conversation"]["id"]}
+    for more in (sent_again, {"top_p": 1, "temperature": 0.7, "tools": None} | of_conversation):
+        answered = await http.post("/v1/responses", json=answer_to(asked_for, approve=True) | more)
+        assert (answered.status_code, answered.json()["id"]) == (200, asked_for["id"]), answered.text
 
 
 async def test_what_nobody_asked_for_can_not_be_approved(http: httpx.AsyncClient) -> None:

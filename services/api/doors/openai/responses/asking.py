@@ -53,7 +53,9 @@ async def ask(
         CortexAIError: as `turns.accept.accept`, `accept_branch`, `accept_opening` and `accept_completion`.
 
     """
-    parameters = _checked(body, given, limits)
+    parameters = checked(body, limits)
+    if not given.references:
+        insist_on_words(given, limits)
     sent = _sent(body, given)
     if key is not None and (repeated := await _find_repeated(database, user_id, sent_key(key, sent, parameters))):
         return repeated
@@ -103,7 +105,7 @@ async def ask(
     return await accept(database, streams, jobs, metrics, limits, turn)
 
 
-def _checked(body: NewResponse, given: GivenInput, limits: Limits) -> Parameters:
+def checked(body: NewResponse, limits: Limits) -> Parameters:
     """What a request asks of the model besides its context.
 
     Raises:
@@ -112,8 +114,6 @@ def _checked(body: NewResponse, given: GivenInput, limits: Limits) -> Parameters
     """
     with refusing():
         parameters = body.parameters()
-    if not given.references:
-        insist_on_words(given, limits)
     check_message("", body.model, limits)
     _check(parameters, body.model, limits)
     return parameters

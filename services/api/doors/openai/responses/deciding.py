@@ -2,14 +2,27 @@
 
 import asyncio
 from collections.abc import Collection, Mapping
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from sqlalchemy import select
 from sqlalchemy.orm import aliased
 
+from services.api.doors.openai.responses import queries
+from services.api.doors.openai.responses.destinations import find_conversation
+from services.api.doors.openai.responses.ids import generation_of
+from services.api.doors.openai.responses.objects import DEFAULTS, ResponseRow
+from services.api.doors.openai.responses.output_items import Json
+from services.api.doors.openai.responses.schemas import NewResponse
+from services.api.limits import Limits
 from shared.database.engine import Connection, Database
 from shared.database.tables import Generation, Operation
-from shared.errors import ApprovalNotPending, OperationNotFound, OperationNotPending
+from shared.errors import (
+    ApprovalNotPending,
+    OperationNotFound,
+    OperationNotPending,
+    ParameterNotSupported,
+    ResponseNotFound,
+)
 from shared.ids import GenerationId, OperationId, UserId
 from shared.jobs.sender import JobSender
 from shared.operations.decisions import approve, refuse
@@ -23,6 +36,11 @@ PAUSED_WITHIN: Final = 5.0
 LOOK_FIRST: Final = 0.02
 LOOK_LAST: Final = 0.5
 """Seconds between two looks, at first and at most: the row is a moment behind the log, or its worker is in trouble."""
+_FIXED: Final = (
+    "instructions", "metadata", "store", "max_output_tokens", "temperature", "top_p", "presence_penalty",
+    "frequency_penalty", "tools", "tool_choice", "parallel_tool_calls", "truncation", "text.format", "reasoning.effort",
+)  # fmt: skip
+"""What a response was asked with, besides its model, and goes on with."""
 
 
 class Asked(NamedTuple):
@@ -31,6 +49,57 @@ class Asked(NamedTuple):
     id: OperationId
     generation_id: GenerationId
     digest: str
+
+
+async def find_asking(
+    db: Connection, user_id: UserId, body: NewResponse, operation_ids: Collection[OperationId], limits: Limits
+) -> tuple[list[Asked], ResponseRow]:
+    """The operations that a request decides, and the response that has proposed them and goes on.
+
+    Raises:
+        ApprovalNotPending: as `find_asked`; or the request names another response or conversation.
+        ResponseNotFound, ConversationNotFound: the one that it names is absent, or another user's.
+        ParameterNotSupported: it asks for something else than the response was asked with.
+
+    """
+    previous, chat_id = None, None
+    if body.previous_response_id is not None:
+        previous = generation_of(body.previous_response_id)
+        try:
+            await queries.find_response(db, user_id, previous)
+        except ResponseNotFound:
+            raise ResponseNotFound("previous_response_id: names no response", field="previous_response_id") from None
+    if body.conversation_id is not None:
+        chat_id = await find_conversation(db, user_id, body.conversation_id)
+    asked = await find_asked(db, user_id, operation_ids)
+    row = await queries.find_response(db, user_id, asked[0].generation_id)
+    if previous not in {None, row.id} or chat_id not in {None, row.chat_id}:
+        raise ApprovalNotPending
+    _insist_on_same(body, row, limits)
+    return asked, row
+
+
+def _insist_on_same(body: NewResponse, row: ResponseRow, limits: Limits) -> None:
+    """Refuse what a response was not asked with. A default asks for nothing: clients set a `tool_choice` back to `auto`.
+
+    Raises:
+        ParameterNotSupported: there is such a parameter; the error names it.
+
+    """
+    why = "differs from what the response was asked with, which goes on as it is; leave it out"
+    models = {row.asked.get("model"), row.model} - {None}
+    if models and body.model not in models:
+        raise ParameterNotSupported("model", why)
+    defaults = {**DEFAULTS, "temperature": limits.temperature}
+    given, asked, default = (_flat({**defaults, **one}) for one in (body.told(), row.asked, {}))
+    for name in _FIXED:
+        if given[name] not in (default[name], asked[name]):
+            raise ParameterNotSupported(name, why)
+
+
+def _flat(told: Mapping[str, Any]) -> Json:
+    """What is told of a request, by the names of its parameters."""
+    return {**told, "text.format": told["text"]["format"], "reasoning.effort": told["reasoning"]["effort"]}
 
 
 async def find_asked(db: Connection, user_id: UserId, operation_ids: Collection[OperationId]) -> list[Asked]:

@@ -56,7 +56,7 @@ async def find_destination(
             previous = await _find_previous(db, user_id, body.previous_response_id)
             chat_id = previous.chat_id
         elif body.conversation_id is not None:
-            chat_id = await _find_conversation(db, user_id, body.conversation_id)
+            chat_id = await find_conversation(db, user_id, body.conversation_id)
             waiting = await item_queries.list_waiting(db, chat_id)
         found = await _find_referred(db, user_id, given)
         # A chat remembers that it has rows. What comes from another chat has to bring that along.
@@ -92,8 +92,8 @@ async def _find_previous(db: Connection, user_id: UserId, response_id: str) -> R
     return previous
 
 
-async def _find_conversation(db: Connection, user_id: UserId, conversation_id: str) -> ChatId:
-    """The conversation at whose end the message goes.
+async def find_conversation(db: Connection, user_id: UserId, conversation_id: str) -> ChatId:
+    """The conversation that a request names.
 
     Raises:
         ConversationNotFound: absent, or another user's; the error names the parameter.

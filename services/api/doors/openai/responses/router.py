@@ -13,12 +13,11 @@ from services.api.bodies import JsonRequest, JsonRoute
 from services.api.dependencies import AppResources, CurrentPrincipal, TakesStreamSlot
 from services.api.doors.headers import IdempotencyKey
 from services.api.doors.openai.responses import queries
-from services.api.doors.openai.responses.asking import ask, read
-from services.api.doors.openai.responses.deciding import awaits_person, decide, find_asked
+from services.api.doors.openai.responses.asking import ask, checked, read
+from services.api.doors.openai.responses.deciding import awaits_person, decide, find_asking
 from services.api.doors.openai.responses.encoder import BEFORE_ALL, encode
 from services.api.doors.openai.responses.events import IN_PROGRESS
 from services.api.doors.openai.responses.ids import generation_of
-from services.api.doors.openai.responses.ids import response_id as response_id_of
 from services.api.doors.openai.responses.objects import ResponseRow, begun, paused, present
 from services.api.doors.openai.responses.output_items import Json, approval_id
 from services.api.doors.openai.responses.pages import item_page
@@ -34,7 +33,7 @@ from services.api.resources import Resources
 from services.api.streaming.follow import StreamCut
 from services.api.streaming.resume import Live, Saved, followed, resume
 from shared.database.tables import Generation
-from shared.errors import ApprovalNotPending, CompletionTimedOut, NotFound, ResponseNotFound
+from shared.errors import CompletionTimedOut, NotFound, ResponseNotFound
 from shared.ids import OperationId
 from shared.protocol.feed_events import chat_deleted, memory_changed, messages_changed
 from shared.protocol.json_lines import json_line
@@ -140,11 +139,9 @@ async def _decide(
 ) -> Response:
     """Decide what an answer has proposed. The response is the one that asked, which goes on: its stream has the rest alone."""
     database, mine = resources.database, principal.user_id
+    checked(body, resources.limits)
     async with database.connect() as db:
-        asked = await find_asked(db, mine, decisions.keys())
-        row = await queries.find_response(db, mine, asked[0].generation_id)
-    if body.previous_response_id not in {None, response_id_of(row.id)}:
-        raise ApprovalNotPending
+        asked, row = await find_asking(db, mine, body, decisions.keys(), resources.limits)
     bind_contextvars(generation_id=str(row.id))
     # Before the decision: the log of an answer that waits can be made again where it is lost, that of one that goes on can't.
     first = await _found(resources, principal, row)
