@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from itertools import pairwise
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import httpx
 import pytest
@@ -842,6 +842,67 @@ async def test_a_decision_that_asks_for_something_else_decides_nothing(
     for more in (sent_again, {"top_p": 1, "temperature": 0.7, "tools": None} | of_conversation):
         answered = await http.post("/v1/responses", json=answer_to(asked_for, approve=True) | more)
         assert (answered.status_code, answered.json()["id"]) == (200, asked_for["id"]), answered.text
+
+
+async def test_answers_that_contradict_each_other_decide_nothing(
+    http: httpx.AsyncClient, user: Client, groq_url: str
+) -> None:
+    _, request = await asked_to_delete(user, groq_url)
+    asked_for = (await http.post("/v1/responses", json=request)).json()
+    no, yes = (answer_to(asked_for, approve=approve) for approve in (False, True))
+    refused = await http.post("/v1/responses", json=yes | {"input": [*no["input"], *yes["input"]]})
+    assert (refused.status_code, refused.json()["error"]["param"]) == (400, "input[1].approve")
+    (listed,) = (await user.http.get("/api/operations")).json()
+    assert listed["status"] == "proposed"
+    answered = await http.post("/v1/responses", json=yes | {"input": [*yes["input"], *yes["input"]]})
+    assert (answered.status_code, answered.json()["status"]) == (200, "completed"), answered.text
+
+
+@pytest.mark.parametrize("approve", [True, False])
+async def test_another_decision_than_the_one_that_was_made_is_refused(
+    http: httpx.AsyncClient, user: Client, groq_url: str, *, approve: bool
+) -> None:
+    _, request = await asked_to_delete(user, groq_url)
+    asked_for = (await http.post("/v1/responses", json=request)).json()
+    decided = await http.post("/v1/responses", json=answer_to(asked_for, approve=approve))
+    refused = await http.post("/v1/responses", json=answer_to(asked_for, approve=not approve))
+    assert (refused.status_code, refused.json()["error"]["code"]) == (409, "approval_not_pending")
+    again = await http.post("/v1/responses", json=answer_to(asked_for, approve=approve))
+    assert again.json() == decided.json()
+
+
+async def test_of_several_answers_all_are_decisions_or_none(
+    http: httpx.AsyncClient, user: Client, groq_url: str
+) -> None:
+    request, requests = await asked_to_delete_two(http, user, groq_url)
+    first, second = (str(UUID(one.removeprefix("mcpr_"))) for one in requests)
+    (await user.http.post(f"/api/operations/{second}/refuse")).raise_for_status()
+    answers = [{"type": "mcp_approval_response", "approval_request_id": one, "approve": True} for one in requests]
+    for ordered in (answers, answers[::-1]):
+        conflict = await http.post("/v1/responses", json=request | {"input": ordered})
+        assert (conflict.status_code, conflict.json()["error"]["code"]) == (409, "approval_not_pending")
+    now = {one["id"]: one["status"] for one in (await user.http.get("/api/operations")).json()}
+    assert now == {first: "proposed", second: "refused"}
+
+
+async def test_several_answers_let_the_response_go_on_once(
+    http: httpx.AsyncClient, user: Client, groq_url: str
+) -> None:
+    request, requests = await asked_to_delete_two(http, user, groq_url)
+    answers = [{"type": "mcp_approval_response", "approval_request_id": one, "approve": True} for one in requests]
+    answered = await http.post("/v1/responses", json=request | {"input": answers})
+    assert (answered.status_code, answered.json()["status"]) == (200, "completed"), answered.text
+    assert {one["status"] for one in (await user.http.get("/api/operations")).json()} == {"committed"}
+
+
+async def asked_to_delete_two(http: httpx.AsyncClient, user: Client, groq_url: str) -> tuple[Json, list[str]]:
+    """A request whose answer has proposed to delete two chats, each by itself, and the ids of what it asks for."""
+    mark = uuid4().hex
+    each = [{"chats": [await user.new_chat()]} for _ in range(2)]
+    await groq_control.script(groq_url, "tool=chats_delete calls=2", marker=mark, arguments=each)
+    request = asked(f"{mark} [[tokens=4]]", tools=OWN_TOOLS)
+    asked_for = (await http.post("/v1/responses", json=request)).json()
+    return request, [item["id"] for item in asked_for["output"] if item["type"] == "mcp_approval_request"]
 
 
 async def test_what_nobody_asked_for_can_not_be_approved(http: httpx.AsyncClient) -> None:

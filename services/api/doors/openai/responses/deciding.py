@@ -26,6 +26,7 @@ from shared.errors import (
 from shared.ids import GenerationId, OperationId, UserId
 from shared.jobs.sender import JobSender
 from shared.operations.decisions import approve, refuse
+from shared.operations.moves import Moved
 from shared.operations.telling import tell
 from shared.operations.wanted import AWAITS_PERSON
 from shared.states import GenerationStatus
@@ -49,6 +50,7 @@ class Asked(NamedTuple):
     id: OperationId
     generation_id: GenerationId
     digest: str
+    status: str
 
 
 async def find_asking(
@@ -109,7 +111,7 @@ async def find_asked(db: Connection, user_id: UserId, operation_ids: Collection[
         ApprovalNotPending: no answer of the user's has proposed one of them, or not the same answer has proposed all of them.
 
     """
-    statement = select(Operation.id, Operation.generation_id, Operation.digest).where(
+    statement = select(Operation.id, Operation.generation_id, Operation.digest, Operation.status).where(
         Operation.user_id == user_id,
         Operation.id.in_(operation_ids),
         Operation.generation_id.is_not(None),
@@ -130,24 +132,27 @@ async def decide(
     decisions: Mapping[OperationId, bool],
     by: str,
 ) -> None:
-    """Decide each operation, in a transaction of its own. What was decided otherwise meanwhile stays so.
+    """Decide all operations, or none. What was decided in the same way stays so, and what has expired counts as refused.
 
     OpenAI's protocol has no place for the digest of the preview that the person saw. A preview never changes, so the operation's
     id names it as well. `by` is the kind of the credential.
 
     Raises:
+        ApprovalNotPending: one was decided otherwise, or has expired and can't be approved; or its answer is over.
         TokenInvalid: the account is gone.
 
     """
-    for one in asked:
-        try:
-            async with database.begin() as db:
+    moves = list[Moved]()
+    try:
+        async with database.begin() as db:
+            for one in asked:
                 if decisions[one.id]:
-                    moved = await approve(db, user_id, one.id, one.digest, by)
-                else:
-                    moved = await refuse(db, user_id, one.id, by)
-        except (OperationNotPending, OperationNotFound):
-            continue
+                    moves.append(await approve(db, user_id, one.id, one.digest, by))
+                elif one.status != "expired":
+                    moves.append(await refuse(db, user_id, one.id, by))
+    except (OperationNotPending, OperationNotFound) as error:
+        raise ApprovalNotPending from error
+    for moved in moves:
         tell(jobs, feed, moved)
 
 

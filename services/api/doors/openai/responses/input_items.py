@@ -64,7 +64,7 @@ def read_input(given: str | Sequence[Any], field: str = "input") -> GivenInput:
     """What a request's input says.
 
     Raises:
-        InvalidInput: an item is none that there is, or lacks something.
+        InvalidInput: an item is none that there is, or lacks something; or two answers to one request differ.
         RequestValidationError: the arguments of a call are no JSON object.
         ParameterNotSupported: an item, or a part of one, is of a kind that is not taken here.
 
@@ -86,7 +86,9 @@ def read_input(given: str | Sequence[Any], field: str = "input") -> GivenInput:
             raise InvalidInput(f"{at}: must be an object", field=at)
         kind = item.get("type", "message" if "role" in item else None)
         if kind == "mcp_approval_response":
-            decisions |= _read_decision(item, at)
+            operation_id, is_approved = _read_decision(item, at)
+            if decisions.setdefault(operation_id, is_approved) != is_approved:
+                raise InvalidInput(f"{at}.approve: contradicts an answer before it", field=f"{at}.approve")
             continue
         if is_reference(item):
             references[number] = _text_of(item, "id", at)
@@ -200,14 +202,14 @@ def _is_request(item: Json) -> bool:
     return item.get("type") == "mcp_approval_request"
 
 
-def _read_decision(item: Json, at: str) -> dict[OperationId, bool]:
+def _read_decision(item: Json, at: str) -> tuple[OperationId, bool]:
     operation_id = operation_of(_text_of(item, "approval_request_id", at))
     if operation_id is None:
         where = f"{at}.approval_request_id"
         raise InvalidInput(f"{where}: must be the id of a request for approval", field=where)
     if not isinstance(item.get("approve"), bool):
         raise InvalidInput(f"{at}.approve: must be true or false", field=f"{at}.approve")
-    return {operation_id: item["approve"]}
+    return operation_id, item["approve"]
 
 
 def _read_item(kind: object, item: Json, at: str) -> tuple[Json, list[GivenMessage]]:
