@@ -12,9 +12,10 @@ from shared.generations.told_path import Earlier, PathMessage
 from shared.ids import ChatId
 from shared.memory.chat_memory import read_taken_back
 
-_IS_CALL: Final[ColumnElement[Any]] = literal_column(
+IS_CALL: Final[ColumnElement[Any]] = literal_column(
     "'$[*] ? (@.type == \"dynamic-tool\" && @.providerExecuted == false)'::jsonpath"
 )
+"""Finds the parts of a message's calls that its client was to make."""
 _GIVEN: Final = (
     select(Generation.parameters["messages"])
     .where(Generation.user_message_id == Message.id, Generation.parameters.has_key("continues_chat"))
@@ -44,7 +45,7 @@ def _statement(chat_id: ChatId, *which: ColumnElement[bool]) -> Select[*tuple[An
             Message.content,
             Message.status,
             case((is_user, _GIVEN)).label("given"),
-            case((~is_user, func.jsonb_path_query_array(Message.parts, _IS_CALL, type_=JSONB))).label("calls"),
+            case((~is_user, func.jsonb_path_query_array(Message.parts, IS_CALL, type_=JSONB))).label("calls"),
         )
         .where(Message.chat_id == chat_id, *which)
         .cte("found")

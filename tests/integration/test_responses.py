@@ -297,6 +297,28 @@ async def test_a_call_of_a_clients_tool_is_returned_and_its_output_taken(
     assert request["messages"][-2]["tool_calls"][0]["id"] == call["call_id"]
 
 
+async def test_a_text_is_not_taken_for_the_output_of_a_call(http: httpx.AsyncClient, groq_url: str) -> None:
+    first = await created(http, "[[tokens=1]]")
+    conversation, mark = first["conversation"]["id"], uuid4().hex
+    calling = await created(http, f"{mark} [[tokens=2 tool=weather]]", conversation=conversation, tools=[WEATHER])
+    call = next(item for item in calling["output"] if item["type"] == "function_call")["call_id"]
+    for where in ({"conversation": conversation}, {"previous_response_id": calling["id"]}):
+        for text in ("Well?", [{"role": "user", "content": "Well?"}]):
+            refused = await http.post("/v1/responses", json=asked(**where) | {"input": text})
+            assert refused.status_code == 400, refused.text
+            assert call in refused.json()["error"]["message"]
+            assert refused.json()["error"]["param"] == "input"
+
+    # Where the call is not told, nothing lacks.
+    beside = uuid4().hex
+    other = await created(http, f"{beside} [[tokens=1]]", previous_response_id=first["id"])
+    assert (await created(http, previous_response_id=other["id"]))["status"] == "completed"
+    (request,) = await groq_control.requests(groq_url, containing=beside, ended=1)
+    assert mark not in str(request["body"])
+    answered = await created(http, input=[output_of(call)], previous_response_id=calling["id"])
+    assert (await created(http, previous_response_id=answered["id"]))["status"] == "completed"
+
+
 async def test_a_request_that_is_refused_leaves_no_chat_behind(
     http: httpx.AsyncClient, user: Client, system: System
 ) -> None:

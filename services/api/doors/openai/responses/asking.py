@@ -3,7 +3,12 @@
 import asyncio
 from typing import Final
 
-from services.api.doors.openai.responses.destinations import Destination, find_destination, insist_on_words
+from services.api.doors.openai.responses.destinations import (
+    Destination,
+    find_destination,
+    insist_on_words,
+    lacks_output,
+)
 from services.api.doors.openai.responses.input_items import GivenInput, insist_on_calls, read_input
 from services.api.doors.openai.responses.output_items import Json
 from services.api.doors.openai.responses.refusals import refusing
@@ -179,8 +184,7 @@ def _told(earlier: Earlier, given: GivenInput) -> list[GivenMessage]:
     if has_too_many_calls(told):
         raise InvalidInput(f"input: must have at most {MAX_CALLS} calls at once", field="input")
     if (waiting := unanswered(told)) is not None:
-        why = f"no output was found for the function call {waiting}; send a function_call_output"
-        raise InvalidInput(f"input: {why}", field="input")
+        raise lacks_output(waiting)
     return told
 
 

@@ -49,6 +49,11 @@ async def find_destination(
 
     The worker tells a chat's texts by itself, with its memory. It does not tell what is no text of the user's or the
     assistant's: then, and where nothing is kept, the model is told the items.
+
+    Raises:
+        ResponseNotFound, ConversationNotFound, ItemNotFound: what the request refers to is absent, or another user's.
+        InvalidInput: the items that the input refers to can't be used; or a call has no output, and the input brings none.
+
     """
     previous, chat_id, waiting = None, None, list[WaitingItem]()
     async with database.connect() as db:
@@ -65,7 +70,10 @@ async def find_destination(
         is_plain = given.is_plain and body.is_stored and not waiting
         if chat_id is None:
             destination = Destination(earlier=None if is_plain else Earlier())
-        elif is_plain and not await queries.has_rich_input(db, chat_id):
+        elif is_plain and not (said := await queries.find_said(db, chat_id)).is_rich:
+            # Nobody has brought any output yet. The worker would tell the text without the call that waits for one.
+            if said.has_calls and (call_id := await queries.find_call(db, chat_id, previous)):
+                raise lacks_output(call_id)
             destination = Destination(chat_id, previous)
         else:
             destination = Destination(chat_id, previous, await queries.load_path(db, chat_id, previous), waiting)
@@ -149,6 +157,12 @@ def _with_referred(given: GivenInput, found: Mapping[str, FoundItem], destinatio
         items[number] = item
     with refusing():
         return read_input(items)
+
+
+def lacks_output(call_id: str) -> InvalidInput:
+    """The refusal of an input that does not bring the output of a call, where the model would be told the call."""
+    why = f"no output was found for the function call {call_id}; send a function_call_output"
+    return InvalidInput(f"input: {why}", field="input")
 
 
 def insist_on_words(given: GivenInput, limits: Limits) -> None:

@@ -18,7 +18,7 @@ from sqlalchemy import (
     select,
     update,
 )
-from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import aliased
 
 from services.api.doors.openai.responses.objects import ConversationRow, ResponseRow, ended_output, input_items
@@ -31,11 +31,11 @@ from shared.database.tables import Chat, ConversationItem, Generation, Message, 
 from shared.errors import ChatNotFound, ConversationNotFound, MessageNotFound, ResponseNotFound, TokenInvalid
 from shared.generations.cancel import DeletedGenerations, delete_generations
 from shared.generations.outcome import Outcome
-from shared.generations.path_rows import load_earlier
+from shared.generations.path_rows import IS_CALL, load_earlier
 from shared.generations.told_path import Earlier
 from shared.ids import ChatId, GenerationId, MessageId, UserId
 from shared.protocol.message_parts import MessagePart
-from shared.states import TERMINAL
+from shared.states import TERMINAL, MessageStatus
 
 _Question: Final = aliased(Message)
 _COLUMNS: Final = (
@@ -241,19 +241,48 @@ def _messages() -> Select[*tuple[Any, ...]]:
 
 async def load_path(db: Connection, chat_id: ChatId, previous: ResponseRow | None) -> Earlier:
     """What was said from a chat's beginning to a response, or along the active path. The chat is known to be the user's."""
+    return await load_earlier(db, chat_id, await _is_on_path(db, chat_id, previous))
+
+
+async def _is_on_path(db: Connection, chat_id: ChatId, previous: ResponseRow | None) -> ColumnElement[bool]:
     if previous is None:
-        return await load_earlier(db, chat_id, ~Message.replaced)
+        return ~Message.replaced
     tree = await read_tree(db, chat_id)
     node = tree.find(previous.assistant_message_id)
     positions = tree.path_to(node.position) if node else []
-    is_on_path = Message.position == func.any(bindparam(None, positions, type_=ARRAY(BigInteger), unique=True))
-    return await load_earlier(db, chat_id, is_on_path)
+    return Message.position == func.any(bindparam(None, positions, type_=ARRAY(BigInteger), unique=True))
 
 
-async def has_rich_input(db: Connection, chat_id: ChatId) -> bool:
-    """Whether a request of a chat, which is known to be the user's, brought more than a text of the user's."""
-    rich = select(Generation.id).where(Generation.chat_id == chat_id, Generation.response.has_key("input")).limit(1)
-    return (await db.execute(rich)).one_or_none() is not None
+class SaidSoFar(NamedTuple):
+    """What the requests of a chat brought along, and how its answers ended.
+
+    `is_rich`: a request brought more than a text of the user's. `has_calls`: an answer may have ended with calls that its client
+    was to make.
+    """
+
+    is_rich: bool
+    has_calls: bool
+
+
+async def find_said(db: Connection, chat_id: ChatId) -> SaidSoFar:
+    """What was said in a chat, which is known to be the user's."""
+    which = (Generation.response.has_key("input"), Generation.finish_reason == "tool-calls")
+    any_of = (func.coalesce(func.bool_or(one), literal(value=False)) for one in which)
+    return SaidSoFar._make((await db.execute(select(*any_of).where(Generation.chat_id == chat_id))).one())
+
+
+async def find_call(db: Connection, chat_id: ChatId, previous: ResponseRow | None) -> str | None:
+    """The first call that a client was to make, of the whole answers on a path as that of `load_path`; None where none is."""
+    call = func.jsonb_path_query_first(Message.parts, IS_CALL, type_=JSONB)["toolCallId"].astext
+    is_whole = (Message.role == "assistant", Message.status == MessageStatus.COMPLETED)
+    statement = (
+        select(call)
+        .where(Message.chat_id == chat_id, *is_whole, await _is_on_path(db, chat_id, previous), call.is_not(None))
+        .order_by(Message.position)
+        .limit(1)
+    )
+    found: str | None = (await db.execute(statement)).scalar_one_or_none()
+    return found
 
 
 async def delete_turn_of(
