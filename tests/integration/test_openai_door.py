@@ -167,6 +167,22 @@ async def test_an_answer_that_fails_ends_the_stream_with_an_error(client: Client
     assert (refused.status_code, refused.json()["error"]["code"]) == (502, "model_auth_failed")
 
 
+@pytest.mark.parametrize(
+    ("fault", "status", "code"),
+    [
+        ("fault=429 retry_after=600", 429, "rate_limit_exceeded"),
+        ("fault=503 retry_after=600", 503, "model_unavailable"),
+    ],
+)
+@pytest.mark.usefixtures("answering")
+async def test_an_answer_that_the_model_can_not_give_now_names_a_time_to_wait(
+    client: Client, fault: str, status: int, code: str
+) -> None:
+    refused = await client.http.post(PATH, json=asking(f"Hello [[{fault}]]"))
+    assert (refused.status_code, refused.json()["error"]["code"]) == (status, code)
+    assert int(refused.headers["Retry-After"]) > 0
+
+
 def with_bound(most: int) -> dict[str, Any]:
     """A tool whose argument has a bound."""
     return {"type": "function", "function": {"name": "count", "parameters": {"maximum": most}}}

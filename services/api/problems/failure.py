@@ -102,7 +102,7 @@ def _retry_after(error: errors.TooMany | errors.Unavailable) -> str:
     """The seconds after which trying again may help."""
     match error:
         case errors.QuotaExceeded():
-            return str(_seconds_to_midnight())
+            return str(seconds_to_midnight())
         case errors.TooManyRequests():
             return str(error.seconds)
         case errors.TooMany() | errors.QueueFull():
@@ -111,8 +111,8 @@ def _retry_after(error: errors.TooMany | errors.Unavailable) -> str:
             return RETRY_AFTER
 
 
-def _seconds_to_midnight() -> int:
-    """Seconds until the day ends, in UTC."""
+def seconds_to_midnight() -> int:
+    """Seconds until the day ends, in UTC: then tokens are counted anew."""
     now = datetime.now(UTC)
     return ceil(((now + timedelta(days=1)).replace(hour=0, minute=0, second=0, microsecond=0) - now).total_seconds())
 

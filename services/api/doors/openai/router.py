@@ -19,7 +19,7 @@ from services.api.doors.openai.error_form import respond
 from services.api.doors.openai.following import Resume
 from services.api.doors.openai.progress import Failed
 from services.api.doors.openai.schemas import ChatCompletion, Model, Models
-from services.api.doors.openai.statuses import status_of_code
+from services.api.doors.openai.statuses import headers_of_code, status_of_code
 from services.api.doors.openai.whole import wait_for
 from services.api.event_stream import event_stream
 from services.api.generations.cancellation import cancel
@@ -158,7 +158,7 @@ async def _whole(
             leave()
     match ended:
         case Failed(code, message):
-            failure = Failure(status_of_code(code), code, message, headers=headers)
+            failure = Failure(status_of_code(code), code, message, headers=headers | headers_of_code(code))
             return respond(failure)
         case None:
             return Response(status_code=HTTPStatus.NO_CONTENT)  # nobody reads it
