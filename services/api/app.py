@@ -276,6 +276,7 @@ def _limits(settings: Settings) -> Limits:
         kept_messages=settings.history_window + settings.summary_chunk_messages - 1,
         trash_days=settings.chat_trash_days,
         model_tools=settings.model_tools,
+        own_tools=settings.tools,
         completion_seconds=settings.completion_wait_seconds,
         temperature=settings.model_temperature,
         proposals=Bounds(settings.operations_max_pending, timedelta(seconds=settings.operation_expire_seconds)),

@@ -320,6 +320,28 @@ async def test_too_many_answers_at_once_are_refused_with_a_time_to_wait(settings
             assert int(refused.headers["Retry-After"]) > 0
 
 
+async def test_a_tool_that_is_not_on_offer_is_refused_by_its_place(settings: Settings) -> None:
+    async with (
+        serve(settings.model_copy(update={"tools": ("current_time",)})) as url,
+        httpx.AsyncClient(base_url=url, verify=NO_TLS) as http,
+    ):
+        await Client(http).sign_up()
+        ours = {"type": "mcp", "server_label": "cortexai"}
+        body = {"model": "double", "input": "a", "background": True}
+        for tool, place in (
+            ({"type": "web_search"}, "type"),
+            ({"type": "function", "name": "search_history"}, "name"),
+            ({**ours, "allowed_tools": ["current_time", "chats_delete"]}, "allowed_tools"),
+            ({**ours, "allowed_tools": {"tool_names": ["chats_delete"]}}, "allowed_tools"),
+        ):
+            asked = {**body, "tools": [tool], "tool_choice": "required"}
+            refused = await http.post("/v1/responses", json=asked)
+            assert (refused.status_code, refused.json()["error"]["param"]) == (400, f"tools[0].{place}"), refused.text
+        for tool in (ours, {**ours, "allowed_tools": ["current_time"]}, {"type": "function", "name": "current_time"}):
+            made = await http.post("/v1/responses", json={**body, "tools": [tool], "tool_choice": "required"})
+            assert made.status_code == 200, made.text
+
+
 async def test_a_look_at_a_response_takes_no_stream(settings: Settings) -> None:
     async with (
         serve(settings.model_copy(update={"user_max_streams": 1})) as url,

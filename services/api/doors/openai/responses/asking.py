@@ -118,7 +118,7 @@ def checked(body: NewResponse, limits: Limits) -> Parameters:
 
     """
     with refusing():
-        parameters = body.parameters()
+        parameters = body.parameters(limits.own_tools)
     check_message("", body.model, limits)
     _check(parameters, body.model, limits)
     return parameters

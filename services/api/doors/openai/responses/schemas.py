@@ -1,6 +1,6 @@
 """Bodies of the routes for responses and conversations. Source: docs/protocol.md, "Responses"."""
 
-from collections.abc import Container
+from collections.abc import Collection, Container
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
@@ -194,15 +194,15 @@ class NewResponse(Body):
             if isinstance(value, list | dict) or value not in taken:
                 raise ParameterNotSupported(name, why)
 
-    def parameters(self) -> Parameters:
-        """What is asked of the model, without what the conversation says.
+    def parameters(self, own_tools: Collection[str]) -> Parameters:
+        """What is asked of the model, without what the conversation says. `own_tools` are this service's that are on offer.
 
         Raises:
             ParameterNotSupported, InvalidInput, RequestValidationError: a tool, the choice of one, or the form of the text is not
                 taken here.
 
         """
-        tools = read_tools(self.tools or [])
+        tools = read_tools(self.tools or [], own_tools)
         effort = self.reasoning.effort if self.reasoning else None
         return Parameters.model_validate(
             {

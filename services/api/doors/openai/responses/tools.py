@@ -1,6 +1,6 @@
 """The tools of a request for a response, and the choice of one. A member that would change nothing here is refused."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Annotated, Any, Final, Literal, NamedTuple
 
 from services.api.doors.openai.given import CHOICES, client_tool
@@ -17,6 +17,7 @@ OWN_TOOLS: Final = (
     "db_propose_write", "current_time",
 )  # fmt: skip
 """This service's tools, by the names by which models know them. A worker offers those that the setting TOOLS names."""
+_NOT_OFFERED: Final = "is not on offer here: the setting TOOLS does not name it"
 _CHANGING: Final = frozenset({"db_propose_write", "chats_delete"})
 """Those whose calls always wait for a person. No other does."""
 _WEB_SEARCHES: Final = frozenset(
@@ -76,11 +77,11 @@ class Tools(NamedTuple):
         return [*self.own, *(tool.name for tool in self.theirs)]
 
 
-def read_tools(tools: Sequence[Json]) -> Tools:
-    """The tools that a request names.
+def read_tools(tools: Sequence[Json], offered: Collection[str]) -> Tools:
+    """The tools that a request names. Of this service's, these are `offered`.
 
     Raises:
-        ParameterNotSupported: a tool, or a member of one, is not supported; the error names its place.
+        ParameterNotSupported: a tool, or a member of one, is not supported, or not offered; the error names its place.
         InvalidInput: a tool lacks something, or has it out of its bounds.
 
     """
@@ -91,15 +92,15 @@ def read_tools(tools: Sequence[Json]) -> Tools:
         with naming(at):
             match tool.get("type"):
                 case "function" if _is_own(tool):
-                    own[_OwnFunction.model_validate(tool).name] = None
+                    own[_offered(_OwnFunction.model_validate(tool).name, offered, f"{at}.name")] = None
                 case "function":
                     given = _Function.model_validate(tool)
                     theirs.append(client_tool(given.name, given.description, given.parameters, strict=given.strict))
                 case str(kind) if kind in _WEB_SEARCHES:
                     _WebSearch.model_validate(tool)
-                    own[WEB_SEARCH] = None
+                    own[_offered(WEB_SEARCH, offered, f"{at}.type")] = None
                 case "mcp":
-                    own |= dict.fromkeys(_read_server(_Server.model_validate(tool), at))
+                    own |= dict.fromkeys(_read_server(_Server.model_validate(tool), offered, at))
                 case kind:
                     raise ParameterNotSupported(
                         f"{at}.type", f"tools of type {str(kind)[:40]!r} are not supported here"
@@ -114,14 +115,24 @@ def _is_own(tool: Json) -> bool:
     return tool.get("name") in OWN_TOOLS and "parameters" not in tool
 
 
-def _read_server(server: _Server, at: str) -> list[str]:
-    """The names of our tools that a request names as those of a server."""
+def _offered(name: str, offered: Collection[str], at: str) -> str:
+    """The name of a tool of this service's that stands at a place. Raises ParameterNotSupported where it is not offered."""
+    if name not in offered:
+        raise ParameterNotSupported(at, f"{name} {_NOT_OFFERED}")
+    return name
+
+
+def _read_server(server: _Server, offered: Collection[str], at: str) -> list[str]:
+    """The names of our tools that a request names as those of a server: all that are offered where it names none."""
     if server.server_label != SERVER_LABEL or server.server_url or server.connector_id:
         raise ParameterNotSupported(
             f"{at}.server_label", f"must be {SERVER_LABEL}: other servers are not supported here"
         )
     allowed = server.allowed_tools
-    names = list(OWN_TOOLS) if allowed is None else _read_names(allowed, f"{at}.allowed_tools")
+    if allowed is None:
+        names = [name for name in OWN_TOOLS if name in offered]
+    else:
+        names = [_offered(name, offered, f"{at}.allowed_tools") for name in _read_names(allowed, f"{at}.allowed_tools")]
     _check_approval(server.require_approval, frozenset(names), f"{at}.require_approval")
     return names
 
