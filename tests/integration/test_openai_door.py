@@ -136,6 +136,21 @@ async def test_an_answer_that_is_not_streamed_is_one_object(client: Client) -> N
 
 
 @pytest.mark.usefixtures("answering")
+async def test_a_completion_is_no_response(client: Client, database_url: str) -> None:
+    answered = await client.http.post(PATH, json=asking("Hello [[tokens=1]]"))
+    hidden = UUID(answered.headers["X-Generation-Id"])
+    for method, path in (
+        ("GET", ""), ("GET", "?stream=true"), ("GET", "/input_items"), ("POST", "/cancel"), ("DELETE", ""),
+    ):  # fmt: skip
+        refused = await client.http.request(method, f"/v1/responses/resp_{hidden.hex}{path}")
+        assert (refused.status_code, refused.json()["error"]["code"]) == (404, "response_not_found")
+    assert execute(database_url, "SELECT id FROM generations") == [(hidden,)]
+    body = {"model": "double", "input": "Hello [[tokens=1]]", "store": False}
+    unstored = (await client.http.post("/v1/responses", json=body)).json()
+    assert (await client.http.get(f"/v1/responses/{unstored['id']}")).json() == unstored
+
+
+@pytest.mark.usefixtures("answering")
 async def test_calls_of_tools_come_as_deltas_and_as_a_whole(client: Client, groq_url: str) -> None:
     mark, arguments = uuid4().hex, [{"city": "Rome"}, {"city": "Ürümqi" * 1_000}]
     for _ in range(2):

@@ -15,6 +15,7 @@ from sqlalchemy import (
     func,
     insert,
     literal,
+    or_,
     select,
     update,
 )
@@ -76,13 +77,14 @@ async def find_response(db: Connection, user_id: UserId, generation_id: Generati
     """One response.
 
     Raises:
-        ResponseNotFound: absent, or another user's.
+        ResponseNotFound: absent, another user's, or a chat completion.
 
     """
     if generation_id is None:
         raise ResponseNotFound
     mine = (Generation.id == generation_id, Generation.user_id == user_id, CHAT_IS_THERE)
-    row = (await db.execute(_responses(*mine))).one_or_none()
+    was_asked_for = or_(~Chat.is_hidden, Generation.response.is_not(None))  # a chat completion was not
+    row = (await db.execute(_responses(*mine, was_asked_for))).one_or_none()
     if row is None:
         raise ResponseNotFound
     return ResponseRow._make(row)
