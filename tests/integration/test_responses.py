@@ -413,6 +413,7 @@ REFUSED = [
     ({"input": [{"type": "reasoning", "summary": []}]}, "input"),
     ({"input": [{"role": "user", "content": "x"}, output_of("none_such")]}, "input[1].call_id"),
     ({"input": [output_of("later"), call_of("later")]}, "input[0].call_id"),
+    ({"input": [call_of("c"), output_of("c"), output_of("c", "Rainy.")]}, "input[2].call_id"),
     ({"input": [*(call_of(f"c{number}") for number in range(129))]}, "input"),
     ({"input": "x" * 40_000}, "input"),
     ({"tools": [{"type": "function", "name": "f", "parameters": {"maximum": 2**64}}]}, "tools.0"),
@@ -437,6 +438,7 @@ REFUSED = [
     ({"tool_choice": "required"}, "tool_choice"),
     ({"text": {"format": {"type": "json_schema", "name": "a"}}}, "text.format.schema"),
     ({"text": {"format": {"type": "json_schema", "name": "a b", "schema": {}}}}, "text.format.name"),
+    ({"text": {"format": {"type": "json_schema", "schema": {}}}}, "text.format.name"),
     ({"text": {"verbosity": "low"}}, "text.verbosity"),
     ({"reasoning": {"summary": "detailed"}}, "reasoning.summary"),
     ({"reasoning": {"effort": "low"}}, "reasoning.effort"),
@@ -477,6 +479,27 @@ async def test_a_number_without_bounds_is_refused(http: httpx.AsyncClient, membe
     assert (refused.status_code, refused.json()["error"]["code"]) == (400, "validation_failed"), refused.text
 
 
+async def test_what_can_not_be_included_is_refused_in_queries_too(http: httpx.AsyncClient) -> None:
+    response = await created(http, "[[tokens=1]]")
+    items = f"/v1/conversations/{response['conversation']['id']}/items"
+    for path in (
+        f"/v1/responses/{response['id']}",
+        f"/v1/responses/{response['id']}/input_items",
+        items,
+        f"{items}/{response['output'][0]['id']}",
+    ):
+        known = {"include[]": ["web_search_call.action.sources", "web_search_call.results"]}
+        assert (await http.get(path, params=known)).status_code == 200
+        unknown = {"include[]": ["web_search_call.results", "message.output_text.logprobs"]}
+        refused = await http.get(path, params=unknown)
+        assert (refused.status_code, refused.json()["error"]["param"]) == (400, "include[1]"), refused.text
+
+
+async def test_a_call_may_be_made_again_under_its_id(http: httpx.AsyncClient) -> None:
+    twice = [call_of("c"), output_of("c"), call_of("c"), output_of("c", "Rainy."), {"role": "user", "content": "Well?"}]
+    assert (await created(http, input=twice))["status"] == "completed"
+
+
 async def test_calls_that_were_made_at_once_are_told_as_one_message(http: httpx.AsyncClient, groq_url: str) -> None:
     mark = uuid4().hex
     history = [
@@ -488,7 +511,6 @@ async def test_calls_that_were_made_at_once_are_told_as_one_message(http: httpx.
         {"role": "assistant", "content": "And wait."},
         output_of("c2", "Rain."),
         {"role": "user", "content": f"{mark} [[tokens=1]]"},
-        output_of("c1"),
         output_of("c1", "Snow."),
     ]
     response = await created(http, input=history, tools=[WEATHER])

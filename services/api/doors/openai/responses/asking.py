@@ -9,7 +9,12 @@ from services.api.doors.openai.responses.destinations import (
     insist_on_words,
     lacks_output,
 )
-from services.api.doors.openai.responses.input_items import GivenInput, insist_on_calls, read_input
+from services.api.doors.openai.responses.input_items import (
+    GivenInput,
+    insist_on_calls,
+    insist_on_one_output,
+    read_input,
+)
 from services.api.doors.openai.responses.output_items import Json
 from services.api.doors.openai.responses.refusals import refusing
 from services.api.doors.openai.responses.schemas import NewResponse
@@ -198,7 +203,10 @@ def read(body: NewResponse) -> GivenInput:
     """
     body.insist_on_supported()
     with refusing():
-        return read_input(body.input)
+        given = read_input(body.input)
+    if not isinstance(body.input, str):
+        insist_on_one_output(body.input)
+    return given
 
 
 def _check(parameters: Parameters, model: str, limits: Limits) -> None:

@@ -121,7 +121,29 @@ def read_added(given: Sequence[Any]) -> GivenInput:
         kind = item.get("type") if isinstance(item, dict) else None
         if kind == "mcp_approval_response" or (isinstance(item, dict) and is_reference(item)):
             raise ParameterNotSupported(f"items[{number}].type", "can't be added to a conversation")
-    return read_input(given, "items")
+    read = read_input(given, "items")
+    insist_on_one_output(given, "items")
+    return read
+
+
+def insist_on_one_output(given: Sequence[Any], field: str = "input") -> None:
+    """Refuse a second output of one call among items: only one would be told. A call may be made again under its id.
+
+    What had waited in a conversation is not looked at, since it could not be told any more then.
+
+    Raises:
+        InvalidInput: there is one; the error names its place.
+
+    """
+    answered = set[str]()
+    for number, item in enumerate(given):
+        if item.get("type") == "function_call":
+            answered.discard(item["call_id"])
+        elif item.get("type") == "function_call_output":
+            if item["call_id"] in answered:
+                at = f"{field}[{number}].call_id"
+                raise InvalidInput(f"{at}: names a call that has an output before", field=at)
+            answered.add(item["call_id"])
 
 
 def insist_on_calls(given: GivenInput, made: Collection[str]) -> None:

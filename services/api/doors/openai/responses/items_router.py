@@ -8,6 +8,7 @@ from services.api.bodies import JsonRoute
 from services.api.dependencies import AppResources, CurrentPrincipal
 from services.api.doors.openai.responses import item_queries, queries
 from services.api.doors.openai.responses.ids import chat_of
+from services.api.doors.openai.responses.includes import INCLUDES
 from services.api.doors.openai.responses.input_items import GivenInput, insist_on_calls, read_added, read_input
 from services.api.doors.openai.responses.objects import present_conversation
 from services.api.doors.openai.responses.output_items import Json
@@ -28,7 +29,7 @@ _ITEM_NOT_FOUND: Final[dict[int | str, dict[str, Any]]] = {
 }
 
 
-@router.get("", responses=_NOT_FOUND)
+@router.get("", dependencies=[INCLUDES], responses=_NOT_FOUND)
 async def list_items(
     conversation_id: str,
     principal: CurrentPrincipal,
@@ -62,7 +63,7 @@ async def list_items(
     return listed(shown, has_more=goes_on or len(page) > len(shown))
 
 
-@router.post("", responses=_NOT_FOUND | {429: {"description": "too_many_requests"}})
+@router.post("", dependencies=[INCLUDES], responses=_NOT_FOUND | {429: {"description": "too_many_requests"}})
 async def add_items(conversation_id: str, body: NewItems, principal: CurrentPrincipal, resources: AppResources) -> Json:
     """Add items to a conversation. They wait until its next response takes them as the beginning of its input."""
     resources.message_rate.take(principal.user_id)
@@ -76,7 +77,7 @@ async def add_items(conversation_id: str, body: NewItems, principal: CurrentPrin
     return listed(added, has_more=False)
 
 
-@router.get("/{item_id}", responses=_ITEM_NOT_FOUND)
+@router.get("/{item_id}", dependencies=[INCLUDES], responses=_ITEM_NOT_FOUND)
 async def get_item(conversation_id: str, item_id: str, principal: CurrentPrincipal, resources: AppResources) -> Json:
     """An item of a conversation."""
     async with resources.database.connect() as db:

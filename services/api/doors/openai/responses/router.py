@@ -18,6 +18,7 @@ from services.api.doors.openai.responses.deciding import awaits_person, decide, 
 from services.api.doors.openai.responses.encoder import BEFORE_ALL, encode
 from services.api.doors.openai.responses.events import IN_PROGRESS
 from services.api.doors.openai.responses.ids import generation_of
+from services.api.doors.openai.responses.includes import INCLUDES
 from services.api.doors.openai.responses.objects import ResponseRow, begun, paused, present
 from services.api.doors.openai.responses.output_items import Json, approval_id
 from services.api.doors.openai.responses.pages import item_page
@@ -163,7 +164,7 @@ async def _decide(
 @router.get(
     "/{response_id}",
     response_class=Response,
-    dependencies=[Depends(TakesStreamSlot(_asks_for_events))],
+    dependencies=[Depends(TakesStreamSlot(_asks_for_events)), INCLUDES],
     responses=_RESPONSE | _NOT_FOUND,
 )
 async def get_response(
@@ -220,7 +221,7 @@ async def delete_response(response_id: str, principal: CurrentPrincipal, resourc
     return {"id": response_id, "object": "response", "deleted": True}
 
 
-@router.get("/{response_id}/input_items", responses=_NOT_FOUND)
+@router.get("/{response_id}/input_items", dependencies=[INCLUDES], responses=_NOT_FOUND)
 async def list_input_items(
     response_id: str,
     principal: CurrentPrincipal,

@@ -1,11 +1,11 @@
 """Bodies of the routes for responses and conversations. Source: docs/protocol.md, "Responses"."""
 
-from collections.abc import Collection, Container
+from collections.abc import Collection, Container, Iterable
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
-from services.api.doors.openai.given import CHOICES, insist_on_schema, read_penalty
+from services.api.doors.openai.given import CHOICES, insist_on_schema, invalid, read_penalty
 from services.api.doors.openai.responses.output_items import Json
 from services.api.doors.openai.responses.tools import read_choice, read_tools
 from services.api.fields import Body, Flag, Storable, Text
@@ -179,9 +179,7 @@ class NewResponse(Body):
             raise ParameterNotSupported("conversation", "can't go with previous_response_id")
         if self.background and not self.is_stored:
             raise ParameterNotSupported("background", "needs store: true")
-        for number, included in enumerate(self.include or ()):
-            if included not in _INCLUDABLE:
-                raise ParameterNotSupported(f"include[{number}]", f"must be one of {', '.join(sorted(_INCLUDABLE))}")
+        insist_on_includable(self.include or ())
         checked: tuple[tuple[str, Any, Container[Any], str], ...] = (
             *((name, getattr(self, name), {None}, "is not supported here") for name in _UNSUPPORTED),
             ("top_logprobs", self.top_logprobs, {None, 0}, "is not supported here"),
@@ -238,9 +236,18 @@ class NewResponse(Body):
         return told
 
 
+def insist_on_includable(names: Iterable[str]) -> None:
+    """Refuse what can't be included in a response. Raises ParameterNotSupported, which names the place."""
+    for number, name in enumerate(names):
+        if name not in _INCLUDABLE:
+            raise ParameterNotSupported(f"include[{number}]", f"must be one of {', '.join(sorted(_INCLUDABLE))}")
+
+
 def _read_format(given: TextFormat | None) -> ResponseFormat | None:
     if given is None or given.type == "text":
         return None
+    if given.type == "json_schema" and given.name is None:
+        raise invalid(("text", "format", "name"), "must be there")
     form = ResponseFormat.model_validate(given.model_dump(exclude_none=True))
     return insist_on_schema(form, ("text", "format", "schema"))
 
