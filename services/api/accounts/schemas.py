@@ -6,7 +6,7 @@ from typing import Annotated, Final, Literal, Self
 from pydantic import AfterValidator, EmailStr, StringConstraints, field_validator, model_validator, validate_email
 from pydantic_core import PydanticCustomError, PydanticKnownError
 
-from services.api.auth.new_passwords import MIN_PASSWORD
+from services.api.auth.common_passwords import MIN_PASSWORD
 from services.api.auth.passwords import MAX_NORMAL, normalized, too_long
 from services.api.auth.sessions import SessionKind
 from services.api.fields import Body, BodyId, Flag, Storable, TimeZone, Uuid, View

@@ -127,6 +127,7 @@ async def test_one_logs_in_by_the_password_form_too(http: httpx.AsyncClient) -> 
 
 
 UNICODE = "pässwörd ｗｉｄｅ 😀"
+LONG = "a battery of horses; " * 50
 
 
 def multipart(fields: dict[str, str], boundary: str = "line") -> bytes:
@@ -274,7 +275,7 @@ async def test_a_password_is_long_enough_in_every_spelling_or_in_none(http: http
     for password in ("é" * 7, "e\u0301" * 7, "\ufdfa"):
         refused = await sign_up(http, address(), password)
         assert (refused.status_code, refused.json()["field"]) == (422, "password")
-    for password in ("é" * 8, "e\u0301" * 8):
+    for password in ("éa" + "é" * 6, "e\u0301a" + "e\u0301" * 6):
         assert (await sign_up(http, address(), password)).status_code == 201
 
 
@@ -307,7 +308,7 @@ async def test_a_password_of_one_account_does_not_open_another(http: httpx.Async
 
 @pytest.mark.parametrize(
     "password",
-    ["x" * 8, "x" * 73, "x" * 1000, "x" * 1024, "pässwörd", "😀" * 1024, "  spaces  ", "tab\tand\nline"],
+    [LONG[:8], LONG[:73], LONG[:1000], LONG[:1024], "pässwörd", "😀" * 1023 + "x", "  spaces  ", "tab\tand\nline"],
     ids=["8", "73", "1,000", "1,024", "umlauts", "4,096 bytes", "spaces", "control characters"],
 )
 async def test_any_password_of_8_to_1024_characters_works(http: httpx.AsyncClient, password: str) -> None:
@@ -321,6 +322,9 @@ async def test_any_password_of_8_to_1024_characters_works(http: httpx.AsyncClien
     [
         ("password1", "password_too_common"),
         ("PassWord1", "password_too_common"),
+        ("987654321", "password_too_common"),
+        ("admin1234", "password_too_common"),
+        ("\u200b" * 8, "password_too_common"),
         ("{local}", "password_is_the_email"),
         ("{local}@example.com", "password_is_the_email"),
         ("CortexAI123", "password_is_the_product"),
