@@ -25,7 +25,7 @@ from tests.doubles.oidc_control import control
 from tests.doubles.process import start_oidc_double
 from tests.support.clients import NO_TLS, PASSWORD, refusal_of
 from tests.support.oidc import follow, go, log_in, log_in_there, new_email, providers
-from tests.support.signed_in import Browser
+from tests.support.signed_in import NOBODY, Browser
 from tests.support.system import System
 from tests.support.turns import wait_for_waiters
 
@@ -754,6 +754,20 @@ async def test_an_identity_is_taken_away_but_not_the_last_way_in(
     assert (await elsewhere.get("/api/auth/me")).status_code == 401
     assert [each["provider"] for each in (await browser.get("/api/auth/identities")).json()] == ["other"]
     assert system.count("oidc_identities", "id = %s", identity["id"]) == 0
+
+
+async def test_no_other_page_begins_a_link_in_this_browser(browser: Browser) -> None:
+    """By a token of its own: who logs in at the provider then would link the identity to the account of the token."""
+    await browser.sign_up()
+    token = (await browser.post("/api/auth/login", json={"email": browser.email, "password": PASSWORD})).json()
+    bearer = {"Authorization": f"Bearer {token['access_token']}"}
+    for way in ("link", "reauthenticate"):
+        for origin in ("http://localhost:3000", "https://evil.example", "null"):
+            refused = await browser.post(f"/api/auth/oidc/acme/{way}", origin=origin, headers=bearer, json={})
+            assert refusal_of(refused) == (403, "origin_not_allowed")
+            assert "set-cookie" not in refused.headers
+        begun = await browser.post(f"/api/auth/oidc/acme/{way}", origin=NOBODY, headers=bearer, json={})
+        assert begun.status_code == 200  # a program's
 
 
 async def test_an_account_has_a_bounded_number_of_identities(browser: Browser, system: System) -> None:

@@ -21,12 +21,16 @@ router = APIRouter(route_class=JsonRoute, prefix="/api/auth", tags=["auth"])
 async def logout(request: Request, response: Response, resources: AppResources, body: Logout | None = None) -> None:
     """End the sessions that the cookie, the bearer token and the body's refresh token name, and clear the cookie.
 
-    What names no session, or one that has ended, changes nothing (as in RFC 7009, section 2.2).
+    What names no session, or one that has ended, changes nothing (as in RFC 7009, section 2.2). A page that is not ours may end
+    the sessions of tokens that it has, and clears no cookie.
     """
     cookies, session_id = resources.cookies.read(request), named_session(request, resources.tokens)
+    refresh_token = body.refresh_token if body else None
     if cookies:
         resources.cookies.insist_on_origin(request)
-    family = read_refresh_token(body.refresh_token) if body and body.refresh_token else None
+    elif not refresh_token and "authorization" not in request.headers:
+        resources.cookies.refuse_foreign_pages(request)
+    family = read_refresh_token(refresh_token) if refresh_token else None
     if cookies or session_id is not None or family:
         async with resources.database.connect() as db:
             await end_sessions(db, cookies)
@@ -34,7 +38,8 @@ async def logout(request: Request, response: Response, resources: AppResources, 
                 await end_session_of_token(db, session_id)
             if family:
                 await end_family(db, family)
-    resources.cookies.clear(request, response)
+    if cookies:  # else the browser has one that it did not send, since another page has asked
+        resources.cookies.clear(request, response)
 
 
 @router.post(

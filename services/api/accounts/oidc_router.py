@@ -153,6 +153,8 @@ async def _begun_by(
 ) -> ProviderAddress:
     if principal.session_id is None:
         raise ReauthenticationRequired  # a token of the release before, which belongs to no session
+    # Another page's token must not begin anything in this browser: whose identity comes back is linked to the token's account.
+    resources.cookies.refuse_foreign_pages(request)
     state = LoginState(
         state.provider, state.purpose, state.return_to, user_id=principal.user_id, session_id=principal.session_id
     )

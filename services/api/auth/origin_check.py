@@ -34,6 +34,21 @@ def insist_on_origin(request: HTTPConnection, listed: Collection[str]) -> None:
         raise OriginNotAllowed
 
 
+def refuse_foreign_pages(request: HTTPConnection, listed: Collection[str]) -> None:
+    """Refuse a browser's request that a page of our own origin, or of one of the `listed` ones, did not make.
+
+    For what changes a cookie without having been sent one: `SameSite` keeps it from what another page sends here, but not the
+    answer from changing it. A request that tells no page at all is a program's: a browser that sends what may change something
+    tells an Origin, and `Sec-Fetch-Site` where it can.
+
+    Raises:
+        OriginNotAllowed: as `insist_on_origin`.
+
+    """
+    if "origin" in request.headers or "sec-fetch-site" in request.headers:
+        insist_on_origin(request, listed)
+
+
 def refuse_other_origins(request: HTTPConnection, listed: Collection[str]) -> None:
     """Refuse a browser that a page of another site or of a sibling domain has sent here.
 

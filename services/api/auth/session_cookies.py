@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 from starlette.requests import HTTPConnection
 from starlette.responses import Response
 
-from services.api.auth.origin_check import insist_on_origin, own_origin
+from services.api.auth.origin_check import insist_on_origin, own_origin, refuse_foreign_pages
 from shared.errors import CookieNeedsHttps
 
 SECURE_NAME: Final = "__Host-cortexai"
@@ -43,6 +43,15 @@ class SessionCookies:
 
         """
         insist_on_origin(request, self.origins)
+
+    def refuse_foreign_pages(self, request: HTTPConnection) -> None:
+        """Refuse a browser's request that no page of ours made; a program's is let in.
+
+        Raises:
+            OriginNotAllowed: the Origin is absent, opaque, or another page's.
+
+        """
+        refuse_foreign_pages(request, self.origins)
 
     def read(self, request: HTTPConnection) -> list[str]:
         """The values of the cookie. More than one means that somebody else has set one of them."""

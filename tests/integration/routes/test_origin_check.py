@@ -86,6 +86,42 @@ async def test_no_other_page_may_log_in_write_or_log_out(browser: Browser, origi
     assert len((await browser.get("/api/chats")).json()) == before
 
 
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"Origin": "https://evil.example", "Sec-Fetch-Site": "cross-site"},
+        {"Origin": f"https://sibling.{HOST}", "Sec-Fetch-Site": "same-site"},
+        {"Origin": "null"},
+        {"Origin": "https://evil.example"},
+        {"Sec-Fetch-Site": "cross-site"},
+    ],
+    ids=["another site's", "a sibling's", "opaque", "without fetch metadata", "without an origin"],
+)
+async def test_no_other_page_signs_anybody_out_by_a_form(browser: Browser, told: dict[str, str]) -> None:
+    """The browser sends no cookie (SameSite), but would take one that is set or cleared: a form leads the window here."""
+    headers = {"Host": HOST, "X-Forwarded-Proto": "https", **told}
+    for form in ({}, {"Content-Type": "application/x-www-form-urlencoded"}):
+        refused = await browser.http.post("/api/auth/logout", headers=headers | form)
+        assert refusal_of(refused) == (403, "origin_not_allowed")
+        assert "set-cookie" not in refused.headers
+    assert await browser.is_logged_in()
+
+
+async def test_another_page_ends_the_session_of_a_token_that_it_has_and_clears_no_cookie(
+    browser: Browser, http: httpx.AsyncClient
+) -> None:
+    login = await http.post("/api/auth/login", json={"email": browser.email, "password": PASSWORD})
+    bearer = {"Authorization": f"Bearer {login.json()['access_token']}"}
+    headers = {"Host": HOST, "X-Forwarded-Proto": "https", "Origin": "https://evil.example"}
+    for _ in range(2):  # the second time, it names a session that has ended
+        out = await http.post("/api/auth/logout", headers=headers | bearer)
+        assert (out.status_code, "set-cookie" in out.headers) == (204, False)
+    assert (await http.get("/api/auth/me", headers=bearer)).status_code == 401
+    body = {"refresh_token": login.json()["refresh_token"]}
+    out = await http.post("/api/auth/logout", headers=headers, json=body)
+    assert (out.status_code, "set-cookie" in out.headers) == (204, False)
+
+
 @pytest.mark.parametrize("host", [HOST, f"{HOST}:443", HOST.upper()])
 async def test_the_host_may_be_spelt_as_a_proxy_does(browser: Browser, host: str) -> None:
     made = await browser.post("/api/chats", origin=f"https://{HOST}", headers={"Host": host})
