@@ -7,7 +7,7 @@ from sqlalchemy import ColumnElement, delete, func, select, update
 from services.api.accounts.second_factor_queries import delete_factor
 from shared.accounts.links import FoundLink, use_link
 from shared.accounts.mails import void_links
-from shared.accounts.state import MAY_LOG_IN
+from shared.accounts.state import MAY_LOG_IN, MAY_SET_PASSWORD
 from shared.database.engine import Connection
 from shared.database.tables import ApiKey, OidcIdentity, User
 from shared.errors import LinkInvalid
@@ -31,16 +31,19 @@ async def verify_email(db: Connection, user_id: UserId, found: FoundLink, token:
 
 
 async def reset_password(db: Connection, found: FoundLink, token: str, password_hash: str) -> None:
-    """Keep the hash of another password. Needs a transaction. Whoever has the link reads mail at the account's address.
+    """Keep the hash of another password, or of a first one. Needs a transaction.
 
+    Whoever has the link reads mail at the account's address.
     Where nobody had shown that before, a stranger may have made the account with this address. So all goes by which that one
     could come in again: identities, API keys, the second factor.
 
     Raises:
-        LinkInvalid: the link was used, or the address, the password or the account's lock was changed, a moment ago.
+        LinkInvalid: the link was used, or the address, the password or the account's lock was changed, a moment ago. Or the
+            account has no password, and nobody has verified its address.
 
     """
-    locked = select(User.email_verified_at.is_not(None)).where(*_is(found)).with_for_update(key_share=True)
+    verified = select(User.email_verified_at.is_not(None)).where(*_is(found), MAY_SET_PASSWORD)
+    locked = verified.with_for_update(key_share=True)
     was_verified = (await db.execute(locked)).scalar_one_or_none()
     if was_verified is None:
         raise LinkInvalid

@@ -99,15 +99,15 @@ async def ask_for_reset_link(body: EmailGiven, resources: AppResources, network:
     },
 )
 async def use_reset_link(body: PasswordReset, resources: AppResources, network: ClientNetwork) -> None:
-    """Set a new password, by the token of a link that was mailed. Each link is good once.
+    """Set a new password, or a first one, by the token of a link that was mailed. Each link is good once.
 
     All sessions of the account end. The account's address is verified by this. Where it was verified before, the second factor
     stays: the next login asks for its code. Else the second factor, the API keys and the identities at providers go.
     """
     async with resources.database.connect() as db:
         found = await find_link(db, body.token, "reset_password")
-    if found is None or rounds_of(found.password_hash) is None:  # the operator has locked it
-        raise LinkInvalid
+    if found is None or (found.password_hash is not None and rounds_of(found.password_hash) is None):
+        raise LinkInvalid  # the operator has locked the account
     await check_new_password(body.password, found.email)
     async with resources.passwords.hasher(network, found.email.lower()) as hasher:
         new_hash = await hasher.hash(body.password)

@@ -15,7 +15,7 @@ from sqlalchemy import cast as cast_sql
 from services.worker.mail.port import Mail, Mailer
 from shared.accounts.links import LinkPurpose, add_link, ends_after, url_of
 from shared.accounts.mails import WITH_LINK, MailKind
-from shared.accounts.state import HAS_PASSWORD, MAY_LOG_IN
+from shared.accounts.state import MAY_LOG_IN, MAY_SET_PASSWORD
 from shared.database.engine import Connection, Database
 from shared.database.tables import AccountInvite, AccountLink, AccountMail, User
 from shared.errors import MailDeferred, MailRefused
@@ -217,7 +217,7 @@ def _recipient_of(row: _Row) -> Executable:
         return found.with_for_update(read=True)
     user = select(User.id.label("user_id"), User.email.label("address"))
     if row.kind == "reset_password":  # one by one, since the account's links are counted
-        user = user.where(func.lower(User.email) == func.lower(row.address), MAY_LOG_IN, HAS_PASSWORD)
+        user = user.where(func.lower(User.email) == func.lower(row.address), MAY_LOG_IN, MAY_SET_PASSWORD)
         return user.with_for_update(key_share=True)
     if row.kind == "verify_email":
         unverified = User.email == row.address, User.email_verified_at.is_(None)

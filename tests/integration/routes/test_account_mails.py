@@ -272,18 +272,20 @@ async def test_a_reset_throws_out_who_made_the_account_with_a_strangers_address(
     assert (await owner.log_in(stranger.email, password=NEW_PASSWORD)).status_code == 200
 
 
-async def way_back(browser: Browser, sub: str, email: str = "", *, way: str = "login") -> str:
+async def way_back(browser: Browser, sub: str, email: str = "", *, way: str = "login", faults: str = "") -> str:
     """The path at which the browser comes back from the provider, where it has been as this person."""
     if way == "login":
         there = await go(browser)
     else:
         there = (await browser.post(f"/api/auth/oidc/acme/{way}", json={})).json()["url"]
-    return (await log_in_there(there, sub=sub, email=email or new_email())).removeprefix(PAGE)
+    return (await log_in_there(there, faults, sub=sub, email=email or new_email())).removeprefix(PAGE)
 
 
-async def by_provider(browser: Browser, sub: str, email: str = "", *, way: str = "login") -> httpx.Response:
-    """Log in by the provider, or link an identity."""
-    return await browser.get(await way_back(browser, sub, email, way=way))
+async def by_provider(
+    browser: Browser, sub: str, email: str = "", *, way: str = "login", faults: str = ""
+) -> httpx.Response:
+    """Log in by the provider, link an identity, or prove it."""
+    return await browser.get(await way_back(browser, sub, email, way=way, faults=faults))
 
 
 async def test_who_waits_in_an_account_of_somebody_elses_address_has_nothing_once_its_owner_comes_by_a_provider(
@@ -314,6 +316,59 @@ async def test_who_waits_in_an_account_of_somebody_elses_address_has_nothing_onc
     assert (await by_provider(elsewhere, "stranger")).status_code == 303
     assert (await me(elsewhere))["id"] != (await me(owner))["id"]
     assert len((await owner.get("/api/auth/identities")).json()) == 1
+
+
+async def by_a_provider_that_tells_no_time(deployed: Deployment) -> Browser:
+    """The browser of a new user, who has no password and can prove nothing."""
+    browser = Browser(deployed.http)
+    browser.email = new_email()
+    assert (await by_provider(browser, browser.email, browser.email, faults="no_auth_time")).status_code == 303
+    return browser
+
+
+async def test_who_has_no_password_and_a_provider_that_tells_no_time_gets_a_password_by_a_link(
+    with_provider: Deployment,
+) -> None:
+    browser = await by_a_provider_that_tells_no_time(with_provider)
+    proof = await by_provider(browser, browser.email, browser.email, way="reauthenticate", faults="no_auth_time")
+    assert refusal_of(proof) == (403, "identity_not_fresh")
+    assert refusal_of(await browser.send("DELETE", "/api/auth/me")) == (403, "reauthentication_required")
+    link = await with_provider.ask_for_reset(browser.email)
+    assert (await with_provider.reset(link.token)).status_code == 204
+    assert not await browser.is_logged_in()
+    assert refusal_of(await with_provider.reset(link.token)) == INVALID
+    elsewhere = Browser(with_provider.http)
+    assert (await by_provider(elsewhere, browser.email, browser.email)).status_code == 303  # the identity stays
+    assert (await browser.log_in(password=NEW_PASSWORD)).status_code == 200
+    assert ((await me(browser))["id"], (await me(browser))["has_password"]) == ((await me(elsewhere))["id"], True)
+    await with_provider.deliver()
+    await with_provider.server.mail(browser.email, "password was set anew")
+    assert (await browser.post("/api/auth/keys", json={"name": "mine", "scopes": ["chat"]})).status_code == 201
+    assert (await browser.send("DELETE", "/api/auth/me")).status_code == 204
+
+
+async def test_no_link_gives_a_password_to_an_account_whose_address_nobody_has_verified(
+    with_provider: Deployment,
+) -> None:
+    """Else who has changed the address to a stranger's would lose the account to the stranger, or share it."""
+    browser = await by_a_provider_that_tells_no_time(with_provider)
+    link = await with_provider.ask_for_reset(browser.email)
+    unverified = "UPDATE users SET email_verified_at = NULL WHERE email = %s"
+    execute(with_provider.database_url, unverified, browser.email)
+    assert refusal_of(await with_provider.reset(link.token)) == INVALID
+    before = len(with_provider.server.taken)
+    assert (await with_provider.post("password/forgot", email=browser.email)).status_code == 202
+    await with_provider.deliver()
+    assert (len(with_provider.server.taken), with_provider.waiting()) == (before, [])
+    assert (await me(browser))["has_password"] is False
+
+
+async def test_a_second_factor_stays_where_a_link_gives_a_first_password(with_provider: Deployment) -> None:
+    browser = await by_a_provider_that_tells_no_time(with_provider)
+    factor = "INSERT INTO second_factors (user_id, totp_secret, confirmed_at) SELECT id, 'x', now() FROM users WHERE email = %s"
+    execute(with_provider.database_url, factor, browser.email)
+    assert (await with_provider.reset((await with_provider.ask_for_reset(browser.email)).token)).status_code == 204
+    assert refusal_of(await browser.log_in(password=NEW_PASSWORD)) == (401, "second_factor_required")
 
 
 @pytest.mark.parametrize("what", ["key", "factor"])

@@ -22,7 +22,7 @@ const ERRORS = {
   identity_email_unverified: "The provider does not vouch for your e-mail address, so it can't tell which account is yours.",
   identity_invalid: "What the provider says of you could not be verified. Try again, or tell the operator.",
   identity_mismatch: "This is not the identity of the account that is signed in.",
-  identity_not_fresh: "The provider does not say that you have just signed in there. Sign in there again.",
+  identity_not_fresh: "The provider does not say that you have just signed in there. Sign in there again. If that does not help, sign out and set a password by “Forgot your password?”.",
   identity_not_linked: "There is an account with your e-mail address already. Sign in to it with its password, and verify the address or link the provider there.",
   identity_taken: "This identity belongs to another account.",
   invite_invalid: "This invite has ended, was used already, or is for another e-mail address.",
