@@ -25,12 +25,13 @@ export class SecondFactor {
   #buttons = el("div", { class: "button-row" }, this.#on, this.#renew, this.#off);
   /** What has been begun, and is not over: the app's code is asked for, or codes are shown. */
   #step = el("div", { class: "stack" });
+  #unverified = el("p", { class: "hint", hidden: true }, "Your e-mail address is not confirmed: until it is, a mailed link that sets a new password takes the second factor away.");
   #problem = el("p", { class: "form-error", role: "alert" });
 
   /** `panel` is the Account that the section is in. */
   constructor(panel) {
     this.#panel = panel;
-    this.element = accountSection("Second factor", this.#state, this.#buttons, this.#problem, this.#step);
+    this.element = accountSection("Second factor", this.#state, this.#unverified, this.#buttons, this.#problem, this.#step);
     this.element.querySelector("h2").append(" ", this.#tag);
   }
 
@@ -42,6 +43,7 @@ export class SecondFactor {
     this.#state.textContent = isOn
       ? `To sign in, your password and a code of your authenticator app are needed. ${left === 1 ? "One recovery code is" : `${left} recovery codes are`} left, for when you don't have the app.${few}`
       : "Besides your password, a code of an app on your phone is asked for when you sign in. A stolen password alone opens nothing then.";
+    this.#unverified.hidden = account.email_verified;
     this.#tag.hidden = !isOn;
     this.#on.hidden = isOn;
     this.#buttons.hidden = !isOn && this.#step.childElementCount > 0;
