@@ -276,6 +276,9 @@ async def test_a_stolen_password_gives_a_few_codes_an_hour_and_keeps_no_recovery
     strict.wait()
     wrong = [refusal_of(await log_in(strict, code=strict.wrong_code)) for _ in range(5)]
     assert wrong == [(401, "code_invalid")] * 4 + [(429, "too_many_tries")]
+    soon = await log_in(strict, code=strict.recovery_codes[0])
+    assert refusal_of(soon) == (429, "too_many_tries")
+    assert 0 < int(soon.headers["Retry-After"]) <= 60
     # A minute later passwords are tried again. Codes are not, neither wrong ones nor the right one.
     await wait_a_minute(strict_settings)
     refused = await log_in(strict, code=strict.code)
