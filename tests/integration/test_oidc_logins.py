@@ -284,6 +284,13 @@ async def test_a_login_is_over_once(browser: Browser, system: System) -> None:
         system.valkey.start()
 
 
+async def test_of_two_tabs_that_begin_a_login_the_first_is_refused_and_the_other_goes_on(browser: Browser) -> None:
+    first, second = [await log_in_there(await go(browser), email=new_email()) for _ in range(2)]
+    assert refusal_of(await browser.get(first)) == (400, "login_state_invalid")
+    assert (await browser.get(second)).status_code == 303
+    assert SESSION_COOKIE in browser.cookies
+
+
 async def test_a_login_goes_on_in_the_browser_alone_that_has_begun_it(
     browser: Browser, make_browser: MakeBrowser
 ) -> None:

@@ -278,6 +278,8 @@ async def test_two_cookies_of_one_name_are_none(browser: Browser) -> None:
     for tossed in (f"{NAME}=x; {NAME}={token}", f"{NAME}={token}; {NAME}=x", f"{NAME}={token}; {NAME}={'A' * 43}"):
         assert refusal_of(await browser.get("/api/auth/me", headers={"Cookie": tossed})) == (401, "session_invalid")
     assert await browser.is_logged_in()
+    twice = await browser.get("/api/auth/me", headers={"Cookie": f"{NAME}={token}; {NAME}={token}"})
+    assert twice.status_code == 200  # nobody else has set one
 
 
 async def test_a_cookie_is_found_among_others(browser: Browser) -> None:
