@@ -91,7 +91,9 @@ async def _from_form(request: Request, kind: str) -> Login:
 def _urlencoded(body: bytes) -> list[tuple[str, str]]:
     """The fields of a form. Bytes that are not percent-encoded are UTF-8 too (WHATWG URL, section 5.1)."""
     try:
-        return parse_qsl(body.decode(), keep_blank_values=True, errors="strict", max_num_fields=MAX_FIELDS)
+        # What is empty between two separators is no field there, but `max_num_fields` would count it.
+        form = "&".join(filter(None, body.decode().split("&")))
+        return parse_qsl(form, keep_blank_values=True, errors="strict", max_num_fields=MAX_FIELDS)
     except UnicodeError as error:
         raise _form_invalid("The form is no UTF-8.") from error
     except ValueError as error:

@@ -309,16 +309,6 @@ async def test_a_login_form_with_too_many_fields_is_refused_whole(client: Client
     assert "10" in problem["detail"]
 
 
-@pytest.mark.parametrize(
-    "form", [b"username=%ED%A0%80&password=x", b"username=%FF&password=%FF", b"username=\xff&password=\xff"]
-)
-async def test_a_login_form_that_is_no_utf_8_names_nobody(client: Client, form: bytes) -> None:
-    kind = {"Content-Type": "application/x-www-form-urlencoded"}
-    response = await client.http.post("/api/auth/login", content=form, headers=kind)
-    assert response.status_code == 401
-    problem_of(response)
-
-
 # Ids and places that are none
 
 CHAT_ROUTES = [
