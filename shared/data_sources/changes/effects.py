@@ -2,13 +2,16 @@
 
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import psycopg
 from psycopg.rows import tuple_row
 
+from shared.canonical import digest_of
+from shared.data_sources.changes.beyond import cascades_on_update, hash_cascaded, hash_definitions
 from shared.data_sources.changes.images import Image, Key, ReadRow, read_rows
+from shared.data_sources.changes.reach import Reached
 from shared.data_sources.changes.statement import Pair, check_key_stays, check_plan, run_statement
 from shared.data_sources.changes.target import Target
 from shared.data_sources.statements.checked import Write
@@ -66,11 +69,15 @@ class Touched:
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """What a change has done. `rows` are in the order in which the data source changed them."""
+    """What a change has done. `rows` are in the order in which the data source changed them.
+
+    `beyond` is a hash of what `touched` comes from (beyond.py), None where nothing is touched.
+    """
 
     target: Target
     rows: tuple[ChangedRow, ...]
     touched: tuple[Touched, ...]
+    beyond: str | None = None
 
 
 class NotRepeatable(Exception):
@@ -78,9 +85,9 @@ class NotRepeatable(Exception):
 
 
 async def run_write(
-    connection: psycopg.AsyncConnection[Any], write: Write, target: Target, bounds: PreviewBounds
+    connection: psycopg.AsyncConnection[Any], write: Write, target: Target, reached: Reached, bounds: PreviewBounds
 ) -> Effect:
-    """Run a write in the open transaction, and look at what it does.
+    """Run a write in the open transaction, and look at what it does. `reached` is what it may reach.
 
     Raises:
         ChangeTooLarge: it changes more rows than `bounds.rows`.
@@ -91,12 +98,16 @@ async def run_write(
     await check_plan(connection, write, target)
     await check_key_stays(connection, write, target)
     pairs: Sequence[Pair] = ()
+    after: Mapping[Key, ReadRow] | None = None
     if write.kind != "insert":
         # A first run tells which rows it changes, so that they can be read as they are before.
         await connection.execute("SAVEPOINT before_change")
         pairs = await run_statement(connection, write, target, bounds.rows)
+        if write.kind == "update" and await cascades_on_update(connection, target):
+            after = await read_rows(connection, target, keys(pairs, 1), bounds.value_bytes)
         await connection.execute("ROLLBACK TO SAVEPOINT before_change")
     before = await read_rows(connection, target, keys(pairs, 0), bounds.value_bytes)
+    cascaded = await _hash_cascaded(connection, write, target, pairs, before, after)
     counted = await count_changes(connection)
     done = await run_statement(connection, write, target, bounds.rows)
     if Counter(keys(done, 0)) != Counter(keys(pairs, 0)):
@@ -104,7 +115,33 @@ async def run_write(
             raise StatementRefused("on_conflict", "an INSERT may not update rows that are there already")
         raise NotRepeatable
     await connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
-    return await look_at(connection, target, before, done, counted, bounds)
+    effect = await look_at(connection, target, before, done, counted, bounds)
+    if not effect.touched:
+        return effect
+    return replace(effect, beyond=digest_of([cascaded, await hash_definitions(connection, reached)]))
+
+
+async def _hash_cascaded(
+    connection: psycopg.AsyncConnection[Any],
+    write: Write,
+    target: Target,
+    pairs: Sequence[Pair],
+    before: Mapping[Key, ReadRow],
+    after: Mapping[Key, ReadRow] | None,
+) -> str | None:
+    """A hash of the rows that foreign keys change with the changed ones; None where no foreign key does.
+
+    `after` are the changed rows as an update leaves them, None where no foreign key looks at that.
+    """
+    images = [row.image for row in before.values()]
+    if write.kind == "delete":
+        return await hash_cascaded(connection, target, images, None)
+    if after is None:
+        return None
+    updated = {
+        before[was].image: after[now].image for was, now in pairs if was and now and was in before and now in after
+    }
+    return await hash_cascaded(connection, target, images, updated)
 
 
 def keys(pairs: Iterable[Pair], side: int) -> list[Key]:

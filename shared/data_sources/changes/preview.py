@@ -31,8 +31,8 @@ async def make_preview(connection: psycopg.AsyncConnection[Any], write: Write, b
         async with change_transaction(
             connection, table.schema, table.name, only_inserts=write.kind == "insert"
         ) as target:
-            await check_side_effects(connection, target, {write.kind}, bounds.trusted_functions)
-            return await run_write(connection, write, target, bounds)
+            reached = await check_side_effects(connection, target, {write.kind}, bounds.trusted_functions)
+            return await run_write(connection, write, target, reached, bounds)
 
     with statement_errors():
         effect, set_at_commit = await run_repeatedly(run)

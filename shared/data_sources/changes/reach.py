@@ -1,6 +1,16 @@
 """Queries of the catalogs: what the change of a table reaches by triggers, foreign keys, defaults, constraints and policies."""
 
+from dataclasses import dataclass, field
 from typing import Final
+
+
+@dataclass(slots=True)
+class Reached:
+    """What a change may reach: the functions, and the definitions of triggers, foreign keys and expressions, as texts."""
+
+    functions: set[int] = field(default_factory=set)
+    texts: list[str] = field(default_factory=list)
+
 
 # For each table: its partitions, the tables that its foreign keys cascade to, the functions that its triggers and expressions
 # call (PostgreSQL's own are not in pg_depend), and the texts of its expressions. An UPDATE that moves a row to another partition
@@ -29,11 +39,12 @@ SELECT 'obstacle' AS what, NULL::bigint AS oid, NULL::int AS events,
        CASE c.relkind WHEN 'f' THEN 'the foreign table ' ELSE 'rules of the table ' END || c.relname AS name
 FROM family JOIN pg_class c USING (oid)
 WHERE c.relkind = 'f' OR EXISTS (SELECT FROM pg_rewrite r WHERE r.ev_class = c.oid)
-UNION ALL SELECT DISTINCT 'table', c.conrelid::bigint, 28, NULL
+UNION ALL SELECT DISTINCT 'table', c.conrelid::bigint, 28, c.conrelid::regclass::text || ' ' || pg_get_constraintdef(c.oid)
 FROM pg_constraint c JOIN family f ON f.oid = c.confrelid
 WHERE c.contype = 'f' AND (f.events & 8 <> 0 AND c.confdeltype IN ('c', 'n', 'd')
                            OR f.events & 16 <> 0 AND c.confupdtype IN ('c', 'n', 'd'))
 UNION ALL SELECT 'function', tgfoid::bigint, NULL, NULL FROM fired
+UNION ALL SELECT 'trigger', NULL, NULL, tgenabled::text || ' ' || pg_get_triggerdef(oid) FROM fired
 UNION ALL SELECT 'function', d.refobjid::bigint, NULL, NULL
 FROM pg_depend d JOIN parts USING (classid, objid) WHERE d.refclassid = 'pg_proc'::regclass
 UNION ALL SELECT 'function', o.oprcode::oid::bigint, NULL, NULL

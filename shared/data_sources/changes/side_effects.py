@@ -18,7 +18,7 @@ from typing import Any, Final
 import psycopg
 from psycopg.rows import dict_row
 
-from shared.data_sources.changes.reach import DOUBTS, FUNCTIONS, NAMED_TABLES, OWN_VOLATILE, REACH, SOURCES
+from shared.data_sources.changes.reach import DOUBTS, FUNCTIONS, NAMED_TABLES, OWN_VOLATILE, REACH, SOURCES, Reached
 from shared.data_sources.changes.results import Kind
 from shared.data_sources.changes.target import Target
 from shared.data_sources.changes.trigger_source import NO_CALLS, Words, statement_words, words_of
@@ -68,14 +68,15 @@ class _Search:
     trusted: AbstractSet[str]
     tables: dict[int, int] = field(default_factory=dict)
     checked: set[int] = field(default_factory=set)
+    reached: Reached = field(default_factory=Reached)
 
 
 async def check_side_effects(
     connection: psycopg.AsyncConnection[Any], target: Target, kinds: AbstractSet[Kind], trusted: AbstractSet[str]
-) -> None:
+) -> Reached:
     """Refuse a change of a table whose triggers, defaults and so on could do what a rollback leaves.
 
-    `trusted` are functions, as `schema.name`, that may do anything.
+    `trusted` are functions, as `schema.name`, that may do anything. Returns what the change may reach.
 
     Raises:
         StatementRefused: with the reason "side_effects" and the name of what is in the way.
@@ -90,6 +91,8 @@ async def check_side_effects(
         reached = await _rows(connection, REACH, {"tables": list(tables), "events": list(tables.values())})
         found = await _look(connection, search, reached)
         waiting = {oid: bits for oid, bits in found.items() if bits & ~search.tables.get(oid, 0)}
+    search.reached.functions |= search.checked
+    return search.reached
 
 
 async def _look(
@@ -102,15 +105,18 @@ async def _look(
     for row in reached:
         if row["what"] == "obstacle":
             raise _refusal(row["name"])
+        if row["name"] is not None:
+            search.reached.texts.append(f"{row['what']} {row['name']}")
         if row["what"] == "table":
             tables[row["oid"]] = tables.get(row["oid"], 0) | row["events"]
         elif row["what"] == "function":
             functions.add(row["oid"])
-        else:
+        elif row["what"] == "text":
             texts.append(row["name"])
     words = [_known(words_of(text), "an expression of a table") for text in texts]
     # Expressions name columns and tables too; which functions that are not PostgreSQL's own they call, pg_depend tells.
     await _check_own(connection, frozenset().union(*(each.called for each in words)), strict=False)
+    search.reached.functions |= functions
     if functions:
         await _check_functions(connection, search, functions, tables)
     return tables

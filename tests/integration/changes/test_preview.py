@@ -1,13 +1,15 @@
 """What a preview shows, and what is refused."""
 
 from dataclasses import replace
+from uuid import uuid4
 
 import pytest
 
 from shared.data_sources.changes.effects import PreviewBounds, Touched
 from shared.data_sources.changes.preview import make_preview
-from shared.errors import ChangeTooLarge, StatementFailed, StatementRefused
-from tests.support.changes import Connect, Connection, preview, state, write
+from shared.data_sources.changes.results import Preview
+from shared.errors import ChangeTooLarge, EffectChanged, StatementFailed, StatementRefused
+from tests.support.changes import Connect, Connection, commit, preview, state, write
 
 
 async def make(source: Connection, *statements: str) -> None:
@@ -256,3 +258,57 @@ async def test_a_row_that_moves_to_another_partition_is_one_updated_row(source: 
     shown = await preview(source, "UPDATE t SET part = 'b' WHERE id = 1")
     assert [(row.before, row.after) for row in shown.rows] == [({"id": 1, "part": "a"}, {"id": 1, "part": "b"})]
     assert shown.touched == ()
+
+
+async def test_cascades_through_partitions_and_keys_of_two_columns_are_compared(
+    source: Connection, connect: Connect
+) -> None:
+    await make(
+        source,
+        "CREATE TABLE t (a integer, b text, PRIMARY KEY (b, a)) PARTITION BY LIST (b)",
+        "CREATE TABLE t_x PARTITION OF t FOR VALUES IN ('x')",
+        "CREATE TABLE t_y PARTITION OF t FOR VALUES IN ('y')",
+        "CREATE TABLE child (b varchar(9), a bigint, c integer, n integer, PRIMARY KEY (c, n),"
+        " FOREIGN KEY (b, a) REFERENCES t ON DELETE CASCADE) PARTITION BY LIST (c)",
+        "CREATE TABLE child_1 PARTITION OF child FOR VALUES IN (1)",
+        "CREATE TABLE child_2 PARTITION OF child FOR VALUES IN (2)",
+        "INSERT INTO t VALUES (1, 'x'), (1, 'y')",
+        "INSERT INTO child VALUES ('x', 1, 1, 1), ('x', 1, 2, 2), ('y', 1, 2, 3), (NULL, 1, 1, 4)",
+    )
+    for text in ("DELETE FROM t WHERE b = 'x'", "DELETE FROM t_x WHERE b = 'x'"):
+        shown = await preview(source, text)
+        assert shown.touched == (Touched("public.child", 0, 0, 2),)
+        async with connect() as other:
+            await other.execute("UPDATE child SET n = n + 10 WHERE b = 'y' OR b IS NULL")
+            assert (await preview(other, text)).digest == shown.digest
+            await other.execute("UPDATE child_2 SET n = n + 10 WHERE b = 'x'")
+        with pytest.raises(EffectChanged):
+            await commit(source, text, shown)
+
+
+async def test_rows_that_the_role_may_not_read_are_cascaded_to_and_compared_by_their_number(
+    orders: Connection, connect: Connect
+) -> None:
+    role = f"clerk_{uuid4().hex}"
+    await make(
+        orders,
+        f"CREATE ROLE {role}",
+        f"GRANT USAGE ON SCHEMA public TO {role}",
+        f"GRANT SELECT, DELETE, UPDATE ON orders TO {role}",
+    )
+    try:
+        async with connect() as clerk:
+            await clerk.execute(f"SET ROLE {role}")
+            shown = await preview(clerk, "DELETE FROM orders WHERE id = 2")
+            assert shown.touched == (Touched("public.lines", 0, 0, 1),)
+            await orders.execute("UPDATE lines SET id = 20 WHERE id = 2")
+            await commit(clerk, "DELETE FROM orders WHERE id = 2", shown)
+    finally:
+        await make(orders, f"DROP OWNED BY {role}", f"DROP ROLE {role}")
+
+
+async def test_a_preview_of_the_release_before_is_compared_without_what_it_does_not_know(orders: Connection) -> None:
+    text = "DELETE FROM orders WHERE id = 2"
+    stored = (await preview(orders, text)).to_json()
+    assert stored.pop("beyond")
+    assert (await commit(orders, text, Preview.from_json(stored))).counts["deleted"] == 1

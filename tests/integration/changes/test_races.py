@@ -7,7 +7,7 @@ import pytest
 from shared.data_sources.changes.results import Committed
 from shared.errors import EffectChanged
 from tests.support.changes import Connect, Connection, commit, preview, state, until_blocking
-from tests.support.races import IN_FLIGHT, KEPT, RACES, Race, lay_out
+from tests.support.races import IN_FLIGHT, KEPT, RACES, UNTOUCHED, Race, lay_out
 
 
 @pytest.mark.parametrize("race", RACES, ids=lambda race: race.name)
@@ -28,6 +28,18 @@ async def test_a_change_in_between_makes_the_preview_stale(source: Connection, c
 async def test_without_a_change_in_between_the_same_write_is_committed(source: Connection, race: Race) -> None:
     await lay_out(source, race)
     shown = await preview(source, race.write)
+    assert (await commit(source, race.write, shown)).counts == shown.counts
+
+
+@pytest.mark.parametrize("race", UNTOUCHED, ids=lambda race: race.name)
+async def test_a_change_of_rows_that_the_write_does_not_touch_is_no_matter(
+    source: Connection, connect: Connect, race: Race
+) -> None:
+    await lay_out(source, race)
+    shown = await preview(source, race.write)
+    async with connect() as other:
+        for statement in race.meanwhile:
+            await other.execute(statement.encode())
     assert (await commit(source, race.write, shown)).counts == shown.counts
 
 
