@@ -4,7 +4,8 @@ The entries of a user are a chain: each one's hash covers the entry and the hash
 missing entry and another order are found (`verify`). Entries that are missing at the end, or a chain that was made anew as a
 whole, are found only by whoever has kept an earlier head of the chain.
 
-An entry holds statements, which are the user's own words, and counts of rows. It never holds rows.
+An entry holds statements, which are the user's own words, and counts of rows. It holds no rows, but for those that the arguments
+of a call of an outside tool quote: the log tells what was to be sent out.
 """
 
 from datetime import UTC, datetime
@@ -24,11 +25,13 @@ Action = Literal[
     "data_source.changed",
     "data_source.deleted",
     "query.run",
+    "preview.run",
     "operation.proposed",
     "operation.approved",
     "operation.refused",
     "operation.expired",
     "operation.committed",
+    "operation.called",
     "operation.stale",
     "operation.failed",
 ]

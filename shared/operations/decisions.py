@@ -53,6 +53,9 @@ async def approve(db: Connection, user_id: UserId, operation_id: OperationId, di
             raise PreviewMismatch
         raise OperationNotPending
     await audit.append(db, user_id, _decided("operation.approved", moved, by))
+    if is_call:
+        committed = {"kind": moved.kind, "tool": moved.preview.get("tool"), "code": None}
+        await audit.append(db, user_id, audit.Event("operation.committed", audit.operation(moved.id), committed))
     return await moved_to(db, moved)
 
 

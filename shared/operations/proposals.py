@@ -6,6 +6,7 @@ from typing import Any, Final, NamedTuple
 
 from sqlalchemy import func, insert, select
 
+from shared.canonical import canonical
 from shared.database.engine import Connection
 from shared.database.tables import Chat, DataSource, Generation, Operation
 from shared.database.times import from_now
@@ -160,7 +161,10 @@ async def find_present_undo(db: Connection, original: OperationRow) -> Operation
 
 
 def proposed(operation: OperationRow) -> audit.Event:
-    """What the log says of a proposal: by whom, and what; no row of it."""
+    """What the log says of a proposal: by whom, and what; no row of it.
+
+    Of a call of an outside tool it says the arguments, as JSON in a text: they are what would be sent out.
+    """
     details = {
         "kind": operation.kind,
         "summary": operation.summary,
@@ -171,4 +175,7 @@ def proposed(operation: OperationRow) -> audit.Event:
         "by": "model" if operation.generation_id else "user",
         "generation": str(operation.generation_id) if operation.generation_id else None,
     }
+    if operation.kind == "tool_call":
+        arguments = canonical(operation.preview.get("arguments", {})).decode()
+        details |= {"tool": operation.preview.get("tool"), "arguments": arguments}
     return audit.Event("operation.proposed", audit.operation(operation.id), details)

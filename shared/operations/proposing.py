@@ -7,6 +7,7 @@ from shared.chats.operations import preview_deletion, preview_restoration
 from shared.database.engine import Database
 from shared.errors import NotUndoable
 from shared.ids import DataSourceId, OperationId, UserId
+from shared.operations import audit
 from shared.operations.changes import Changes, ShownChange
 from shared.operations.moves import Moved
 from shared.operations.proposals import Bounds, Proposal, ToolCall, find_present_undo, propose
@@ -26,16 +27,20 @@ async def propose_write(
 ) -> Moved:
     """Propose a statement. `call` is the tool call that proposes; a call that has proposed before gets its operation of then.
 
+    The audit log gets the statement before it runs, whatever becomes of it.
+
     Raises:
         DataSourceNotFound: absent, or another user's.
+        TokenInvalid: the account is gone.
         StatementRefused, StatementFailed, ChangeTooLarge, DataSourceUnreachable, TooBusy, TooManyOperations: see Changes and
             `propose`.
 
     """
-    async with database.connect() as db:
+    async with database.begin() as db:
         if call and (present := await find_by_call(db, user_id, call.generation_id, call.call_id)):
             return Moved(present, has_moved=False)
         source = await find_source(db, user_id, data_source_id, with_schema=True)
+        await audit.append(db, user_id, _previewed(data_source_id, sql, by="model" if call else "user"))
     shown = await changes.preview_write(source, sql)
     proposal = Proposal(
         kind="write",
@@ -101,12 +106,21 @@ async def _undo_of_rows(
     database: Database, changes: Changes, original: OperationRow, data_source_id: DataSourceId
 ) -> tuple[ShownChange, bytes | None]:
     """The undo of a change of a data source, and where that is."""
-    async with database.connect() as db:
+    async with database.begin() as db:
         source = await find_source(db, original.user_id, data_source_id)
         images = await find_images(db, original.user_id, original.id)
-    if images is None:
-        raise NotUndoable
+        if images is None:
+            raise NotUndoable
+        await audit.append(db, original.user_id, _previewed(data_source_id, None, by="user", undo_of=original.id))
     return await changes.preview_undo(source, images), source.writer_url
+
+
+def _previewed(
+    data_source_id: DataSourceId, sql: str | None, *, by: str, undo_of: OperationId | None = None
+) -> audit.Event:
+    """What the log says of a preview, which runs a change in a transaction that is rolled back."""
+    details = {"statement": sql, "undo_of": str(undo_of) if undo_of else None, "by": by}
+    return audit.Event("preview.run", audit.data_source(data_source_id), details)
 
 
 def _summary_of(preview: dict[str, Any]) -> str:

@@ -261,6 +261,47 @@ async def test_once_rows_are_in_a_chat_its_model_asks_before_it_searches_the_web
     assert await tavily_control.searches(tavily_url, containing=mark) == []
 
 
+@pytest.mark.parametrize(("behaviour", "code"), [("", None), ("fault=400", "failed")])
+async def test_the_audit_tells_what_is_sent_outside_and_what_came_of_it(
+    client: Client,
+    worker: Worker,
+    groq_url: str,
+    tavily_url: str,
+    database_url: str,
+    behaviour: str,
+    code: str | None,
+) -> None:
+    mark = uuid4().hex
+    arguments = {"query": f"{mark} customer@example.com"}
+    await script(groq_url, mark, ("web_search", arguments))
+    await tavily_control.script(tavily_url, behaviour, marker=mark)
+    posted = await post(client, f"{mark} [[tokens=3]]")
+    execute(database_url, "UPDATE chats SET has_rows = true")
+    async with deciding(client, worker, posted, approving(client, [])):
+        pass
+    assert await tavily_control.searches(tavily_url, containing=mark)
+    called, committed, approved, proposed = (await client.http.get("/api/audit")).raise_for_status().json()
+    assert [one["action"] for one in (proposed, approved, committed, called)] == [
+        *("operation.proposed", "operation.approved", "operation.committed", "operation.called"),
+    ]
+    assert proposed["details"]["tool"] == "web_search"
+    assert json.loads(proposed["details"]["arguments"]) == arguments
+    assert (called["subject"], called["details"]) == (proposed["subject"], {"tool": "web_search", "code": code})
+
+
+async def test_a_proposal_of_a_model_that_fails_in_the_database_is_in_the_audit(
+    client: Client, worker: Worker, groq_url: str, sandbox: int
+) -> None:
+    mark = uuid4().hex
+    sql = "UPDATE products SET price = (SELECT email FROM customers LIMIT 1)::numeric WHERE id = 1"
+    await script(groq_url, mark, ("db_propose_write", {"source": sandbox, "sql": sql, "summary": "Mail as a price."}))
+    _, events = await answer(client, worker, f"{mark} [[tokens=3]]")
+    assert "tool-output-error" in types_of(events)
+    entry = (await client.http.get("/api/audit?limit=1")).raise_for_status().json()[0]
+    assert (entry["action"], entry["subject"]) == ("preview.run", f"data_source:{sandbox}")
+    assert entry["details"] == {"statement": sql, "undo_of": None, "by": "model"}
+
+
 async def test_chats_are_deleted_after_approval_and_restored_by_the_undo(
     client: Client, worker: Worker, groq_url: str
 ) -> None:

@@ -38,7 +38,7 @@ SELECT (SELECT string_agg(concat_ws(' ', id, email, password_hash), ',' ORDER BY
        (SELECT string_agg(concat_ws(' ', id, title, deleted_at), ',' ORDER BY id) FROM chats WHERE title IN ('Mine', 'Theirs')),
        (SELECT count(*) FROM operations WHERE status NOT IN ('proposed', 'refused')),
        (SELECT count(*) FROM audit_log WHERE action NOT IN
-           ('data_source.added', 'query.run', 'operation.proposed', 'operation.refused'))
+           ('data_source.added', 'query.run', 'preview.run', 'operation.proposed', 'operation.refused'))
 """
 
 

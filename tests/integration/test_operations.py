@@ -197,11 +197,12 @@ async def test_a_user_has_so_many_proposals_at_most(database: Database, database
     assert [await add(), await add()] == [True, False]
 
 
-async def test_a_tool_call_is_over_when_it_is_approved(database: Database, user: UserId) -> None:
+async def test_a_tool_call_is_over_when_it_is_approved(database: Database, database_url: str, user: UserId) -> None:
     operation = await proposed(database, user, "tool_call")
     async with database.begin() as db:
         done = (await approve(db, user, operation.id, DIGEST, "session")).operation
     assert (done.status, done.is_undoable, done.finished_at is not None) == ("committed", False, True)
+    assert actions(database_url, user) == ["operation.proposed", "operation.approved", "operation.committed"]
     assert await claim(database, operation.id) is None
 
 

@@ -59,6 +59,9 @@ class CallMaker:
                 call.operation_id = operation_id
             case ToolResult() | ToolFailure() as outcome:
                 call.outcome = outcome
+                if call.decision is not None and call.operation_id is not None:
+                    failure = outcome.category if isinstance(outcome, ToolFailure) else None
+                    await patiently(partial(self.approvals.note_call, self.chat, call.operation_id, call.name, failure))
 
     async def _ask_person(self, call: ToolUse) -> None:
         """Propose to make a call: once, however often that is tried."""

@@ -19,9 +19,9 @@ from shared.canonical import digest_of
 from shared.database.engine import Database
 from shared.database.tables import Operation
 from shared.errors import TokenInvalid
-from shared.ids import DataSourceId
+from shared.ids import DataSourceId, OperationId
 from shared.jobs.sender import JobSender
-from shared.operations.audit import take_turn
+from shared.operations.audit import Event, append, operation, take_turn
 from shared.operations.changes import Changes
 from shared.operations.moves import Moved
 from shared.operations.proposals import Bounds, Proposal, ToolCall, propose
@@ -145,6 +145,15 @@ class OperationApprovals:
                 self.database, self.changes, self.bounds, chat.user_id, source_id, sql, summary, call
             )
         return self._tell(moved)
+
+    async def note_call(self, chat: ChatContext, operation_id: str, tool: str, failure: str | None) -> None:
+        """Tell the audit log that a call that a person has approved was made, and whether it gave a result."""
+        called = Event("operation.called", operation(OperationId(UUID(operation_id))), {"tool": tool, "code": failure})
+        try:
+            async with _answers_within(LOOK_WITHIN), self.database.begin() as db:
+                await append(db, chat.user_id, called)
+        except TokenInvalid:
+            return  # the account is gone, and its log with it
 
     async def find_by_call(self, chat: ChatContext, call_id: str) -> str | None:
         """The id of the operation that a tool call has proposed; None where it proposed none.

@@ -36,6 +36,15 @@ class Approvals(Protocol):
         """
         ...
 
+    async def note_call(self, chat: ChatContext, operation_id: str, tool: str, failure: str | None) -> None:
+        """Note that a call that a person has approved was made. `failure` is the kind of its failure, None where there is none.
+
+        Raises:
+            SQLAlchemyError: the database does not answer in time.
+
+        """
+        ...
+
     async def find_by_call(self, chat: ChatContext, call_id: str) -> str | None:
         """The id of the operation that a tool call of the chat's generation has proposed; None where it proposed none.
 

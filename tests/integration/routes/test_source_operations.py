@@ -114,16 +114,19 @@ async def test_a_change_is_proposed_committed_undone_and_audited(
         "operation.committed",
         "operation.approved",
         "operation.proposed",
+        "preview.run",
         "operation.committed",
         "operation.approved",
         "operation.proposed",
+        "preview.run",
         "data_source.added",
     ]
     assert entries[1]["details"] == {
         "statement": query["sql"],
         "by": "access_token",
     }
-    assert entries[5]["details"]["counts"] == {"inserted": 0, "updated": 1, "deleted": 0}
+    assert entries[5]["details"] == {"statement": None, "undo_of": done["id"], "by": "user"}
+    assert entries[6]["details"]["counts"] == {"inserted": 0, "updated": 1, "deleted": 0}
     assert source.writer_url not in str(entries)
 
 
@@ -146,6 +149,12 @@ async def test_what_can_not_be_done_is_not_proposed(
     assert refusal_of(answer) == (422, refusal)
     assert (await owner.http.get("/api/operations")).json() == []
     assert balances(source) == before
+    entry = (await owner.http.get("/api/audit?limit=1")).json()[0]
+    if refusal == "validation_failed":
+        assert entry["action"] == "data_source.added"
+    else:
+        assert (entry["action"], entry["subject"]) == ("preview.run", f"data_source:{data_source}")
+        assert entry["details"] == {"statement": sql, "undo_of": None, "by": "user"}
 
 
 async def test_a_change_of_another_users_data_source_can_not_be_proposed(api: str, data_source: int) -> None:

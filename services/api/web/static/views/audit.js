@@ -12,11 +12,13 @@ const ACTIONS = {
   "data_source.changed": "Database changed",
   "data_source.deleted": "Database deleted",
   "query.run": "Query run",
+  "preview.run": "Preview made",
   "operation.proposed": "Change proposed",
   "operation.approved": "Change approved",
   "operation.refused": "Change refused",
   "operation.expired": "Change expired",
   "operation.committed": "Change done",
+  "operation.called": "Tool called",
   "operation.stale": "Change out of date",
   "operation.failed": "Change failed",
 };
