@@ -2,11 +2,11 @@
 
 from typing import Final
 
-from sqlalchemy import func, select, update
+from sqlalchemy import exists, func, select, update
 from sqlalchemy.sql.elements import ColumnElement
 
 from shared.database.engine import Connection
-from shared.database.tables import Operation
+from shared.database.tables import Generation, Operation
 from shared.errors import OperationNotPending, PreviewMismatch
 from shared.ids import OperationId, UserId
 from shared.operations import audit
@@ -77,6 +77,35 @@ async def refuse(db: Connection, user_id: UserId, operation_id: OperationId, by:
         raise OperationNotPending
     await audit.append(db, user_id, _decided("operation.refused", moved, by))
     return await moved_to(db, moved)
+
+
+async def refuse_before_deletion(db: Connection, user_id: UserId, *which: ColumnElement[bool]) -> list[Moved]:
+    """Refuse what generations have proposed that are about to be deleted. Belongs in the transaction that deletes them.
+
+    The caller has locked their chat, so that no proposal comes after this. `which` are conditions on generations. None of them
+    is resumed.
+
+    Raises:
+        TokenInvalid: the account is gone.
+
+    """
+    proposes = exists().where(Operation.generation_id == Generation.id, PENDING)
+    # In the order in which everybody locks: the generations, the user, the operations.
+    locked = select(Generation.id).where(*which, proposes).order_by(Generation.id).with_for_update()
+    generations = list((await db.execute(locked)).scalars())
+    if not generations:
+        return []
+    await audit.take_turn(db, user_id)
+    statement = (
+        update(Operation)
+        .where(Operation.user_id == user_id, Operation.generation_id.in_(generations), PENDING)
+        .values(status="refused", decided_by="stop", decided_at=func.now(), finished_at=func.now())
+        .returning(*COLUMNS)
+    )
+    refused = [OperationRow._make(row) for row in await db.execute(statement)]
+    for operation in refused:
+        await audit.append(db, user_id, _decided("operation.refused", operation, "stop"))
+    return [Moved(operation, has_moved=True) for operation in refused]
 
 
 async def find_abandoned(db: Connection, *which: ColumnElement[bool]) -> list[tuple[UserId, OperationId]]:

@@ -425,10 +425,14 @@ async def test_a_message_that_interrupts_refuses_what_was_proposed(
 
 
 async def test_what_was_proposed_before_its_chat_was_deleted_can_not_be_approved(
-    client: Client, attempts: Attempts, worker: Worker, asking: Asking, groq_url: str, settings: Settings
+    client: Client, attempts: Attempts, asking: Asking, groq_url: str
 ) -> None:
     async with waiting(client, attempts, groq_url) as (posted, _):
         (await client.http.delete(f"/api/chats/{posted.chat_id}")).raise_for_status()
+    (listed,) = (await client.http.get("/api/operations")).raise_for_status().json()
+    assert (listed["status"], listed["decided_by"]) == ("refused", "stop")
+    actions = [entry["action"] for entry in (await client.http.get("/api/audit")).raise_for_status().json()]
+    assert actions == ["operation.refused"]
     (operation_id,) = asking.proposed
     database = asking.database
     async with database.connect() as db:
@@ -436,9 +440,6 @@ async def test_what_was_proposed_before_its_chat_was_deleted_can_not_be_approved
     with pytest.raises(OperationNotPending):
         async with database.begin() as db:
             await approve(db, user_id, operation_id, "d", "token")
-    await worker.sweep()
-    async with database.connect() as db:
-        assert (await find_operation(db, user_id, operation_id)).status == "refused"
 
 
 async def test_no_person_is_asked_about_a_search_that_can_not_be_made(

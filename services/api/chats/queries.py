@@ -16,6 +16,8 @@ from shared.errors import ChatNotFound, TokenInvalid
 from shared.generations.cancel import DeletedGenerations, delete_generations
 from shared.generations.outcome import Outcome
 from shared.ids import ChatId, GenerationId, MessageId, UserId
+from shared.operations.decisions import refuse_before_deletion
+from shared.operations.moves import Moved
 from shared.protocol.frames import ErrorData
 from shared.protocol.message_parts import MessagePart, whole_parts
 from shared.states import TERMINAL
@@ -203,17 +205,19 @@ async def rename_chat(db: Connection, user_id: UserId, chat_id: ChatId, title: s
     return ChatRow._make(row)
 
 
-async def delete_chat(db: Connection, user_id: UserId, chat_id: ChatId) -> DeletedGenerations:
-    """Delete a chat with everything that belongs to it. Needs a transaction.
+async def delete_chat(db: Connection, user_id: UserId, chat_id: ChatId) -> tuple[DeletedGenerations, list[Moved]]:
+    """Delete a chat with everything that belongs to it, and refuse what it has proposed. Needs a transaction.
 
-    Returns its generations.
+    Returns its generations, and the operations that are refused.
 
     Raises:
         ChatNotFound: absent, or another user's.
+        TokenInvalid: the account is gone.
 
     """
     # The lock comes first: a message accepted at the same moment is either found here, or refused.
     await lock_chat(db, user_id, chat_id)
+    refused = await refuse_before_deletion(db, user_id, Generation.chat_id == chat_id)
     deleted = await delete_generations(db, Generation.chat_id == chat_id)
     await db.execute(delete(Chat).where(Chat.id == chat_id))
-    return deleted
+    return deleted, refused

@@ -15,6 +15,7 @@ from services.api.message_pages import MAX_MESSAGES, Place
 from services.api.own_paths import own_path
 from services.api.pages import link_next, link_previous
 from shared.ids import MAX_BIGINT, ChatId
+from shared.operations.telling import tell
 from shared.protocol import feed_events
 
 router = APIRouter(route_class=JsonRoute, prefix="/api/chats", tags=["chats"])
@@ -114,8 +115,10 @@ async def rename_chat(
 
 @router.delete("/{chat_id}", status_code=status.HTTP_204_NO_CONTENT, responses=_NOT_FOUND)
 async def delete_chat(chat_id: BigIntId, principal: CurrentPrincipal, resources: AppResources) -> None:
-    """Delete a chat and its messages. Its generations are stopped."""
+    """Delete a chat and its messages. Its generations are stopped, and what they have proposed is refused."""
     async with resources.database.begin() as db:
-        deleted = await queries.delete_chat(db, principal.user_id, ChatId(chat_id))
+        deleted, refused = await queries.delete_chat(db, principal.user_id, ChatId(chat_id))
     resources.streams.feed.tell(principal.user_id, feed_events.chat_deleted(ChatId(chat_id)))
+    for moved in refused:
+        tell(resources.jobs, resources.streams.feed, moved)
     await end_deleted(resources.streams, deleted)
