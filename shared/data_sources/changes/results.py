@@ -34,7 +34,7 @@ class ShownRow:
     """A row before and after, None where it does not exist then.
 
     `version` names the state that `before` was read in. Of a row with a `conflict`, `before` is the row as it is and stays,
-    and `after` what it would have gone back to.
+    and `after` what it would have gone back to. Of one that is `gone`, `before` is the row as the change had left it.
     """
 
     before: Values | None

@@ -137,8 +137,13 @@ def _show(images: Images, restored: Restored, set_at_commit: frozenset[str]) -> 
             rows.append(ShownRow(values(target, row.before), values(target, row.after, set_at_commit), row.version))
         else:
             conflict, found = restored.conflicts[place]
-            is_now = values(target, found.image) if found else None
-            rows.append(ShownRow(is_now, values(target, image.before), found.version if found else None, conflict))
+            # Of a row that is gone, what the change had left tells which row it was.
+            known = found.image if found else image.after if conflict == "gone" else None
+            rows.append(
+                ShownRow(
+                    values(target, known), values(target, image.before), found.version if found else None, conflict
+                )
+            )
     return show(_kind(images), restored.effect, set_at_commit, rows)
 
 

@@ -1,5 +1,6 @@
 """Undoing what was committed: rows go back, or are told as conflicts, one by one."""
 
+from dataclasses import replace
 from typing import Any
 
 import psycopg
@@ -61,6 +62,30 @@ async def test_rows_that_were_changed_since_stay_as_they_are_and_the_others_go_b
     assert shown.counts == {"inserted": 0, "updated": 1, "deleted": 0}
     await commit_undo(table, images, shown, BOUNDS, no_note)
     assert (await state(table))["t"] == {("1", "10", "theirs"): 1, ("2", "20", "x"): 1, ("4", "40", "row 4"): 1}
+
+
+async def test_a_row_that_is_gone_is_told_as_the_change_had_left_it(table: Connection) -> None:
+    inserted = await change(table, "INSERT INTO t VALUES (7, 70, 'new'), (8, 80, 'new')")
+    await table.execute("DELETE FROM t WHERE id = 7")
+    shown = await undo_preview(table, inserted)
+    row = {"id": 7, "n": 70, "label": "new"}
+    assert [(each.before, each.after, each.conflict) for each in shown.rows] == [
+        (row, None, "gone"),
+        (row | {"id": 8, "n": 80}, None, None),
+    ]
+    assert shown.counts == {"inserted": 0, "updated": 0, "deleted": 1}
+    await commit_undo(table, inserted, shown, BOUNDS, no_note)
+    assert (await state(table))["t"].total() == 4
+
+
+async def test_an_undo_whose_gone_row_an_earlier_release_did_not_tell_is_committed(table: Connection) -> None:
+    images = await change(table, "UPDATE t SET label = 'x' WHERE id < 3")
+    await table.execute("DELETE FROM t WHERE id = 1")
+    shown = await undo_preview(table, images)
+    assert shown.rows[0].before == {"id": 1, "n": 10, "label": "x"}
+    rows = tuple(replace(row, before=None) if row.conflict == "gone" else row for row in shown.rows)
+    await commit_undo(table, images, replace(shown, rows=rows), BOUNDS, no_note)
+    assert (await state(table))["t"]["2", "20", "row 2"] == 1
 
 
 async def test_a_deleted_row_whose_key_is_taken_again_is_a_conflict(table: Connection) -> None:
