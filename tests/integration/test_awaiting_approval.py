@@ -117,6 +117,11 @@ async def go_on(attempts: Attempts, posted: Posted, *readings: Reading) -> list[
     return list(events)
 
 
+def statuses(events: list[Event]) -> list[str]:
+    """What readers were told is being done."""
+    return [event.part["data"]["status"] for event in events if event.part["type"] == "data-status"]
+
+
 def approvals(events: list[Event]) -> list[dict[str, Any]]:
     """What was told of the operations."""
     return [event.part for event in events if event.part["type"] == "data-approval"]
@@ -470,9 +475,11 @@ async def test_a_chat_with_rows_of_a_database_asks_before_it_searches_the_web(
             row = (await db.execute(select(Operation.id, Operation.user_id).where(Operation.kind == "tool_call"))).one()
             operation = await find_operation(db, UserId(row.user_id), OperationId(row.id))
             assert operation.preview["arguments"] == {"query": query}
+            assert statuses(reading.seen) == ["generating"]
             moved = await approve(db, operation.user_id, operation.id, operation.digest, "token")
         assert moved.resumed is not None
         (events,) = await go_on(worker.attempts, posted, reading)
+    assert statuses(events) == ["generating", "searching", "generating"]
     assert len(await tavily_control.searches(tavily_url, containing=query)) == 1
     assert [told["data"]["status"] for told in approvals(events)] == ["proposed", "committed"]
     assert "tool-output-available" in types_of(events)

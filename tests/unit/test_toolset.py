@@ -112,7 +112,7 @@ async def test_a_tool_that_takes_too_long_is_given_up() -> None:
 
 async def test_without_tools_nothing_is_offered_and_every_call_fails() -> None:
     none = Toolset()
-    assert (none.descriptions, none.suggestions, none.status_of(["add"])) == ((), (), None)
+    assert (none.descriptions, none.suggestions, none.status_of("add")) == ((), (), None)
     outcome = await none.call("add", {"first": 1}, "c")
     assert isinstance(outcome, ToolFailure)
     assert outcome.category == "unknown_tool"
@@ -123,8 +123,9 @@ def test_a_tool_may_be_suggested_to_a_model_that_can_not_call_it() -> None:
     assert Toolset([adding()]).suggestions == (("add", SUGGESTION),)
 
 
-def test_readers_are_told_what_the_first_known_tool_does() -> None:
-    assert Toolset([adding()]).status_of(["delete_everything", "add"]) == "adding"
+def test_readers_are_told_what_a_known_tool_does() -> None:
+    tools = Toolset([adding()])
+    assert (tools.status_of("add"), tools.status_of("delete_everything")) == ("adding", None)
 
 
 @pytest.mark.parametrize("name", TOOLS)

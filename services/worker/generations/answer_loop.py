@@ -285,10 +285,8 @@ class AnswerLoop:
         for call in calls:
             if call.id not in reply.transcript.tools:
                 reply.write(call_frame(call), flush_now=True)
-        if status := tools.status_of([call.name for call in calls]):
-            reply.show_status({"status": status})
         has_rows = asking.is_told_rows or any(call.has_rows for step in steps for call in step.calls)
-        maker = CallMaker(self.approvals, tools, asking.chat, has_rows=has_rows)
+        maker = CallMaker(self.approvals, tools, asking.chat, reply.show_status, has_rows=has_rows)
         await run_together(*map(maker.make, calls))
         await asking.store.save_steps(dump(steps), None, has_rows=any(call.has_rows for call in calls))
         known_urls = {source["url"] for source in reply.transcript.sources}

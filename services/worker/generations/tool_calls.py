@@ -1,6 +1,7 @@
 """Making the calls of a step: each gets its outcome, or an operation that a person decides first."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import KW_ONLY, dataclass, field
 from functools import partial
 from typing import Final
 
@@ -13,6 +14,7 @@ from services.worker.tools.port import FAILURE_NOTICE, AwaitsApproval, ChatConte
 from services.worker.tools.toolset import Toolset
 from shared.database.engine import is_transient
 from shared.errors import CortexAIError
+from shared.protocol.frames import StatusData
 from shared.telemetry.logs import get_logger
 
 log = get_logger(__name__)
@@ -27,13 +29,16 @@ class CallMaker:
     """Makes the calls of one step.
 
     `has_rows`: the chat has rows of a user's database, which may hold instructions to send them out. Then a person approves
-    what reaches outside.
+    what reaches outside. `show_status` shows readers what is being done: nothing is before a person has decided.
     """
 
     approvals: Approvals
     tools: Toolset
     chat: ChatContext
+    show_status: Callable[[StatusData], None]
+    _: KW_ONLY
     has_rows: bool
+    shown: set[str] = field(default_factory=set)
 
     async def make(self, call: ToolUse) -> None:
         """Give a call its outcome, or the operation that it proposes to a person.
@@ -54,6 +59,10 @@ class CallMaker:
             if call.outcome is None:
                 await self._ask_person(call)
             return
+        status = self.tools.status_of(call.name)
+        if status is not None and status not in self.shown:
+            self.shown.add(status)
+            self.show_status({"status": status})
         match await self._made(call):
             case AwaitsApproval(operation_id=operation_id):
                 call.operation_id = operation_id

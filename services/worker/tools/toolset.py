@@ -45,10 +45,9 @@ class Toolset:
         for tool in self._tools.values():
             await tool.close()
 
-    def status_of(self, names: Sequence[str]) -> str | None:
-        """The status for readers while tools of these names run: the first one's status that has one."""
-        tools = [self._tools[name] for name in names if name in self._tools]
-        return next((tool.status for tool in tools if tool.status is not None), None)
+    def status_of(self, name: str) -> str | None:
+        """The status for readers while the tool of this name runs; None for nothing."""
+        return self._tools[name].status if name in self._tools else None
 
     def reaches_outside(self, name: str) -> bool:
         """Whether the tool of this name sends its arguments to somebody outside of this system."""
