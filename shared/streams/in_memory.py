@@ -52,6 +52,9 @@ class InMemoryStreams:
         log = self._logs.get(generation_id)
         return log[-1] if log else None
 
+    async def keep(self, generation_id: GenerationId) -> None:
+        """Keep a log (Reader): these logs expire never."""
+
     def follow(self, generation_id: GenerationId) -> AbstractAsyncContextManager[Subscription]:
         """Subscribe (Reader)."""
         return followed(self._subscriptions, generation_id, self._keep_alive)

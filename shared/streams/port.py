@@ -117,6 +117,15 @@ class Log(Protocol):
 class Reader(Log, Protocol):
     """Reads what is logged, and what comes."""
 
+    async def keep(self, generation_id: GenerationId) -> None:
+        """Let a log that is there live as long from now on as after an append.
+
+        Raises:
+            StreamsUnavailable: the log may expire sooner.
+
+        """
+        ...
+
     def follow(self, generation_id: GenerationId) -> AbstractAsyncContextManager[Subscription]:
         """Subscribe. Once entered, every frame appended from then on reaches the subscription or is reported as missed.
 

@@ -135,11 +135,19 @@ class RedisLog:
 
 
 class RedisReader(RedisLog):
-    """Reader over Redis. All readers of a process share one pub/sub connection, the hub's."""
+    """Reader over Redis. All readers of a process share one pub/sub connection, the hub's. `ttl` is as in RedisWriter."""
 
-    def __init__(self, redis: Redis, hub: Hub, prefixes: Sequence[str] = UNPREFIXED) -> None:
+    def __init__(self, redis: Redis, hub: Hub, prefixes: Sequence[str] = UNPREFIXED, *, ttl: int) -> None:
         super().__init__(redis, prefixes)
         self._hub = hub
+        self._ttl_ms = ttl * 1000
+
+    async def keep(self, generation_id: GenerationId) -> None:
+        """Keep a log (Reader)."""
+        pipeline = self._redis.pipeline(transaction=False)
+        for key in names_of(generation_id, self._prefixes).keys:
+            pipeline.pexpire(key, self._ttl_ms, gt=True)
+        await answered(pipeline.execute())
 
     def open_subscriptions(self) -> int:
         """How many readers follow a log now."""
@@ -219,7 +227,7 @@ async def open_streams(
     try:
         async with hub, open_feed_publisher(feeds, metrics or NullMetrics()) as feed:
             yield Streams(
-                RedisReader(redis, hub, prefixes),
+                RedisReader(redis, hub, prefixes, ttl=ttl),
                 RedisWriter(redis, ttl=ttl, prefixes=prefixes),
                 CancelSignals(redis, prefixes),
                 feed,

@@ -47,6 +47,7 @@ def settings(database_url: str, valkey: EmbeddedValkey, groq_url: str, tavily_ur
         tavily_api_key="tvly-test",
         tavily_base_url=tavily_url,
         user_max_live_generations=3,
+        stream_keep_alive_seconds=0.2,
     )
 
 
@@ -313,6 +314,26 @@ async def test_a_log_that_expired_meanwhile_is_made_again_for_whoever_reads(
         assert text_of(events) == numbered(2) + "\n\n" + numbered(4)
         assert [told["data"]["status"] for told in approvals(events)] == ["proposed", "committed"]
         assert types_of(events)[-1] == "finish"
+
+
+async def test_a_log_lives_as_long_as_somebody_reads_of_an_answer_that_waits(
+    client: Client, attempts: Attempts, asking: Asking, groq_url: str, settings: Settings, valkey: EmbeddedValkey
+) -> None:
+    async with waiting(client, attempts, groq_url) as (posted, reading):
+        following = asyncio.create_task(reading.to_the_end())
+        with Redis.from_url(valkey.url) as redis:
+            key = log_key(posted.generation_id)
+            assert redis.pexpire(key, 20_000)
+            reading.stream.commented.clear()
+            await reading.stream.commented.wait()
+            lives = redis.pttl(key)
+        assert isinstance(lives, int)
+        assert 20_000 < lives <= settings.stream_ttl_seconds * 1000
+        await asking.decide("committed")
+        await attempts.run(posted.generation_id)
+        events = await following
+    assert [told["data"]["status"] for told in approvals(events)] == ["proposed", "committed"]
+    assert types_of(events)[-1] == "finish"
 
 
 THINKING = "reasoning=2 after=4"

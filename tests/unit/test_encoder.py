@@ -40,6 +40,9 @@ class Script:
         yield self
         self.is_open = False
 
+    async def keep(self, _generation_id: GenerationId) -> None:
+        pass
+
     async def replay(self, _generation_id: GenerationId, _after: Offset, *, limit: int = 500) -> list[Entry]:
         assert limit
         return []

@@ -6,13 +6,14 @@ What a reader may rely on: docs/protocol.md §1.
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from sqlalchemy.exc import SQLAlchemyError
 
 from services.api.generations.queries import GenerationState
-from shared.errors import CortexAIError
+from shared.errors import CortexAIError, StreamsUnavailable
 from shared.ids import GenerationId
 from shared.protocol import frames
 from shared.protocol.encoding import encode, is_title
@@ -112,6 +113,9 @@ async def follow(generation: FollowedGeneration, after: Offset) -> AsyncGenerato
                             yield Transient(told)
                         return
                 elif notification == Notification():
+                    # A person may take longer to decide than a log lives. Whoever follows it needs its offsets to stay.
+                    with suppress(StreamsUnavailable):
+                        await generation.reader.keep(generation.generation_id)
                     yield Quiet()
                 if reached == BEGINNING:
                     async for in_queue in _queue_positions(generation, subscription):
