@@ -69,12 +69,12 @@ def check_same(preview: Preview, now: Preview) -> None:
 
     """
     # A preview that an earlier release has made knows nothing of it.
-    same_beyond = preview.beyond is None or preview.beyond == now.beyond
+    same_hash = preview.touched_hash is None or preview.touched_hash == now.touched_hash
     same = (
         (now.table, now.kind, now.key, now.columns, now.touched)
         == (preview.table, preview.kind, preview.key, preview.columns, preview.touched)
     ) and _multiset(now.rows) == _multiset(preview.rows)
-    if not (same and same_beyond):
+    if not (same and same_hash):
         raise EffectChanged
 
 

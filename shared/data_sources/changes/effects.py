@@ -9,11 +9,11 @@ import psycopg
 from psycopg.rows import tuple_row
 
 from shared.canonical import digest_of
-from shared.data_sources.changes.beyond import cascades_on_update, hash_cascaded, hash_definitions
 from shared.data_sources.changes.images import Image, Key, ReadRow, read_rows
 from shared.data_sources.changes.reach import Reached
 from shared.data_sources.changes.statement import Pair, check_key_stays, check_plan, run_statement
 from shared.data_sources.changes.target import Target
+from shared.data_sources.changes.touched_hash import cascades_on_update, hash_cascaded, hash_definitions
 from shared.data_sources.statements.checked import Write
 from shared.errors import StatementRefused
 
@@ -71,13 +71,13 @@ class Touched:
 class Effect:
     """What a change has done. `rows` are in the order in which the data source changed them.
 
-    `beyond` is a hash of what `touched` comes from (beyond.py), None where nothing is touched.
+    `touched_hash` is a hash of what `touched` comes from (touched_hash.py), None where nothing is touched.
     """
 
     target: Target
     rows: tuple[ChangedRow, ...]
     touched: tuple[Touched, ...]
-    beyond: str | None = None
+    touched_hash: str | None = None
 
 
 class NotRepeatable(Exception):
@@ -118,7 +118,7 @@ async def run_write(
     effect = await look_at(connection, target, before, done, counted, bounds)
     if not effect.touched:
         return effect
-    return replace(effect, beyond=digest_of([cascaded, await hash_definitions(connection, reached)]))
+    return replace(effect, touched_hash=digest_of([cascaded, await hash_definitions(connection, reached)]))
 
 
 async def _hash_cascaded(

@@ -51,7 +51,7 @@ async def _run(run: Run) -> Effect | None:
 
 def differing_columns(one: Effect, other: Effect) -> frozenset[str] | None:
     """The columns whose values after the change differ. None where the effects differ in more than that."""
-    if (one.target, one.touched, one.beyond) != (other.target, other.touched, other.beyond):
+    if (one.target, one.touched, one.touched_hash) != (other.target, other.touched, other.touched_hash):
         return None
     # As multisets: rows that are inserted have nothing but their values to be told apart by.
     columns = frozenset(

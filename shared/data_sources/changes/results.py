@@ -47,7 +47,7 @@ class ShownRow:
 class Preview:
     """What a change would do. Values of columns in `set_at_commit` differ each time: `after` has None for those.
 
-    `beyond` is as in Effect; None also in a preview that was made by a release that had none.
+    `touched_hash` is as in Effect; None also in a preview that was made by a release that had none.
     """
 
     table: str
@@ -58,7 +58,7 @@ class Preview:
     touched: tuple[Touched, ...]
     set_at_commit: tuple[str, ...]
     undo_refusal: str | None
-    beyond: str | None = None
+    touched_hash: str | None = None
 
     @property
     def counts(self) -> dict[str, int]:
@@ -86,7 +86,7 @@ class Preview:
             "set_at_commit": list(self.set_at_commit),
             "is_undoable": self.undo_refusal is None,
             "undo_refusal": self.undo_refusal,
-            "beyond": self.beyond,
+            "touched_hash": self.touched_hash,
         }
 
     @classmethod
@@ -101,7 +101,7 @@ class Preview:
             tuple(Touched(**touched) for touched in stored["touched"]),
             tuple(stored["set_at_commit"]),
             stored["undo_refusal"],
-            stored.get("beyond"),
+            stored.get("touched_hash"),
         )
 
 
@@ -214,7 +214,7 @@ def show(kind: Kind, effect: Effect, set_at_commit: frozenset[str], rows: Sequen
         effect.touched,
         tuple(column.name for column in effect.target.columns if column.name in set_at_commit),
         why_not_undoable(effect),
-        effect.beyond,
+        effect.touched_hash,
     )
 
 

@@ -310,5 +310,5 @@ async def test_rows_that_the_role_may_not_read_are_cascaded_to_and_compared_by_t
 async def test_a_preview_of_the_release_before_is_compared_without_what_it_does_not_know(orders: Connection) -> None:
     text = "DELETE FROM orders WHERE id = 2"
     stored = (await preview(orders, text)).to_json()
-    assert stored.pop("beyond")
+    assert stored.pop("touched_hash")
     assert (await commit(orders, text, Preview.from_json(stored))).counts["deleted"] == 1

@@ -1,4 +1,4 @@
-"""What lies behind the counts of other tables: the rows that foreign keys reach, and the code that may change others.
+"""A hash of what the counts of touched rows come from: the rows that foreign keys reach, and the code that may change others.
 
 The server tells how many rows of other tables a change has touched, and not which. Which ones foreign keys touch follows from
 the rows before the change: so these are hashed, in the change's own snapshot, where PostgreSQL fails the change if somebody has
