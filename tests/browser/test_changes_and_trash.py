@@ -51,6 +51,10 @@ async def test_changes_wait_are_decided_and_are_in_the_log(person: Person) -> No
     await expect(page.get_by_text("Change done")).to_be_visible()
     await entries.filter(has_text="Change done").locator("summary").click()
     await expect(entries.filter(has_text="Change done").locator("pre")).to_be_visible()
+    await expect(entries.filter(has_text="Change proposed")).to_have_count(4)
+    await propose_many(person, source, 1)
+    await expect(entries.filter(has_text="Change proposed")).to_have_count(5)
+    await expect(entries.filter(has_text="Change done").locator("pre")).to_be_visible()
 
 
 async def test_the_lists_go_on_page_by_page(person: Person, system: System) -> None:

@@ -1,5 +1,7 @@
 """Answering anew, editing, and going back to a version, on the page."""
 
+from uuid import uuid4
+
 from playwright.async_api import expect
 
 from tests.doubles import groq_control
@@ -43,11 +45,14 @@ async def test_a_message_is_edited_and_the_chat_goes_on_from_there(person: Perso
 
 
 async def test_who_uses_a_keyboard_stays_at_the_versions_that_they_step_through(person: Person, groq_url: str) -> None:
-    for number in (1, 2, 3):
-        await groq_control.script(groq_url, reply=f"Reply number {number}", marker="step", purpose="answer")
+    await groq_control.script(groq_url, reply="Reply number 1", marker="step", purpose="answer")
     answer = await person.ask("step")
     for number in (2, 3):
+        gate, reply = uuid4().hex, f"Reply number {number}"
+        await groq_control.script(groq_url, f"hold={gate} after=1", reply=reply, marker="step", purpose="answer")
         await person.button("Answer again", within=answer).press("Enter")
+        await expect(person.composer).to_be_focused()  # its button is gone as long as an answer is written
+        await groq_control.release(groq_url, gate)
         await expect(answer.get_by_label(f"Version {number} of {number}")).to_be_visible()
         await expect(person.composer).to_be_focused()
     await person.button("Version before", within=answer).press("Enter")

@@ -1,6 +1,7 @@
 // The audit log: what was done with the user's databases, and who decided.
 
 import { el } from "../dom.js";
+import { onFeedEvent } from "../feed_events.js";
 import { visible } from "../visible.js";
 import { changesNav } from "./changes.js";
 import { LivePanel, PagedList } from "./live_panel.js";
@@ -24,15 +25,23 @@ const ACTIONS = {
 };
 
 export class Audit extends LivePanel {
-  #list = new PagedList(this, { list: el("ol", { class: "audit" }), itemOf: entryItem, empty: "Nothing was done yet." });
+  /** The items that are shown, by their numbers. An entry never changes: its item stays, open or not. */
+  #items = new Map();
+  #list = new PagedList(this, { list: el("ol", { class: "audit" }), itemOf: (entry) => this.#itemOf(entry), empty: "Nothing was done yet." });
 
   constructor() {
     super();
+    onFeedEvent((event) => { if (["operation.changed", "data_source.changed", "resync"].includes(event.type)) void this.readAll(); }, this.signal);
     this.element.append(changesNav("#/changes/audit"), el("p", { class: "lead" }, "Entries are only ever added. Each one's hash covers the entry before, so that a change of an old entry is found."), this.#list.element);
   }
 
   readAll() {
     return this.#list.load("/api/audit?limit=50");
+  }
+
+  #itemOf(entry) {
+    if (!this.#items.has(entry.number)) this.#items.set(entry.number, entryItem(entry));
+    return this.#items.get(entry.number);
   }
 }
 
