@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterator
 from typing import Any, Final
+from uuid import uuid4
 
 import psycopg
 import pytest
@@ -173,6 +174,15 @@ async def test_sandboxes_of_before_and_new_ones_are_made_and_dropped_by_their_ow
     with psycopg.connect(migrated.url_of("sandbox")) as superuser:
         owner = "SELECT nspowner::regrole::text FROM pg_namespace WHERE nspname = %s"
         assert superuser.execute(owner, [new_sandbox(ANOTHER, 1).name]).fetchall() == [("cortexai",)]
+
+
+def test_the_servers_log_has_no_values_of_sandboxes(migrated: EmbeddedPostgres) -> None:
+    for database, is_logged in (("sandbox", False), (DATABASE, True)):
+        mark = uuid4().hex
+        with psycopg.connect(migrated.url_of(database)) as session, pytest.raises(errors.InvalidTextRepresentation):
+            session.execute(f"SELECT '{mark}'::integer".encode())
+        with psycopg.connect(migrated.url_of(database)), migrated.log_path.open() as log:
+            assert (mark in log.read()) == is_logged
 
 
 def test_a_role_that_owns_the_tables_keeps_the_rights_of_an_owner(migrated: EmbeddedPostgres) -> None:

@@ -38,6 +38,8 @@ _GIVE: Final = (
     sql.SQL("ALTER ROLE {owner} CREATEROLE"),  # it may have been there before
     sql.SQL("ALTER DATABASE {database} OWNER TO {owner}"),
     sql.SQL("ALTER DATABASE {database} SET temp_file_limit TO {temp_files}"),
+    # What the server says of a statement that fails may quote a user's rows. Whoever has sent it is told.
+    sql.SQL("ALTER DATABASE {database} SET log_min_messages TO 'fatal'"),
     sql.SQL("GRANT {group} TO {owner} WITH ADMIN OPTION"),
     sql.SQL("GRANT USAGE ON SCHEMA public TO {owner}"),
     # Taken from everybody here; the owner makes and drops sandboxes with these.
