@@ -65,7 +65,7 @@ async def test_what_is_typed_right_after_another_chat_was_opened_is_said_there(p
     await expect(person.chats).to_have_count(2)
     await expect(person.questions).to_have_text(["You saidTwo [[tokens=4]]"])
     await expect(person.answers.locator(".markdown")).to_have_text(["t1 t2 t3 t4"])
-    await person.chats.nth(1).get_by_role("link").evaluate(OPEN_AND_SAY, "Three [[tokens=5]]")
+    await person.other_chats.evaluate(OPEN_AND_SAY, "Three [[tokens=5]]")
     await expect(person.questions).to_have_text(["You saidOne [[tokens=3]]", "You saidThree [[tokens=5]]"])
     await expect(person.answers.locator(".markdown")).to_have_text(["t1 t2 t3", "t1 t2 t3 t4 t5"])
 

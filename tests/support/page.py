@@ -48,6 +48,11 @@ class Person:
         """A button of the page, or of a part of it."""
         return (within or self.page).get_by_role("button", name=name, exact=True)
 
+    @property
+    def other_chats(self) -> Locator:
+        """The links of the list that lead to other chats than the shown one. Their order changes: titles come later."""
+        return self.chats.locator("a:not([aria-current=page])")
+
     async def sign_up(self) -> str:
         """Make an account on the page. Returns its e-mail address."""
         email = f"{uuid4().hex}@example.com"
