@@ -90,6 +90,11 @@ async def test_a_person_confirms_the_address_by_the_mailed_link(person: Person, 
     await clean(tab.page)
     await tab.button("Not now").click()
     await expect(tab.composer).to_be_focused()
+    await tab.page.goto(first.link)
+    await expect(tab.button("Confirm")).to_be_focused()
+    await tab.page.goto(f"{person.origin}/#/account/sessions")  # typed, in place of an answer
+    await expect(tab.page.get_by_role("heading", name="Sessions").first).to_be_visible()
+    await expect(tab.button("Confirm")).to_have_count(0)
 
 
 async def test_who_is_not_signed_in_does_so_before_the_address_is_confirmed(person: Person, server: MailServer) -> None:

@@ -94,10 +94,11 @@ async function start() {
   } else showSignIn(root, enter, { refusal });
 }
 
-// Before the page's own listener: a link is no place of the page.
+// Before the page's own listener: a link is no place of the page. Who goes to a place leaves what a link has opened.
 addEventListener("hashchange", () => {
   const link = takeLink();
   if (link) openLink(link);
+  else if (isLinkOpen) void start();
 });
 onSignedOut(() => { if (page) leave(); });
 onSession((id) => {
