@@ -23,7 +23,7 @@ Event = Literal["delete", "update"]
 Values = tuple[str, ...]
 """What a foreign key refers to, in its columns' order and in PostgreSQL's text form."""
 
-MOST_VALUES: Final = 100_000
+MOST_VALUES: Final = 10_000
 """So many values of rows that are cascaded through are followed. Rows that nothing refers to are hashed where they are."""
 MOST_STEPS: Final = 1000
 """So often foreign keys are followed, each from one set of rows to the next."""
@@ -44,8 +44,9 @@ WHERE c.contype = 'f' AND c.conparentid = 0 AND (c.confdeltype IN ('c', 'n', 'd'
                       UNION SELECT relid FROM pg_partition_ancestors(%(table)s::oid::regclass))
 ORDER BY n.nspname, r.relname, c.conname
 """
+# It reads the newest catalog, where a function of the transaction's snapshot may be gone: that is another hash.
 DEFINED: Final = """
-SELECT encode(sha256(convert_to(pg_get_functiondef(oid), 'UTF8')), 'hex') FROM pg_proc
+SELECT coalesce(encode(sha256(convert_to(pg_get_functiondef(oid), 'UTF8')), 'hex'), '') FROM pg_proc
 WHERE oid = ANY(%(functions)s::oid[]) AND oid >= 16384 AND prokind <> 'a'
 """
 

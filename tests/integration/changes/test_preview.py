@@ -7,7 +7,9 @@ import pytest
 
 from shared.data_sources.changes.effects import PreviewBounds, Touched
 from shared.data_sources.changes.preview import make_preview
+from shared.data_sources.changes.reach import Reached
 from shared.data_sources.changes.results import Preview
+from shared.data_sources.changes.touched_hash import hash_definitions
 from shared.errors import ChangeTooLarge, EffectChanged, StatementFailed, StatementRefused
 from tests.support.changes import Connect, Connection, commit, preview, state, write
 
@@ -305,6 +307,21 @@ async def test_rows_that_the_role_may_not_read_are_cascaded_to_and_compared_by_t
             await commit(clerk, "DELETE FROM orders WHERE id = 2", shown)
     finally:
         await make(orders, f"DROP OWNED BY {role}", f"DROP ROLE {role}")
+
+
+async def test_a_function_that_is_dropped_meanwhile_makes_another_hash(source: Connection, connect: Connect) -> None:
+    await make(
+        source,
+        "CREATE FUNCTION one() RETURNS integer LANGUAGE sql AS 'SELECT 1'",
+        "CREATE FUNCTION two() RETURNS integer LANGUAGE sql AS 'SELECT 2'",
+    )
+    cursor = await source.execute("SELECT 'one'::regproc::oid, 'two'::regproc::oid")
+    reached = Reached(functions=set(*await cursor.fetchall()))
+    async with connect() as other, source.transaction():
+        await source.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        before = await hash_definitions(source, reached)
+        await other.execute("DROP FUNCTION two()")
+        assert await hash_definitions(source, reached) != before
 
 
 async def test_a_preview_of_the_release_before_is_compared_without_what_it_does_not_know(orders: Connection) -> None:
