@@ -90,11 +90,11 @@ async def refuse_before_deletion(db: Connection, user_id: UserId, *which: Column
 
     """
     proposes = exists().where(Operation.generation_id == Generation.id, PENDING)
-    # In the order in which everybody locks: the generations, the user, the operations.
-    locked = select(Generation.id).where(*which, proposes).order_by(Generation.id).with_for_update()
-    generations = list((await db.execute(locked)).scalars())
-    if not generations:
+    if (await db.execute(select(Generation.id).where(*which, proposes).limit(1))).first() is None:
         return []
+    # In the order in which everybody locks: all generations that go, the user, the operations.
+    locked = select(Generation.id).where(*which).order_by(Generation.id).with_for_update()
+    generations = list((await db.execute(locked)).scalars())
     await audit.take_turn(db, user_id)
     statement = (
         update(Operation)

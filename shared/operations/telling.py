@@ -1,5 +1,7 @@
 """Telling of an operation's move, after its commit: the user's readers, and the workers."""
 
+from collections.abc import Iterable
+
 from shared.generations.turn_order import send
 from shared.ids import DataSourceId
 from shared.jobs.sender import JobSender
@@ -26,6 +28,12 @@ def tell(jobs: JobSender, feed: FeedPublisher, moved: Moved) -> None:
             feed.tell(operation.user_id, rows_changed(DataSourceId(operation.data_source_id), table, operation.id))
     if moved.resumed is not None:
         send(jobs, feed, moved.resumed)
+
+
+def tell_all(jobs: JobSender, feed: FeedPublisher, moves: Iterable[Moved]) -> None:
+    """Tell of moves, as `tell`."""
+    for moved in moves:
+        tell(jobs, feed, moved)
 
 
 def changed_tables(operation: OperationRow) -> list[str]:

@@ -450,11 +450,15 @@ async def test_a_message_that_interrupts_refuses_what_was_proposed(
     assert execute(database_url, "SELECT status, decided_by FROM operations") == [("refused", "stop")]
 
 
-async def test_what_was_proposed_before_its_chat_was_deleted_can_not_be_approved(
-    client: Client, attempts: Attempts, asking: Asking, groq_url: str
+@pytest.mark.parametrize(
+    "path", ["/api/chats/{chat}", "/api/chats/{chat}/messages/{message}", "/v1/conversations/conv_{chat}"]
+)
+async def test_what_was_proposed_before_its_chat_or_turn_was_deleted_can_not_be_approved(
+    client: Client, attempts: Attempts, asking: Asking, groq_url: str, path: str
 ) -> None:
     async with waiting(client, attempts, groq_url) as (posted, _):
-        (await client.http.delete(f"/api/chats/{posted.chat_id}")).raise_for_status()
+        message = (await client.messages(posted.chat_id))[0]["id"]
+        (await client.http.delete(path.format(chat=posted.chat_id, message=message))).raise_for_status()
     (listed,) = (await client.http.get("/api/operations")).raise_for_status().json()
     assert (listed["status"], listed["decided_by"]) == ("refused", "stop")
     actions = [entry["action"] for entry in (await client.http.get("/api/audit")).raise_for_status().json()]

@@ -449,6 +449,16 @@ async def test_a_reference_to_what_is_told_anyway_is_refused(http: httpx.AsyncCl
         assert error["param"] == "input[0].id"
 
 
+async def test_a_second_output_of_a_call_by_a_reference_is_refused(http: httpx.AsyncClient) -> None:
+    first = await created(http, "[[tokens=2 tool=weather query=Rome]]", tools=[WEATHER])
+    (call,) = [item for item in first["output"] if item["type"] == "function_call"]
+    made = {key: call[key] for key in ("type", "call_id", "name", "arguments")}
+    _, output = await add(http, await begun(http), made, output_of(call["call_id"]))
+    given = [made, refers(output), output_of(call["call_id"]), says("Now.")]
+    error = await refused(http, given, tools=[WEATHER])
+    assert error["param"] == "input[2].call_id"
+
+
 async def test_what_another_has_can_not_be_referred_to(http: httpx.AsyncClient, url: str) -> None:
     conversation = await begun(http, BRIEF)
     await created(http, "[[tokens=1]]", conversation=conversation)

@@ -902,6 +902,20 @@ async def test_answers_that_contradict_each_other_decide_nothing(
     assert (answered.status_code, answered.json()["status"]) == (200, "completed"), answered.text
 
 
+async def test_a_proposal_whose_time_is_over_can_be_refused_and_not_approved(
+    http: httpx.AsyncClient, user: Client, groq_url: str, system: System
+) -> None:
+    _, request = await asked_to_delete(user, groq_url)
+    asked_for = (await http.post("/v1/responses", json=request)).json()
+    system.ask("UPDATE operations SET expires_at = created_at WHERE status = 'proposed'")
+    late = await http.post("/v1/responses", json=answer_to(asked_for, approve=True))
+    assert (late.status_code, late.json()["error"]["code"]) == (409, "approval_not_pending")
+    refused = await http.post("/v1/responses", json=answer_to(asked_for, approve=False))
+    assert (refused.status_code, refused.json()["status"]) == (200, "completed"), refused.text
+    (listed,) = (await user.http.get("/api/operations")).json()
+    assert listed["status"] == "expired"
+
+
 @pytest.mark.parametrize("approve", [True, False])
 async def test_another_decision_than_the_one_that_was_made_is_refused(
     http: httpx.AsyncClient, user: Client, groq_url: str, *, approve: bool

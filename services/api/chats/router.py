@@ -15,7 +15,7 @@ from services.api.message_pages import MAX_MESSAGES, Place
 from services.api.own_paths import own_path
 from services.api.pages import link_next, link_previous
 from shared.ids import MAX_BIGINT, ChatId
-from shared.operations.telling import tell
+from shared.operations.telling import tell_all
 from shared.protocol import feed_events
 
 router = APIRouter(route_class=JsonRoute, prefix="/api/chats", tags=["chats"])
@@ -119,6 +119,5 @@ async def delete_chat(chat_id: BigIntId, principal: CurrentPrincipal, resources:
     async with resources.database.begin() as db:
         deleted, refused = await queries.delete_chat(db, principal.user_id, ChatId(chat_id))
     resources.streams.feed.tell(principal.user_id, feed_events.chat_deleted(ChatId(chat_id)))
-    for moved in refused:
-        tell(resources.jobs, resources.streams.feed, moved)
+    tell_all(resources.jobs, resources.streams.feed, refused)
     await end_deleted(resources.streams, deleted)

@@ -12,6 +12,7 @@ from services.api.fields import BigIntId
 from services.api.generations.cancellation import end_deleted
 from services.api.versions.queries import choose_version, delete_turn
 from shared.ids import ChatId, MessageId
+from shared.operations.telling import tell_all
 from shared.protocol.feed_events import chat_renamed, memory_changed, messages_changed
 
 _NOT_FOUND: Final[dict[int | str, dict[str, Any]]] = {404: {"description": "chat_not_found, message_not_found"}}
@@ -56,6 +57,7 @@ async def delete(chat_id: BigIntId, message_id: BigIntId, principal: CurrentPrin
         feed.tell(principal.user_id, memory_changed(chat))
     if deleted.takes_title:
         feed.tell(principal.user_id, chat_renamed(chat, None, None))
+    tell_all(resources.jobs, feed, deleted.refused)
     await end_deleted(resources.streams, deleted.generations)
     if deleted.is_due:
         resources.jobs.summarize(chat)

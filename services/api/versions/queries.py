@@ -15,6 +15,8 @@ from shared.generations.cancel import DeletedGenerations, delete_generations
 from shared.ids import ChatId, GenerationId, MessageId, UserId
 from shared.memory import summaries
 from shared.memory.take_over import take_over
+from shared.operations.decisions import refuse_before_deletion
+from shared.operations.moves import Moved
 from shared.states import OPEN
 
 _ROWS: Final = (
@@ -163,11 +165,12 @@ class DeletedTurn(NamedTuple):
     """A turn that was deleted: the position of its user's message, and its generations.
 
     `is_due`: messages of the chat are due to be summarized. `changes_memory`: segments or facts are gone. `takes_title`: so is
-    the chat's title.
+    the chat's title. `refused` are operations that the generations had proposed.
     """
 
     position: int
     generations: DeletedGenerations
+    refused: list[Moved]
     is_due: bool
     changes_memory: bool
     takes_title: bool
@@ -184,6 +187,7 @@ async def delete_turn(
     Raises:
         ChatNotFound: absent, or another user's.
         MessageNotFound: the chat has no such message.
+        TokenInvalid: the account is gone.
         TurnNotLast: the turn is replaced, or another one follows.
 
     """
@@ -195,6 +199,7 @@ async def delete_turn(
     gone = tree.subtree(question.position)
     await take_over(db, chat_id)  # while the messages are there, as in change_path
     of_turn = _is_one_of(Generation.user_message_id, gone)
+    refused = await refuse_before_deletion(db, user_id, of_turn)
     generations = await delete_generations(db, of_turn)
     await db.execute(delete(Message).where(_is_one_of(Message.id, gone)))
     made = await summaries.make_anew(db, chat_id, question.position, kept)
@@ -202,7 +207,7 @@ async def delete_turn(
     takes_title = question.parent == ROOT and await remove_title(db, chat_id)
     await _touch(db, chat_id)
     return DeletedTurn(
-        question.position, generations, bool(made and made.is_due), bool(made and made.has_lost), takes_title
+        question.position, generations, refused, bool(made and made.is_due), bool(made and made.has_lost), takes_title
     )
 
 

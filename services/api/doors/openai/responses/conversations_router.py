@@ -14,6 +14,7 @@ from services.api.doors.openai.responses.objects import present_conversation
 from services.api.doors.openai.responses.output_items import Json
 from services.api.doors.openai.responses.schemas import ConversationChange, NewConversation
 from services.api.generations.cancellation import end_deleted
+from shared.operations.telling import tell_all
 from shared.protocol.feed_events import chat_created, chat_deleted
 
 router = APIRouter(route_class=JsonRoute, prefix="/v1/conversations", tags=["Conversations"])
@@ -64,5 +65,6 @@ async def delete_conversation(conversation_id: str, principal: CurrentPrincipal,
         deleted = await queries.delete_conversation(db, principal.user_id, chat_id)
     if chat_id is not None:
         resources.streams.feed.tell(principal.user_id, chat_deleted(chat_id))
-    await end_deleted(resources.streams, deleted)
+    tell_all(resources.jobs, resources.streams.feed, deleted.refused)
+    await end_deleted(resources.streams, deleted.generations)
     return {"id": conversation_id, "object": "conversation.deleted", "deleted": True}

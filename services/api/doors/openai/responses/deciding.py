@@ -25,9 +25,9 @@ from shared.errors import (
 )
 from shared.ids import GenerationId, OperationId, UserId
 from shared.jobs.sender import JobSender
-from shared.operations.decisions import approve, refuse
+from shared.operations.decisions import approve, expire, refuse
 from shared.operations.moves import Moved
-from shared.operations.telling import tell
+from shared.operations.telling import tell_all
 from shared.operations.wanted import AWAITS_PERSON
 from shared.states import GenerationStatus
 from shared.streams.feed.publisher import FeedPublisher
@@ -149,11 +149,11 @@ async def decide(
                 if decisions[one.id]:
                     moves.append(await approve(db, user_id, one.id, one.digest, by))
                 elif one.status != "expired":
-                    moves.append(await refuse(db, user_id, one.id, by))
+                    # Past its time it expires now, and not only when the sweep comes by.
+                    moves.append(await expire(db, user_id, one.id) or await refuse(db, user_id, one.id, by))
     except (OperationNotPending, OperationNotFound) as error:
         raise ApprovalNotPending from error
-    for moved in moves:
-        tell(jobs, feed, moved)
+    tell_all(jobs, feed, moves)
 
 
 async def awaits_person(database: Database, operation_ids: Collection[OperationId]) -> bool:

@@ -6,7 +6,13 @@ from typing import Final, NamedTuple
 
 from services.api.doors.openai.responses import item_queries, queries
 from services.api.doors.openai.responses.ids import chat_of, generation_of
-from services.api.doors.openai.responses.input_items import GivenInput, read_input, with_added, with_rows
+from services.api.doors.openai.responses.input_items import (
+    GivenInput,
+    insist_on_one_output,
+    read_input,
+    with_added,
+    with_rows,
+)
 from services.api.doors.openai.responses.item_queries import FoundItem, WaitingItem
 from services.api.doors.openai.responses.objects import ResponseRow
 from services.api.doors.openai.responses.refusals import refusing
@@ -144,7 +150,7 @@ def _with_referred(given: GivenInput, found: Mapping[str, FoundItem], destinatio
     """The input with the items that it refers to in the places of the references.
 
     Raises:
-        InvalidInput: the model is told one of them anyway, or the input with them can't be used.
+        InvalidInput: the model is told one of them anyway, a call has two outputs with them, or the input can't be used.
 
     """
     items = list(given.all_items)
@@ -156,7 +162,9 @@ def _with_referred(given: GivenInput, found: Mapping[str, FoundItem], destinatio
             raise InvalidInput(f"{field}: names an item that is told anyway, since it stands before", field=field)
         items[number] = item
     with refusing():
-        return read_input(items)
+        read = read_input(items)
+    insist_on_one_output(items)
+    return read
 
 
 def lacks_output(call_id: str) -> InvalidInput:

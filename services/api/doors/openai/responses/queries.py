@@ -35,6 +35,8 @@ from shared.generations.outcome import Outcome
 from shared.generations.path_rows import IS_CALL, load_earlier
 from shared.generations.told_path import Earlier
 from shared.ids import ChatId, GenerationId, MessageId, UserId
+from shared.operations.decisions import refuse_before_deletion
+from shared.operations.moves import Moved
 from shared.protocol.message_parts import MessagePart
 from shared.states import TERMINAL, MessageStatus
 
@@ -287,43 +289,55 @@ async def find_call(db: Connection, chat_id: ChatId, previous: ResponseRow | Non
     return found
 
 
+class Deleted(NamedTuple):
+    """Generations that were deleted, and the operations that they had proposed, which are refused."""
+
+    generations: DeletedGenerations
+    refused: list[Moved]
+
+
 async def delete_turn_of(
     db: Connection, user_id: UserId, row: ResponseRow, kept: int
-) -> tuple[DeletedGenerations, DeletedTurn | None]:
+) -> tuple[Deleted, DeletedTurn | None]:
     """Delete a response with its input, and its chat where nothing else is in there. Needs a transaction.
 
-    Returns its generations, and what the deletion changed in the chat; None where the chat is gone.
+    Returns what is gone, and what the deletion changed in the chat; None where the chat is gone too.
 
     Raises:
         ResponseNotFound: it was deleted a moment ago.
+        TokenInvalid: the account is gone.
         TurnNotLast: other turns follow.
 
     """
-    if row.is_hidden:
-        generations = await delete_generations(db, Generation.chat_id == row.chat_id)
-        await db.execute(delete(Chat).where(Chat.id == row.chat_id, Chat.user_id == user_id))
-        return generations, None
     try:
+        if row.is_hidden:
+            return await _delete_chat(db, user_id, row.chat_id), None
         deleted = await delete_turn(db, user_id, row.chat_id, row.assistant_message_id, kept)
     except (ChatNotFound, MessageNotFound) as error:
         raise ResponseNotFound from error
     is_gone = await delete_unused(db, user_id, row.chat_id)
-    return deleted.generations, None if is_gone else deleted
+    return Deleted(deleted.generations, deleted.refused), None if is_gone else deleted
 
 
-async def delete_conversation(db: Connection, user_id: UserId, chat_id: ChatId | None) -> DeletedGenerations:
-    """Delete a conversation with all that belongs to it. Needs a transaction. Returns its generations.
+async def delete_conversation(db: Connection, user_id: UserId, chat_id: ChatId | None) -> Deleted:
+    """Delete a conversation with all that belongs to it. Needs a transaction.
 
     Raises:
         ConversationNotFound: absent, or another user's.
+        TokenInvalid: the account is gone.
 
     """
     if chat_id is None:
         raise ConversationNotFound
     try:
-        await lock_chat(db, user_id, chat_id)
+        return await _delete_chat(db, user_id, chat_id)
     except ChatNotFound as error:
         raise ConversationNotFound from error
+
+
+async def _delete_chat(db: Connection, user_id: UserId, chat_id: ChatId) -> Deleted:
+    await lock_chat(db, user_id, chat_id)
+    refused = await refuse_before_deletion(db, user_id, Generation.chat_id == chat_id)
     generations = await delete_generations(db, Generation.chat_id == chat_id)
     await db.execute(delete(Chat).where(Chat.id == chat_id))
-    return generations
+    return Deleted(generations, refused)

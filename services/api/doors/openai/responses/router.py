@@ -36,6 +36,7 @@ from services.api.streaming.resume import Live, Saved, followed, resume
 from shared.database.tables import Generation
 from shared.errors import CompletionTimedOut, NotFound, ResponseNotFound
 from shared.ids import OperationId
+from shared.operations.telling import tell_all
 from shared.protocol.feed_events import chat_deleted, memory_changed, messages_changed
 from shared.protocol.json_lines import json_line
 from shared.states import TERMINAL
@@ -207,7 +208,7 @@ async def delete_response(response_id: str, principal: CurrentPrincipal, resourc
     database, feed = resources.database, resources.streams.feed
     row = await _find(resources, principal, response_id)
     async with database.begin() as db:
-        generations, changed = await queries.delete_turn_of(db, principal.user_id, row, resources.limits.kept_messages)
+        deleted, changed = await queries.delete_turn_of(db, principal.user_id, row, resources.limits.kept_messages)
     if changed is None:
         if not row.is_hidden:
             feed.tell(principal.user_id, chat_deleted(row.chat_id))
@@ -217,7 +218,8 @@ async def delete_response(response_id: str, principal: CurrentPrincipal, resourc
             feed.tell(principal.user_id, memory_changed(row.chat_id))
         if changed.is_due:
             resources.jobs.summarize(row.chat_id)
-    await end_deleted(resources.streams, generations)
+    tell_all(resources.jobs, feed, deleted.refused)
+    await end_deleted(resources.streams, deleted.generations)
     return {"id": response_id, "object": "response", "deleted": True}
 
 
