@@ -2,6 +2,7 @@
 
 from playwright.async_api import expect
 
+from tests.support.databases_on_page import call
 from tests.support.page import Person, hold_next
 
 TELL = """([account, event]) => {
@@ -68,6 +69,18 @@ async def test_what_is_typed_right_after_another_chat_was_opened_is_said_there(p
     await person.other_chats.evaluate(OPEN_AND_SAY, "Three [[tokens=5]]")
     await expect(person.questions).to_have_text(["You saidOne [[tokens=3]]", "You saidThree [[tokens=5]]"])
     await expect(person.answers.locator(".markdown")).to_have_text(["t1 t2 t3", "t1 t2 t3 t4 t5"])
+
+
+async def test_a_click_is_not_lost_while_the_list_changes(person: Person) -> None:
+    await person.ask("One [[tokens=3]]")
+    await person.button("New chat").click()
+    await person.ask("Two [[tokens=4]]")
+    await person.other_chats.hover()
+    await person.page.mouse.down()
+    await call(person, "PATCH", f"/api/chats/{person.page.url.rpartition('/')[2]}", {"title": "Renamed"})
+    await expect(person.chats.get_by_role("link", name="Renamed")).to_be_visible()
+    await person.page.mouse.up()
+    await expect(person.questions).to_have_text(["You saidOne [[tokens=3]]"])
 
 
 async def test_a_place_opens_in_another_tab_where_that_is_asked_for(person: Person) -> None:

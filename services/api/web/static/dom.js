@@ -46,6 +46,12 @@ export function setIcon(buttonElement, name) {
   buttonElement.querySelector("use").setAttribute("href", `${SPRITE}#${name}`);
 }
 
+/** Gives a button that `iconButton` made another label. */
+export function setLabel(buttonElement, label) {
+  buttonElement.setAttribute("aria-label", label);
+  buttonElement.title = label;
+}
+
 /** Makes `items` the children of `list`. An item that stays in its place keeps its focus and its selection. */
 export function placeChildren(list, items) {
   const kept = new Set(items);

@@ -1,6 +1,6 @@
 // The list of chats, newest first, and the ways to everything else.
 
-import { el, icon, iconButton, button } from "../dom.js";
+import { el, icon, iconButton, button, placeChildren, setLabel } from "../dom.js";
 import { ChatSearch } from "./chat_search.js";
 import { THEMES, setTheme, theme } from "../theme.js";
 
@@ -10,6 +10,11 @@ const THEME_ICONS = { system: "system", light: "sun", dark: "moon" };
 
 export class Sidebar {
   #list = el("div", { class: "chat-list" });
+  #empty = el("p", { class: "hint" }, "Your chats will be here.");
+  /** By their names: `{section, items}`. */
+  #groups = new Map(GROUPS.map((name) => [name, chatGroup(name)]));
+  /** By the chats' ids. They stay the same elements while the list changes: a pointer may be down on one. */
+  #items = new Map();
   #more;
   /** The list and its button; the results of a search take its place. */
   #all;
@@ -46,37 +51,59 @@ export class Sidebar {
   /** Shows chats. `place` is the hash of what is open. */
   show(chats, place, hasMore) {
     const focused = document.activeElement?.closest?.(".chat-item")?.dataset.chat;
-    const groups = new Map(GROUPS.map((name) => [name, []]));
-    for (const chat of chats) groups.get(groupOf(chat)).push(this.#item(chat, place));
-    this.#list.replaceChildren(
-      ...[...groups].filter(([, items]) => items.length > 0).map(([name, items]) => el("section", {}, el("h2", {}, name), el("ul", {}, ...items))),
-    );
-    if (chats.length === 0) this.#list.append(el("p", { class: "hint" }, "Your chats will be here."));
+    const before = this.#items;
+    this.#items = new Map(chats.map((chat) => [chat.id, before.get(chat.id) ?? new ChatItem(this.#actions)]));
+    const shown = new Map(GROUPS.map((name) => [name, []]));
+    for (const chat of chats) {
+      const item = this.#items.get(chat.id);
+      item.show(chat, place);
+      shown.get(groupOf(chat)).push(item.element);
+    }
+    for (const [name, { items }] of this.#groups) placeChildren(items, shown.get(name));
+    const groups = [...this.#groups.values()].filter(({ items }) => items.childElementCount > 0).map(({ section }) => section);
+    placeChildren(this.#list, groups.length > 0 ? groups : [this.#empty]);
     this.#more.hidden = !hasMore;
-    if (focused) this.#list.querySelector(`[data-chat="${focused}"] a`)?.focus();
+    if (focused && !document.activeElement?.closest(".chat-item")) this.#list.querySelector(`[data-chat="${focused}"] a`)?.focus();
     for (const link of this.element.querySelectorAll(".nav-link")) {
       const href = link.getAttribute("href");
       if (place === href || place.startsWith(`${href}/`)) link.setAttribute("aria-current", "page");
       else link.removeAttribute("aria-current");
     }
   }
+}
 
-  #item(chat, place) {
+/** A chat of the list. */
+class ChatItem {
+  #chat;
+  #link = el("a");
+  #rename;
+  #remove;
+
+  constructor(actions) {
+    this.#rename = iconButton("edit", "", () => actions.rename(this.#chat));
+    this.#remove = iconButton("trash", "", () => actions.remove(this.#chat));
+    this.element = el("li", { class: "chat-item" }, this.#link, el("span", { class: "chat-item-actions" }, this.#rename, this.#remove));
+  }
+
+  /** Shows the chat as it is now. `place` is the hash of what is open. */
+  show(chat, place) {
     const title = chat.title ?? "New chat";
     const href = `#/chats/${chat.id}`;
-    const isOpen = place === href || place.startsWith(`${href}/`);
-    return el(
-      "li",
-      { class: "chat-item", "data-chat": String(chat.id) },
-      el("a", { href, title, "aria-current": isOpen ? "page" : null }, title),
-      el(
-        "span",
-        { class: "chat-item-actions" },
-        iconButton("edit", `Rename “${title}”`, () => this.#actions.rename(chat)),
-        iconButton("trash", `Delete “${title}”`, () => this.#actions.remove(chat)),
-      ),
-    );
+    this.#chat = chat;
+    this.element.dataset.chat = String(chat.id);
+    this.#link.setAttribute("href", href);
+    this.#link.title = title;
+    this.#link.textContent = title;
+    if (place === href || place.startsWith(`${href}/`)) this.#link.setAttribute("aria-current", "page");
+    else this.#link.removeAttribute("aria-current");
+    setLabel(this.#rename, `Rename “${title}”`);
+    setLabel(this.#remove, `Delete “${title}”`);
   }
+}
+
+function chatGroup(name) {
+  const items = el("ul");
+  return { section: el("section", {}, el("h2", {}, name), items), items };
 }
 
 function navLink(href, symbol, words) {
