@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Generator
 from typing import Final
 
 import pytest
@@ -20,6 +20,7 @@ LAUNCH_OPTIONS = ["--no-sandbox", "--disable-dev-shm-usage"]
 """Chromium's sandbox needs rights that containers often lack, and /dev/shm more room than they often give."""
 
 
+HAS_FAILED: Final = pytest.StashKey[bool]()
 PATIENCE_MS: Final = 20_000
 """How long a page may take to show what is expected. The default, 5 s, is short on a machine that runs two browsers."""
 expect.set_options(timeout=PATIENCE_MS)
@@ -69,10 +70,24 @@ async def api_url(system: System) -> str:
     return url
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Keep whether the test has failed, for fixtures that end after it."""
+    report = yield
+    item.stash[HAS_FAILED] = report.failed
+    return report
+
+
 @pytest.fixture
-async def watched(browser: Browser, api_url: str) -> AsyncIterator[tuple[BrowserContext, Complaints]]:
+async def watched(
+    browser: Browser, api_url: str, request: pytest.FixtureRequest
+) -> AsyncIterator[tuple[BrowserContext, Complaints]]:
     """A browser of the test's own, without cookies. At the test's end, its pages must have had nothing to complain of."""
-    async with watched_context(browser, api_url) as (context, complaints):
+
+    def has_failed() -> bool:
+        return bool(request.node.stash.get(HAS_FAILED, False))
+
+    async with watched_context(browser, api_url, has_failed) as (context, complaints):
         yield context, complaints
         assert complaints.all() == []
 

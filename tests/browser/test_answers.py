@@ -9,7 +9,7 @@ from tests.conftest import NewSystem
 from tests.doubles import groq_control
 from tests.support.chromium import Complaints
 from tests.support.clients import numbered
-from tests.support.page import Person
+from tests.support.page import Person, answer_next
 from tests.support.system import System
 
 PROSE = "Some *words*, with `code`.\n\n* one\n* two\n\n```python\nprint(1)\n```\n\nThe end."
@@ -164,7 +164,7 @@ async def test_a_message_whose_202_gets_lost_is_sent_once(person: Person) -> Non
         await route.fetch()  # the API has accepted it
         await route.abort("connectionreset")
 
-    await person.page.route("**/api/chats/*/messages", lose, times=1)
+    await answer_next(person.page, "**/api/chats/*/messages", lose)
     answer = await person.ask("Once [[tokens=5]]")
     await expect(answer.locator(".markdown")).to_have_text(tokens(5))
     await person.page.reload()
@@ -200,7 +200,7 @@ async def tell(person: Person, *frames: Mapping[str, object]) -> None:
     async def stream(route: Route) -> None:
         await route.fulfill(status=200, content_type="text/event-stream", body=events + "data: [DONE]\n\n")
 
-    await person.page.route("**/api/generations/*/stream", stream, times=1)
+    await answer_next(person.page, "**/api/generations/*/stream", stream)
 
 
 async def test_an_answer_that_broke_off_says_so_where_it_goes_on_otherwise(person: Person) -> None:

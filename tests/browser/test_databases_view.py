@@ -7,7 +7,7 @@ from services.launcher.embedded.postgres import EmbeddedPostgres
 from tests.support.chromium import watched_context
 from tests.support.data_sources import Source, make_source
 from tests.support.databases_on_page import call, card, make_sandbox
-from tests.support.page import Person, pass_event, refuse
+from tests.support.page import Person, answer_next, pass_event, refuse
 from tests.support.system import System
 
 HOSTILE = """
@@ -156,14 +156,14 @@ async def test_what_was_typed_stays_while_a_database_cannot_be_read(person: Pers
 
     source, page = await make_sandbox(person), person.page
     path = f"**/api/data-sources/{source}"
-    await page.route(path, fail, times=1)
+    await answer_next(page, path, fail)
     await page.goto(f"/#/databases/{source}")
     await expect(page.get_by_role("heading", name="Tables")).to_be_visible()
     await page.get_by_label("A SELECT statement").fill("SELECT 1 AS one")
     await person.button("Run").click()
     change = page.get_by_label("An INSERT, UPDATE or DELETE statement")
     await change.fill("UPDATE")
-    await page.route(path, fail, times=1)
+    await answer_next(page, path, fail)
     async with page.expect_response(lambda response: response.status == 503):
         await call(person, "PATCH", f"/api/data-sources/{source}", {"name": "Mine"})
     await expect(page.get_by_role("heading", name="Mine")).to_be_visible()
@@ -181,10 +181,10 @@ async def test_rows_that_change_or_may_have_changed_meanwhile_are_told_to_be_out
 
     await page.goto(f"/#/databases/{source}")
     await page.get_by_label("A SELECT statement").fill("SELECT id FROM orders WHERE id = 1")
-    await page.route("**/query", change_meanwhile, times=1)
+    await answer_next(page, "**/query", change_meanwhile)
     await person.button("Run").click()
     await expect(page.get_by_text("orders has changed since.")).to_be_visible()
-    await page.route("**/query", change_meanwhile, times=1)
+    await answer_next(page, "**/query", change_meanwhile)
     await person.button("Run again").click()
     await expect(person.button("Run again")).to_be_enabled()
     await expect(page.get_by_text("orders has changed since.")).to_be_visible()

@@ -9,7 +9,7 @@ from playwright.async_api import Route, expect
 
 from tests.doubles import groq_control
 from tests.support.chromium import Complaints
-from tests.support.page import Person, refuse
+from tests.support.page import Person, answer_next, refuse
 
 BREAK_A_PART = """async () => {
     const {plan} = await import(document.querySelector("script[src$='app.js']").src.replace("app.js", "scheduler.js"));
@@ -79,8 +79,8 @@ async def test_what_could_not_be_read_is_read_again(person: Person) -> None:
     page = person.page
     await person.ask("One [[tokens=3]]")
     chat = page.url.rpartition("/")[2]
-    await page.route(f"**/api/chats/{chat}", fail, times=1)
-    await page.route("**/api/chats", fail, times=1)
+    await answer_next(page, f"**/api/chats/{chat}", fail)
+    await answer_next(page, "**/api/chats", fail)
     await page.reload()
     await expect(person.questions).to_have_count(1)
     await expect(person.chats).to_have_count(1)
@@ -90,7 +90,7 @@ async def test_what_could_not_be_read_is_read_again(person: Person) -> None:
         asked.append(route.request.url)
         await fail(route)
 
-    await page.route(re.compile(r"/messages\?after="), fail_to_read, times=1)
+    await answer_next(page, re.compile(r"/messages\?after="), fail_to_read)
     elsewhere = await page.context.request.post(
         f"/api/chats/{chat}/messages",
         data={"content": "Two [[tokens=4]]"},
@@ -120,7 +120,7 @@ async def test_a_panel_that_could_not_be_read_is_read_again(person: Person, plac
         asked.append(route.request.url)
         await refuse(route, 503, "too_busy")
 
-    await person.page.route(path, fail, times=1)
+    await answer_next(person.page, path, fail)
     await person.page.goto(f"/#/{place}")
     await expect(person.page.get_by_text(shown)).to_be_visible()
     assert len(asked) == 1
@@ -157,6 +157,6 @@ async def test_a_generation_that_is_gone_does_not_take_its_chat_away(person: Per
     async def fail(route: Route) -> None:
         await refuse(route, 404, "generation_not_found")
 
-    await person.page.route("**/api/generations/*/stream", fail, times=1)
+    await answer_next(person.page, "**/api/generations/*/stream", fail)
     answer = await person.ask("Gone [[tokens=3]]")
     await expect(answer.locator(".markdown")).to_have_text("t1 t2 t3")

@@ -2,12 +2,14 @@
 
 import asyncio
 import json
-from collections.abc import Mapping
+import sys
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from re import Pattern
 from typing import Any
 from uuid import uuid4
 
-from playwright.async_api import Locator, Page, Route, expect
+from playwright.async_api import Error, Locator, Page, Route, expect
 
 from tests.support.clients import PASSWORD
 
@@ -95,6 +97,29 @@ class Person:
         return answer
 
 
+async def answer_next(page: Page, url: str | Pattern[str], handler: Callable[[Route], Awaitable[None]]) -> None:
+    """Have the page's next request of this kind answered by `handler`; those after it go on to whoever else answers.
+
+    Playwright's own `times=1` stops looking at requests once the first is answered: of a request that the page makes at
+    that very moment, Playwright may never tell. It also drops what a handler raises, and the page waits for ever then.
+    """
+    is_next = True
+
+    async def handle(route: Route) -> None:
+        nonlocal is_next
+        if not is_next:
+            await route.fallback()
+            return
+        is_next = False
+        try:
+            await handler(route)
+        except Error as error:
+            sys.stdout.write(f"{route.request.method} {route.request.url} was not answered: {error.message}\n")
+            raise
+
+    await page.route(url, handle)
+
+
 async def hold_next(page: Page, url: str) -> asyncio.Event:
     """Have the page wait for what is answered to its next request of this kind, until the event is set."""
     go_on = asyncio.Event()
@@ -104,7 +129,7 @@ async def hold_next(page: Page, url: str) -> asyncio.Event:
         await go_on.wait()
         await route.fulfill(response=response)
 
-    await page.route(url, hold, times=1)
+    await answer_next(page, url, hold)
     return go_on
 
 
