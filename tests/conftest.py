@@ -34,6 +34,9 @@ TIMEOUTS = Timeouts(statement=60, lock=15, idle=300)
 TEMPLATE = "template_migrated"
 USER_IDS = count(100_000, 100_000)
 
+# Before pytest starts its other processes: they, and the programs that tests start, need not compile all modules each.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 # The same examples on every run, so that a change is judged by what it changes. To look further:
 # pytest --hypothesis-profile=default
 hypothesis_settings.load_profile("ci")
@@ -50,8 +53,6 @@ def _no_settings_from_outside() -> None:
     """Tests say what is set; the machine they run on does not."""
     for name in Settings.model_fields:
         os.environ.pop(name.upper(), None)
-    # Programs that are started again and again need not be compiled again and again.
-    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     configure_logging(service="tests", level="info", log_format="json")
 
 

@@ -115,7 +115,7 @@ async def test_a_second_factor_is_switched_on_by_a_picture(person: Person, tmp_p
     await page.reload()
     await expect(page.get_by_text("10 recovery codes are left")).to_be_visible()
     await expect(codes).to_have_count(0)
-    await person.button("Sign out").click()
+    await person.sign_out()
     await person.fill_in(email, PASSWORD)
     await person.button("Sign in").click()
     await page.get_by_label("Code").fill(told[0])

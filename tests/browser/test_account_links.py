@@ -101,8 +101,7 @@ async def test_who_is_not_signed_in_does_so_before_the_address_is_confirmed(pers
     page = person.page
     email = await page.locator(".account").inner_text()
     link = (await server.mail(email)).link
-    await person.button("Sign out").click()
-    await expect(page.get_by_role("heading", name="Welcome back")).to_be_visible()
+    await person.sign_out()
     await page.goto(link)
     await expect(page.get_by_text("Sign in to confirm your e-mail address.")).to_be_visible()
     await clean(page)
@@ -120,7 +119,7 @@ async def test_who_is_not_signed_in_does_so_before_the_address_is_confirmed(pers
 async def test_a_forgotten_password_is_set_anew_with_the_keyboard_alone(person: Person, server: MailServer) -> None:
     page = person.page
     email = await page.locator(".account").inner_text()
-    await person.button("Sign out").click()
+    await person.sign_out()
     await page.get_by_label("E-mail").fill(email)
     await person.button("Forgot your password?").press("Enter")
     await expect(page.get_by_label("E-mail")).to_have_value(email)

@@ -81,7 +81,10 @@ async def test_what_could_not_be_read_is_read_again(person: Person) -> None:
     chat = page.url.rpartition("/")[2]
     await answer_next(page, f"**/api/chats/{chat}", fail)
     await answer_next(page, "**/api/chats", fail)
-    await page.reload()
+    async with page.expect_response(
+        re.compile(r"/messages\?after=0")
+    ):  # what may have happened until the feed was there
+        await page.reload()
     await expect(person.questions).to_have_count(1)
     await expect(person.chats).to_have_count(1)
     asked: list[str] = []

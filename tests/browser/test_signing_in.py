@@ -13,8 +13,7 @@ async def test_a_person_makes_an_account_signs_out_and_in_again(stranger: Person
     page, person = stranger.page, stranger
     email = await person.sign_up()
     await expect(page.get_by_text(email)).to_be_visible()
-    await person.button("Sign out").click()
-    await expect(page.get_by_role("heading", name="Welcome back")).to_be_visible()
+    await person.sign_out()
     await person.fill_in(email, PASSWORD)
     await person.button("Sign in").click()
     await expect(person.composer).to_be_focused()
@@ -43,7 +42,7 @@ async def test_a_code_is_asked_for_where_the_account_has_a_second_factor(strange
     begun = await call_module(page, "api.js", "call", "POST", "/api/auth/second-factor")
     first = {"body": {"code": pyotp.TOTP(begun["secret"]).now()}}
     confirmed = await call_module(page, "api.js", "call", "POST", "/api/auth/second-factor/confirm", first)
-    await person.button("Sign out").click()
+    await person.sign_out()
     await person.fill_in(email, PASSWORD)
     await expect(page.get_by_label("Code")).to_be_hidden()
     await person.button("Sign in").click()
@@ -60,7 +59,7 @@ async def test_a_code_is_asked_for_where_the_account_has_a_second_factor(strange
 async def test_an_address_that_has_an_account_is_told(person: Person) -> None:
     page = person.page
     email = await page.locator(".account").inner_text()
-    await person.button("Sign out").click()
+    await person.sign_out()
     await page.get_by_role("button", name="Make one").click()
     await person.fill_in(email, PASSWORD)
     await person.button("Make an account").click()
@@ -90,8 +89,7 @@ async def test_a_tab_follows_the_browser_to_another_account(
 ) -> None:
     page, tab = person.page, Person(await context.new_page(), api_url)
     await tab.page.goto("/")
-    await tab.button("Sign out").click()
-    await expect(page.get_by_role("heading", name="Welcome back")).to_be_visible()
+    await tab.sign_out()
     await page.get_by_role("button", name="Make one").click()
     email = f"{uuid4().hex}@example.com"
     await person.fill_in(email, PASSWORD)

@@ -64,8 +64,7 @@ async def test_a_person_signs_in_by_clicking_and_comes_back_to_where_they_were(s
     await sign_in(page, email)
     await expect(page.get_by_text(email)).to_be_visible()
     assert page.url == f"{stranger.origin}/#/usage"
-    await stranger.button("Sign out").click()
-    await expect(page.get_by_role("heading", name="Welcome back")).to_be_visible()
+    await stranger.sign_out()
     await sign_in(page, email)
     await expect(stranger.composer).to_be_focused()
     assert {cookie["name"] for cookie in await page.context.cookies(stranger.origin)} == {"__Host-cortexai"}
@@ -74,7 +73,7 @@ async def test_a_person_signs_in_by_clicking_and_comes_back_to_where_they_were(s
 async def test_why_a_sign_in_led_to_nothing_is_told_once(stranger: Person, person: Person) -> None:
     page = stranger.page
     email = await person.page.locator(".account").inner_text()  # nobody has verified this address
-    await person.button("Sign out").click()
+    await person.sign_out()
     await sign_in(page, email)
     alert = page.get_by_role("alert").filter(has_text="verify the address")
     await expect(alert).to_be_visible()
@@ -127,7 +126,7 @@ async def test_a_provider_is_linked_on_the_page_and_taken_away_again(person: Per
     assert await all_faults(page) == []
     assert await fits_a_phone(page)
 
-    await person.button("Sign out").click()
+    await person.sign_out()
     await sign_in(page, there)
     await expect(page.get_by_text(email)).to_be_visible()
     await open_account(person)

@@ -25,7 +25,7 @@ async def become_admin(person: Person, system: System) -> str:
 async def test_an_admin_finds_a_user_and_sets_a_quota(person: Person, system: System) -> None:
     page = person.page
     email = await page.locator(".account").inner_text()
-    await person.button("Sign out").click()
+    await person.sign_out()
     await person.sign_up()
     admin = await become_admin(person, system)
     users = page.get_by_role("main").get_by_role("listitem")

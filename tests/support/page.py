@@ -84,6 +84,11 @@ class Person:
         await self.page.get_by_role("textbox", name="E-mail", exact=True).fill(email)
         await self.page.get_by_label("Password").fill(password)
 
+    async def sign_out(self) -> None:
+        """Sign out, and wait until the page shows that."""
+        await self.button("Sign out").click()
+        await expect(self.page.get_by_role("heading", name="Welcome back")).to_be_visible()
+
     async def say(self, text: str) -> None:
         """Send a message with the keyboard."""
         await self.composer.fill(text)
