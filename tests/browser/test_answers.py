@@ -1,5 +1,6 @@
 """Asking on the page, and everything that may happen to an answer."""
 
+import asyncio
 import json
 from collections.abc import Mapping
 
@@ -170,6 +171,28 @@ async def test_a_message_whose_202_gets_lost_is_sent_once(person: Person) -> Non
     await person.page.reload()
     await expect(person.answers).to_have_count(1)
     assert lost == 1
+
+
+async def test_a_message_stays_though_messages_come_that_were_read_before_it(person: Person) -> None:
+    page, was_read, go_on = person.page, asyncio.Event(), asyncio.Event()
+
+    async def hold(route: Route) -> None:
+        response = await route.fetch()
+        was_read.set()
+        await go_on.wait()
+        await route.fulfill(response=response)
+
+    await person.ask("One [[tokens=3]]")
+    await answer_next(page, "**/messages?after=0*", hold)  # what may have happened until the feed was there
+    await page.reload()
+    await was_read.wait()
+    async with page.expect_response("**/messages"):
+        await person.say("Two [[tokens=4]]")
+    question = await person.questions.nth(1).element_handle()
+    async with page.expect_response("**/messages?after=*"):
+        go_on.set()
+    await expect(person.answers.nth(1).locator(".markdown")).to_have_text(tokens(4))
+    assert await question.evaluate("(element) => element.isConnected")
 
 
 async def test_a_message_that_is_refused_comes_back_into_the_box(person: Person) -> None:

@@ -13,6 +13,7 @@ from tests.support.clients import PASSWORD, numbered
 HTML = """<!doctype html><meta charset="utf-8"><title>A chat</title>
 <div id="page"></div><script type="module" src="page.js"></script>"""
 
+RESUMED = "**/api/chat/*/stream"
 SIGN_IN = """async (account) => {
     const post = (path, body) =>
         fetch(path, {method: "POST", headers: {"Content-Type": "application/json"}, body: JSON.stringify(body)});
@@ -53,10 +54,20 @@ async def tabs(context: BrowserContext, script: str) -> BrowserContext:
 
 
 async def open_tab(tabs: BrowserContext, chat: str) -> Page:
-    """A tab with the page."""
+    """A tab with the page, that knows whether an answer is being written."""
     page = await tabs.new_page()
-    await page.goto(f"/sdk/?chat={chat}")
+    async with page.expect_response(RESUMED):
+        await page.goto(f"/sdk/?chat={chat}")
     return page
+
+
+async def reload(page: Page) -> None:
+    """Load the page anew, until it knows whether an answer is being written.
+
+    An answer to what is sent before that comes twice: useChat shows what it resumes beside what it has sent.
+    """
+    async with page.expect_response(RESUMED):
+        await page.reload()
 
 
 async def say(page: Page, text: str) -> None:
@@ -91,14 +102,14 @@ async def test_a_new_chat_is_titled_and_goes_on_over_reloads_and_in_two_tabs(
     await say(page, text)
     await shows(page, text, numbered(5), status="streaming")
     await expect(page.get_by_role("heading")).not_to_have_text("New chat")
-    await page.reload()
+    await reload(page)
     await shows(page, text, numbered(5), status="streaming")
     second = await open_tab(tabs, chat)
     await shows(second, text, numbered(5), status="streaming")
     await groq_control.release(groq_url, gate)
     for tab in (page, second):
         await shows(tab, text, numbered(20))
-    await page.reload()
+    await reload(page)
     await shows(page, text, numbered(20))
     await say(page, "More [[tokens=2]]")
     await shows(page, text, numbered(20), "More [[tokens=2]]", numbered(2))
@@ -111,7 +122,7 @@ async def test_answers_are_stopped_made_anew_and_messages_edited(tabs: BrowserCo
     await shows(page, text, numbered(5), status="streaming")
     await page.get_by_role("button", name="Stop").click()
     await shows(page, text, numbered(5))
-    await page.reload()
+    await reload(page)
     await shows(page, text, numbered(5))
     await expect(page.locator("article[data-role=assistant]")).to_have_attribute("data-status", "cancelled")
     await page.get_by_role("button", name="Edit").click()
@@ -127,7 +138,7 @@ async def test_answers_are_stopped_made_anew_and_messages_edited(tabs: BrowserCo
     await say(page, "Two [[tokens=2]]")
     told = ("One [[tokens=3]]", numbered(3), text, numbered(5), "Two [[tokens=2]]", numbered(2))
     await shows(page, *told)
-    await page.reload()
+    await reload(page)
     await shows(page, *told)
 
 
@@ -135,12 +146,12 @@ async def test_failures_are_told_in_words_and_known_after_a_reload(tabs: Browser
     page = await open_tab(tabs, uuid4().hex[:16])
     await say(page, "x" * 40_000)
     await expect(page.get_by_role("alert")).to_have_text("Content must have at most 32000 characters.")
-    await page.reload()
+    await reload(page)
     await say(page, "One [[fault=400]]")
     await expect(page.get_by_label("Status")).to_have_text("error")
     await expect(page.get_by_role("alert")).not_to_be_empty()
     await expect(page.locator("article em")).to_have_attribute("title", "model_rejected")
-    await page.reload()
+    await reload(page)
     await expect(page.locator("article em")).to_have_attribute("title", "model_rejected")
     await expect(page.get_by_label("Status")).to_have_text("ready")
     await tabs.clear_cookies()

@@ -1,8 +1,10 @@
 """Answering anew, editing, and going back to a version, on the page."""
 
+import asyncio
+import re
 from uuid import uuid4
 
-from playwright.async_api import expect
+from playwright.async_api import Route, expect
 
 from tests.doubles import groq_control
 from tests.support.page import Person
@@ -59,6 +61,31 @@ async def test_who_uses_a_keyboard_stays_at_the_versions_that_they_step_through(
     await expect(answer.locator(".markdown")).to_have_text("Reply number 2")
     await expect(person.button("Version before", within=answer)).to_be_focused()
     await person.page.keyboard.press("Enter")
+    await expect(answer.locator(".markdown")).to_have_text("Reply number 1")
+    await expect(person.button("Next version", within=answer)).to_be_focused()
+
+
+async def test_a_read_of_other_versions_does_not_take_the_chosen_one_away(person: Person, groq_url: str) -> None:
+    page, gate, chosen = person.page, uuid4().hex, asyncio.Event()
+
+    async def read_late(route: Route) -> None:
+        await chosen.wait()
+        await route.continue_()
+
+    await groq_control.script(groq_url, reply="Reply number 1", marker="late-read", purpose="answer")
+    answer = await person.ask("late-read")
+    await groq_control.script(
+        groq_url, f"hold={gate} after=1", reply="Reply number 2", marker="late-read", purpose="answer"
+    )
+    await person.button("Answer again", within=answer).click()
+    await expect(answer.locator(".markdown")).to_have_text("Reply")
+    await page.route(re.compile(r"/messages\?after=[1-9]"), read_late)
+    async with page.expect_request(re.compile(r"/messages\?after=[1-9]")):  # that of the answer that has ended
+        await groq_control.release(groq_url, gate)
+    await expect(answer.get_by_label("Version 2 of 2")).to_be_visible()
+    async with page.expect_response("**/choose"):
+        await person.button("Version before", within=answer).press("Enter")
+    chosen.set()
     await expect(answer.locator(".markdown")).to_have_text("Reply number 1")
     await expect(person.button("Next version", within=answer)).to_be_focused()
 

@@ -17,6 +17,7 @@ export class Chat {
   #views = [];
   #closed = new AbortController();
   #sending = 0;
+  #begun = 0; // how many changes of ours
   #line = Promise.resolve();
   /** The least position of which others may have changed the messages; Infinity when all is read. */
   #staleFrom = Infinity;
@@ -76,8 +77,7 @@ export class Chat {
     const accepted = await this.#post("POST", "", { content, on_conflict: "enqueue", time_zone: timeZone() });
     if (accepted === null) {
       this.#views = this.#views.filter((view) => view !== question && view !== answer);
-      question.close();
-      answer.close();
+      for (const view of [question, answer]) view.close();
       this.#listeners.changed();
       return false;
     }
@@ -100,10 +100,8 @@ export class Chat {
 
   /** Goes back to another version of a message, and of what came after it. */
   async choose(messageId) {
-    await this.#try(async () => {
-      await call("POST", `${this.path}/messages/${messageId}/choose`);
-      await this.refresh();
-    });
+    await this.#try(() => this.#inTurn(() => call("POST", `${this.path}/messages/${messageId}/choose`)));
+    await this.refresh();
   }
 
   /** Stops what is being written. The stream tells the end. */
@@ -123,13 +121,14 @@ export class Chat {
     this.#reading = true;
     await this.#try(async () => {
       const { signal } = this.#closed;
-      // A message of ours that is on its way would be shown twice.
+      // What is read while a change of ours is on its way may lack that change, or tell it twice.
       while (this.#staleFrom < Infinity && this.#sending === 0 && this.id !== null && !signal.aborted) {
         const begin = this.hasOlder ? this.#older.first : 1; // what is not shown needs no reading
         const first = this.#loaded ? Math.max(this.#staleFrom, begin) : 1;
         this.#staleFrom = Infinity;
+        const begun = this.#begun;
         const messages = await untilItWorks(() => this.#read(first, signal), signal);
-        if (this.#sending > 0) this.#staleFrom = Math.min(this.#staleFrom, first);
+        if (this.#begun > begun) this.#staleFrom = Math.min(this.#staleFrom, first);
         else if (!signal.aborted) this.#reconcile(messages, first);
       }
     });
@@ -282,9 +281,10 @@ export class Chat {
     this.#listeners.made(chat);
   }
 
-  /** Does `action` after what was sent before: messages come in the order in which they were said, and one makes the chat. */
+  /** Changes the chat, after what was sent before: messages come in the order in which they were said, and one makes the chat. */
   async #inTurn(action) {
     this.#sending += 1;
+    this.#begun += 1;
     const turn = this.#line.then(action);
     this.#line = turn.catch(() => {});
     try {
