@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from uuid import uuid4
 
 import pytest
-from playwright.async_api import Browser, Page, Route, expect
+from playwright.async_api import Browser, Page, expect
 
 from services.launcher.cli import run
 from services.launcher.program import free_port
@@ -14,7 +14,7 @@ from tests.conftest import NewSystem
 from tests.doubles.smtp import MailServer, run_mail_server
 from tests.support.chromium import watched_context
 from tests.support.clients import PASSWORD
-from tests.support.page import Person
+from tests.support.page import Person, hold_requests
 from tests.support.system import System
 
 NEW_PASSWORD = "another horse, another battery"
@@ -147,16 +147,9 @@ async def test_a_forgotten_password_is_set_anew_with_the_keyboard_alone(person: 
 
 
 async def test_a_link_that_is_opened_while_the_page_still_starts_stays(page: Page) -> None:
-    asked, go_on = asyncio.Event(), asyncio.Event()
-
-    async def hold(route: Route) -> None:
-        asked.set()
-        await go_on.wait()
-        await route.continue_()
-
-    await page.route("**/api/auth/me", hold)
-    await page.goto("/")
-    await asked.wait()
+    go_on = await hold_requests(page, "**/api/auth/me")
+    async with page.expect_request("**/api/auth/me"):
+        await page.goto("/")
     await page.goto(f"/#/reset?token={'x' * 43}")
     await expect(page.get_by_label("New password")).to_be_visible()
     async with page.expect_response("**/api/auth/me"):

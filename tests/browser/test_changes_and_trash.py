@@ -2,12 +2,13 @@
 
 import re
 
-from playwright.async_api import Route, expect
+from playwright.async_api import Locator, Route, expect
 
 from tests.support.databases_on_page import CHANGE, call, card, make_sandbox
-from tests.support.page import Person, pass_event
+from tests.support.page import Person, hold_next, hold_requests, pass_event
 from tests.support.system import System
 
+FIRST_LINES = re.compile(r"/api/operations\?limit=30$")
 COPY_OPERATION = """
 INSERT INTO operations (id, user_id, data_source_id, kind, status, summary, statement, preview, digest, expires_at)
 SELECT gen_random_uuid(), user_id, data_source_id, kind, status, summary, statement, preview, digest, expires_at
@@ -97,13 +98,8 @@ async def test_all_that_wait_are_shown_though_their_list_has_pages_and_no_previe
 
 
 async def test_what_is_open_stays_so_when_the_list_is_read_anew(person: Person, system: System) -> None:
-    page = person.page
-    (operation,) = await propose_many(person, await make_sandbox(person), 1)
-    await call(person, "POST", f"/api/operations/{operation}/refuse")
-    system.ask(COPY_OPERATION, operation)
-    await page.goto("/#/changes")
+    page, lines = person.page, await show_32_lines(person, system)
     await person.button("Show more").click()
-    lines = page.locator(".operation-lines > li")
     await expect(lines).to_have_count(32)
     await lines.last.locator("summary").first.click()
     await expect(lines.last.locator(".operation")).to_contain_text("2 rows")
@@ -113,11 +109,47 @@ async def test_what_is_open_stays_so_when_the_list_is_read_anew(person: Person, 
         first, *others = await response.json()
         await route.fulfill(response=response, json=[{**first, "status": "expired"}, *others])
 
-    await page.route(re.compile(r"/api/operations\?limit=30$"), change_the_first)
+    await page.route(FIRST_LINES, change_the_first)
     await pass_event(page, {"type": "resync"})
     await expect(lines.first).to_contain_text("Expired")
     await expect(lines.last.locator(".operation")).to_be_visible()
     await expect(lines).to_have_count(32)
+
+
+async def show_32_lines(person: Person, system: System) -> Locator:
+    """Have 32 operations that were decided, of which a page has 30. Returns the lines of the first page."""
+    (operation,) = await propose_many(person, await make_sandbox(person), 1)
+    await call(person, "POST", f"/api/operations/{operation}/refuse")
+    system.ask(COPY_OPERATION, operation)
+    await person.page.goto("/#/changes")
+    lines = person.page.locator(".operation-lines > li")
+    await expect(lines).to_have_count(30)
+    return lines
+
+
+async def test_who_asks_for_more_gets_more_though_the_list_is_read_anew_meanwhile(
+    person: Person, system: System
+) -> None:
+    page, lines = person.page, await show_32_lines(person, system)
+    held = await hold_next(page, re.compile(r"/api/operations\?.*cursor="))
+    async with page.expect_request(re.compile(r"/api/operations\?.*cursor=")):
+        await person.button("Show more").click()
+    await pass_event(page, {"type": "resync"})
+    held.set()
+    await expect(lines).to_have_count(32)
+    await expect(person.button("Show more")).to_be_hidden()
+
+
+async def test_who_asks_for_more_while_the_list_is_read_anew_gets_more(person: Person, system: System) -> None:
+    page, lines = person.page, await show_32_lines(person, system)
+    held = await hold_requests(page, FIRST_LINES)
+    async with page.expect_request(FIRST_LINES):
+        await pass_event(page, {"type": "resync"})
+    await person.button("Show more").click()
+    async with page.expect_response(FIRST_LINES):
+        held.set()
+    await expect(lines).to_have_count(32)
+    await expect(person.button("Show more")).to_be_hidden()
 
 
 async def test_a_deleted_chat_is_restored_from_the_trash(person: Person) -> None:

@@ -1,14 +1,13 @@
 """With a keyboard, with a screen reader, on a phone, in the dark."""
 
-import asyncio
 from importlib import resources
 from typing import Any, Literal
 
 import pytest
-from playwright.async_api import Page, Route, expect
+from playwright.async_api import Page, expect
 
 from tests.doubles import groq_control
-from tests.support.page import Person
+from tests.support.page import Person, hold_requests
 
 AXE = (resources.files("axe_playwright_python") / "axe.min.js").read_text()
 RULES: dict[str, object] = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
@@ -104,14 +103,8 @@ async def test_everything_is_reached_with_the_keyboard(person: Person) -> None:
 
 
 async def test_the_focus_stays_at_an_answer_that_is_known_better_a_moment_later(person: Person) -> None:
-    held = asyncio.Event()
-
-    async def hold(route: Route) -> None:
-        await held.wait()
-        await route.continue_()
-
     async with person.page.expect_request("**/messages?after=*"):  # the versions of the answer that has ended
-        await person.page.route("**/messages?after=*", hold)
+        held = await hold_requests(person.page, "**/messages?after=*")
         answer = await person.ask("Hello [[tokens=3]]")
     again = person.button("Answer again", within=answer)
     await again.focus()

@@ -1,13 +1,12 @@
 """Answering anew, editing, and going back to a version, on the page."""
 
-import asyncio
 import re
 from uuid import uuid4
 
-from playwright.async_api import Route, expect
+from playwright.async_api import expect
 
 from tests.doubles import groq_control
-from tests.support.page import Person
+from tests.support.page import Person, hold_requests
 
 
 async def test_an_answer_is_made_anew_and_the_one_before_can_be_chosen_again(person: Person, groq_url: str) -> None:
@@ -66,12 +65,7 @@ async def test_who_uses_a_keyboard_stays_at_the_versions_that_they_step_through(
 
 
 async def test_a_read_of_other_versions_does_not_take_the_chosen_one_away(person: Person, groq_url: str) -> None:
-    page, gate, chosen = person.page, uuid4().hex, asyncio.Event()
-
-    async def read_late(route: Route) -> None:
-        await chosen.wait()
-        await route.continue_()
-
+    page, gate, later = person.page, uuid4().hex, re.compile(r"/messages\?after=[1-9]")
     await groq_control.script(groq_url, reply="Reply number 1", marker="late-read", purpose="answer")
     answer = await person.ask("late-read")
     await groq_control.script(
@@ -79,8 +73,8 @@ async def test_a_read_of_other_versions_does_not_take_the_chosen_one_away(person
     )
     await person.button("Answer again", within=answer).click()
     await expect(answer.locator(".markdown")).to_have_text("Reply")
-    await page.route(re.compile(r"/messages\?after=[1-9]"), read_late)
-    async with page.expect_request(re.compile(r"/messages\?after=[1-9]")):  # that of the answer that has ended
+    chosen = await hold_requests(page, later)
+    async with page.expect_request(later):  # that of the answer that has ended
         await groq_control.release(groq_url, gate)
     await expect(answer.get_by_label("Version 2 of 2")).to_be_visible()
     async with page.expect_response("**/choose"):

@@ -125,7 +125,7 @@ async def answer_next(page: Page, url: str | Pattern[str], handler: Callable[[Ro
     await page.route(url, handle)
 
 
-async def hold_next(page: Page, url: str) -> asyncio.Event:
+async def hold_next(page: Page, url: str | Pattern[str]) -> asyncio.Event:
     """Have the page wait for what is answered to its next request of this kind, until the event is set."""
     go_on = asyncio.Event()
 
@@ -135,6 +135,18 @@ async def hold_next(page: Page, url: str) -> asyncio.Event:
         await route.fulfill(response=response)
 
     await answer_next(page, url, hold)
+    return go_on
+
+
+async def hold_requests(page: Page, url: str | Pattern[str]) -> asyncio.Event:
+    """Have all of the page's requests of this kind wait before they are sent, until the event is set."""
+    go_on = asyncio.Event()
+
+    async def hold(route: Route) -> None:
+        await go_on.wait()
+        await route.continue_()
+
+    await page.route(url, hold)
     return go_on
 
 

@@ -1,5 +1,6 @@
 // The identities by which one signs in at providers: link one, take one away.
 
+import { oneAtATime } from "../again.js";
 import { announce } from "../announcer.js";
 import { call } from "../api.js";
 import { confirm } from "../dialogs.js";
@@ -17,7 +18,6 @@ export class Identities {
   #list = el("ul", { class: "account-list" });
   #none = el("p", { class: "hint" }, "No provider is linked to this account.");
   #ways = el("div", { class: "button-row" });
-  #isReading = false;
 
   /** `panel` is the Account that the section is in. */
   constructor(panel) {
@@ -32,19 +32,16 @@ export class Identities {
     void this.#read();
   }
 
-  async #read() {
-    if (this.#isReading) return;
-    this.#isReading = true;
+  #read = oneAtATime(async () => {
     const { signal } = this.#panel;
     const found = await this.#panel.attempt(() => Promise.all([call("GET", PATH, { signal }), findOptions()]));
-    this.#isReading = false;
     if (!found || signal.aborted) return;
     const [identities, { providers }] = found;
     this.#list.replaceChildren(...identities.map((identity) => this.#item(identity)));
     this.#none.hidden = identities.length > 0;
     this.#ways.replaceChildren(...providers.map(({ id, name }) => button(`Link ${visible(name)}`, () => void this.#link(id), { symbol: "plus" })));
     this.element.hidden = identities.length + providers.length === 0;
-  }
+  });
 
   #item(identity) {
     const name = nameOf(identity);

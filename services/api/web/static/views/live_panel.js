@@ -61,6 +61,9 @@ export class LivePanel {
 export class PagedList {
   #path = null;
   #next = null;
+  /** How many rows are to be read, at least; 0 for a page. */
+  #wanted = 0;
+  #isLoading = false;
   #panel;
   #itemOf;
   #list;
@@ -78,22 +81,26 @@ export class PagedList {
   }
 
   /**
-   * Reads `path` in place of all that is shown, until that works: its first page, or as many rows as are shown of it now.
-   * A read that is not over yet is given up.
+   * Reads `path` in place of all that is shown, until that works: its first page, or as many rows as are shown of it now,
+   * with more where somebody has just asked for more. A read that is not over yet is given up.
    */
   async load(path) {
     this.#reading.abort();
-    this.#reading = new AbortController();
-    const signal = AbortSignal.any([this.#reading.signal, this.#panel.signal]);
-    const shown = path === this.#path ? this.#list.childElementCount : 0;
+    const reading = new AbortController();
+    this.#reading = reading;
+    const signal = AbortSignal.any([reading.signal, this.#panel.signal]);
+    this.#wanted = path === this.#path ? Math.max(this.#wanted, this.#list.childElementCount) : 0;
     this.#path = path;
+    this.#isLoading = true;
     try {
-      const rows = await this.#panel.read(() => this.#read(path, shown, signal), undefined, signal);
+      const rows = await this.#panel.read(() => this.#read(path, signal), undefined, signal);
       if (!rows) return;
       placeChildren(this.#list, rows.map(this.#itemOf).filter(Boolean));
       this.changed();
     } catch (error) {
       if (!signal.aborted) throw error;
+    } finally {
+      if (this.#reading === reading) this.#end();
     }
   }
 
@@ -111,23 +118,33 @@ export class PagedList {
 
   async #readMore() {
     this.#more.disabled = true; // a second click would show the page twice
+    const shown = this.#list.childElementCount;
+    this.#wanted = shown + 1;
+    if (this.#isLoading) return; // it reads so many
     const signal = AbortSignal.any([this.#reading.signal, this.#panel.signal]);
-    const rows = await this.#panel.attempt(() => this.#read(this.#next, 1, signal).catch((error) => { if (!signal.aborted) throw error; }));
-    this.#more.disabled = false;
-    if (!rows || signal.aborted) return; // all is being read anew
+    const rows = await this.#panel.attempt(() => this.#read(this.#next, signal, shown).catch((error) => { if (!signal.aborted) throw error; }));
+    if (signal.aborted) return; // all is being read anew, and more
+    this.#end();
+    if (!rows) return;
     this.#list.append(...rows.map(this.#itemOf).filter(Boolean));
     this.changed();
   }
 
-  /** So many rows or more, from `path` on, if there are so many. */
-  async #read(path, least, signal) {
+  #end() {
+    this.#isLoading = false;
+    this.#wanted = 0;
+    this.#more.disabled = false;
+  }
+
+  /** The rows from `path` on, until there are as many as wanted, with `before` others. */
+  async #read(path, signal, before = 0) {
     const rows = [];
     let next = path;
     do {
       const response = await send("GET", next, { signal });
       rows.push(...(await readJson(response, signal)));
       next = nextPage(response);
-    } while (next !== null && rows.length < least);
+    } while (next !== null && before + rows.length < this.#wanted);
     signal.throwIfAborted();
     this.#next = next;
     return rows;
