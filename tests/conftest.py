@@ -34,7 +34,7 @@ TIMEOUTS = Timeouts(statement=60, lock=15, idle=300)
 TEMPLATE = "template_migrated"
 USER_IDS = count(100_000, 100_000)
 
-# Before pytest starts its other processes: they, and the programs that tests start, need not compile all modules each.
+# Set before pytest starts its other processes, so that none of them, and no program of a test, compiles all modules again.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 # The same examples on every run, so that a change is judged by what it changes. To look further:

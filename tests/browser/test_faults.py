@@ -81,9 +81,8 @@ async def test_what_could_not_be_read_is_read_again(person: Person) -> None:
     chat = page.url.rpartition("/")[2]
     await answer_next(page, f"**/api/chats/{chat}", fail)
     await answer_next(page, "**/api/chats", fail)
-    async with page.expect_response(
-        re.compile(r"/messages\?after=0")
-    ):  # what may have happened until the feed was there
+    # The page reads once more what may have happened until its feed was there.
+    async with page.expect_response(re.compile(r"/messages\?after=0")):
         await page.reload()
     await expect(person.questions).to_have_count(1)
     await expect(person.chats).to_have_count(1)

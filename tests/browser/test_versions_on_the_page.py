@@ -73,13 +73,13 @@ async def test_a_read_of_other_versions_does_not_take_the_chosen_one_away(person
     )
     await person.button("Answer again", within=answer).click()
     await expect(answer.locator(".markdown")).to_have_text("Reply")
-    chosen = await hold_requests(page, later)
+    go_on = await hold_requests(page, later)
     async with page.expect_request(later):  # that of the answer that has ended
         await groq_control.release(groq_url, gate)
     await expect(answer.get_by_label("Version 2 of 2")).to_be_visible()
     async with page.expect_response("**/choose"):
         await person.button("Version before", within=answer).press("Enter")
-    chosen.set()
+    go_on.set()
     await expect(answer.locator(".markdown")).to_have_text("Reply number 1")
     await expect(person.button("Next version", within=answer)).to_be_focused()
 

@@ -14,19 +14,20 @@ from tests.support.system import System, eventually
 STREAMS = 1000
 PORTION = 50
 POOL = 5
+TRIES = 4
 MEGABYTE = 1024 * 1024
 
 
 async def open_stream(user: User, path: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     """A stream on a bare socket, opened: a thousand clients would be slower than what is tested."""
     token = user.http.headers["Authorization"]
-    while True:
+    for _ in range(TRIES):
         reader, writer = await asyncio.open_connection("127.0.0.1", int(user.urls[0].rpartition(":")[2]))
         writer.write(f"GET {path} HTTP/1.1\r\nHost: test\r\nAuthorization: {token}\r\n\r\n".encode())
         answer = await reader.readline()
         if b" 503 " not in answer:
             break
-        writer.close()  # a slow machine: the pool was too busy for its patience, and the client comes again
+        writer.close()  # no database connection was free in time; clients try again
     assert b" 200 " in answer
     await reader.readuntil(b": open")
     return reader, writer
@@ -44,7 +45,7 @@ async def test_1000_open_streams_take_no_database_connections_and_leave_nothing_
             await eventually(lambda: redis.pubsub_channels("cortexai:*:frames") == [])
             for _ in range(2):  # the first time, memory grows to what so many need
                 paths = [asked[number % len(asked)].path for number in range(STREAMS)]
-                # In portions, for which a pool so small has time before it refuses them.
+                # In portions, for which a pool so small mostly has time before it refuses them.
                 opened = []
                 for first in range(0, STREAMS, PORTION):
                     portion = paths[first : first + PORTION]

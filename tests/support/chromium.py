@@ -97,7 +97,7 @@ async def watched_context(
 ) -> AsyncIterator[tuple[BrowserContext, Complaints]]:
     """A browser without cookies, whose pages are at this origin, and what its pages complain of.
 
-    What its pages asked for and show is printed where the body raises, or `has_failed()` says that the test has.
+    If the body raises or `has_failed()` is true, what the pages asked for and what they show is printed.
     """
     context = await browser.new_context(base_url=origin, permissions=["clipboard-read", "clipboard-write"])
     complaints = Complaints(origin)

@@ -9,7 +9,7 @@ from re import Pattern
 from typing import Any
 from uuid import uuid4
 
-from playwright.async_api import Error, Locator, Page, Route, expect
+from playwright.async_api import Locator, Page, Route, expect
 
 from tests.support.clients import PASSWORD
 
@@ -105,8 +105,8 @@ class Person:
 async def answer_next(page: Page, url: str | Pattern[str], handler: Callable[[Route], Awaitable[None]]) -> None:
     """Have the page's next request of this kind answered by `handler`; those after it go on to whoever else answers.
 
-    Playwright's own `times=1` stops looking at requests once the first is answered: of a request that the page makes at
-    that very moment, Playwright may never tell. It also drops what a handler raises, and the page waits for ever then.
+    Playwright's own `times=1` stops looking at requests once the first is answered. Playwright may then never report a
+    request that the page makes at that moment. Playwright also drops what a handler raises: the page waits for ever then.
     """
     is_next = True
 
@@ -118,8 +118,8 @@ async def answer_next(page: Page, url: str | Pattern[str], handler: Callable[[Ro
         is_next = False
         try:
             await handler(route)
-        except Error as error:
-            sys.stdout.write(f"{route.request.method} {route.request.url} was not answered: {error.message}\n")
+        except Exception as error:
+            sys.stdout.write(f"{route.request.method} {route.request.url} was not answered: {error!r}\n")
             raise
 
     await page.route(url, handle)

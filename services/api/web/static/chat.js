@@ -17,7 +17,7 @@ export class Chat {
   #views = [];
   #closed = new AbortController();
   #sending = 0;
-  #begun = 0; // how many changes of ours
+  #begun = 0; // how many changes of ours have begun
   #line = Promise.resolve();
   /** The least position of which others may have changed the messages; Infinity when all is read. */
   #staleFrom = Infinity;
@@ -74,7 +74,7 @@ export class Chat {
     const answer = this.#show({ id: null, role: "assistant", content: "", status: "pending", parts: null });
     this.#followLive();
     this.#listeners.changed();
-    const accepted = await this.#post("POST", "", { content, on_conflict: "enqueue", time_zone: timeZone() });
+    const accepted = await this.#post("POST", "", { content, on_conflict: "enqueue" });
     if (accepted === null) {
       this.#views = this.#views.filter((view) => view !== question && view !== answer);
       for (const view of [question, answer]) view.close();
@@ -90,17 +90,17 @@ export class Chat {
 
   /** Answers a message anew. */
   async regenerate(view) {
-    if (await this.#post("POST", `/${view.message.id}/regenerate`, { time_zone: timeZone() })) await this.refresh();
+    if (await this.#post("POST", `/${view.message.id}/regenerate`)) await this.refresh();
   }
 
   /** Says another text instead of a message, and goes on from there. */
   async edit(view, content) {
-    if (await this.#post("PATCH", `/${view.message.id}`, { content, time_zone: timeZone() })) await this.refresh();
+    if (await this.#post("PATCH", `/${view.message.id}`, { content })) await this.refresh();
   }
 
   /** Goes back to another version of a message, and of what came after it. */
   async choose(messageId) {
-    await this.#try(() => this.#inTurn(() => call("POST", `${this.path}/messages/${messageId}/choose`)));
+    await this.#try(() => this.#changing(() => call("POST", `${this.path}/messages/${messageId}/choose`)));
     await this.refresh();
   }
 
@@ -257,17 +257,15 @@ export class Chat {
   }
 
   /** Sends what makes an answer, again and again under one key. Returns the 202's body; null when it was refused. */
-  async #post(method, path, body) {
+  async #post(method, path, content = {}) {
+    const body = { ...content, time_zone: Intl.DateTimeFormat().resolvedOptions().timeZone || undefined };
     const headers = { Prefer: "respond-async", "Idempotency-Key": newKey() };
-    const passes = (refused) => refused.status >= 500;
+    const once = async () => {
+      if (this.id === null) await this.#begin();
+      return call(method, `${this.path}/messages${path}`, { body, headers });
+    };
     try {
-      return await this.#inTurn(async () => {
-        const once = async () => {
-          if (this.id === null) await this.#begin();
-          return call(method, `${this.path}/messages${path}`, { body, headers });
-        };
-        return untilItWorks(once, this.#left, { forMs: TRY_FOR_MS, passes });
-      });
+      return await this.#changing(() => this.#inTurn(() => untilItWorks(once, this.#left, { forMs: TRY_FOR_MS, passes: (refused) => refused.status >= 500 })));
     } catch (error) {
       if (!this.#left.aborted) this.#tell(error);
       return null;
@@ -281,14 +279,19 @@ export class Chat {
     this.#listeners.made(chat);
   }
 
-  /** Changes the chat, after what was sent before: messages come in the order in which they were said, and one makes the chat. */
-  async #inTurn(action) {
-    this.#sending += 1;
-    this.#begun += 1;
+  /** Does `action` after what was sent before: messages come in the order in which they were said, and one makes the chat. */
+  #inTurn(action) {
     const turn = this.#line.then(action);
     this.#line = turn.catch(() => {});
+    return turn;
+  }
+
+  /** Does `action`, which changes the chat. What is read meanwhile is read again. */
+  async #changing(action) {
+    this.#sending += 1;
+    this.#begun += 1;
     try {
-      return await turn;
+      return await action();
     } finally {
       this.#sending -= 1;
       // After the caller has noted what was accepted.
@@ -296,5 +299,3 @@ export class Chat {
     }
   }
 }
-
-const timeZone = () => Intl.DateTimeFormat().resolvedOptions().timeZone || undefined;

@@ -61,7 +61,9 @@ export class LivePanel {
 export class PagedList {
   #path = null;
   #next = null;
-  /** How many rows are to be read, at least; 0 for a page. */
+  /** How many rows were read. A row may have no item. */
+  #rows = 0;
+  /** How many rows are to be read, at least; 0 for one page. */
   #wanted = 0;
   #isLoading = false;
   #panel;
@@ -89,12 +91,17 @@ export class PagedList {
     const reading = new AbortController();
     this.#reading = reading;
     const signal = AbortSignal.any([reading.signal, this.#panel.signal]);
-    this.#wanted = path === this.#path ? Math.max(this.#wanted, this.#list.childElementCount) : 0;
-    this.#path = path;
+    if (path !== this.#path) {
+      this.#path = path;
+      this.#rows = 0;
+      this.#wanted = 0;
+    }
+    this.#wanted = Math.max(this.#wanted, this.#rows);
     this.#isLoading = true;
     try {
       const rows = await this.#panel.read(() => this.#read(path, signal), undefined, signal);
       if (!rows) return;
+      this.#rows = rows.length;
       placeChildren(this.#list, rows.map(this.#itemOf).filter(Boolean));
       this.changed();
     } catch (error) {
@@ -106,6 +113,7 @@ export class PagedList {
 
   /** Shows an item before all others. */
   prepend(item) {
+    this.#rows += 1;
     this.#list.prepend(item);
     this.#empty.hidden = true;
   }
@@ -118,14 +126,14 @@ export class PagedList {
 
   async #readMore() {
     this.#more.disabled = true; // a second click would show the page twice
-    const shown = this.#list.childElementCount;
-    this.#wanted = shown + 1;
-    if (this.#isLoading) return; // it reads so many
+    this.#wanted = this.#rows + 1;
+    if (this.#isLoading) return; // the load that runs reads the rows that are wanted
     const signal = AbortSignal.any([this.#reading.signal, this.#panel.signal]);
-    const rows = await this.#panel.attempt(() => this.#read(this.#next, signal, shown).catch((error) => { if (!signal.aborted) throw error; }));
-    if (signal.aborted) return; // all is being read anew, and more
+    const rows = await this.#panel.attempt(() => this.#read(this.#next, signal, this.#rows).catch((error) => { if (!signal.aborted) throw error; }));
+    if (signal.aborted) return; // a new load reads these rows too
     this.#end();
     if (!rows) return;
+    this.#rows += rows.length;
     this.#list.append(...rows.map(this.#itemOf).filter(Boolean));
     this.changed();
   }
@@ -136,7 +144,7 @@ export class PagedList {
     this.#more.disabled = false;
   }
 
-  /** The rows from `path` on, until there are as many as wanted, with `before` others. */
+  /** Reads pages from `path` on, until the rows that are wanted were read. `before` were read earlier. */
   async #read(path, signal, before = 0) {
     const rows = [];
     let next = path;
