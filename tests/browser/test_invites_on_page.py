@@ -19,8 +19,7 @@ async def test_an_admin_makes_invites_of_which_one_is_used_and_one_is_taken_back
     email = await become_admin(person, system)
     # Another API of the same system, at which nobody makes an account without an invite. The cookie is good there too.
     _, origin = await system.start_api(SIGNUP_MODE="invite")
-    await page.goto("about:blank")  # end the page that still asks the first API
-    complaints.origin = origin
+    await complaints.move(page, origin)
     await page.goto(f"{complaints.origin}/#/users")
     await page.get_by_role("link", name="Invites").click()
     field, link = page.get_by_label("E-mail address"), page.get_by_role("group", name="Link of the invite")

@@ -88,7 +88,7 @@ async def test_a_provider_that_does_not_answer_is_told(
 ) -> None:
     page = stranger.page
     await control(acme, discovery="down")
-    complaints.origin = await start(system, acme)
+    await complaints.move(page, await start(system, acme))
     await page.goto(complaints.origin)
     await page.get_by_role("link", name="Continue with Acme").click()
     await expect(page.get_by_role("alert").filter(has_text="does not answer")).to_be_visible()
@@ -99,7 +99,7 @@ async def test_where_passwords_are_off_the_page_asks_for_none(
     stranger: Person, complaints: Complaints, system: System, acme: str
 ) -> None:
     page = stranger.page
-    complaints.origin = await start(system, acme, PASSWORD_LOGIN="off")
+    await complaints.move(page, await start(system, acme, PASSWORD_LOGIN="off"))
     await page.goto(complaints.origin)
     await expect(page.get_by_role("link", name="Continue with Acme")).to_be_focused()
     await expect(page.get_by_label("Password")).to_be_hidden()

@@ -49,6 +49,11 @@ class Complaints:
         page.on("console", lambda message: self._hear(message))  # noqa: PLW0108 - Playwright writes to what it gets
         page.on("pageerror", lambda error: self.errors.append(_words(error)))
 
+    async def move(self, page: Page, origin: str) -> None:
+        """Have the pages at another origin from now on. This one becomes an empty page."""
+        await page.goto("about:blank")  # what it still asked of the former origin ends
+        self.origin = origin
+
     def see(self, request: Request) -> None:
         """Look where a request goes."""
         if not request.url.startswith((f"{self.origin}/", "data:", "blob:", "about:")):
