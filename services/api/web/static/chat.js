@@ -294,8 +294,7 @@ export class Chat {
       return await action();
     } finally {
       this.#sending -= 1;
-      // After the caller has noted what was accepted.
-      if (this.#sending === 0 && this.#staleFrom < Infinity) setTimeout(() => void this.refresh(this.#staleFrom));
+      if (this.#sending === 0 && this.#staleFrom < Infinity) setTimeout(() => void this.refresh(this.#staleFrom)); // after the caller has noted what was accepted
     }
   }
 }
