@@ -19,8 +19,8 @@ from tests.support.system import System
 LAUNCH_OPTIONS = ["--no-sandbox", "--disable-dev-shm-usage"]
 """Chromium's sandbox needs rights that containers often lack, and /dev/shm more room than they often give."""
 
-
 HAS_FAILED: Final = pytest.StashKey[bool]()
+"""Whether a test has failed so far."""
 PATIENCE_MS: Final = 20_000
 """How long a page may take to show what is expected. The default, 5 s, is short on a machine that runs two browsers."""
 expect.set_options(timeout=PATIENCE_MS)

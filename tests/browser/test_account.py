@@ -12,7 +12,7 @@ from tests.browser.test_databases_for_everybody import all_faults
 from tests.support.chromium import watched_context
 from tests.support.clients import PASSWORD
 from tests.support.databases_on_page import call
-from tests.support.page import Person
+from tests.support.page import Person, hold_next, pass_event
 from tests.support.system import System
 
 NEW_PASSWORD = "another good battery"
@@ -188,6 +188,24 @@ async def test_an_address_is_changed_after_the_password_is_proved_again(person: 
     await page.reload()
     await expect(page.get_by_label("Time zone")).to_have_value("Europe/Berlin")
     await expect(page.get_by_label("E-mail address")).to_have_value(f"new-{email}")
+
+
+async def test_what_was_read_before_a_change_of_the_account_does_not_undo_it(person: Person) -> None:
+    page = person.page
+    await open_account(person)
+    zone = page.get_by_label("Time zone")
+    await expect(zone).to_be_visible()
+    held = await hold_next(page, "**/api/auth/me")
+    await pass_event(page, {"type": "resync"})
+    await held.is_there.wait()
+    await zone.select_option("Europe/Berlin")
+    async with page.expect_response(lambda response: response.request.method == "PATCH"):
+        await person.button("Save the time zone").click()
+    async with page.expect_response("**/api/auth/me"):
+        held.go_on.set()
+    await expect(page.get_by_role("status").filter(has_text="saved")).to_be_visible()
+    await page.evaluate("new Promise(requestAnimationFrame)")
+    await expect(zone).to_have_value("Europe/Berlin")
 
 
 async def test_a_password_is_changed_and_what_is_wrong_with_one_is_said_beside_it(person: Person) -> None:

@@ -1,6 +1,5 @@
 """Asking on the page, and everything that may happen to an answer."""
 
-import asyncio
 import json
 from collections.abc import Mapping
 
@@ -10,7 +9,7 @@ from tests.conftest import NewSystem
 from tests.doubles import groq_control
 from tests.support.chromium import Complaints
 from tests.support.clients import numbered
-from tests.support.page import Person, answer_next
+from tests.support.page import Person, answer_next, hold_next
 from tests.support.system import System
 
 PROSE = "Some *words*, with `code`.\n\n* one\n* two\n\n```python\nprint(1)\n```\n\nThe end."
@@ -174,23 +173,16 @@ async def test_a_message_whose_202_gets_lost_is_sent_once(person: Person) -> Non
 
 
 async def test_a_message_stays_though_messages_come_that_were_read_before_it(person: Person) -> None:
-    page, was_read, go_on = person.page, asyncio.Event(), asyncio.Event()
-
-    async def hold(route: Route) -> None:
-        response = await route.fetch()
-        was_read.set()
-        await go_on.wait()
-        await route.fulfill(response=response)
-
+    page = person.page
     await person.ask("One [[tokens=3]]")
-    await answer_next(page, "**/messages?after=0*", hold)  # what may have happened until the feed was there
+    held = await hold_next(page, "**/messages?after=0*")  # what may have happened until the feed was there
     await page.reload()
-    await was_read.wait()
+    await held.is_there.wait()
     async with page.expect_response("**/messages"):
         await person.say("Two [[tokens=4]]")
     question = await person.questions.nth(1).element_handle()
     async with page.expect_request("**/messages?after=*"):  # the next read: the one before was dealt with
-        go_on.set()
+        held.go_on.set()
     await expect(person.answers.nth(1).locator(".markdown")).to_have_text(tokens(4))
     assert await question.evaluate("(element) => element.isConnected")
 

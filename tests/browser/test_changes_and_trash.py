@@ -135,10 +135,10 @@ async def test_who_asks_for_more_gets_more_though_the_list_is_read_anew_meanwhil
 ) -> None:
     page, lines = person.page, await show_32_lines(person, system)
     held = await hold_next(page, LATER_LINES)
-    async with page.expect_request(LATER_LINES):
-        await person.button("Show more").click()
+    await person.button("Show more").click()
+    await held.is_there.wait()
     await pass_event(page, {"type": "resync"})
-    held.set()
+    held.go_on.set()
     await expect(lines).to_have_count(32)
     await expect(person.button("Show more")).to_be_hidden()
 
@@ -166,6 +166,21 @@ async def test_a_deleted_chat_is_restored_from_the_trash(person: Person) -> None
     await person.button("Restore “Old plans”").click()
     await expect(page.get_by_text("The trash is empty.")).to_be_visible()
     await expect(person.chats.get_by_text("Old plans")).to_be_visible()
+
+
+async def test_a_restored_chat_does_not_come_back_with_what_was_read_before(person: Person) -> None:
+    page = person.page
+    chat = await call(person, "POST", "/api/chats", {"title": "Old plans"})
+    await page.context.request.post(f"{person.origin}/api/chats/{chat['id']}/trash", headers={"Origin": person.origin})
+    await page.get_by_role("link", name="Trash").click()
+    await expect(person.button("Restore “Old plans”")).to_be_visible()
+    held = await hold_next(page, "**/api/trash?limit=50")
+    await pass_event(page, {"type": "resync"})
+    await held.is_there.wait()
+    await person.button("Restore “Old plans”").click()
+    await expect(person.chats.get_by_text("Old plans")).to_be_visible()
+    held.go_on.set()
+    await expect(page.get_by_text("The trash is empty.")).to_be_visible()
 
 
 async def test_chats_are_found_by_their_words(person: Person) -> None:

@@ -122,11 +122,11 @@ async def test_older_chats_keep_their_titles_and_places_whatever_is_told_meanwhi
     await person.button("Show older chats").click()
     await expect(person.button("Show older chats")).to_be_hidden()
     held = await hold_next(page, "**/api/chats")
-    async with page.expect_request("**/api/chats"):
-        await tell(type="resync")
+    await tell(type="resync")
+    await held.is_there.wait()
     await tell(type="chat.renamed", chat_id=made[60]["id"], title="Renamed")
     async with page.expect_response("**/api/chats"):
-        held.set()
+        held.go_on.set()
     await expect(person.chats.first.get_by_role("link")).to_have_text("Renamed")
     await expect(person.chats).to_have_count(61)
     await tell(type="chat.deleted", chat_id=int(str(made[9]["id"])[:-1]))  # as chat 1, for a reader of chat 12

@@ -188,13 +188,13 @@ async def test_an_answer_that_comes_late_does_not_undo_a_decision(person: Person
     shown = card(page, "Waits for your decision")
     await expect(shown).to_contain_text("2 rows will be changed.")
     late = await hold_next(page, f"**{path}")
-    async with page.expect_request(f"**{path}"):
-        await pass_event(page, {"type": "operation.changed", "operation_id": made["id"], "status": "approved"})
+    await pass_event(page, {"type": "operation.changed", "operation_id": made["id"], "status": "approved"})
+    await late.is_there.wait()
     await page.locator(".operation").evaluate(WATCH_STATUSES)
     await person.button("Approve", within=shown).click()
     await expect(card(page, "Done")).to_contain_text("2 rows changed.")
     async with page.expect_response(f"**{path}"):
-        late.set()
+        late.go_on.set()
     await expect(card(page, "Done")).to_contain_text("2 rows changed.")
     assert "proposed" not in await page.evaluate("window.statuses")
 

@@ -57,12 +57,12 @@ async def test_of_two_answers_about_the_memory_the_newer_one_stays(person: Perso
     await page.get_by_role("link", name="Memory", exact=True).click()
     await expect(page.get_by_text("Nothing yet.")).to_be_visible()
     held = await hold_next(page, "**/api/memory")
-    async with page.expect_request("**/api/memory"):
-        await pass_event(page, {"type": "memory.changed"})
+    await pass_event(page, {"type": "memory.changed"})
+    await held.is_there.wait()
     await page.get_by_label("Something to remember").fill("I am a sailor.")
     await person.button("Add").click()
     async with page.expect_response(lambda response: response.request.method == "PATCH"):
-        held.set()
+        held.go_on.set()
     await expect(page.get_by_text("you wrote it")).to_be_visible()
     await page.evaluate("new Promise(requestAnimationFrame)")
     await expect(page.get_by_text("you wrote it")).to_be_visible()

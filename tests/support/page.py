@@ -4,7 +4,7 @@ import asyncio
 import json
 import sys
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from re import Pattern
 from typing import Any
 from uuid import uuid4
@@ -125,17 +125,28 @@ async def answer_next(page: Page, url: str | Pattern[str], handler: Callable[[Ro
     await page.route(url, handle)
 
 
-async def hold_next(page: Page, url: str | Pattern[str]) -> asyncio.Event:
-    """Have the page wait for what is answered to its next request of this kind, until the event is set."""
-    go_on = asyncio.Event()
+@dataclass(frozen=True)
+class HeldAnswer:
+    """An answer of the API that the page does not get yet."""
+
+    is_there: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when the API has answered. What is changed from then on, the answer does not tell."""
+    go_on: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set this, and the page gets the answer."""
+
+
+async def hold_next(page: Page, url: str | Pattern[str]) -> HeldAnswer:
+    """Have the page wait for what is answered to its next request of this kind."""
+    held = HeldAnswer()
 
     async def hold(route: Route) -> None:
         response = await route.fetch()
-        await go_on.wait()
+        held.is_there.set()
+        await held.go_on.wait()
         await route.fulfill(response=response)
 
     await answer_next(page, url, hold)
-    return go_on
+    return held
 
 
 async def hold_requests(page: Page, url: str | Pattern[str]) -> asyncio.Event:

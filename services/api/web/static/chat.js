@@ -7,6 +7,7 @@ import { Backoff, pause } from "./backoff.js";
 import { placeChildren } from "./dom.js";
 import { follow } from "./follow.js";
 import { OlderMessages } from "./older.js";
+import { OwnChanges } from "./own_changes.js";
 import { exceptionWords } from "./words.js";
 import { MessageView } from "./views/message_view.js";
 
@@ -16,9 +17,7 @@ const TRY_FOR_MS = 60_000;
 export class Chat {
   #views = [];
   #closed = new AbortController();
-  #sending = 0;
-  #begun = 0; // how many changes of ours have begun
-  #line = Promise.resolve();
+  #changes = new OwnChanges(() => { if (this.#staleFrom < Infinity) void this.refresh(this.#staleFrom); });
   /** The least position of which others may have changed the messages; Infinity when all is read. */
   #staleFrom = Infinity;
   #reading = false;
@@ -77,7 +76,8 @@ export class Chat {
     const accepted = await this.#post("POST", "", { content, on_conflict: "enqueue" });
     if (accepted === null) {
       this.#views = this.#views.filter((view) => view !== question && view !== answer);
-      for (const view of [question, answer]) view.close();
+      question.close();
+      answer.close();
       this.#listeners.changed();
       return false;
     }
@@ -100,13 +100,13 @@ export class Chat {
 
   /** Goes back to another version of a message, and of what came after it. */
   async choose(messageId) {
-    await this.#try(() => this.#changing(() => call("POST", `${this.path}/messages/${messageId}/choose`)));
+    await this.#try(() => this.#changes.make(() => call("POST", `${this.path}/messages/${messageId}/choose`)));
     await this.refresh();
   }
 
   /** Stops what is being written. The stream tells the end. */
   async stop() {
-    if (this.id === null) await this.#line; // its first message is on the way
+    if (this.id === null) await this.#changes.allDone; // its first message is on the way
     if (this.id === null) return;
     await this.#try(() => call("POST", `${this.path}/stop`));
   }
@@ -121,14 +121,13 @@ export class Chat {
     this.#reading = true;
     await this.#try(async () => {
       const { signal } = this.#closed;
-      // What is read while a change of ours is on its way may lack that change, or tell it twice.
-      while (this.#staleFrom < Infinity && this.#sending === 0 && this.id !== null && !signal.aborted) {
+      while (this.#staleFrom < Infinity && !this.#changes.areUnderWay && this.id !== null && !signal.aborted) {
         const begin = this.hasOlder ? this.#older.first : 1; // what is not shown needs no reading
         const first = this.#loaded ? Math.max(this.#staleFrom, begin) : 1;
         this.#staleFrom = Infinity;
-        const begun = this.#begun;
+        const { begun } = this.#changes;
         const messages = await untilItWorks(() => this.#read(first, signal), signal);
-        if (this.#begun > begun) this.#staleFrom = Math.min(this.#staleFrom, first);
+        if (this.#changes.begun > begun) this.#staleFrom = Math.min(this.#staleFrom, first);
         else if (!signal.aborted) this.#reconcile(messages, first);
       }
     });
@@ -264,8 +263,9 @@ export class Chat {
       if (this.id === null) await this.#begin();
       return call(method, `${this.path}/messages${path}`, { body, headers });
     };
+    const passes = (refused) => refused.status >= 500;
     try {
-      return await this.#changing(() => this.#inTurn(() => untilItWorks(once, this.#left, { forMs: TRY_FOR_MS, passes: (refused) => refused.status >= 500 })));
+      return await this.#changes.makeInTurn(() => untilItWorks(once, this.#left, { forMs: TRY_FOR_MS, passes }));
     } catch (error) {
       if (!this.#left.aborted) this.#tell(error);
       return null;
@@ -277,24 +277,5 @@ export class Chat {
     this.id = chat.id;
     this.#loaded = true; // there is nothing to be read yet
     this.#listeners.made(chat);
-  }
-
-  /** Does `action` after what was sent before: messages come in the order in which they were said, and one makes the chat. */
-  #inTurn(action) {
-    const turn = this.#line.then(action);
-    this.#line = turn.catch(() => {});
-    return turn;
-  }
-
-  /** Does `action`, which changes the chat. What is read meanwhile is read again. */
-  async #changing(action) {
-    this.#sending += 1;
-    this.#begun += 1;
-    try {
-      return await action();
-    } finally {
-      this.#sending -= 1;
-      if (this.#sending === 0 && this.#staleFrom < Infinity) setTimeout(() => void this.refresh(this.#staleFrom)); // after the caller has noted what was accepted
-    }
   }
 }

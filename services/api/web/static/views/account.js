@@ -34,10 +34,10 @@ export class Account extends LivePanel {
     return this.#account;
   }
 
-  readAll = oneAtATime(() => this.read(async () => this.take(await findAccount()), (error) => toast(exceptionWords(error))));
+  readAll = oneAtATime(() => this.read(async () => this.#show(await findAccount()), (error) => toast(exceptionWords(error))));
 
   /** Shows the account as it is now. What is being typed stays. */
-  take(account) {
+  #show(account) {
     if (account === null || this.signal.aborted) return; // the page is left, or will be
     this.#account = account;
     if (this.#sections.length === 0) {
@@ -50,7 +50,8 @@ export class Account extends LivePanel {
 
   /** Changes the account. Throws as `call` does. */
   async change(body) {
-    this.take(await call("PATCH", "/api/auth/me", { body }));
+    await call("PATCH", "/api/auth/me", { body });
+    await this.readAll();
   }
 }
 

@@ -103,7 +103,7 @@ export class PagedList {
       if (!rows) return;
       this.#rows = rows.length;
       placeChildren(this.#list, rows.map(this.#itemOf).filter(Boolean));
-      this.changed();
+      this.#changed();
     } catch (error) {
       if (!signal.aborted) throw error;
     } finally {
@@ -115,11 +115,23 @@ export class PagedList {
   prepend(item) {
     this.#rows += 1;
     this.#list.prepend(item);
-    this.#empty.hidden = true;
+    this.#changed();
+    this.#loadAgain();
   }
 
-  /** An item was taken away. */
-  changed() {
+  /** Takes an item away; undefined for one that is not shown yet. */
+  remove(item) {
+    item?.remove();
+    this.#changed();
+    this.#loadAgain();
+  }
+
+  /** What is being read may be older than a change. */
+  #loadAgain() {
+    if (this.#isLoading) void this.load(this.#path);
+  }
+
+  #changed() {
     this.#empty.hidden = this.#list.childElementCount > 0 || this.#next !== null;
     this.#more.hidden = this.#next === null;
   }
@@ -135,7 +147,7 @@ export class PagedList {
     if (!rows) return;
     this.#rows += rows.length;
     this.#list.append(...rows.map(this.#itemOf).filter(Boolean));
-    this.changed();
+    this.#changed();
   }
 
   #end() {

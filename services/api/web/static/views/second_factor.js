@@ -3,7 +3,7 @@
 import { Refused, Unreachable, call } from "../api.js";
 import { askForm, confirm } from "../dialogs.js";
 import { button, el } from "../dom.js";
-import { findAccount, hasPassword } from "../session.js";
+import { hasPassword } from "../session.js";
 import { accountSection } from "./account_parts.js";
 import { actionForm } from "./action_form.js";
 import { codeField, formField, tellFields } from "./form_field.js";
@@ -58,7 +58,7 @@ export class SecondFactor {
     const confirmFirst = async () => {
       const { recovery_codes: codes } = await call("POST", `${PATH}/confirm`, { body: { code: code.input.value.replaceAll(/\s/g, "") } });
       this.#showCodes(codes, "The second factor is on, and your other sessions have ended.");
-      await this.#read();
+      await this.#panel.readAll();
     };
     const form = actionForm(this.#panel, { fields: [code], errors: { __proto__: null, code_mismatch: code, code }, submit: "Confirm", act: confirmFirst, more: [button("Cancel", () => this.#finish())] });
     this.#step.replaceChildren(
@@ -78,7 +78,7 @@ export class SecondFactor {
     const made = await this.#do(() => call("POST", `${PATH}/recovery-codes`));
     if (!made) return;
     this.#showCodes(made.recovery_codes, "These are your new recovery codes.");
-    await this.#read();
+    await this.#panel.readAll();
   }
 
   /** Asks for a code, so that who finds the browser open can't do it. */
@@ -100,7 +100,7 @@ export class SecondFactor {
     const ask = () => askForm({ title: "Switch the second factor off?", content: [el("p", {}, "Your password alone will be enough to sign in. Your other sessions end."), code.element, general], yes: "Switch off", kind: "danger", act });
     if (!(await this.#do(ask))) return;
     this.#finish();
-    await this.#read();
+    await this.#panel.readAll();
     this.#on.focus();
   }
 
@@ -116,11 +116,6 @@ export class SecondFactor {
     this.#step.replaceChildren();
     this.show(this.#panel.account);
     (this.#on.hidden ? this.#renew : this.#on).focus();
-  }
-
-  async #read() {
-    const account = await this.#panel.attempt(findAccount);
-    if (account) this.#panel.take(account);
   }
 
   /** Does one action at a time: a second secret would be shown for the first one. */

@@ -8,7 +8,8 @@ import { day } from "../words.js";
 import { LivePanel, PagedList } from "./live_panel.js";
 
 export class Trash extends LivePanel {
-  #rows = new Map();
+  /** By the chats' ids. */
+  #items = new Map();
   #list = new PagedList(this, { list: el("ul", { class: "trash-list" }), itemOf: (chat) => this.#item(chat), empty: "The trash is empty." });
 
   constructor() {
@@ -21,7 +22,6 @@ export class Trash extends LivePanel {
   }
 
   readAll() {
-    this.#rows.clear();
     return this.#list.load("/api/trash?limit=50");
   }
 
@@ -29,7 +29,7 @@ export class Trash extends LivePanel {
     const title = visible(chat.title ?? "New chat");
     const restore = button("Restore", () => void this.#restore(chat, restore), { symbol: "undo", "aria-label": `Restore “${title}”` });
     const item = el("li", {}, el("div", {}, el("p", {}, el("bdi", {}, title)), el("p", { class: "hint" }, `Deleted on ${day(chat.deleted_at)}; gone for good after ${day(chat.expires_at)}`)), restore);
-    this.#rows.set(chat.id, item);
+    this.#items.set(chat.id, item);
     return item;
   }
 
@@ -41,8 +41,7 @@ export class Trash extends LivePanel {
   }
 
   #forget(id) {
-    this.#rows.get(id)?.remove();
-    this.#rows.delete(id);
-    this.#list.changed();
+    this.#list.remove(this.#items.get(id));
+    this.#items.delete(id);
   }
 }

@@ -67,9 +67,8 @@ export class User extends LivePanel {
     const disabled = this.#user.disabled_at === null;
     const text = `${visible(this.#user.email)} is signed out everywhere, what is being answered is stopped, and keys are refused.`;
     if (disabled && !(await confirm({ title: "Keep this user out?", text, yes: "Keep out" }))) return;
-    const user = await this.#act(() => call("PATCH", this.#path, { body: { disabled } }));
-    if (!user) return;
-    this.#show(user);
+    if (!(await this.#act(() => call("PATCH", this.#path, { body: { disabled } })))) return;
+    await this.readAll();
     announce(disabled ? "The user is kept out." : "The user is let in again.");
   }
 
@@ -81,7 +80,8 @@ export class User extends LivePanel {
       return undefined;
     }
     const typed = input.value.trim();
-    this.#show(await call("PATCH", this.#path, { body: { daily_tokens: typed === "" ? null : Number(typed) } }));
+    await call("PATCH", this.#path, { body: { daily_tokens: typed === "" ? null : Number(typed) } });
+    await this.readAll();
     return "The quota is saved.";
   }
 
