@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
-from openai import OpenAI
+from openai import ContentFilterFinishReasonError, OpenAI
 from pydantic import BaseModel
 
 Form = TypeVar("Form", bound=BaseModel)
@@ -47,7 +47,10 @@ def ask_with_tools(
 
 def ask_for(client: OpenAI, model: str, question: str, form: type[Form]) -> Form | None:
     """The answer in this form; None where the model refuses."""
-    answer = client.chat.completions.parse(
-        model=model, messages=[{"role": "user", "content": question}], response_format=form
-    )
+    try:
+        answer = client.chat.completions.parse(
+            model=model, messages=[{"role": "user", "content": question}], response_format=form
+        )
+    except ContentFilterFinishReasonError:
+        return None
     return answer.choices[0].message.parsed

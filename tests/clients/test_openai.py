@@ -120,6 +120,10 @@ async def test_an_answer_in_a_form_is_parsed(do: Do, groq_url: str) -> None:
     assert set(schema["schema"]["properties"]) == {"city", "degrees"}
 
 
+async def test_a_model_that_refuses_gives_no_form(do: Do) -> None:
+    assert await do("parse", "Hello [[manner=refusal]]") is None
+
+
 async def test_models_are_listed(do: Do) -> None:
     assert await do("models") == ["double"]
 

@@ -345,6 +345,31 @@ async def test_a_response_that_is_not_stored_is_in_no_conversation(http: httpx.A
     assert refused.status_code == 404
 
 
+@pytest.mark.parametrize("choice", ["required", {"type": "web_search"}])
+async def test_a_tool_that_is_insisted_on_and_is_not_on_offer_fails_the_response(
+    http: httpx.AsyncClient, groq_url: str, choice: str | Json
+) -> None:
+    mark, tools = uuid4().hex, [{"type": "web_search"}]  # which no key sets up here
+    response = await created(http, f"{mark} [[tokens=1]]", tools=tools, tool_choice=choice)
+    assert (response["status"], response["error"]["code"], response["output"]) == ("failed", "model_rejected", [])
+    response = await created(http, f"{mark} [[tokens=1]]", tools=tools, tool_choice="auto")
+    assert (response["status"], text_of(response)) == ("completed", numbered(1))
+    assert len(await groq_control.requests(groq_url, containing=mark)) == 1
+
+
+async def test_instructions_leave_room_for_the_chat(http: httpx.AsyncClient, groq_url: str) -> None:
+    mark = uuid4().hex
+    first = await created(http, "Red [[tokens=1]]")
+    more = {"previous_response_id": first["id"]}
+    short = await created(http, f"{mark} [[tokens=1]]", instructions="word " * 2_000, **more)
+    (captured,) = await groq_control.requests(groq_url, containing=mark, ended=1)
+    told = [message["content"] for message in captured["body"]["messages"]]
+    assert told[1:] == ["Red [[tokens=1]]", numbered(1), f"{mark} [[tokens=1]]"]
+    long = await created(http, "[[tokens=1]]", instructions="word " * 30_000, **more)
+    assert (short["status"], long["status"]) == ("completed", "failed")
+    assert long["error"]["code"] == "context_length_exceeded"
+
+
 async def test_a_repeated_request_gets_the_same_response(http: httpx.AsyncClient, user: Client) -> None:
     key = {"Idempotency-Key": uuid4().hex}
     first, second = [(await http.post("/v1/responses", json=asked(), headers=key)).json() for _ in range(2)]

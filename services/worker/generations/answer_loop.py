@@ -3,7 +3,7 @@
 Knows no tool by name. The numbers are those of docs/architecture.md.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from functools import partial
@@ -45,7 +45,7 @@ from shared.background import run_together
 from shared.database.engine import Database
 from shared.errors import ModelError, ModelRejected, ModelToolCallFailed, PromptTooLong
 from shared.generations.claim import Claimed
-from shared.generations.parameters import Parameters
+from shared.generations.parameters import NamedTool, Parameters, ToolChoice
 from shared.ids import ChatId
 from shared.protocol.catch_up import catch_up_parts, catch_up_text
 from shared.telemetry.logs import get_logger
@@ -143,6 +143,7 @@ class AnswerLoop:
         way = WayOfAsking.of(self.models, model, keeps_tools=parameters.uses_tools)
         size = PromptSize(self.models, is_fixed=parameters.is_whole_context)
         chat, tools, prompt = self._on_offer(store, history, parameters)
+        _check_choice(parameters.tool_choice, prompt.tools, steps)
         context = prompt.build(history, [], bounds, with_tools=way.with_tools)
         if context.left_out or history.unread:
             reply.show_status({"status": "summarizing"})
@@ -355,6 +356,24 @@ async def _note_rows(asking: _Asking) -> None:
     """Have the chat remember rows that its model is told, before an answer quotes them. Raises as `ReplyStore.note_rows`."""
     if asking.is_told_rows:
         await asking.store.note_rows()
+
+
+def _check_choice(
+    choice: ToolChoice | NamedTool | None, offered: Collection[ToolDescription], steps: Sequence[Step]
+) -> None:
+    """Refuse a request that insists on a tool that is not on offer here. An answer without the call would be another one.
+
+    With the first of the `steps`, the choice has been followed.
+
+    Raises:
+        ModelRejected: the tool is not on offer.
+
+    """
+    if steps:
+        return
+    named = choice.name if isinstance(choice, NamedTool) else None
+    if named not in {None, *(tool.name for tool in offered)} or (choice == "required" and not offered):
+        raise ModelRejected("The request insists on a tool that is not on offer. Send `tool_choice` auto.")
 
 
 def _of_client(parameters: Parameters) -> tuple[ToolDescription, ...]:

@@ -24,6 +24,8 @@ log = get_logger(__name__)
 
 RESULTS_SHARE: Final = 2
 """The number of equal parts of the prompt of which tool results get one at most."""
+INSTRUCTIONS_SHARE: Final = 2
+"""The number of equal parts of the prompt of which the request's instructions get one at most."""
 MOST_REFUSALS: Final = 5
 """How many prompts of one reply may be refused as too long, the first one too. Each one after the first is smaller."""
 
@@ -50,6 +52,10 @@ class Prompt:
         """The prompt: the chat, the steps so far, and what was said of the answer, which the model is to continue.
 
         Its size has the tools on offer, which the model reads too.
+
+        Raises:
+            PromptTooLong: the request's instructions would leave too little room for the chat.
+
         """
         vocabulary, today = bounds.vocabulary, self.today
         offered = self.tools if with_tools else ()
@@ -59,6 +65,9 @@ class Prompt:
             context = given_context(self.parameters, [*after, *_to_continue(said, by_prefill=by_prefill)], vocabulary)
             return replace(context, tokens=context.tokens + tools_size)
         budget = bounds.prompt_tokens - tools_size
+        instructions = self.parameters.instructions
+        if instructions and count_text(instructions, vocabulary) > budget // INSTRUCTIONS_SHARE:
+            raise PromptTooLong("The instructions are too long: they may take half of what the language model is told.")
         fixed = [
             ModelMessage("system", prompts.system(today, self.parameters.instructions, is_short=bounds.short_prompt)),
             ModelMessage("user", history.question),

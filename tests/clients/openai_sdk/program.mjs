@@ -63,8 +63,13 @@ const things = {
       additionalProperties: false,
     };
     const response_format = { type: "json_schema", json_schema: { name: "weather", strict: true, schema } };
-    const answer = await client.chat.completions.parse({ model, messages, response_format });
-    return JSON.parse(answer.choices[0].message.content);
+    try {
+      const answer = await client.chat.completions.parse({ model, messages, response_format });
+      return JSON.parse(answer.choices[0].message.content);
+    } catch (error) {
+      if (error.constructor.name !== "ContentFilterFinishReasonError") throw error;
+      return null;
+    }
   },
   models: async () => {
     const ids = [];

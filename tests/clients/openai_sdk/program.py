@@ -74,8 +74,9 @@ def tools() -> object:
 
 
 def parse() -> object:
-    """The answer in a form."""
-    return ask_for(client, MODEL, QUESTION, Weather).model_dump()
+    """The answer in a form; None where the model refuses."""
+    answer = ask_for(client, MODEL, QUESTION, Weather)
+    return answer and answer.model_dump()
 
 
 def helper() -> object:
