@@ -8,6 +8,7 @@ An entry holds statements, which are the user's own words, and counts of rows. I
 of a call of an outside tool quote: the log tells what was to be sent out.
 """
 
+from collections.abc import Collection
 from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any, Final, Literal, NamedTuple
@@ -122,6 +123,14 @@ async def append(db: Connection, user_id: UserId, event: Event) -> None:
     entry = Entry((number or 0) + 1, at, event.action, event.subject, event.details, b"")
     values = entry._replace(hash=hash_of(user_id, entry, before or BEFORE_FIRST))._asdict()
     await db.execute(insert(AuditEntry).values(user_id=user_id, **values))
+
+
+async def find_newest(db: Connection, user_id: UserId, subject: str, actions: Collection[str]) -> Entry | None:
+    """The newest entry of this subject with one of these actions; None where there is none."""
+    wanted = (AuditEntry.user_id == user_id) & (AuditEntry.subject == subject) & AuditEntry.action.in_(actions)
+    found = await db.execute(select(*_ENTRY).where(wanted).order_by(AuditEntry.number.desc()).limit(1))
+    row = found.one_or_none()
+    return Entry._make(row) if row else None
 
 
 def hash_of(user_id: UserId, entry: Entry, before: bytes) -> bytes:

@@ -7,8 +7,8 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from shared.database.engine import Connection
 from shared.database.tables import Generation, Operation
-from shared.errors import OperationNotPending, PreviewMismatch
-from shared.ids import OperationId, UserId
+from shared.errors import DataSourceInUse, OperationNotPending, PreviewMismatch
+from shared.ids import DataSourceId, OperationId, UserId
 from shared.operations import audit
 from shared.operations.moves import Moved, moved_to, take_turn
 from shared.operations.rows import COLUMNS, OperationRow, find_operation, owned
@@ -106,6 +106,40 @@ async def refuse_before_deletion(db: Connection, user_id: UserId, *which: Column
     for operation in refused:
         await audit.append(db, user_id, _decided("operation.refused", operation, "stop"))
     return [Moved(operation, has_moved=True) for operation in refused]
+
+
+async def refuse_with_source(db: Connection, user_id: UserId, data_source_id: DataSourceId, by: str) -> list[Moved]:
+    """Refuse what waits for a data source that is about to be deleted. Belongs in the transaction that deletes the source.
+
+    The answers that wait go on. `by` is as in `approve`. From here on, the transaction holds the user's lock: nothing is
+    proposed any more.
+
+    Raises:
+        DataSourceInUse: an answer has proposed something in this very moment.
+        TokenInvalid: the account is gone.
+
+    """
+    waiting = (
+        Operation.user_id == user_id,
+        Operation.data_source_id == data_source_id,
+        Operation.status == "proposed",
+    )
+    awaiting = Generation.id.in_(select(Operation.generation_id).where(*waiting))
+    locked = select(Generation.id).where(awaiting).order_by(Generation.id).with_for_update(key_share=True)
+    generations = set((await db.execute(locked)).scalars())
+    await audit.take_turn(db, user_id)
+    statement = (
+        update(Operation)
+        .where(*waiting)
+        .values(status="refused", decided_by=by, decided_at=func.now(), finished_at=func.now())
+        .returning(*COLUMNS)
+    )
+    refused = [OperationRow._make(row) for row in await db.execute(statement)]
+    if not {operation.generation_id for operation in refused} <= {None, *generations}:
+        raise DataSourceInUse  # its answer is not locked, and locks have an order
+    for operation in refused:
+        await audit.append(db, user_id, _decided("operation.refused", operation, by))
+    return [await moved_to(db, operation) for operation in refused]
 
 
 async def find_abandoned(db: Connection, *which: ColumnElement[bool]) -> list[tuple[UserId, OperationId]]:

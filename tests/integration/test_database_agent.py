@@ -18,6 +18,7 @@ from shared.settings import Settings
 from tests.conftest import settings_for
 from tests.doubles import groq_control, tavily_control
 from tests.support.clients import Client, Event, text_of, types_of
+from tests.support.feeds import ready_tab
 from tests.support.turns import Noted, Posted, answer, execute, open_worker_for, post
 
 ASKED = "SELECT status, count(*) AS orders FROM orders GROUP BY status ORDER BY status"
@@ -219,6 +220,37 @@ async def test_a_refused_change_changes_nothing_and_the_model_is_told(
     assert await value(client, sandbox, PRICE) == before
     *_, last = await groq_control.requests(groq_url, containing=mark, ended=2)
     assert "refused" in last["body"]["messages"][-1]["content"]
+
+
+@pytest.mark.parametrize("is_committed", [False, True])
+async def test_a_model_is_told_what_became_of_its_change_before_the_database_was_disconnected(
+    client: Client, worker: Worker, groq_url: str, sandbox: int, is_committed: bool
+) -> None:
+    mark = uuid4().hex
+    await script(groq_url, mark, ("db_propose_write", {"source": sandbox, "sql": RAISE, "summary": "Raise it."}))
+    posted = await post(client, f"{mark} [[tokens=3]]")
+
+    async def disconnect(operation: dict[str, Any]) -> None:
+        if is_committed:
+            await approving(client, [])(operation)
+            await worker.commits.commit(OperationId(UUID(operation["id"])))
+        (await client.http.delete(f"/api/data-sources/{sandbox}")).raise_for_status()
+
+    async with ready_tab(client) as tab:
+        async with deciding(client, worker, posted, disconnect) as events:
+            pass
+        status = "committed" if is_committed else "refused"
+        await tab.until("operation.changed", status=status)
+        await tab.until("data_source.changed", data_source_id=sandbox)
+        await tab.until("generation.status", status="completed")
+    told = [event.part["data"]["status"] for event in events if event.part["type"] == "data-approval"]
+    assert told == ["proposed", status]
+    *_, last = await groq_control.requests(groq_url, containing=mark, ended=2)
+    said = last["body"]["messages"][-1]["content"]
+    assert ("has been done" if is_committed else "nothing was changed") in said
+    assert "disconnected the database" in said
+    entries = (await client.http.get("/api/audit")).raise_for_status().json()
+    assert [entry["action"] for entry in entries][:2] == ["data_source.deleted", f"operation.{status}"]
 
 
 async def test_wrong_sql_is_mended_by_the_model(client: Client, worker: Worker, groq_url: str, sandbox: int) -> None:

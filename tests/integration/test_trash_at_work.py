@@ -166,7 +166,7 @@ async def test_readers_are_told_of_what_goes_to_the_trash_and_comes_back(client:
     chat = (await client.http.post("/api/chats", json={"title": "Sea"})).raise_for_status().json()
     async with ready_tab(client) as tab:
         await trash(client, chat["id"])
-        (gone,) = await tab.until("chat.deleted")
+        *_, gone = await tab.until("chat.deleted")
         (await client.http.post(f"/api/chats/{chat['id']}/restore")).raise_for_status()
         created, renamed = await tab.until("chat.renamed")
     assert gone.part == {"type": "chat.deleted", "chat_id": chat["id"]}

@@ -32,7 +32,9 @@ from shared.errors import DataSourceInUse, DataSourceKeyMissing, DataSourcesOff,
 from shared.ids import DataSourceId, UserId
 from shared.operations import audit
 from shared.operations.asking import ask
+from shared.operations.decisions import refuse_with_source
 from shared.operations.rows import forget_images, has_pending, is_committing
+from shared.operations.telling import tell_all
 from shared.protocol.feed_events import data_source_changed
 from shared.sources import rows, work
 from shared.sources.rows import SourceRow
@@ -182,15 +184,20 @@ async def change_data_source(
 async def delete_data_source(
     source_id: BigIntId, principal: CurrentPrincipal, resources: AppResources, access: Access
 ) -> None:
-    """Forget a data source and the operations on it. Nothing changes in its database; a sandbox is dropped."""
+    """Forget a data source and the operations on it. Nothing changes in its database; a sandbox is dropped.
+
+    What was proposed and is not decided yet is refused.
+    """
+    mine, feed = principal.user_id, resources.streams.feed
     async with resources.database.begin() as db:
-        await queries.lock_owner(db, principal.user_id)
-        await rows.find_source(db, principal.user_id, source_id)  # a stranger learns nothing of its operations
+        await rows.find_source(db, mine, source_id)  # a stranger learns nothing of its operations
+        refused = await refuse_with_source(db, mine, DataSourceId(source_id), principal.credential)
         if await is_committing(db, source_id):  # nobody would be told how that ends
             raise DataSourceInUse
-        row = await queries.delete_source(db, principal.user_id, source_id)
-        await audit.append(db, principal.user_id, _event("data_source.deleted", row, name=row.name, kind=row.kind))
-    resources.streams.feed.tell(principal.user_id, data_source_changed(row.id))
+        row = await queries.delete_source(db, mine, source_id)
+        await audit.append(db, mine, _event("data_source.deleted", row, name=row.name, kind=row.kind))
+    tell_all(resources.jobs, feed, refused)
+    feed.tell(mine, data_source_changed(row.id))
     if row.kind == "sandbox":
         await work.drop_sandbox(access, row)
 

@@ -18,10 +18,10 @@ from services.worker.tools.port import ChatContext, ToolFailure, ToolResult
 from shared.canonical import digest_of
 from shared.database.engine import Database
 from shared.database.tables import Operation
-from shared.errors import TokenInvalid
+from shared.errors import OutcomeUnknown, TokenInvalid
 from shared.ids import DataSourceId, OperationId
 from shared.jobs.sender import JobSender
-from shared.operations.audit import Event, append, operation, take_turn
+from shared.operations.audit import Entry, Event, append, find_newest, operation, take_turn
 from shared.operations.changes import Changes
 from shared.operations.moves import Moved
 from shared.operations.proposals import Bounds, Proposal, ToolCall, propose
@@ -61,10 +61,19 @@ EXPIRED: Final = ToolFailure(
     "Nobody decided in time. Nothing was changed.",
     "Nobody decided in time, and nothing was changed. Say so; do not propose it again unless the person asks for it.",
 )
+DISCONNECTED: Final = ToolFailure(
+    "not_approved",
+    "The database was disconnected. Nothing was changed.",
+    "The person has disconnected the database, and nothing was changed. Say so; do not propose it again.",
+)
 GONE: Final = ToolFailure(
     "not_approved",
     "This can't be decided any more. It is not known whether it was done.",
     "The database is not connected any more, so it is not known whether this was done. Say so.",
+)
+DONE_BEFORE: Final = (
+    "A person approved this, and it has been done. Then the person has disconnected the database. How many rows were "
+    "changed, as JSON:\n"
 )
 CHANGE_WITHIN: Final = 75.0
 """Seconds for the preview and the proposal of a change. The tool's own timeout is longer."""
@@ -72,6 +81,14 @@ PROPOSE_WITHIN: Final = 5.0
 LOOK_WITHIN: Final = 4.0
 """Seconds for our own database to take a proposal, and to find one."""
 NOT_DONE: Final = {"refused": REFUSED, "stale": STALE, "expired": EXPIRED}
+ENDS: Final[dict[str, ApprovalStatus]] = {
+    "operation.committed": "committed",
+    "operation.refused": "refused",
+    "operation.expired": "expired",
+    "operation.stale": "stale",
+    "operation.failed": "failed",
+}
+"""How an operation ended, by the audit log's entry of that."""
 
 
 class _Decided(NamedTuple):
@@ -179,8 +196,9 @@ class OperationApprovals:
         )
         async with self.database.connect() as db:
             row = (await db.execute(wanted)).one_or_none()
-        if row is None:  # it went with its data source
-            return Decision("failed", GONE)
+            if row is None:  # it went with its data source
+                subject = operation(OperationId(UUID(operation_id)))
+                return _outcome_by_log(await find_newest(db, chat.user_id, subject, ENDS), operation_id)
         decided = _Decided._make(row)
         if decided.status in OPEN_OPERATIONS:
             return None
@@ -204,6 +222,17 @@ def _outcome(decided: _Decided, operation_id: str) -> ToolResult | ToolFailure |
         f"A person approved this, but it could not be done, and nothing was changed: {why}",
         has_rows=decided.kind in {"write", "undo"},
     )
+
+
+def _outcome_by_log(entry: Entry | None, operation_id: str) -> Decision:
+    """What became of an operation that is gone."""
+    if entry is None or entry.details.get("code") == OutcomeUnknown.code:
+        return Decision("failed", GONE)
+    status = ENDS[entry.action]
+    if status != "committed":
+        return Decision(status, DISCONNECTED)
+    record = {"status": status, "counts": entry.details.get("counts")}
+    return Decision(status, ToolResult([record], {"operation": operation_id, "status": status}, notice=DONE_BEFORE))
 
 
 def _told(decided: _Decided) -> Json:
