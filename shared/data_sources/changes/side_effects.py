@@ -4,7 +4,8 @@ A rollback undoes what happens to tables. It does not undo what a function does 
 network, with locks of the session. Such functions can only be reached by triggers, defaults, constraints, indexes and policies of
 the tables that a change reaches. This module finds these tables and functions, and refuses what is not known to be harmless:
 
-* PostgreSQL's own functions are harmless when they are not volatile, or are in `HARMLESS`. Sequences are let through: they go on.
+* PostgreSQL's own functions are harmless when they are not volatile, or are in `HARMLESS`. Sequences may go on,
+  but not back (`setval`): the rows of others would get numbers that are taken.
 * Functions of extensions are harmless when they are not volatile, or are in `HARMLESS_OF_EXTENSIONS`.
 * Functions in PL/pgSQL are harmless when their text is (`trigger_source`) and so is everything that the text may reach.
 * All others are refused, unless the data source's settings name them as trusted, with all that they cause.
@@ -29,7 +30,6 @@ HARMLESS: Final = frozenset(
         "nextval",
         "currval",
         "lastval",
-        "setval",
         "random",
         "random_normal",
         "gen_random_uuid",
@@ -210,6 +210,6 @@ def _known(words: Words | None, what: str) -> Words:
 def _refusal(what: str) -> StatementRefused:
     return StatementRefused(
         "side_effects",
-        f"reaches {what}, of which a preview can't tell whether it only changes rows;"
+        f"may reach {what}, of which a preview can't tell whether it only changes rows;"
         " the data source's settings can name functions that are trusted",
     )

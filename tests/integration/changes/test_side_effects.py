@@ -51,6 +51,7 @@ HARMFUL = [
     "BEGIN RAISE NOTICE '%', E'\\'' || pg_notify('a', 'b') || E'\\''; RETURN NULL; END",
     "BEGIN RAISE NOTICE '%', $$ ' $$ || pg_notify('a', 'b') || $$ ' $$; RETURN NULL; END",
     "BEGIN PERFORM set_config('a.b', 'c', false); RETURN NULL; END",
+    "BEGIN PERFORM setval('numbers', 1, false); RETURN NULL; END",
     "BEGIN UPDATE pg_settings SET setting = '1'; RETURN NULL; END",
     "DECLARE x text := pg_notify('a', 'b'); BEGIN RETURN NULL; END",
     "BEGIN IF pg_try_advisory_lock(1) THEN NULL; END IF; RETURN NULL; END",
@@ -70,6 +71,7 @@ HARMLESS = [
 @pytest.mark.parametrize("body", HARMFUL)
 async def test_a_trigger_that_may_reach_beyond_tables_is_refused(source: Connection, body: str) -> None:
     await source.execute("CREATE TABLE other (id integer)")
+    await source.execute("CREATE SEQUENCE numbers")
     assert await refusal(source, function(body), TRIGGER) == "side_effects"
 
 
