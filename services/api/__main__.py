@@ -22,6 +22,7 @@ def main() -> int:
     capture.log_everything("api")
     try:
         settings = Settings.load(require=("jwt_secret_key",))
+        settings.insist_on_a_way_in()
         insist(all_servers(settings))
         metrics = open_metrics(settings.metrics_host, settings.metrics_port)
     except SettingsInvalid as error:

@@ -88,6 +88,7 @@ def compose(given: Given, data: DataDir, port: int | None) -> System:
     )
     settings = resolve(added)
     _ = settings.smtp_server  # the workers would not start without
+    settings.insist_on_a_way_in()  # nor would the API
     if obstacle := why_not_listen(settings.port, settings.host):
         raise PortTaken(f"port {settings.port} on {settings.host}: {obstacle}; set PORT, or use --port")
     flower_port = free_port(FLOWER_PORT)

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from sqlalchemy import ColumnElement, delete, func, insert, or_, select
 
+from shared.accounts.addresses import is_same_mailbox
 from shared.accounts.links import add_link, ends_after
 from shared.accounts.mails import add_mail
 from shared.accounts.tokens import hash_token
@@ -90,5 +91,5 @@ def _is(token: str, email: str) -> tuple[ColumnElement[bool], ...]:
         AccountLink.purpose == "invite",
         AccountLink.expires_at > func.now(),
         AccountInvite.expires_at > func.now(),
-        or_(AccountInvite.email.is_(None), func.lower(AccountInvite.email) == func.lower(email)),
+        or_(AccountInvite.email.is_(None), is_same_mailbox(AccountInvite.email, email)),
     )

@@ -172,6 +172,18 @@ async def test_an_account_whose_address_nobody_has_verified_is_not_linked(
     assert system.count("oidc_identities", "user_id = (SELECT id FROM users WHERE email = %s)", email) == 0
 
 
+async def test_an_address_that_only_the_database_takes_for_the_same_opens_no_account(
+    browser: Browser, make_browser: MakeBrowser, system: System
+) -> None:
+    """PostgreSQL's `lower` makes an `i` of `\u0130`."""
+    email = await with_password(make_browser(), system, verified=False)
+    system.ask("UPDATE users SET email = %s WHERE email = %s", f"i{email}", email)
+    system.ask("UPDATE users SET email_verified_at = now() WHERE email = %s", f"i{email}")
+    assert refusal_of(await log_in(browser, email=f"\u0130{email}")) == (409, "identity_not_linked")
+    assert (await log_in(browser, email=f"I{email}")).status_code == 303
+    assert (await me(browser))["email"] == f"i{email}"
+
+
 async def test_nobody_can_wait_at_an_address_of_somebody_elses_with_a_verified_one_of_their_own(
     browser: Browser, make_browser: MakeBrowser
 ) -> None:

@@ -53,6 +53,8 @@ def test_a_port_that_is_none_is_refused(arguments: list[str], capsys: pytest.Cap
         ({"DATABASE_URL": "mysql://u:hunter2@h/d"}, "cortexai: DATABASE_URL: must start with postgresql://"),
         ({"REDIS_URL": "http://h"}, "cortexai: REDIS_URL: must start with redis://"),
         ({"LOG_LEVEL": "loud"}, "cortexai: LOG_LEVEL: "),
+        ({"PASSWORD_LOGIN": "off"}, "cortexai: PASSWORD_LOGIN: is off, and OIDC_PROVIDERS has no other way"),
+        ({"TAVILY_API_KEY": "ü"}, "cortexai: TAVILY_API_KEY: "),
     ],
 )
 def test_an_unusable_setting_is_one_line_that_names_it(

@@ -7,6 +7,7 @@ from typing import Final, NamedTuple
 from sqlalchemy import delete, exists, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
+from shared.accounts.addresses import is_same_mailbox
 from shared.accounts.mails import add_notice
 from shared.database.engine import Connection
 from shared.database.tables import OidcIdentity, Session, User
@@ -18,7 +19,7 @@ MAX_IDENTITIES: Final = 20
 
 
 class OwnerOfAddress(NamedTuple):
-    """The account that has an address. `is_verified`: its user has shown to read mail there."""
+    """The account that has an address. `is_verified`: its user has shown to read mail at this very address."""
 
     id: UserId
     is_verified: bool
@@ -50,8 +51,9 @@ async def use_identity(db: Connection, issuer: str, subject: str) -> UserId | No
 
 async def lock_owner_of_address(db: Connection, email: str) -> OwnerOfAddress | None:
     """The account with this address, in upper or lower case, locked; None where there is none. Needs a transaction."""
-    columns = User.id, User.email_verified_at.is_not(None)
-    statement = select(*columns).where(func.lower(User.email) == func.lower(email)).with_for_update(key_share=True)
+    is_verified = User.email_verified_at.is_not(None) & is_same_mailbox(User.email, email)
+    has_it = func.lower(User.email) == func.lower(email)
+    statement = select(User.id, is_verified).where(has_it).with_for_update(key_share=True)
     row = (await db.execute(statement)).one_or_none()
     return OwnerOfAddress._make(row) if row else None
 
