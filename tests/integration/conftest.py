@@ -20,6 +20,7 @@ from shared.ids import GenerationId
 from shared.settings import Settings
 from tests.conftest import settings_for
 from tests.support.clients import NO_TLS, Client
+from tests.support.feeds import telling
 from tests.support.turns import Noted, open_worker_for
 
 
@@ -43,7 +44,8 @@ async def serve_app(app: FastAPI, settings: Settings) -> AsyncIterator[str]:
         # The socket listens already, so this waits until the server accepts.
         async with httpx.AsyncClient(base_url=url, verify=NO_TLS) as http:
             (await http.get("/livez")).raise_for_status()
-        yield url
+        with telling(server.lifespan.state["resources"].streams.feed):
+            yield url
     finally:
         server.should_exit = True
         await serving

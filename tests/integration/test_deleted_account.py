@@ -37,6 +37,7 @@ from tests.support.asking import NAME, Asking
 from tests.support.clients import NO_TLS, PASSWORD, Client, logged_in
 from tests.support.committing import ADD, TABLES
 from tests.support.data_sources import make_source
+from tests.support.feeds import told_all
 from tests.support.remains import GOES, KEPT, Rows, holding, redis_values, rows, tables
 from tests.support.signed_in import logged_in_browser
 from tests.support.summaries import say
@@ -246,6 +247,12 @@ def test_every_table_goes_with_its_user_or_is_known_to_stay(database_url: str) -
     assert not GOES & KEPT.keys()
 
 
+async def delete_account(client: Client) -> None:
+    """Delete the account, and wait until its readers are told: until then, the feed has what was told before."""
+    (await client.http.delete("/api/auth/me")).raise_for_status()
+    await told_all()
+
+
 async def prefix_at(settings: Settings) -> str:
     """How the names of this system's sandboxes begin."""
     database = open_database(settings.database_url, pool_size=1)
@@ -301,7 +308,7 @@ async def test_nothing_is_left_of_a_deleted_account_and_all_of_its_neighbour(
         goes = sandbox_remains(postgres, mine) - of_others - kept
         assert goes
 
-        (await client.http.delete("/api/auth/me")).raise_for_status()
+        await delete_account(client)
 
     def check(*, swept: bool) -> None:
         after = rows(database_url)
@@ -389,7 +396,7 @@ async def test_what_a_deletion_has_left_in_redis_expires_and_nothing_else_does(
 async def test_an_account_is_deleted_though_redis_is_away(settings: Settings, database_url: str) -> None:
     away = settings.model_copy(update={"redis_url": "redis://127.0.0.1:1/0"})
     async with serve(away) as url, logged_in(url) as client:
-        (await client.http.delete("/api/auth/me")).raise_for_status()
+        await delete_account(client)
     assert execute(database_url, "SELECT FROM users") == []
 
 
@@ -414,7 +421,7 @@ async def test_a_log_that_its_worker_is_about_to_close_is_closed_for_it(
         key = log_key(speech.posted.generation_id, settings.redis_prefix)
         ended = "status = 'completed', lease_expires_at = NULL, finished_at = now()"
         execute(database_url, f"UPDATE generations SET {ended}")  # noqa: S608 - words of ours
-        (await client.http.delete("/api/auth/me")).raise_for_status()
+        await delete_account(client)
         assert 0 < redis.pttl(key) <= LAST_MS
         newest: Any = redis.xrevrange(key, count=1)
         ((_, last),) = newest
@@ -441,7 +448,7 @@ async def test_what_a_model_is_writing_is_thrown_away(
     }
     writing = asyncio.create_task(work[purpose]())
     await groq_control.requests(groq_url, containing=mark, held=1)
-    (await client.http.delete("/api/auth/me")).raise_for_status()
+    await delete_account(client)
     await groq_control.release(groq_url, gate)
     await writing
     assert {name: some for name, some in rows(database_url).items() if some and name in GOES} == {}
@@ -463,7 +470,7 @@ async def test_a_change_that_is_being_committed_is_told_to_nobody(
         owner.execute("SELECT FROM accounts FOR UPDATE")
         committing = asyncio.create_task(worker.commits.commit(OperationId(UUID(proposed["id"]))))
         await asyncio.to_thread(wait_for_waiters, watching, 1)
-        (await client.http.delete("/api/auth/me")).raise_for_status()
+        await delete_account(client)
     await committing
     assert {name: some for name, some in rows(database_url).items() if some and name in GOES} == {}
     with source.owner() as owner:  # no row could note the transaction, so it was not committed

@@ -67,8 +67,10 @@ async def test_a_title_stays_when_a_person_gave_it_or_the_first_turn_is_still_th
         assert (await delete(client, chat, first["message"]["id"])).is_success
         await tab.until("messages.changed")
         await client.http.patch(f"/api/chats/{chat}", json={"title": "Still mine"})
-        (renamed,) = await tab.until("chat.renamed")
-    assert renamed.part["title"] == "Still mine"
+        await tab.until("chat.renamed", title="Still mine")
+    # What was told before the feed was opened may come after its first event.
+    titles = [event.part["title"] for event in tab.seen if event.part["type"] == "chat.renamed"]
+    assert titles[-2:] in (["Still mine"], ["Mine", "Still mine"])
 
 
 async def test_the_models_title_replaces_the_first_words_and_readers_are_told(

@@ -1,18 +1,39 @@
 """A browser's tab that reads a user's live feed."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
 import pytest
 
+from shared.streams.feed.publisher import FeedPublisher
 from tests.support.clients import Client, Event, Stream
 
 PATIENCE = 20.0
 """Seconds that an event may take: a missing one shall fail its test, not time it out."""
+
+
+_PUBLISHERS: list[FeedPublisher] = []
+"""Those of the APIs and workers that run in this process."""
+
+
+@contextmanager
+def telling(publisher: FeedPublisher) -> Iterator[None]:
+    """Have `told_all` wait for this publisher too."""
+    _PUBLISHERS.append(publisher)
+    try:
+        yield
+    finally:
+        _PUBLISHERS.remove(publisher)
+
+
+async def told_all() -> None:
+    """Wait until all that this process's APIs and workers have to tell is in the feeds: they tell in the background."""
+    for publisher in _PUBLISHERS:
+        assert await publisher.flush(PATIENCE)
 
 
 @dataclass
@@ -79,7 +100,8 @@ async def open_tab(
 
 @asynccontextmanager
 async def ready_tab(client: Client) -> AsyncIterator[Tab]:
-    """A tab that is told everything from now on."""
+    """A tab that is told everything from now on, and nothing that this process's APIs and workers have told before."""
+    await told_all()
     async with open_tab(client) as tab:
         assert (await tab.next()).part == {"type": "ready"}
         yield tab

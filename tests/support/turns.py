@@ -18,6 +18,7 @@ from shared.jobs.sender import JobSender
 from shared.settings import Settings
 from shared.telemetry.traces import TraceContext, current_trace
 from tests.support.clients import Client, Event, Stream, numbered, text_of
+from tests.support.feeds import telling
 
 AGE = "UPDATE generations SET queued_at = now() - interval '1 minute', finished_at = finished_at - interval '1 minute'"
 """Makes what happened seem a minute ago, so that the sweep has been patient enough."""
@@ -84,7 +85,8 @@ async def post(client: Client, content: str, chat_id: int | None = None) -> Post
 async def open_worker_for(settings: Settings, jobs: Noted | None = None) -> AsyncIterator[Worker]:
     """A worker with settings of its own, which asks a model again almost at once."""
     async with open_worker(settings, jobs or Noted(), retry_delays=RETRY_DELAYS) as opened:
-        yield opened
+        with telling(opened.recovery.feed):
+            yield opened
 
 
 async def answer(
