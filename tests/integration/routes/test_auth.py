@@ -437,7 +437,7 @@ async def test_all_forged_tokens_are_told_the_same(http: httpx.AsyncClient) -> N
 
 
 async def test_no_more_errors_are_told_than_anybody_reads(connect: Callable[[], Client]) -> None:
-    refused = await connect().http.post("/api/auth/signup", json={f"key{n}": 0 for n in range(4_000)})
+    refused = await connect().http.post("/api/auth/signup", json={f"key{n}": 0 for n in range(900)})
     assert refused.status_code == 422
     assert len(refused.json()["errors"]) == 20
     assert len(refused.content) < 10_000

@@ -2,15 +2,21 @@
 
 import gzip
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from typing import Annotated, Any, get_args, get_origin
 from uuid import uuid4
 
 import httpx
 import pytest
+from annotated_types import MaxLen
 from fastapi.routing import APIRoute, iter_route_contexts
+from pydantic import BaseModel, FailFast, Field
+from pydantic.fields import FieldInfo
 
+from services.api.accounts.router import OF_STRANGERS
 from services.api.app import create_app
-from services.api.bodies import JsonRoute
+from services.api.bodies import MANY_FAULTS, JsonRoute
+from services.api.problems.failure import MAX_FIELD_ERRORS
 from tests.conftest import settings_for
 from tests.integration.routes.test_problems import problem_of
 from tests.support.admins import new_admin
@@ -28,16 +34,16 @@ LOGIN, AI_SDK = ("POST", "/api/auth/login"), ("POST", "/api/chat")
 """Routes that read their bodies themselves: one reads forms too, the other may get 20 MB."""
 
 
-def json_routes() -> list[tuple[str, str]]:
-    """The method and the path of each route that takes JSON."""
+def json_routes() -> dict[tuple[str, str], JsonRoute]:
+    """Each route that takes JSON, by its method and its path."""
     app = create_app(settings_for("postgresql://127.0.0.1:1/none", "redis://127.0.0.1:1", "http://127.0.0.1:1"))
-    found = []
+    found: dict[tuple[str, str], JsonRoute] = {}
     for context in iter_route_contexts(app.routes):
         route = context.original_route
         if isinstance(route, APIRoute) and route.body_field is not None:
             assert isinstance(route, JsonRoute), f"{context.path} does not read its body as others do"
-            found += [(method, str(context.path)) for method in sorted(route.methods or ())]
-    return sorted(found)
+            found |= {(method, str(context.path)): route for method in route.methods or ()}
+    return dict(sorted(found.items()))
 
 
 ROUTES = json_routes()
@@ -65,10 +71,12 @@ def of_openai(response: httpx.Response) -> tuple[str, str | None]:
 
 def test_there_are_routes_that_take_json() -> None:
     assert len(ROUTES) >= 12
-    assert {("POST", "/api/chats"), ("PATCH", "/api/memory"), ("POST", "/api/data-sources/{source_id}/query")} <= set(
-        ROUTES
-    )
-    assert not {LOGIN, AI_SDK} & set(ROUTES)
+    assert {
+        ("POST", "/api/chats"),
+        ("PATCH", "/api/memory"),
+        ("POST", "/api/data-sources/{source_id}/query"),
+    } <= ROUTES.keys()
+    assert not {LOGIN, AI_SDK} & ROUTES.keys()
 
 
 WRONG_TYPES: dict[str, tuple[bytes, dict[str, str], str]] = {
@@ -150,6 +158,57 @@ async def test_what_parsers_read_in_two_ways_or_not_at_all_is_refused(client: Cl
     known = body.replace(b'"x"', b'"model"').replace(rb'"\u0078"', b'"model"').replace(b'"a"', b'"id"')
     refused = await send(client, ("POST", "/api/chat"), known, JSON)
     assert (refused.status_code, refused.headers["Content-Type"]) == (422, "text/plain; charset=utf-8")
+
+
+async def test_a_body_with_too_many_faults_is_refused_as_a_whole(client: Client) -> None:
+    """To tell each of 90,000 would take the event loop half a second."""
+    for route in ROUTES:
+        count = 5_000 if route[1] in OF_STRANGERS else 90_000
+        body = json.dumps({f"x{number}": 1 for number in range(count)}, separators=(",", ":")).encode()
+        response = await send(client, route, body, JSON)
+        if route[1].startswith("/v1/"):
+            assert response.status_code == 400, (route, response.text)
+            assert of_openai(response) == ("validation_failed", "body"), route
+            continue
+        assert response.status_code == 422, (route, response.text)
+        (error,) = problem_of(response)["errors"]
+        assert (error["field"], error["code"]) == ("body", "too_many_faults"), route
+
+
+@pytest.mark.parametrize("count", [1, MANY_FAULTS])
+async def test_faults_that_are_not_too_many_are_told(client: Client, count: int) -> None:
+    refused = await client.http.post("/api/chats", json={f"x{number}": 1 for number in range(count)})
+    told = problem_of(refused)["errors"]
+    assert [error["field"] for error in told] == [f"x{number}" for number in range(min(count, MAX_FIELD_ERRORS))]
+    assert {error["code"] for error in told} == {"extra_forbidden"}
+
+
+def lists_of(form: Any, seen: set[Any], *, is_bounded: bool = False) -> Iterator[str]:  # noqa: ANN401
+    """The lists within a body's form that may have faults without a bound."""
+    if get_origin(form) is Annotated:
+        form, *bounds = get_args(form)
+        flat = [each for bound in bounds for each in (bound.metadata if isinstance(bound, FieldInfo) else [bound])]
+        yield from lists_of(form, seen, is_bounded=any(isinstance(each, MaxLen | FailFast) for each in flat))
+    elif isinstance(form, type) and issubclass(form, BaseModel):
+        if form not in seen:
+            seen.add(form)
+            for name, field in form.model_fields.items():
+                found = lists_of(Annotated[field.annotation, *(field.metadata or [None])], seen)
+                yield from (f"{form.__name__}.{name}: {each}" for each in found)
+    else:
+        if get_origin(form) in {list, tuple, set, frozenset} and not is_bounded and get_args(form)[0] is not Any:
+            yield str(form)
+        for each in get_args(form):
+            yield from lists_of(each, seen)
+
+
+def test_no_list_of_a_body_has_faults_without_a_bound() -> None:
+    """A megabyte may have 500,000 wrong items."""
+    forms = [route.body_field.field_info.annotation for route in ROUTES.values() if route.body_field]
+    assert len(forms) > 30
+    assert [found for form in forms for found in lists_of(form, set())] == []
+    assert list(lists_of(Annotated[list[int] | None, Field(max_length=3)], set())) == ["list[int]"]
+    assert list(lists_of(Annotated[list[int], Field(max_length=3)] | None, set())) == []
 
 
 async def test_a_member_whose_name_can_not_be_shown_is_refused_all_the_same(client: Client) -> None:

@@ -11,6 +11,7 @@ from services.api.doors.openai.responses.tools import read_choice, read_tools
 from services.api.fields import Body, Flag, Storable, Text
 from shared.errors import ParameterNotSupported
 from shared.generations.parameters import (
+    MAX_MESSAGES,
     MAX_TOOLS,
     JsonObject,
     LongText,
@@ -37,8 +38,9 @@ _EFFORTS: Final = frozenset({None, "low", "medium", "high"})
 _NO_SUMMARIES: Final = "no summaries are made here; leave it out, or send auto"
 
 
-def _few(metadata: dict[str, str]) -> dict[str, str]:
-    if len(metadata) > MAX_METADATA:
+def _few(metadata: object) -> object:
+    """Comes before the members are looked at: there may be 90,000."""
+    if isinstance(metadata, dict) and len(metadata) > MAX_METADATA:
         raise ValueError(f"must have at most {MAX_METADATA} members")
     return metadata
 
@@ -48,7 +50,7 @@ Metadata = Annotated[
         Annotated[str, StringConstraints(max_length=64), Storable],
         Annotated[str, StringConstraints(max_length=512), Storable],
     ],
-    AfterValidator(_few),
+    BeforeValidator(_few),
 ]
 ShortText = Annotated[str, StringConstraints(max_length=512), Storable]
 Refused = Annotated[Any, AfterValidator(check_storable)]
@@ -95,6 +97,8 @@ class StreamOptions(Body):
 
 def _text_or_items(value: object) -> object:
     """Comes before the union, whose errors would name pydantic's branches."""
+    if isinstance(value, list) and len(value) > MAX_MESSAGES:
+        raise ValueError(f"must have at most {MAX_MESSAGES} items")  # before each is looked at
     if isinstance(value, str | list):
         return check_storable(value)
     raise ValueError("must be a text or a list of items")
@@ -146,7 +150,7 @@ class NewResponse(Body):
     tool_choice: Annotated[Literal["none", "auto", "required"] | dict[str, Any] | None, BeforeValidator(_choice)] = None
     parallel_tool_calls: Flag | None = None
     truncation: Literal["auto", "disabled"] | None = None
-    include: list[str] | None = None
+    include: Annotated[list[str], Field(fail_fast=True)] | None = None
     top_logprobs: int | None = None
     max_tool_calls: int | None = None
     service_tier: ShortText | None = None
