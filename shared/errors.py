@@ -36,6 +36,7 @@ CortexAIError
 │   ├── KeyInvalid
 │   ├── SessionInvalid
 │   ├── TicketInvalid
+│   ├── TicketMismatch
 │   ├── RefreshTokenInvalid
 │   ├── SecondFactorRequired
 │   ├── CodeInvalid
@@ -58,8 +59,7 @@ CortexAIError
 │   ├── IdentityNotFresh
 │   ├── AccountDisabled
 │   ├── SignupClosed
-│   ├── InviteRequired
-│   └── TicketMismatch
+│   └── InviteRequired
 ├── NotFound              absent, or not yours: the same answer
 │   ├── ChatNotFound
 │   ├── MessageNotFound
@@ -439,6 +439,12 @@ class TicketInvalid(Unauthenticated):
     code = "ticket_invalid"
 
 
+class TicketMismatch(Unauthenticated):
+    """This ticket is for another stream; get one for this."""
+
+    code = "ticket_mismatch"
+
+
 class RefreshTokenInvalid(Unauthenticated):
     """The refresh token is good for nothing any more; log in again."""
 
@@ -584,12 +590,6 @@ class InviteRequired(Forbidden):
     """An account is made here by invite alone: open the link of yours."""
 
     code = "invite_required"
-
-
-class TicketMismatch(Forbidden):
-    """This ticket is for another stream."""
-
-    code = "ticket_mismatch"
 
 
 class NotFound(CortexAIError):

@@ -35,6 +35,8 @@ REFUSED: dict[str, tuple[int, bytes]] = {
     "empty Content-Length": (400, post(b"Content-Length: \r\n")),
     "Content-Length beyond 64 bits": (400, post(b"Content-Length: 99999999999999999999\r\n")),
     "an unknown coding": (501, post(b"Transfer-Encoding: xchunked\r\n")),
+    "a method that nobody knows": (501, GET.replace(b"GET", b"FOO") + b"\r\n"),
+    "what is no method": (400, GET.replace(b"GET", b"G(T") + b"\r\n"),
     "gzip alone": (501, post(b"Transfer-Encoding: gzip\r\n")),
     "gzip before chunked": (501, post(b"Transfer-Encoding: gzip, chunked\r\n")),
     "chunked twice": (400, post(b"Transfer-Encoding: chunked, chunked\r\n")),
@@ -83,7 +85,7 @@ REFUSED: dict[str, tuple[int, bytes]] = {
     "HTTP/0.9": (505, b"GET /livez\r\n\r\n"),
     "a space in the URL": (400, b"GET /livez /x HTTP/1.1\r\nHost: x\r\n\r\n"),
     "NUL in the URL": (400, b"GET /livez\0 HTTP/1.1\r\nHost: x\r\n\r\n"),
-    "a method in small letters": (400, b"get /livez HTTP/1.1\r\nHost: x\r\n\r\n"),
+    "a method in small letters": (501, b"get /livez HTTP/1.1\r\nHost: x\r\n\r\n"),
 }
 TAKEN: dict[str, bytes] = {
     "an address of IPv6": b"GET /livez HTTP/1.1\r\nHost: [::1]:8000\r\n\r\n",

@@ -8,6 +8,7 @@ import base64
 import hashlib
 import hmac
 import json
+import string
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -36,6 +37,8 @@ READER = AccessTokens(KEYS, LIFETIME, LEEWAY)
 TICKET_READER = StreamTickets(KEYS, 900, LEEWAY)
 HASHES: dict[str, Callable[..., Any]] = {"HS256": hashlib.sha256, "HS384": hashlib.sha384, "HS512": hashlib.sha512}
 NOW = int(time.time())
+ALPHABET = f"{string.ascii_uppercase}{string.ascii_lowercase}{string.digits}-_"
+"""Of base64url, in its order. A signature of 32 bytes leaves the last two bits of its last letter."""
 
 
 def coded(part: str | bytes) -> str:
@@ -227,6 +230,10 @@ def forged(form: Form) -> dict[str, str]:
         "two parts": f"{head}.{body}",
         "plain base64": f"{head}=.{body}.{signature}",
         "a space in it": f"{head}. {body}.{signature}",
+        # Other spellings of the signature, which a decoder may take
+        "a padded signature": f"{good}=",
+        "a mark in the signature": f"{head}.{body}.{signature[:5]}!{signature[5:]}",
+        "bits that nobody reads": good[:-1] + ALPHABET[ALPHABET.index(good[-1]) ^ 1],
         "too long": token(claims(more="x" * 2000)),
         "dots": "..",
     }

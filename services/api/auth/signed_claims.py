@@ -60,7 +60,7 @@ def read_claims(
         jwt.InvalidTokenError: the token is not one that was issued for this, or it has expired.
 
     """
-    if len(token) > MAX_CHARS:
+    if len(token) > MAX_CHARS or "=" in token:  # RFC 7515, section 2: without padding, so that a token has one spelling
         raise jwt.InvalidTokenError
     head, _, rest = token.partition(".")
     header = _read_once(head)

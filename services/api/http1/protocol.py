@@ -24,7 +24,14 @@ from services.api.http1 import refusals
 from services.api.http1.connections import Connections
 from services.api.http1.early_answers import LINGER_SECONDS, LINGER_SILENCE, answers_early, may_end_early
 from services.api.http1.refusals import Refusal
-from services.api.http1.request_heads import MAX_FRAMING_BYTES, MAX_HEAD_BYTES, MAX_HEADERS, find_fault, too_large
+from services.api.http1.request_heads import (
+    MAX_FRAMING_BYTES,
+    MAX_HEAD_BYTES,
+    MAX_HEADERS,
+    find_fault,
+    is_request_line,
+    too_large,
+)
 from services.api.http1.unsent_bytes import UnsentBytes
 from shared.telemetry.logs import get_logger
 
@@ -162,7 +169,7 @@ class HttpProtocol(HttpToolsProtocol):
 
     def _read(self, data: bytes) -> None:
         """Read piece by piece, up to a request that has to wait for an answer to an earlier one."""
-        at = 0
+        at, is_new = 0, self.phase is Phase.REQUEST
         try:
             while at < len(data) and self.refusal is None:
                 if self.pipeline:
@@ -170,6 +177,8 @@ class HttpProtocol(HttpToolsProtocol):
                     self.flow.pause_reading()
                     return
                 at += self._feed(data if not at and len(data) <= PIECE else data[at : at + PIECE])
+        except httptools.HttpParserInvalidMethodError:
+            self.refusal = refusals.METHOD if is_new and is_request_line(data) else refusals.NO_HTTP
         except httptools.HttpParserError:
             self.refusal = self.refusal or refusals.NO_HTTP
         if self.refusal is not None:

@@ -47,6 +47,7 @@ class Refusal:
 
 
 NO_HTTP: Final = Refusal(HTTPStatus.BAD_REQUEST, "malformed_request", "This is no request of HTTP/1.1.")
+METHOD: Final = Refusal(HTTPStatus.NOT_IMPLEMENTED, "method_not_implemented", "There is no such method.")
 NO_PROXY: Final = Refusal(HTTPStatus.BAD_REQUEST, "malformed_request", "This is no proxy.")
 NO_HOST: Final = Refusal(
     HTTPStatus.BAD_REQUEST, "host_invalid", "Host: must be there once, and name a host and perhaps a port."

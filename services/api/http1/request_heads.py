@@ -16,6 +16,7 @@ _PER_REQUEST_LINE: Final = len(b"GET  HTTP/1.1\r\n\r\n")
 _VERSIONS: Final = frozenset({"1.0", "1.1"})
 _HOST: Final = re.compile(rb"(?:[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
 """A name of DNS or an address. RFC 3986, section 3.2.2, also allows what no host has in its name."""
+_REQUEST_LINE: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,32} [^ \r\n]+ HTTP/1\.[01]\r\n")
 _ABSOLUTE: Final = re.compile(rb"https?://([^/?#]*)[/?#]?.*", re.IGNORECASE | re.DOTALL)
 
 
@@ -41,6 +42,11 @@ def find_fault(version: str, url: bytes, headers: list[tuple[bytes, bytes]], *, 
     if len(hosts) > 1 or (not hosts and version == "1.1") or (hosts and not _HOST.fullmatch(hosts[0])):
         return refusals.NO_HOST
     return None if url.startswith((b"/", b"*")) else _take_host(url, headers)
+
+
+def is_request_line(beginning: bytes) -> bool:
+    """Whether what a client sends begins as a request does, whatever its method is. Source: RFC 9112, section 3."""
+    return _REQUEST_LINE.match(beginning) is not None
 
 
 def _size(url: bytes, headers: list[tuple[bytes, bytes]]) -> int:

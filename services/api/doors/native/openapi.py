@@ -122,8 +122,7 @@ def _implied(path: str, method: str, operation: dict[str, Any]) -> dict[str, str
         if refusals:
             implied["403"] = ", ".join(refusals)
     if "StreamTicket" in schemes:
-        implied["401"] += ", ticket_invalid"
-        implied["403"] = "ticket_mismatch"
+        implied["401"] += ", ticket_invalid, ticket_mismatch"
     if "requestBody" in operation:
         implied |= {"413": "payload_too_large", "422": "validation_failed"}
     if "requestBody" in operation or method != "get":
