@@ -93,6 +93,14 @@ async def state(connection: Connection) -> State:
     return {name: await rows(connection, name) for (name,) in await found.fetchall()}
 
 
+async def sequences(connection: Connection) -> Counter[str]:
+    """How far each sequence has come."""
+    found = await connection.execute(
+        "SELECT sequencename, coalesce(last_value, start_value - 1) FROM pg_sequences WHERE schemaname = 'public'"
+    )
+    return Counter(dict(await found.fetchall()))
+
+
 async def rows(connection: Connection, table: str) -> Counter[tuple[str | None, ...]]:
     """All rows of a table."""
     copying = sql.SQL("COPY (SELECT * FROM {}) TO STDOUT").format(sql.Identifier(table))

@@ -15,6 +15,7 @@ from tests.support.changes import (
     masked,
     no_note,
     preview,
+    sequences,
     state,
     undo_preview,
 )
@@ -32,6 +33,13 @@ async def build(connection: Connection, case: Case) -> None:
 async def play(connection: Connection, case: Case, bounds: PreviewBounds = BOUNDS) -> str:
     """Play a case. Returns what came of it, in a word; fails where an effect is not as it was shown."""
     await build(connection, case)
+    begun = await sequences(connection)
+    result = await _play(connection, case, bounds)
+    assert begun <= await sequences(connection), "a sequence went back"
+    return result
+
+
+async def _play(connection: Connection, case: Case, bounds: PreviewBounds) -> str:
     start = await state(connection)
     try:
         shown = await preview(connection, case.write, bounds)

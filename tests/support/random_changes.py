@@ -40,6 +40,10 @@ TRIGGERS = {
         "BEGIN UPDATE t SET label = 'again' WHERE n = NEW.n; RETURN NULL; END",
         "AFTER INSERT ON t FOR EACH ROW",
     ),
+    "rewind": (
+        "BEGIN PERFORM setval('tickets', 1); RETURN NULL; END",
+        "AFTER UPDATE ON t FOR EACH ROW",
+    ),
     "notify": (
         "BEGIN PERFORM pg_notify('x', 'y'); RETURN NULL; END",
         "AFTER UPDATE ON t FOR EACH ROW",
@@ -103,7 +107,7 @@ def random_case(random: Random) -> Case:
     partition = random.choice(["", "", "list"]) if kind == "pair" else random.choice(["", "", "", "hash"])
     extra = sorted(random.sample(list(COLUMNS), random.randint(0, 6)))
     case.schema += [
-        "CREATE SEQUENCE tickets",
+        "CREATE SEQUENCE tickets START 7",
         "CREATE TABLE audit (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, what text, at timestamptz DEFAULT now())",
         "CREATE TABLE parent (id integer PRIMARY KEY, name text)",
         "INSERT INTO parent VALUES (1, 'one'), (2, 'two'), (3, NULL)",
