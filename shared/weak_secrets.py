@@ -18,7 +18,7 @@ PUBLISHED: Final = (
     "aym1sysppbydfgzld3umj1qz",  # RFC 7515, appendix A.1
     "hjtxiz2usn5kbqfbttnwbpdm",  # RFC 7520, section 3.5
 )
-"""How published keys begin, in lower case: copies differ in their ends and their case."""
+"""How published keys begin, in lower case: copies differ in their ends and their case, and in what stands before."""
 WORDS: Final = (
     *("change", "secret", "example", "default", "password", "insecure", "replace", "sample", "placeholder", "cortexai"),
 )
@@ -59,7 +59,7 @@ def is_weak_password(password: str) -> bool:
 def is_weak(secret: str) -> bool:
     """Whether a secret looks as if others knew it or could guess it. Its length is not judged."""
     text = secret.lower()
-    if text.startswith((*PUBLISHED, *BEGINNINGS)) or any(word in text for word in WORDS):
+    if text.startswith(BEGINNINGS) or any(known in text for known in (*PUBLISHED, *WORDS)):
         return True
     if _bits(secret) < LEAST_BITS or _repeats(text) or _is_sequence(text):
         return True
