@@ -6,13 +6,14 @@ import contextlib
 import os
 import random
 import resource
+import secrets
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -46,7 +47,8 @@ class Attack:
     """A flood of one kind: `count` connections at once, each of which does `run` until it is over, again and again.
 
     `is_load`: it is what many honest users ask for, and takes its share of the processors. `pause` are the seconds before
-    a connection is opened again: what Retry-After says, where there is one.
+    a connection is opened again: what Retry-After says, where there is one. `is_apart`: it leaves work behind that goes on
+    after it, and gets a system of its own.
     """
 
     count: int
@@ -54,6 +56,7 @@ class Attack:
     users: int = 0
     is_load: bool = False
     pause: float = 0.05
+    is_apart: bool = False
 
 
 async def _half_a_head(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, _tokens: list[str]) -> None:
@@ -105,6 +108,13 @@ async def _answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, to
     await asyncio.sleep(WITHIN)
 
 
+async def _wrong_login(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, _tokens: list[str]) -> None:
+    body = f'{{"email": "{secrets.token_hex(8)}@example.com", "password": "wrong"}}'
+    head = f"POST /api/auth/login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
+    writer.write(f"{head}\r\n\r\n{body}".encode())
+    await reader.readline()
+
+
 ATTACKS: Final = {
     "half-open heads": Attack(1000, _half_a_head),
     "silent bodies": Attack(1000, _silent_body),
@@ -112,6 +122,7 @@ ATTACKS: Final = {
     "idle sockets": Attack(2000, _idle),
     "streams of one user": Attack(1000, _stream, users=1, pause=5),
     "20 answers each of 4 users": Attack(80, _answer, users=4, is_load=True),
+    "wrong logins": Attack(1000, _wrong_login, is_apart=True),  # each is hashed, though its client has left
 }
 
 
@@ -131,19 +142,13 @@ def main() -> int:
     options = _options()
     if options.attack:
         _raise_files()
-        uvloop.run(_attack(ATTACKS[options.attack], options.base_url, sys.stdin.read().splitlines()))
+        attack = _with_connections(ATTACKS[options.attack], options.connections)
+        uvloop.run(_attack(attack, options.base_url, sys.stdin.read().splitlines()))
         return 0
-    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    resource.setrlimit(resource.RLIMIT_NOFILE, (min(USUAL_FILES, hard), hard))  # what is started here begins with that
-    os.environ["USER_MAX_STREAMS"] = str(USER_MAX_STREAMS)
     felt: dict[str, Felt] = {}
     try:
-        with start_groq_double() as groq_url, running_system(groq_url) as base_url:
-            _raise_files()
-            for name in options.only or ["nothing", *ATTACKS]:
-                (bystander,) = open_chats(base_url, 1, 1)
-                with _flood(name, base_url):
-                    felt[name] = _feel(base_url, *bystander, options.seconds)
+        for names in _of_one_system(options.only or ["nothing", *ATTACKS]):
+            felt |= _feel_each(names, options.seconds, options.connections)
     except SystemFailed as error:
         print(error, file=sys.stderr)
         return 2
@@ -151,17 +156,44 @@ def main() -> int:
     return 0 if _holds(felt) else 1
 
 
+def _of_one_system(names: Sequence[str]) -> list[list[str]]:
+    """Which floods are felt in the same system, one after another."""
+    apart = [[name] for name in names if name in ATTACKS and ATTACKS[name].is_apart]
+    together = [name for name in names if [name] not in apart]
+    return [together, *apart] if together else apart
+
+
+def _feel_each(names: Sequence[str], seconds: float, connections: int) -> dict[str, Felt]:
+    """Start a system, and feel each flood for so many seconds. `connections`: as `_with_connections`.
+
+    Raises:
+        SystemFailed: nothing could be measured.
+
+    """
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(USUAL_FILES, hard), hard))  # what is started here begins with that
+    os.environ["USER_MAX_STREAMS"] = str(USER_MAX_STREAMS)
+    felt: dict[str, Felt] = {}
+    with start_groq_double() as groq_url, running_system(groq_url) as base_url:
+        _raise_files()
+        for name in names:
+            (bystander,) = open_chats(base_url, 1, 1)
+            with _flood(name, base_url, connections):
+                felt[name] = _feel(base_url, *bystander, seconds)
+    return felt
+
+
 @contextmanager
-def _flood(name: str, base_url: str) -> Iterator[None]:
-    """Have a process of its own flood the API."""
+def _flood(name: str, base_url: str, connections: int) -> Iterator[None]:
+    """Have a process of its own flood the API. `connections`: as `_with_connections`."""
     if name not in ATTACKS:
         yield
         return
-    attack = ATTACKS[name]
+    attack = _with_connections(ATTACKS[name], connections)
     per_chat = attack.run is _answer
     chats = open_chats(base_url, attack.count if per_chat else attack.users, attack.users) if attack.users else []
     tokens = [f"{chat} {token}" if per_chat else token for chat, token in chats]
-    command = [sys.executable, __file__, "--attack", name, "--base-url", base_url]
+    command = [sys.executable, __file__, "--attack", name, "--base-url", base_url, "--connections", str(connections)]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, text=True)
     assert process.stdin is not None  # noqa: S101 - it is a pipe
     process.stdin.write("\n".join(tokens))
@@ -172,6 +204,11 @@ def _flood(name: str, base_url: str) -> Iterator[None]:
     finally:
         process.kill()
         process.wait()
+
+
+def _with_connections(attack: Attack, connections: int) -> Attack:
+    """The flood by so many connections at once; 0 for its own number."""
+    return replace(attack, count=connections or attack.count)
 
 
 async def _attack(attack: Attack, base_url: str, tokens: list[str]) -> None:
@@ -283,6 +320,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=20, help="how long each flood is felt")
     parser.add_argument("--only", action="append", choices=["nothing", *ATTACKS], help="some floods alone")
+    parser.add_argument("--connections", type=int, default=0, help="of each flood, instead of its own number")
     parser.add_argument("--attack", default="", choices=["", *ATTACKS], help=argparse.SUPPRESS)
     parser.add_argument("--base-url", default="", help=argparse.SUPPRESS)
     return parser.parse_args()
