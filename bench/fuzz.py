@@ -10,7 +10,10 @@ Of each answer it checks that
 
 Of each reader of texts (fields of bodies, queries and headers, ids of events, cursors, bodies) it checks that it returns a
 value or refuses the text in its own way, that a value is stored and shown without a fault, and that what is read again is
-read alike.
+read alike. All readers read the same texts of hypothesis's: `--readings` is how many readings that are, by all of them.
+
+The readers of ids of events then read `--readings` texts each, which are such ids or nearly: made at random, since hypothesis
+makes few of those. It is also checked that exactly the ids are read.
 
 The exit code is 0 only when all of this held. A fault is printed with its seed, which makes the same requests again.
 """
@@ -20,6 +23,7 @@ import os
 import random
 import sys
 import time
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from typing import Final
 
@@ -27,11 +31,12 @@ from system import running_system
 
 from tests.doubles.process import start_groq_double
 from tests.support.fuzzing import Amounts, Findings, fuzz
-from tests.support.odd_texts import READERS, read_many
+from tests.support.odd_texts import READERS, READERS_OF_EVENTS, read_many, read_many_near_ids
 
 AMOUNTS: Final = Amounts(allowed=2, forbidden=1, mutations=12)
 """Of each operation, for one seed: about 2,000 requests."""
 BATCH: Final = 1_000
+NEAR_IDS_OF_BATCH: Final = 50_000
 SETTINGS: Final = {
     "USER_MAX_LIVE_GENERATIONS": "1000",
     "QUEUE_MAX_DEPTH": "100000",
@@ -48,15 +53,31 @@ def main() -> int:
 
 
 def _texts(options: argparse.Namespace) -> int:
-    began, faults = time.perf_counter(), dict[str, str]()
+    """Have all texts read. Returns the number of faults."""
     batches = -(-options.readings // (BATCH * len(READERS)))
-    seeds = range(options.seed, options.seed + batches)
+    near = -(-options.readings // NEAR_IDS_OF_BATCH)
     with ProcessPoolExecutor(options.processes) as pool:
-        for seed, found in zip(seeds, pool.map(read_many, seeds, [BATCH] * batches), strict=True):
-            faults |= {kind: f"seed {seed}: {fault}" for kind, fault in found.items()}
-    print(
-        f"{batches * BATCH:,} texts for {len(READERS)} readers in {time.perf_counter() - began:.0f} s, {len(faults)} faults"
-    )
+        wrong = _read(options.seed, pool, read_many, batches, BATCH, len(READERS), "texts")
+        of_events = len(READERS_OF_EVENTS)
+        wrong += _read(options.seed, pool, read_many_near_ids, near, NEAR_IDS_OF_BATCH, of_events, "ids or nearly ids")
+    return wrong
+
+
+def _read(
+    seed: int,
+    pool: ProcessPoolExecutor,
+    read: Callable[[int, int], dict[str, str]],
+    batches: int,
+    size: int,
+    readers: int,
+    what: str,
+) -> int:
+    began, faults = time.perf_counter(), dict[str, str]()
+    seeds = range(seed, seed + batches)
+    for one, found in zip(seeds, pool.map(read, seeds, [size] * batches), strict=True):
+        faults |= {kind: f"seed {one}: {fault}" for kind, fault in found.items()}
+    seconds = time.perf_counter() - began
+    print(f"{batches * size:,} {what} for {readers} readers in {seconds:.0f} s, {len(faults)} faults", flush=True)
     _show(faults)
     return len(faults)
 
@@ -98,7 +119,10 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--requests", type=int, default=100_000, help="how many requests at least; 0 for none")
     parser.add_argument(
-        "--readings", type=int, default=1_000_000, help="how many readings of odd texts, by all readers together"
+        "--readings",
+        type=int,
+        default=1_000_000,
+        help="how many readings of odd texts, by all readers together; and by each reader of ids of events, of texts near one",
     )
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(2**31), help="the first seed")
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)

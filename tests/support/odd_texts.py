@@ -3,13 +3,13 @@
 import json
 import re
 from collections.abc import Callable, Iterator
-from typing import Any, Final
+from typing import Annotated, Any, Final
 from uuid import UUID
 
 from fastapi.exceptions import RequestValidationError
 from hypothesis import HealthCheck, Phase, Verbosity, given, seed, settings
 from hypothesis import strategies as st
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 from starlette.datastructures import Headers
 
 from services.api import app, cursors, event_ids  # noqa: F401 - the application knows all bodies
@@ -22,7 +22,10 @@ from services.api.doors.ai_sdk.schemas import Approval, ChatRequest, LastMessage
 from services.api.doors.headers import idempotency_key
 from services.api.doors.native import problem_json
 from services.api.doors.native.negotiation import prefers_async, wants_json
-from services.api.fields import BigIntId, Body, Uuid
+from services.api.doors.openai.responses import ids
+from services.api.doors.openai.responses.output_items import approval_id
+from services.api.doors.openai.responses.router import MAX_NUMBER
+from services.api.fields import BigIntId, Body, Digits, Uuid
 from services.api.media_ranges import accepted
 from services.api.operations.waiting import seconds_to_wait
 from services.api.problems import failure
@@ -32,6 +35,7 @@ from shared.origins import read_origin
 from shared.streams.port import Offset
 from shared.telemetry.traces import read_traceparent
 from shared.urls import read_prefix
+from tests.support.near_ids import near_ids
 
 Reader = Callable[[str], None]
 """Reads a text. It returns where all was well, also where the text was refused, and raises AssertionError where not."""
@@ -52,6 +56,7 @@ _COMMON: Final = (
     "1:0-0", "1:1-1", "01:1-1", "1:1-01", "1:1-1\n", "MQ", "Europe/Berlin", "../etc/passwd", "a@b.example", "é", "e\u0301",
     "\u202e", "\u200b", "\r\n", "\x85", "\u2028", "null", "true", "{}", "[]", '{"a":1,"a":2}', "application/json;q=0.5",
     "respond-async", "wait=5", "/a/b", "https://a.example", "[::1]:80", "00-" + "1" * 32 + "-" + "2" * 16 + "-01", '"k"',
+    "resp_0198c0de00007000800000000000000a", "conv_1", "msg_1", "in_1_2", "added_1_2", "mcpr_0198c0de00007000800000000000000a",
     "0198c0de-0000-7000-8000-00000000000a", "{0198c0de-0000-7000-8000-00000000000a}", "pg_catalog.now", "\ud800", "\0",
 )  # fmt: skip
 
@@ -146,6 +151,7 @@ def _refusing(parse: Callable[[str], object], spelled: Callable[[Any], str] | No
 
 def _event_id(text: str) -> None:
     message = event_ids.message_of(text)
+    assert message == _message_of(text)
     if message is None:
         assert event_ids.read(text, MessageId(1)) is None
         return
@@ -153,6 +159,25 @@ def _event_id(text: str) -> None:
     assert isinstance(offset, Offset)
     assert event_ids.text(message, offset) == text
     assert event_ids.read(text, MessageId(message + 1)) is None
+
+
+def _message_of(event_id: str) -> int | None:
+    """The message of an event id, found in another way than the parser's: no id is refused, and nothing else is taken."""
+    message, *offset = (_plain(number) for number in re.split("[:-]", event_id))
+    if re.sub("[0-9]", "", event_id) != ":-" or message is None or not 1 <= message <= MAX_BIGINT:
+        return None
+    match offset:
+        case [0, 0]:
+            return message
+        case [int(attempt), int(sequence)] if 1 <= attempt < 10**9 and 1 <= sequence < 10**12:
+            return message
+        case _:
+            return None
+
+
+def _plain(text: str) -> int | None:
+    """A number that is spelled as numbers are; no other text. No number of an event has 20 digits."""
+    return int(text) if len(text) < 20 and text.isdecimal() and str(int(text)) == text else None
 
 
 def _body(text: str) -> None:
@@ -212,6 +237,12 @@ def _readers() -> Iterator[tuple[str, Reader]]:
     yield "number of a cursor", _refusing(cursors.number, str)
     yield "Idempotency-Key", _refusing(idempotency_key)
     yield "event id", _event_id
+    yield "number of an event", _parameter(Annotated[int, Field(ge=0, le=MAX_NUMBER), Digits], str)
+    yield "id of a response", _refusing(ids.generation_of, ids.response_id)
+    yield "id of a conversation", _refusing(ids.chat_of, ids.conversation_id)
+    yield "id of an item", _refusing(ids.message_of)
+    yield "id of an added item", _refusing(ids.added_of, lambda found: ids.added_id(*found))
+    yield "id of an approval", _refusing(ids.operation_of, lambda found: approval_id(str(found)))
     yield "body", _body
     yield "Accept", _header(accepted, "accept")
     yield "Accept of JSON", _header(wants_json, "accept")
@@ -224,6 +255,8 @@ def _readers() -> Iterator[tuple[str, Reader]]:
 
 
 READERS: Final = dict(sorted(_readers()))
+READERS_OF_EVENTS: Final = ("event id", "number of an event")
+"""What reads how far a client has read: `Last-Event-ID`, and `starting_after` of responses."""
 
 
 def read_by_all(text: str) -> None:
@@ -242,7 +275,7 @@ def read_by_all(text: str) -> None:
 
 
 def read_many(first: int, count: int) -> dict[str, str]:
-    """Have all readers read so many texts. Returns one text for each kind of fault."""
+    """Have all readers read so many texts of hypothesis's. Returns one text for each kind of fault."""
     faults: dict[str, str] = {}
 
     @seed(first)
@@ -256,11 +289,24 @@ def read_many(first: int, count: int) -> dict[str, str]:
     )
     @given(TEXTS)
     def look(text: str) -> None:
-        for name, read in READERS.items():
-            try:
-                read(text)
-            except Exception as error:  # noqa: BLE001 - whatever it is, it is a fault
-                faults.setdefault(f"{name}: {type(error).__name__}", f"{text!a}: {error}"[:300])
+        for name in READERS:
+            _note_fault(name, text, faults)
 
     look()
     return faults
+
+
+def read_many_near_ids(first: int, count: int) -> dict[str, str]:
+    """Have the readers of ids of events read so many texts that are nearly one. Returns as `read_many`."""
+    faults: dict[str, str] = {}
+    for text in near_ids(first, count):
+        for name in READERS_OF_EVENTS:
+            _note_fault(name, text, faults)
+    return faults
+
+
+def _note_fault(name: str, text: str, faults: dict[str, str]) -> None:
+    try:
+        READERS[name](text)
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is a fault
+        faults.setdefault(f"{name}: {type(error).__name__}", f"{text!a}: {error}"[:300])
