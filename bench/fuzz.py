@@ -2,11 +2,14 @@
 
 Requests are such as the OpenAPI document allows, forbids or does not foresee.
 
-Of each answer it checks that
+Some are asked with ids that exist, and those of admins by admins. Of each it checks that
 
-* it is no server error, but for what a made-up data source does not answer,
+* it is answered: within 30 seconds, and to the end,
+* the answer is no server error, but for what a made-up data source does not answer,
 * the document names its status and its media type,
 * its body is as the document describes it.
+
+A request that never reaches the API, because the client refuses it or can't connect, is no fault, but many of them are one.
 
 Of each reader of texts (fields of bodies, queries and headers, ids of events, cursors, bodies) it checks that it returns a
 value or refuses the text in its own way, that a value is stored and shown without a fault, and that what is read again is
@@ -22,19 +25,23 @@ import argparse
 import os
 import random
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from pathlib import Path
 from typing import Final
 
-from system import running_system
+from system import database_url_of, running_system
 
+from services.launcher.admins import make_admin
 from tests.doubles.process import start_groq_double
-from tests.support.fuzzing import Amounts, Findings, fuzz
+from tests.support.fuzzing import Amounts, Findings, fuzz_as_admins, fuzz_as_user
 from tests.support.odd_texts import READERS, READERS_OF_EVENTS, read_many, read_many_near_ids
 
 AMOUNTS: Final = Amounts(allowed=2, forbidden=1, mutations=12)
-"""Of each operation, for one seed: about 2,000 requests."""
+"""Of each operation, for one seed: about 4,000 requests."""
 BATCH: Final = 1_000
 NEAR_IDS_OF_BATCH: Final = 50_000
 SETTINGS: Final = {
@@ -42,7 +49,9 @@ SETTINGS: Final = {
     "QUEUE_MAX_DEPTH": "100000",
     "BCRYPT_ROUNDS": "10",
     "OPERATIONS_MAX_PENDING": "1000",
+    "LOGIN_BAD_TRIES_OF_NETWORK": "0",
 }
+"""All users come from one address, which tries wrong passwords too."""
 
 
 def main() -> int:
@@ -83,22 +92,33 @@ def _read(
 
 
 def _requests(options: argparse.Namespace) -> int:
+    """Send all requests. Returns the number of faults.
+
+    Those of admins, which may delete any user, are sent while no others are.
+    """
     began, all_found = time.perf_counter(), Findings()
     os.environ.update(SETTINGS)
     with (
         start_groq_double() as groq_url,
-        running_system(groq_url) as base_url,
+        tempfile.TemporaryDirectory(prefix="cortexai-fuzz-") as folder,
+        running_system(groq_url, Path(folder)) as base_url,
         ProcessPoolExecutor(options.processes) as pool,
     ):
+        new_admin = partial(make_admin, database_url_of(Path(folder)))
+        as_user = partial(fuzz_as_user, base_url, amounts=AMOUNTS)
         seed = options.seed
         while all_found.cases < options.requests:
             seeds = range(seed, seed + options.processes)
-            for one, found in zip(seeds, pool.map(_fuzz, [base_url] * len(seeds), seeds), strict=True):
-                found.faults = {kind: f"seed {one}: {fault}" for kind, fault in found.faults.items()}
-                all_found.add(found)
+            asked = [pool.submit(as_user, seed=one) for one in seeds]
+            for one, found in zip(seeds, [each.result() for each in asked], strict=True):
+                _add(all_found, one, found)
+            for one in seeds:
+                found = fuzz_as_admins(base_url, seed=one, amounts=AMOUNTS, make_admin=new_admin)
+                _add(all_found, one, found)
             seed = seeds.stop
             print(
-                f"{all_found.cases:,} requests, {len(all_found.faults)} faults, {time.perf_counter() - began:.0f} s",
+                f"{all_found.cases:,} requests, {all_found.unsent:,} unsent, {len(all_found.faults)} faults, "
+                f"{time.perf_counter() - began:.0f} s",
                 flush=True,
             )
     print(", ".join(f"{status}: {count:,}" for status, count in sorted(all_found.statuses.items())))
@@ -106,8 +126,9 @@ def _requests(options: argparse.Namespace) -> int:
     return len(all_found.faults)
 
 
-def _fuzz(base_url: str, seed: int) -> Findings:
-    return fuzz(base_url, seed=seed, amounts=AMOUNTS)
+def _add(all_found: Findings, seed: int, found: Findings) -> None:
+    found.faults = {kind: f"seed {seed}: {fault}" for kind, fault in found.faults.items()}
+    all_found.add(found)
 
 
 def _show(faults: dict[str, str]) -> None:

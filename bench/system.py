@@ -18,6 +18,10 @@ from urllib.parse import urlsplit
 
 import psutil
 
+from services.launcher.configuration import Given
+from services.launcher.data_dir import read_running
+from services.launcher.doctor import addresses_of
+
 ROOT: Final = Path(__file__).parents[1]
 READY_SECONDS: Final = 180.0
 FIRST_CHAT_SECONDS: Final = 60.0
@@ -50,8 +54,10 @@ class SystemFailed(RuntimeError):
 
 
 @contextmanager
-def running_system(groq_url: str) -> Iterator[str]:
-    """Run `cortexai up` in a temporary folder against a Groq double; yields its base URL when a chat has been answered.
+def running_system(groq_url: str, folder: Path | None = None) -> Iterator[str]:
+    """Run `cortexai up` against a Groq double; yields its base URL when a chat has been answered.
+
+    It keeps everything in the folder, which exists; without one, in a temporary folder.
 
     Raises:
         SystemFailed: it ended or was not ready in time; the message has the end of its output.
@@ -62,9 +68,16 @@ def running_system(groq_url: str) -> Iterator[str]:
     outside = ("DATABASE_URL", "REDIS_URL", "CELERY_BROKER_URL", "STREAM_REDIS_URL", "TAVILY_API_KEY")
     environment = {name: value for name, value in os.environ.items() if name not in outside}
     environment = UNLIMITED | environment | {"GROQ_BASE_URL": groq_url, "GROQ_API_KEY": "bench", "LOG_LEVEL": "warning"}
-    with tempfile.TemporaryDirectory(prefix="cortexai-bench-") as folder:
-        output = Path(folder, "output.log")
-        command = [str(Path(sys.executable).parent / "cortexai"), "up", "--data-dir", folder, "--port", str(port)]
+    with tempfile.TemporaryDirectory(prefix="cortexai-bench-") as temporary:
+        output = Path(temporary, "output.log")
+        command = [
+            str(Path(sys.executable).parent / "cortexai"),
+            "up",
+            "--data-dir",
+            str(folder or temporary),
+            "--port",
+            str(port),
+        ]
         with output.open("wb") as log:
             process = subprocess.Popen(
                 command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT
@@ -75,6 +88,19 @@ def running_system(groq_url: str) -> Iterator[str]:
             yield base_url
         finally:
             _stop(process)
+
+
+def database_url_of(folder: Path) -> str:
+    """The URL of the database of a system that runs on this folder.
+
+    Raises:
+        SystemFailed: none does.
+
+    """
+    url = addresses_of(folder, Given(database_url=None), read_running(folder)).database_url
+    if url is None:
+        raise SystemFailed(f"no system runs on {folder}")
+    return url
 
 
 def open_chats(base_url: str, count: int, users: int) -> list[tuple[str, str]]:

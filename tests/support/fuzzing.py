@@ -6,6 +6,7 @@ mutations of good ones: of one value in the path, the query, the headers or the 
 
 import json
 import random
+import secrets
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -29,6 +30,7 @@ from schemathesis.specs.openapi.checks import (
     response_schema_conformance,
     status_code_conformance,
 )
+from urllib3.exceptions import NewConnectionError
 
 Operation = APIOperation[Any, Any, Any, Any]
 AnyCase = Case[Any]
@@ -52,7 +54,18 @@ ENDS_THE_LOGIN: Final = frozenset(
     }
 )
 OF_ADMINS: Final = "/api/admin/"
+BODIES: Final[dict[tuple[str, str], dict[str, Any]]] = {
+    ("PATCH", "/api/admin/users/{user_id}"): {"disabled": True, "daily_tokens": 1_000},
+    ("POST", "/v1/conversations/{conversation_id}/items"): {
+        "items": [{"type": "message", "role": "user", "content": [{"type": "input_text", "text": "Hello"}]}]
+    },
+}
+"""Good bodies where the document says too little for one to be hit upon."""
 SHOWN: Final = 600
+WITHIN: Final = 30
+"""Seconds. A request that is answered later, or stops for so long in its answer, counts as not answered."""
+MAX_UNSENT: Final = 0.05
+"""Of the requests that were answered. A few headers and addresses are such that the client sends them to nobody."""
 VERSION: Final = "v1"
 ODD_TEXTS: Final = (
     "", " ", "\0", "\ud800", "\udfff\ud800", "\u202e", "\u200b", "\n", "\r\n", "data: x\n\n", "é", "e\u0301", "😀" * 50,
@@ -81,7 +94,10 @@ ODD_HEADERS: Final = (
 
 @dataclass
 class Findings:
-    """What was sent, and what was wrong: for each kind of fault, one request that shows it."""
+    """What was sent, and what was wrong: for each kind of fault, one request that shows it.
+
+    `unsent` are those that never reached the API: the client refused them, or could not connect.
+    """
 
     statuses: Counter[int] = field(default_factory=Counter)
     unsent: int = 0
@@ -126,6 +142,12 @@ class Account:
             made |= self._session()
         if "{user_id}" in path:
             made["user_id"] = Account(self.base_url).id
+        if "{invite_id}" in path:
+            made["invite_id"] = self._invite()
+        if "{model}" in path:
+            made["model"] = self._model()
+        if "{response_id}" in path or "{conversation_id}" in path:
+            made |= self._response()
         return {name: value for name, value in made.items() if f"{{{name}}}" in path}
 
     @property
@@ -145,11 +167,31 @@ class Account:
         message, generation = turn["message"]["id"], turn["generation"]["id"]
         return {"chat_id": chat, "chat_name": str(chat), "message_id": message, "generation_id": generation}
 
+    def _model(self) -> str:
+        return str(self._ask("GET", "/v1/models")["data"][0]["id"])
+
+    def _response(self) -> dict[str, object]:
+        """A response that nobody waits for, in a conversation that has another item: one of the two is `item_id`."""
+        conversation = self._ask("POST", "/v1/conversations", json={})["id"]
+        asked = {"model": self._model(), "input": "Hello", "conversation": conversation, "background": True}
+        response = self._ask("POST", "/v1/responses", json=asked)["id"]
+        items = f"/v1/conversations/{conversation}/items"
+        self._ask("POST", items, json={"items": [{"type": "message", "role": "user", "content": "Hello again"}]})
+        item = secrets.choice(self._ask("GET", items)["data"])["id"]
+        return {"response_id": response, "conversation_id": conversation, "item_id": item}
+
     def _api_key(self) -> int:
         """A key in place of all that there were, since a user may have so many only."""
         for key in self._ask("GET", "/api/auth/keys"):
             self._ask("DELETE", f"/api/auth/keys/{key['id']}")
         made: int = self._ask("POST", "/api/auth/keys", json={"name": "Fuzzed", "scopes": ["read"]})["id"]
+        return made
+
+    def _invite(self) -> int:
+        """An invite in place of the newest that there were, since there may be so many only."""
+        for invite in self._ask("GET", "/api/admin/invites"):
+            self._ask("DELETE", f"/api/admin/invites/{invite['id']}")
+        made: int = self._ask("POST", "/api/admin/invites")["id"]
         return made
 
     def _data_source(self, *, with_operation: bool) -> dict[str, object]:
@@ -176,30 +218,63 @@ class Amounts:
     mutations: int
 
 
-def fuzz(
-    base_url: str, *, seed: int, amounts: Amounts, make_admin: Callable[[str], object] = lambda _email: None
-) -> Findings:
-    """Ask each operation so often, as a new user. The same seed makes the same requests, but for the ids in them.
+def fuzz(base_url: str, *, seed: int, amounts: Amounts, make_admin: Callable[[str], object]) -> Findings:
+    """Ask each operation so often. The same seed makes the same requests, but for the ids in them.
 
-    Those of admins are asked last, each by a new admin: they may hit upon any user. `make_admin` makes one of an address's user.
+    Those of admins are asked last: they may hit upon any user. `make_admin` makes one of an address's user.
     """
-    account, findings, rng = Account(base_url), Findings(), random.Random(seed)  # noqa: S311 - no secret
-    document = account.http.get(f"{base_url}/openapi.json", timeout=20).json()
-    for operation in sorted(_operations(document), key=lambda operation: operation.path.startswith(OF_ADMINS)):
+    findings = fuzz_as_user(base_url, seed=seed, amounts=amounts)
+    findings.add(fuzz_as_admins(base_url, seed=seed, amounts=amounts, make_admin=make_admin))
+    return findings
+
+
+def fuzz_as_user(base_url: str, *, seed: int, amounts: Amounts) -> Findings:
+    """Ask each operation that is not for admins, as a new user."""
+    account = Account(base_url)
+
+    def asking(operation: Operation) -> Account:
         ends_login = (operation.method.upper(), operation.path) in ENDS_THE_LOGIN
-        is_of_admins = operation.path.startswith(OF_ADMINS)
-        asking = Account(base_url) if ends_login or is_of_admins else account
-        if is_of_admins:
-            make_admin(asking.credentials["email"])
-        ask = _Asker(base_url, asking, findings, rng, amounts.mutations)
+        return Account(base_url) if ends_login else account
+
+    return _fuzz(base_url, seed, amounts, asking, of_admins=False)
+
+
+def fuzz_as_admins(base_url: str, *, seed: int, amounts: Amounts, make_admin: Callable[[str], object]) -> Findings:
+    """Ask each operation of admins, as a new admin. Nothing else may be asked meanwhile, since any user may be deleted."""
+
+    def asking(_operation: Operation) -> Account:
+        account = Account(base_url)
+        make_admin(account.credentials["email"])
+        return account
+
+    return _fuzz(base_url, seed, amounts, asking, of_admins=True)
+
+
+def _fuzz(
+    base_url: str, seed: int, amounts: Amounts, asking: Callable[[Operation], Account], *, of_admins: bool
+) -> Findings:
+    """Ask the operations of admins, or all others, as the account that `asking` gives for each."""
+    findings, rng = Findings(), random.Random(seed)  # noqa: S311 - no secret
+    for operation in _operations(base_url):
+        if operation.path.startswith(OF_ADMINS) != of_admins:
+            continue
+        ask = _Asker(base_url, asking(operation), findings, rng, amounts.mutations)
         places = ask.account.places(operation.path)
         for fixed in (places, None) if places else (None,):
             _run(operation, GenerationMode.POSITIVE, fixed, ask.with_mutations, seed=seed, examples=amounts.allowed)
             _run(operation, GenerationMode.NEGATIVE, fixed, ask, seed=seed, examples=amounts.forbidden)
+        body = BODIES.get((operation.method.upper(), operation.path))
+        if body is not None:
+            ask.with_mutations(operation.Case(path_parameters=places, body=body, media_type="application/json"))
+    if findings.unsent > MAX_UNSENT * findings.cases:
+        findings.faults["unsent"] = f"{findings.unsent} requests never reached the API; {findings.cases} were answered"
     return findings
 
 
-def _operations(document: dict[str, Any]) -> Iterator[Operation]:
+def _operations(base_url: str) -> Iterator[Operation]:
+    with requests.Session() as http:
+        http.trust_env = False
+        document = http.get(f"{base_url}/openapi.json", timeout=WITHIN).json()
     for result in schemathesis.openapi.from_dict(document).get_all_operations():
         yield cast("Ok[Operation]", result).ok()
 
@@ -256,18 +331,22 @@ class _Asker:
 
     def _send(self, case: AnyCase, sent: dict[str, Any]) -> None:
         try:
-            response = self.account.http.request(**sent, timeout=30, stream=True, allow_redirects=False)
+            response = self.account.http.request(**sent, timeout=WITHIN, stream=True, allow_redirects=False)
+            if not _is_stream(response):
+                _ = response.content  # a body that breaks off, or never ends, is no answer
         except (requests.RequestException, UnicodeError, ValueError) as error:
-            if isinstance(error, requests.ConnectionError):
-                self.findings.faults.setdefault(f"{case.method} {case.operation.path}: no answer", repr(sent)[:SHOWN])
-            self.findings.unsent += 1  # the client itself refuses such a header
+            if _was_sent(error):
+                kind = f"{case.method} {case.operation.path}: no answer"
+                self.findings.faults.setdefault(kind, f"{error!r} {sent!r}"[:SHOWN])
+            else:
+                self.findings.unsent += 1
             return
         with response:
             self._look_at(case, response)
 
     def _look_at(self, case: AnyCase, response: requests.Response) -> None:
         self.findings.statuses[response.status_code] += 1
-        if response.headers.get("Content-Type", "").startswith("text/event-stream"):
+        if _is_stream(response):
             response.raw.close()  # it may never end
             response._content = b""
         if response.status_code in OF_THE_CONNECTION:
@@ -281,6 +360,25 @@ class _Asker:
                 kind = f"{case.method} {case.operation.path}: {response.status_code} {type(failure).__name__}"
                 told = f"{response.request.url} {response.request.headers} {response.request.body!r} → {response.text}"
                 self.findings.faults.setdefault(kind, f"{failure} {told}"[:SHOWN])
+
+
+def _is_stream(response: requests.Response) -> bool:
+    return response.headers.get("Content-Type", "").startswith("text/event-stream")
+
+
+def _was_sent(error: Exception) -> bool:
+    """Whether a request without a whole answer had reached the API: it was connected, and the client did not refuse it."""
+    match error:
+        case requests.ConnectTimeout():
+            return False
+        case requests.ConnectionError():  # also while an answer's body is read
+            return not isinstance(getattr(next(iter(error.args), None), "reason", None), NewConnectionError)
+        case requests.ReadTimeout():
+            return True
+        case requests.exceptions.ChunkedEncodingError() | requests.exceptions.ContentDecodingError():
+            return True
+        case _:
+            return False
 
 
 def mutated(sent: dict[str, Any], rng: random.Random, *, in_path: bool) -> dict[str, Any]:
@@ -306,7 +404,10 @@ def _in_path(sent: dict[str, Any], rng: random.Random) -> dict[str, Any]:
 def _in_query(sent: dict[str, Any], rng: random.Random) -> dict[str, Any]:
     params = dict(sent.get("params") or {})
     name = rng.choice(
-        [*params, "limit", "after", "before", "cursor", "q", "days", "include", "ticket", "temporary", "chat_id"]
+        [
+            *(*params, "limit", "after", "before", "cursor", "q", "days", "include", "ticket", "temporary", "chat_id"),
+            *("starting_after", "order", "stream"),
+        ]
     )
     params[name] = rng.choice(ODD_TEXTS).encode(errors="surrogatepass")
     return {**sent, "params": params}
