@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from services.api.accounts.schemas import Login
-from services.api.bodies import NotJson, is_json, read_json
+from services.api.bodies import NotJson, insist_on_few, is_json, read_json
 from shared.errors import UnsupportedMediaType
 
 URLENCODED: Final = "application/x-www-form-urlencoded"
@@ -63,6 +63,7 @@ async def login_body(request: Request) -> Login:
             raise UnsupportedMediaType("Content-Type: send the body as application/json, or as a form")
         return Login.model_validate(read_json(await request.body()))
     except ValidationError as error:
+        insist_on_few(error)
         found = error.errors(include_url=False, include_context=False, include_input=False)
         raise RequestValidationError([{**e, "loc": ("body", *e["loc"])} for e in found]) from error
     except HTTPException as error:

@@ -10,7 +10,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.status import HTTP_400_BAD_REQUEST
 
-from services.api.bodies import NotJson, is_json
+from services.api.bodies import NotJson, insist_on_few, is_json
 from services.api.doors.ai_sdk.body import MESSAGES, read_body
 from services.api.doors.ai_sdk.schemas import KNOWN, Approval, ChatRequest, LastMessage
 from services.api.turns.turn import OnConflict
@@ -70,6 +70,7 @@ async def read_request(request: Request, text_chars: int) -> Asked | Answered:
     try:
         body = ChatRequest.model_validate(members)
     except ValidationError as error:
+        insist_on_few(error)
         raise RequestValidationError(
             [{**found, "loc": _located(found["loc"], index)} for found in error.errors()]
         ) from None

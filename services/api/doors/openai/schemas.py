@@ -72,7 +72,7 @@ class Message(BaseModel):
     role: Literal["system", "developer", "user", "assistant", "tool"]
     content: Any = None
     name: Ignored = None
-    tool_calls: Annotated[list[ToolCall], Field(max_length=MAX_CALLS)] | None = None
+    tool_calls: Annotated[list[ToolCall], Field(max_length=MAX_CALLS, fail_fast=True)] | None = None
     tool_call_id: CallId | None = None
     audio: Annotated[Any, only(why="answers have no audio")] = None
     function_call: Annotated[Any, only(why="send tool_calls instead")] = None
@@ -133,7 +133,7 @@ class ChatCompletion(Strict):
     """
 
     model: Annotated[str, StringConstraints(min_length=1, max_length=200), Storable]
-    messages: Annotated[list[Message], Field(min_length=1, max_length=MAX_MESSAGES)]
+    messages: Annotated[list[Message], Field(min_length=1, max_length=MAX_MESSAGES, fail_fast=True)]
     stream: Flag | None = None
     stream_options: StreamOptions | None = None
     max_tokens: MaxTokens | None = None
@@ -149,7 +149,7 @@ class ChatCompletion(Strict):
     seed: Seed | None = None
     presence_penalty: Penalty | None = None
     frequency_penalty: Penalty | None = None
-    tools: Annotated[list[Tool], Field(max_length=MAX_TOOLS)] | None = None
+    tools: Annotated[list[Tool], Field(max_length=MAX_TOOLS, fail_fast=True)] | None = None
     tool_choice: Any = None
     parallel_tool_calls: Flag | None = None
     response_format: ResponseFormat | None = None

@@ -7,6 +7,7 @@ from typing import Final
 
 from pydantic import ValidationError
 
+from services.api.bodies import insist_on_few
 from shared.errors import InvalidInput, ParameterNotSupported
 
 _OTHER: Final = frozenset({"extra_forbidden", "value_error"})
@@ -19,12 +20,14 @@ def naming(at: str, names: Mapping[str, str] = MappingProxyType({})) -> Iterator
 
     Raises:
         InvalidInput: a member is missing, or out of its bounds.
+        RequestValidationError: there are too many faults.
         ParameterNotSupported: a member is not known, or has a value that is not taken here.
 
     """
     try:
         yield
     except ValidationError as error:
+        insist_on_few(error)
         found = error.errors(include_input=False, include_url=False)[0]
         field = ".".join([at, *(names.get(str(part), str(part)) for part in found["loc"])])
         why = "is not known here" if found["type"] == "extra_forbidden" else found["msg"].removeprefix("Value error, ")
@@ -35,10 +38,17 @@ def naming(at: str, names: Mapping[str, str] = MappingProxyType({})) -> Iterator
 
 @contextmanager
 def refusing() -> Iterator[None]:
-    """Refuse what is out of the bounds of the parameters' types, by its place in them. Raises InvalidInput."""
+    """Refuse what is out of the bounds of the parameters' types, by its place in them.
+
+    Raises:
+        InvalidInput: this is so.
+        RequestValidationError: there are too many faults.
+
+    """
     try:
         yield
     except ValidationError as error:
+        insist_on_few(error)
         found = error.errors()[0]
         field = ".".join(str(part) for part in found["loc"])
         raise InvalidInput(f"{field}: {found['msg'].removeprefix('Value error, ')}", field=field) from error
