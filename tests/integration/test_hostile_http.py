@@ -36,6 +36,8 @@ REFUSED: dict[str, tuple[int, bytes]] = {
     "Content-Length beyond 64 bits": (400, post(b"Content-Length: 99999999999999999999\r\n")),
     "an unknown coding": (501, post(b"Transfer-Encoding: xchunked\r\n")),
     "a method that nobody knows": (501, GET.replace(b"GET", b"FOO") + b"\r\n"),
+    "a method of RTSP": (501, GET.replace(b"GET", b"DESCRIBE") + b"\r\n"),
+    "an unknown method behind an empty line": (501, b"\r\n" + GET.replace(b"GET", b"FOO") + b"\r\n"),
     "what is no method": (400, GET.replace(b"GET", b"G(T") + b"\r\n"),
     "gzip alone": (501, post(b"Transfer-Encoding: gzip\r\n")),
     "gzip before chunked": (501, post(b"Transfer-Encoding: gzip, chunked\r\n")),
@@ -118,6 +120,16 @@ async def test_what_others_might_read_otherwise_is_refused(api: str, name: str) 
         assert {name.decode(): value.decode() for name, value in PRIVATE}.items() <= answer.headers.items()
         assert answer.problem["status"] == status
         assert await socket.rest() == b""
+
+
+@pytest.mark.parametrize("cut", range(1, 8))
+async def test_an_unknown_method_is_told_however_its_bytes_come(api: str, cut: int) -> None:
+    request = b"PROPX / HTTP/1.1\r\nHost: x\r\n\r\n"
+    async with connected(api) as socket:
+        await socket.send(request[:cut])
+        assert await ask(api, GET + b"\r\n")  # by now, the first bytes have come by themselves
+        await socket.send(request[cut:])
+        assert (await socket.answer()).status == 501
 
 
 @pytest.mark.parametrize("name", TAKEN)

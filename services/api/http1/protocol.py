@@ -25,11 +25,12 @@ from services.api.http1.connections import Connections
 from services.api.http1.early_answers import LINGER_SECONDS, LINGER_SILENCE, answers_early, may_end_early
 from services.api.http1.refusals import Refusal
 from services.api.http1.request_heads import (
+    ENOUGH_OF_METHOD,
     MAX_FRAMING_BYTES,
     MAX_HEAD_BYTES,
     MAX_HEADERS,
     find_fault,
-    is_request_line,
+    has_unknown_method,
     too_large,
 )
 from services.api.http1.unsent_bytes import UnsentBytes
@@ -73,6 +74,7 @@ class HttpProtocol(HttpToolsProtocol):
         self.phase = Phase.REQUEST
         self.requests = 0
         self.head_bytes = 0
+        self.beginning = b""
         self.framing = 0
         self.body_bytes = 0
         self.unread = b""
@@ -169,7 +171,10 @@ class HttpProtocol(HttpToolsProtocol):
 
     def _read(self, data: bytes) -> None:
         """Read piece by piece, up to a request that has to wait for an answer to an earlier one."""
-        at, is_new = 0, self.phase is Phase.REQUEST
+        at = 0
+        if self.phase is Phase.REQUEST:
+            self.beginning = b""
+        self.beginning += data[: ENOUGH_OF_METHOD - len(self.beginning)]
         try:
             while at < len(data) and self.refusal is None:
                 if self.pipeline:
@@ -177,10 +182,9 @@ class HttpProtocol(HttpToolsProtocol):
                     self.flow.pause_reading()
                     return
                 at += self._feed(data if not at and len(data) <= PIECE else data[at : at + PIECE])
-        except httptools.HttpParserInvalidMethodError:
-            self.refusal = refusals.METHOD if is_new and is_request_line(data) else refusals.NO_HTTP
         except httptools.HttpParserError:
-            self.refusal = self.refusal or refusals.NO_HTTP
+            unknown = refusals.METHOD if has_unknown_method(self.beginning) else refusals.NO_HTTP
+            self.refusal = self.refusal or unknown
         if self.refusal is not None:
             self._refuse(self.refusal)
 

@@ -16,7 +16,13 @@ _PER_REQUEST_LINE: Final = len(b"GET  HTTP/1.1\r\n\r\n")
 _VERSIONS: Final = frozenset({"1.0", "1.1"})
 _HOST: Final = re.compile(rb"(?:[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
 """A name of DNS or an address. RFC 3986, section 3.2.2, also allows what no host has in its name."""
-_REQUEST_LINE: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,32} [^ \r\n]+ HTTP/1\.[01]\r\n")
+_METHOD: Final = re.compile(rb"(?:\r\n)*([A-Za-z-]+)(?: |$)")
+_METHODS: Final = frozenset(
+    {b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS", b"TRACE", b"CONNECT", b"PRI"}
+)
+"""Those of RFC 9110 and RFC 5789; and how a connection of HTTP/2 begins."""
+ENOUGH_OF_METHOD: Final = 64
+"""Bytes of a request's beginning in which its method stands."""
 _ABSOLUTE: Final = re.compile(rb"https?://([^/?#]*)[/?#]?.*", re.IGNORECASE | re.DOTALL)
 
 
@@ -44,9 +50,10 @@ def find_fault(version: str, url: bytes, headers: list[tuple[bytes, bytes]], *, 
     return None if url.startswith((b"/", b"*")) else _take_host(url, headers)
 
 
-def is_request_line(beginning: bytes) -> bool:
-    """Whether what a client sends begins as a request does, whatever its method is. Source: RFC 9112, section 3."""
-    return _REQUEST_LINE.match(beginning) is not None
+def has_unknown_method(beginning: bytes) -> bool:
+    """Whether a request that can't be parsed begins with another method, as far as it has come. Source: RFC 9110, section 9.1."""
+    method = _METHOD.match(beginning)
+    return method is not None and not any(known.startswith(method[1]) for known in _METHODS)
 
 
 def _size(url: bytes, headers: list[tuple[bytes, bytes]]) -> int:

@@ -34,7 +34,7 @@ from services.worker.generations.steps import (
 from services.worker.generations.suggestions import suggested_call
 from services.worker.generations.tool_calls import CallMaker
 from services.worker.look_up.port import FoundMessage, HistoryIndex, Scope
-from services.worker.models.capabilities import ModelCatalog
+from services.worker.models.capabilities import AnswerBounds, ModelCatalog
 from services.worker.models.port import ChatModel, ModelRequest, RetryNotice, ToolCall, ToolDescription
 from services.worker.models.tokens import vocabulary_of
 from services.worker.models.usage_meter import UsageMeter
@@ -223,8 +223,7 @@ class AnswerLoop:
             has_said = reply.meter is not None and reply.meter.has_text
             then = way.after(failure, request, has_said=has_said)
             if isinstance(failure, PromptTooLong) and asking.size.learn(failure, way.model, context) and not has_said:
-                is_shorter = build(self.models.with_fallback(way.model)).tokens < context.tokens
-                then = "shortened" if is_shorter else "failed"
+                then = "shortened" if _is_shorter(build, self.models.with_fallback(way.model), context) else "failed"
             self.metrics.model_failed(failure.model or way.model, failure.code, then)
             if then == "failed":
                 raise
@@ -356,6 +355,14 @@ async def _note_rows(asking: _Asking) -> None:
     """Have the chat remember rows that its model is told, before an answer quotes them. Raises as `ReplyStore.note_rows`."""
     if asking.is_told_rows:
         await asking.store.note_rows()
+
+
+def _is_shorter(build: Callable[[AnswerBounds], Context], bounds: AnswerBounds, before: Context) -> bool:
+    """Whether a prompt within these bounds is shorter than the one before. One that can't be made is not."""
+    try:
+        return build(bounds).tokens < before.tokens
+    except PromptTooLong:
+        return False
 
 
 def _check_choice(

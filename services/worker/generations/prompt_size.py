@@ -54,10 +54,11 @@ class Prompt:
         Its size has the tools on offer, which the model reads too.
 
         Raises:
-            PromptTooLong: the request's instructions would leave too little room for the chat.
+            PromptTooLong: the request's instructions are more than their share.
 
         """
         vocabulary, today = bounds.vocabulary, self.today
+        self._check_instructions(bounds)
         offered = self.tools if with_tools else ()
         tools_size = sum(int(count_text(repr(tool), vocabulary)) for tool in offered)
         if self.parameters.is_whole_context:
@@ -65,9 +66,6 @@ class Prompt:
             context = given_context(self.parameters, [*after, *_to_continue(said, by_prefill=by_prefill)], vocabulary)
             return replace(context, tokens=context.tokens + tools_size)
         budget = bounds.prompt_tokens - tools_size
-        instructions = self.parameters.instructions
-        if instructions and count_text(instructions, vocabulary) > budget // INSTRUCTIONS_SHARE:
-            raise PromptTooLong("The instructions are too long: they may take half of what the language model is told.")
         fixed = [
             ModelMessage("system", prompts.system(today, self.parameters.instructions, is_short=bounds.short_prompt)),
             ModelMessage("user", history.question),
@@ -91,6 +89,11 @@ class Prompt:
             instructions=self.parameters.instructions,
         )
         return replace(context, tokens=context.tokens + tools_size)
+
+    def _check_instructions(self, bounds: AnswerBounds) -> None:
+        instructions = self.parameters.instructions
+        if instructions and count_text(instructions, bounds.vocabulary) > bounds.prompt_tokens // INSTRUCTIONS_SHARE:
+            raise PromptTooLong("The instructions are too long: they may take half of what the language model is told.")
 
 
 def _to_continue(said: str, *, by_prefill: bool) -> list[ModelMessage]:
