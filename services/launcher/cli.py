@@ -149,8 +149,10 @@ def _make_admin(options: argparse.Namespace) -> int:
     from services.launcher.admins import make_admin  # noqa: PLC0415
     from services.launcher.databases import settings_of  # noqa: PLC0415
 
-    is_new = make_admin(settings_of(options.data_dir).database_url, options.email)
-    print("the user is an admin now" if is_new else "the user was an admin already; nothing was changed")  # noqa: T201
+    found = make_admin(settings_of(options.data_dir).database_url, options.email)
+    done = "the user is an admin now" if found.is_changed else "the user was an admin already; nothing was changed"
+    doubt = "" if found.is_verified else ". Nobody has verified this address: see that the account is this person's"
+    print(f"{done}{doubt}")  # noqa: T201
     return 0
 
 
@@ -158,9 +160,9 @@ def _remove_admin(options: argparse.Namespace) -> int:
     from services.launcher.admins import remove_admin  # noqa: PLC0415
     from services.launcher.databases import settings_of  # noqa: PLC0415
 
-    was_admin, left = remove_admin(settings_of(options.data_dir).database_url, options.email)
-    done = "the user is no admin any more" if was_admin else "the user was no admin; nothing was changed"
-    print(f"{done}; admins who may log in: {left}")  # noqa: T201
+    found = remove_admin(settings_of(options.data_dir).database_url, options.email)
+    done = "the user is no admin any more" if found.is_changed else "the user was no admin; nothing was changed"
+    print(f"{done}; admins who may log in: {found.admins}")  # noqa: T201
     return 0
 
 

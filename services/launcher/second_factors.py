@@ -11,10 +11,12 @@ from services.launcher.acts import note
 from services.launcher.databases import connect
 from services.launcher.errors import AccountUnknown, DatabaseFailed
 from services.launcher.migrations import first_line
+from shared.accounts.addresses import IS_SAME_MAILBOX
 
 # A login that was checked before begins no session after this.
 _FIND: Final = (
-    "UPDATE users SET credentials_version = credentials_version + 1 WHERE lower(email) = lower(%s) RETURNING id"
+    "UPDATE users SET credentials_version = credentials_version + 1"  # noqa: S608 - a text of ours
+    f" WHERE {IS_SAME_MAILBOX} RETURNING id"
 )
 _RESET: Final = (
     "INSERT INTO account_mails (kind, user_id, address) SELECT 'second_factor_off', id, email FROM users WHERE id = %s",
@@ -37,7 +39,7 @@ def reset_second_factor(database_url: str, email: str) -> int:
     """
     try:
         with connect(database_url) as connection:
-            row = connection.execute(_FIND, [email]).fetchone()
+            row = connection.execute(_FIND, {"email": email}).fetchone()
             if row is None:
                 raise AccountUnknown(f"no account has the address {email}")
             for statement in _RESET:

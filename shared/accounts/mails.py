@@ -5,8 +5,9 @@ A worker makes the link when it sends the mail. So nothing in the database opens
 
 from typing import Final, Literal
 
-from sqlalchemy import delete, func, insert, literal, or_, select
+from sqlalchemy import delete, insert, literal, or_, select
 
+from shared.accounts.addresses import is_same_mailbox
 from shared.accounts.links import LinkPurpose
 from shared.database.engine import Connection
 from shared.database.tables import LINK_PURPOSES, AccountLink, AccountMail, User
@@ -61,8 +62,8 @@ async def void_links(db: Connection, user_id: UserId, *purposes: Literal["verify
 
     The mails go first: a worker that is making a link holds the mail's row, and its link is there when that row is free.
     """
-    address = select(func.lower(User.email)).where(User.id == user_id).scalar_subquery()
-    of_user = or_(AccountMail.user_id == user_id, func.lower(AccountMail.address) == address)
+    address = select(User.email).where(User.id == user_id).scalar_subquery()
+    of_user = or_(AccountMail.user_id == user_id, is_same_mailbox(AccountMail.address, address))
     ended = purposes or ("verify_email", "reset_password")
     await db.execute(delete(AccountMail).where(of_user, AccountMail.kind.in_(ended)))
     await db.execute(delete(AccountLink).where(AccountLink.user_id == user_id, AccountLink.purpose.in_(ended)))
@@ -73,5 +74,5 @@ async def forget_mails(db: Connection, address: str) -> None:
 
     Not before: a worker that makes a link locks the user before the mail.
     """
-    to_address = AccountMail.user_id.is_(None), func.lower(AccountMail.address) == func.lower(address)
+    to_address = AccountMail.user_id.is_(None), is_same_mailbox(AccountMail.address, address)
     await db.execute(delete(AccountMail).where(*to_address))

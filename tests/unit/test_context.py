@@ -23,11 +23,13 @@ from services.worker.generations.history import ChatHistory, read_message
 from services.worker.generations.prompt_size import Prompt, today_in
 from services.worker.generations.steps import Step, ToolUse
 from services.worker.look_up.port import FoundMessage
-from services.worker.models.port import ModelMessage
+from services.worker.models.port import ModelMessage, ToolDescription
 from services.worker.models.tokens import LARGE, SMALL, Vocabulary, count_text, count_tokens
 from services.worker.prompts import Page, Today
 from services.worker.tools.port import Source, ToolFailure, ToolResult
+from shared.errors import PromptTooLong
 from shared.generations.outcome import BROKEN_OFF
+from shared.generations.parameters import GivenMessage, Parameters
 from shared.memory.chat_memory import ChatMemory
 from shared.memory.facts import KINDS
 from shared.states import MessageStatus
@@ -183,6 +185,18 @@ def test_any_history_gives_a_prompt_that_strict_templates_take(
     assert asked.content.endswith(question)
     calls = [call.id for said in context.conversation for call in said.calls]
     assert calls == ([call.id for step in steps for call in step.calls] if tools else [])
+
+
+def test_instructions_may_take_half_of_the_prompt_whatever_tools_take() -> None:
+    history, within = _chat_history([ModelMessage("user", "Hi")]), bounds(6_000, tools=True)
+    large = ToolDescription("f", "word " * within.prompt_tokens, {"type": "object"})
+    for size, tools in ((1, [large]), (within.prompt_tokens // 2 - 10, [])):
+        asked = Parameters(instructions="word " * size)
+        Prompt(today_in(None), 40, tools, asked).build(history, [], within, with_tools=True)
+    for messages in (None, (GivenMessage(role="user", content="Hi"),)):
+        asked = Parameters(instructions="word " * within.prompt_tokens, messages=messages)
+        with pytest.raises(PromptTooLong, match="instructions are too long"):
+            Prompt(today_in(None), 40, (), asked).build(history, [], within, with_tools=True)
 
 
 def _chat_history(messages: list[ModelMessage]) -> ChatHistory:
