@@ -7,7 +7,7 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from shared.database.engine import Connection
 from shared.database.tables import Generation, Operation
-from shared.errors import DataSourceInUse, OperationNotPending, PreviewMismatch
+from shared.errors import OperationNotPending, PreviewMismatch
 from shared.ids import DataSourceId, OperationId, UserId
 from shared.operations import audit
 from shared.operations.moves import Moved, moved_to, take_turn
@@ -16,6 +16,8 @@ from shared.operations.wanted import IS_WANTED, PENDING
 
 APPROVED: Final = frozenset({"approved", "committed", "stale", "failed"})
 """The statuses that an operation has only after its approval."""
+DISCONNECTED: Final = "data_source_deleted"
+"""The detail of an entry that tells why an operation was refused: nobody has decided before its data source was deleted."""
 DUE: Final = 100
 """How many proposals one pass lets expire."""
 
@@ -108,14 +110,16 @@ async def refuse_before_deletion(db: Connection, user_id: UserId, *which: Column
     return [Moved(operation, has_moved=True) for operation in refused]
 
 
-async def refuse_with_source(db: Connection, user_id: UserId, data_source_id: DataSourceId, by: str) -> list[Moved]:
+async def refuse_with_source(
+    db: Connection, user_id: UserId, data_source_id: DataSourceId, by: str
+) -> list[Moved] | None:
     """Refuse what waits for a data source that is about to be deleted. Belongs in the transaction that deletes the source.
 
-    The answers that wait go on. `by` is as in `approve`. From here on, the transaction holds the user's lock: nothing is
-    proposed any more.
+    The answers that wait go on. `by` is as in `approve`. From here on, the transaction holds the user's lock, so nothing is
+    proposed any more. None where an answer has proposed something in this very moment, and nothing was refused: its generation
+    would have to be locked before the user. Try again in another transaction.
 
     Raises:
-        DataSourceInUse: an answer has proposed something in this very moment.
         TokenInvalid: the account is gone.
 
     """
@@ -124,10 +128,12 @@ async def refuse_with_source(db: Connection, user_id: UserId, data_source_id: Da
         Operation.data_source_id == data_source_id,
         Operation.status == "proposed",
     )
-    awaiting = Generation.id.in_(select(Operation.generation_id).where(*waiting))
-    locked = select(Generation.id).where(awaiting).order_by(Generation.id).with_for_update(key_share=True)
-    generations = set((await db.execute(locked)).scalars())
+    of_answers = select(Operation.generation_id).where(*waiting, Operation.generation_id.is_not(None))
+    locked = select(Generation.id).where(Generation.id.in_(of_answers)).order_by(Generation.id)
+    generations = set((await db.execute(locked.with_for_update(key_share=True))).scalars())
     await audit.take_turn(db, user_id)
+    if not set((await db.execute(of_answers)).scalars()) <= generations:
+        return None
     statement = (
         update(Operation)
         .where(*waiting)
@@ -135,10 +141,9 @@ async def refuse_with_source(db: Connection, user_id: UserId, data_source_id: Da
         .returning(*COLUMNS)
     )
     refused = [OperationRow._make(row) for row in await db.execute(statement)]
-    if not {operation.generation_id for operation in refused} <= {None, *generations}:
-        raise DataSourceInUse  # its answer is not locked, and locks have an order
     for operation in refused:
-        await audit.append(db, user_id, _decided("operation.refused", operation, by))
+        event = _decided("operation.refused", operation, by)
+        await audit.append(db, user_id, event._replace(details={**event.details, DISCONNECTED: True}))
     return [await moved_to(db, operation) for operation in refused]
 
 

@@ -222,33 +222,40 @@ async def test_a_refused_change_changes_nothing_and_the_model_is_told(
     assert "refused" in last["body"]["messages"][-1]["content"]
 
 
-@pytest.mark.parametrize("is_committed", [False, True])
+BEFORE_DELETION = {
+    "proposed": ("refused", "disconnected the database, and nothing was changed"),
+    "refused": ("refused", "A person refused this"),
+    "committed": ("committed", "has been done. Then the person has disconnected"),
+}
+"""What a model is told of an operation whose data source is deleted in this status, and how the operation ended."""
+
+
+@pytest.mark.parametrize("before", BEFORE_DELETION)
 async def test_a_model_is_told_what_became_of_its_change_before_the_database_was_disconnected(
-    client: Client, worker: Worker, groq_url: str, sandbox: int, is_committed: bool
+    client: Client, worker: Worker, groq_url: str, sandbox: int, before: str
 ) -> None:
-    mark = uuid4().hex
+    mark, (status, told) = uuid4().hex, BEFORE_DELETION[before]
     await script(groq_url, mark, ("db_propose_write", {"source": sandbox, "sql": RAISE, "summary": "Raise it."}))
     posted = await post(client, f"{mark} [[tokens=3]]")
 
     async def disconnect(operation: dict[str, Any]) -> None:
-        if is_committed:
+        if before == "committed":
             await approving(client, [])(operation)
             await worker.commits.commit(OperationId(UUID(operation["id"])))
+        if before == "refused":
+            (await client.http.post(f"/api/operations/{operation['id']}/refuse")).raise_for_status()
         (await client.http.delete(f"/api/data-sources/{sandbox}")).raise_for_status()
 
     async with ready_tab(client) as tab:
         async with deciding(client, worker, posted, disconnect) as events:
             pass
-        status = "committed" if is_committed else "refused"
         await tab.until("operation.changed", status=status)
         await tab.until("data_source.changed", data_source_id=sandbox)
         await tab.until("generation.status", status="completed")
-    told = [event.part["data"]["status"] for event in events if event.part["type"] == "data-approval"]
-    assert told == ["proposed", status]
+    shown = [event.part["data"]["status"] for event in events if event.part["type"] == "data-approval"]
+    assert shown == ["proposed", status]
     *_, last = await groq_control.requests(groq_url, containing=mark, ended=2)
-    said = last["body"]["messages"][-1]["content"]
-    assert ("has been done" if is_committed else "nothing was changed") in said
-    assert "disconnected the database" in said
+    assert told in last["body"]["messages"][-1]["content"]
     entries = (await client.http.get("/api/audit")).raise_for_status().json()
     assert [entry["action"] for entry in entries][:2] == ["data_source.deleted", f"operation.{status}"]
 

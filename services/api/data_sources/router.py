@@ -23,6 +23,7 @@ from services.api.data_sources.testing import test_source
 from services.api.dependencies import AppResources, CurrentPrincipal
 from services.api.fields import BigIntId
 from services.api.own_paths import own_path
+from services.api.resources import Resources
 from shared.data_sources.access import SourceAccess
 from shared.data_sources.encryption import Purpose
 from shared.data_sources.hosts import check_host
@@ -33,6 +34,7 @@ from shared.ids import DataSourceId, UserId
 from shared.operations import audit
 from shared.operations.asking import ask
 from shared.operations.decisions import refuse_with_source
+from shared.operations.moves import Moved
 from shared.operations.rows import forget_images, has_pending, is_committing
 from shared.operations.telling import tell_all
 from shared.protocol.feed_events import data_source_changed
@@ -46,6 +48,8 @@ router = APIRouter(
     responses={404: {"description": "data_sources_off"}},
 )
 
+DELETE_TRIES: Final = 3
+"""How often a data source is tried to be deleted while answers propose changes of it."""
 _NOT_FOUND: Final[dict[int | str, dict[str, Any]]] = {404: {"description": "data_source_not_found, data_sources_off"}}
 _UNREACHABLE: Final[dict[int | str, dict[str, Any]]] = {
     503: {"description": "database_unavailable, data_source_unreachable, data_source_key_missing, too_busy"}
@@ -189,17 +193,32 @@ async def delete_data_source(
     What was proposed and is not decided yet is refused.
     """
     mine, feed = principal.user_id, resources.streams.feed
-    async with resources.database.begin() as db:
-        await rows.find_source(db, mine, source_id)  # a stranger learns nothing of its operations
-        refused = await refuse_with_source(db, mine, DataSourceId(source_id), principal.credential)
-        if await is_committing(db, source_id):  # nobody would be told how that ends
-            raise DataSourceInUse
-        row = await queries.delete_source(db, mine, source_id)
-        await audit.append(db, mine, _event("data_source.deleted", row, name=row.name, kind=row.kind))
+    for _ in range(DELETE_TRIES):
+        if (deleted := await _delete(resources, mine, DataSourceId(source_id), principal.credential)) is not None:
+            break
+    else:
+        raise DataSourceInUse
+    row, refused = deleted
     tell_all(resources.jobs, feed, refused)
     feed.tell(mine, data_source_changed(row.id))
     if row.kind == "sandbox":
         await work.drop_sandbox(access, row)
+
+
+async def _delete(
+    resources: Resources, user_id: UserId, source_id: DataSourceId, by: str
+) -> tuple[SourceRow, list[Moved]] | None:
+    """Delete a data source, and refuse what waits for it. None where that has to be tried again."""
+    async with resources.database.begin() as db:
+        await rows.find_source(db, user_id, source_id)  # a stranger learns nothing of its operations
+        refused = await refuse_with_source(db, user_id, source_id, by)
+        if refused is None:
+            return None
+        if await is_committing(db, source_id):  # nobody would be told how that ends
+            raise DataSourceInUse
+        row = await queries.delete_source(db, user_id, source_id)
+        await audit.append(db, user_id, _event("data_source.deleted", row, name=row.name, kind=row.kind))
+        return row, refused
 
 
 @router.post("/{source_id}/test", responses=_WORK)

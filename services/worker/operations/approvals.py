@@ -21,6 +21,7 @@ from shared.database.tables import Operation
 from shared.errors import OutcomeUnknown, TokenInvalid
 from shared.ids import DataSourceId, OperationId
 from shared.jobs.sender import JobSender
+from shared.operations import decisions
 from shared.operations.audit import Entry, Event, append, find_newest, operation, take_turn
 from shared.operations.changes import Changes
 from shared.operations.moves import Moved
@@ -65,6 +66,11 @@ DISCONNECTED: Final = ToolFailure(
     "not_approved",
     "The database was disconnected. Nothing was changed.",
     "The person has disconnected the database, and nothing was changed. Say so; do not propose it again.",
+)
+FAILED: Final = ToolFailure(
+    "not_approved",
+    "This could not be done. Nothing was changed.",
+    "A person approved this, but it could not be done, and nothing was changed. The database is not connected any more.",
 )
 GONE: Final = ToolFailure(
     "not_approved",
@@ -230,7 +236,9 @@ def _outcome_by_log(entry: Entry | None, operation_id: str) -> Decision:
         return Decision("failed", GONE)
     status = ENDS[entry.action]
     if status != "committed":
-        return Decision(status, DISCONNECTED)
+        return Decision(
+            status, DISCONNECTED if decisions.DISCONNECTED in entry.details else NOT_DONE.get(status, FAILED)
+        )
     record = {"status": status, "counts": entry.details.get("counts")}
     return Decision(status, ToolResult([record], {"operation": operation_id, "status": status}, notice=DONE_BEFORE))
 

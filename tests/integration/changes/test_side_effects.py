@@ -99,6 +99,7 @@ BAD_VALUE = (
          "CREATE TRIGGER act AFTER INSERT ON audit FOR EACH ROW EXECUTE FUNCTION bad()",
          function("BEGIN INSERT INTO audit (what) VALUES ('x'); RETURN NULL; END"), TRIGGER],
         [BAD_VALUE, "ALTER TABLE t ADD CHECK (n < 100 + bad())"],
+        ["CREATE SEQUENCE numbers", "ALTER TABLE t ADD CHECK (setval('numbers', 1) > 0)"],
         [BAD_VALUE.replace("LANGUAGE", "IMMUTABLE LANGUAGE"), "CREATE INDEX ON t ((n + bad()))"],
         [BAD_VALUE, "CREATE VIEW seen AS SELECT bad()",
          function("BEGIN PERFORM count(*) FROM seen; RETURN NULL; END"), TRIGGER],

@@ -1,8 +1,10 @@
 """Changes of a data source by HTTP, from the proposal to the undo of the undo; and what the audit log tells of all that."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
+import psycopg
 import pytest
 from cryptography.fernet import Fernet
 
@@ -15,7 +17,7 @@ from tests.integration.conftest import serve
 from tests.support.clients import Client, logged_in, refusal_of
 from tests.support.committing import ADD, TABLES
 from tests.support.data_sources import Source, make_source
-from tests.support.turns import Noted, open_worker_for
+from tests.support.turns import Noted, open_worker_for, post, wait_for_waiters
 
 NOW = {"Prefer": "respond-async"}
 
@@ -188,6 +190,27 @@ async def test_the_address_stays_while_a_change_is_being_committed(
     (await owner.http.patch(f"/api/data-sources/{data_source}", json={"name": "another"})).raise_for_status()
     await worker.commits.commit(operation["id"])
     (await owner.http.patch(f"/api/data-sources/{data_source}", json=moved)).raise_for_status()
+
+
+async def test_what_an_answer_proposes_while_its_data_source_is_deleted_is_refused(
+    owner: Client, settings: Settings, data_source: int
+) -> None:
+    posted = await post(owner, "Hello")
+    operation = await propose(owner, data_source, ADD)
+    url = settings.database_url.replace("+psycopg", "")
+    with psycopg.connect(url) as busy, psycopg.connect(url, autocommit=True) as db:
+        busy.execute(
+            "SELECT FROM users WHERE id = (SELECT user_id FROM data_sources WHERE id = %s) FOR UPDATE", [data_source]
+        )
+        deleting = asyncio.create_task(owner.http.delete(f"/api/data-sources/{data_source}"))
+        await asyncio.to_thread(wait_for_waiters, db, 1)  # it has locked the answers that it knew of: none
+        as_answer = "UPDATE operations SET generation_id = %s, call_id = 'c' WHERE id = %s"
+        db.execute(as_answer, [posted.generation_id, operation["id"]])
+        busy.commit()
+        assert (await deleting).status_code == 204
+    entries = (await owner.http.get("/api/audit")).json()
+    assert [entry["action"] for entry in entries[:2]] == ["data_source.deleted", "operation.refused"]
+    assert entries[1]["subject"] == f"operation:{operation['id']}"
 
 
 async def test_what_its_preview_calls_final_is_so_after_the_commit(

@@ -17,6 +17,8 @@ export class OperationCard {
   #id;
   #signal;
   #operation = null;
+  /** What an event has told last, for an operation that is gone when it is read. */
+  #toldStatus = null;
   /** What the buttons are for. */
   #offered = "";
   #isBusy = false;
@@ -43,6 +45,7 @@ export class OperationCard {
       const isThis = event.type === "operation.changed" && event.operation_id === id && event.status !== this.#operation?.status;
       // The undo of this operation is another one, which the event does not tell.
       const mayBeUndone = event.type === "operation.changed" && event.status === "committed" && this.#operation?.is_undoable;
+      if (isThis) this.#toldStatus = event.status;
       if (isThis || mayBeUndone || event.type === "resync") void this.read();
     }, signal);
     if (operation) this.#show(operation);
@@ -156,5 +159,7 @@ export class OperationCard {
     this.#actions.replaceChildren();
     this.#offered = "";
     this.#outcome.textContent = "";
+    this.element.dataset.status = this.#toldStatus ?? "";
+    this.#status.textContent = this.#toldStatus === null ? "" : statusWords(this.#toldStatus);
   }
 }
