@@ -107,6 +107,17 @@ async def test_what_is_refused_changes_nothing_and_the_answer_can_be_stopped(
     assert await rows_of(person, sandbox, STATUS) == before
 
 
+async def test_a_change_whose_database_is_disconnected_meanwhile_waits_no_more(
+    person: Person, sandbox: int, groq_url: str, marker: str
+) -> None:
+    await propose(person, groq_url, marker, sandbox)
+    await call(person, "DELETE", f"/api/data-sources/{sandbox}")
+    gone = card(person.page, "Refused")
+    await expect(gone).to_contain_text("It went with its database.")
+    await expect(gone.get_by_role("button")).to_have_count(0)
+    await expect(person.answers.last.get_by_text("t1 t2 t3")).to_be_visible()
+
+
 async def test_escape_does_not_refuse_what_waits_for_a_decision(
     person: Person, sandbox: int, groq_url: str, marker: str
 ) -> None:

@@ -12,12 +12,12 @@ CHANGE = "UPDATE orders SET status = 'cancelled' WHERE id IN (1, 2)"
 
 
 async def call(person: Person, method: str, path: str, body: object = None) -> Any:  # noqa: ANN401 - whatever JSON
-    """What the API answers to the person's browser."""
+    """What the API answers to the person's browser; None where it answers nothing."""
     response = await person.page.context.request.fetch(
         f"{person.origin}{path}", method=method, data=body, headers={"Origin": person.origin}
     )
     assert response.ok, await response.text()
-    return await response.json()
+    return await response.json() if await response.body() else None
 
 
 async def make_sandbox(person: Person) -> int:
