@@ -133,13 +133,14 @@ def _first_twice(pairs: list[tuple[str, Any]]) -> str:
 
 
 class JsonRequest(Request):
-    """A request whose body was read, or is none."""
+    """A request whose body was read, or is none. `read` is the JSON, and `fitted` the same in the form of its route."""
 
     read: Any = None
+    fitted: Any = None
 
     async def json(self) -> Any:  # noqa: ANN401
-        """The body's value."""
-        return self.read
+        """The body's value, for FastAPI."""
+        return self.fitted
 
 
 def insist_on_few(error: ValidationError) -> None:
@@ -188,7 +189,8 @@ class JsonRoute(APIRoute):
                 if not is_json(request.headers):
                     raise UnsupportedMediaType("Content-Type: send the body as application/json")
                 try:
-                    read.read = fit(form, read_json(body))
+                    read.read = read_json(body)
+                    read.fitted = fit(form, read.read)
                 except NotJson as error:
                     raise error.as_refusal() from None
             return await handle(read)
