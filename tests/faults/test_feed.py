@@ -41,6 +41,13 @@ def chats_of(events: list[Event]) -> list[int]:
     return [event.part["chat_id"] for event in events if event.part["type"] == "chat.created"]
 
 
+def keep_all(url: str) -> None:
+    """Wait until all that Redis has is on disk. With `everysec`, Redis keeps a write in memory while it syncs an earlier one."""
+    with Redis.from_url(url) as redis:
+        redis.set("last", "write")
+        assert redis.execute_command("WAITAOF", 1, 0, 10_000) == [1, 0]
+
+
 @pytest.mark.parametrize("loses_its_data", [False, True])
 async def test_a_tab_is_cut_when_redis_crashes_and_misses_nothing_unawares(
     system: System, user: User, *, loses_its_data: bool
@@ -49,6 +56,7 @@ async def test_a_tab_is_cut_when_redis_crashes_and_misses_nothing_unawares(
         assert (await tab.next()).part == {"type": "ready"}
         first = await new_chat(user)
         await tab.next()
+        await asyncio.to_thread(keep_all, system.valkey.url)
         await asyncio.to_thread(system.valkey.kill)
         with pytest.raises(httpx.RemoteProtocolError):
             await tab.end()
